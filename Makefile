@@ -1,0 +1,31 @@
+# make reproduce: the demo experiment, from an empty clone to its tables and figures.
+# make test: everything that holds this repository together. make lab: JupyterLab on the notebooks.
+# make figures: publish the demo's figures and tables in figures/ and README.md.
+# Each makes .venv itself; PYTHON=... names another Python 3.11 or 3.12.
+PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
+	&& echo $$p && break; done)
+BIN := .venv/bin
+
+.PHONY: reproduce test lab figures
+
+reproduce: .venv/installed
+	$(BIN)/snakemake
+	@echo "The tables are in runs/demo/tables/, the figures in runs/demo/figures/."
+
+test: .venv/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+lab: .venv/installed
+	$(BIN)/jupyter lab notebooks
+
+figures: reproduce
+	$(BIN)/python -m medalign_utils.publish
+
+.venv/installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or 3.12: make PYTHON=/path/to/python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@touch $@

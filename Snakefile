@@ -1,0 +1,247 @@
+# One experiment, from its release to its tables: `snakemake` runs params/demo.yaml,
+# `snakemake --configfile params/<experiment>.yaml` another one. Everything that a file there can
+# get wrong is found before the first job starts.
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+from medalign_utils.errors import MedAlignError
+from medalign_utils.generators import GENERATORS
+from medalign_utils.params import (
+    for_notebook,
+    load_comet_compact,
+    load_experiment,
+    load_system,
+)
+from medalign_utils.paths import COMET_COMPACT
+
+# Jobs find papermill and python in the environment that runs Snakemake.
+os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+try:
+    EXPERIMENT = load_experiment(
+        workflow.configfiles[-1] if workflow.configfiles else "params/demo.yaml",
+        overrides=workflow.config_settings.config,
+    )
+    TRAINING = load_comet_compact()
+except MedAlignError as error:
+    sys.exit(str(error))
+
+RELEASE = EXPERIMENT["release"]
+RUN = f"runs/{EXPERIMENT['experiment']}"
+
+RESPONSES = expand(f"{RUN}/responses/{{system}}.jsonl", system=EXPERIMENT["systems"])
+SCORES = expand(f"{RUN}/scores/{{system}}.parquet", system=EXPERIMENT["systems"])
+
+# Threads are pinned because the order of a parallel sum moves the last digits of a score.
+PAPERMILL = (
+    "OMP_NUM_THREADS={threads} papermill --no-progress-bar --log-level ERROR"
+    " {input.notebook} {log} -y {params.notebook:q}"
+)
+
+
+def package(*modules):
+    """The modules whose change makes a job run again; a folder stands for all in it."""
+    files = []
+    for module in modules:
+        file = Path("medalign_utils", module)
+        files += sorted(file.glob("*.py")) if file.is_dir() else [file.with_suffix(".py")]
+    return list(map(str, files))
+
+
+def parameters(notebook):
+    """Exactly the parameters that this notebook declares, as YAML."""
+
+    def of_job(wildcards):
+        values = for_notebook(f"notebooks/{notebook}.ipynb", EXPERIMENT, **dict(wildcards))
+        return yaml.safe_dump(values, sort_keys=False)
+
+    return of_job
+
+
+def release_files():
+    """What stands for the release: its tables, and the manifest with the digest of each EHR."""
+    if "synthetic_seed" in EXPERIMENT:
+        return rules.synthesize.output
+    return sorted(map(str, Path(RELEASE).expanduser().glob("*.[tc]sv")))
+
+
+def generator_module(wildcards):
+    """The module of this system's generator, so that a new one makes no other system run again."""
+    generator = GENERATORS[load_system(wildcards.system)["generator"]]
+    return package(generator.__module__.removeprefix("medalign_utils.").replace(".", "/"))
+
+
+def comet_files():
+    """The checkpoint, where it is a file; a hub id is fetched by COMET itself."""
+    model = EXPERIMENT["comet_checkpoint"]
+    if "comet" in EXPERIMENT["metrics"] and model.endswith(".ckpt"):
+        return [model]
+    return []
+
+
+wildcard_constraints:
+    system="|".join(map(re.escape, EXPERIMENT["systems"])),
+
+
+if "synthetic_seed" in EXPERIMENT:
+
+    rule synthesize:
+        input:
+            package("synthetic"),
+        output:
+            f"{RELEASE}/manifest.json",
+            f"{RELEASE}/all-instructions-rouge.tsv",
+            f"{RELEASE}/clinician-instruction-responses.tsv",
+            f"{RELEASE}/answer-key.jsonl",
+        params:
+            out=RELEASE,
+            patients=EXPERIMENT["synthetic_patients"],
+            instructions=EXPERIMENT["synthetic_instructions"],
+            seed=EXPERIMENT["synthetic_seed"],
+        message:
+            "write the synthetic release {params.out}"
+        shell:
+            "python -m medalign_utils synthesize {params.out:q} --patients {params.patients}"
+            " --instructions {params.instructions} --seed {params.seed}"
+
+
+rule comet_compact:
+    input:
+        package("comet_compact", "training_pairs", "encoder", "grading", "synthetic"),
+    output:
+        f"{COMET_COMPACT}/checkpoints/model.ckpt",
+        f"{COMET_COMPACT}/hparams.yaml",
+        f"{COMET_COMPACT}/held_out.csv",
+    params:
+        out=COMET_COMPACT,
+        **TRAINING,
+    # The longest job, and every score waits for it.
+    priority: 10
+    message:
+        "train the COMET model {params.out}"
+    shell:
+        "OMP_NUM_THREADS={threads} python -m medalign_utils comet-compact {params.out}"
+        " --patients {params.patients} --instructions {params.instructions} --seed {params.seed}"
+
+
+rule explore:
+    input:
+        release_files(),
+        package("dataset", "ehr", "explore", "plots", "prompts"),
+        notebook="notebooks/01_explore_release.ipynb",
+    output:
+        f"{RUN}/tables/01_explore_release.csv",
+        f"{RUN}/figures/01_explore_release-categories.png",
+        f"{RUN}/figures/01_explore_release-ehr_lengths.png",
+    log:
+        f"{RUN}/notebooks/01_explore_release.ipynb",
+    params:
+        notebook=parameters("01_explore_release"),
+    message:
+        "explore the release"
+    shell:
+        PAPERMILL
+
+
+rule generate:
+    input:
+        release_files(),
+        package("dataset", "ehr", "prompts", "systems", "running", "encoder"),
+        package("generators/generation", "generators/passages"),
+        generator_module,
+        "params/systems/{system}.yaml",
+        notebook="notebooks/03_generate_responses.ipynb",
+    output:
+        # Finished responses of a job that died stay in <system>.partial.jsonl, which is not
+        # declared, so Snakemake leaves it to the next attempt.
+        f"{RUN}/responses/{{system}}.jsonl",
+    log:
+        f"{RUN}/notebooks/03_generate_responses-{{system}}.ipynb",
+    params:
+        notebook=parameters("03_generate_responses"),
+    message:
+        "generate the responses of {wildcards.system}"
+    shell:
+        PAPERMILL
+
+
+rule score:
+    input:
+        release_files(),
+        comet_files(),
+        package("dataset", "encoder", "metrics"),
+        f"{RUN}/responses/{{system}}.jsonl",
+        notebook="notebooks/04_score_responses.ipynb",
+    output:
+        f"{RUN}/scores/{{system}}.parquet",
+    log:
+        f"{RUN}/notebooks/04_score_responses-{{system}}.ipynb",
+    params:
+        notebook=parameters("04_score_responses"),
+    message:
+        "score the responses of {wildcards.system}"
+    shell:
+        PAPERMILL
+
+
+rule evaluate:
+    input:
+        release_files(),
+        package("dataset", "grading", "statistics", "evaluation", "plots"),
+        RESPONSES,
+        notebook="notebooks/05_evaluate_systems.ipynb",
+    output:
+        f"{RUN}/tables/05_evaluate_systems.csv",
+        f"{RUN}/tables/05_evaluate_systems-contexts.csv",
+        f"{RUN}/figures/05_evaluate_systems-accuracy.png",
+        f"{RUN}/figures/05_evaluate_systems-contexts.png",
+        f"{RUN}/figures/05_evaluate_systems-head_to_head.png",
+    log:
+        f"{RUN}/notebooks/05_evaluate_systems.ipynb",
+    params:
+        notebook=parameters("05_evaluate_systems"),
+    message:
+        "evaluate the systems"
+    shell:
+        PAPERMILL
+
+
+rule correlate:
+    input:
+        release_files(),
+        comet_files(),
+        package("dataset", "grading", "statistics", "evaluation", "correlation", "plots"),
+        RESPONSES,
+        SCORES,
+        notebook="notebooks/06_correlate_metrics.ipynb",
+    output:
+        f"{RUN}/tables/06_correlate_metrics.csv",
+        f"{RUN}/figures/06_correlate_metrics-tau.png",
+    log:
+        f"{RUN}/notebooks/06_correlate_metrics.ipynb",
+    params:
+        notebook=parameters("06_correlate_metrics"),
+    message:
+        "correlate the metrics with the ratings"
+    shell:
+        PAPERMILL
+
+
+rule all:
+    default_target: True
+    input:
+        # Not only the last files, or Snakemake would not miss one on the way that is deleted.
+        release_files(),
+        comet_files(),
+        RESPONSES,
+        SCORES,
+        rules.explore.output,
+        rules.evaluate.output,
+        rules.correlate.output,
+    message:
+        "everything is there"

@@ -1,0 +1,71 @@
+"""What a short context costs the same extractor, over 20 synthetic releases.
+
+`python benchmarks/context_cost.py` writes benchmarks/context_cost.csv: for each seed of the release
+the share correct of the BM25 extractor at three contexts, and the paired differences to the full
+record with their 95 % intervals (bootstrap over patients); the last line says how many of the
+intervals exclude 0. About 10 minutes on one core.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from medalign_utils import dataset, evaluation, grading, params, running
+from medalign_utils.synthetic import write_release
+
+SYSTEMS = ("bm25-full", "bm25-8k", "bm25-2k")
+
+
+def one_release(seed: int, resamples: int) -> dict:
+    with tempfile.TemporaryDirectory() as folder:
+        write_release(Path(folder), seed=seed)
+        release = dataset.load_release(folder)
+        responses = pd.concat(
+            running.run_system(
+                release, params.load_system(s), Path(folder) / f"{s}.jsonl", progress=False
+            )
+            for s in SYSTEMS
+        )
+        key = grading.load_answer_key(release.answer_key_path)
+        ratings = grading.rate_with_answer_key(responses, key)
+    row = {"seed": seed, "n": ratings["instruction_id"].nunique()}
+    row |= {f"correct {s}": ratings.loc[ratings["system"] == s, "correct"].mean() for s in SYSTEMS}
+    for system in SYSTEMS[1:]:
+        interval = evaluation.paired_difference(
+            ratings,
+            release.instructions,
+            system,
+            "bm25-full",
+            resamples=resamples,
+            rng=np.random.default_rng(seed),
+        )
+        row |= {f"{system} - bm25-full": interval.estimate, f"{system} low": interval.low}
+        row |= {f"{system} high": interval.high}
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20, help="default %(default)s")
+    parser.add_argument("--resamples", type=int, default=2000, help="default %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/context_cost.csv"))
+    args = parser.parse_args()
+    rows = [one_release(s, args.resamples) for s in tqdm(range(1, args.seeds + 1), "releases")]
+    table = pd.DataFrame(rows)
+    table.to_csv(args.out, index=False, float_format="%.4f")
+    print(table.round(3).to_string(index=False))
+    for system in SYSTEMS[1:]:
+        below = int((table[f"{system} high"] < 0).sum())
+        above = int((table[f"{system} low"] > 0).sum())
+        print(
+            f"{system} - bm25-full: mean {table[f'{system} - bm25-full'].mean():.3f}; "
+            f"{below} of {len(table)} intervals lie below 0, {above} above"
+        )
+
+
+if __name__ == "__main__":
+    main()

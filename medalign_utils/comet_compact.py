@@ -1,0 +1,350 @@
+"""comet-compact: a small COMET model that the demo trains for itself.
+
+It is unbabel-comet's ``RegressionMetric`` on the encoder all-MiniLM-L6-v2, which stays as it is:
+what is learnt is the mixture of the encoder's layers and the estimator on top. Since the encoder is
+frozen and mean pooling and mixing are both linear, each distinct text is encoded once, the mean of
+each layer is kept, and an epoch takes a moment. The model is then written in the library's layout.
+
+Its labels come from facts that a program checks in synthetic answers, so it says nothing about how
+COMET does on clinicians' judgements of real ones.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from medalign_utils.correlation import kendall_tau_b
+from medalign_utils.encoder import length_batches, minilm_path
+from medalign_utils.errors import MedAlignError
+from medalign_utils.metrics.comet import MINILM_HUB_ID, quiet_lightning
+from medalign_utils.statistics import bootstrap_means
+
+if TYPE_CHECKING:
+    import torch
+    from comet.models import RegressionMetric
+
+NAME = "comet-compact"
+COLUMNS = ("source", "prediction", "reference", "label", "instruction_id", "person_id", "fold")
+FOLDS = ("train", "held_out")
+
+# Chosen on releases of other seeds than any in use, with other patients and templates held out.
+EPOCHS = 10
+BATCH_SIZE = 8  # instructions, each with all of its answers
+LEARNING_RATE = 3e-4
+HIDDEN_SIZES = (64,)
+DROPOUT = 0.2
+TEMPERATURE = 0.1
+# The order of a sum, and so its last bits, may hang on the number of threads, and training makes
+# such differences larger. One thread is also the fastest where the cores are shared.
+THREADS = 1
+RESAMPLES = 2000
+
+
+def train(
+    pairs: pd.DataFrame, out: Path, *, seed: int, epochs: int = EPOCHS, progress: bool = True
+) -> pd.DataFrame:
+    """Train comet-compact, save it, and say how it does on the held-out fold.
+
+    Writes ``out/hparams.yaml`` and ``out/checkpoints/model.ckpt``, the layout that unbabel-comet
+    loads, and ``out/held_out.csv``, the table returned. The checkpoint names its encoder by its hub
+    id and holds no path, so the folder can be moved: `metrics.comet.load_comet` takes the encoder
+    from the installed package, the library itself from the hub.
+
+    Same pairs, seed and machine give the same bytes. Runs on the CPU; nearly all of the time goes
+    into encoding the texts.
+
+    Args:
+        pairs: source (the instruction), prediction, reference, label (in [0, 1], 1 is best),
+            instruction_id, person_id, fold ("train" or "held_out"; no patient and no instruction
+            is in both).
+        out: the folder to write to.
+        seed: of the estimator's first weights, the batches and the bootstrap.
+        epochs: passes over the training fold's instructions.
+        progress: show progress bars and print the table.
+
+    Returns:
+        As `correlate_held_out`, for comet-compact, the same network with an untrained estimator,
+        and the response's length in characters, longer or shorter being better as in the training
+        fold.
+
+    Raises:
+        MedAlignError: as `check_pairs`.
+
+    Source: Rei et al. 2020 for the model.
+
+    >>> train(pd.DataFrame({"source": []}), Path("models/x"), seed=1)
+    Traceback (most recent call last):
+    ...
+    medalign_utils.errors.MedAlignError: check_pairs: no column prediction, reference, ...
+    """
+    check_pairs(pairs)
+    training, held_out = (pairs[pairs["fold"] == fold] for fold in FOLDS)
+    with quiet_lightning(), _reproducible(seed):
+        model = _new_model()
+        texts = [*pairs["source"], *pairs["prediction"], *pairs["reference"]]
+        means = _layer_means(model, texts, progress)
+        untrained = _estimate(model, means, held_out)
+        _fit(model, means, training, epochs, progress)
+        trained = _estimate(model, means, held_out)
+        _save(model, out)
+    scores = {
+        NAME: trained,
+        "untrained estimator": untrained,
+        "response length": _length_direction(training) * _lengths(held_out),
+    }
+    table = correlate_held_out(held_out, scores, rng=np.random.default_rng(seed))
+    table.to_csv(out / "held_out.csv", index=False)
+    if progress:
+        print(table.to_string(index=False, float_format="%.3f"))
+    return table
+
+
+def check_pairs(pairs: pd.DataFrame) -> None:
+    """Check a table of labelled pairs.
+
+    Raises:
+        MedAlignError: a column is missing, a label is outside [0, 1], a fold is unknown or empty,
+            or a patient or an instruction is in both folds; or no training instruction has answers
+            with different labels.
+
+    >>> row = {"source": "q", "prediction": "p", "reference": "r", "label": 1.5,
+    ...        "instruction_id": "1", "person_id": "7", "fold": "train"}
+    >>> check_pairs(pd.DataFrame([row]))
+    Traceback (most recent call last):
+    ...
+    medalign_utils.errors.MedAlignError: check_pairs: label 1.5 of instruction 1, expected 0 to 1
+    """
+    missing = [column for column in COLUMNS if column not in pairs.columns]
+    if missing:
+        raise MedAlignError(
+            f"check_pairs: no column {', '.join(missing)}; found: {', '.join(pairs.columns)}"
+        )
+    wrong = pairs[~pairs["label"].between(0, 1)]
+    if len(wrong):
+        row = wrong.iloc[0]
+        raise MedAlignError(
+            f"check_pairs: label {row['label']} of instruction {row['instruction_id']}, "
+            "expected 0 to 1"
+        )
+    if set(pairs["fold"]) != set(FOLDS):
+        raise MedAlignError(
+            f"check_pairs: folds {sorted(set(pairs['fold']))}, expected both of {list(FOLDS)}"
+        )
+    for key in ("instruction_id", "person_id"):
+        folds = pairs.groupby(key)["fold"].nunique()
+        if (folds > 1).any():
+            raise MedAlignError(f"check_pairs: {key} {folds.index[folds > 1][0]} is in both folds")
+    if not len(_informative(pairs[pairs["fold"] == "train"])):
+        raise MedAlignError(
+            "check_pairs: in the fold train no instruction has answers with different labels, "
+            "so there is nothing to learn"
+        )
+
+
+def correlate_held_out(
+    held_out: pd.DataFrame, scores: Mapping[str, np.ndarray], *, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Mean over instructions of Kendall's tau-b between scores and labels, and the paired gain.
+
+    Args:
+        held_out: label, instruction_id, person_id, one row a pair.
+        scores: name -> float, shape (N,), in the order of `held_out`; the first is the metric in
+            question, the last the baseline it is compared with.
+        rng: the source of the bootstrap over patients.
+
+    Returns:
+        One row a name of `scores`, then "<first> minus <last>" over the instructions where both are
+        defined. Columns: metric; n, the instructions with a defined tau; n_undefined, those where
+        all labels or all scores are tied; mean_tau with its 95 % interval tau_low to tau_high.
+
+    >>> held_out = pd.DataFrame({"label": [0, 0.5, 1] * 2, "instruction_id": list("111222"),
+    ...                          "person_id": list("aaabbb")})
+    >>> scores = {"good": np.array([1, 2, 3] * 2), "length": np.array([3, 2, 1, 1, 1, 1])}
+    >>> correlate_held_out(held_out, scores, rng=np.random.default_rng(1)).iloc[:, :4]
+                  metric  n  n_undefined  mean_tau
+    0               good  2            0       1.0
+    1             length  1            1      -1.0
+    2  good minus length  1            1       2.0
+    """
+    taus = np.column_stack([_taus(held_out, score) for score in scores.values()])
+    taus = np.column_stack([taus, taus[:, 0] - taus[:, -1]])
+    first, *_, last = scores
+    patients = held_out.groupby("instruction_id", sort=False)["person_id"].first()
+    means = bootstrap_means(taus, patients, resamples=RESAMPLES, rng=rng)
+    undefined = np.isnan(taus).sum(axis=0)
+    return pd.DataFrame(
+        {
+            "metric": [*scores, f"{first} minus {last}"],
+            "n": len(taus) - undefined,
+            "n_undefined": undefined,
+            "mean_tau": [mean.estimate for mean in means],
+            "tau_low": [mean.low for mean in means],
+            "tau_high": [mean.high for mean in means],
+        }
+    )
+
+
+def _taus(pairs: pd.DataFrame, score: np.ndarray) -> np.ndarray:
+    """Kendall's tau-b of each instruction, in the order of their first pairs; NaN if undefined."""
+    labels = pairs["label"].to_numpy(dtype=np.float64)
+    rows_of = pairs.groupby("instruction_id", sort=False).indices
+    return np.array([kendall_tau_b(score[[rows]], labels[[rows]])[0] for rows in rows_of.values()])
+
+
+def _lengths(pairs: pd.DataFrame) -> np.ndarray:
+    return pairs["prediction"].str.len().to_numpy()
+
+
+def _length_direction(pairs: pd.DataFrame) -> int:
+    """1 if longer responses are the better ones, -1 if shorter ones are."""
+    return -1 if np.nansum(_taus(pairs, _lengths(pairs))) < 0 else 1
+
+
+@contextlib.contextmanager
+def _reproducible(seed: int) -> Iterator[None]:
+    """Fix what PyTorch's results hang on, and put the caller's settings back afterwards."""
+    import torch
+
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.set_num_threads(THREADS)
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(strict)
+
+
+def _new_model() -> "RegressionMetric":
+    """MiniLM with its own weights under an untrained estimator."""
+    from comet.models import RegressionMetric
+
+    model = RegressionMetric(
+        encoder_model="BERT",
+        pretrained_model=str(minilm_path()),
+        pool="avg",
+        layer="mix",
+        layer_norm=False,
+        dropout=DROPOUT,
+        hidden_sizes=list(HIDDEN_SIZES),
+        final_activation="Sigmoid",
+        nr_frozen_epochs=1.0,
+        learning_rate=LEARNING_RATE,
+        local_files_only=True,
+    )
+    return model.eval()
+
+
+def _layer_means(
+    model: "RegressionMetric", texts: list[str], progress: bool
+) -> dict[str, "torch.Tensor"]:
+    """Encode each distinct text once: text -> mean over its tokens, a row a layer."""
+    import torch
+    from comet.models.pooling_utils import average_pooling
+    from tqdm.auto import tqdm
+
+    tokenizer = model.encoder.tokenizer
+    means = {}
+    with torch.no_grad():
+        for batch in tqdm(length_batches(texts), "encode", unit="batch", disable=not progress):
+            tokens = model.encoder.prepare_sample(batch)
+            ids, mask = tokens["input_ids"], tokens["attention_mask"]
+            layers = [
+                average_pooling(ids, layer, mask, tokenizer.pad_token_id, tokenizer.sep_token_id)
+                for layer in model.encoder(ids, mask)["all_layers"]
+            ]
+            means.update(zip(batch, torch.stack(layers, dim=1), strict=True))
+    return means
+
+
+def _score(
+    model: "RegressionMetric", means: dict[str, "torch.Tensor"], pairs: pd.DataFrame
+) -> "torch.Tensor":
+    """Mix the layers as the model does and run its estimator: shape (N,)."""
+    import torch
+
+    mixture = model.layerwise_attention
+    weights = torch.softmax(torch.cat(list(mixture.scalar_parameters)), dim=0)
+    columns = [
+        mixture.gamma
+        * torch.einsum("l,nlu->nu", weights, torch.stack([means[text] for text in pairs[column]]))
+        for column in ("source", "prediction", "reference")
+    ]
+    return model.estimate(*columns).score
+
+
+def _informative(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs of those instructions whose answers are not all tied."""
+    return pairs[pairs.groupby("instruction_id")["label"].transform("nunique") > 1]
+
+
+def _estimate(
+    model: "RegressionMetric", means: dict[str, "torch.Tensor"], pairs: pd.DataFrame
+) -> np.ndarray:
+    """Score pairs for evaluation: float64, shape (N,)."""
+    import torch
+
+    model.eval()
+    with torch.no_grad():
+        return _score(model, means, pairs).numpy().astype(np.float64)
+
+
+def _fit(
+    model: "RegressionMetric",
+    means: dict[str, "torch.Tensor"],
+    pairs: pd.DataFrame,
+    epochs: int,
+    progress: bool,
+) -> None:
+    """Fit the layer mixture and the estimator to the order of each instruction's answers.
+
+    Not by COMET's squared error: a label is a place among the answers to one instruction, so only
+    differences within an instruction mean something.
+    """
+    import torch
+    from torch.nn.functional import softplus
+    from tqdm.auto import tqdm
+
+    learnt = [*model.layerwise_attention.parameters(), *model.estimator.parameters()]
+    optimizer = torch.optim.AdamW(learnt, lr=LEARNING_RATE)
+    pairs = _informative(pairs)
+    groups = list(pairs.groupby("instruction_id", sort=False).indices.values())
+    model.train()
+    for _epoch in tqdm(range(epochs), "train", unit="epoch", disable=not progress):
+        for chosen in torch.randperm(len(groups)).split(BATCH_SIZE):
+            batch = pairs.iloc[np.concatenate([groups[i] for i in chosen])]
+            score = _score(model, means, batch)
+            label = torch.tensor(batch["label"].to_numpy(dtype=np.float32))
+            instruction = torch.tensor(pd.factorize(batch["instruction_id"])[0])
+            lead = label[:, None] - label[None]
+            better = (lead > 0) & (instruction[:, None] == instruction[None])
+            margin = (score[:, None] - score[None])[better]
+            loss = (lead[better] * softplus(-margin / TEMPERATURE)).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+
+def _save(model: "RegressionMetric", out: Path) -> None:
+    """Write the checkpoint and its settings as unbabel-comet lays them out."""
+    import pytorch_lightning
+    import torch
+
+    settings = {**model.hparams, "pretrained_model": MINILM_HUB_ID}
+    (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+    checkpoint = {
+        "state_dict": model.state_dict(),
+        "hyper_parameters": settings,
+        "pytorch-lightning_version": pytorch_lightning.__version__,
+        "epoch": 0,
+        "global_step": 0,
+    }
+    torch.save(checkpoint, out / "checkpoints" / "model.ckpt")
+    (out / "hparams.yaml").write_text(yaml.safe_dump(settings), "utf-8")

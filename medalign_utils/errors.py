@@ -1,0 +1,21 @@
+"""The package's own errors: what a user can put right, said in one line."""
+
+
+class MedAlignError(ValueError):
+    """Bad input; the message names the file or function, what was found and what was expected."""
+
+
+class ReleaseError(MedAlignError):
+    """A release's folder, table or manifest is not as expected."""
+
+
+class EHRError(MedAlignError):
+    """One patient's EHR file cannot be read."""
+
+
+class ParamsError(MedAlignError):
+    """An experiment's or a system's YAML file asks for something that does not exist."""
+
+
+class PromptError(MedAlignError):
+    """An instruction and its record cannot be packed into the system's context."""

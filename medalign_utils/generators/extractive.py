@@ -1,0 +1,152 @@
+"""Extractive baselines: the answer is a passage of the record, quoted.
+
+They run on a CPU within seconds and see only the prompt. Each cuts its answer to `RESPONSE_TOKENS`
+tokens of MiniLM's tokenizer, and answers "" where the prompt holds no record.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+
+import numpy as np
+
+from medalign_utils.generators.generation import Generate, Generation
+from medalign_utils.generators.passages import last_note, split_passages
+from medalign_utils.prompts import RESPONSE_TOKENS, Prompt, load_tokenizer
+
+
+def bm25_passage() -> Generate:
+    r"""Quote the passage that ranks first for the instruction by BM25.
+
+    Lucene's variant, k1 = 1.5, b = 0.75, English stop words, no stemming. Among passages of the
+    same score the most recent one is quoted.
+
+    Source: Robertson and Zaragoza 2009; Lù 2024 (BM25S).
+
+    >>> record = ("2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
+    ...     "2014-08-10 09:12 measurement LOINC/2951-2 Sodium: 139 mmol/L")
+    >>> [answer] = bm25_passage()([Prompt("What was the creatinine?", record, "")])
+    >>> answer.text
+    '2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL'
+    """
+    # The prompts of one patient come one after another and share their record.
+    index_of = lru_cache(maxsize=1)(_Bm25Index)
+
+    def answer(prompt: Prompt) -> str:
+        index = index_of(prompt.ehr)
+        return _most_recent_best(index.passages, index.scores(prompt.instruction))
+
+    return _generator(answer)
+
+
+def minilm_passage() -> Generate:
+    r"""Quote the passage whose MiniLM embedding has the highest cosine with the instruction's.
+
+    Among passages of the same cosine the most recent one is quoted.
+
+    Source: Reimers and Gurevych 2019 (Sentence-BERT).
+
+    >>> record = ("2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
+    ...     "2014-08-10 09:12 measurement LOINC/8867-4 Heart rate: 72 /min")
+    >>> [answer] = minilm_passage()([Prompt("How fast does the heart beat?", record, "")])
+    >>> answer.text
+    '2014-08-10 09:12 measurement LOINC/8867-4 Heart rate: 72 /min'
+    """
+    vectors: dict[str, np.ndarray] = {}  # of the last record's passages
+
+    def answer(prompt: Prompt) -> str:
+        from medalign_utils.encoder import embed
+
+        passages = split_passages(prompt.ehr)
+        if not passages:
+            return ""
+        distinct = list(dict.fromkeys(passages))
+        new = [passage for passage in distinct if passage not in vectors]
+        known = vectors | dict(zip(new, embed(new), strict=True))
+        vectors.clear()
+        vectors.update((passage, known[passage]) for passage in distinct)
+        [instruction] = embed([prompt.instruction])
+        cosine = {passage: float(vectors[passage] @ instruction) for passage in distinct}
+        return _most_recent_best(passages, np.array([cosine[passage] for passage in passages]))
+
+    return _generator(answer)
+
+
+def recent_note() -> Generate:
+    r"""Quote the opening of the most recent note, whatever the instruction.
+
+    >>> record = "2014-08-10 10:00 note N/1 Progress note:\nNo pain."
+    >>> [answer] = recent_note()([Prompt("Any pain?", record, "")])
+    >>> answer
+    Generation(text='2014-08-10 10:00 note N/1 Progress note:\nNo pain.', finish_reason='stop')
+    """
+    return _generator(lambda prompt: last_note(prompt.ehr))
+
+
+def random_passage(*, seed: int) -> Generate:
+    r"""Quote a passage drawn with equal chances.
+
+    The draw depends on the seed and the prompt alone, so it is the same on any machine and in any
+    order of the prompts.
+
+    >>> record = "2014-08-10 10:00 note N/1 Progress note:\nNo pain."
+    >>> [answer] = random_passage(seed=1)([Prompt("Any pain?", record, "")])
+    >>> answer.text.splitlines()[-1]
+    'No pain.'
+    """
+
+    def answer(prompt: Prompt) -> str:
+        passages = split_passages(prompt.ehr)
+        drawn_from = "\0".join((str(seed), prompt.instruction, prompt.text))
+        drawn = int.from_bytes(hashlib.sha256(drawn_from.encode()).digest())
+        return passages[drawn % len(passages)] if passages else ""
+
+    return _generator(answer)
+
+
+def _generator(answer: Callable[[Prompt], str]) -> Generate:
+    tokenizer = load_tokenizer("minilm")
+
+    def generate(prompts: Iterable[Prompt]) -> Iterator[Generation]:
+        for prompt in prompts:
+            text = answer(prompt)
+            places = tokenizer.encode(text, add_special_tokens=False).offsets
+            if len(places) <= RESPONSE_TOKENS:
+                yield Generation(text, "stop")
+            else:
+                _, end = places[RESPONSE_TOKENS - 1]
+                yield Generation(text[:end], "length")
+
+    return generate
+
+
+def _most_recent_best(passages: list[str], scores: np.ndarray) -> str:
+    if not passages:
+        return ""
+    # Passages stand oldest first, and argmax gives the first of equals.
+    return passages[len(passages) - 1 - int(np.argmax(scores[::-1]))]
+
+
+class _Bm25Index:
+    """A record's passages and their BM25 index."""
+
+    def __init__(self, ehr: str) -> None:
+        import bm25s
+
+        self.passages = split_passages(ehr)
+        tokenized = bm25s.tokenize(self.passages, stopwords="english", show_progress=False)
+        self._index = None
+        if tokenized.vocab:  # bm25s cannot index passages without a single word
+            self._index = bm25s.BM25(method="lucene", k1=1.5, b=0.75)
+            self._index.index(tokenized, show_progress=False)
+
+    def scores(self, instruction: str) -> np.ndarray:
+        """Score each passage for an instruction; 0 for all where they share no word."""
+        import bm25s
+
+        [words] = bm25s.tokenize(
+            instruction, stopwords="english", return_ids=False, show_progress=False
+        )
+        if self._index is None or not words:
+            return np.zeros(len(self.passages))
+        return self._index.get_scores(words)

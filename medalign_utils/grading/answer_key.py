@@ -1,0 +1,114 @@
+"""The answer key's file, and ratings of responses by it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from medalign_utils.errors import MedAlignError, ReleaseError
+from medalign_utils.grading.facts import check_facts
+from medalign_utils.grading.verdict import grade
+
+
+def load_answer_key(path: str | Path) -> dict[str, dict]:
+    """Read `answer-key.jsonl`, one JSON object a line.
+
+    Args:
+        path: the file; each line has at least `instruction_id` (a string, used once) and `facts`.
+
+    Returns:
+        instruction_id -> the line, in the file's order. Empty lines are passed over.
+
+    Raises:
+        ReleaseError: the file cannot be read, a line is no such object, an id comes twice, or a
+            fact is malformed; the message names file and line.
+
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp(), "answer-key.jsonl")
+    >>> _ = file.write_text('{"instruction_id": "7", "facts": [{"kind": "yes_no", "topic": '
+    ...                     '["stroke"], "answer": false}]}')
+    >>> load_answer_key(file)["7"]["facts"][0]["topic"]
+    ['stroke']
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReleaseError(f"load_answer_key: {path} cannot be read ({error})") from None
+    key: dict[str, dict] = {}
+    for n, text in enumerate(lines, start=1):
+        if not text.strip():
+            continue
+        where = f"load_answer_key: {path}, line {n}"
+        try:
+            line = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ReleaseError(f"{where}: no JSON ({error})") from None
+        if not isinstance(line, dict) or not isinstance(line.get("instruction_id"), str):
+            raise ReleaseError(f"{where}: expected an object with instruction_id, a string")
+        if line["instruction_id"] in key:
+            raise ReleaseError(f"{where}: instruction {line['instruction_id']} comes twice")
+        try:
+            check_facts(line.get("facts"))
+        except MedAlignError as error:
+            raise ReleaseError(f"{where}: {str(error).removeprefix('grade: ')}") from None
+        key[line["instruction_id"]] = line
+    return key
+
+
+def rate_with_answer_key(
+    responses: pd.DataFrame, answer_key: Mapping[str, Mapping]
+) -> pd.DataFrame:
+    """Rate responses as a clinician would, by the answer key: correct or not, and their order.
+
+    Args:
+        responses: columns instruction_id, system, response; one row for each pair of the first two.
+        answer_key: as `load_answer_key` gives it.
+
+    Returns:
+        The ratings, one row a response in the same order: instruction_id, system, rater ("answer
+        key"), correct (bool), rank (float, 1 is best, within the instruction). Responses are
+        ordered by (correct, facts found - contradictions); equal ones share their average rank.
+
+    Raises:
+        MedAlignError: a column is missing, a pair comes twice, an instruction is not in the key, or
+            a response is no text.
+
+    >>> key = {"7": {"facts": [{"kind": "yes_no", "topic": ["stroke"], "answer": False}]}}
+    >>> rows = pd.DataFrame({"instruction_id": ["7"] * 3, "system": ["a", "b", "c"],
+    ...                      "response": ["Yes.", "No history of stroke.", ""]})
+    >>> rate_with_answer_key(rows, key)[["correct", "rank"]].values.tolist()
+    [[False, 3.0], [True, 1.0], [False, 2.0]]
+    """
+    where = "rate_with_answer_key"
+    for column in ("instruction_id", "system", "response"):
+        if column not in responses:
+            raise MedAlignError(f"{where}: no column {column!r}, found {list(responses)}")
+    pairs = responses[["instruction_id", "system"]]
+    if pairs.duplicated().any():
+        first = tuple(pairs[pairs.duplicated()].iloc[0])
+        raise MedAlignError(f"{where}: more than one response for (instruction, system) {first}")
+    unknown = sorted(set(responses["instruction_id"]) - set(answer_key))
+    if unknown:
+        raise MedAlignError(
+            f"{where}: instruction {unknown[0]} is not in the answer key "
+            f"({len(unknown)} of {responses['instruction_id'].nunique()} are not)"
+        )
+    correct, merit = [], []
+    for row in responses.itertuples(index=False):
+        try:
+            graded = grade(row.response, answer_key[row.instruction_id]["facts"])
+        except MedAlignError as error:
+            raise MedAlignError(f"{where}: ({row.instruction_id}, {row.system}): {error}") from None
+        # Rounded, so that equal shares summed in another order stay equal.
+        points = round(graded.found * graded.n_facts - graded.contradictions, 9)
+        correct.append(graded.correct)
+        merit.append((graded.correct, points))
+    place = {value: n for n, value in enumerate(sorted(set(merit)))}
+    ratings = responses[["instruction_id", "system"]].copy()
+    ratings["rater"] = "answer key"
+    ratings["correct"] = pd.Series(correct, index=ratings.index, dtype=bool)
+    places = pd.Series([place[m] for m in merit], index=ratings.index, dtype="float64")
+    ratings["rank"] = places.groupby(ratings["instruction_id"]).rank(ascending=False)
+    return ratings

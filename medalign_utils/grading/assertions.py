@@ -1,0 +1,227 @@
+"""What a text says of a mention: affirmed, negated, stopped, only possible; of whom it says it.
+
+The idea is that of NegEx (Chapman et al. 2001): a cue word, the direction in which it works, and
+what ends its reach; the cues and the ends are this module's own. All of it is lists of words and
+their order, so each verdict can be traced to the words that made it.
+"""
+
+import re
+
+from medalign_utils.grading.text import RELATIVE, Mention, Statement
+
+AFFIRMED, NAMED, NEGATED, ENDED, STOPPED, OPEN = (
+    "affirmed", "named", "negated", "ended", "stopped", "open",
+)  # fmt: skip
+
+_CLAUSE_END = re.compile(
+    r"(?i)[.!?;](?=\s|$)|\b(?:but|however|although|though|except(?: for)?|nevertheless|whereas"
+    r"|while|besides|other than|aside from|apart from|instead(?! of))\b"
+)
+# Words that look like a negation and are none, or two that cancel each other.
+_NO_NEGATION = re.compile(
+    r"(?i)\b(?:no|not|without|\w+n't)(?: an?| any| significant| further| other| recent| interval"
+    r"| major)*(?: change| increase| decrease| worsening| improvement| progression)s?\b"
+    r"|\bnot (?:only|just|merely|uncommon|necessarily|to mention)\b|\bno (?:doubt|wonder)\b"
+    r"|(?:\bnot|n't|\bnever|\bcannot)(?: be| been)? (?:den(?:y|ies|ied|ying)|ruled? out|excluded?"
+    r"|without|absent|negative)\b"
+    r"|\bno (?:issues?|problems?|difficult\w+|trouble) (?:with|tolerating|taking|on)\b"
+    r"|\bno (?:relief|response|benefit|improvement|effect) (?:from|with|to|on)\b"
+    r"|\bnot (?:\w+ly |well |yet )?(?:controlled|managed|at goal|improv\w+|respond\w+|adherent"
+    r"|compliant|tolerat\w+|helped|relieved|sure|clear)\b|\bgram[- ]negative"
+)
+_NEGATION = re.compile(
+    r"(?i)(?<![\w-])(?:(?P<near>not|\w+n't|cannot|never|nothing|nobody)\b"
+    r"|no(?=\s+[a-z(]|\s*$)(?! longer)|none of|neither|nor\b|without\b|w/o\b"
+    r"|den(?:y|ies|ied|ying)\b|denial of|neg(?:ative)? for|negatives?:|absence of|absent\b"
+    r"|free of|lack(?:s|ed|ing| of)?\b"
+    r"|ruled out\b|declin(?:es|ed)\b|refus(?:es|ed)\b|\(-\)|\[-\])"
+)
+_NEAR = 10  # words
+# After a comma or "and" the sentence turns to what is so: "denies fever, reports cough".
+_TURN = re.compile(
+    r"(?i)(?:,|\band\b)\s+(?:(?:and|also|now|then|still|currently|she|he|they|the patient|patient"
+    r"|pt)\s+)*(?:report(?:s|ed)|endors\w+|complain\w*|admits?|has|had|have|is|was|are|were|with"
+    r"|present(?:s|ed)|takes?|taking|on|uses?|using|started|continues?|remains?|received|given"
+    r"|smokes?|drinks?|states|positive for|allergic to|known)\b|\(\+\)|\[\+\]|\bpositive for\b"
+    r"|:\s*(?:yes|positive|present)\b"
+)
+_STOP_BEFORE = re.compile(
+    r"(?i)(?<![\w-])(?P<ended>no longer(?! (?:on|taking|takes?|uses?|using|prescribed|receiv\w+))"
+    r"|quit|former|ex-|gave up|resolved)|(?<![\w-])(?:no longer|stop(?:ped|ping|s)?|discontinu\w+"
+    r"|d/?c'?d|(?:switch|chang|transition)(?:ed|ing|e)? from|(?:wean|taper)(?:ed|ing) off|off|held"
+    r"|hold(?:ing)?|instead of|rather than|replac(?:ed|ing|es)|in place of|in lieu of"
+    r"|previous(?:ly)?|formerly|prior|past|used to take|failed|intolerant (?:to|of)"
+    r"|(?:not|unable to) tolerat\w+|\w+n't tolerat\w+)\b"
+)
+_STOP_REACH_ENDS = re.compile(
+    r"(?i)\b(?:to|with|for|by|because|due|after|since|in favor|when|then|now|currently|started)\b"
+    r"|(?:,|\band\b)\s*(?:and |then |now )*(?:began|switched|changed|is|takes?|taking|on)\b"
+)
+_POSSIBLE = re.compile(
+    r"(?i)\b(?:(?P<list>differential|ddx)|whether|if|risk (?:of|for|factors? for)"
+    r"|(?:screen|monitor|assess|look|search|watch)(?:ed|ing|s)? for|evaluat\w+ for|work-?up for"
+    r"|(?:return|call) (?:for|if)|concern for"
+    r"|to exclude|rule out|r/o|asked about|(?:counsel|educat)\w+ (?:on|about|regarding)"
+    r"|prevent(?:ion of|ing)?|prophylaxis|should|consider(?:ing)?|possib(?:le|ility of)|might"
+    r"|un(?:clear|known|certain)|cannot (?:be )?(?:determine|tell|confirm)\w*)(?!\w)"
+)
+_SO_BEFORE = re.compile(
+    r"(?i)\b(?:has|had|have|having|report(?:s|ed|ing)|endors\w+|complain\w* of"
+    r"|admit(?:s|ted)?(?: to)?|positive for|diagnosed with|history of|h/o"
+    r"|takes?|took|taken|taking|on|started|confirmed"
+    r"|known|noticed|developed|experienc\w+|suffer\w+|underwent|received|allergic to)\b"
+)
+_FIELD = re.compile(r"(?:\s\w+){0,2}\s*:")
+_ENDS_DRUG = re.compile(r"[^:]*:\s*end\s*$")  # a quoted record line
+_REASON = re.compile(r"(?i)(?:because of|due to|for)(?: an?)? $")
+_IN_BRACKETS = re.compile(r"\s*(?:[\w.%/-]+\s+){0,4}\(")
+_JOINS = re.compile(r"[,(]|\band\b|\bor\b")
+# Right after the mention: "chest pain: denies", "Tobacco use - never".
+_ANSWER = re.compile(
+    r"(?i)(?:\s*\([^)]*\))?(?:\s(?:status|use|history|hx|symptoms?))?\s*(?::|=|\s-\s|\?)\s*"
+    r"(?:(?:the )?(?:patient|pt|she|he)\s+)?(?:(?P<open>not (?:documented|recorded|available"
+    r"|mentioned|stated|assessed|known|on file)|un(?:known|clear|documented))"
+    r"|(?P<no>no(?:ne)?\b(?! (?:change|longer|doubt))|den(?:ies|ied|ying)\b|never\b|neg(?:ative)?\b"
+    r"|absent\b|nil\b|not\b(?! only)|\(-\)|declin(?:es|ed)\b|NKDA\b)"
+    r"|(?P<stopped>(?:end|stopped|discontinued)\b)"
+    r"|(?P<yes>yes|pos(?:itive)?|present|reports|endorses|\(\+\)|confirmed|active)\b)"
+)
+_AFTER = re.compile(
+    r"(?i)(?P<aux>\b(?:is|was|were|are|be|has been|have been|had been|been|has|have|had|does|did|do"
+    r"|got|being)\b\s*)?"
+    r"(?:also |now |both |all |since |currently |ever |then |later |subsequently )*"
+    r"(?:(?P<open>not (?:been )?(?:documented|mentioned|recorded|stated|specified|known|ruled out"
+    r"|excluded)\b|considered\b|cannot be (?:ruled out|excluded)\b|unknown\b)"
+    r"|(?P<no>denied\b|absent\b|ruled out\b|excluded\b|negative\b|unlikely\b"
+    r"|(?:not|never) (?:been )?(?:present|found|seen|noted|reported|endorsed"
+    r"|observed|detected|identified|evident|taken"
+    r"|given|performed|done|prescribed|started|used|indicated|on|in|among|part of|listed)\b"
+    r"|\w+n't (?:present|found|seen|noted|reported|done|performed|given|prescribed|taken)\b)"
+    r"|(?P<ended>resolved\b|quit\b)"
+    r"|(?P<switched>(?:switched|changed) to\b|replaced\b)"
+    r"|(?P<stopped>stopped\b|discontinued\b|d/?c'?d\b|held\b|weaned\b|tapered off\b|ended\b))"
+)
+_BETWEEN_ENDS = re.compile(
+    r"(?i)\b(?:after|when|since|because|due|then|until|before|as|instead|start(?:s|ed)?|takes?"
+    r"|taking|on|now|current(?:ly)?|for|to|with|whether|if)\b"
+)
+
+
+def judge(text: str, mention: Mention) -> str:
+    """What `text` says of a mention in it.
+
+    Returns:
+        `AFFIRMED` where a word says so (has, reports, takes), `NAMED` where no word turns it either
+        way, `NEGATED`, `OPEN` (whether, risk of, screening for), `STOPPED` (a drug that was
+        stopped, switched from or held), `ENDED` (quit, former, resolved, no longer).
+
+    >>> from medalign_utils.grading.text import find
+    >>> text = "Denies fever, cough, or chest pain but has nausea"
+    >>> judge(text, find(("chest pain",), text)[0]), judge(text, find(("nausea",), text)[0])
+    ('negated', 'affirmed')
+    """
+    if mention.is_non:
+        return NEGATED
+    begin = 0
+    for match in _CLAUSE_END.finditer(text, 0, mention.start):
+        begin = match.end()
+    end = _CLAUSE_END.search(text, mention.end)
+    clause_end = end.start() if end else len(text)
+
+    if answer := _ANSWER.match(text, mention.end):
+        return _first_named(answer, no=NEGATED, open=OPEN, stopped=STOPPED, yes=AFFIRMED)
+    if _FIELD.match(text, mention.end):
+        # A field of its own, "Chest pain: no, SOB: mild": what stood before the comma is over.
+        begin = max(begin, text.rfind(",", begin, mention.start) + 1)
+    if _ENDS_DRUG.match(text, mention.end):
+        return STOPPED
+    before = text[begin : mention.start]
+    if after := _said_after(text, mention.end, clause_end, before):
+        return after
+
+    blanked = _NO_NEGATION.sub(lambda match: " " * len(match[0]), before)
+    for cue in reversed(list(_NEGATION.finditer(blanked))):
+        between = before[cue.end() :]
+        if _TURN.search(between):
+            break
+        if cue["near"] is None or len(between.split()) <= _NEAR:
+            return NEGATED
+    for cue in reversed(list(_STOP_BEFORE.finditer(before))):
+        between = before[cue.end() :]
+        if not _STOP_REACH_ENDS.search(between) and len(between.split()) <= 5:
+            return ENDED if cue["ended"] else STOPPED
+    for cue in _POSSIBLE.finditer(before):
+        between = before[cue.end() :]
+        # A list of possible diagnoses is open to its end, other cues reach a few words.
+        if (cue["list"] or len(between.split()) <= 6) and not _TURN.search(between):
+            return OPEN
+    cues = list(_SO_BEFORE.finditer(before))
+    return AFFIRMED if cues and len(before[cues[-1].end() :].split()) <= 3 else NAMED
+
+
+def _first_named(match: re.Match, **verdicts: str) -> str:
+    return next(verdict for name, verdict in verdicts.items() if match[name] is not None)
+
+
+def _said_after(text: str, start: int, end: int, before: str) -> str | None:
+    match = _AFTER.search(text, start, end)
+    if match is None:
+        return None
+    between = text[start : match.start()]
+    # "Fever and cough were denied" speaks of both, "fever, and cough was denied" of the second.
+    several = re.match(r"(?i)were|are|have", match["aux"] or "")
+    # "simvastatin, switched to": a drug; "because of cramps, switched to": its reason.
+    splits = _JOINS.search(between) and (_REASON.search(before) or not match["switched"])
+    inside = _IN_BRACKETS.fullmatch(between)  # "simvastatin 20 mg (stopped"
+    if _BETWEEN_ENDS.search(between) or len(between.split()) > 6:
+        return None
+    if splits and not several and not inside:
+        return None
+    return _first_named(
+        match, no=NEGATED, open=OPEN, ended=ENDED, switched=STOPPED, stopped=STOPPED
+    )
+
+
+# --- relatives ----------------------------------------------------------------------------------
+
+# The relative is company, informant or contact, not the one it is about.
+_COMPANY = re.compile(
+    r"(?i)\b(?:lives?|living|resides|stays?|with|by|per|from|for|to|called|is|contact|proxy|kin"
+    r"|caregiver|home)\s*:?\s*(?:(?:her|his|their|the|an?|elderly|adult|[0-9])\s+)*$"
+)
+_INFORMANT = re.compile(
+    r"(?i)\s*(?:\([^)]*\)\s*)?(?:also |who |is |was )?(?:reports?|states?|says?|notes?|noted"
+    r"|call(?:ed|s)|believes|thinks|requests|brought|present\b|concerned|describes|accompan\w+"
+    r"|helps?|aware|updated|at (?:the )?bedside|here|lives?|manages|provides|drove|and (?:the )?"
+    r"patient|of (?:two|three|four|five|[0-9]))"
+)
+_SUBJECT_ENDS = re.compile(
+    r"(?i)[.;!?](?=\s|$)|\b(?:but|however|while|whereas|although)\b"
+    r"|,?\s*\band\b(?=\s+(?:she|he|the patient|patient|pt)\b)"
+    r"|,\s*(?=(?:she|he|the patient|patient|pt)\b)"
+)
+
+
+def names_relative(statement: Statement, start: int, end: int, *, as_subject: bool) -> bool:
+    """Whether the clause around `start:end` speaks of a relative.
+
+    With `as_subject`, relatives that are company, informant or contact do not count ("lives with
+    her son", "daughter reports", "contact: sister"), nor does a relative within `start:end` itself.
+    """
+    if statement.in_family_history:
+        return True
+    text, begin = statement.text, 0
+    for match in _SUBJECT_ENDS.finditer(text, 0, start):
+        begin = match.end()
+    stop = _SUBJECT_ENDS.search(text, end)
+    for match in RELATIVE.finditer(text, begin, stop.start() if stop else len(text)):
+        if not as_subject:
+            return True
+        itself = match.start() < end and match.end() > start
+        if not (
+            itself
+            or _COMPANY.search(text[max(0, match.start() - 40) : match.start()])
+            or _INFORMANT.match(text, match.end())
+        ):
+            return True
+    return False

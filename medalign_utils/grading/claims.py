@@ -1,0 +1,233 @@
+"""Facts that are dates, terms, sets of terms, yes or no, or not documented."""
+
+import re
+
+from medalign_utils.grading.assertions import (
+    AFFIRMED,
+    ENDED,
+    NAMED,
+    NEGATED,
+    OPEN,
+    STOPPED,
+    judge,
+)
+from medalign_utils.grading.clauses import clause_of, clauses, concerns, is_bare, names_nothing
+from medalign_utils.grading.dates import Date, read_dates
+from medalign_utils.grading.facts import Fact
+from medalign_utils.grading.names import is_named, topic_mentions
+from medalign_utils.grading.quantities import read_quantities
+from medalign_utils.grading.text import Mention, Reading, Statement, find
+
+
+def grade_date(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
+    """Share found (0 or 1) and contradictions (0 or 1) of a `date` fact; the rules: `grade`."""
+    asked = [f.day for f in facts if f.day and f is not fact]
+    found = other = False
+    for statement in reading.statements:
+        if statement.is_question:
+            continue
+        text = statement.text
+        mine, _ = topic_mentions(fact.topic, text)
+        given: list[Date] = []
+        for mention in mine:
+            if judge(text, mention) != NEGATED and concerns(
+                fact, statement, mention.start, mention.end, reading
+            ):
+                given += _dates_of(text, mention) or ([statement.date] if statement.date else [])
+        if not mine and is_bare(reading) and names_nothing(text):
+            given += read_dates(text)
+        for day in given:
+            found = found or day.states(fact.day, fact.precision)
+            is_when_written = day is statement.date and statement.is_note
+            if not is_when_written and not any(day.agrees(a) for a in asked):
+                other = other or not _agrees(day, fact)
+    return float(found), int(other and not found)
+
+
+def _agrees(day: Date, fact: Fact) -> bool:
+    kept = ("year", "month", "day")[: ("year", "month", "day").index(fact.precision) + 1]
+    return day._replace(**{k: None for k in ("month", "day") if k not in kept}).agrees(fact.day)
+
+
+def _dates_of(text: str, mention: Mention) -> list[Date]:
+    """The dates in the clause of a mention and in date-only clauses after it; else the nearest."""
+    dates, segments = read_dates(text), clauses(text)
+    if not dates:
+        return []
+    begin, end = clause_of(text, mention.start)
+    own = [d for d in dates if begin <= d.start < end]
+    for a, b in segments:
+        if a >= end:
+            if not names_nothing(text[a:b]):
+                break
+            own += [d for d in dates if a <= d.start < b]
+    nearest = min(dates, key=lambda d: max(d.start - mention.end, mention.start - d.end))
+    return own or [nearest]
+
+
+# --- term and set -------------------------------------------------------------------------------
+
+
+def grade_terms(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
+    """Share of the terms found and number of rivals affirmed, of `term` and `set` facts."""
+    if fact.topic and not is_bare(reading) and not is_named(fact.topic, reading):
+        return 0.0, 0
+    found = [False] * len(fact.members)
+    claimed: set[int] = set()
+    stopped: set[int] = set()
+    for statement in reading.statements:
+        if statement.is_question:
+            continue
+        members = [find(m, statement.text) for m in fact.members]
+        rivals = [find(r, statement.text) for r in fact.rivals]
+        said = [_said(fact, reading, statement, m, rivals) for m in members]
+        against = [_said(fact, reading, statement, m, members) for m in rivals]
+        # "Differential: gout or cellulitis" settles on neither.
+        is_choice = any(OPEN in verdicts for verdicts in against)
+        for n, verdicts in enumerate(said):
+            found[n] = found[n] or bool(verdicts - ({NEGATED, OPEN} if is_choice else {NEGATED}))
+        claimed |= {n for n, verdicts in enumerate(against) if verdicts & {AFFIRMED, NAMED}}
+        stopped |= {n for n, verdicts in enumerate(against) if verdicts & {STOPPED, ENDED}}
+    asked = {s.casefold() for f in facts if f is not fact for m in f.members for s in m}
+    contradictions = [
+        n for n in claimed - stopped if not asked & {s.casefold() for s in fact.rivals[n]}
+    ]
+    return sum(found) / len(found), len(contradictions)
+
+
+def _said(
+    fact: Fact,
+    reading: Reading,
+    statement: Statement,
+    mentions: tuple[Mention, ...],
+    others: list[tuple[Mention, ...]],
+) -> set[str]:
+    """What the statement says of the mentions that stand in no longer one of the other side."""
+    return {
+        judge(statement.text, m)
+        for m in mentions
+        if m.start >= statement.heading
+        and not any(
+            o.start <= m.start and m.end <= o.end and o.end - o.start > m.end - m.start
+            for side in others
+            for o in side
+        )
+        and concerns(fact, statement, m.start, m.end, reading)
+    }
+
+
+# --- yes or no ----------------------------------------------------------------------------------
+
+_LEADING = re.compile(
+    r"(?i)(?:(?:the )?(?:answer|response|a)(?:\s*:| is)\s*)?"
+    r"(?:(?P<yes>yes|yeah|affirmative)|(?P<no>no|nope))\b"
+    r"(?=\s*(?:[,.;:!-]|$)|\s+(?:she|he|they|the|there|it|this|that|patient|pt|her|his)\b)"
+)
+_ELLIPTIC = re.compile(
+    r"(?i)(?:(?:the )?(?:patient|pt|she|he)\s+)?(?:(?P<no>den(?:ies|ied)|none|never|not|negative"
+    r"|absent)|(?P<yes>reports|endorses|positive|present))\b"
+)
+# Words that carry no content of their own: about the record, the question, or the patient.
+_CONTENTLESS = frozenset(
+    """a an the this that these those it its is are was were be been being has have had do does
+    did not no never none any of in on at to for from by with as about regarding and or so if
+    whether patient patient's pt she he you they her his their him there here i we could can
+    cannot can't couldn't unable find found locate located identify identified determine
+    determined documented recorded mentioned noted stated specified available listed provided
+    reported described addressed record records chart charts ehr emr note notes medical health
+    information info data documentation mention evidence answer question requested asked such
+    within based given see seen say says said state states contain contains include includes
+    indicate indicates specify specifies document documents mentions yes unknown unclear
+    explicitly clearly specifically one anything nothing what according per undocumented i'm
+    it's there's isn't aren't wasn't weren't doesn't don't didn't appears anywhere specific
+    relevant result results unfortunately current currently""".split()
+)
+
+
+def _without_content(text: str) -> bool:
+    words = re.findall(r"[a-z][a-z'-]*|[0-9]+", text.lower())
+    return all(word in _CONTENTLESS for word in words)
+
+
+def grade_yes_no(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
+    """Share found (0 or 1) and contradictions (0 or 1) of a `yes_no` fact; the rules: `grade`."""
+    said: list[str] = []
+    lead = None
+    spoken = [s for s in reading.statements if not s.is_question]
+    for statement in spoken:
+        own = statement.text[statement.start :]
+        if statement is spoken[0] and not reading.n_quoted and (match := _LEADING.match(own)):
+            lead = match["yes"] is not None
+        mine = topic_mentions(fact.topic, statement.text)[0]
+        for mention in mine:
+            if not concerns(fact, statement, mention.start, mention.end, reading):
+                continue
+            if mention.start >= statement.heading:
+                said.append(judge(statement.text, mention))
+            elif match := _ELLIPTIC.match(own):
+                said.append(NEGATED if match["no"] else AFFIRMED)
+    if lead is not None:
+        silent = all(_without_content(s.text[s.start :]) for s in spoken)
+        if not silent and not is_named(fact.topic, reading):
+            return 0.0, 0
+        against = {NEGATED, ENDED} if lead else {AFFIRMED}
+        agree = {AFFIRMED, NAMED, STOPPED} if lead else {NEGATED, ENDED, NAMED, OPEN}
+        opposed = bool(against & set(said)) and not agree & set(said)
+        answers = {lead} | ({not lead} if opposed else set())
+    else:
+        answers = {verdict not in (NEGATED, ENDED) for verdict in said if verdict != OPEN}
+    return float(fact.answer in answers), int((not fact.answer) in answers)
+
+
+# --- not documented -----------------------------------------------------------------------------
+
+_ABOUT = r"(?:documented|recorded|mentioned|noted|reported|stated|specified|available|found|listed"
+_ABOUT += r"|provided|indicated|described|addressed|discussed|included|on (?:file|record))"
+_SILENT = re.compile(
+    rf"(?i)\b(?:not|never|n't)(?: been| explicitly| clearly| specifically| otherwise| currently)*"
+    rf" {_ABOUT}\b|\w+n't (?:been )?{_ABOUT}\b"
+    rf"|\bnot (?:in|part of|present in) the (?:\w+ )?(?:record|chart|EHR|notes?)\b|\bundocumented\b"
+    r"|\bno (?:\w+ )?(?:record|documentation|mention|information|info|data|note|entry|entries|notes"
+    r"|records|results?) (?:of|about|on|regarding|for|concerning|that|in|is|are|was|were|available"
+    r"|found|exists?)\b"
+    rf"|\b(?:no|none|nothing|neither)\b(?: [\w/-]+){{0,6}}? (?:(?:is|are|was|were|has been"
+    rf"|have been|could be|can be) )?{_ABOUT}\b|\bno (?:evidence|sign) in the (?:record|chart|EHR)"
+    r"|\bnothing (?:about|on|in the (?:record|chart))\b"
+    r"|\b(?:does|do|did)(?: not|n't) (?:\w+ly )?(?:mention|document|record|say|state|contain"
+    r"|include|indicate|specify|list|provide|describe|address|give|report|show)\b"
+    r"|\b(?:cannot|can't|can not|could not|couldn't|unable to|not possible to|impossible to"
+    r"|not able to|did not|didn't) (?:be )?(?:determined?|find|found|tell|answer(?:ed)?"
+    r"|located?|identif\w+"
+    r"|see|confirm(?:ed)?)\b|\b(?:unclear|unknown) from the\b"
+    r"|\bwithout (?:any )?(?:documentation|record|mention)\b"
+    r"|\b(?:record|chart|EHR|notes?) (?:is|are) silent\b"
+)
+_BUT = re.compile(r"(?i)\b(?:but|however|although|though)\b")
+
+
+def grade_not_documented(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
+    """Share found (0 or 1) and contradictions (0 or 1) of such a fact; the rules: `grade`."""
+    found = asserted = False
+    for statement in reading.statements:
+        if statement.is_question:
+            continue
+        text = statement.text
+        mine = [
+            m
+            for m in topic_mentions(fact.topic, text)[0]
+            if concerns(fact, statement, m.start, m.end, reading)
+        ]
+        silent = _SILENT.search(text, statement.heading)
+        if silent and (mine or _without_content(text[statement.start :])):
+            found = True
+            # "is not documented, but was 7.2 in 2013"
+            turn = _BUT.search(text, silent.end())
+            rest = text[turn.end() :] if turn else ""
+            asserted = asserted or bool(read_quantities(rest) or read_dates(rest))
+        for mention in mine:
+            begin = max([0, *(m.end() for m in _BUT.finditer(text, 0, mention.start))])
+            turn = _BUT.search(text, mention.end)
+            part = text[begin : turn.start() if turn else len(text)]
+            if mention.start >= statement.heading and not _SILENT.search(part):
+                asserted = asserted or judge(text, mention) not in (NEGATED, OPEN)
+    return float(found and not asserted), int(asserted)

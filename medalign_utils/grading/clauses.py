@@ -1,0 +1,69 @@
+"""What the rules for all kinds of facts share: bare answers, subjects, clauses."""
+
+import re
+from functools import lru_cache
+from itertools import pairwise
+
+from medalign_utils.grading.assertions import names_relative
+from medalign_utils.grading.facts import Fact
+from medalign_utils.grading.quantities import mask, read_quantities
+from medalign_utils.grading.text import Reading, Statement
+
+BARE = 8  # words: a response this short need not name its topic
+
+
+def is_bare(reading: Reading) -> bool:
+    """Whether the response is short enough to answer without naming its topic."""
+    return reading.n_words <= BARE and not reading.n_quoted
+
+
+def concerns(fact: Fact, statement: Statement, start: int, end: int, reading: Reading) -> bool:
+    """Whether what stands at `start:end` is said of the fact's subject."""
+    if fact.is_family:
+        return is_bare(reading) or names_relative(statement, start, end, as_subject=False)
+    return not names_relative(statement, start, end, as_subject=True)
+
+
+_SEGMENT = re.compile(
+    r"(?i),(?![0-9]{3}(?![0-9]))|;|\.\s|\b(?:and|then|while|but|however|up from|down from"
+    r"|compared (?:to|with)|versus|vs|previously)\b|\b(?:from|to)\b(?=\s*[0-9])"
+)
+_CONNECTIVES = frozenset(
+    """a an the and or then than was is were are be been being has had have it its this that of at
+    on in to from by up down with for as about around approximately approx roughly now today
+    currently later again repeat repeated also next previous previously prior earlier before
+    after since until between most recent latest last first second initial baseline value
+    values level levels result results reading readings measurement measured measures recorded
+    reported noted documented checked drawn dated date found came back returned rose risen
+    rising fell fallen falling dropped declined decreased increased improved worsened peaked
+    climbed went remained stable trended only just still her his their she he which when
+    respectively exactly equal equals take takes daily once twice per versus vs compared am pm
+    visit day days ago and/or""".split()
+)
+
+
+@lru_cache(maxsize=8192)
+def clauses(text: str) -> tuple[tuple[int, int], ...]:
+    """Where the clauses of `text` begin and end, cut at commas, "and", "then", "up from" ..."""
+    cuts = [match.start() for match in _SEGMENT.finditer(mask(text))]
+    edges = [0, *cuts, len(text)]
+    return tuple((a, b) for a, b in pairwise(edges) if b > a)
+
+
+def clause_of(text: str, place: int) -> tuple[int, int]:
+    """The clause of `text` that holds `place`."""
+    return next((a, b) for a, b in reversed(clauses(text)) if a <= place)
+
+
+def names_something(text: str) -> bool:
+    """Whether a word in `text` may name something, being no mere connective."""
+    return any(w.lower() not in _CONNECTIVES for w in re.findall(r"[A-Za-z][\w'/-]*", text))
+
+
+def names_nothing(text: str) -> bool:
+    """Whether `text` holds only numbers, dates and words that name nothing: "It was 1.4 mg/dL"."""
+    covered = mask(text)
+    for quantity in read_quantities(text):
+        length = quantity.end - quantity.start
+        covered = covered[: quantity.start] + " " * length + covered[quantity.end :]
+    return not names_something(covered)

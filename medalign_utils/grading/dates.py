@@ -1,0 +1,100 @@
+"""Dates as clinicians and records write them: ISO, US (month first), in words, whole or in part."""
+
+import re
+from datetime import date
+from functools import lru_cache
+from typing import NamedTuple
+
+from medalign_utils.grading.units import UNIT_AFTER
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = (
+    r"(?:(?i:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|june?|july?|aug(?:ust)?"
+    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)|May|MAY)\b\.?"
+)
+_YEAR = r"(?:19|20)[0-9]{2}"
+_DAY = r"(?:0?[1-9]|[12][0-9]|3[01])"
+_ORDINAL = r"(?:st|nd|rd|th)?\b"
+_DATE = re.compile(
+    rf"(?<![\w/.$#-])(?:(?P<iso>{_YEAR}[-/][01]?[0-9][-/]{_DAY})(?=T[0-9]|[^\w/]|$)"
+    rf"|(?P<us>[0-9]{{1,2}}(?P<sep>[/-])[0-9]{{1,2}}(?P=sep)(?:{_YEAR}|[0-9]{{2}}))(?![\w/])"
+    rf"|(?P<ym>{_YEAR}-[01][0-9])(?![\w/-])|(?P<my>[01]?[0-9]/{_YEAR})(?![\w/])"
+    rf"|(?P<dmy>{_DAY}{_ORDINAL}(?:\s+of)?[\s-]+{_MONTH},?[\s-]+{_YEAR})(?!\w)"
+    rf"|(?P<mdy>{_MONTH}\s+{_DAY}{_ORDINAL},?\s+{_YEAR})(?!\w)"
+    rf"|(?P<mony>{_MONTH},?\s+(?:of\s+)?{_YEAR})(?!\w)"
+    rf"|(?P<md>{_MONTH}\s+{_DAY}{_ORDINAL})(?![\w/%]|\.[0-9])"
+    rf"|(?P<dm>{_DAY}{_ORDINAL}(?:\s+of)?\s+{_MONTH})(?!\w)"
+    rf"|(?P<y>{_YEAR})(?![\w/%]|[.,-][0-9]))"
+    rf"|(?<=\b[Oo]n )(?P<usmd>[01]?[0-9]/{_DAY})(?![\w/])"
+)
+
+
+class Date(NamedTuple):
+    """A date as written, at `start:end` of its text; None is a part that is not said."""
+
+    year: int | None
+    month: int | None
+    day: int | None
+    start: int = 0
+    end: int = 0
+
+    def agrees(self, day: date) -> bool:
+        """Whether nothing that is said differs from `day`; "14" is 1914 and 2014."""
+        return (
+            self.year in (None, day.year, day.year % 100)
+            and self.month in (None, day.month)
+            and self.day in (None, day.day)
+        )
+
+    def states(self, day: date, precision: str) -> bool:
+        """Whether it says `day` at least as exactly as `precision` (day, month, year) asks."""
+        n = ("year", "month", "day").index(precision) + 1
+        said = (self.year, self.month, self.day)[:n]
+        rest = (day.month, day.day)[: n - 1]
+        return None not in said and said[0] in (day.year, day.year % 100) and said[1:] == rest
+
+
+@lru_cache(maxsize=8192)
+def read_dates(text: str) -> tuple[Date, ...]:
+    """The dates in `text`, in order.
+
+    Two-digit years stand only in dates such as 8/10/14. A bare year counts unless a unit follows
+    (2014 pg/mL). 25/12/2014 is read day first, since there is no month 25.
+
+    >>> [d[:3] for d in read_dates("Seen 8/10/14, again in March 2015.")]
+    [(14, 8, 10), (2015, 3, None)]
+    """
+    found = []
+    for match in _DATE.finditer(text):
+        kind = next(k for k, v in match.groupdict().items() if v is not None and k != "sep")
+        words = match[kind]
+        numbers = [int(n) for n in re.findall(r"[0-9]+", words)]
+        year = month = day = None
+        if kind in ("dmy", "mdy", "mony", "md", "dm"):
+            name = re.search(_MONTH, words)[0]
+            month = _MONTHS.index(name[:3].lower()) + 1
+            numbers.insert({"dmy": 1, "dm": 1}.get(kind, 0), month)
+        if kind == "iso":
+            year, month, day = numbers
+        elif kind == "us":
+            month, day, year = numbers
+            if month > 12:
+                month, day = day, month
+        elif kind == "dmy":
+            day, month, year = numbers
+        elif kind == "mdy":
+            month, day, year = numbers
+        elif kind == "ym":
+            year, month = numbers
+        elif kind in ("my", "mony"):
+            month, year = numbers
+        elif kind in ("md", "usmd"):
+            month, day = numbers
+        elif kind == "dm":
+            day, month = numbers
+        elif not UNIT_AFTER.match(text, match.end()):
+            (year,) = numbers
+        if (month is None or 1 <= month <= 12) and (day is None or 1 <= day <= 31):
+            if (year, month, day) != (None, None, None):
+                found.append(Date(year, month, day, *match.span(kind)))
+    return tuple(found)

@@ -1,0 +1,283 @@
+"""Facts that are numbers: which values of a response belong to the topic, and of what date."""
+
+import calendar
+import re
+from collections.abc import Iterator
+from datetime import date
+from typing import NamedTuple
+
+from medalign_utils.grading.clauses import (
+    clause_of,
+    concerns,
+    is_bare,
+    names_nothing,
+    names_something,
+)
+from medalign_utils.grading.dates import Date, read_dates
+from medalign_utils.grading.facts import Fact
+from medalign_utils.grading.names import LIMIT, topic_mentions
+from medalign_utils.grading.quantities import Quantity, mask, read_quantities
+from medalign_utils.grading.text import Mention, Reading, Statement, find
+from medalign_utils.grading.units import Unit, convert, parse_unit
+
+_EARLIER = re.compile(
+    r"(?i)\b(?:previous(?:ly)?|prior|compared|versus|vs|formerly|baseline|up from|down from)\b"
+    r"|\bfrom(?: an?| \w+ of)?\s*$"
+)
+_EARLIER_AFTER = re.compile(
+    r"(?i)\b(?:ago|previously|last (?:year|month|week|visit)|at baseline)\b"
+)
+_ASIDE = re.compile(
+    r"(?i)\b(?:earlier|before|initial(?:ly)?|first|peak(?:ed)?|highest|lowest|nadir|max(?:imum)?"
+    r"|min(?:imum)?|average|mean|median|usual(?:ly)?|typical(?:ly)?|used to)\b"
+)
+_REFERENCE = re.compile(
+    r"(?i)(?:\breference|\bref\.?|\bnormal (?:range|values?|limits?)|\brang(?:e|ed|es|ing)"
+    r"|\bbetween|\bgoal|\btarget|\blimits?|\bULN|\bcut-?off|\bthreshold|\bvaried)\b[^,;]{0,30}$"
+    r"|\bnormal\s*[:=(<]?\s*$"
+)
+_NOT_BEFORE = re.compile(r"(?i)(?:\bnot|n't|\bnever)\s+(?:\w+\s+){0,2}$")
+_OF = re.compile(r"\s+of\s+(?=[A-Za-z]{3})")
+_SYSTOLIC = re.compile(r"(?i)\b(?:(systolic|SBP)|(diastolic|DBP))\b")
+
+
+class _Value(NamedTuple):
+    """A value of the topic in a statement: whether it matches, and of what time it is."""
+
+    matches: bool
+    when: Date | None
+    is_other_time: bool  # said to be of another, unknown time
+    is_aside: bool  # a peak, a mean, an earlier value: no rival of the fact's
+
+
+def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
+    """Share found (0 or 1) and contradictions (0 or 1) of a `number` fact; the rules: `grade`."""
+    found = contradicted = False
+    for value in _values(fact, reading, facts):
+        when = value.when
+        undated = when is None and not value.is_other_time
+        if fact.day:
+            is_its_time = undated or (when is not None and when.agrees(fact.day))
+            is_rival_time = is_its_time
+        elif fact.since and when is not None and when.year is not None:
+            # On the day of the change the old value and the new one both stand in the record.
+            is_its_time, is_rival_time = _last(when) >= fact.since, _last(when) > fact.since
+        else:
+            is_its_time = undated or not fact.since or when is not None
+            is_rival_time = undated
+        if value.matches:
+            found = found or is_its_time
+        elif not value.is_aside:
+            contradicted = contradicted or is_rival_time
+    return float(found), int(contradicted)
+
+
+def _last(when: Date) -> date:
+    """The last day that `when`, which has a year, may mean."""
+    year = when.year if when.year >= 100 else when.year + (2000 if when.year < 50 else 1900)
+    month = when.month or 12
+    last = calendar.monthrange(year, month)[1]
+    return date(year, month, min(when.day or last, last))
+
+
+def _values(fact: Fact, reading: Reading, facts: list[Fact]) -> Iterator[_Value]:
+    halves: dict[tuple, dict[int, tuple[Quantity, Statement]]] = {}
+    for statement in reading.statements:
+        quantities = read_quantities(statement.text)
+        if statement.is_question or not quantities:
+            continue
+        for quantity in quantities:
+            if quantity.start < statement.heading:
+                continue
+            if len(fact.values) == 2 and quantity.second is None:
+                side = _side(statement.text, quantity)
+                if side is not None and _compare(fact, side, quantity) is not None:
+                    when = _when(statement, quantity)[0]
+                    key = when[:3] if when else None
+                    halves.setdefault(key, {})[side] = quantity, statement
+                continue
+            numbers = _numbers(fact, statement.text, quantity)
+            if not numbers or not _belongs(fact, statement, quantity, quantities, reading):
+                continue
+            yield _judge_value(fact, facts, statement, quantity, numbers)
+    for sides in halves.values():  # "Systolic blood pressure: 138", "Diastolic ...: 82"
+        if len(sides) == 2:
+            (upper, statement), (lower, _) = sides[0], sides[1]
+            if concerns(fact, statement, upper.start, upper.end, reading):
+                pair = [_compare(fact, 0, upper), _compare(fact, 1, lower)]
+                yield _judge_value(fact, facts, statement, upper, pair)
+
+
+def _side(text: str, quantity: Quantity) -> int | None:
+    sides = list(_SYSTOLIC.finditer(text, 0, quantity.start))
+    return None if not sides else int(sides[-1][2] is not None)
+
+
+def _numbers(fact: Fact, text: str, quantity: Quantity) -> list[tuple[float, float]] | None:
+    """The quantity in the fact's unit, with the tolerance it is due; None if it is none of it."""
+    if quantity.is_range or (quantity.is_bound and not fact.is_limit):
+        return None
+    if quantity.label is not None:
+        label = re.match(r"\w+", text[quantity.label :])[0].lower()
+        if not any(s.lower().split()[-1] == label for s in fact.topic):
+            return None
+    if quantity.second is not None:
+        if len(fact.values) == 2:
+            pair = [_compare(fact, 0, quantity), _compare(fact, 1, quantity)]
+            return None if None in pair else pair
+        if fact.side is None:
+            return None
+        compared = _compare(fact, fact.side, quantity)
+    else:
+        if fact.side is not None and _side(text, quantity) not in (None, fact.side):
+            return None
+        compared = _compare(fact, 0, quantity)
+    return None if compared is None else [compared]
+
+
+def _compare(fact: Fact, side: int, quantity: Quantity) -> tuple[float, float] | None:
+    value = quantity.second if side and quantity.second is not None else quantity.value
+    if quantity.scale is not None:  # 8/10 is a score
+        return (value, fact.tolerance) if fact.unit is None else None
+    if quantity.unit is None or quantity.unit.lower() == fact.unit_text.lower():
+        return value, fact.tolerance
+    unit = parse_unit(quantity.unit)
+    if fact.unit is None or unit is None:
+        return None
+    if dict(unit.dimension) == {**dict(fact.unit.dimension), "time": -1} and re.search(
+        r"(?i)day$", quantity.unit
+    ):
+        unit = Unit(fact.unit.dimension, unit.size * 86400)  # a dose "a day"
+    converted = convert(value, unit, fact.unit)
+    if converted is None:
+        return None
+    rounding = 0.0
+    if unit != fact.unit:  # the last digit was rounded in the unit it is written in
+        rounding = abs(convert(value + quantity.step / 2, unit, fact.unit) - converted)
+    return converted, max(fact.tolerance, rounding)
+
+
+def _belongs(
+    fact: Fact,
+    statement: Statement,
+    quantity: Quantity,
+    quantities: tuple[Quantity, ...],
+    reading: Reading,
+) -> bool:
+    """Whether the quantity is a value of the fact's topic."""
+    text, start, end = statement.text, quantity.start, quantity.end
+    mine, others = topic_mentions(fact.topic, text)
+    if not mine and fact.side is not None:
+        mine = find(("blood pressure", "BP"), text)
+        others = tuple(o for o in others if o not in mine)
+    if not concerns(fact, statement, start, end, reading) or _NOT_BEFORE.search(text[:start]):
+        return False
+    if not fact.is_limit and _REFERENCE.search(mask(text)[:start]):
+        if not any(m.start <= start and _REFERENCE.search(text[m.start : m.end]) for m in mine):
+            return False
+    if fact.is_limit and not LIMIT.search(text) and not is_bare(reading):
+        return False
+    before = [m for m in mine if m.start < start and m.end <= start]
+    if foreign := [o for o in others if o.start < start]:
+        if not before or before[-1].start < foreign[-1].start:
+            return False
+    if before:
+        # "creatinine 1.4 and selenium 3.0": the second number has a name of its own.
+        earlier = [q.end for q in quantities if before[-1].end <= q.start and q.end <= start]
+        if earlier and names_something(_since_joint(text, max(earlier), start)):
+            return False
+        return not _of_another(mine, text, end)
+    after = [m for m in mine if m.start >= start]
+    if after:
+        # "3 polyps at the colonoscopy" counts polyps, "a 1.4 creatinine" is its value.
+        counts_other = quantity.unit is None and names_something(text[end : after[0].start])
+        in_reach = after[0].start <= clause_of(text, start)[1]
+        return in_reach and not (counts_other and fact.unit is not None)
+    return not others and is_bare(reading) and names_nothing(text)
+
+
+def _since_joint(text: str, begin: int, end: int) -> str:
+    """The words before `end` back to the last number, date, comma, "and" or "with" before it."""
+    return re.split(r"(?i)[,;()]|\b(?:and|or|with)\b|[\x01\x02]+", mask(text)[begin:end])[-1]
+
+
+def _of_another(mine: tuple[Mention, ...], text: str, end: int) -> bool:
+    """Whether "of" and a word that is no topic follow: 10 mg of lisinopril."""
+    of = _OF.match(text, end)
+    return of is not None and not any(m.start == of.end() for m in mine)
+
+
+def _when(statement: Statement, quantity: Quantity) -> tuple[Date | None, bool]:
+    """The date that governs a quantity, and whether it is said to be of another, earlier time."""
+    text = statement.text
+    dates = read_dates(text)
+    begin, end = clause_of(text, quantity.start)
+    earlier = bool(
+        _EARLIER.search(text[begin : quantity.start])
+        or _EARLIER_AFTER.search(text[quantity.end : end])
+    )
+    own = [d for d in dates if begin <= d.start < end]
+    if not own and earlier:
+        return None, bool(dates or statement.date)
+    candidates = own or dates
+    if not candidates:
+        return statement.date, False
+    # Who begins with a date writes the date first throughout: "8/10: 1.4, 9/2: 1.6".
+    first = min(
+        (q.start for q in read_quantities(text) if q.start >= (begin if own else 0)),
+        default=quantity.start,
+    )
+    before = [d for d in candidates if d.end <= quantity.start]
+    after = [d for d in candidates if d.start >= quantity.end]
+    if candidates[0].start < first:
+        return (before or after)[-1 if before else 0], False
+    return (after or before)[0 if after else -1], False
+
+
+def _judge_value(
+    fact: Fact,
+    facts: list[Fact],
+    statement: Statement,
+    quantity: Quantity,
+    numbers: list[tuple[float, float]],
+) -> _Value:
+    text = statement.text
+    when, is_other_time = _when(statement, quantity)
+    matches = _near(fact, numbers)
+    begin, end = clause_of(text, quantity.start)
+    aside = (
+        quantity.is_word
+        or is_other_time
+        or _EARLIER.search(text[begin : quantity.start])
+        or _EARLIER_AFTER.search(text[quantity.end : end])
+        or _ASIDE.search(text[begin : quantity.start])
+        or (quantity.unit is None and not _is_introduced(fact, statement, quantity))
+        or any(
+            other is not fact
+            and len(other.values) == len(fact.values)
+            and set(other.topic) & set(fact.topic)
+            and _near(other, numbers)
+            for other in facts
+        )
+    )
+    return _Value(matches, when, is_other_time, bool(aside))
+
+
+def _near(fact: Fact, numbers: list[tuple[float, float]]) -> bool:
+    return all(
+        abs(number - value) <= tolerance + 1e-9
+        for (number, tolerance), value in zip(numbers, fact.values, strict=True)
+    )
+
+
+def _is_introduced(fact: Fact, statement: Statement, quantity: Quantity) -> bool:
+    """Whether a number without a unit is written as a value: "creatinine was 1.4", not "bed 12"."""
+    text = statement.text
+    mine, _ = topic_mentions(fact.topic, text)
+    before = [m.end for m in mine if m.end <= quantity.start]
+    if before:
+        return not names_something(
+            _since_joint(text, before[-1], quantity.start).rpartition(":")[2]
+        )
+    after = [m.start for m in mine if m.start >= quantity.start]
+    return not after or len(text[quantity.end : after[0]].split()) <= 3

@@ -1,0 +1,229 @@
+"""Cuts a response into statements and finds spellings in it."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from medalign_utils.grading.dates import Date, read_dates
+
+WORD_LIMIT = 256
+CHARACTER_LIMIT = 5_000  # against words without end
+
+# --- statements ---------------------------------------------------------------------------------
+
+_SAME = str.maketrans("’‘′“”–−‐‑µμ×·•", "'''\"\"----uux**")
+_WRITTEN_OUT = {
+    "—": " - ", "→": " to ", "->": " to ", "≥": ">=", "≤": "<=", "²": "^2", "³": "^3", "⁶": "^6",
+    "⁹": "^9", "¹²": "^12", "\u200b": "", "\x01": " ", "\x02": " ",
+}  # fmt: skip
+_MARKDOWN = re.compile(r"\*\*|__|`|^\s*#+\s|(?<!\w)\*(?=\w)|(?<=\w)\*(?!\w)", re.MULTILINE)
+
+
+@lru_cache(maxsize=4096)
+def normalise(text: str) -> str:
+    """One spelling for quotes, dashes, spaces, superscripts and micro signs; no Markdown marks."""
+    for written, instead in _WRITTEN_OUT.items():
+        text = text.replace(written, instead)
+    text = unicodedata.normalize("NFKC", text.translate(_SAME)).translate(_SAME)
+    text = re.sub(r"\r\n?|[\v\f\x85\u2028\u2029]", "\n", text)
+    return _MARKDOWN.sub("", re.sub(r"[^\S\n]+", " ", text))
+
+
+class Statement(NamedTuple):
+    """One statement of a response.
+
+    `text` opens with what the statement stands under (a note's title, a heading, a question just
+    asked); the heading begins at `heading`, the statement's own words at `start`. `date` is that of
+    the quoted record line it comes from, None in free prose; `is_note` says that this line is a
+    note's, whose date is when it was written. `in_family_history` marks a family history section.
+    """
+
+    text: str
+    heading: int
+    start: int
+    date: Date | None
+    is_note: bool
+    is_question: bool
+    in_family_history: bool
+
+
+class Reading(NamedTuple):
+    """A response as the grader reads it: at most `WORD_LIMIT` words of it."""
+
+    statements: tuple[Statement, ...]
+    n_words: int
+    n_quoted: int  # lines of a record
+
+
+_TYPES = (
+    "visit_detail|visit|condition|drug_exposure|procedure|measurement|observation|note"
+    "|image|device_exposure|death|person"
+)
+_CODED = r"(?:[A-Z][\w ]{1,30}/\S+)"
+_RECORD_LINE = re.compile(
+    rf"(?<!\S)(?P<date>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})"
+    rf"(?: [0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}})? (?P<type>{_TYPES})\b"
+    rf"| (?P<type2>{_TYPES}) (?={_CODED}))"
+)
+_NOTE_TITLE = re.compile(rf" ?(?:{_CODED} )?(?P<title>[^:\n]{{0,80}}?)(?::|$)")
+_SENTENCE_END = re.compile(r"(?P<mark>[.!?]+[\"')\]]*)\s+|;\s*")
+_ABBREVIATIONS = frozenset(
+    "dr mr mrs ms prof st vs etc approx dept jr sr inc fig al cf ca no e.g i.e a.m p.m".split()
+)
+_PRONOUN = re.compile(
+    r"(?:It|This|That|These|Those|The (?:most recent |last |latest )?(?:value|result|level|reading"
+    r"|one|dose|test|study)|The (?:most recent|last|latest))\b"
+)
+_BULLET = re.compile(r"^\s*(?:[-*+>|]\s+|\(?[0-9]{1,2}[.)]\s+)?")
+RELATIVE = re.compile(
+    r"(?i)\b(?:(?:grand)?(?:mother|father|parent|son|daughter)s?|moms?|dads?|brothers?|sisters?"
+    r"|siblings?|aunts?|uncles?|cousins?|nieces?|nephews?|husband|wife|spouse|partner|relatives?"
+    r"|maternal|paternal|family (?:medical )?(?:history|hx)|f\.?hx|FH|family members?"
+    r"|in (?:the|her|his|their) family|first-degree)\b(?:'s)?"
+)
+_FAMILY_HEADING = re.compile(r"(?i)(?:family (?:medical )?(?:history|hx)|f\.?hx?|fam hx)\s*[:-]")
+_HEADING = re.compile(r"[A-Z][A-Za-z/ ]{1,30}:")
+_PATIENT = re.compile(r"(?i)(?:she|he|they|the patient|patient|pt)\b")
+
+
+def _sentences(line: str) -> Iterator[str]:
+    begin = 0
+    for match in _SENTENCE_END.finditer(line):
+        following = line[match.end() :]
+        if match["mark"] and "?" not in match["mark"]:
+            before, _, word = line[begin : match.start()].rpartition(" ")
+            word = word.strip("(\"'")
+            # "approx. 40", "pain. has cough": short words before a small letter are abbreviated.
+            short = 1 if following[:1].isupper() else 4
+            if (
+                word.lower() in _ABBREVIATIONS
+                or (word.isalpha() and len(word) <= short)
+                or (word.isdigit() and len(word) <= 2 and not before)  # "2. Potassium"
+                or re.fullmatch(r"(?:[A-Za-z]\.)+[A-Za-z]", word)
+                or _PRONOUN.match(following)
+            ):
+                continue
+        yield line[begin : match.end()].rstrip("; ")
+        begin = match.end()
+    yield line[begin:]
+
+
+@lru_cache(maxsize=4096)
+def read(response: str) -> Reading:
+    """Cut a response into statements; only its first 256 words and 5,000 characters are read.
+
+    They end at sentence ends, line ends and semicolons; not within decimals, nor after usual
+    abbreviations and list numbers. A sentence that opens with "It", "This", "The result" and the
+    like belongs to the one before it. A line that ends in a colon is the heading of the lines that
+    follow, until an empty line after them or the next heading; a question is that of the next
+    statement.
+
+    >>> [s.text for s in read("Creatinine was 1.4 mg/dL. It fell; Dr. Roe agrees.").statements]
+    ['Creatinine was 1.4 mg/dL. It fell', 'Dr. Roe agrees.']
+    """
+    words = re.findall(r"\S+\s*", response[:CHARACTER_LIMIT])[:WORD_LIMIT]
+    text = normalise("".join(words))[:CHARACTER_LIMIT]
+    text = _RECORD_LINE.sub(lambda match: "\n" + match[0], text)
+    statements: list[Statement] = []
+    date, is_note, title, heading, question, unused = None, False, "", "", "", False
+
+    def add(own: str, in_family_history: bool = False) -> None:
+        nonlocal question, unused
+        own = own.strip()
+        if re.search(r"\w", own):
+            before = (f"{title}: " if title else "") + (f"{question} " if question else "")
+            under = before + (f"{heading}: " if heading else "")
+            is_question = own.endswith("?")
+            statements.append(
+                Statement(under + own, len(before), len(under), date, is_note, is_question,
+                          in_family_history)
+            )  # fmt: skip
+            question, unused = own if is_question else "", False
+
+    for line in text.split("\n"):
+        if not line.strip():
+            heading = heading if unused else ""
+            continue
+        if match := _RECORD_LINE.match(line):
+            date = next(iter(read_dates(match["date"])), None)
+            is_note = (match["type"] or match["type2"]) == "note"
+            title, heading, question = "", "", ""
+            line = line[match.end() :]
+            if is_note:
+                named = _NOTE_TITLE.match(line)
+                add((named["title"] if named else line).strip())
+                title = named["title"].strip() if named else ""
+                line = line[named.end() :] if named else ""
+        line = _BULLET.sub("", line, count=1).rstrip()
+        if line.endswith(":") and len(line.split()) <= 12:
+            heading, unused = line.rstrip(": "), True
+            continue
+        family = bool(_FAMILY_HEADING.match(line) or _FAMILY_HEADING.match(f"{heading}:"))
+        for sentence in _sentences(line):
+            opening = sentence.strip()
+            if family and not _FAMILY_HEADING.match(opening):
+                is_new = _HEADING.match(opening) and not RELATIVE.match(opening)
+                family = not (is_new or _PATIENT.match(opening))
+            add(sentence, family)
+    if unused:
+        heading, own = "", heading
+        add(own)
+    n_quoted = len(_RECORD_LINE.findall(text)) + text.count("<event ")
+    return Reading(tuple(statements), len(words), n_quoted)
+
+
+# --- mentions -------------------------------------------------------------------------------------
+
+
+class Mention(NamedTuple):
+    """Where a spelling stands in a text; `is_non` for one with non- before it (nonsmoker)."""
+
+    start: int
+    end: int
+    is_non: bool
+
+
+def _spelling(text: str) -> str:
+    words = re.split(r"[\s-]+", normalise(text).strip())
+    last = words[-1]
+    pattern = r"[\s-]*".join(re.escape(w) for w in words)
+    if re.fullmatch(r"[A-Za-z]{3,}", last):
+        if last[-1] in "yY" and last[-2] not in "aeiouAEIOU":
+            pattern = pattern[:-1] + "(?:y|ies)"
+        elif last[-1] in "sS" and len(last) > 4 and last[-2] not in "usiUSI":
+            pattern += "?"
+        else:
+            pattern += "(?:'?s|es)?"
+    # An abbreviation of one or two letters is a word or a name in another case (MI, mi).
+    pattern = pattern if len("".join(words)) <= 2 else f"(?i:{pattern})"
+    after = r"(?![A-Za-z0-9]|\.[0-9])" if last[-1:].isdigit() else "(?![A-Za-z0-9])"
+    # K/uL is a unit.
+    return pattern + (after + "(?!/)" if len(last) == 1 else after)
+
+
+@lru_cache(maxsize=8192)
+def spellings_pattern(spellings: tuple[str, ...]) -> re.Pattern:
+    """What matches any of the spellings as whole words, in any case, hyphenated or not, in plural.
+
+    Spellings of one or two letters (MI, K) are matched in their own case only.
+    """
+    ordered = sorted(spellings, key=len, reverse=True)
+    any_of = "|".join(_spelling(s) for s in ordered)
+    return re.compile(rf"(?<![A-Za-z0-9])(?<![0-9]\.)(?P<non>(?i:non))?(?:{any_of})")
+
+
+@lru_cache(maxsize=65536)
+def find(spellings: tuple[str, ...], text: str) -> tuple[Mention, ...]:
+    """All mentions of any of the spellings in `text`, in order.
+
+    >>> find(("beta blocker",), "Beta-blockers, a nonsmoker")
+    (Mention(start=0, end=13, is_non=False),)
+    """
+    found = []
+    for match in spellings_pattern(spellings).finditer(text):
+        before = text[max(0, match.start() - 4) : match.start()].lower()
+        is_non = match["non"] is not None or before in ("non-", "non ")
+        found.append(Mention(match.start(), match.end(), is_non))
+    return tuple(found)

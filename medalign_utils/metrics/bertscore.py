@@ -1,0 +1,172 @@
+"""BERTScore through the bert-score package."""
+
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from medalign_utils.encoder import MINILM_NAME, length_batches, load_minilm
+from medalign_utils.errors import MedAlignError
+from medalign_utils.metrics.texts import check_texts
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def score_bertscore(
+    predictions: Sequence[str],
+    references: Sequence[str],
+    *,
+    model: str,
+    layer: int,
+    progress: bool = False,
+) -> np.ndarray:
+    """BERTScore F1 without IDF weights and without baseline rescaling.
+
+    Each distinct text is encoded once, in batches that depend on the texts alone, and the pairs are
+    then matched one by one with the package's own functions; ``bert_score.score`` gives the same to
+    1e-5. As there, [CLS] and [SEP] may be matched but carry no weight themselves, and a text longer
+    than the model's limit is cut, which is warned of with a count. A token whose cosines are all
+    negative counts 0. In the package that is so for every pair that its batch pads, so that there a
+    pair's score can hang on its neighbours; here it always is.
+
+    Args:
+        predictions: N answers.
+        references: N references, in the same order.
+        model: "minilm" (comes with the package), the folder of a Hugging Face model, or a hub id.
+        layer: the hidden layer compared; 0 is the embedding layer.
+        progress: show a progress bar.
+
+    Returns:
+        float64, shape (N,): a harmonic mean of mean cosines, at most 1 and in practice above 0. An
+        empty answer or reference scores 0 and is warned of with a count.
+
+    Raises:
+        MedAlignError: the lengths differ, a value is not a string, the model cannot be had or has
+            fewer layers.
+
+    Source: Zhang et al. 2020.
+
+    >>> score_bertscore(["atorvastatin 40 mg", ""], ["atorvastatin 40 mg"] * 2,
+    ...                 model="minilm", layer=6).round(4)
+    array([1., 0.])
+    """
+    check_texts("score_bertscore", predictions=predictions, references=references)
+    import torch
+    from bert_score.utils import greedy_cos_idf
+    from torch.nn.functional import pad
+
+    tokenizer, network = _load(model, layer)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    encoded = _encode([*predictions, *references], tokenizer, network.to(device), progress)
+
+    scores = np.zeros(len(predictions))
+    for i, pair in enumerate(zip(references, predictions, strict=True)):
+        embeddings = [encoded[text][0] for text in pair]
+        if any(_is_empty(embedding) for embedding in embeddings):
+            continue
+        stats = []
+        for text, embedding in zip(pair, embeddings, strict=True):
+            # One position of padding, which matches with cosine 0 (its vector must not be null).
+            mask = torch.arange(len(embedding) + 1)[None] < len(embedding)
+            weights = encoded[text][1]
+            stats += [
+                pad(embedding[None], (0, 0, 0, 1), value=1.0),
+                mask,
+                pad(weights[None], (0, 1)),
+            ]
+        _precision, _recall, f1 = greedy_cos_idf(*stats)
+        scores[i] = f1.item()
+
+    for name, texts in (("predictions", predictions), ("references", references)):
+        _warn(name, texts, encoded, tokenizer.model_max_length)
+    return scores
+
+
+def signature_bertscore(*, model: str, layer: int) -> str:
+    """State the settings behind a BERTScore.
+
+    >>> signature_bertscore(model="minilm", layer=6)  # doctest: +ELLIPSIS
+    'bertscore|model:all-MiniLM-L6-v2|layer:6|idf:no|rescale:no|v:...|transformers:...'
+    """
+    if model == "minilm":
+        name = MINILM_NAME
+    else:
+        name = Path(model).resolve().name if Path(model).is_dir() else model
+    return (
+        f"bertscore|model:{name}|layer:{layer}|idf:no|rescale:no"
+        f"|v:{version('bert-score')}|transformers:{version('transformers')}"
+    )
+
+
+def _load(model: str, layer: int) -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
+    """Load the tokenizer and the model up to `layer`."""
+    from bert_score.utils import get_model, get_tokenizer
+
+    if model == "minilm":
+        tokenizer, network = load_minilm()
+        n_layers = len(network.encoder.layer)
+        if not 0 <= layer <= n_layers:
+            raise MedAlignError(
+                f"score_bertscore: layer {layer} of {MINILM_NAME}, which has {n_layers}"
+            )
+        network.encoder.layer = network.encoder.layer[:layer]
+        return tokenizer, network
+    try:
+        return get_tokenizer(model), get_model(model, layer)
+    except (OSError, ValueError, AssertionError) as error:
+        raise MedAlignError(
+            f"score_bertscore: cannot load layer {layer} of model {model!r} "
+            f"(neither a model's folder nor a hub id that can be had now): {error}"
+        ) from error
+
+
+def _encode(
+    texts: Sequence[str],
+    tokenizer: "PreTrainedTokenizerBase",
+    network: "PreTrainedModel",
+    progress: bool,
+) -> dict[str, tuple["torch.Tensor", "torch.Tensor"]]:
+    """Give each distinct text its token vectors (tokens, units) and token weights (tokens,)."""
+    from bert_score.utils import get_bert_embedding
+    from tqdm.auto import tqdm
+
+    weights = defaultdict(lambda: 1.0)
+    weights[tokenizer.sep_token_id] = 0
+    weights[tokenizer.cls_token_id] = 0
+    encoded = {}
+    # Not the package's own batches: it orders texts by way of a set, anew in each process.
+    for batch in tqdm(length_batches(texts), "bertscore", unit="batch", disable=not progress):
+        vectors, mask, idf = get_bert_embedding(
+            batch, network, tokenizer, weights, device=network.device
+        )
+        for i, text in enumerate(batch):
+            n_tokens = int(mask[i].sum())
+            encoded[text] = (vectors[i, :n_tokens].cpu(), idf[i, :n_tokens])
+    return encoded
+
+
+def _is_empty(embedding: "torch.Tensor") -> bool:
+    """Whether only the two special tokens are left, the package's own test."""
+    return len(embedding) == 2
+
+
+def _warn(name: str, texts: Sequence[str], encoded: dict, max_tokens: int) -> None:
+    """Say how many texts were empty or were cut."""
+    empty = sum(_is_empty(encoded[text][0]) for text in texts)
+    full = sum(len(encoded[text][0]) >= max_tokens for text in texts)
+    if empty:
+        warnings.warn(
+            f"score_bertscore: {empty} of {len(texts)} {name} are empty and score 0", stacklevel=3
+        )
+    if full:
+        warnings.warn(
+            f"score_bertscore: {full} of {len(texts)} {name} reach the model's limit of "
+            f"{max_tokens} tokens; what follows is not compared",
+            stacklevel=3,
+        )

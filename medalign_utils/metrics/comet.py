@@ -1,0 +1,275 @@
+"""COMET through unbabel-comet, from any checkpoint."""
+
+import contextlib
+import hashlib
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import yaml
+
+from medalign_utils.encoder import BATCH_SIZE, MINILM_NAME, length_batches, minilm_path
+from medalign_utils.errors import MedAlignError
+from medalign_utils.metrics.texts import check_texts
+
+if TYPE_CHECKING:
+    import torch
+    from comet.models.base import CometModel
+
+PAPER_CHECKPOINT = "Unbabel/wmt22-comet-da"
+MINILM_HUB_ID = f"sentence-transformers/{MINILM_NAME}"
+
+
+def score_comet(
+    sources: Sequence[str],
+    predictions: Sequence[str],
+    references: Sequence[str],
+    *,
+    checkpoint: str | Path,
+    progress: bool = False,
+) -> np.ndarray:
+    """COMET of each answer, given what was asked and the reference.
+
+    The source is the instruction. The paper speaks of "source-augmented" COMET, which settles
+    neither whether the EHR is part of the source nor which checkpoint was used:
+    Unbabel/wmt22-comet-da is the usual choice and is not confirmed. Scores are therefore not
+    comparable with the paper's by their absolute values.
+
+    For a ``RegressionMetric`` each distinct text is encoded once and the estimator then runs on the
+    triples; the library's ``predict`` gives the same to 1e-5. A checkpoint of another class is
+    scored by the library's ``predict`` itself. Texts are cut at the encoder's limit, as there.
+
+    Args:
+        sources: N instructions.
+        predictions: N answers; an empty one is scored like any other.
+        references: N references, in the same order.
+        checkpoint: a checkpoint's folder (holding ``hparams.yaml`` and ``checkpoints/model.ckpt``),
+            its ``.ckpt`` file, or a hub id, which needs network access unless it is cached.
+        progress: show a progress bar.
+
+    Returns:
+        float64, shape (N,). The range is the checkpoint's: [0, 1] for comet-compact, about that for
+        the WMT22 models, unbounded for older ones.
+
+    Raises:
+        MedAlignError: the lengths differ, a value is not a string, or the checkpoint or its encoder
+            cannot be had.
+
+    Source: Rei et al. 2020, 2022.
+
+    >>> score_comet(["Last creatinine?"], ["1.4"], [], checkpoint="models/comet-compact")
+    Traceback (most recent call last):
+    ...
+    medalign_utils.errors.MedAlignError: score_comet: 1 sources, 1 predictions, 0 references
+    """
+    check_texts("score_comet", sources=sources, predictions=predictions, references=references)
+    path = checkpoint_path(checkpoint)
+    if not len(predictions):
+        return np.empty(0)
+    with quiet_lightning():
+        model = load_comet(path)
+        if _is_regression_metric(model):
+            return _score_triples(model, sources, predictions, references, progress)
+        return _predict(model, sources, predictions, references)
+
+
+def signature_comet(*, checkpoint: str | Path) -> str:
+    """State the settings behind a COMET score: name, source, SHA-256 of the checkpoint, version.
+
+    Raises:
+        MedAlignError: the checkpoint cannot be had.
+
+    >>> signature_comet(checkpoint="no/such/folder/model.ckpt")
+    Traceback (most recent call last):
+    ...
+    medalign_utils.errors.MedAlignError: checkpoint_path: no/such/folder/model.ckpt does not exist
+    """
+    with checkpoint_path(checkpoint).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return (
+        f"{name_comet(checkpoint)}|src:instruction|ref:yes|sha256:{digest[:12]}"
+        f"|v:{version('unbabel-comet')}"
+    )
+
+
+def name_comet(checkpoint: str | Path) -> str:
+    """Name a checkpoint's scores: "COMET" for the paper's presumable checkpoint and for no other.
+
+    >>> name_comet("Unbabel/wmt22-comet-da"), name_comet("Unbabel/wmt20-comet-da")
+    ('COMET', 'wmt20-comet-da')
+    >>> name_comet("models/comet-compact")
+    'comet-compact'
+    >>> name_comet("models/comet-compact/checkpoints/model.ckpt")
+    'comet-compact'
+    """
+    if str(checkpoint) == PAPER_CHECKPOINT:
+        return "COMET"
+    path = Path(checkpoint)
+    return path.resolve().parents[1].name if path.suffix == ".ckpt" else path.name
+
+
+def checkpoint_path(checkpoint: str | Path) -> Path:
+    """Find a checkpoint's file; a hub id is fetched, or found in the cache.
+
+    Args:
+        checkpoint: as `score_comet`'s.
+
+    Returns:
+        The ``.ckpt`` file, with ``hparams.yaml`` two folders up.
+
+    Raises:
+        MedAlignError: nothing is there, or the hub has no such model or cannot be reached.
+
+    >>> checkpoint_path("models/no-such-model")
+    Traceback (most recent call last):
+    ...
+    medalign_utils.errors.MedAlignError: checkpoint_path: models/no-such-model ...
+    """
+    path = Path(checkpoint)
+    if path.is_dir():
+        path = path / "checkpoints" / "model.ckpt"
+    if path.suffix == ".ckpt":
+        for expected in (path, path.absolute().parents[1] / "hparams.yaml"):
+            if not expected.is_file():
+                raise MedAlignError(f"checkpoint_path: {expected} does not exist")
+        return path
+    with quiet_lightning():
+        from comet import download_model
+
+        try:
+            return Path(download_model(str(checkpoint)))
+        except KeyError as error:  # the library's one error for "unknown" and for "no network"
+            raise MedAlignError(
+                f"checkpoint_path: {checkpoint} is neither a checkpoint's folder here nor a model "
+                "that can be had from the hub now (no network, no such id, or a licence to accept)"
+            ) from error
+
+
+def load_comet(path: Path) -> "CometModel":
+    """Load a checkpoint for inference, onto the GPU if there is one.
+
+    A checkpoint holds its encoder's weights but not its configuration and tokenizer, which the
+    library takes from the hub or its cache. When that encoder is all-MiniLM-L6-v2 they come from
+    the installed package instead, so that comet-compact loads on any machine without network.
+
+    Args:
+        path: the ``.ckpt`` file.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        MedAlignError: the encoder's configuration cannot be had.
+    """
+    with quiet_lightning():
+        import torch
+        from comet import load_from_checkpoint
+        from comet.models import RegressionMetric
+
+        hparams = yaml.safe_load((path.absolute().parents[1] / "hparams.yaml").read_text("utf-8"))
+        encoder = hparams.get("pretrained_model")
+        if encoder == MINILM_HUB_ID:
+            model = RegressionMetric.load_from_checkpoint(
+                path,
+                map_location="cpu",
+                strict=True,
+                load_pretrained_weights=False,
+                local_files_only=True,
+                pretrained_model=str(minilm_path()),
+            )
+        else:
+            try:
+                model = load_from_checkpoint(str(path))
+            except OSError as error:
+                raise MedAlignError(
+                    f"load_comet: {path} needs the configuration and the tokenizer of {encoder}, "
+                    "which are not on this machine and cannot be downloaded now"
+                ) from error
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def sentence_embeddings(
+    model: "CometModel", texts: Sequence[str], *, progress: bool = False
+) -> dict[str, "torch.Tensor"]:
+    """Embed each distinct text once with a COMET model's own encoder and pooling.
+
+    Args:
+        model: a COMET model.
+        texts: the texts, repeated as they may be.
+        progress: show a progress bar.
+
+    Returns:
+        text -> its vector, shape (units of the encoder,), on the model's device.
+    """
+    import torch
+    from tqdm.auto import tqdm
+
+    embeddings = {}
+    with torch.inference_mode():
+        for batch in tqdm(length_batches(texts), "comet", unit="batch", disable=not progress):
+            tokens = model.encoder.prepare_sample(batch).to(model.device)
+            vectors = model.get_sentence_embedding(tokens["input_ids"], tokens["attention_mask"])
+            embeddings.update(zip(batch, vectors, strict=True))
+    return embeddings
+
+
+def _is_regression_metric(model: "CometModel") -> bool:
+    """Whether the model is source + reference regression on sentence embeddings, itself."""
+    from comet.models import RegressionMetric
+
+    return type(model) is RegressionMetric
+
+
+def _score_triples(model, sources, predictions, references, progress) -> np.ndarray:
+    """Run a RegressionMetric's estimator on the embeddings of the triples."""
+    import torch
+
+    embeddings = sentence_embeddings(
+        model, [*sources, *predictions, *references], progress=progress
+    )
+    columns = [
+        torch.stack([embeddings[text] for text in column])
+        for column in (sources, predictions, references)
+    ]
+    with torch.inference_mode():
+        score = model.estimate(*columns).score
+    return score.cpu().numpy().astype(np.float64)
+
+
+def _predict(model, sources, predictions, references) -> np.ndarray:
+    """Leave the scoring to the library."""
+    import torch
+
+    rows = zip(sources, predictions, references, strict=True)
+    samples = [{"src": source, "mt": mt, "ref": reference} for source, mt, reference in rows]
+    output = model.predict(
+        samples,
+        batch_size=BATCH_SIZE,
+        gpus=int(torch.cuda.is_available()),
+        num_workers=0,
+        progress_bar=False,
+    )
+    return np.array(output.scores, dtype=np.float64)
+
+
+@contextlib.contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep the libraries' notes on devices, versions and unused weights off the screen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import comet  # noqa: F401  (sets its loggers' levels when first imported)
+
+        names = ("pytorch_lightning", "lightning", "comet", "transformers")
+        loggers = [logging.getLogger(name) for name in names]
+        levels = [logger.level for logger in loggers]
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,279 @@
+"""Experiments and systems: what the YAML files under `params/` say, checked before any work.
+
+An experiment (`params/<experiment>.yaml`) is flat: its keys are the parameters of the notebooks,
+so a key that no notebook declares is an error here, where papermill would only warn and run on
+with the default. A system (`params/systems/<system>.yaml`) names a generator, how much of the
+record it reads, and the generator's own options.
+"""
+
+import ast
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from medalign_utils.errors import ParamsError
+from medalign_utils.paths import COMET_COMPACT, project_root, resolve
+
+# Given to each notebook by the workflow, never by an experiment's file.
+JOB_KEYS = ("experiment", "system")
+
+# An experiment with these writes its own release; one without them reads a release that exists.
+SYNTHETIC_KEYS = ("synthetic_patients", "synthetic_instructions", "synthetic_seed")
+
+# A system's name is a file's, so it leads nowhere else.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def notebook_parameters(notebook: str | Path) -> dict[str, Any]:
+    """The names and defaults in a notebook's parameters cell, in order.
+
+    Raises: ParamsError where no cell is tagged `parameters`, or it holds more than literals.
+
+    >>> list(notebook_parameters("notebooks/01_explore_release.ipynb"))
+    ['experiment', 'release']
+    """
+    path = resolve(notebook)
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        raise ParamsError(f"{path.name}: {len(tagged)} cells tagged `parameters`, expected 1")
+    parameters = {}
+    for statement in ast.parse("".join(tagged[0]["source"])).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                try:
+                    parameters[name] = ast.literal_eval(value)
+                except ValueError:
+                    raise ParamsError(f"{path.name}: parameter {name} is not a literal") from None
+            case _:
+                raise ParamsError(
+                    f"{path.name}: its parameters cell holds more than assignments: "
+                    f"{ast.unparse(statement)}"
+                )
+    return parameters
+
+
+def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Read and check one experiment, with every system, metric and file that it names.
+
+    Returns: the file's keys, plus `experiment` (the file's stem). `overrides` replace or add keys,
+    as `snakemake --config` does.
+
+    Raises: ParamsError in one line that names the file, the key, what was found and what is
+    allowed; ReleaseError where the release of an experiment that is not synthetic is not one.
+
+    >>> experiment = load_experiment("params/demo.yaml")
+    >>> experiment["experiment"], len(experiment["systems"])
+    ('demo', 6)
+    """
+    path = resolve(path)
+    experiment = _read_yaml(path) | dict(overrides or {})
+    known: dict[str, Any] = {}
+    for notebook in notebooks():
+        known |= notebook_parameters(notebook)
+    for key in JOB_KEYS:
+        known.pop(key, None)
+
+    _check_keys(path, experiment, required=known, optional=SYNTHETIC_KEYS)
+    _check_types(path, experiment, known | dict.fromkeys(SYNTHETIC_KEYS, 1))
+    synthetic = [key for key in SYNTHETIC_KEYS if key in experiment]
+    if synthetic and len(synthetic) < len(SYNTHETIC_KEYS):
+        raise ParamsError(
+            f"{_short(path)}: {', '.join(synthetic)} without the rest of "
+            f"{', '.join(SYNTHETIC_KEYS)}"
+        )
+    _check_systems(path, experiment["systems"])
+    _check_metrics(path, experiment)
+    release = resolve(experiment["release"])
+    tables = [*release.glob("*.tsv"), *release.glob("*.csv")]
+    if synthetic and tables and not (release / "manifest.json").is_file():
+        raise ParamsError(
+            f"{_short(path)}: release: {_short(release)} holds tables but no manifest.json, so it "
+            "may be a real release, and this experiment would write a synthetic one there; name "
+            "another folder"
+        )
+    if not synthetic:
+        from medalign_utils.dataset import load_release
+
+        if load_release(release).answer_key_path is None:
+            raise ParamsError(
+                f"{_short(path)}: release: {release} has no answer-key.jsonl, from which the "
+                "ratings come"
+            )
+    return experiment | {"experiment": path.stem}
+
+
+def load_system(name: str) -> dict[str, Any]:
+    """Read and check one system, `params/systems/<name>.yaml`.
+
+    Returns: its keys as `systems.check_system` describes them, plus `system`, the name.
+
+    Raises: ParamsError in one line that names the file, what was found and what there is.
+
+    >>> load_system("bm25-2k")["context_length"]
+    2048
+    """
+    from medalign_utils.systems import check_system
+
+    path = resolve(f"params/systems/{name}.yaml")
+    if not _NAME.fullmatch(str(name)) or not path.is_file():
+        known = sorted(p.stem for p in path.parent.glob("*.yaml"))
+        raise ParamsError(f"no system {name!r} in params/systems/{_suggest(str(name), known)}")
+    system = _read_yaml(path)
+    try:
+        check_system(system)
+    except ParamsError as error:
+        raise ParamsError(f"{_short(path)}: {error}") from None
+    return system | {"system": name}
+
+
+def load_comet_compact() -> dict[str, int]:
+    """How comet-compact is trained, `params/models/comet-compact.yaml`, all whole numbers.
+
+    Raises: ParamsError in one line.
+
+    >>> sorted(load_comet_compact())
+    ['instructions', 'patients', 'seed']
+    """
+    path = resolve("params/models/comet-compact.yaml")
+    training = _read_yaml(path)
+    defaults = dict.fromkeys(("patients", "instructions", "seed"), 1)
+    _check_keys(path, training, required=defaults, optional=())
+    _check_types(path, training, defaults)
+    return training
+
+
+def context_lengths(systems: Iterable[str]) -> dict[str, int | None]:
+    """Each system's context length in tokens; None for the whole record.
+
+    >>> context_lengths(["bm25-full", "random-2k"])
+    {'bm25-full': None, 'random-2k': 2048}
+    """
+    return {system: load_system(system)["context_length"] for system in systems}
+
+
+def context_series(systems: Iterable[str]) -> dict[str, int | None]:
+    """The context lengths of those systems that differ in nothing else.
+
+    Of several such groups the largest counts, of two equally large ones that which is named first.
+
+    >>> context_series(["random-2k", "bm25-full", "bm25-8k", "bm25-2k"])
+    {'bm25-full': None, 'bm25-8k': 8192, 'bm25-2k': 2048}
+    """
+    groups: dict[str, dict[str, int | None]] = {}
+    for name in systems:
+        settings = load_system(name)
+        del settings["system"]
+        length = settings.pop("context_length")
+        groups.setdefault(json.dumps(settings, sort_keys=True), {})[name] = length
+    return max(groups.values(), key=len)
+
+
+def for_notebook(notebook: str | Path, experiment: Mapping[str, Any], **job: Any) -> dict[str, Any]:
+    """The values of exactly those parameters that a notebook declares.
+
+    `job` holds what is not the experiment's to say, such as `system="bm25-2k"`.
+
+    Raises: ParamsError where the notebook declares a parameter that neither has.
+
+    >>> experiment = load_experiment("params/demo.yaml")
+    >>> for_notebook("notebooks/03_generate_responses.ipynb", experiment, system="random-2k")
+    {'experiment': 'demo', 'release': 'data/demo', 'system': 'random-2k'}
+    """
+    values = dict(experiment) | job
+    names = notebook_parameters(notebook)
+    if missing := [name for name in names if name not in values]:
+        raise ParamsError(f"{Path(notebook).name}: no value for {', '.join(missing)}")
+    return {name: values[name] for name in names}
+
+
+def notebooks() -> list[Path]:
+    """The project's notebooks, in the order of their numbers.
+
+    >>> notebooks()[0].name
+    '01_explore_release.ipynb'
+    """
+    return sorted((project_root() / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ParamsError(f"no file {path}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{_short(path)}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{_short(path)}: expected `key: value` lines")
+    return content
+
+
+def _check_keys(
+    path: Path, content: Mapping, *, required: Iterable[str], optional: Iterable[str]
+) -> None:
+    known = [*required, *optional]
+    for key in content:
+        if key not in known:
+            raise ParamsError(f"{_short(path)}: unknown key {key!r}{_suggest(str(key), known)}")
+    if missing := [key for key in required if key not in content]:
+        raise ParamsError(f"{_short(path)}: lacks {', '.join(missing)}")
+
+
+def _check_types(path: Path, experiment: Mapping, defaults: Mapping) -> None:
+    """Hold each value against the type of the notebooks' default for it."""
+    for key, value in experiment.items():
+        expected = type(defaults[key])
+        if type(value) is not expected:
+            raise ParamsError(
+                f"{_short(path)}: {key}: {value!r} is {type(value).__name__}, "
+                f"expected {expected.__name__}, such as {defaults[key]!r}"
+            )
+
+
+def _check_systems(path: Path, systems: list) -> None:
+    if len(systems) < 2:
+        raise ParamsError(f"{_short(path)}: systems: {systems}, expected at least 2 to compare")
+    if repeated := sorted({s for s in systems if systems.count(s) > 1}):
+        raise ParamsError(f"{_short(path)}: systems: {', '.join(repeated)} named twice")
+    for system in systems:
+        try:
+            load_system(system)
+        except ParamsError as error:
+            raise ParamsError(f"{_short(path)}: systems: {error}") from None
+
+
+def _check_metrics(path: Path, experiment: Mapping) -> None:
+    from medalign_utils.metrics import METRICS
+
+    metrics = experiment["metrics"]
+    if not metrics:
+        raise ParamsError(f"{_short(path)}: metrics: empty, expected some of {', '.join(METRICS)}")
+    for metric in metrics:
+        if metric not in METRICS:
+            raise ParamsError(
+                f"{_short(path)}: metrics: no metric {metric!r}{_suggest(str(metric), METRICS)}"
+            )
+    if repeated := sorted({m for m in metrics if metrics.count(m) > 1}):
+        raise ParamsError(f"{_short(path)}: metrics: {', '.join(repeated)} named twice")
+    model = experiment["comet_checkpoint"]
+    made_here = resolve(model).is_relative_to(resolve(COMET_COMPACT))
+    if "comet" in metrics and model.endswith(".ckpt") and not made_here:
+        if not resolve(model).is_file():
+            raise ParamsError(f"{_short(path)}: comet_checkpoint: no file {model}")
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    known = sorted(set(known))
+    if close := difflib.get_close_matches(name, known, n=1):
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(known)}"
+
+
+def _short(path: Path) -> str:
+    root = project_root()
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)

@@ -1,0 +1,138 @@
+"""Where everything lies: one function a place, all relative to the project's root.
+
+Nothing here makes a folder, save `write_table` for the one it writes to.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from medalign_utils.errors import MedAlignError
+
+# Where the workflow's own COMET model is built.
+COMET_COMPACT = "models/comet-compact"
+
+
+def project_root() -> Path:
+    """The nearest folder, from the current one upwards, that holds the `Snakefile`.
+
+    Notebooks are opened in `notebooks/`, jobs start at the root, executed copies lie in
+    `runs/<experiment>/notebooks/`: all three mean the same files. Outside a project it is the
+    current folder, so relative paths keep their usual meaning there.
+
+    >>> project_root().is_absolute()
+    True
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "Snakefile").is_file():
+            return folder
+    return here
+
+
+def resolve(path: str | Path) -> Path:
+    """An absolute path; relative ones, and those under `~`, count from the project's root.
+
+    >>> resolve("data/demo") == project_root() / "data" / "demo"
+    True
+    >>> str(resolve("/srv/release"))
+    '/srv/release'
+    """
+    return project_root() / Path(path).expanduser()
+
+
+def responses(experiment: str, system: str) -> Path:
+    """The responses of one system in one experiment, JSONL.
+
+    >>> responses("demo", "bm25-2k").relative_to(project_root()).as_posix()
+    'runs/demo/responses/bm25-2k.jsonl'
+    """
+    return resolve(f"runs/{experiment}/responses/{system}.jsonl")
+
+
+def scores(experiment: str, system: str) -> Path:
+    """The scores of one system's responses, Parquet.
+
+    >>> scores("demo", "bm25-2k").relative_to(project_root()).as_posix()
+    'runs/demo/scores/bm25-2k.parquet'
+    """
+    return resolve(f"runs/{experiment}/scores/{system}.parquet")
+
+
+def table(experiment: str, stem: str) -> Path:
+    """A notebook's table; its stem is the notebook's own, with what it holds where there are more.
+
+    >>> table("demo", "05_evaluate_systems").relative_to(project_root()).as_posix()
+    'runs/demo/tables/05_evaluate_systems.csv'
+    """
+    return resolve(f"runs/{experiment}/tables/{stem}.csv")
+
+
+def figure(experiment: str, stem: str) -> Path:
+    """A notebook's figure: the notebook's stem and what it shows.
+
+    >>> figure("demo", "05_evaluate_systems-accuracy").relative_to(project_root()).as_posix()
+    'runs/demo/figures/05_evaluate_systems-accuracy.png'
+    """
+    return resolve(f"runs/{experiment}/figures/{stem}.png")
+
+
+def checkpoint(name: str) -> str:
+    """A COMET checkpoint as a parameter names it: a `.ckpt` file's absolute path, or a hub id.
+
+    >>> checkpoint("/srv/model.ckpt"), checkpoint("Unbabel/wmt22-comet-da")
+    ('/srv/model.ckpt', 'Unbabel/wmt22-comet-da')
+    """
+    return str(resolve(name)) if name.endswith(".ckpt") else name
+
+
+def command(experiment: str) -> str:
+    """The command that makes an experiment's files.
+
+    >>> command("demo")
+    'make reproduce'
+    >>> command("mine")
+    'snakemake --configfile params/mine.yaml'
+    """
+    if experiment == "demo":
+        return "make reproduce"
+    return f"snakemake --configfile params/{experiment}.yaml"
+
+
+def require(experiment: str, *inputs: Path) -> None:
+    """End with one line where an input does not exist yet.
+
+    Raises: MedAlignError naming the missing files (the first three) and the command that makes
+    them.
+
+    >>> require("demo", project_root())
+    >>> require("demo", project_root() / "no-such-file")
+    Traceback (most recent call last):
+    ...
+    medalign_utils.errors.MedAlignError: missing no-such-file; `make reproduce` makes it
+    """
+    root = project_root()
+    missing = [
+        str(path.relative_to(root) if path.is_relative_to(root) else path)
+        for path in inputs
+        if not path.exists()
+    ]
+    if missing:
+        names = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if missing[3:] else "")
+        it = "it" if len(missing) == 1 else "them"
+        raise MedAlignError(f"missing {names}; `{command(experiment)}` makes {it}")
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> Path:
+    r"""Write a table as CSV, unrounded, the same bytes on every system; return its path.
+
+    The index is left out, a missing value is an empty field, lines end in "\n".
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "tables" / "a.csv"
+    >>> write_table(pd.DataFrame({"system": ["a"], "context_tokens": [None]}), path).read_bytes()
+    b'system,context_tokens\na,\n'
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(path, index=False, lineterminator="\n")
+    return path

@@ -1,0 +1,358 @@
+"""The figures: a table in, `Axes` out, one function each.
+
+Without `ax` a figure is one column wide (3.4 in); pass an `Axes` of any other size, such as the
+7 in of a page's full width. Colours (Okabe and Ito's, PuOr) stay apart for colour-blind readers.
+"""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+
+from medalign_utils.errors import MedAlignError
+
+COLUMN_WIDTH = 3.4  # inches
+NAME_WIDTH = 22  # characters; longer names of systems and metrics are wrapped
+BLUE, ORANGE, GREY, LIGHT = "#0072B2", "#D55E00", "#666666", "#A6CEE3"
+STYLE = {
+    **sns.axes_style("ticks"),
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so that pictures agree across machines
+    "font.size": 7.5,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7,
+    "axes.linewidth": 0.7,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+}
+METRIC_LABELS = {"rouge_l": "ROUGE-L", "chrf": "chrF", "bertscore": "BERTScore"}
+
+
+@mpl.rc_context(STYLE)
+def accuracy_by_system(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Share of correct responses by system with 95 % intervals, the best system on top.
+
+    Args:
+        table: as `evaluation.evaluate_systems` returns it.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> ax = accuracy_by_system(pd.DataFrame({"system": ["a", "b"], "n": 9, "correct": [0.4, 0.2],
+    ...     "correct_low": [0.3, 0.1], "correct_high": [0.5, 0.3]}))
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['a', 'b']
+    >>> plt.close(ax.figure)
+    """
+    table = table.sort_values("correct", ascending=False, kind="stable")
+    ax = ax or _new_axes(0.75 + 0.26 * len(table))
+    _draw_intervals(ax, table["system"], table[["correct", "correct_low", "correct_high"]])
+    highest = np.nanmax(table[["correct", "correct_high"]].to_numpy())
+    ax.set_xlim(0, min(1.0, 1.08 * highest) or 1.0)
+    ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ax.set_xlabel(f"Correct responses, 95% interval\n(n = {_n(table)} instructions)")
+    _right_column(ax, "correct", [_percent(share) for share in table["correct"]], 32)
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def head_to_head(matrix: pd.DataFrame, ax: Axes | None = None, *, n: int | None = None) -> Axes:
+    """Heat map of the win rates of each system (row) against each other one (column).
+
+    Columns bear the rows' numbers, so that long names stand once.
+
+    Args:
+        matrix: as `evaluation.head_to_head` returns it.
+        ax: where to draw; a figure one column wide if None.
+        n: the number of instructions, for the label.
+
+    >>> ax = head_to_head(pd.DataFrame([[np.nan, 0.7], [0.3, np.nan]], list("ab"), list("ab")), n=9)
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['a  1', 'b  2']
+    >>> plt.close(ax.figure)
+    """
+    ax = ax or _new_axes(0.65 + 0.3 * len(matrix))
+    names = [f"{_wrapped(name)}  {i}" for i, name in enumerate(matrix.index, start=1)]
+    sns.heatmap(
+        matrix,
+        ax=ax,
+        vmin=0,
+        vmax=1,
+        cmap="PuOr",
+        cbar=False,  # the numbers say it
+        annot=True,
+        fmt=".2f",
+        annot_kws={"size": 7},
+        linewidths=1,
+        linecolor="white",
+        xticklabels=[str(i) for i in range(1, len(matrix) + 1)],
+        yticklabels=names,
+    )
+    ax.tick_params(length=0)
+    ax.tick_params(axis="y", labelrotation=0)
+    ax.set_ylabel("")
+    counted = "" if n is None else f" (n = {n} instructions)"
+    ax.set_xlabel(f"Win rate of the row against the column,\nties left out{counted}")
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def accuracy_by_context(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Share of correct responses of one generator against its context length.
+
+    The full record stands as a tick of its own after the logarithmic axis. Above each point is,
+    where the table has it, the paired difference to the longest context in percentage points.
+
+    Args:
+        table: as `evaluation.compare_contexts` returns it; the difference columns may be missing.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> ax = accuracy_by_context(pd.DataFrame({"system": ["a", "b"], "n": 9,
+    ...     "context_tokens": pd.array([2048, None], "Int64"), "correct": [0.2, 0.4],
+    ...     "correct_low": [0.1, 0.3], "correct_high": [0.3, 0.5]}))
+    >>> [label.get_text() for label in ax.get_xticklabels()]
+    ['2,048', 'full record']
+    >>> plt.close(ax.figure)
+    """
+    ax = ax or _new_axes(2.5)
+    table = table.sort_values("context_tokens", na_position="last")
+    full = table["context_tokens"].isna().to_numpy()
+    octaves = np.log2(table["context_tokens"].to_numpy(dtype=float, na_value=np.nan))
+    last = octaves[~full].max(initial=0.0)
+    x = np.where(full, last + 2, octaves)
+    share = table["correct"].to_numpy()
+    low, high = table["correct_low"].to_numpy(), table["correct_high"].to_numpy()
+    ax.plot(x[~full], share[~full], color=BLUE, lw=1)
+    if full.any():
+        ax.plot(x[-2:], share[-2:], color=BLUE, lw=1, ls=(0, (2, 2)))
+        ax.text(last + 1, 0, "//", transform=ax.get_xaxis_transform(), ha="center", va="center")
+    ax.vlines(x, low, high, color=BLUE, lw=1.5)
+    ax.plot(x, share, "o", color=BLUE, ms=4.5, clip_on=False)
+    labels = ["full record" if pd.isna(t) else f"{t:,}" for t in table["context_tokens"]]
+    ax.set_xticks(x, labels)
+    pad = 0.4 + 0.2 * (x.max() - x.min())
+    ax.set_xlim(x.min() - pad, x.max() + pad)
+    top = np.nanmax([share, high])
+    note = ""
+    if "difference" in table:
+        for at, above, row in zip(x, np.fmax(high, share), table.to_dict("records"), strict=True):
+            if pd.notna(row["difference"]):
+                ax.annotate(
+                    _difference(row),
+                    (at, above),
+                    xytext=(0, 4),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=6.5,
+                    color=GREY,
+                )
+        top *= 1.2
+        longest = "full record" if full.any() else "longest context"
+        note = f"\ngrey: paired difference to the {longest}\nin percentage points [95% interval]"
+    ax.set_ylim(0, min(1.0, 1.08 * top) or 1.0)
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ax.set_ylabel("Correct responses, 95% interval")
+    ax.set_xlabel(f"Context length in tokens (n = {_n(table)} instructions){note}")
+    sns.despine(ax=ax)
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def metric_correlation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Mean Kendall's tau of each metric with the ratings, the highest on top.
+
+    Args:
+        table: as `correlation.correlate_metrics` returns it.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> ax = metric_correlation(pd.DataFrame({"metric": ["chrf"], "n": [9], "n_undefined": [1],
+    ...     "mean_tau": [0.3], "tau_low": [0.2], "tau_high": [0.4]}))
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['chrF']
+    >>> plt.close(ax.figure)
+    """
+    ax = ax or _new_axes(0.85 + 0.26 * len(table))
+    names = [METRIC_LABELS.get(metric, metric) for metric in table["metric"]]
+    _draw_intervals(ax, names, table[["mean_tau", "tau_low", "tau_high"]])
+    ax.axvline(0, color=GREY, lw=0.7, zorder=0)
+    ax.set_xlabel("Mean Kendall's tau-b with the ratings,\n95% interval")
+    _right_column(ax, "n", [f"{n}" for n in table["n"]])
+    _right_column(ax, "undefined", [f"{n}" for n in table["n_undefined"]], 68)
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def ehr_lengths(
+    lengths: Sequence[int] | pd.Series, ax: Axes | None = None, *, contexts: Sequence[int] = ()
+) -> Axes:
+    """Histogram of EHR lengths in tokens, on a logarithmic axis.
+
+    Args:
+        lengths: tokens of each EHR, all above 0.
+        ax: where to draw; a figure one column wide if None.
+        contexts: context lengths in tokens, drawn as reference lines with the number of EHRs
+            shorter than that.
+
+    Raises:
+        MedAlignError: without lengths, or with one of 0 tokens or fewer.
+
+    >>> ax = ehr_lengths([3000, 20000, 200000], contexts=[8192])
+    >>> ax.get_xlabel().splitlines()[0]
+    'EHR length in tokens (n = 3 EHRs, median 20,000)'
+    >>> plt.close(ax.figure)
+    """
+    lengths = np.asarray(lengths, dtype=float)
+    if not lengths.size or not (lengths > 0).all():
+        raise MedAlignError("ehr_lengths: no lengths, or one that is not above 0 tokens")
+    ax = ax or _new_axes(2.3)
+    # Bins of one octave, so that context lengths, mostly powers of two, fall on their edges.
+    octaves = np.arange(np.floor(np.log2(lengths.min())), np.floor(np.log2(lengths.max())) + 2)
+    ax.set_xscale("log", base=2)
+    ax.hist(lengths, bins=2**octaves, color=BLUE, edgecolor="white", lw=0.8)
+    ax.set_xticks(2 ** octaves[octaves % 2 == 1])
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda tokens, _: f"{tokens:,.0f}"))
+    ax.minorticks_off()
+    for tokens in contexts:
+        ax.axvline(tokens, color=ORANGE, lw=1, ls="--")
+        ax.annotate(
+            f"{tokens:,}:\n{(lengths < tokens).sum()} shorter",
+            (tokens, 1),
+            xycoords=ax.get_xaxis_transform(),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            fontsize=6.5,
+            color=ORANGE,
+        )
+    ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.set_ylabel("EHRs")
+    median = np.median(lengths)
+    note = "\ndashed: context length and the EHRs shorter than it" if len(contexts) else ""
+    ax.set_xlabel(f"EHR length in tokens (n = {len(lengths)} EHRs, median {median:,.0f}){note}")
+    sns.despine(ax=ax)
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def categories(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Number of instructions by category, with and without a reference, the largest on top.
+
+    Args:
+        table: category; with_reference and all, numbers of instructions.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> ax = categories(pd.DataFrame({"category": ["Other"], "with_reference": [41], "all": [75]}))
+    >>> ax.get_xlabel().splitlines()
+    ['Instructions (n = 75,', '41 with a reference)']
+    >>> plt.close(ax.figure)
+    """
+    ax = ax or _new_axes(0.95 + 0.26 * len(table))
+    table = table.sort_values("all", ascending=False, kind="stable")
+    rows = np.arange(len(table))
+    without = table["all"] - table["with_reference"]
+    ax.barh(rows, table["with_reference"], color=BLUE, height=0.7, label="with reference")
+    ax.barh(rows, without, left=table["with_reference"], color=LIGHT, height=0.7, label="without")
+    _name_rows(ax, table["category"])
+    counts = table[["with_reference", "all"]].itertuples(index=False, name=None)
+    for row, (referenced, total) in enumerate(counts):
+        ax.annotate(
+            f"{referenced} of {total}",
+            (total, row),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=6.5,
+        )
+    ax.set_xlim(0, 1.3 * table["all"].max())
+    referenced, total = table["with_reference"].sum(), table["all"].sum()
+    ax.set_xlabel(f"Instructions (n = {total},\n{referenced} with a reference)")
+    ax.legend(loc="lower right", frameon=False, handlelength=1, handleheight=0.8)
+    return ax
+
+
+def save(ax: Axes | Figure, path: Path | str) -> Path:
+    """Write the figure as PNG and close it; the same figure gives the same bytes.
+
+    Folders on the way are made. Returns the path.
+
+    >>> import tempfile
+    >>> ax = ehr_lengths([3000, 20000])
+    >>> save(ax, Path(tempfile.mkdtemp()) / "lengths.png").name
+    'lengths.png'
+    """
+    figure = ax if isinstance(ax, Figure) else ax.figure
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # matplotlib would write its version into the file.
+    figure.savefig(path, format="png", dpi=300, metadata={"Software": None})
+    plt.close(figure)
+    return path
+
+
+def _new_axes(height: float) -> Axes:
+    _, ax = plt.subplots(figsize=(COLUMN_WIDTH, height), layout="constrained")
+    return ax
+
+
+def _draw_intervals(ax: Axes, names: Sequence[str], intervals: pd.DataFrame) -> None:
+    """One row a name: a point with its interval; columns are estimate, low, high."""
+    estimate, low, high = intervals.to_numpy(dtype=float).T
+    rows = np.arange(len(estimate))
+    ax.hlines(rows, low, high, color=BLUE, lw=1.5)
+    ax.plot(estimate, rows, "o", color=BLUE, ms=4.5, clip_on=False)
+    _name_rows(ax, names)
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    ax.grid(axis="x", color="#E5E5E5", lw=0.6)
+    ax.set_axisbelow(True)
+
+
+def _name_rows(ax: Axes, names: Sequence[str]) -> None:
+    ax.set_yticks(range(len(names)), [_wrapped(name) for name in names], linespacing=1.0)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    sns.despine(ax=ax, left=True)
+
+
+def _right_column(ax: Axes, heading: str, texts: Sequence[str], offset: float = 24) -> None:
+    """A column of the table right of the axes; `offset` is its right edge's distance in points."""
+    style = {
+        "xycoords": ax.get_yaxis_transform(),
+        "xytext": (offset, 0),
+        "textcoords": "offset points",
+        "ha": "right",
+        "fontsize": 7,
+    }
+    ax.annotate(heading, (1, -0.6), va="bottom", color=GREY, **style)
+    for row, text in enumerate(texts):
+        ax.annotate(text, (1, row), va="center", **style)
+
+
+def _wrapped(name: str) -> str:
+    return textwrap.fill(name, NAME_WIDTH, break_long_words=False)
+
+
+def _n(table: pd.DataFrame) -> str:
+    """The rows' common n, or its range."""
+    fewest, most = table["n"].min(), table["n"].max()
+    return f"{fewest}" if fewest == most else f"{fewest} to {most}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
+
+
+def _difference(row: Mapping[str, float]) -> str:
+    """A paired difference with its interval in percentage points, with a true minus sign."""
+    text = f"{100 * row['difference']:+.1f}"
+    if pd.notna(row["difference_low"]):
+        text += f"\n[{100 * row['difference_low']:+.1f}, {100 * row['difference_high']:+.1f}]"
+    return text.replace("-", "\N{MINUS SIGN}")

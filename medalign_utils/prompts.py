@@ -1,0 +1,185 @@
+"""Prompts: an instruction and as much of the EHR as fits, the most recent part of it."""
+
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from tokenizers import Tokenizer
+
+from medalign_utils.errors import ParamsError, PromptError
+
+# Tokens of the context kept for the response, and the most that a response takes.
+RESPONSE_TOKENS = 256
+
+_OPENING = "Use the patient's health record below to answer the question that follows it.\n\n"
+_CLOSING = "\n\nQuestion: {instruction}\n\nAnswer:"
+
+
+class Prompt(NamedTuple):
+    """What a system is given: the instruction, the EHR text kept, and both in the template."""
+
+    instruction: str
+    ehr: str
+    text: str
+
+
+class Packed(NamedTuple):
+    """A prompt with its length and that of its EHR, in tokens of the system's tokenizer."""
+
+    prompt: Prompt
+    prompt_tokens: int
+    ehr_tokens_kept: int
+
+
+def load_tokenizer(name: str) -> Tokenizer:
+    """Load a system's tokenizer, set to count all of a text, and as text.
+
+    Cutting and padding are off (MiniLM's own file cuts at 128 tokens), and a special token's name
+    that occurs in a text, such as ``[CLS]``, is read as the characters it is made of.
+
+    Args:
+        name: ``"minilm"``, a folder with a ``tokenizer.json``, or a repository on Hugging Face.
+
+    Raises:
+        ParamsError: there is none of that name, or its file cannot be read.
+
+    >>> load_tokenizer("minilm").encode("[CLS] LOINC", add_special_tokens=False).tokens
+    ['[', 'cl', '##s', ']', 'lo', '##in', '##c']
+    """
+    if name == "minilm":
+        from medalign_utils.encoder import minilm_path
+
+        folder = minilm_path()
+    else:
+        folder = Path(name)
+    if folder.is_dir():
+        file = folder / "tokenizer.json"
+        if not file.is_file():
+            raise ParamsError(f"load_tokenizer: no tokenizer.json in {folder}")
+        load = partial(Tokenizer.from_file, str(file))
+    else:
+        load = partial(Tokenizer.from_pretrained, name)
+    try:
+        tokenizer = load()
+    except Exception as error:  # the library raises bare Exception for a file it cannot read
+        raise ParamsError(
+            f"load_tokenizer: {name!r} is neither minilm, nor a folder with a tokenizer.json, nor "
+            f"a repository that can be had from here ({' '.join(str(error).split())[:200]})"
+        ) from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def pack(question: str, ehr_text: str, tokenizer: Tokenizer, context_length: int | None) -> Packed:
+    """Put an instruction and the end of an EHR into a prompt that fits the context.
+
+    The EHR is cut at the start of one of its tokens, so that the prompt, with the tokens that the
+    tokenizer itself adds, takes at most ``context_length - RESPONSE_TOKENS`` tokens. Only an end
+    of the EHR that grows until it suffices is given to the tokenizer.
+
+    Args:
+        question: the instruction.
+        ehr_text: the whole EHR, oldest part first.
+        tokenizer: as :func:`load_tokenizer` gives it.
+        context_length: in tokens; None keeps the whole EHR.
+
+    Returns:
+        The prompt, whose ``ehr`` is an end of ``ehr_text``, and the tokens of the prompt and of
+        the EHR within it.
+
+    Raises:
+        PromptError: the instruction and the template alone exceed the context.
+
+    >>> record = "2013-01-05 09:00 note: cough. 2014-02-06 09:00 note: cough resolved."
+    >>> packed = pack("Any cough?", record, load_tokenizer("minilm"), 256 + 38)
+    >>> packed.prompt.ehr, packed.prompt_tokens
+    ('2014-02-06 09:00 note: cough resolved.', 38)
+    """
+    if context_length is None:
+        return _measure(question, ehr_text, tokenizer)
+    limit = context_length - RESPONSE_TOKENS
+    budget = limit - check_fits(question, tokenizer, context_length)
+    tail, starts = _tokenize_end(ehr_text, tokenizer, budget)
+    first = max(len(starts) - budget, 0)
+    cut = starts[first] if first else 0
+    while True:
+        packed = _measure(question, tail[cut:], tokenizer)
+        excess = packed.prompt_tokens - limit
+        if excess <= 0:
+            return packed
+        # A word cut in two may take more tokens than its halves did, and so may a character that
+        # shares its place with an earlier token: drop as many again, and look again.
+        first += (excess + 1) // 2
+        while first < len(starts) and starts[first] <= cut:
+            first += 1
+        cut = starts[first] if first < len(starts) else len(tail)
+
+
+def check_fits(question: str, tokenizer: Tokenizer, context_length: int) -> int:
+    """Count the tokens of an instruction in the template, which must leave the context unfilled.
+
+    Returns:
+        The tokens of the prompt with an empty EHR.
+
+    Raises:
+        PromptError: they exceed the context; the message says by what.
+
+    >>> check_fits("Any cough?", load_tokenizer("minilm"), 2048)
+    25
+    """
+    tokens = len(tokenizer.encode(fill(question, "").text).ids)
+    limit = context_length - RESPONSE_TOKENS
+    if tokens > limit:
+        raise PromptError(
+            f"pack: the instruction takes {tokens} tokens with its template, but a context of "
+            f"{context_length} leaves {limit} (it keeps {RESPONSE_TOKENS} for the response); "
+            "shorten the instruction or lengthen the context"
+        )
+    return tokens
+
+
+def count_tokens(text: str, tokenizer: Tokenizer) -> int:
+    """Count a text's own tokens, without those that a tokenizer adds around it.
+
+    >>> count_tokens("Any cough?", load_tokenizer("minilm"))
+    3
+    """
+    return len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def fill(question: str, ehr: str) -> Prompt:
+    """Put an instruction and an EHR's text into the template, whatever their length.
+
+    >>> fill("Any cough?", "2013-01-05 09:00 note: cough.").text.splitlines()[-1]
+    'Answer:'
+    """
+    return Prompt(question, ehr, _OPENING + ehr + _CLOSING.format(instruction=question))
+
+
+def _measure(question: str, ehr: str, tokenizer: Tokenizer) -> Packed:
+    prompt = fill(question, ehr)
+    encoding = tokenizer.encode(prompt.text)
+    begin, end = len(_OPENING), len(_OPENING) + len(ehr)
+    # Tokens that the tokenizer adds stand at (0, 0), within the opening.
+    kept = sum(begin <= start and stop <= end for start, stop in encoding.offsets)
+    return Packed(prompt, len(encoding.ids), kept)
+
+
+def _tokenize_end(text: str, tokenizer: Tokenizer, budget: int) -> tuple[str, list[int]]:
+    """Tokenize an end of a text that has more than ``budget`` tokens, or else all of the text.
+
+    Returns:
+        That end, and where in it each of its tokens starts.
+    """
+    if budget <= 0:
+        return "", []
+    # Clinical text has 2 to 4 characters a token.
+    size = 4 * budget
+    while True:
+        tail = text[-size:]
+        encoding = tokenizer.encode(tail, add_special_tokens=False)
+        if len(tail) == len(text) or len(encoding.ids) > budget:
+            return tail, [start for start, _ in encoding.offsets]
+        size *= 2

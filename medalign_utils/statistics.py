@@ -1,0 +1,124 @@
+"""Intervals that allow for instructions of one patient resembling each other."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from medalign_utils.errors import MedAlignError
+
+CONFIDENCE = 0.95
+
+
+class Interval(NamedTuple):
+    """An estimate with the bounds of its 95 % confidence interval; NaN where undefined."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def bootstrap_means(
+    values: np.ndarray,
+    patients: Sequence[str] | np.ndarray,
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+) -> list[Interval]:
+    """Means of several columns, with percentile intervals from a bootstrap over patients.
+
+    One patient's rows are drawn or left out together (a cluster bootstrap), since answers from
+    one record are not independent. All columns share the same draws, so a column's interval does
+    not depend on which others stand beside it. Percentile intervals are somewhat too narrow for a
+    few dozen patients.
+
+    Args:
+        values: float, shape (N, K); NaN marks a value that is undefined.
+        patients: shape (N,), the patient of each row.
+        resamples: number of bootstrap resamples, 1 or more.
+        rng: the source of the draws, which are made over the sorted patients.
+
+    Returns:
+        K intervals, in the unit of `values`. The mean is over a column's defined values (NaN
+        without any). Bounds are NaN for a column with fewer than two patients who have a defined
+        value, zero rows included. A resample that happens to hold no defined value has no mean
+        and is left out of the percentiles.
+
+    Raises:
+        MedAlignError: if shapes or lengths disagree, a patient is missing (None, NaN), or
+            `resamples` or `rng` is not as described.
+
+    Source: Efron and Tibshirani 1993, chapter 13; Field and Welsh 2007 for clusters.
+
+    >>> correct = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+    >>> rng = np.random.default_rng(1)
+    >>> first, second = bootstrap_means(correct, ["a", "a", "b"], resamples=200, rng=rng)
+    >>> round(first.estimate, 3), first.low, first.high
+    (0.667, 0.0, 1.0)
+    """
+    values = np.asarray(values, dtype=np.float64)
+    patients = np.asarray(patients, dtype=object)
+    if values.ndim != 2:
+        raise MedAlignError(f"bootstrap_means: values of shape {values.shape}, expected (N, K)")
+    if patients.shape != (len(values),):
+        raise MedAlignError(f"bootstrap_means: {len(values)} rows, {patients.size} patients")
+    if any(patient is None or patient != patient for patient in patients):
+        raise MedAlignError("bootstrap_means: a row has no patient; every row needs one")
+    if resamples < 1:
+        raise MedAlignError(f"bootstrap_means: {resamples} resamples, expected 1 or more")
+    if not isinstance(rng, np.random.Generator):
+        raise MedAlignError(
+            f"bootstrap_means: rng is {type(rng).__name__}, expected numpy.random.default_rng(seed)"
+        )
+
+    names, membership = np.unique(patients.astype(str), return_inverse=True)
+    defined = ~np.isnan(values)
+    sums = np.zeros((len(names), values.shape[1]))
+    counts = np.zeros_like(sums)
+    np.add.at(sums, membership, np.where(defined, values, 0.0))
+    np.add.at(counts, membership, defined)
+
+    weights = _draw_weights(len(names), resamples, rng)
+    # einsum, not @: BLAS may add up in another order with another number of threads.
+    resampled_sums = np.einsum("rp,pk->rk", weights, sums)
+    resampled_counts = np.einsum("rp,pk->rk", weights, counts)
+
+    intervals = []
+    for column in range(values.shape[1]):
+        total, n = sums[:, column].sum(), counts[:, column].sum()
+        estimate = float(total / n) if n else np.nan
+        low = high = np.nan
+        if np.count_nonzero(counts[:, column]) >= 2:
+            kept = resampled_counts[:, column] > 0
+            means = resampled_sums[kept, column] / resampled_counts[kept, column]
+            tail = 100 * (1 - CONFIDENCE) / 2
+            low, high = (float(bound) for bound in np.percentile(means, [tail, 100 - tail]))
+        intervals.append(Interval(estimate, low, high))
+    return intervals
+
+
+def bootstrap_mean(
+    values: Sequence[float] | np.ndarray,
+    patients: Sequence[str] | np.ndarray,
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+) -> Interval:
+    """Mean of one column, shape (N,); everything else as in `bootstrap_means`.
+
+    >>> bootstrap_mean([0.0, 1.0], ["a", "a"], resamples=100, rng=np.random.default_rng(1))
+    Interval(estimate=0.5, low=nan, high=nan)
+    """
+    column = np.asarray(values, dtype=np.float64)[:, np.newaxis]
+    return bootstrap_means(column, patients, resamples=resamples, rng=rng)[0]
+
+
+def _draw_weights(n_patients: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each patient is in each resample: shape (resamples, n_patients), rows sum to n."""
+    if n_patients == 0:
+        return np.zeros((resamples, 0))
+    drawn = rng.integers(0, n_patients, size=(resamples, n_patients))
+    # One bincount over all resamples: resample r counts in cells r * n_patients onwards.
+    cells = drawn + n_patients * np.arange(resamples)[:, np.newaxis]
+    counts = np.bincount(cells.ravel(), minlength=resamples * n_patients)
+    return counts.reshape(resamples, n_patients).astype(np.float64)

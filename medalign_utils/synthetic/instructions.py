@@ -1,0 +1,193 @@
+"""Chooses the instructions of a release: which template, which patient, which place in the record.
+
+How many instructions of each subcategory a release holds follows the paper's shares of the six
+categories, and so does the share with a clinician's reference. Where the answers lie was fixed
+before any system had run: for each instruction a target place 1 - u**2 is drawn, u uniform in
+[0, 1] (0 is the oldest end of the record, 1 the newest), and of the candidates the one nearest to
+it is asked. A third of the targets thus lie in the newest tenth and the median at 0.75. Answers
+that every note repeats lie near 1 whatever the target. `position` in the answer key is where the
+newest statement of the answer truly ends, as a share of the record's text.
+"""
+
+import random
+from bisect import bisect_right
+from collections import Counter
+from datetime import datetime
+from itertools import accumulate
+from typing import NamedTuple
+
+from medalign_utils.errors import MedAlignError
+from medalign_utils.synthetic import ask_care, ask_history, ask_results, ask_training  # noqa: F401
+from medalign_utils.synthetic.patient import Patient
+from medalign_utils.synthetic.records import Encounter
+from medalign_utils.synthetic.templates import (
+    SUBCATEGORIES,
+    TEMPLATES,
+    Candidate,
+    Template,
+    pronouns,
+)
+
+# Of 120: (instructions, those with a reference). Category sums stand beside the paper's
+# 667, 136, 70, 33, 2, 75 of 983 and 223, 22, 13, 4, 0, 41 of 303.
+SHARES = {
+    "retrieve medical history": (16, 12),
+    "retrieve imaging studies": (10, 8),
+    "retrieve social history": (4, 3),
+    "retrieve medication information": (13, 10),
+    "retrieve laboratory studies": (13, 10),
+    "provide patient education information": (3, 2),
+    "retrieve appointment information": (5, 4),
+    "retrieve demographics": (3, 3),
+    "retrieve vitals": (5, 4),
+    "retrieve genetic and family history": (3, 2),
+    "retrieve institutional policies": (1, 0),
+    "retrieve provider referrals": (2, 1),
+    "retrieve communications with patient": (2, 1),
+    "retrieve coding & billing information": (1, 0),
+    "determine plan of care": (17, 6),
+    "calculate numerical measures": (5, 2),
+    "provide risk assessment": (3, 2),
+    "provide diagnosis assistance": (4, 1),
+    "translate materials": (1, 0),
+    "other": (9, 9),
+}
+SPECIALTIES = {
+    "Primary Care": ("retrieve medical history", "determine plan of care", "other"),
+    "Cardiology": ("provide risk assessment", "retrieve vitals", "calculate numerical measures"),
+    "Radiology": ("retrieve imaging studies",),
+    "Emergency Medicine": ("provide diagnosis assistance", "retrieve laboratory studies"),
+    "Hospital Medicine": ("retrieve medication information", "retrieve social history"),
+}
+
+
+class Instruction(NamedTuple):
+    """One instruction of a release, its patient, its candidate and where its answer lies."""
+
+    instruction_id: str
+    person_id: str
+    question: str
+    template: Template
+    candidate: Candidate
+    specialty: str
+    has_reference: bool
+    position: float | None
+
+
+class Places:
+    """Where in a record's text a moment lies, 0 the oldest end, 1 the newest."""
+
+    def __init__(self, encounters: list[Encounter]):
+        """Adds up the text of the encounters' events in order of time."""
+        events = sorted((e for x in encounters for e in x.events), key=lambda e: e.time)
+        self.times = [e.time for e in events]
+        # The fixed part stands for the timestamp, type and code of the event's line.
+        self.written = list(accumulate(40 + len(e.name) + len(e.text) for e in events))
+
+    def share(self, time: datetime | None) -> float | None:
+        """The share of the record's text written up to and with `time`."""
+        if time is None:
+            return None
+        return round(self.written[bisect_right(self.times, time) - 1] / self.written[-1], 4)
+
+
+def plan_subcategories(count: int, split: str) -> list[tuple[str, bool]]:
+    """How many instructions each subcategory gets: (subcategory, with a reference), `count` long.
+
+    The largest remainders get the places that rounding down leaves. In the `train` split each
+    template counts the same, and every instruction has a reference.
+    """
+    shares = SHARES
+    if split == "train":
+        templates = Counter(t.subcategory for t in TEMPLATES.values() if t.split == split)
+        shares = {name: (n, n) for name, n in templates.items()}
+    total = sum(n for n, _ in shares.values())
+    exact = {name: count * n / total for name, (n, _) in shares.items()}
+    numbers = {name: int(x) for name, x in exact.items()}
+    remainders = sorted(exact, key=lambda name: numbers[name] - exact[name])
+    for name in remainders[: count - sum(numbers.values())]:
+        numbers[name] += 1
+    plan = []
+    for name, n in numbers.items():
+        referenced = round(n * shares[name][1] / shares[name][0])
+        plan += [(name, i < referenced) for i in range(n)]
+    return plan
+
+
+def choose_instructions(
+    rng: random.Random,
+    patients: list[tuple[Patient, list[Encounter]]],
+    count: int,
+    split: str,
+) -> list[Instruction]:
+    """Chooses `count` instructions over the patients, spread evenly over them.
+
+    Raises:
+        MedAlignError: the patients do not yield that many different instructions.
+    """
+    plan = plan_subcategories(count, split)
+    rng.shuffle(plan)
+    pools = {}
+    for name in sorted(TEMPLATES):
+        if TEMPLATES[name].split == split:
+            pools.setdefault(TEMPLATES[name].subcategory, []).append(TEMPLATES[name])
+    used_templates, asked_of = Counter(), Counter()
+    asked: set[tuple] = set()
+    chosen = []
+    places = [(patient, Places(encounters)) for patient, encounters in patients]
+    for number, (subcategory, has_reference) in enumerate(plan):
+        target = 1 - rng.random() ** 2
+        # The least used templates and the least asked patients come first; chance breaks ties.
+        templates = sorted(pools[subcategory],
+                           key=lambda t: (used_templates[t.name], rng.random()))  # fmt: skip
+        order = sorted(range(len(patients)), key=lambda i: (asked_of[i], rng.random()))
+        found = _nearest(templates, order, places, target, asked)
+        if found is None:
+            raise MedAlignError(
+                f"choose_instructions: {len(patients)} patients yield only {number} of {count} "
+                f"instructions (none left for '{subcategory}'); ask for fewer or add patients"
+            )
+        template, who, candidate, position = found
+        patient = patients[who][0]
+        asked.add((patient.person_id, template.name, *sorted(candidate.values.items())))
+        used_templates[template.name] += 1
+        asked_of[who] += 1
+        words = {**pronouns(patient), **candidate.values}
+        question = rng.choice(template.phrasings).format(**words)
+        specialty = rng.choice([s for s, served in SPECIALTIES.items() if subcategory in served]
+                               or list(SPECIALTIES))  # fmt: skip
+        chosen.append(
+            Instruction(
+                f"{rng.randint(10**8, 10**10 - 1)}",
+                patient.person_id,
+                question[0].upper() + question[1:],
+                template,
+                candidate,
+                specialty,
+                has_reference,
+                position,
+            )
+        )
+    return sorted(chosen, key=lambda i: int(i.instruction_id))
+
+
+def _nearest(templates, order, places, target, asked):
+    """The candidate nearest to the target of the first template and patient that have one."""
+    for template in templates:
+        for who in order:
+            patient, place = places[who]
+            options = [
+                (c, place.share(c.time))
+                for c in template.candidates(patient)
+                if c.time is not None or c.where == "nowhere"
+                if (patient.person_id, template.name, *sorted(c.values.items())) not in asked
+            ]
+            if options:
+                candidate, position = min(
+                    options, key=lambda o: abs((target if o[1] is None else o[1]) - target)
+                )
+                return template, who, candidate, position
+    return None
+
+
+__all__ = ["SHARES", "SUBCATEGORIES", "Instruction", "choose_instructions", "plan_subcategories"]

@@ -1,0 +1,203 @@
+"""What is true of one simulated patient, and when: the state that notes and codes are written from.
+
+Everything is tied to visits by their number, so "what was true at visit n" has one answer.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from medalign_utils.synthetic import catalogue as cat
+
+Spellings = tuple[str, ...]
+
+
+@dataclass
+class Visit:
+    """One encounter; `positives` and `denied` are the symptoms asked about and their answers."""
+
+    kind: str  # office, emergency, inpatient, telephone
+    department: str
+    start: datetime
+    end: datetime
+    provider: int
+    positives: list[Spellings] = field(default_factory=list)
+    denied: list[Spellings] = field(default_factory=list)
+    never: list[Spellings] = field(default_factory=list)  # diseases its notes say were never had
+    acute: cat.Acute | None = None
+    panel: bool = False
+    cpt: str = ""
+    payer: str = ""
+    differential: list[cat.Acute] = field(default_factory=list)  # considered and not favored
+    off_work: int = 0  # days, as an emergency visit's note says
+    follow_weeks: int = 0  # after a stay
+    policy: tuple[Spellings, str, Spellings] | None = None  # topic, the rule, what to look for
+
+
+@dataclass
+class Course:
+    """One drug at one dose from `start` to `stop` (visit numbers); `stop` None: still taken."""
+
+    drug: cat.Drug
+    dose: float
+    start: int
+    stop: int | None = None
+    reason: Spellings | None = None
+    successor: cat.Drug | None = None
+
+
+@dataclass
+class Diagnosis:
+    """A chronic condition and the visit at which it was first coded."""
+
+    condition: cat.Condition
+    onset: int
+
+
+@dataclass
+class Result:
+    """One laboratory value as reported (already rounded)."""
+
+    analyte: cat.Analyte
+    visit: int
+    time: datetime
+    value: float
+
+
+@dataclass
+class Vitals:
+    """One set of vital signs: mmHg, beats/min, degrees Celsius, kg, %."""
+
+    visit: int
+    time: datetime
+    systolic: int
+    diastolic: int
+    pulse: int
+    temperature: float
+    weight: float
+    saturation: int
+
+
+@dataclass
+class StudyDone:
+    """One imaging study; `value` is a nodule's size in mm, an ejection fraction in %, or polyps."""
+
+    spellings: Spellings
+    cpt: str
+    title: str
+    visit: int
+    time: datetime
+    finding: Spellings | None = None
+    value: int | None = None
+    years_to_next: int | None = None
+
+
+@dataclass
+class Operation:
+    """A surgery during an inpatient stay; `complication` None: there was none."""
+
+    surgery: cat.Surgery
+    visit: int
+    complication: Spellings | None
+    hold_days: int  # how long before it NSAIDs and blood thinners are to be stopped
+
+
+@dataclass
+class Plan:
+    """What was planned for a condition at a visit."""
+
+    visit: int
+    condition: cat.Condition
+    text: str
+    accepted: Spellings
+
+
+@dataclass
+class Referral:
+    """A referral made at a visit."""
+
+    visit: int
+    department: str
+    reason: cat.Condition
+
+
+@dataclass
+class Message:
+    """A portal message and the clinic's answer."""
+
+    time: datetime
+    topic: Spellings
+    asks: str
+    answer: Spellings
+
+
+@dataclass
+class Appointment:
+    """An appointment made at a visit; `kept` False: a no-show; None: still to come."""
+
+    made: int
+    day: date
+    department: str
+    kept: bool | None
+
+
+@dataclass
+class Patient:
+    """Everything that is true of one simulated patient."""
+
+    person_id: str
+    gender: str
+    race: str
+    ethnicity: str
+    birthdate: date
+    language: str
+    height: int
+    occupation: str
+    visits: list[Visit]
+    living: list[tuple[int, Spellings]]  # (from which visit on, with whom)
+    drinks: list[tuple[int, int]]  # (from which visit on, drinks a week)
+    code_status: list[tuple[int, Spellings]]
+    quit_smoking: int | None  # calendar year; None with pack_years 0: never smoked
+    pack_years: int
+    contact: str
+    contact_phone: str
+    allergies: list[tuple[Spellings, Spellings]]
+    family: list[tuple[Spellings, Spellings, int]]  # relative, condition, age at diagnosis
+    diagnoses: list[Diagnosis] = field(default_factory=list)
+    courses: list[Course] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    vitals: list[Vitals] = field(default_factory=list)
+    studies: list[StudyDone] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
+    plans: list[Plan] = field(default_factory=list)
+    referrals: list[Referral] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    appointments: list[Appointment] = field(default_factory=list)
+    vaccines: list[tuple[int, str]] = field(default_factory=list)  # visit, CPT4 code
+    goals: dict[str, list[tuple[int, float]]] = field(default_factory=dict)  # analyte -> target
+
+    def courses_at(self, visit: int) -> list[Course]:
+        """The drugs taken after that visit."""
+        return [c for c in self.courses if c.start <= visit and (c.stop is None or c.stop > visit)]
+
+    def diagnoses_at(self, visit: int) -> list[Diagnosis]:
+        """The conditions known at that visit."""
+        return [d for d in self.diagnoses if d.onset <= visit]
+
+    @property
+    def last(self) -> int:
+        """The number of the last visit."""
+        return len(self.visits) - 1
+
+
+def age_at(birthdate: date, day: date) -> int:
+    """Whole years from birth to `day`.
+
+    >>> age_at(date(1950, 3, 2), date(2010, 3, 1))
+    59
+    """
+    return day.year - birthdate.year - ((day.month, day.day) < (birthdate.month, birthdate.day))
+
+
+def at(series: list[tuple[int, object]], visit: int):
+    """The value in force at a visit, from (from which visit on, value) pairs in order."""
+    return [value for start, value in series if start <= visit][-1]

@@ -1,0 +1,363 @@
+"""Simulates a patient: what is true of them and when. No wording here; `records` writes it down.
+
+A patient is a list of visits and, tied to the visits, everything that was found, started, stopped,
+planned or said. The order is fixed, every draw comes from one `random.Random` (its streams are the
+same on every machine and Python version, and it draws single values faster than numpy), and no
+draw uses a transcendental function, so a seed gives the same patient everywhere.
+"""
+
+import random
+from datetime import date, datetime, timedelta
+
+from medalign_utils.synthetic import catalogue as cat
+from medalign_utils.synthetic.patient import (
+    Appointment,
+    Course,
+    Diagnosis,
+    Message,
+    Operation,
+    Patient,
+    Plan,
+    Referral,
+    Result,
+    StudyDone,
+    Visit,
+    Vitals,
+)
+
+
+def _wobble(rng: random.Random, mean: float, sd: float) -> float:
+    # Four uniforms: near enough to a normal, and exact on every machine.
+    return mean + sd * (rng.random() + rng.random() + rng.random() + rng.random() - 2) * 3**0.5
+
+
+def _clip(value: float, low: float, high: float) -> float:
+    return min(max(value, low), high)
+
+
+def simulate_patient(rng: random.Random, person_id: str, visits: int) -> Patient:
+    """Simulates one patient.
+
+    Args:
+        rng: the source of every draw.
+        person_id: the id to bear.
+        visits: how many visits to simulate, at least 2; the record's length follows it.
+
+    Returns:
+        The patient, visits in order of time.
+    """
+    patient = _person(rng, person_id, visits)
+    _diagnoses(rng, patient)
+    _drugs(rng, patient)
+    _visit_contents(rng, patient)
+    _results(rng, patient)
+    _studies(rng, patient)
+    _social_course(rng, patient)
+    return patient
+
+
+def _person(rng: random.Random, person_id: str, visits: int) -> Patient:
+    gender = rng.choice(("FEMALE", "MALE"))
+    timeline = _visits(rng, visits)
+    first = timeline[0].start
+    birthdate = date(first.year - rng.randint(38, 72), rng.randint(1, 12), rng.randint(1, 28))
+    smoked = rng.random() < 0.5
+    relatives = rng.sample(cat.RELATIVES, rng.randint(2, 4))
+    diseases = rng.sample(cat.FAMILY_CONDITIONS, len(relatives))
+    allergens = rng.sample(cat.ALLERGENS, rng.choice((0, 1, 1, 2, 3)))
+    reactions = rng.sample(cat.REACTIONS, len(allergens))
+    return Patient(
+        person_id=person_id,
+        gender=gender,
+        race=rng.choice(("White", "White", "White", "Black or African American", "Asian", "Other")),
+        ethnicity=rng.choice(("Not Hispanic or Latino",) * 3 + ("Hispanic or Latino",)),
+        birthdate=birthdate,
+        language=rng.choice(("English",) * 4 + cat.LANGUAGES),
+        height=rng.randint(152, 172) if gender == "FEMALE" else rng.randint(163, 188),
+        occupation=rng.choice(cat.OCCUPATIONS),
+        visits=timeline,
+        living=[(0, rng.choice(cat.LIVING[:5]))],
+        drinks=[(0, rng.choice((0, 0, 2, 3, 4, 7, 10, 14)))],
+        code_status=[(0, ("full code",))],
+        quit_smoking=first.year - rng.randint(2, 25) if smoked else None,
+        pack_years=rng.randint(4, 50) if smoked else 0,
+        contact=rng.choice(cat.CONTACTS),
+        contact_phone=f"555-01{rng.randint(10, 99)}",
+        allergies=list(zip(allergens, reactions, strict=True)),
+        family=[
+            (relative, disease, rng.randint(38, 79))
+            for relative, disease in zip(relatives, diseases, strict=True)
+        ],
+    )
+
+
+def _visits(rng: random.Random, count: int) -> list[Visit]:
+    # A busier record is a longer one and a denser one; all end before 2020.
+    days = 420 + 38 * count
+    start = datetime(rng.randint(1996, 2018 - days // 365), rng.randint(1, 12), rng.randint(1, 28))
+    offsets = sorted(rng.sample(range(0, days, 9), count))
+    payers = rng.sample(cat.PAYERS, 2)
+    change = rng.randint(1, count)
+    timeline = []
+    for number, offset in enumerate(offsets):
+        kind = rng.choices(("office", "telephone", "emergency", "inpatient"), (66, 14, 10, 10))[0]
+        # The first visit establishes care; the short records too should have somebody's notes.
+        kind = "office" if number == 0 else kind
+        begin = start + timedelta(days=offset, hours=rng.randint(8, 16), minutes=rng.randint(0, 59))
+        stay = {
+            "emergency": timedelta(hours=rng.randint(2, 7)),
+            "inpatient": timedelta(days=rng.randint(2, 5), hours=rng.randint(0, 5)),
+        }.get(kind, timedelta(minutes=rng.randint(20, 50)))
+        timeline.append(
+            Visit(
+                kind,
+                "Primary Care",
+                begin,
+                begin + stay,
+                rng.randint(1000, 1899),
+                payer=payers[number >= change][0],
+            )
+        )
+    return timeline
+
+
+def _diagnoses(rng: random.Random, patient: Patient) -> None:
+    names = rng.sample(sorted(cat.CONDITIONS), rng.randint(4, 7))
+    for number, name in enumerate(names):
+        # Two are known from the start, the others appear along the way.
+        onset = 0 if number < 2 else rng.randint(0, patient.last)
+        patient.diagnoses.append(Diagnosis(cat.CONDITIONS[name], onset))
+        for analyte, targets in cat.GOALS.get(name, {}).items():
+            first, second = rng.sample(targets, 2)
+            patient.goals[analyte] = [(onset, first), (rng.randint(onset, patient.last), second)]
+    patient.diagnoses.sort(key=lambda d: d.onset)
+
+
+def _drugs(rng: random.Random, patient: Patient) -> None:
+    taken = set()
+    for diagnosis in patient.diagnoses:
+        for drug_class in diagnosis.condition.drug_classes:
+            if drug_class in taken or rng.random() < 0.25:
+                continue
+            taken.add(drug_class)
+            _class_course(rng, patient, drug_class, diagnosis.onset)
+
+
+def _class_course(rng: random.Random, patient: Patient, drug_class: str, start: int) -> None:
+    """A drug of one class, its dose changes, and its switches to another of the same class."""
+    members = [d for d in cat.DRUGS.values() if d.drug_class == drug_class]
+    rng.shuffle(members)
+    course = Course(members.pop(), 0.0, start)
+    course.dose = rng.choice(course.drug.doses)
+    patient.courses.append(course)
+    often = 0.10 + 0.5 / len(patient.visits)
+    for visit in range(start + 1, patient.last + 1):
+        if patient.visits[visit].kind == "telephone" or rng.random() > often:
+            continue
+        course.stop = visit
+        higher = [dose for dose in course.drug.doses if dose > course.dose]
+        if higher and rng.random() < 0.45:
+            new = Course(course.drug, higher[0], visit)
+        elif members and rng.random() < 0.8:
+            course.reason = rng.choice(cat.DRUG_CLASSES[drug_class].stop_reasons)
+            course.successor = members[-1]
+            new = Course(members.pop(), 0.0, visit)
+            new.dose = rng.choice(new.drug.doses)
+        else:
+            course.reason = rng.choice(cat.DRUG_CLASSES[drug_class].stop_reasons)
+            return
+        patient.courses.append(new)
+        course = new
+
+
+def _visit_contents(rng: random.Random, patient: Patient) -> None:
+    # A few symptoms come now and then; any that is absent on the day may be asked about and denied.
+    prone = rng.sample(cat.SYMPTOMS, 5)
+    operable = [s for s in cat.SURGERIES if s.gender in (None, patient.gender)]
+    rng.shuffle(operable)
+    for number, visit in enumerate(patient.visits):
+        visit.positives = [rng.choice(prone)]
+        visit.never = rng.sample(cat.NEVER_HAD, 2)
+        known = [d.condition for d in patient.diagnoses_at(number)]
+        if visit.kind == "office":
+            visit.cpt = rng.choice(("99213", "99214", "99215"))
+            if number and rng.random() < 0.5:
+                visit.department = rng.choice(known).department
+        elif visit.kind == "emergency":
+            visit.department = "Emergency Department"
+            visit.acute = rng.choice(cat.ACUTE)
+            others = [a for a in cat.ACUTE if a is not visit.acute]
+            visit.differential = rng.sample(others, 2)
+            visit.off_work = rng.randint(1, 9)
+            visit.cpt = rng.choice(("99283", "99284", "99285"))
+        elif visit.kind == "inpatient":
+            visit.department = "Hospital Medicine"
+            visit.cpt = rng.choice(("99221", "99222", "99223"))
+            visit.follow_weeks = rng.randint(1, 6)
+            visit.policy = rng.choice(cat.POLICIES)
+            if operable and rng.random() < 0.35:
+                surgery = operable.pop()
+                complication = rng.choice(surgery.complications) if rng.random() < 0.5 else None
+                patient.operations.append(
+                    Operation(surgery, number, complication, rng.randint(3, 10))
+                )
+                visit.department = "Surgery"
+            else:
+                visit.acute = rng.choice(cat.ACUTE)
+        asked = visit.positives + ([(visit.acute.symptom,)] if visit.acute else [])
+        others = [s for s in cat.SYMPTOMS if not any(word in s for a in asked for word in a)]
+        visit.denied = rng.sample(others, rng.randint(3, 5))
+        visit.panel = visit.kind in ("emergency", "inpatient") or (
+            visit.kind == "office" and (number == 0 or rng.random() < 0.6)
+        )
+        if visit.kind in ("office", "inpatient"):
+            for condition in rng.sample(known, min(len(known), rng.randint(1, 3))):
+                text, *accepted = rng.choice(condition.plans)
+                patient.plans.append(Plan(number, condition, text, tuple(accepted)))
+            if rng.random() < 0.2:
+                reason = rng.choice(known)
+                if reason.department not in (visit.department, "Primary Care"):
+                    patient.referrals.append(Referral(number, reason.department, reason))
+        if visit.kind == "office" and rng.random() < 0.2:
+            patient.vaccines.append((number, rng.choice(sorted(cat.VACCINES))))
+
+
+def _results(rng: random.Random, patient: Patient) -> None:
+    followed = set(cat.ROUTINE_ANALYTES)
+    baseline, drift = {}, {}
+    for number, visit in enumerate(patient.visits):
+        for diagnosis in patient.diagnoses_at(number):
+            followed.update(diagnosis.condition.analytes)
+        if patient.gender == "FEMALE":
+            followed.discard("PSA")
+        stay = max((visit.end - visit.start).days, 0)
+        for day in range(stay + 1):
+            _vitals(rng, patient, number, day, baseline)
+            if not visit.panel:
+                continue
+            for name in sorted(followed):
+                analyte = cat.ANALYTES[name]
+                if name not in baseline:
+                    baseline[name] = _wobble(rng, analyte.mean, analyte.sd)
+                    drift[name] = _wobble(rng, 0, analyte.sd * 0.06)
+                routine = name in cat.ROUTINE_ANALYTES
+                if rng.random() > (0.95 if routine and visit.kind != "office" else 0.7):
+                    continue
+                baseline[name] = _clip(baseline[name] + drift[name], analyte.low, analyte.high)
+                value = _clip(
+                    _wobble(rng, baseline[name], analyte.sd * 0.35), analyte.low, analyte.high
+                )
+                value = round(value, analyte.decimals) if analyte.decimals else float(int(value))
+                time = visit.start + timedelta(days=day, minutes=14)
+                patient.results.append(Result(analyte, number, time, value))
+
+
+def _vitals(rng: random.Random, patient: Patient, number: int, day: int, state: dict) -> None:
+    visit = patient.visits[number]
+    if visit.kind == "telephone":
+        return
+    if "weight" not in state:
+        state["weight"] = patient.height - 100 + rng.randint(-12, 35)
+        state["systolic"] = rng.randint(112, 148)
+    state["weight"] = _clip(_wobble(rng, state["weight"], 1.1), 42, 160)
+    sets = 1 if visit.kind == "office" else 3
+    feverish = visit.acute is not None and rng.random() < 0.5
+    for turn in range(sets):
+        systolic = int(_clip(_wobble(rng, state["systolic"], 11), 84, 212))
+        patient.vitals.append(
+            Vitals(
+                number,
+                visit.start + timedelta(days=day, hours=4 * turn, minutes=6),
+                systolic,
+                int(_clip(systolic * 0.58 + _wobble(rng, 0, 5), 44, 118)),
+                int(_clip(_wobble(rng, 76, 11), 44, 138)),
+                round(_clip(_wobble(rng, 38.1 if feverish else 36.8, 0.35), 35.4, 40.2), 1),
+                round(state["weight"], 1),
+                int(_clip(_wobble(rng, 96.5, 1.4), 84, 100)),
+            )
+        )
+
+
+def _studies(rng: random.Random, patient: Patient) -> None:
+    nodule = rng.randint(4, 9) if rng.random() < 0.6 else None
+    ejection = rng.randint(45, 65)
+    for number, visit in enumerate(patient.visits):
+        if visit.kind == "telephone":
+            continue
+        time = visit.start + timedelta(minutes=50)
+        for study in cat.STUDIES:
+            if rng.random() < 0.08 + 0.25 / len(patient.visits):
+                patient.studies.append(
+                    StudyDone(
+                        study.spellings,
+                        study.cpt,
+                        study.title,
+                        number,
+                        time,
+                        finding=rng.choice(study.findings),
+                    )
+                )
+        if nodule and rng.random() < 0.10 + 0.4 / len(patient.visits):
+            patient.studies.append(
+                StudyDone(
+                    cat.CHEST_CT,
+                    "71250",
+                    "Computed tomography, thorax, diagnostic; without contrast material",
+                    number,
+                    time,
+                    value=nodule,
+                )
+            )
+            nodule += rng.choice((0, 1, 1, 2))
+        if rng.random() < 0.10 + 0.4 / len(patient.visits):
+            patient.studies.append(
+                StudyDone(
+                    cat.ECHO,
+                    "93306",
+                    "Echocardiography, transthoracic, complete, with "
+                    "spectral and color flow Doppler",
+                    number,
+                    time,
+                    value=ejection,
+                )
+            )
+            ejection = int(_clip(ejection + rng.choice((-10, -5, 5)), 20, 70))
+        if visit.kind == "office" and rng.random() < 0.03 + 0.4 / len(patient.visits):
+            patient.studies.append(
+                StudyDone(
+                    cat.COLONOSCOPY,
+                    "45378",
+                    "Colonoscopy, flexible; diagnostic",
+                    number,
+                    time,
+                    value=rng.randint(1, 6),
+                    years_to_next=rng.choice((3, 5, 7)),
+                )
+            )
+
+
+def _social_course(rng: random.Random, patient: Patient) -> None:
+    last = patient.last
+    if rng.random() < 0.5:
+        others = [home for home in cat.LIVING if home != patient.living[0][1]]
+        patient.living.append((rng.randint(1, last), rng.choice(others)))
+    if rng.random() < 0.5:
+        change = rng.choice([n for n in (0, 1, 5, 8, 12) if n != patient.drinks[0][1]])
+        patient.drinks.append((rng.randint(1, last), change))
+    if rng.random() < 0.4:
+        patient.code_status.append((rng.randint(1, last), ("DNR", "do not resuscitate")))
+    topics = rng.sample(cat.MESSAGES, min(len(cat.MESSAGES), 1 + last // 8))
+    for topic, asks, answer in topics:
+        visit = patient.visits[rng.randint(0, last)]
+        time = visit.end + timedelta(days=rng.randint(1, 6), minutes=rng.randint(0, 300))
+        patient.messages.append(Message(time, topic, asks, answer))
+    patient.messages.sort(key=lambda m: m.time)
+    for number, visit in enumerate(patient.visits):
+        if visit.kind != "telephone" and (number == last or rng.random() < 0.25):
+            day = (visit.start + timedelta(days=rng.randint(21, 150))).date()
+            department = rng.choice(patient.diagnoses_at(number)).condition.department
+            kept = None if number == last else rng.random() < 0.7
+            patient.appointments.append(Appointment(number, day, department, kept))
+    if not any(a.kept is None for a in patient.appointments):
+        day = (patient.visits[last].start + timedelta(days=rng.randint(21, 150))).date()
+        patient.appointments.append(Appointment(last, day, "Primary Care", None))

@@ -1,0 +1,142 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+import yaml
+from tiny_pairs import tiny_pairs
+
+from medalign_utils import comet_compact
+from medalign_utils.encoder import minilm_path
+from medalign_utils.errors import MedAlignError
+from medalign_utils.metrics.comet import (
+    checkpoint_path,
+    load_comet,
+    name_comet,
+    score_comet,
+    signature_comet,
+)
+
+SOURCES = ["What was the last creatinine?", "Any allergies?"]
+PREDICTIONS = ["1.4 mg/dL", "", "Penicillin, with a rash. " * 20, "No known allergies", "1.4 mg/dL"]
+REFERENCES = ["1.4 mg/dL in August 2014", "Penicillin"]
+TRIPLES = [
+    (source, prediction, reference)
+    for source, reference in zip(SOURCES, REFERENCES, strict=True)
+    for prediction in PREDICTIONS
+]
+SAMPLES = [dict(zip(("src", "mt", "ref"), triple, strict=True)) for triple in TRIPLES]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    out = tmp_path_factory.mktemp("models") / "comet-tiny"
+    comet_compact.train(tiny_pairs(), out, seed=1, epochs=1, progress=False)
+    return out
+
+
+def test_score_comet_equals_the_librarys_predict(checkpoint):
+    model = load_comet(checkpoint / "checkpoints" / "model.ckpt")
+    expected = model.predict(SAMPLES, batch_size=4, gpus=0, progress_bar=False).scores
+    scores = score_comet(*zip(*TRIPLES, strict=True), checkpoint=checkpoint)
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    assert scores.dtype == np.float64
+    assert len(set(scores)) == 8  # two answers are equal, under each instruction
+
+
+def test_score_comet_is_the_same_to_the_last_bit_in_any_order(checkpoint):
+    forth = score_comet(*zip(*TRIPLES, strict=True), checkpoint=checkpoint)
+    back = score_comet(*zip(*TRIPLES[::-1], strict=True), checkpoint=checkpoint)
+    np.testing.assert_array_equal(forth, back[::-1])
+
+
+def test_score_comet_encodes_each_distinct_text_once(checkpoint, monkeypatch):
+    from comet.encoders.base import Encoder
+
+    encoded = Counter()
+    library = Encoder.prepare_sample
+
+    def counting(self, texts, *args, **kwargs):
+        encoded.update(texts)
+        return library(self, texts, *args, **kwargs)
+
+    monkeypatch.setattr(Encoder, "prepare_sample", counting)
+    score_comet(*zip(*TRIPLES, strict=True), checkpoint=checkpoint)
+    assert encoded == Counter({*SOURCES, *PREDICTIONS, *REFERENCES})
+
+
+def test_score_comet_takes_checkpoints_of_other_classes(tmp_path, capsys):
+    import torch
+    from comet.models import ReferencelessRegression
+
+    torch.manual_seed(1)
+    model = ReferencelessRegression(
+        encoder_model="BERT",
+        pretrained_model=str(minilm_path()),
+        hidden_sizes=[8],
+        local_files_only=True,
+    )
+    path = tmp_path / "quality-estimation" / "checkpoints" / "model.ckpt"
+    path.parent.mkdir(parents=True)
+    torch.save(
+        {
+            "state_dict": model.state_dict(),
+            "hyper_parameters": dict(model.hparams),
+            "pytorch-lightning_version": "2.0.0",
+        },
+        path,
+    )
+    path.parents[1].joinpath("hparams.yaml").write_text(yaml.safe_dump(dict(model.hparams)))
+    expected = model.predict(SAMPLES, batch_size=4, gpus=0, progress_bar=False).scores
+    capsys.readouterr()
+    scores = score_comet(*zip(*TRIPLES, strict=True), checkpoint=path)
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    assert capsys.readouterr().err == ""
+
+
+def test_score_comet_of_nothing(checkpoint):
+    assert score_comet([], [], [], checkpoint=checkpoint).shape == (0,)
+
+
+def test_names_and_signature(checkpoint):
+    assert name_comet(checkpoint) == "comet-tiny"
+    assert name_comet(checkpoint / "checkpoints" / "model.ckpt") == "comet-tiny"
+    assert name_comet("Unbabel/XCOMET-XL") == "XCOMET-XL"
+    name, source, reference, digest, version = signature_comet(checkpoint=checkpoint).split("|")
+    assert (name, source, reference) == ("comet-tiny", "src:instruction", "ref:yes")
+    assert len(digest) == len("sha256:") + 12
+    assert version.startswith("v:2.")
+
+
+def test_checkpoint_path_names_the_file_that_is_missing(tmp_path):
+    with pytest.raises(MedAlignError, match=r"model\.ckpt does not exist"):
+        checkpoint_path(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "model.ckpt").touch()
+    with pytest.raises(MedAlignError, match=r"hparams\.yaml does not exist"):
+        checkpoint_path(tmp_path)
+
+
+def test_checkpoint_path_says_that_the_hub_has_no_such_model(monkeypatch):
+    def download_model(model):
+        raise KeyError(model)
+
+    monkeypatch.setattr("comet.download_model", download_model)
+    with pytest.raises(MedAlignError, match=r"Unbabel/wmt22-comet-da is neither .* nor a model"):
+        score_comet(["q"], ["p"], ["r"], checkpoint="Unbabel/wmt22-comet-da")
+
+
+def test_load_comet_names_the_encoder_that_is_missing(tmp_path, monkeypatch):
+    def load_from_checkpoint(path):
+        raise OSError("no network")
+
+    monkeypatch.setattr("comet.load_from_checkpoint", load_from_checkpoint)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "model.ckpt").touch()
+    (tmp_path / "hparams.yaml").write_text("pretrained_model: xlm-roberta-large\n")
+    with pytest.raises(MedAlignError, match="the tokenizer of xlm-roberta-large, which are not"):
+        load_comet(tmp_path / "checkpoints" / "model.ckpt")
+
+
+def test_score_comet_refuses_unequal_lengths(checkpoint):
+    with pytest.raises(MedAlignError, match="score_comet: 1 sources, 2 predictions, 2 references"):
+        score_comet(["q"], ["a", "b"], ["a", "b"], checkpoint=checkpoint)

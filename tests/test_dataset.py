@@ -1,0 +1,212 @@
+import json
+
+import pandas as pd
+import pytest
+from tiny_release import write_release
+
+from medalign_utils.dataset import (
+    INSTRUCTION_COLUMNS,
+    REFERENCE_COLUMNS,
+    load_release,
+    primary_references,
+)
+from medalign_utils.errors import ReleaseError
+
+ASKED = "all-instructions-rouge.tsv"
+ANSWERED = "clinician-instruction-responses.tsv"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_release(tmp_path / "release")
+
+
+def edit(file, old, new):
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def error_of(folder):
+    with pytest.raises(ReleaseError) as caught:
+        load_release(folder)
+    return str(caught.value)
+
+
+def test_tables_have_their_columns_and_text_ids(folder):
+    release = load_release(folder)
+    assert tuple(release.instructions.columns) == INSTRUCTION_COLUMNS
+    assert tuple(release.references.columns) == REFERENCE_COLUMNS
+    assert release.instructions["instruction_id"].tolist() == ["5479314876123", "02", "3", "4"]
+    assert all(dtype == "str" for dtype in release.instructions.dtypes)
+    assert all(dtype == "str" for dtype in release.references.dtypes)
+
+
+def test_what_one_table_lacks_comes_from_the_other(folder):
+    instructions = load_release(folder).instructions.set_index("instruction_id")
+    # The table of instructions names no patient here; only answered ones get one.
+    assert instructions["person_id"].tolist()[:3] == ["40", "007", "007"]
+    assert pd.isna(instructions.loc["4", "person_id"])
+    assert instructions["subcategory"].tolist()[:3] == ["other"] * 3
+    assert instructions["category"].isna().all()
+    assert set(instructions["submitter_specialty"]) == {"Cardiology"}
+
+
+def test_instruction_only_in_the_references_is_kept(folder):
+    edit(folder / ASKED, "3\tWhich statin does the patient take?\tCardiology\t\n", "")
+    instructions = load_release(folder).instructions.set_index("instruction_id")
+    assert instructions.loc["3", "question"] == "Which statin does the patient take?"
+
+
+def test_references_keep_quoted_text_and_put_annotator_1_first(folder):
+    references = load_release(folder).references
+    assert references[["instruction_id", "annotator"]].to_numpy().tolist() == [
+        ["02", "Annotator_1"],
+        ["02", "Annotator_2"],
+        ["5479314876123", "Annotator_1"],
+        ["3", "Annotator_2"],
+    ]
+    assert references["reference"].tolist() == ['No;\the said "none"\n— déni', "None.", "1.1", "NA"]
+    assert references["evidence"].isna().tolist() == [True, False, False, True]
+
+
+def test_primary_references_are_annotator_1s_or_the_first(folder):
+    references = load_release(folder).references
+    primary = primary_references(references)
+    assert primary["annotator"].tolist() == ["Annotator_1", "Annotator_1", "Annotator_2"]
+    # Also of a table in another order.
+    primary = primary_references(references.iloc[::-1].reset_index(drop=True))
+    assert primary["annotator"].tolist() == ["Annotator_2", "Annotator_1", "Annotator_1"]
+
+
+def test_older_copies_with_commas_and_other_folder(folder):
+    for name in (ASKED, ANSWERED):
+        old = pd.read_csv(folder / name, sep="\t", dtype="str", keep_default_na=False)
+        old.to_csv(folder / name.replace("tsv", "csv"), index=False, encoding="utf-8-sig")
+        (folder / name).unlink()
+    (folder / "ehrs").rename(folder / "medalign_ehr_xml")
+    release = load_release(folder)
+    assert release.references["reference"].iloc[0] == 'No;\the said "none"\n— déni'
+    assert release.ehr_path("40") == folder / "medalign_ehr_xml" / "40.xml"
+
+
+def test_synthetic_extras(folder):
+    release = load_release(folder)
+    assert (release.manifest, release.answer_key_path, release.ratings) == (None, None, None)
+    (folder / "manifest.json").write_text(json.dumps({"synthetic": True}))
+    (folder / "answer-key.jsonl").write_text("")
+    release = load_release(folder)
+    assert release.manifest == {"synthetic": True}
+    assert release.answer_key_path == folder / "answer-key.jsonl"
+    (folder / "manifest.json").write_text("{")
+    assert "manifest.json: not JSON" in error_of(folder)
+    (folder / "manifest.json").write_text("[]")
+    assert "manifest.json: found a list, expected an object" in error_of(folder)
+
+
+def test_ehr_path(folder):
+    release = load_release(folder)
+    assert release.ehr_path("007") == folder / "ehrs" / "EHR_007.xml"
+    with pytest.raises(ReleaseError, match=r"no EHR of patient 8 in .*tried 8.xml, EHR_8.xml"):
+        release.ehr_path("8")
+
+
+def test_missing_folder_table_and_ehr_folder(folder):
+    assert error_of(folder / "no") == f"load_release: no folder {folder / 'no'}"
+    (folder / "ehrs").rename(folder / "records")
+    assert "row 1: no EHR folder in" in error_of(folder)
+    (folder / ANSWERED).unlink()
+    assert (
+        "holds neither clinician-instruction-responses.tsv nor "
+        "clinician-instruction-responses.csv" in error_of(folder)
+    )
+
+
+def test_missing_column(folder):
+    edit(folder / ANSWERED, "clinician_response", "answer")
+    message = error_of(folder)
+    assert message.startswith(str(folder / ANSWERED))
+    assert "no column for reference; tried clinician_response, reference; found instr" in message
+    assert "annotator_num, answer, evidence" in message
+
+
+def test_repeated_rows_are_named(folder):
+    edit(folder / ASKED, "\n3\t", "\n02\t")
+    assert "all-instructions-rouge.tsv: instruction_id 02 occurs in rows 2, 3" in error_of(folder)
+    edit(folder / ASKED, "\n02\tWhich", "\n3\tWhich")
+    edit(folder / ANSWERED, "Annotator_2\tNone.", "Annotator_1\tNone.")
+    assert "instruction_id 02, annotator Annotator_1 occurs in rows 1, 2" in error_of(folder)
+
+
+def test_one_instruction_of_two_patients(folder):
+    edit(folder / ANSWERED, "007\tEHR_007.xml\tAnnotator_2", "40\t\tAnnotator_2")
+    assert "instruction 02 belongs to 2 patients (40, 007)" in error_of(folder)
+
+
+def test_missing_values(folder):
+    edit(folder / ASKED, "\n3\t", "\n \t")
+    assert "all-instructions-rouge.tsv: no instruction_id in row 3" in error_of(folder)
+
+
+def test_row_without_response_is_left_out_and_said(folder):
+    edit(folder / ANSWERED, "Annotator_1\t1.1\tlab", "Annotator_1\t\t")
+    with pytest.warns(UserWarning, match="left out row 3, without a clinician's response"):
+        release = load_release(folder)
+    assert "5479314876123" not in set(release.references["instruction_id"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("\tlab\t\tother", "\tlab\tother", "line 5: 8 fields, expected 9 as in the header"),
+        ("\tlab\t\tother", "\tlab\t\t\t\tother", "line 5: 11 fields, expected 9"),
+        ('\t"No;', '\t"No" ;', "line 3: "),
+        ("\tNone.\t", '\t"None.\t', "line 3: "),
+        ("\tevidence\t", "\tquestion\t", "column question occurs twice"),
+    ],
+)
+def test_malformed_table_is_named_with_its_line(folder, old, new, fault):
+    edit(folder / ANSWERED, old, new)
+    message = error_of(folder)
+    assert ANSWERED in message
+    assert fault in message
+
+
+def test_table_that_is_not_utf_8(folder):
+    file = folder / ANSWERED
+    file.write_bytes(file.read_text(encoding="utf-8").encode("utf-16"))
+    assert "not UTF-8" in error_of(folder)
+
+
+def test_absent_ehr_is_named_with_its_row(folder):
+    (folder / "ehrs" / "EHR_007.xml").unlink()
+    message = error_of(folder)
+    assert f"{folder / ANSWERED}, row 1: no EHR of patient 007" in message
+    assert "tried EHR_007.xml, 007.xml, EHR_007.xml" in message
+
+
+@pytest.mark.parametrize(
+    "filename",
+    ["../outside.xml", "a/../../outside.xml", "..\\outside.xml", "link.xml", "{absolute}"],
+)
+def test_filename_never_leads_out(folder, filename):
+    outside = folder / "outside.xml"
+    outside.write_text("<eventstream/>")
+    (folder / "ehrs" / "a").mkdir()
+    (folder / "ehrs" / "link.xml").symlink_to(outside)
+    edit(folder / ANSWERED, "EHR_007.xml\tAnnotator_1", "\tAnnotator_1")
+    edit(folder / ANSWERED, "EHR_007.xml", filename.format(absolute=outside))
+    assert "leads out of the EHR folder" in error_of(folder)
+
+
+def test_person_id_never_leads_out(folder):
+    (folder / "outside.xml").write_text("<eventstream/>")
+    with pytest.raises(ReleaseError, match="leads out of the EHR folder"):
+        load_release(folder).ehr_path("../outside")
+
+
+def test_two_filenames_of_one_patient(folder):
+    (folder / "ehrs" / "b.xml").write_text("<eventstream/>")
+    edit(folder / ANSWERED, "EHR_007.xml\tAnnotator_1", "b.xml\tAnnotator_1")
+    message = error_of(folder)
+    assert "row 2: filename 'b.xml' for patient 007, whose EHR was 'EHR_007.xml'" in message

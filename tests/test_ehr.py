@@ -1,0 +1,226 @@
+import pandas as pd
+import pytest
+from lxml import etree
+from tiny_release import encounter, entry, event, eventstream, lab, note
+
+from medalign_utils.ehr import EVENT_COLUMNS, ehr_text, read_events
+from medalign_utils.errors import EHRError
+
+HEADER = (
+    "<person><birthdate>1950-03-02</birthdate><age><days>23537</days><years>64</years></age>"
+    "<demographics><ethnicity>NULL</ethnicity><gender>FEMALE</gender><race>Asian</race>"
+    "</demographics><payerplan/></person><caresites><caresite>A</caresite></caresites>"
+)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="7.xml"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def error_of(path, read=read_events):
+    with pytest.raises(EHRError) as caught:
+        read(path)
+    return str(caught.value)
+
+
+def test_events_have_their_columns_types_and_order(write):
+    path = write(
+        eventstream(
+            "7",
+            encounter(lab("2014-08-10 09:12", " 1.4\n"), HEADER)
+            + encounter(note("2014-01-01 08:00:59", "  Two\nlines — &lt;5 &amp; é  "), start=""),
+        ),
+    )
+    events = read_events(path)
+    assert tuple(events.columns) == EVENT_COLUMNS
+    # The header's 4 known facts (ethnicity is NULL, the payer plan empty) come first.
+    assert events["name"].tolist() == [
+        "birthdate",
+        "age_years",
+        "gender",
+        "race",
+        "Creatinine",
+        "Progress note",
+    ]
+    assert events["encounter"].tolist() == [0, 0, 0, 0, 0, 1]
+    assert set(events["person_id"]) == {"7"}
+    assert events["timestamp"].dtype == "datetime64[s]"
+    assert events["timestamp"].iloc[0] == pd.Timestamp("2014-08-10 09:00")
+    assert events["timestamp"].iloc[-1] == pd.Timestamp("2014-01-01 08:00:59")
+    assert events["value"].iloc[4] == "1.4"
+    assert events["source_text"].iloc[4] == " 1.4\n"
+    assert events["value"].iloc[5] == "Two\nlines — <5 & é"
+    assert events["note_id"].iloc[5] == "9"
+    assert events["unit"].isna().tolist() == [True, True, True, True, False, True]
+
+
+def test_null_and_blank_are_missing(write):
+    path = write(eventstream("7", encounter(entry("2014-08-10 09:12", event("visit", "NULL", "")))))
+    row = read_events(path).iloc[0]
+    assert row[["code", "name", "value", "unit", "note_id"]].isna().all()
+    assert row["source_text"] == ""
+    assert ehr_text(path, "lines") == "2014-08-10 09:12 visit"
+
+
+def test_text_around_comments_and_inside_unknown_elements_is_kept(write):
+    text = event("note", "N/1", "Note", "No <!-- c --><b>chest</b><?p i?> pain")
+    path = write(eventstream("7", encounter(entry("2014-08-10 09:12", text))))
+    assert read_events(path)["value"].tolist() == ["No chest pain"]
+
+
+def test_header_without_encounter_start_takes_the_first_entry(write):
+    entries = lab("2014-08-10 09:12", "1.4")
+    path = write(eventstream("7", encounter(entries, HEADER, start="")))
+    assert set(read_events(path)["timestamp"]) == {pd.Timestamp("2014-08-10 09:12")}
+    path = write(eventstream("7", encounter("", HEADER, start="")))
+    assert "encounter 0 (from 0) describes the person, but has neither" in error_of(path)
+    path = write(eventstream("7", encounter("", HEADER)))
+    assert len(read_events(path)) == 4
+
+
+def test_empty_record(write):
+    path = write(eventstream("7", ""))
+    events = read_events(path)
+    assert events.empty
+    assert events["timestamp"].dtype == "datetime64[s]"
+    assert ehr_text(path, "lines") == ""
+
+
+def test_lines_are_chronological_and_repeat_no_demographics(write):
+    moved = HEADER.replace("Asian", "White")
+    path = write(
+        eventstream(
+            "7",
+            encounter(lab("2015-01-01 09:12", "1.1"), moved, start="2015-01-01 00:00")
+            + encounter(note("2014-08-10 10:00:30", "\nDenies pain.\n\n  Eats well."), HEADER)
+            + encounter(
+                entry("2016-01-01 00:00", event("condition", "ICD10CM/I10", "Essential\n HTN")),
+                moved,
+                start="2016-01-01 00:00",
+            ),
+        )
+    )
+    assert ehr_text(path, "lines").split("\n") == [
+        "2014-08-10 09:00 person birthdate: 1950-03-02",
+        "2014-08-10 09:00 person gender: FEMALE",
+        "2014-08-10 09:00 person race: Asian",
+        "2014-08-10 10:00 note STANFORD_NOTE/1 Progress note:",
+        "Denies pain.",
+        "",
+        "  Eats well.",
+        "2015-01-01 00:00 person race: White",
+        "2015-01-01 09:12 measurement LOINC/2160-0 Creatinine: 1.1 mg/dL",
+        "2016-01-01 00:00 condition ICD10CM/I10 Essential HTN",
+    ]
+
+
+def test_markup_is_the_files_text(write):
+    text = '<?xml version="1.0" encoding="UTF-8"?>\r\n' + eventstream("7", "<!-- é -->")
+    assert ehr_text(write(b"\xef\xbb\xbf" + text.encode()), "markup") == text
+    latin = text.replace("UTF-8", "ISO-8859-1").encode("latin-1")
+    assert "7.xml: not UTF-8" in error_of(write(latin), lambda path: ehr_text(path, "markup"))
+    with pytest.raises(ValueError, match="format 'xml', expected one of lines, markup"):
+        ehr_text(write(text), "xml")
+
+
+@pytest.mark.parametrize("name", ["7.xml", "EHR_7.xml"])
+def test_person_is_the_files(write, name):
+    assert read_events(write(eventstream("7", ""), name)).empty
+    message = error_of(write(eventstream("8", ""), name))
+    assert "person_id '8', but the file's name says '7'" in message
+    assert "person_id None" in error_of(write("<eventstream/>", name))
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "shown"),
+    [
+        ('timestamp="10/08/2014"', "'10/08/2014'"),
+        ('timestamp=""', "''"),
+        ('timestamp="NULL"', "'NULL'"),
+        ('timestamp="2014-02-30 09:00"', "'2014-02-30 09:00'"),
+        ('timestamp="2014-02-03 09:00+01:00"', "'2014-02-03 09:00+01:00'"),
+        ("", "none"),
+    ],
+)
+def test_undated_event_is_named(write, timestamp, shown):
+    bad = f'<entry {timestamp}><event type="visit"/></entry>'
+    path = write(eventstream("7", encounter(lab("2014-08-10 09:12", "1.4") + "\n" + bad)))
+    message = error_of(path)
+    assert f"7.xml, line 6: event 1 (from 0), timestamp: found {shown}, expected YYYY" in message
+    assert error_of(path, lambda path: ehr_text(path, "lines")) == message
+
+
+def test_event_outside_an_entry_and_without_type(write):
+    path = write(eventstream("7", encounter('<event type="visit"/>')))
+    assert "event 0 (from 0), timestamp: found none" in error_of(path)
+    path = write(eventstream("7", encounter(entry("2014-08-10 09:12", '<event code="A/1"/>'))))
+    assert "event 0 (from 0): no type; attributes found: code" in error_of(path)
+    path = write(eventstream("7", encounter("", start="soon")))
+    assert "encounter 0 (from 0), start_timestamp: found 'soon'" in error_of(path)
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        "<!DOCTYPE eventstream>",
+        '<!DOCTYPE eventstream SYSTEM "file:///etc/passwd">',
+        '<!DOCTYPE eventstream [<!ENTITY name "text">]>',
+        '<!DOCTYPE eventstream [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">'
+        '<!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;"><!ENTITY d "&c;&c;&c;&c;&c;&c;&c;&c;">]>',
+    ],
+)
+@pytest.mark.parametrize("format", ["lines", "markup"])
+def test_doctype_is_refused(write, declaration, format):
+    document = declaration + "\n" * 70_000 + eventstream("7", "")
+    message = error_of(write(document), lambda path: ehr_text(path, format))
+    assert "7.xml: holds a DOCTYPE" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "line 1: not well-formed XML"),
+        ("not xml", "line 1: not well-formed XML"),
+        (eventstream("7", "\n\n<encounter>"), "line 5: not well-formed XML"),
+        (eventstream("7", "&undefined;"), "line 2: not well-formed XML"),
+        (eventstream("7", encounter(lab("2014-08-10 09:12", "1"))) + "<more/>", "not well-formed"),
+        (eventstream("7", "x" * 100_000)[:-20], "not well-formed XML"),
+        ("<record/>", "root element <record>, expected <eventstream>"),
+    ],
+)
+def test_broken_file_is_named_with_its_line(write, text, fault):
+    message = error_of(write(text))
+    assert "7.xml" in message
+    assert fault in message
+
+
+def test_missing_file(tmp_path):
+    assert "7.xml: cannot be read (No such file" in error_of(tmp_path / "7.xml")
+
+
+def test_long_note(write):
+    long = "word " * 2_200_000  # 11 MB: more than libxml2 takes for one text by default
+    path = write(eventstream("7", encounter(note("2014-08-10 09:12", long))))
+    assert len(read_events(path)["value"].iloc[0]) == len(long) - 1
+
+
+def test_read_elements_are_freed(write, monkeypatch):
+    parsers = []
+    iterparse = etree.iterparse
+
+    def spy(*arguments, **options):
+        parsers.append(iterparse(*arguments, **options))
+        return parsers[-1]
+
+    monkeypatch.setattr(etree, "iterparse", spy)
+    encounters = encounter("".join([lab("2014-08-10 09:12", "1.4")] * 3000), HEADER) * 2
+    events = read_events(write(eventstream("7", encounters)))
+    assert len(events) == 2 * (4 + 3000)
+    # Root and last encounter, both emptied: of 12,000 elements no more than these are left.
+    assert len(list(parsers[-1].root.iter())) <= 2

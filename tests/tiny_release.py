@@ -1,0 +1,84 @@
+"""A release of two patients and four instructions, written in code."""
+
+from pathlib import Path
+
+INSTRUCTIONS_HEADER = "instruction_id\tquestion\tspecialty\tperson_id\n"
+REFERENCES_HEADER = (
+    "instruction_id\tquestion\tperson_id\tfilename\tannotator_num\tclinician_response\tevidence"
+    "\tsubmitter_specialty\tsubcategory\n"
+)
+QUESTIONS = {
+    "5479314876123": ("What was the last creatinine?", "40"),
+    "02": ("Any chest pain?", "007"),
+    "3": ("Which statin does the patient take?", "007"),
+    "4": ("Is there a family history of stroke?", "40"),  # no reference
+}
+
+
+def eventstream(person_id: str, encounters: str) -> str:
+    return f'<eventstream person_id="{person_id}">\n{encounters}\n</eventstream>\n'
+
+
+def encounter(entries: str, header: str = "", start: str = "2014-08-10 09:00") -> str:
+    attribute = f' start_timestamp="{start}"' if start else ""
+    return f"<encounter{attribute}>{header}<events>\n{entries}\n</events></encounter>"
+
+
+def entry(timestamp: str, *events: str) -> str:
+    inside = "\n".join(events)
+    return f'<entry timestamp="{timestamp}">\n{inside}\n</entry>'
+
+
+def event(type: str, code: str, name: str, text: str = "", **attributes: str) -> str:
+    more = "".join(f' {key}="{value}"' for key, value in attributes.items())
+    return f'<event type="{type}" code="{code}" name="{name}"{more}>{text}</event>'
+
+
+def lab(timestamp: str, value: str) -> str:
+    return entry(timestamp, event("measurement", "LOINC/2160-0", "Creatinine", value, unit="mg/dL"))
+
+
+def note(timestamp: str, text: str) -> str:
+    return entry(timestamp, event("note", "STANFORD_NOTE/1", "Progress note", text, note_id="9"))
+
+
+def ehr_40() -> str:
+    return eventstream(
+        "40",
+        encounter(
+            lab("2014-08-10 09:12", "1.4")
+            + note("2014-08-10 10:00:30", "Creatinine was 1.4. Walks well. Eats well. Sleeps well.")
+            + lab("2015-01-02 08:00", "1.1")
+        ),
+    )
+
+
+def ehr_007() -> str:
+    return eventstream(
+        "007",
+        encounter(
+            note("2014-08-10 10:00", "Denies chest pain.\nOn atorvastatin 40 mg.")
+            + entry("2014-08-11 10:00", event("drug_exposure", "RxNorm/1", "atorvastatin", "start"))
+        ),
+    )
+
+
+def write_release(folder: Path) -> Path:
+    """Write the release; ids are beyond 32 bits or start with 0, one field holds tab and break."""
+    (folder / "ehrs").mkdir(parents=True)
+    (folder / "ehrs" / "40.xml").write_text(ehr_40(), encoding="utf-8")
+    (folder / "ehrs" / "EHR_007.xml").write_text(ehr_007(), encoding="utf-8")
+    asked = INSTRUCTIONS_HEADER + "".join(
+        f"{instruction}\t{question}\tCardiology\t\n"
+        for instruction, (question, _) in QUESTIONS.items()
+    )
+    answered = REFERENCES_HEADER + (
+        "02\tAny chest pain?\t007\tEHR_007.xml\tAnnotator_2\tNone.\tnote\tCardiology\tother\n"
+        '02\tAny chest pain?\t007\tEHR_007.xml\tAnnotator_1\t"No;\the said ""none""\n— déni"\t'
+        "\tCardiology\tother\n"
+        "5479314876123\tWhat was the last creatinine?\t40\t\tAnnotator_1\t1.1\tlab\t\tother\n"
+        "3\tWhich statin does the patient take?\t007\t\tAnnotator_2\tNA\t\t\tother\n"
+    )
+    (folder / "all-instructions-rouge.tsv").write_text(asked, encoding="utf-8")
+    (folder / "clinician-instruction-responses.tsv").write_text(answered, encoding="utf-8")
+    return folder
