@@ -10,6 +10,7 @@ from medalign_utils.grading.quantities import mask, read_quantities
 from medalign_utils.grading.text import Reading, Statement
 
 BARE = 8  # words: a response this short need not name its topic
+_PATIENT = re.compile(r"(?i)\b(?:patient|pt)(?!'s)\b")
 
 
 def is_bare(reading: Reading) -> bool:
@@ -20,7 +21,8 @@ def is_bare(reading: Reading) -> bool:
 def concerns(fact: Fact, statement: Statement, start: int, end: int, reading: Reading) -> bool:
     """Whether what stands at `start:end` is said of the fact's subject."""
     if fact.is_family:
-        return is_bare(reading) or names_relative(statement, start, end, as_subject=False)
+        own = is_bare(reading) and not _PATIENT.search(statement.text)
+        return own or names_relative(statement, start, end, as_subject=False)
     return not names_relative(statement, start, end, as_subject=True)
 
 
