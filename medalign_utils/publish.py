@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.paths import project_root, require, table
+from medalign_utils.paths import COMET_COMPACT, project_root, require, table
 
 # The columns of README's tables and their headings; `x` stands for x with its interval, where the
 # table has one.
@@ -25,6 +25,12 @@ TABLES = {
         "win_rate": "Win rate",
         "mean_rank": "Mean rank",
     },
+    "05_evaluate_systems-contexts": {
+        "system": "System",
+        "context_tokens": "Context (tokens)",
+        "correct": "Correct (95 % interval)",
+        "difference": "Paired difference to the full record (95 % interval)",
+    },
     "06_correlate_metrics": {
         "metric": "Metric",
         "n": "n",
@@ -32,14 +38,20 @@ TABLES = {
         "mean_tau": "Mean tau (95 % interval)",
         "mean_tau_undefined_as_0": "Mean tau, undefined as 0",
     },
+    "comet_compact-held_out": {
+        "metric": "Held out",
+        "n": "n",
+        "n_undefined": "Undefined",
+        "mean_tau": "Mean tau (95 % interval)",
+    },
 }
 
 
 def markdown_table(frame: pd.DataFrame, headings: dict[str, str]) -> str:
     """The columns named by `headings` as a Markdown table, shares and taus to three decimals.
 
-    A column `x` or `mean_x` is shown with its interval where `x_low` and `x_high` exist; an empty
-    `context_tokens` is the full record.
+    A column `x` or `mean_x` is shown with its interval where `x_low` and `x_high` exist. What is
+    missing is left empty, save that a system without `context_tokens` sees the full record.
 
     >>> frame = pd.DataFrame({"system": ["a"], "correct": [0.5], "correct_low": [0.4],
     ...     "correct_high": [0.625]})
@@ -91,11 +103,14 @@ def publish(experiment: str = "demo") -> None:
     Raises: MedAlignError where the experiment has not been run.
     """
     root = project_root()
-    tables = [table(experiment, name) for name in TABLES]
-    require(experiment, *tables)
+    sources = {name: table(experiment, name) for name in TABLES}
+    sources["comet_compact-held_out"] = root / COMET_COMPACT / "held_out.csv"
+    require(experiment, *sources.values())
     figures = root / "figures"
     figures.mkdir(exist_ok=True)
-    for file in [*tables, *sorted((root / f"runs/{experiment}/figures").glob("*.png"))]:
+    for name, file in sources.items():
+        shutil.copyfile(file, figures / f"{name}.csv")
+    for file in sorted((root / f"runs/{experiment}/figures").glob("*.png")):
         shutil.copyfile(file, figures / file.name)
     readme = root / "README.md"
     readme.write_text(readme_with_tables(readme.read_text("utf-8"), figures), encoding="utf-8")
@@ -103,10 +118,10 @@ def publish(experiment: str = "demo") -> None:
 
 def _cell(row: dict, column: str) -> str:
     value = row[column]
-    if column == "context_tokens":
-        return "full record" if pd.isna(value) else f"{value:,}"
+    if pd.isna(value):
+        return "full record" if column == "context_tokens" else ""
     if not isinstance(value, float):
-        return str(value)
+        return f"{value:,}" if column == "context_tokens" else str(value)
     stem = column.removeprefix("mean_")
     if f"{stem}_low" in row:
         return f"{value:.3f} ({row[f'{stem}_low']:.3f} to {row[f'{stem}_high']:.3f})"

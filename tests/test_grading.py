@@ -226,6 +226,8 @@ def test_ratings_follow_correctness_then_facts_minus_contradictions():
     responses = pd.DataFrame(
         {"instruction_id": "7", "system": list(answers), "response": answers.values()}
     )
+    # As the tables of several systems come, one below the other.
+    responses.index = [0] * len(responses)
     ratings = rate_with_answer_key(responses, key).set_index("system")
     assert ratings["rank"].to_dict() == {
         "all": 1.0, "two": 2.0, "empty": 3.5, "none": 3.5, "one, wrongly": 5.0,

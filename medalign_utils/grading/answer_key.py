@@ -106,9 +106,9 @@ def rate_with_answer_key(
         correct.append(graded.correct)
         merit.append((graded.correct, points))
     place = {value: n for n, value in enumerate(sorted(set(merit)))}
-    ratings = responses[["instruction_id", "system"]].copy()
+    ratings = pairs.reset_index(drop=True)
     ratings["rater"] = "answer key"
-    ratings["correct"] = pd.Series(correct, index=ratings.index, dtype=bool)
-    places = pd.Series([place[m] for m in merit], index=ratings.index, dtype="float64")
+    ratings["correct"] = pd.Series(correct, dtype=bool)
+    places = pd.Series([place[m] for m in merit], dtype="float64")
     ratings["rank"] = places.groupby(ratings["instruction_id"]).rank(ascending=False)
     return ratings
