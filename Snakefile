@@ -192,7 +192,7 @@ rule score:
 rule evaluate:
     input:
         release_files(),
-        package("dataset", "grading", "statistics", "evaluation", "plots"),
+        package("dataset", "grading", "statistics", "evaluation", "plots", "synthetic/check"),
         RESPONSES,
         notebook="notebooks/05_evaluate_systems.ipynb",
     output:
