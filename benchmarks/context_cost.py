@@ -3,7 +3,7 @@
 `python benchmarks/context_cost.py` writes benchmarks/context_cost.csv: for each seed of the release
 the share correct of the BM25 extractor at three contexts, and the paired differences to the full
 record with their 95 % intervals (bootstrap over patients); the last line says how many of the
-intervals exclude 0. About 10 minutes on one core.
+intervals exclude 0. About 12 minutes on one core.
 """
 
 import argparse
