@@ -44,6 +44,11 @@ PAPERMILL = (
 )
 
 
+# What reading a release takes, and what grading responses does.
+READING = ("dataset", "tables", "taxonomy", "ehr", "units")
+GRADING = ("grading", "units")
+
+
 def package(*modules):
     """The modules whose change makes a job run again; a folder stands for all in it."""
     files = []
@@ -92,7 +97,7 @@ if "synthetic_seed" in EXPERIMENT:
 
     rule synthesize:
         input:
-            package("synthetic"),
+            package("synthetic", "taxonomy"),
         output:
             f"{RELEASE}/manifest.json",
             f"{RELEASE}/all-instructions-rouge.tsv",
@@ -112,7 +117,7 @@ if "synthetic_seed" in EXPERIMENT:
 
 rule comet_compact:
     input:
-        package("comet_compact", "training_pairs", "encoder", "grading", "synthetic"),
+        package("comet_compact", "training_pairs", "encoder", "synthetic", "taxonomy", *GRADING),
     output:
         f"{COMET_COMPACT}/checkpoints/model.ckpt",
         f"{COMET_COMPACT}/hparams.yaml",
@@ -132,7 +137,7 @@ rule comet_compact:
 rule explore:
     input:
         release_files(),
-        package("dataset", "ehr", "explore", "plots", "prompts"),
+        package("explore", "plots", "prompts", *READING),
         notebook="notebooks/01_explore_release.ipynb",
     output:
         f"{RUN}/tables/01_explore_release.csv",
@@ -151,7 +156,7 @@ rule explore:
 rule generate:
     input:
         release_files(),
-        package("dataset", "ehr", "prompts", "systems", "running", "encoder"),
+        package("prompts", "systems", "running", "encoder", *READING),
         package("generators/generation", "generators/passages"),
         generator_module,
         "params/systems/{system}.yaml",
@@ -174,7 +179,7 @@ rule score:
     input:
         release_files(),
         comet_files(),
-        package("dataset", "encoder", "metrics"),
+        package("encoder", "metrics", *READING),
         f"{RUN}/responses/{{system}}.jsonl",
         notebook="notebooks/04_score_responses.ipynb",
     output:
@@ -192,7 +197,7 @@ rule score:
 rule evaluate:
     input:
         release_files(),
-        package("dataset", "grading", "statistics", "evaluation", "plots", "synthetic/check"),
+        package("statistics", "evaluation", "plots", "synthetic/check", *READING, *GRADING),
         RESPONSES,
         notebook="notebooks/05_evaluate_systems.ipynb",
     output:
@@ -215,7 +220,7 @@ rule correlate:
     input:
         release_files(),
         comet_files(),
-        package("dataset", "grading", "statistics", "evaluation", "correlation", "plots"),
+        package("statistics", "evaluation", "correlation", "plots", *READING, *GRADING),
         RESPONSES,
         SCORES,
         notebook="notebooks/06_correlate_metrics.ipynb",

@@ -1,9 +1,8 @@
 """Load a release: its tables, and where each patient's EHR lies."""
 
-import csv
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,20 +10,17 @@ from typing import Any
 import pandas as pd
 
 from medalign_utils.errors import ReleaseError
+from medalign_utils.tables import (
+    Problem,
+    Table,
+    find_table,
+    raise_first,
+    read_table,
+    repeated_rows,
+    require_table,
+)
+from medalign_utils.taxonomy import SUBCATEGORIES
 
-# Column of our tables -> the names that releases give it, the first one found being used.
-COLUMN_NAMES = {
-    "instruction_id": ("instruction_id",),
-    "question": ("question",),
-    "category": ("category", "human_assigned_category_1"),
-    "subcategory": ("subcategory", "human_assigned_subcategory_1"),
-    "submitter_specialty": ("submitter_specialty", "specialty"),
-    "person_id": ("person_id",),
-    "filename": ("filename",),
-    "annotator": ("annotator_num", "annotator"),
-    "reference": ("clinician_response", "reference"),
-    "evidence": ("evidence",),
-}
 INSTRUCTION_COLUMNS = (
     "instruction_id",
     "question",
@@ -34,12 +30,12 @@ INSTRUCTION_COLUMNS = (
     "person_id",
 )
 REFERENCE_COLUMNS = ("instruction_id", "annotator", "reference", "evidence")
+ANNOTATOR = "Annotator_1"
 
-_INSTRUCTIONS_FILE = "all-instructions-rouge"
-_REFERENCES_FILE = "clinician-instruction-responses"
-_DELIMITERS = {".tsv": "\t", ".csv": ","}
+INSTRUCTIONS_FILE = "all-instructions-rouge"
+REFERENCES_FILE = "clinician-instruction-responses"
+REVIEWS_FILE = "clinician-reviewed-model-responses"
 _EHR_FOLDERS = ("ehrs", "medalign_ehr_xml")
-_PREFERRED_ANNOTATOR = "Annotator_1"
 
 
 @dataclass(frozen=True)
@@ -52,8 +48,11 @@ class Release:
             subcategory, submitter_specialty, person_id. The last four are missing where the
             release does not give them.
         references: one row a clinician's response: instruction_id and annotator (key), reference,
-            evidence. An instruction's rows stand together, Annotator_1 first.
-        ratings: None: the clinicians' verdicts on models' responses are not read.
+            evidence. An instruction's rows stand together, the preferred annotator's first.
+        annotator: the preferred annotator.
+        columns: our column -> the release's, as given to `load_release`.
+        reviews_path: the table of reviewed model responses, which `ratings.load_reviews` reads, or
+            None.
         manifest: what ``manifest.json`` says, or None. Synthetic releases have one.
         answer_key_path: ``answer-key.jsonl``, or None. Synthetic releases have one.
     """
@@ -61,7 +60,9 @@ class Release:
     path: Path
     instructions: pd.DataFrame
     references: pd.DataFrame
-    ratings: pd.DataFrame | None
+    annotator: str
+    columns: Mapping[str, str]
+    reviews_path: Path | None
     manifest: dict[str, Any] | None
     answer_key_path: Path | None
     _filenames: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -75,17 +76,23 @@ class Release:
         return _ehr_path(self.path, person_id, self._filenames.get(person_id))
 
 
-def load_release(path: str | Path) -> Release:
+def load_release(
+    path: str | Path, *, annotator: str = ANNOTATOR, columns: Mapping[str, str] | None = None
+) -> Release:
     """Load a release's tables and check them against each other.
 
     Every column is text, missing where a field is empty; ids are kept as they are written. The
     table of references also fills what the table of instructions lacks, so an instruction that
-    no clinician answered may have no person_id.
+    no clinician answered may have no person_id; a category that neither gives follows from the
+    subcategory. EHRs are only looked for, not read.
 
     Args:
         path: the folder with ``all-instructions-rouge`` and ``clinician-instruction-responses``
             (``.tsv``, or ``.csv`` with commas) and the EHRs in ``ehrs/`` or
             ``medalign_ehr_xml/``.
+        annotator: whose response is the reference of an instruction that has several.
+        columns: our column -> the release's name for it, where `tables.COLUMN_NAMES` has not got
+            it.
 
     Returns:
         The release; see :class:`Release`. Rows without a clinician's response are left out of the
@@ -94,7 +101,9 @@ def load_release(path: str | Path) -> Release:
     Raises:
         ReleaseError: the folder, a table, a column or an EHR is missing; a row has another number
             of fields than the header, or no id; an instruction or a reference occurs twice; two
-            rows give one instruction to two patients; a ``filename`` leads out of the EHR folder.
+            rows give one instruction to two patients; a ``filename`` leads out of the EHR folder
+            or names another patient. The message names the file and the row.
+        ParamsError: `columns` maps a column that is none of ours.
 
     >>> load_release("no/such/folder")
     Traceback (most recent call last):
@@ -104,32 +113,67 @@ def load_release(path: str | Path) -> Release:
     path = Path(path)
     if not path.is_dir():
         raise ReleaseError(f"load_release: no folder {path}")
-    asked_file, asked = _read_table(path, _INSTRUCTIONS_FILE, ("instruction_id", "question"))
-    answered_file, answered = _read_table(
-        path,
-        _REFERENCES_FILE,
-        ("instruction_id", "question", "person_id", "annotator", "reference", "evidence"),
-    )
-    _check_unique(asked_file, asked, ["instruction_id"])
-    _check_unique(answered_file, answered, ["instruction_id", "annotator"])
-
-    filenames = _check_ehrs(path, answered_file, answered)
+    asked = read_instructions(require_table(path, INSTRUCTIONS_FILE), columns=columns)
+    answered = read_references(require_table(path, REFERENCES_FILE), columns=columns)
+    filenames, ehr_problems = find_ehrs(path, answered)
+    instructions, torn = _instructions(asked, answered)
+    raise_first([*asked.problems, *answered.problems, *ehr_problems, *torn], path)
+    without = answered.frame.index[answered.frame["reference"].isna()]
+    if len(without):
+        warnings.warn(
+            f"{answered.file}: left out {_rows(without)}, without a clinician's response",
+            stacklevel=2,
+        )
     return Release(
         path=path,
-        instructions=_instructions(asked, answered, answered_file),
-        references=_references(answered, answered_file),
-        ratings=None,
+        instructions=instructions,
+        references=_references(answered.frame, annotator),
+        annotator=annotator,
+        columns=dict(columns or {}),
+        reviews_path=find_table(path, REVIEWS_FILE),
         manifest=_read_manifest(path / "manifest.json"),
         answer_key_path=_if_file(path / "answer-key.jsonl"),
         _filenames=filenames,
     )
 
 
-def primary_references(references: pd.DataFrame) -> pd.DataFrame:
-    """Keep one reference an instruction: Annotator_1's, or else the first one listed.
+def read_instructions(file: str | Path, *, columns: Mapping[str, str] | None = None) -> Table:
+    """Read one table of instructions, such as the public sample of them.
+
+    Returns:
+        The columns of `INSTRUCTION_COLUMNS`; a category that the table does not give follows from
+        the subcategory, in any case and spacing. Rows at fault (no id, no question, an id that
+        stands further up) are among the problems.
+
+    Raises:
+        ReleaseError: as `tables.read_table`.
+    """
+    optional = [c for c in INSTRUCTION_COLUMNS if c not in ("instruction_id", "question")]
+    table = read_table(Path(file), ("instruction_id", "question"), optional, columns=columns)
+    table = _without_repeats(table, ["instruction_id"])
+    return table._replace(frame=_with_categories(table.frame[list(INSTRUCTION_COLUMNS)]))
+
+
+def read_references(file: Path, *, columns: Mapping[str, str] | None = None) -> Table:
+    """Read the table of clinicians' responses, one row an instruction and annotator."""
+    required = ("instruction_id", "question", "person_id", "annotator", "reference", "evidence")
+    table = read_table(
+        file,
+        required,
+        ("category", "subcategory", "submitter_specialty", "filename"),
+        may_be_empty=("reference", "evidence"),
+        columns=columns,
+    )
+    table = _without_repeats(table, ["instruction_id", "annotator"])
+    return table._replace(frame=_with_categories(table.frame))
+
+
+def primary_references(references: pd.DataFrame, annotator: str = ANNOTATOR) -> pd.DataFrame:
+    """Keep one reference an instruction: the annotator's, or else the first one listed.
 
     Args:
         references: the table of :class:`Release`.
+        annotator: whose reference is preferred.
 
     Returns:
         The kept rows, in the same order, with a new index.
@@ -140,123 +184,72 @@ def primary_references(references: pd.DataFrame) -> pd.DataFrame:
     ['Yes.']
     """
     preferred_first = references.sort_values(
-        "annotator", key=lambda names: names != _PREFERRED_ANNOTATOR, kind="stable"
+        "annotator", key=lambda names: names != annotator, kind="stable"
     )
     kept = preferred_first.drop_duplicates("instruction_id").sort_index()
     return kept.reset_index(drop=True)
 
 
-def _instructions(asked: pd.DataFrame, answered: pd.DataFrame, answered_file: Path) -> pd.DataFrame:
-    both = pd.concat([asked, answered])
-    patients = both.groupby("instruction_id", sort=False)["person_id"].nunique()
-    if len(torn := patients.index[patients > 1]):
-        found = both.loc[both["instruction_id"] == torn[0], "person_id"].dropna().unique()
-        raise ReleaseError(
-            f"{answered_file}: instruction {torn[0]} belongs to {len(found)} patients "
-            f"({', '.join(found)}), expected one"
-        )
-    merged = both.groupby("instruction_id", sort=False, as_index=False).first()
-    return merged[list(INSTRUCTION_COLUMNS)]
-
-
-def _references(answered: pd.DataFrame, answered_file: Path) -> pd.DataFrame:
-    empty = answered["reference"].isna()
-    if empty.any():
-        warnings.warn(
-            f"{answered_file}: left out {_rows(answered.index[empty])}, without a clinician's "
-            "response",
-            stacklevel=3,
-        )
-    table = answered.loc[~empty, list(REFERENCE_COLUMNS)]
-    appearance = {name: i for i, name in enumerate(table["instruction_id"].unique())}
-    table = table.assign(
-        _appearance=table["instruction_id"].map(appearance),
-        _others=table["annotator"] != _PREFERRED_ANNOTATOR,
-    ).sort_values(["_appearance", "_others"], kind="stable")
-    return table[list(REFERENCE_COLUMNS)].reset_index(drop=True)
-
-
-def _read_table(folder: Path, stem: str, required: Iterable[str]) -> tuple[Path, pd.DataFrame]:
-    """Read a table under our column names, indexed by its row, the first under the header being 1.
-
-    Columns that the file does not have and that are not required are missing throughout.
-    """
-    names = [stem + suffix for suffix in _DELIMITERS]
-    file = next((folder / name for name in names if (folder / name).is_file()), None)
-    if file is None:
-        raise ReleaseError(f"load_release: {folder} holds neither {' nor '.join(names)}")
-    header, rows = _read_rows(file)
-    table = pd.DataFrame(rows, columns=header, index=range(1, len(rows) + 1), dtype="str")
-    columns = {}
-    for column, candidates in COLUMN_NAMES.items():
-        found = next((name for name in candidates if name in header), None)
-        if found is not None:
-            columns[column] = table[found].mask(table[found].str.strip() == "")
-        elif column in required:
-            raise ReleaseError(
-                f"{file}: no column for {column}; tried {', '.join(candidates)}; "
-                f"found {', '.join(header)}"
-            )
-        else:
-            columns[column] = pd.Series(None, index=table.index, dtype="str")
-    table = pd.DataFrame(columns)
-    for column in required:
-        # A blank reference is not an error: a clinician may have left one.
-        missing = table.index[table[column].isna()]
-        if column not in ("reference", "evidence") and len(missing):
-            raise ReleaseError(f"{file}: no {column} in {_rows(missing)}")
-    return file, table
-
-
-def _read_rows(file: Path) -> tuple[list[str], list[list[str]]]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text, delimiter=_DELIMITERS[file.suffix], strict=True)
-            header = next(reader, [])
-            rows = []
-            for row in reader:
-                if row and len(row) != len(header):
-                    raise ReleaseError(
-                        f"{file}, line {reader.line_num}: {len(row)} fields, "
-                        f"expected {len(header)} as in the header"
-                    )
-                if row:
-                    rows.append(row)
-    except csv.Error as error:
-        raise ReleaseError(f"{file}, line {reader.line_num}: {error}") from None
-    except UnicodeDecodeError as error:
-        raise ReleaseError(f"{file}: not UTF-8 ({error})") from None
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if repeated:
-        raise ReleaseError(f"{file}: column {', '.join(repeated)} occurs twice")
-    return header, rows
-
-
-def _check_unique(file: Path, table: pd.DataFrame, key: list[str]) -> None:
-    repeated = table[table.duplicated(key, keep=False)]
-    if len(repeated):
-        first = repeated.iloc[0]
-        same = repeated.index[(repeated[key] == first[key]).all(axis=1)]
-        shown = ", ".join(f"{name} {first[name]}" for name in key)
-        raise ReleaseError(f"{file}: {shown} occurs in {_rows(same)}, expected once")
-
-
-def _check_ehrs(folder: Path, file: Path, answered: pd.DataFrame) -> dict[str, str]:
-    """Check that each row's EHR is there; return the file name that the table gives a patient."""
+def find_ehrs(folder: Path, answered: Table) -> tuple[dict[str, str], list[Problem]]:
+    """Look for each row's EHR: the file name that the table gives a patient, and what is wrong."""
     filenames: dict[str, str] = {}
-    pairs = answered[["person_id", "filename"]].drop_duplicates()
+    problems = []
+    pairs = answered.frame[["person_id", "filename"]].drop_duplicates()
     for row, person_id, filename in pairs.itertuples():
         given = None if pd.isna(filename) else filename
         try:
             _ehr_path(folder, person_id, given)
         except ReleaseError as error:
-            raise ReleaseError(f"{file}, row {row}: {error}") from None
+            problems.append(Problem(answered.file, f"row {row}", str(error)))
+            continue
         if given is not None and filenames.setdefault(person_id, given) != given:
-            raise ReleaseError(
-                f"{file}, row {row}: filename {given!r} for patient {person_id}, whose EHR was "
+            fault = (
+                f"filename {given!r} for patient {person_id}, whose EHR was "
                 f"{filenames[person_id]!r} further up"
             )
-    return filenames
+            problems.append(Problem(answered.file, f"row {row}", fault))
+    return filenames, problems
+
+
+def _without_repeats(table: Table, key: list[str]) -> Table:
+    repeats = list(repeated_rows(table, key))
+    return table._replace(
+        frame=table.frame.drop_duplicates(key), problems=[*table.problems, *repeats]
+    )
+
+
+def _with_categories(frame: pd.DataFrame) -> pd.DataFrame:
+    implied = [
+        None if pd.isna(name) else SUBCATEGORIES.get(" ".join(name.split()).lower())
+        for name in frame["subcategory"]
+    ]
+    implied = pd.Series(implied, index=frame.index, dtype="str")
+    return frame.assign(category=frame["category"].fillna(implied))
+
+
+def _instructions(asked: Table, answered: Table) -> tuple[pd.DataFrame, list[Problem]]:
+    both = pd.concat([asked.frame, answered.frame])
+    patients = both.groupby("instruction_id", sort=False)["person_id"].nunique()
+    problems = []
+    for torn in patients.index[patients > 1]:
+        found = both.loc[both["instruction_id"] == torn, "person_id"].dropna().unique()
+        fault = (
+            f"instruction {torn} belongs to {len(found)} patients ({', '.join(found)}), "
+            "expected one"
+        )
+        problems.append(Problem(answered.file, "", fault))
+    merged = both.groupby("instruction_id", sort=False, as_index=False).first()
+    return merged[list(INSTRUCTION_COLUMNS)], problems
+
+
+def _references(answered: pd.DataFrame, annotator: str) -> pd.DataFrame:
+    table = answered.loc[answered["reference"].notna(), list(REFERENCE_COLUMNS)]
+    appearance = {name: i for i, name in enumerate(table["instruction_id"].unique())}
+    table = table.assign(
+        _appearance=table["instruction_id"].map(appearance),
+        _others=table["annotator"] != annotator,
+    ).sort_values(["_appearance", "_others"], kind="stable")
+    return table[list(REFERENCE_COLUMNS)].reset_index(drop=True)
 
 
 def _ehr_path(release: Path, person_id: str, filename: str | None) -> Path:
@@ -270,10 +263,19 @@ def _ehr_path(release: Path, person_id: str, filename: str | None) -> Path:
         # Backslashes part folders on some systems, so they are no part of a name on any.
         parts = PurePosixPath(name.replace("\\", "/"))
         candidate = folder / parts
-        inside = candidate.resolve().is_relative_to(folder.resolve())
+        try:
+            inside = candidate.resolve().is_relative_to(folder.resolve())
+            exists = inside and candidate.is_file()
+        except (OSError, ValueError, RuntimeError):  # too long, a NUL, links in a circle
+            raise ReleaseError(f"{name!r} is no name of a file") from None
         if parts.is_absolute() or ".." in parts.parts or not inside:
             raise ReleaseError(f"{name!r} leads out of the EHR folder {folder}")
-        if candidate.is_file():
+        if parts.stem.removeprefix("EHR_") != person_id:
+            raise ReleaseError(
+                f"filename {name!r} is not of patient {person_id}, expected "
+                f"{person_id}.xml or EHR_{person_id}.xml"
+            )
+        if exists:
             return candidate
     raise ReleaseError(f"no EHR of patient {person_id} in {folder}; tried {', '.join(names)}")
 
@@ -283,7 +285,7 @@ def _read_manifest(file: Path) -> dict[str, Any] | None:
         return None
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ReleaseError(f"{file}: not JSON ({error})") from None
     if not isinstance(manifest, dict):
         raise ReleaseError(f"{file}: found a {type(manifest).__name__}, expected an object")

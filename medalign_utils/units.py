@@ -62,7 +62,7 @@ _ATOMS: tuple[tuple[str, str, float], ...] = (
     (r"(?i:\[?degc\]?|(?:°|deg(?:rees?)?\.?)\s?c(?:elsius)?|celsius|cel)|C", "celsius", 1),
     (r"(?i:times|occasions)", "times", 1),
     (r"(?i:doses|tab(?:let)?s?|capsules?|pills|puffs|refills)", "doses", 1),
-    (r"(?i:m\^?2)", "area", 1),
+    (r"(?i:m\^?2|sq(?:uare|\.)?\s?m(?:et(?:er|re)s?)?)", "area", 1),
     (r"(?i:m(?:et(?:er|re)s?)?)(?!\^?2)", _LENGTH, 1),
 )
 _ATOM = "(?:(?:" + "|".join(pattern for pattern, _, _ in _ATOMS) + ")(?![A-Za-z]))"

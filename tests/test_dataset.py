@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,9 +10,11 @@ from medalign_utils.dataset import (
     REFERENCE_COLUMNS,
     load_release,
     primary_references,
+    read_instructions,
 )
-from medalign_utils.errors import ReleaseError
+from medalign_utils.errors import ParamsError, ReleaseError
 
+OFFICIAL = Path(__file__).parents[2] / "shared/official/instructions-sample.csv"
 ASKED = "all-instructions-rouge.tsv"
 ANSWERED = "clinician-instruction-responses.tsv"
 
@@ -48,7 +51,9 @@ def test_what_one_table_lacks_comes_from_the_other(folder):
     assert instructions["person_id"].tolist()[:3] == ["40", "007", "007"]
     assert pd.isna(instructions.loc["4", "person_id"])
     assert instructions["subcategory"].tolist()[:3] == ["other"] * 3
-    assert instructions["category"].isna().all()
+    # The subcategory "other" implies a category; instruction 4 has neither.
+    assert instructions["category"].tolist()[:3] == ["Other"] * 3
+    assert pd.isna(instructions.loc["4", "category"])
     assert set(instructions["submitter_specialty"]) == {"Cardiology"}
 
 
@@ -92,7 +97,7 @@ def test_older_copies_with_commas_and_other_folder(folder):
 
 def test_synthetic_extras(folder):
     release = load_release(folder)
-    assert (release.manifest, release.answer_key_path, release.ratings) == (None, None, None)
+    assert (release.manifest, release.answer_key_path, release.reviews_path) == (None, None, None)
     (folder / "manifest.json").write_text(json.dumps({"synthetic": True}))
     (folder / "answer-key.jsonl").write_text("")
     release = load_release(folder)
@@ -132,10 +137,13 @@ def test_missing_column(folder):
 
 def test_repeated_rows_are_named(folder):
     edit(folder / ASKED, "\n3\t", "\n02\t")
-    assert "all-instructions-rouge.tsv: instruction_id 02 occurs in rows 2, 3" in error_of(folder)
+    assert (
+        "all-instructions-rouge.tsv, row 3: instruction_id 02 stands in row 2 already"
+        in error_of(folder)
+    )
     edit(folder / ASKED, "\n02\tWhich", "\n3\tWhich")
     edit(folder / ANSWERED, "Annotator_2\tNone.", "Annotator_1\tNone.")
-    assert "instruction_id 02, annotator Annotator_1 occurs in rows 1, 2" in error_of(folder)
+    assert "row 2: instruction_id 02, annotator Annotator_1 stands in row 1" in error_of(folder)
 
 
 def test_one_instruction_of_two_patients(folder):
@@ -145,7 +153,7 @@ def test_one_instruction_of_two_patients(folder):
 
 def test_missing_values(folder):
     edit(folder / ASKED, "\n3\t", "\n \t")
-    assert "all-instructions-rouge.tsv: no instruction_id in row 3" in error_of(folder)
+    assert "all-instructions-rouge.tsv, row 3: no instruction_id" in error_of(folder)
 
 
 def test_row_without_response_is_left_out_and_said(folder):
@@ -206,7 +214,62 @@ def test_person_id_never_leads_out(folder):
 
 
 def test_two_filenames_of_one_patient(folder):
-    (folder / "ehrs" / "b.xml").write_text("<eventstream/>")
-    edit(folder / ANSWERED, "EHR_007.xml\tAnnotator_1", "b.xml\tAnnotator_1")
+    (folder / "ehrs" / "007.xml").write_text("<eventstream/>")
+    edit(folder / ANSWERED, "EHR_007.xml\tAnnotator_1", "007.xml\tAnnotator_1")
     message = error_of(folder)
-    assert "row 2: filename 'b.xml' for patient 007, whose EHR was 'EHR_007.xml'" in message
+    assert "row 2: filename '007.xml' for patient 007, whose EHR was 'EHR_007.xml'" in message
+
+
+def test_a_filename_of_another_patient(folder):
+    edit(folder / ANSWERED, "EHR_007.xml\tAnnotator_1", "40.xml\tAnnotator_1")
+    assert "row 2: filename '40.xml' is not of patient 007, expected 007.xml" in error_of(folder)
+
+
+def test_an_id_that_a_spreadsheet_turned_into_a_number(folder):
+    edit(folder / ASKED, "5479314876123\t", "5.47931E+12\t")
+    message = error_of(folder)
+    assert "row 1: instruction_id '5.47931E+12' was turned into a number" in message
+    edit(folder / ASKED, "5.47931E+12\t", "5479314876123.0\t")
+    assert "instruction_id '5479314876123.0' was turned into a number" in error_of(folder)
+
+
+def test_ids_beyond_2_to_the_53_keep_their_digits(folder):
+    for name in (ASKED, ANSWERED):
+        edit(folder / name, "5479314876123\t", "9007199254740993123\t")
+    assert "9007199254740993123" in set(load_release(folder).references["instruction_id"])
+
+
+def test_other_column_names_are_mapped(folder):
+    edit(folder / ANSWERED, "clinician_response", "answer")
+    references = load_release(folder, columns={"reference": "answer"}).references
+    assert references["reference"].iloc[-1] == "NA"
+    with pytest.raises(ParamsError, match="no column 'referense' to map; did you mean 'reference'"):
+        load_release(folder, columns={"referense": "answer"})
+
+
+def test_another_annotator_is_preferred(folder):
+    release = load_release(folder, annotator="Annotator_2")
+    assert release.references["annotator"].tolist()[:2] == ["Annotator_2", "Annotator_1"]
+    primary = primary_references(release.references, release.annotator)
+    assert primary["annotator"].tolist() == ["Annotator_2", "Annotator_1", "Annotator_2"]
+
+
+def test_the_first_problem_says_how_many_more_there_are(folder):
+    (folder / "ehrs" / "EHR_007.xml").unlink()
+    edit(folder / ASKED, "\n3\t", "\n \t")
+    message = error_of(folder)
+    # No id in one row; the two patients' rows with and without a file name.
+    assert f"(2 more; `python -m medalign_utils check {folder}` lists them)" in message
+
+
+def test_strays_beside_the_ehrs_are_not_read(folder):
+    (folder / "ehrs" / ".DS_Store").write_bytes(b"\x00\x01")
+    (folder / "ehrs" / "40.bak.xml").write_text("<broken")
+    assert load_release(folder).ehr_path("40").name == "40.xml"
+
+
+@pytest.mark.skipif(not OFFICIAL.exists(), reason="the authors' sample files are not here")
+def test_the_public_sample_of_instructions():
+    table = read_instructions(OFFICIAL)
+    assert len(table.frame) == 62 and not table.problems
+    assert table.frame["category"].notna().all() and table.frame["question"].notna().all()

@@ -39,25 +39,26 @@ def test_events_have_their_columns_types_and_order(write):
     )
     events = read_events(path)
     assert tuple(events.columns) == EVENT_COLUMNS
-    # The header's 4 known facts (ethnicity is NULL, the payer plan empty) come first.
+    # The header's 5 known facts (ethnicity is NULL, the payer plan empty) come first.
     assert events["name"].tolist() == [
         "birthdate",
+        "age_days",
         "age_years",
         "gender",
         "race",
         "Creatinine",
         "Progress note",
     ]
-    assert events["encounter"].tolist() == [0, 0, 0, 0, 0, 1]
+    assert events["encounter"].tolist() == [0, 0, 0, 0, 0, 0, 1]
     assert set(events["person_id"]) == {"7"}
     assert events["timestamp"].dtype == "datetime64[s]"
     assert events["timestamp"].iloc[0] == pd.Timestamp("2014-08-10 09:00")
     assert events["timestamp"].iloc[-1] == pd.Timestamp("2014-01-01 08:00:59")
-    assert events["value"].iloc[4] == "1.4"
-    assert events["source_text"].iloc[4] == " 1.4\n"
-    assert events["value"].iloc[5] == "Two\nlines — <5 & é"
-    assert events["note_id"].iloc[5] == "9"
-    assert events["unit"].isna().tolist() == [True, True, True, True, False, True]
+    assert events["value"].iloc[5] == "1.4"
+    assert events["source_text"].iloc[5] == " 1.4\n"
+    assert events["value"].iloc[6] == "Two\nlines — <5 & é"
+    assert events["note_id"].iloc[6] == "9"
+    assert events["unit"].isna().tolist() == [True] * 5 + [False, True]
 
 
 def test_null_and_blank_are_missing(write):
@@ -81,7 +82,7 @@ def test_header_without_encounter_start_takes_the_first_entry(write):
     path = write(eventstream("7", encounter("", HEADER, start="")))
     assert "encounter 0 (from 0) describes the person, but has neither" in error_of(path)
     path = write(eventstream("7", encounter("", HEADER)))
-    assert len(read_events(path)) == 4
+    assert len(read_events(path)) == 5
 
 
 def test_empty_record(write):
@@ -191,7 +192,7 @@ def test_doctype_is_refused(write, declaration, format):
         (eventstream("7", "&undefined;"), "line 2: not well-formed XML"),
         (eventstream("7", encounter(lab("2014-08-10 09:12", "1"))) + "<more/>", "not well-formed"),
         (eventstream("7", "x" * 100_000)[:-20], "not well-formed XML"),
-        ("<record/>", "root element <record>, expected <eventstream>"),
+        ("<html/>", "root element <html>, expected <eventstream> or <record>"),
     ],
 )
 def test_broken_file_is_named_with_its_line(write, text, fault):
@@ -221,6 +222,6 @@ def test_read_elements_are_freed(write, monkeypatch):
     monkeypatch.setattr(etree, "iterparse", spy)
     encounters = encounter("".join([lab("2014-08-10 09:12", "1.4")] * 3000), HEADER) * 2
     events = read_events(write(eventstream("7", encounters)))
-    assert len(events) == 2 * (4 + 3000)
+    assert len(events) == 2 * (5 + 3000)
     # Root and last encounter, both emptied: of 12,000 elements no more than these are left.
     assert len(list(parsers[-1].root.iter())) <= 2

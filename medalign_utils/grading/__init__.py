@@ -1,7 +1,7 @@
 """Grades responses against the facts of the answer key, by stated rules and without a model.
 
 `grade` states the rules. A response is cut into statements (`text`); dates, numbers and units are
-read from them (`dates`, `quantities`, `units`); spellings are found and what is said of them judged
+read from them (`dates`, `quantities`); spellings are found and what is said of them judged
 (`names`, `assertions`); then each kind of fact has its rule (`numbers`, `claims`).
 """
 

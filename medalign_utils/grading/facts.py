@@ -11,7 +11,7 @@ from functools import lru_cache
 from medalign_utils.errors import MedAlignError
 from medalign_utils.grading.names import LIMIT, with_synonyms
 from medalign_utils.grading.text import normalise
-from medalign_utils.grading.units import Unit, parse_unit
+from medalign_utils.units import Unit, parse_unit
 
 _KEYS = {  # kind: (required, optional)
     "number": ({"topic", "value", "unit", "tolerance"}, {"date", "from"}),

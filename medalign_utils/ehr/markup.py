@@ -1,0 +1,189 @@
+"""What both dialects of EHR markup share: safe parsing, where a fault stands, and timestamps."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from lxml import etree
+
+from medalign_utils.errors import EHRError
+
+# The types that the release uses, and "person" for what a header says of the patient.
+EVENT_TYPES = (
+    "condition",
+    "death",
+    "device_exposure",
+    "drug_exposure",
+    "image",
+    "measurement",
+    "note",
+    "observation",
+    "person",
+    "procedure",
+    "visit",
+    "visit_detail",
+)
+
+_SAFE_PARSER = {
+    "resolve_entities": False,
+    "load_dtd": False,
+    "no_network": True,
+    "remove_comments": True,
+    "remove_pis": True,
+}
+# Both dialects write minutes, with seconds or without; the record dialect also in American order.
+_AMERICAN = ("%m/%d/%Y %H:%M", "%m/%d/%Y %I:%M %p", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p")
+_EXPECTED = "expected YYYY-MM-DD HH:MM or YYYY-MM-DD HH:MM:SS"
+_EXPECTED_AMERICAN = "expected MM/DD/YYYY HH:MM, with AM or PM or without"
+
+
+class Event(NamedTuple):
+    """One event as read from a file: what is absent, "NULL" or blank is None."""
+
+    timestamp: datetime
+    encounter: int
+    type: str
+    code: str | None
+    name: str | None
+    value: str | None
+    unit: str | None
+    note_id: str | None
+    source_text: str | None
+
+
+class Opening(NamedTuple):
+    """What stands before the first event."""
+
+    dialect: str
+    person_id: str
+
+
+def read_opening(path: Path, dialects: tuple[str, ...]) -> Opening:
+    """Check what stands before a file's first event.
+
+    Raises:
+        EHRError: the file cannot be read, is not well-formed up to its root element, holds a
+            DOCTYPE, has a root that is none of `dialects`, or names a person that its own name
+            does not; or the eventstream dialect names none.
+    """
+    # libxml2 expands entities in attributes whatever resolve_entities says, and huge_tree lifts
+    # its limits on that. So a DOCTYPE is looked for first, with the limits on, up to the root only.
+    try:
+        parser = etree.iterparse(str(path), events=("start",), **_SAFE_PARSER)
+    except OSError as error:
+        raise EHRError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        _, root = next(parser)
+    except etree.XMLSyntaxError as error:
+        raise _syntax_error(path, parser, error) from None
+    if root.getroottree().docinfo.doctype:
+        raise EHRError(f"{path}: holds a DOCTYPE, which may define entities; remove it")
+    if root.tag not in dialects:
+        expected = " or ".join(f"<{name}>" for name in dialects)
+        raise EHRError(f"{path}: root element <{root.tag}>, expected {expected}")
+    expected = path.stem.removeprefix("EHR_")
+    person_id = root.get("person_id")
+    if person_id is None and root.tag == "record":
+        person_id = expected
+    if person_id != expected:
+        raise EHRError(
+            f"{path}: person_id {person_id!r}, but the file's name says {expected!r}; "
+            "one of the two names another patient"
+        )
+    return Opening(root.tag, person_id)
+
+
+def iterate(
+    path: Path, tags: tuple[str, ...], read: Callable[[Iterator], Iterator[Event]]
+) -> Iterator[Event]:
+    """Give `read` the starts and ends of the elements `tags`, and yield the events that it makes.
+
+    Raises:
+        EHRError: as `read` does, or the file is not well-formed.
+    """
+    # huge_tree: a long note may exceed libxml2's 10 MB for one text.
+    parser = etree.iterparse(
+        str(path), events=("start", "end"), tag=tags, huge_tree=True, **_SAFE_PARSER
+    )
+    try:
+        yield from read(parser)
+    except etree.XMLSyntaxError as error:
+        raise _syntax_error(path, parser, error) from None
+
+
+def at(path: Path, element: etree._Element, event: int) -> str:
+    """Where an event stands, for a message; events count from 0 as in the events table."""
+    return f"{path}, line {element.sourceline}: event {event} (from 0)"
+
+
+def text_of(element: etree._Element) -> str:
+    """An element's text with that of the elements inside it, as in the file.
+
+    >>> text_of(etree.fromstring("<note>No <b>chest</b> pain</note>"))
+    'No chest pain'
+    """
+    return (element.text or "") if len(element) == 0 else "".join(element.itertext())
+
+
+def cleaned(found: str | None) -> str | None:
+    """A text without the blanks around it; None for what stands for no text.
+
+    >>> cleaned(" mg/dL "), cleaned("NULL"), cleaned(" ")
+    ('mg/dL', None, None)
+    """
+    if found is None:
+        return None
+    stripped = found.strip()
+    return None if stripped in ("", "NULL") else stripped
+
+
+def timestamp_of(found: str | None, where: str, *, american: bool = False) -> datetime:
+    """Read a timestamp, to the second.
+
+    Raises:
+        EHRError: it is none; the message begins with `where`.
+
+    >>> timestamp_of("10/08/2018 9:00 PM", "7.xml", american=True)
+    datetime.datetime(2018, 10, 8, 21, 0)
+    """
+    moment = _parse_timestamp(found, american)
+    if moment is None:
+        shown = "none" if found is None else repr(found)
+        expected = _EXPECTED_AMERICAN if american else _EXPECTED
+        raise EHRError(f"{where}: found {shown}, {expected}")
+    return moment
+
+
+def free(element: etree._Element) -> None:
+    """Drop an element that has been read, and what stands before it in its parent."""
+    element.clear()
+    parent = element.getparent()
+    while element.getprevious() is not None:
+        del parent[0]
+
+
+@lru_cache(maxsize=4096)
+def _parse_timestamp(found: str | None, american: bool) -> datetime | None:
+    text = " ".join((found or "").split())
+    try:
+        moment = datetime.fromisoformat(text)
+        return None if moment.tzinfo else moment.replace(microsecond=0)
+    except ValueError:
+        pass
+    for form in _AMERICAN if american else ():
+        try:
+            return datetime.strptime(text, form)
+        except ValueError:
+            continue
+    return None
+
+
+def _syntax_error(path: Path, parser: etree.iterparse, error: etree.XMLSyntaxError) -> EHRError:
+    # What is raised may only say that no element was found; the log then has the cause. An empty
+    # file leaves no log.
+    line, message = error.lineno, error.msg
+    if len(parser.error_log):
+        line, message = parser.error_log[0].line, parser.error_log[0].message
+    return EHRError(f"{path}, line {line or 1}: not well-formed XML ({message})")

@@ -1,0 +1,166 @@
+"""The markup of the paper's own examples.
+
+``record > visit[type, start] > day[start] > (person, condition_occurrence, measurement, ...,
+note[type])``: a coded event is one ``<code>`` line such as ``[LOINC/8480-6] Systolic blood
+pressure 165``, the person is described in lines such as ``Gender: FEMALE``.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from lxml import etree
+
+from medalign_utils.ehr.markup import (
+    EVENT_TYPES,
+    Event,
+    at,
+    cleaned,
+    free,
+    iterate,
+    text_of,
+    timestamp_of,
+)
+from medalign_utils.errors import EHRError
+from medalign_utils.units import UNIT_PATTERN
+
+# What a line of <person> begins with -> the name of the person event.
+_PERSON_LINES = {
+    "birth": "birthdate",
+    "age in days": "age_days",
+    "age in years": "age_years",
+    "gender": "gender",
+    "race": "race",
+    "ethnicity": "ethnicity",
+    "payer plan": "payerplan",
+}
+_CODE = re.compile(r"\[(?P<code>[^\]/\s]+/[^\]\s]+)\]\s*(?P<rest>.*)", re.DOTALL)
+# A number at the end of the line, or before a unit that is known, is the value. In a drug's line
+# it is a strength and belongs to the name, as numbers elsewhere in a line do ("12 lead ECG").
+_WITH_VALUE = ("measurement", "observation")
+_VALUE = re.compile(
+    rf"(?P<name>.*\S)\s+(?P<value>[<>]?=?\s?[-+]?\d+(?:\.\d+)?(?:/\d+)?)"
+    rf"(?:\s*(?P<unit>{UNIT_PATTERN}))?",
+    re.DOTALL,
+)
+
+
+def iterate_events(path: Path) -> Iterator[Event]:
+    """Yield the events in the file's order, holding one day of the file at a time.
+
+    A visit is an encounter; it gives an event of type "visit" whose name is the visit's type. What
+    a day says of the person becomes events at the day's start. An event without a start of its own
+    is dated by its day's.
+
+    Raises:
+        EHRError: the file is not well-formed, an element is of no type that is known, or nothing
+            that can be read dates a visit, a day or an event.
+    """
+    return iterate(path, ("visit", "day"), partial(_read, path))
+
+
+def _read(path: Path, parser: Iterator[tuple[str, etree._Element]]) -> Iterator[Event]:
+    encounter, n = -1, 0
+    for action, element in parser:
+        if element.tag == "visit":
+            if action == "start":
+                encounter += 1
+                name = cleaned(element.get("type"))
+                start = timestamp_of(
+                    element.get("start"), f"{at(path, element, n)}, start", american=True
+                )
+                yield Event(start, encounter, "visit", None, name, "start", None, None, None)
+                n += 1
+            else:
+                _refuse_others(path, element, "day")
+                free(element)
+        elif action == "end":
+            for event in _day(path, element, encounter, n):
+                yield event
+                n += 1
+            free(element)
+
+
+def _day(path: Path, day: etree._Element, encounter: int, n: int) -> Iterator[Event]:
+    start = day.get("start")
+    for element in day:
+        where = at(path, element, n)
+        moment = timestamp_of(element.get("start") or start, f"{where}, start", american=True)
+        if element.tag == "person":
+            events = _person(element, moment, encounter)
+        else:
+            event_type = str(element.tag).removesuffix("_occurrence")
+            if event_type not in EVENT_TYPES:
+                raise EHRError(f"{where}: element <{element.tag}>, expected one of an event's type")
+            if event_type == "note":
+                events = iter([_note(element, moment, encounter)])
+            else:
+                events = _coded(path, element, event_type, moment, encounter)
+        for event in events:
+            yield event
+            n += 1
+
+
+def _refuse_others(path: Path, parent: etree._Element, expected: str) -> None:
+    for other in parent:
+        if other.tag != expected:
+            raise EHRError(
+                f"{path}, line {other.sourceline}: element <{other.tag}> in <{parent.tag}>, "
+                f"expected <{expected}>"
+            )
+
+
+def _person(element: etree._Element, moment: datetime, encounter: int) -> Iterator[Event]:
+    for line in text_of(element).splitlines():
+        key, colon, value = line.partition(":")
+        name = _PERSON_LINES.get(" ".join(key.split()).lower(), cleaned(key))
+        if not colon:
+            name, value = None, line
+        elif name == "birthdate":
+            value = _iso_date(value)
+        if cleaned(value) is not None:
+            yield Event(
+                moment, encounter, "person", None, name, cleaned(value), None, None, line.strip()
+            )
+
+
+def _iso_date(text: str) -> str:
+    found = re.fullmatch(r"\s*(\d{1,2})/(\d{1,2})/(\d{4})\s*", text)
+    return f"{found[3]}-{int(found[1]):02}-{int(found[2]):02}" if found else text
+
+
+def _note(element: etree._Element, moment: datetime, encounter: int) -> Event:
+    text = text_of(element)
+    name, note_id = cleaned(element.get("type")), cleaned(element.get("note_id"))
+    return Event(moment, encounter, "note", None, name, cleaned(text), None, note_id, text)
+
+
+def _coded(
+    path: Path, element: etree._Element, event_type: str, moment: datetime, encounter: int
+) -> Iterator[Event]:
+    _refuse_others(path, element, "code")
+    # Text beside the <code> lines is an event that has no code.
+    loose = [element.text, *(line.tail for line in element)]
+    for text in [*map(text_of, element), *filter(cleaned, loose)]:
+        code, name, value, unit = split_line(event_type, text)
+        yield Event(moment, encounter, event_type, code, name, value, unit, None, text)
+
+
+def split_line(event_type: str, line: str) -> tuple[str | None, str | None, str | None, str | None]:
+    """Split a coded line into code, name, value and unit, where the line allows it.
+
+    >>> split_line("measurement", "[LOINC/8478-0] Mean blood pressure 122 mm Hg")
+    ('LOINC/8478-0', 'Mean blood pressure', '122', 'mm Hg')
+    >>> split_line("procedure", "[SNOMED/268400002] 12 lead ECG")
+    ('SNOMED/268400002', '12 lead ECG', None, None)
+    >>> split_line("drug_exposure", "[RxNorm/6185] Labetalol 5mg IV x 1")
+    ('RxNorm/6185', 'Labetalol 5mg IV x 1', None, None)
+    """
+    found = _CODE.fullmatch(line.strip())
+    code, rest = (found["code"], found["rest"]) if found else (None, line)
+    name = cleaned(rest)
+    if event_type in _WITH_VALUE and name is not None and (split := _VALUE.fullmatch(name)):
+        return code, split["name"], split["value"], split["unit"]
+    return code, name, None, None

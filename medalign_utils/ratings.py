@@ -1,0 +1,178 @@
+"""The clinicians' verdicts on model responses, as a release brings them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from medalign_utils.errors import MedAlignError, ReleaseError
+from medalign_utils.tables import Problem, Table, raise_first, read_table, repeated_rows
+
+RATING_COLUMNS = ("instruction_id", "system", "rater", "correct", "rank")
+COMBINATIONS = ("first", "majority")
+
+_TRUE = frozenset(("1", "1.0", "true", "t", "yes", "y", "correct"))
+_FALSE = frozenset(("0", "0.0", "false", "f", "no", "n", "incorrect"))
+
+
+class Reviews(NamedTuple):
+    """The table of reviewed model responses, taken apart.
+
+    Attributes:
+        ratings: instruction_id, system, rater (key), correct (bool), rank (float, 1 is best; NaN
+            where the rater gave none). A rater who is not named is "clinician 1" for a response's
+            first row, "clinician 2" for its second.
+        responses: instruction_id, system (key), response; None where the table has no column for
+            it. An empty response is "".
+        n_not_used: rows that ``is_used_eval`` leaves out of the evaluation.
+        problems: rows at fault, which are in neither table.
+    """
+
+    ratings: pd.DataFrame
+    responses: pd.DataFrame | None
+    n_not_used: int
+    problems: list[Problem]
+
+
+def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) -> Reviews:
+    """Read ``clinician-reviewed-model-responses``, a row a response and rater.
+
+    ``binary_correct`` and ``is_used_eval`` are read in the spellings 1, 0, true, false, yes, no, y,
+    n, correct, incorrect, in any case; without a column ``is_used_eval`` every row is used.
+
+    Args:
+        file: the table, ``.tsv`` or ``.csv``.
+        columns: our column -> the table's, where `tables.COLUMN_NAMES` has not got it.
+
+    Returns:
+        See :class:`Reviews`. Rows without a verdict, with a rank that is no number from 1, rated
+        twice by one rater, or whose response differs from the one given further up are problems.
+
+    Raises:
+        ReleaseError: as `tables.read_table`, for a missing column among others.
+    """
+    file = Path(file)
+    required = ("instruction_id", "system", "correct", "rank")
+    table = read_table(
+        file,
+        required,
+        ("rater", "used", "response"),
+        may_be_empty=("correct", "rank"),
+        columns=columns,
+    )
+    frame, problems = table.frame, list(table.problems)
+    used = frame["used"].map(_truth, na_action="ignore")
+    used = used.mask(frame["used"].isna(), True)
+    correct = frame["correct"].map(_truth, na_action="ignore")
+    rank = pd.to_numeric(frame["rank"], errors="coerce")
+    wrong_rank = frame["rank"].notna() & ~(rank >= 1)
+    for row in frame.index[used.isna()]:
+        fault = f"is_used_eval {frame.at[row, 'used']!r}, expected yes or no"
+        problems.append(Problem(file, f"row {row}", fault))
+    considered = used.eq(True)
+    for row in frame.index[considered & correct.isna()]:
+        fault = f"binary_correct {frame.at[row, 'correct']!r}, expected 1 or 0, true or false"
+        problems.append(Problem(file, f"row {row}", fault))
+    for row in frame.index[considered & wrong_rank]:
+        fault = f"rank {frame.at[row, 'rank']!r}, expected a number from 1 (the best)"
+        problems.append(Problem(file, f"row {row}", fault))
+    kept = frame[considered & correct.notna() & ~wrong_rank]
+    order = kept.groupby(["instruction_id", "system"]).cumcount() + 1
+    unnamed = "clinician " + order.astype("str")
+    kept = kept.assign(
+        rater=kept["rater"].fillna(unnamed),
+        correct=correct[kept.index].astype(bool),
+        rank=rank[kept.index].astype("float64"),
+    )
+    problems += repeated_rows(Table(file, kept, []), ["instruction_id", "system", "rater"])
+    kept = kept.drop_duplicates(["instruction_id", "system", "rater"])
+    responses, conflicts = _responses(file, kept)
+    return Reviews(
+        ratings=kept[list(RATING_COLUMNS)].reset_index(drop=True),
+        responses=responses,
+        n_not_used=int(used.eq(False).sum()),
+        problems=problems + conflicts,
+    )
+
+
+def load_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) -> Reviews:
+    """As `read_reviews`, but a table with problems is refused.
+
+    Raises:
+        ReleaseError: also for a row at fault; the message names it.
+    """
+    reviews = read_reviews(file, columns=columns)
+    raise_first(reviews.problems, Path(file).parent)
+    if reviews.ratings.empty:
+        raise ReleaseError(f"{file}: no row is used for the evaluation")
+    return reviews
+
+
+def one_rating(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
+    """One rating a response, from those of all raters, and only instructions rated throughout.
+
+    Args:
+        ratings: as `Reviews` has them.
+        combine: ``"first"`` takes a response's first rater in the table's order; ``"majority"`` the
+            verdict of most raters (of as many each way, the first rater's) and the median rank.
+
+    Returns:
+        instruction_id, system, rater ("first" keeps the name, "majority" says "majority"), correct,
+        rank. Left out are instructions that lack a system's rating or a rank. Ranks are then made
+        1 to n within each instruction, equal ones sharing their average, so they sum to
+        n (n + 1) / 2 however the raters wrote ties down.
+
+    Raises:
+        MedAlignError: `combine` is neither.
+
+    >>> ratings = pd.DataFrame({
+    ...     "instruction_id": ["1"] * 4, "system": ["a", "a", "b", "b"],
+    ...     "rater": ["x", "y"] * 2, "correct": [True, False, True, True],
+    ...     "rank": [1.0, 4.0, 1.0, 2.0]})
+    >>> one_rating(ratings)[["correct", "rank"]].values.tolist()
+    [[True, 1.5], [True, 1.5]]
+    >>> one_rating(ratings, "majority")[["correct", "rank"]].values.tolist()
+    [[True, 2.0], [True, 1.0]]
+    """
+    if combine not in COMBINATIONS:
+        raise MedAlignError(
+            f"one_rating: combine {combine!r}, expected one of {', '.join(COMBINATIONS)}"
+        )
+    groups = ratings.groupby(["instruction_id", "system"], sort=False)
+    one = groups.first().reset_index()
+    if combine == "majority":
+        share = groups["correct"].mean().to_numpy()
+        one["correct"] = (share > 0.5) | ((share == 0.5) & one["correct"].to_numpy(dtype=bool))
+        one["rank"] = groups["rank"].median().to_numpy()
+        one["rater"] = "majority"
+    n_systems = one["system"].nunique()
+    rated = one["rank"].notna().groupby(one["instruction_id"]).transform("sum")
+    one = one[rated == n_systems].reset_index(drop=True)
+    one["rank"] = one.groupby("instruction_id")["rank"].rank()
+    one["correct"] = one["correct"].astype(bool)
+    return one[list(RATING_COLUMNS)]
+
+
+def _truth(text: str) -> bool | None:
+    word = str(text).strip().lower()
+    return True if word in _TRUE else False if word in _FALSE else None
+
+
+def _responses(file: Path, kept: pd.DataFrame) -> tuple[pd.DataFrame | None, list[Problem]]:
+    if kept["response"].isna().all():
+        return None, []
+    filled = kept.assign(response=kept["response"].fillna(""))
+    first = filled.drop_duplicates(["instruction_id", "system"])
+    texts = first.set_index(["instruction_id", "system"])["response"]
+    problems = [
+        Problem(
+            file,
+            f"row {row}",
+            f"another response of {values.system} to instruction {values.instruction_id} than "
+            "further up",
+        )
+        for row, values in zip(filled.index, filled.itertuples(index=False), strict=True)
+        if values.response != texts[(values.instruction_id, values.system)]
+    ]
+    return first[["instruction_id", "system", "response"]].reset_index(drop=True), problems

@@ -1,0 +1,114 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from medalign_utils.errors import MedAlignError, ReleaseError
+from medalign_utils.evaluation import check_ratings
+from medalign_utils.ratings import load_reviews, one_rating, read_reviews
+
+HEADER = "instruction_id\tmodel_name\tbinary_correct\tis_used_eval\tmodel_output\trank\treviewer\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(rows, header=HEADER):
+        file = tmp_path / "clinician-reviewed-model-responses.tsv"
+        file.write_text(header + "".join("\t".join(row) + "\n" for row in rows), "utf-8")
+        return file
+
+    return write
+
+
+def test_verdicts_are_read_in_their_spellings(write):
+    spellings = ["1", "1.0", "True", "YES", "correct", "0", "0.0", "false", "No", "Incorrect"]
+    rows = [("7", f"s{n}", word, "yes", "text", "1", "R") for n, word in enumerate(spellings)]
+    ratings = load_reviews(write(rows)).ratings
+    assert ratings["correct"].tolist() == [True] * 5 + [False] * 5
+    assert ratings["correct"].dtype == bool and ratings["rank"].dtype == "float64"
+
+
+def test_rows_that_are_not_used_are_left_out_and_counted(write):
+    rows = [
+        ("7", "a", "1", "yes", "x", "1", "R"),
+        ("7", "b", "", "no", "y", "", "R"),  # no verdict, but none is needed
+        ("8", "a", "0", "TRUE", "z", "2", "R"),
+        ("8", "b", "0", "0", "z", "2", "R"),
+    ]
+    reviews = load_reviews(write(rows))
+    assert reviews.n_not_used == 2
+    assert reviews.ratings["instruction_id"].tolist() == ["7", "8"]
+    assert reviews.responses["response"].tolist() == ["x", "z"]
+
+
+def test_a_table_without_optional_columns(write):
+    header = "instruction_id\tmodel_name\tbinary_correct\tranking\n"
+    rows = [("7", "a", "1", "1"), ("7", "a", "0", "2"), ("7", "b", "0", "1")]
+    reviews = load_reviews(write(rows, header))
+    assert reviews.ratings["rater"].tolist() == ["clinician 1", "clinician 2", "clinician 1"]
+    assert reviews.responses is None and reviews.n_not_used == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        (("7", "a", "maybe", "yes", "x", "1", "R"), "row 2: binary_correct 'maybe', expected 1 or"),
+        (("7", "a", "1", "perhaps", "x", "1", "R"), "row 2: is_used_eval 'perhaps', expected yes"),
+        (("7", "a", "1", "yes", "x", "0", "R"), "row 2: rank '0', expected a number from 1"),
+        (("7", "a", "1", "yes", "x", "best", "R"), "row 2: rank 'best', expected a number from 1"),
+        (("7", "", "1", "yes", "x", "1", "R"), "row 2: no system"),
+        (("6", "a", "1", "yes", "x", "1", "R"), "row 2: instruction_id 6, system a, rater R stand"),
+        (("6", "a", "1", "yes", "y", "1", "S"), "row 2: another response of a to instruction 6"),
+    ],
+)
+def test_a_row_at_fault_is_named(write, row, fault):
+    file = write([("6", "a", "1", "yes", "x", "1", "R"), row])
+    with pytest.raises(ReleaseError) as error:
+        load_reviews(file)
+    assert fault in str(error.value)
+    reviews = read_reviews(file)
+    assert len(reviews.problems) == 1 and reviews.ratings["instruction_id"].tolist()[0] == "6"
+
+
+def test_a_missing_column_names_what_was_tried_and_how_to_map_it(write):
+    file = write([("7", "a", "1", "3")], "instruction_id\tmodel_name\tbinary_correct\tmy_rank\n")
+    with pytest.raises(ReleaseError) as error:
+        load_reviews(file)
+    assert "no column for rank; tried rank, model_rank, ranking, model_ranking" in str(error.value)
+    assert "`columns: {rank: <name>}`" in str(error.value)
+    assert load_reviews(file, columns={"rank": "my_rank"}).ratings["rank"].tolist() == [3.0]
+
+
+def test_a_table_of_which_nothing_is_used(write):
+    with pytest.raises(ReleaseError, match="no row is used for the evaluation"):
+        load_reviews(write([("7", "a", "1", "no", "x", "1", "R")]))
+
+
+def ratings_of(rows):
+    return pd.DataFrame(rows, columns=["instruction_id", "system", "rater", "correct", "rank"])
+
+
+def test_majority_and_median_with_an_even_vote_going_to_the_first_rater():
+    rows = [("7", "a", r, c, k) for r, c, k in [("x", True, 3), ("y", False, 1), ("z", False, 2)]]
+    rows += [("7", "b", r, c, k) for r, c, k in [("x", True, 1), ("y", False, 2)]]
+    majority = one_rating(ratings_of(rows), "majority").set_index("system")
+    # a: 1 of 3 say correct, median rank 2; b: 1 of 2, so the first rater's, median rank 1.5
+    assert majority["correct"].to_dict() == {"a": False, "b": True}
+    assert majority["rank"].to_dict() == {"a": 2.0, "b": 1.0}
+    first = one_rating(ratings_of(rows)).set_index("system")
+    assert first["correct"].to_dict() == {"a": True, "b": True}
+    assert first["rater"].to_dict() == {"a": "x", "b": "x"}
+
+
+def test_instructions_that_are_not_rated_throughout_are_left_out():
+    rows = [("7", "a", "x", True, 1.0), ("7", "b", "x", True, 1.0), ("8", "a", "x", True, 1.0)]
+    rows += [("9", "a", "x", True, 1.0), ("9", "b", "x", True, np.nan)]
+    one = one_rating(ratings_of(rows))
+    assert one["instruction_id"].tolist() == ["7", "7"]
+    # Ties written as 1, 1 share 1.5.
+    assert one["rank"].tolist() == [1.5, 1.5]
+    check_ratings(one)
+
+
+def test_an_unknown_combination():
+    with pytest.raises(MedAlignError, match="combine 'mean', expected one of first, majority"):
+        one_rating(ratings_of([]), "mean")
