@@ -1,4 +1,4 @@
-"""The command line: `python -m medalign_utils synthesize` and `comet-compact`."""
+"""The command line: `python -m medalign_utils check`, `synthesize` and `comet-compact`."""
 
 import argparse
 import sys
@@ -7,7 +7,22 @@ from pathlib import Path
 from medalign_utils.errors import MedAlignError
 
 
-def _synthesize(args: argparse.Namespace) -> None:
+def _check(args: argparse.Namespace) -> int:
+    from medalign_utils.check import check_release
+
+    columns = dict(pair.partition("=")[::2] for pair in args.column)
+    report = check_release(args.release, columns=columns)
+    width = report.summary["what"].str.len().max()
+    for what, found in report.summary.itertuples(index=False):
+        print(f"{what:{width}}  {found}")
+    n = len(report.problems)
+    print(f"{n} problem{'s' * (n > 1)}" if n else "no problems")
+    for problem in report.problems:
+        print(problem)
+    return int(bool(report.problems))
+
+
+def _synthesize(args: argparse.Namespace) -> int:
     from medalign_utils.synthetic import write_release
 
     write_release(
@@ -21,20 +36,38 @@ def _synthesize(args: argparse.Namespace) -> None:
     print(
         f"{args.out}: {args.patients} patients, {args.instructions} instructions, seed {args.seed}"
     )
+    return 0
 
 
-def _comet_compact(args: argparse.Namespace) -> None:
+def _comet_compact(args: argparse.Namespace) -> int:
     from medalign_utils.comet_compact import train
     from medalign_utils.training_pairs import labelled_pairs
 
     pairs = labelled_pairs(patients=args.patients, instructions=args.instructions, seed=args.seed)
     train(pairs, args.out, seed=args.seed)
+    return 0
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; returns the exit status, 2 after an error of the package's own."""
+    """Runs one command; returns the exit status.
+
+    It is 0 where all is well, 1 where `check` finds problems, 2 after an error of the package's.
+    """
     parser = argparse.ArgumentParser(prog="python -m medalign_utils", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+
+    check = commands.add_parser(
+        "check", help="read all of a release once: what it holds, and everything wrong with it"
+    )
+    check.add_argument("release", type=Path, help="the release's folder")
+    check.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="OURS=THEIRS",
+        help="the release's name for a column of ours, e.g. rank=my_rank; may be repeated",
+    )
+    check.set_defaults(run=_check)
 
     release = commands.add_parser("synthesize", help="write a synthetic release of any size")
     release.add_argument("out", type=Path, help="folder to write, e.g. data/demo")
@@ -58,11 +91,10 @@ def main(argv: list[str] | None = None) -> int:
 
     args = parser.parse_args(argv)
     try:
-        args.run(args)
+        return args.run(args)
     except MedAlignError as error:
         print(f"medalign_utils {args.command}: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":

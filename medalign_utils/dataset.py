@@ -116,7 +116,7 @@ def load_release(
     asked = read_instructions(require_table(path, INSTRUCTIONS_FILE), columns=columns)
     answered = read_references(require_table(path, REFERENCES_FILE), columns=columns)
     filenames, ehr_problems = find_ehrs(path, answered)
-    instructions, torn = _instructions(asked, answered)
+    instructions, torn = merge_instructions(asked, answered)
     raise_first([*asked.problems, *answered.problems, *ehr_problems, *torn], path)
     without = answered.frame.index[answered.frame["reference"].isna()]
     if len(without):
@@ -131,7 +131,7 @@ def load_release(
         annotator=annotator,
         columns=dict(columns or {}),
         reviews_path=find_table(path, REVIEWS_FILE),
-        manifest=_read_manifest(path / "manifest.json"),
+        manifest=read_manifest(path / "manifest.json"),
         answer_key_path=_if_file(path / "answer-key.jsonl"),
         _filenames=filenames,
     )
@@ -211,6 +211,17 @@ def find_ehrs(folder: Path, answered: Table) -> tuple[dict[str, str], list[Probl
     return filenames, problems
 
 
+def ehr_files(folder: Path) -> tuple[list[Path], int]:
+    """The EHR files of a release, by name, and how many other files stand beside them.
+
+    An EHR's name is its patient's id, with ``EHR_`` before it or without; ids have no dot.
+    """
+    found = next((folder / name for name in _EHR_FOLDERS if (folder / name).is_dir()), None)
+    files = sorted(found.iterdir()) if found else []
+    ehrs = [f for f in files if f.suffix == ".xml" and f.stem and "." not in f.stem]
+    return ehrs, len(files) - len(ehrs)
+
+
 def _without_repeats(table: Table, key: list[str]) -> Table:
     repeats = list(repeated_rows(table, key))
     return table._replace(
@@ -227,7 +238,8 @@ def _with_categories(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(category=frame["category"].fillna(implied))
 
 
-def _instructions(asked: Table, answered: Table) -> tuple[pd.DataFrame, list[Problem]]:
+def merge_instructions(asked: Table, answered: Table) -> tuple[pd.DataFrame, list[Problem]]:
+    """One table of instructions from both, and the instructions that have several patients."""
     both = pd.concat([asked.frame, answered.frame])
     patients = both.groupby("instruction_id", sort=False)["person_id"].nunique()
     problems = []
@@ -280,7 +292,12 @@ def _ehr_path(release: Path, person_id: str, filename: str | None) -> Path:
     raise ReleaseError(f"no EHR of patient {person_id} in {folder}; tried {', '.join(names)}")
 
 
-def _read_manifest(file: Path) -> dict[str, Any] | None:
+def read_manifest(file: Path) -> dict[str, Any] | None:
+    """What ``manifest.json`` says; None where there is none.
+
+    Raises:
+        ReleaseError: it is no JSON object.
+    """
     if not file.is_file():
         return None
     try:

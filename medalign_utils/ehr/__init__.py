@@ -4,7 +4,7 @@ Two dialects of markup give the same table: `eventstream`, the release's, and `r
 paper's examples; the root element says which.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from medalign_utils.ehr import eventstream, record
 from medalign_utils.ehr.markup import EVENT_TYPES, Event, read_opening
 from medalign_utils.errors import EHRError
 
-__all__ = ["EVENT_COLUMNS", "EVENT_TYPES", "FORMATS", "ehr_text", "read_events"]
+__all__ = ["EVENT_COLUMNS", "EVENT_TYPES", "FORMATS", "ehr_text", "iterate_events", "read_events"]
 
 FORMATS = ("lines", "markup")
 EVENT_COLUMNS = (
@@ -65,7 +65,7 @@ def read_events(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     opening = read_opening(path, tuple(_DIALECTS))
-    events = list(_DIALECTS[opening.dialect](path))
+    events = list(_DIALECTS[opening.dialect](path, _raise))
     columns = dict(zip(Event._fields, zip(*events, strict=True), strict=False))
     moments = columns.pop("timestamp", ())
     encounters = columns.pop("encounter", ())
@@ -77,6 +77,26 @@ def read_events(path: str | Path) -> pd.DataFrame:
     table["encounter"] = pd.Series(encounters, dtype="int64")
     table["person_id"] = pd.Series([opening.person_id] * len(events), dtype="str")
     return pd.DataFrame(table, columns=list(EVENT_COLUMNS))
+
+
+def iterate_events(path: str | Path, report: Callable[[str], None]) -> Iterator[Event]:
+    """Yield the events that can be read, in the file's order, and report the others.
+
+    Args:
+        path: as for :func:`read_events`.
+        report: is called with what is wrong with an event that cannot be read, which is left out.
+
+    Raises:
+        EHRError: the file as a whole cannot be read, or not from some line on.
+
+    >>> next(iterate_events("no/such/7.xml", print))
+    Traceback (most recent call last):
+    ...
+    medalign_utils.errors.EHRError: no/such/7.xml: cannot be read (No such file or directory)
+    """
+    path = Path(path)
+    opening = read_opening(path, tuple(_DIALECTS))
+    yield from _DIALECTS[opening.dialect](path, lambda error: report(str(error)))
 
 
 def ehr_text(path: str | Path, format: str) -> str:
@@ -115,7 +135,7 @@ def ehr_text(path: str | Path, format: str) -> str:
             return path.read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise EHRError(f"{path}: not UTF-8 ({error}); convert it, or use lines") from None
-    events = sorted(_DIALECTS[opening.dialect](path), key=lambda event: event.timestamp)
+    events = sorted(_DIALECTS[opening.dialect](path, _raise), key=lambda event: event.timestamp)
     return "\n".join(_lines(events))
 
 
@@ -142,3 +162,7 @@ def _lines(events: list[Event]) -> Iterator[str]:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _raise(error: EHRError) -> None:
+    raise error

@@ -11,7 +11,16 @@ from pathlib import Path
 
 from lxml import etree
 
-from medalign_utils.ehr.markup import Event, at, cleaned, free, iterate, text_of, timestamp_of
+from medalign_utils.ehr.markup import (
+    Event,
+    Report,
+    at,
+    cleaned,
+    free,
+    iterate,
+    text_of,
+    timestamp_of,
+)
 from medalign_utils.errors import EHRError
 
 # Name of a person event -> the header element that holds its value.
@@ -26,22 +35,25 @@ _PERSON_ELEMENTS = {
 }
 
 
-def iterate_events(path: Path) -> Iterator[Event]:
+def iterate_events(path: Path, report: Report) -> Iterator[Event]:
     """Yield the events in the file's order, holding one entry of the file at a time.
 
     What an encounter's header says of the person comes before the encounter's first event, at the
     encounter's start or, if it carries none, at its first entry.
 
+    An event is at fault that has no type, stands outside an entry or has no timestamp that can be
+    read, an entry that holds something else than events, a header that cannot be dated.
+
     Raises:
-        EHRError: the file is not well-formed; an event has no type, stands outside an entry, or
-            has no timestamp that can be read; an entry holds something else than events; or a
-            header cannot be dated.
+        EHRError: the file is not well-formed.
     """
     tags = ("eventstream", "encounter", "person", "events", "entry")
-    return iterate(path, tags, partial(_read, path))
+    return iterate(path, tags, partial(_read, path, report))
 
 
-def _read(path: Path, parser: Iterator[tuple[str, etree._Element]]) -> Iterator[Event]:
+def _read(
+    path: Path, report: Report, parser: Iterator[tuple[str, etree._Element]]
+) -> Iterator[Event]:
     encounter, n = -1, 0
     start: datetime | None = None  # of the encounter, or of its first entry
     header: list[tuple[str, str, str]] = []
@@ -50,49 +62,62 @@ def _read(path: Path, parser: Iterator[tuple[str, etree._Element]]) -> Iterator[
         if action == "start":
             if tag == "encounter":
                 encounter += 1
-                start = None
-                if cleaned(element.get("start_timestamp")) is not None:
-                    where = f"{path}, line {element.sourceline}: encounter {encounter} (from 0)"
-                    start = timestamp_of(
-                        element.get("start_timestamp"), f"{where}, start_timestamp"
-                    )
+                start = _start(path, report, element, encounter)
         elif tag == "entry":
-            moment = None
             for event in element:
-                if moment is None:
+                try:
                     moment = timestamp_of(
                         element.get("timestamp"), f"{at(path, event, n)}, timestamp"
                     )
-                    start = start or moment
-                    if header:
-                        yield from _person_events(header, start, encounter)
-                        header.clear()
-                yield _event(path, event, moment, encounter, n)
+                    item = _event(path, event, moment, encounter, n)
+                except EHRError as error:
+                    report(error)
+                    continue
+                start = start or moment
+                if header:
+                    yield from _person_events(header, start, encounter)
+                    header.clear()
+                yield item
                 n += 1
             free(element)
         elif tag == "person":
             header.extend(_header(element))
         else:
             # Entries have been freed, so whatever is left of them here stands at the wrong place.
-            _refuse_misplaced(path, element, n)
+            for fault in _misplaced(path, element, n):
+                report(fault)
             if tag == "encounter":
                 if header and start is None:
-                    raise EHRError(
+                    fault = (
                         f"{path}, line {element.sourceline}: encounter {encounter} (from 0) "
                         "describes the person, but has neither a start_timestamp nor an event to "
                         "date it by"
                     )
-                yield from _person_events(header, start, encounter)
+                    report(EHRError(fault))
+                else:
+                    yield from _person_events(header, start, encounter)
                 header.clear()
                 free(element)
 
 
-def _refuse_misplaced(path: Path, parent: etree._Element, n: int) -> None:
+def _start(path: Path, report: Report, element: etree._Element, encounter: int) -> datetime | None:
+    given = element.get("start_timestamp")
+    if cleaned(given) is None:
+        return None
+    where = f"{path}, line {element.sourceline}: encounter {encounter} (from 0), start_timestamp"
+    try:
+        return timestamp_of(given, where)
+    except EHRError as error:
+        report(error)
+        return None
+
+
+def _misplaced(path: Path, parent: etree._Element, n: int) -> Iterator[EHRError]:
     for other in parent:
         if other.tag == "event":
-            raise EHRError(f"{at(path, other, n)}, timestamp: found none, it stands in no entry")
-        if parent.tag == "events" and other.tag != "entry":
-            raise EHRError(
+            yield EHRError(f"{at(path, other, n)}, timestamp: found none, it stands in no entry")
+        elif parent.tag == "events" and other.tag != "entry":
+            yield EHRError(
                 f"{path}, line {other.sourceline}: element <{other.tag}> in <events>, "
                 "expected <entry>"
             )

@@ -53,6 +53,10 @@ class Event(NamedTuple):
     source_text: str | None
 
 
+# Takes a fault of one event; it raises it, or keeps it, and then the event is left out.
+Report = Callable[[EHRError], None]
+
+
 class Opening(NamedTuple):
     """What stands before the first event."""
 

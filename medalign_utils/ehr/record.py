@@ -16,6 +16,7 @@ from lxml import etree
 from medalign_utils.ehr.markup import (
     EVENT_TYPES,
     Event,
+    Report,
     at,
     cleaned,
     free,
@@ -47,66 +48,75 @@ _VALUE = re.compile(
 )
 
 
-def iterate_events(path: Path) -> Iterator[Event]:
+def iterate_events(path: Path, report: Report) -> Iterator[Event]:
     """Yield the events in the file's order, holding one day of the file at a time.
 
     A visit is an encounter; it gives an event of type "visit" whose name is the visit's type. What
     a day says of the person becomes events at the day's start. An event without a start of its own
-    is dated by its day's.
+    is dated by its day's. An element is at fault that is of no known type, or that nothing dates.
 
     Raises:
-        EHRError: the file is not well-formed, an element is of no type that is known, or nothing
-            that can be read dates a visit, a day or an event.
+        EHRError: the file is not well-formed.
     """
-    return iterate(path, ("visit", "day"), partial(_read, path))
+    return iterate(path, ("visit", "day"), partial(_read, path, report))
 
 
-def _read(path: Path, parser: Iterator[tuple[str, etree._Element]]) -> Iterator[Event]:
+def _read(
+    path: Path, report: Report, parser: Iterator[tuple[str, etree._Element]]
+) -> Iterator[Event]:
     encounter, n = -1, 0
     for action, element in parser:
-        if element.tag == "visit":
-            if action == "start":
-                encounter += 1
-                name = cleaned(element.get("type"))
-                start = timestamp_of(
-                    element.get("start"), f"{at(path, element, n)}, start", american=True
-                )
-                yield Event(start, encounter, "visit", None, name, "start", None, None, None)
-                n += 1
-            else:
-                _refuse_others(path, element, "day")
-                free(element)
+        if element.tag == "visit" and action == "start":
+            encounter += 1
+            name = cleaned(element.get("type"))
+            try:
+                start = _moment(element.get("start"), at(path, element, n))
+            except EHRError as error:
+                report(error)
+                continue
+            yield Event(start, encounter, "visit", None, name, "start", None, None, None)
+            n += 1
+        elif element.tag == "visit":
+            for fault in _others(path, element, "day"):
+                report(fault)
+            free(element)
         elif action == "end":
-            for event in _day(path, element, encounter, n):
-                yield event
-                n += 1
+            for part in element:
+                try:
+                    events = _part(path, report, part, element.get("start"), encounter, n)
+                except EHRError as error:
+                    report(error)
+                    continue
+                yield from events
+                n += len(events)
             free(element)
 
 
-def _day(path: Path, day: etree._Element, encounter: int, n: int) -> Iterator[Event]:
-    start = day.get("start")
-    for element in day:
-        where = at(path, element, n)
-        moment = timestamp_of(element.get("start") or start, f"{where}, start", american=True)
-        if element.tag == "person":
-            events = _person(element, moment, encounter)
-        else:
-            event_type = str(element.tag).removesuffix("_occurrence")
-            if event_type not in EVENT_TYPES:
-                raise EHRError(f"{where}: element <{element.tag}>, expected one of an event's type")
-            if event_type == "note":
-                events = iter([_note(element, moment, encounter)])
-            else:
-                events = _coded(path, element, event_type, moment, encounter)
-        for event in events:
-            yield event
-            n += 1
+def _part(
+    path: Path, report: Report, element: etree._Element, day: str | None, encounter: int, n: int
+) -> list[Event]:
+    where = at(path, element, n)
+    moment = _moment(element.get("start") or day, where)
+    if element.tag == "person":
+        return list(_person(element, moment, encounter))
+    event_type = str(element.tag).removesuffix("_occurrence")
+    if event_type not in EVENT_TYPES:
+        raise EHRError(f"{where}: element <{element.tag}>, expected one of an event's type")
+    if event_type == "note":
+        return [_note(element, moment, encounter)]
+    for fault in _others(path, element, "code"):
+        report(fault)
+    return list(_coded(element, event_type, moment, encounter))
 
 
-def _refuse_others(path: Path, parent: etree._Element, expected: str) -> None:
+def _moment(found: str | None, where: str) -> datetime:
+    return timestamp_of(found, f"{where}, start", american=True)
+
+
+def _others(path: Path, parent: etree._Element, expected: str) -> Iterator[EHRError]:
     for other in parent:
         if other.tag != expected:
-            raise EHRError(
+            yield EHRError(
                 f"{path}, line {other.sourceline}: element <{other.tag}> in <{parent.tag}>, "
                 f"expected <{expected}>"
             )
@@ -138,9 +148,8 @@ def _note(element: etree._Element, moment: datetime, encounter: int) -> Event:
 
 
 def _coded(
-    path: Path, element: etree._Element, event_type: str, moment: datetime, encounter: int
+    element: etree._Element, event_type: str, moment: datetime, encounter: int
 ) -> Iterator[Event]:
-    _refuse_others(path, element, "code")
     # Text beside the <code> lines is an event that has no code.
     loose = [element.text, *(line.tail for line in element)]
     for text in [*map(text_of, element), *filter(cleaned, loose)]:

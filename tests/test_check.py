@@ -1,0 +1,117 @@
+import subprocess
+import sys
+
+import pytest
+from tiny_release import encounter, entry, event, eventstream, write_release
+
+from medalign_utils.__main__ import main
+from medalign_utils.check import check_release
+from medalign_utils.errors import ReleaseError
+
+ASKED = "all-instructions-rouge.tsv"
+ANSWERED = "clinician-instruction-responses.tsv"
+REVIEWED = "clinician-reviewed-model-responses.tsv"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_release(tmp_path / "release")
+
+
+def edit(file, old, new):
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def check(folder):
+    report = check_release(folder, progress=False)
+    return dict(report.summary.to_numpy().tolist()), [str(p) for p in report.problems]
+
+
+def test_a_sound_release_is_counted_and_has_no_problem(folder):
+    (folder / REVIEWED).write_text(
+        "instruction_id\tmodel_name\tbinary_correct\tis_used_eval\trank\n"
+        "02\tgpt4-32k\t1\tyes\t1\n02\tmpt\t0\tyes\t2\n3\tmpt\t0\tno\t2\n"
+    )
+    (folder / "ehrs/.DS_Store").write_bytes(b"\x00")
+    (folder / "ehrs/40.bak.xml").write_text("<broken")
+    summary, problems = check(folder)
+    assert problems == []
+    expected = {
+        "instructions": "4", "patients they are asked of": "2", "instructions of no patient": "1",
+        "instructions with a reference": "3", "references": "4",
+        "instructions without Annotator_1, whose first reference counts": "1",
+        "rated responses": "2", "rows not used for the evaluation": "1", "systems": "gpt4-32k, mpt",
+        "EHRs": "2", "other files beside them": "2", "notes": "2", "note types": "1",
+        "events": "5", "events: measurement": "2", "events: drug_exposure": "1",
+        "first event": "2014-08-10", "last event": "2015-01-02",
+        "longest EHR": "3 events, patient 40",
+    }  # fmt: skip
+    assert expected.items() <= summary.items()
+
+
+def test_every_problem_is_listed_with_its_file_and_row(folder):
+    bad = entry("soon", event("visit", "A/1", "x"), event("visit", "A/2", "y"))
+    good = entry("2014-08-10 09:00", event("visit", "A/1", "x"), "<event/>")
+    (folder / "ehrs/40.xml").write_text(eventstream("40", encounter(bad + "\n" + good)))
+    (folder / "ehrs/EHR_007.xml").write_text("<eventstream person_id='007'><encounter>")
+    (folder / "ehrs/9.xml").write_text("<!DOCTYPE a><eventstream person_id='9'/>")
+    edit(folder / ASKED, "\n3\t", "\n02\t")
+    edit(folder / ANSWERED, "40\t\tAnnotator_1\t1.1", "41\t\tAnnotator_1\t")
+    (folder / REVIEWED).write_text("instruction_id\tmodel_name\tverdict\n")
+    (folder / "manifest.json").write_text("{")
+    summary, problems = check(folder)
+    found = "\n".join(problems)
+    for file, fault in (
+        (ASKED, "row 3: instruction_id 02 stands in row 2 already"),
+        (ANSWERED, "row 3: no EHR of patient 41"),
+        (ANSWERED, "row 3: no clinician's response; the row is left out"),
+        (REVIEWED, "no column for correct; tried binary_correct, correct; found instruction_id"),
+        ("manifest.json", "not JSON"),
+        ("40.xml", "line 4: event 0 (from 0), timestamp: found 'soon'"),
+        ("40.xml", "line 5: event 0 (from 0), timestamp: found 'soon'"),
+        ("40.xml", "line 9: event 1 (from 0): no type"),
+        ("EHR_007.xml", "line 1: not well-formed XML"),
+        ("9.xml", "holds a DOCTYPE"),
+    ):
+        assert any(file in line and fault in line for line in problems), (fault, found)
+    assert len(problems) == 10, found
+    # What can be read is counted all the same.
+    assert summary["events"] == "1" and summary["EHRs"] == "3"
+
+
+def test_links_out_of_the_ehr_folder_are_not_followed(folder):
+    (folder / "secret.xml").write_text(eventstream("8", ""))
+    (folder / "ehrs/8.xml").symlink_to(folder / "secret.xml")
+    _, problems = check(folder)
+    assert [p for p in problems if "8.xml: a link that leads out" in p]
+
+
+def test_missing_tables_are_problems_and_a_missing_folder_an_error(tmp_path):
+    (tmp_path / "ehrs").mkdir()
+    _, problems = check(tmp_path)
+    assert len(problems) == 2 and "holds neither all-instructions-rouge.tsv nor" in problems[0]
+    with pytest.raises(ReleaseError, match="no folder"):
+        check_release(tmp_path / "none")
+
+
+def test_the_command_prints_all_and_its_status_says_whether_there_are_problems(folder, capsys):
+    assert main(["check", str(folder)]) == 0
+    assert "no problems" in capsys.readouterr().out
+    edit(folder / ANSWERED, "clinician_response", "answer")
+    assert main(["check", str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert "1 problems" not in out and "1 problem\n" in out and "no column for reference" in out
+    assert main(["check", str(folder), "--column", "reference=answer"]) == 0
+    assert main(["check", str(folder), "--column", "referense=answer"]) == 2
+    assert "did you mean 'reference'?" in capsys.readouterr().err
+    assert main(["check", str(folder / "none")]) == 2
+
+
+@pytest.mark.parametrize("command", ["check", "synthesize", "comet-compact"])
+def test_help(command):
+    done = subprocess.run(
+        [sys.executable, "-m", "medalign_utils", command, "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "usage" in done.stdout
