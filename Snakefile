@@ -156,7 +156,7 @@ rule explore:
 rule generate:
     input:
         release_files(),
-        package("prompts", "systems", "running", "encoder", *READING),
+        package("prompts", "packing", "systems", "running", "encoder", *READING),
         package("generators/generation", "generators/passages"),
         generator_module,
         "params/systems/{system}.yaml",

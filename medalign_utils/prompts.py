@@ -1,5 +1,6 @@
 """Prompts: an instruction and as much of the EHR as fits, the most recent part of it."""
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -75,35 +76,66 @@ def load_tokenizer(name: str) -> Tokenizer:
 def pack(question: str, ehr_text: str, tokenizer: Tokenizer, context_length: int | None) -> Packed:
     """Put an instruction and the end of an EHR into a prompt that fits the context.
 
-    The EHR is cut at the start of one of its tokens, so that the prompt, with the tokens that the
-    tokenizer itself adds, takes at most ``context_length - RESPONSE_TOKENS`` tokens. Only an end
-    of the EHR that grows until it suffices is given to the tokenizer.
-
-    Args:
-        question: the instruction.
-        ehr_text: the whole EHR, oldest part first.
-        tokenizer: as :func:`load_tokenizer` gives it.
-        context_length: in tokens; None keeps the whole EHR.
-
-    Returns:
-        The prompt, whose ``ehr`` is an end of ``ehr_text``, and the tokens of the prompt and of
-        the EHR within it.
-
-    Raises:
-        PromptError: the instruction and the template alone exceed the context.
+    As :func:`pack_all`, for one instruction.
 
     >>> record = "2013-01-05 09:00 note: cough. 2014-02-06 09:00 note: cough resolved."
     >>> packed = pack("Any cough?", record, load_tokenizer("minilm"), 256 + 38)
     >>> packed.prompt.ehr, packed.prompt_tokens
     ('2014-02-06 09:00 note: cough resolved.', 38)
     """
+    return next(pack_all([question], ehr_text, tokenizer, context_length))
+
+
+def pack_all(
+    questions: Sequence[str], ehr_text: str, tokenizer: Tokenizer, context_length: int | None
+) -> Iterator[Packed]:
+    """Put each instruction and the end of one EHR into a prompt that fits the context.
+
+    The EHR is cut at the start of one of its tokens, so that the prompt, with the tokens that the
+    tokenizer itself adds, takes at most ``context_length - RESPONSE_TOKENS`` tokens. The EHR is
+    tokenized once for all instructions, and of it only an end that grows until it suffices for the
+    shortest one; each prompt is tokenized as a whole to make sure of its length.
+
+    The text kept is what remains of the whole EHR's tokens if the oldest are dropped, with two
+    exceptions. An end of a text may be tokenized otherwise than the whole where no word begins, so
+    a cut within a word may lie a few characters off. And where the cut parts a word or a character
+    whose rest takes more tokens than before, some more are dropped to keep to the budget.
+
+    Args:
+        questions: the instructions.
+        ehr_text: the whole EHR, oldest part first.
+        tokenizer: as :func:`load_tokenizer` gives it.
+        context_length: in tokens; None keeps the whole EHR.
+
+    Yields:
+        The prompts, whose ``ehr`` is an end of ``ehr_text``, and the tokens of each prompt and of
+        the EHR within it.
+
+    Raises:
+        PromptError: an instruction and the template alone exceed the context.
+
+    >>> record = "2013-01-05 09:00 note: cough. 2014-02-06 09:00 note: cough resolved."
+    >>> tokenizer = load_tokenizer("minilm")
+    >>> questions = ["Any cough?", "Is there still any cough?"]
+    >>> [packed.prompt.ehr[:16] for packed in pack_all(questions, record, tokenizer, 256 + 38)]
+    ['2014-02-06 09:00', '-06 09:00 note: ']
+    """
     if context_length is None:
-        return _measure(question, ehr_text, tokenizer)
+        for question in questions:
+            yield _measure(question, ehr_text, tokenizer)
+        return
     limit = context_length - RESPONSE_TOKENS
-    budget = limit - check_fits(question, tokenizer, context_length)
-    tail, starts = _tokenize_end(ehr_text, tokenizer, budget)
+    budgets = [limit - check_fits(question, tokenizer, context_length) for question in questions]
+    tail, starts = _tokenize_end(ehr_text, tokenizer, max(budgets, default=0))
+    for question, budget in zip(questions, budgets, strict=True):
+        yield _fit(question, tail, starts, tokenizer, budget, limit)
+
+
+def _fit(
+    question: str, tail: str, starts: list[int], tokenizer: Tokenizer, budget: int, limit: int
+) -> Packed:
     first = max(len(starts) - budget, 0)
-    cut = starts[first] if first else 0
+    cut = starts[first] if 0 < first < len(starts) else len(tail) if first else 0
     while True:
         packed = _measure(question, tail[cut:], tokenizer)
         excess = packed.prompt_tokens - limit

@@ -20,10 +20,10 @@ from tqdm.auto import tqdm
 
 from medalign_utils import __version__
 from medalign_utils.dataset import Release
-from medalign_utils.ehr import ehr_text
 from medalign_utils.errors import MedAlignError, PromptError, ReleaseError
 from medalign_utils.generators import GENERATORS
-from medalign_utils.prompts import Packed, Prompt, check_fits, count_tokens, pack
+from medalign_utils.packing import pack_ehrs
+from medalign_utils.prompts import Packed, Prompt, check_fits
 from medalign_utils.systems import check_system, generator_options, shaping_settings
 
 RESPONSE_COLUMNS = {
@@ -53,6 +53,7 @@ def run_system(
     path: str | Path,
     *,
     only_with_reference: bool = True,
+    workers: int = 1,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Answer a release's instructions with one system, or go on where an earlier run ended.
@@ -69,6 +70,7 @@ def run_system(
         path: ``<system>.jsonl``, in a folder that is made if need be. The file's stem is the
             responses' ``system``.
         only_with_reference: leave out the instructions that no clinician answered.
+        workers: processes that pack prompts; see :func:`medalign_utils.packing.pack_ehrs`.
         progress: show a bar.
 
     Returns:
@@ -114,7 +116,7 @@ generator
     to_do = instructions[~instructions["instruction_id"].isin(finished)]
     bar = tqdm(total=len(instructions), initial=len(finished), desc=path.stem, disable=not progress)
     with working.open("a", encoding="utf-8", newline="\n") as file, bar:
-        for row in _respond(release, to_do, system, tokenizer):
+        for row in _respond(release, to_do, system, workers):
             row["system"] = path.stem
             line = json.dumps({name: row[name] for name in RESPONSE_COLUMNS}, ensure_ascii=False)
             file.write(line + "\n")
@@ -198,21 +200,24 @@ def _check_instructions(
 
 
 def _respond(
-    release: Release, to_do: pd.DataFrame, system: Mapping[str, Any], tokenizer: Tokenizer
+    release: Release, to_do: pd.DataFrame, system: Mapping[str, Any], workers: int
 ) -> Iterator[dict[str, Any]]:
     asked: deque[_Asked] = deque()  # a generator may ask for several prompts before it answers
 
     def prompts() -> Iterator[Prompt]:
-        for person_id, of_person in to_do.groupby("person_id", sort=False):
-            text = ehr_text(release.ehr_path(person_id), system["format"])
-            total = count_tokens(text, tokenizer)
-            for row in of_person.itertuples():
-                packed = pack(row.question, text, tokenizer, system["context_length"])
-                if packed.prompt.ehr == text:
-                    # Where words join over the template's edges the two counts may differ by one.
-                    packed = packed._replace(ehr_tokens_kept=total)
-                asked.append(_Asked(row.instruction_id, packed, total, time.perf_counter()))
-                yield packed.prompt
+        groups = [group for _, group in to_do.groupby("person_id", sort=False)]
+        ehrs = [(release.ehr_path(g["person_id"].iloc[0]), g["question"].tolist()) for g in groups]
+        packed_ehrs = pack_ehrs(
+            ehrs,
+            system["format"],
+            system["tokenizer"],
+            system["context_length"],
+            workers=workers,
+        )
+        for group, (packed, total) in zip(groups, packed_ehrs, strict=True):
+            for instruction_id, one in zip(group["instruction_id"], packed, strict=True):
+                asked.append(_Asked(instruction_id, one, total, time.perf_counter()))
+                yield one.prompt
 
     if to_do.empty:
         return

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from tiny_release import QUESTIONS, write_release
 
-from medalign_utils import running
+from medalign_utils import packing
 from medalign_utils.dataset import load_release
 from medalign_utils.errors import EHRError, MedAlignError, ParamsError, PromptError, ReleaseError
 from medalign_utils.generators import GENERATORS, Generation
@@ -109,9 +109,9 @@ def test_markup_is_the_file(folder, path):
 
 def test_each_ehr_is_read_and_counted_once_a_patient(folder, path, monkeypatch):
     read, counted = [], []
-    ehr_text, count = running.ehr_text, running.count_tokens
-    monkeypatch.setattr(running, "ehr_text", lambda p, f: read.append(p.stem) or ehr_text(p, f))
-    monkeypatch.setattr(running, "count_tokens", lambda t, k: counted.append(t) or count(t, k))
+    ehr_text, count = packing.ehr_text, packing.count_tokens
+    monkeypatch.setattr(packing, "ehr_text", lambda p, f: read.append(p.stem) or ehr_text(p, f))
+    monkeypatch.setattr(packing, "count_tokens", lambda t, k: counted.append(t) or count(t, k))
     run(folder, path)
     assert read == ["EHR_007", "40"]
     assert len(counted) == 2

@@ -1,0 +1,90 @@
+"""Pack the instructions of many patients into prompts, in one process or in several."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+from medalign_utils.ehr import ehr_text
+from medalign_utils.prompts import Packed, count_tokens, load_tokenizer, pack_all
+
+
+class PackedEHR(NamedTuple):
+    """One EHR's prompts, in the order of its instructions, and its length in tokens."""
+
+    packed: list[Packed]
+    ehr_tokens_total: int
+
+
+def pack_ehr(
+    path: Path, questions: Sequence[str], format: str, tokenizer: str, context_length: int | None
+) -> PackedEHR:
+    """Read one EHR and pack each of its patient's instructions.
+
+    Args:
+        path: the EHR.
+        questions: the instructions.
+        format: as for `ehr.ehr_text`.
+        tokenizer: the name of one, as for `prompts.load_tokenizer`.
+        context_length: in tokens; None keeps the whole EHR.
+
+    Returns:
+        The prompts, and all of the EHR's tokens, those that were dropped included: the one time
+        that the whole of it is tokenized.
+
+    Raises:
+        EHRError, ParamsError, PromptError: as `ehr.ehr_text`, `load_tokenizer` and `pack_all`.
+    """
+    loaded = _tokenizer(tokenizer)
+    text = ehr_text(path, format)
+    total = count_tokens(text, loaded)
+    packed = [
+        # Where words join over the template's edges the two counts may differ by one.
+        one._replace(ehr_tokens_kept=total) if one.prompt.ehr == text else one
+        for one in pack_all(questions, text, loaded, context_length)
+    ]
+    return PackedEHR(packed, total)
+
+
+def pack_ehrs(
+    ehrs: Iterable[tuple[Path, Sequence[str]]],
+    format: str,
+    tokenizer: str,
+    context_length: int | None,
+    *,
+    workers: int = 1,
+) -> Iterator[PackedEHR]:
+    """As `pack_ehr` for each of several EHRs, in their order.
+
+    Args:
+        ehrs: path and instructions of each.
+        format: as for `pack_ehr`.
+        tokenizer: as for `pack_ehr`.
+        context_length: as for `pack_ehr`.
+        workers: processes that read and pack; with 1 all is done in this one. A few EHRs per worker
+            are packed ahead of the one that is yielded, no more, so that memory stays bounded.
+
+    Raises:
+        EHRError, ParamsError, PromptError: as `pack_ehr`.
+    """
+    tasks = ((path, questions, format, tokenizer, context_length) for path, questions in ehrs)
+    if workers == 1:
+        for task in tasks:
+            yield pack_ehr(*task)
+        return
+    # spawn: a forked copy of a process that has loaded PyTorch or a tokenizer may hang.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        ahead = deque(pool.submit(pack_ehr, *task) for task in islice(tasks, 2 * workers))
+        while ahead:
+            ready = ahead.popleft().result()
+            ahead.extend(pool.submit(pack_ehr, *task) for task in islice(tasks, 1))
+            yield ready
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(name: str):
+    return load_tokenizer(name)
