@@ -1,5 +1,6 @@
 # make reproduce: the demo experiment, from an empty clone to its tables and figures.
 # make test: everything that holds this repository together. make lab: JupyterLab on the notebooks.
+# make benchmark: speed against the plain way, to benchmarks/RESULTS.md.
 # make figures: publish the demo's figures and tables in figures/ and README.md.
 # Each makes .venv itself; PYTHON=... names another Python 3.11 or 3.12.
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
@@ -7,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 	&& echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: reproduce test lab figures
+.PHONY: reproduce test lab figures benchmark
 
 reproduce: .venv/installed
 	$(BIN)/snakemake
@@ -23,6 +24,9 @@ lab: .venv/installed
 
 figures: reproduce
 	$(BIN)/python -m medalign_utils.publish
+
+benchmark: .venv/installed
+	$(BIN)/python benchmarks/speed.py
 
 .venv/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or 3.12: make PYTHON=/path/to/python3.12"; exit 1; }

@@ -14,14 +14,19 @@ from medalign_utils.prompts import Packed, count_tokens, load_tokenizer, pack_al
 
 
 class PackedEHR(NamedTuple):
-    """One EHR's prompts, in the order of its instructions, and its length in tokens."""
+    """One EHR's prompts, in the order of its instructions, and its length in tokens if counted."""
 
     packed: list[Packed]
-    ehr_tokens_total: int
+    ehr_tokens_total: int | None
 
 
 def pack_ehr(
-    path: Path, questions: Sequence[str], format: str, tokenizer: str, context_length: int | None
+    path: Path,
+    questions: Sequence[str],
+    format: str,
+    tokenizer: str,
+    context_length: int | None,
+    count: bool = True,
 ) -> PackedEHR:
     """Read one EHR and pack each of its patient's instructions.
 
@@ -31,20 +36,21 @@ def pack_ehr(
         format: as for `ehr.ehr_text`.
         tokenizer: the name of one, as for `prompts.load_tokenizer`.
         context_length: in tokens; None keeps the whole EHR.
+        count: whether to count all of the EHR's tokens, those that are dropped included. It takes
+            longer than packing, since packing never tokenizes the whole EHR.
 
     Returns:
-        The prompts, and all of the EHR's tokens, those that were dropped included: the one time
-        that the whole of it is tokenized.
+        The prompts and that count, None if it was not wanted.
 
     Raises:
         EHRError, ParamsError, PromptError: as `ehr.ehr_text`, `load_tokenizer` and `pack_all`.
     """
     loaded = _tokenizer(tokenizer)
     text = ehr_text(path, format)
-    total = count_tokens(text, loaded)
+    total = count_tokens(text, loaded) if count else None
     packed = [
         # Where words join over the template's edges the two counts may differ by one.
-        one._replace(ehr_tokens_kept=total) if one.prompt.ehr == text else one
+        one._replace(ehr_tokens_kept=total) if count and one.prompt.ehr == text else one
         for one in pack_all(questions, text, loaded, context_length)
     ]
     return PackedEHR(packed, total)
@@ -57,6 +63,7 @@ def pack_ehrs(
     context_length: int | None,
     *,
     workers: int = 1,
+    count: bool = True,
 ) -> Iterator[PackedEHR]:
     """As `pack_ehr` for each of several EHRs, in their order.
 
@@ -67,11 +74,14 @@ def pack_ehrs(
         context_length: as for `pack_ehr`.
         workers: processes that read and pack; with 1 all is done in this one. A few EHRs per worker
             are packed ahead of the one that is yielded, no more, so that memory stays bounded.
+        count: as for `pack_ehr`.
 
     Raises:
         EHRError, ParamsError, PromptError: as `pack_ehr`.
     """
-    tasks = ((path, questions, format, tokenizer, context_length) for path, questions in ehrs)
+    tasks = (
+        (path, questions, format, tokenizer, context_length, count) for path, questions in ehrs
+    )
     if workers == 1:
         for task in tasks:
             yield pack_ehr(*task)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from tiny_release import QUESTIONS, write_release
 
-from medalign_utils import packing
+from medalign_utils import packing, running
 from medalign_utils.dataset import load_release
 from medalign_utils.errors import EHRError, MedAlignError, ParamsError, PromptError, ReleaseError
 from medalign_utils.generators import GENERATORS, Generation
