@@ -34,7 +34,10 @@ except MedAlignError as error:
 RELEASE = EXPERIMENT["release"]
 RUN = f"runs/{EXPERIMENT['experiment']}"
 
+IS_RELEASED = EXPERIMENT["responses"] == "released"
 RESPONSES = expand(f"{RUN}/responses/{{system}}.jsonl", system=EXPERIMENT["systems"])
+if IS_RELEASED:  # the release brings them
+    RESPONSES = []
 SCORES = expand(f"{RUN}/scores/{{system}}.parquet", system=EXPERIMENT["systems"])
 
 # Threads are pinned because the order of a parallel sum moves the last digits of a score.
@@ -46,7 +49,7 @@ PAPERMILL = (
 
 # What reading a release takes, and what grading responses does.
 READING = ("dataset", "tables", "taxonomy", "ehr", "units")
-GRADING = ("grading", "units")
+GRADING = ("grading", "units", "ratings", "published")
 
 
 def package(*modules):
@@ -179,8 +182,8 @@ rule score:
     input:
         release_files(),
         comet_files(),
-        package("encoder", "metrics", *READING),
-        f"{RUN}/responses/{{system}}.jsonl",
+        package("encoder", "metrics", "ratings", *READING),
+        [] if IS_RELEASED else f"{RUN}/responses/{{system}}.jsonl",
         notebook="notebooks/04_score_responses.ipynb",
     output:
         f"{RUN}/scores/{{system}}.parquet",

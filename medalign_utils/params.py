@@ -10,14 +10,16 @@ import ast
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from medalign_utils.errors import ParamsError
+from medalign_utils.errors import MedAlignError, ParamsError
 from medalign_utils.paths import COMET_COMPACT, project_root, resolve
+from medalign_utils.published import SAME_MODEL
+from medalign_utils.published import context_lengths as published_contexts
 
 # Given to each notebook by the workflow, never by an experiment's file.
 JOB_KEYS = ("experiment", "system")
@@ -65,7 +67,8 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
     as `snakemake --config` does.
 
     Raises: ParamsError in one line that names the file, the key, what was found and what is
-    allowed; ReleaseError where the release of an experiment that is not synthetic is not one.
+    allowed, also where the release of an experiment that is not synthetic cannot be loaded, or does
+    not hold the ratings that it asks for.
 
     >>> experiment = load_experiment("params/demo.yaml")
     >>> experiment["experiment"], len(experiment["systems"])
@@ -87,7 +90,8 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
             f"{_short(path)}: {', '.join(synthetic)} without the rest of "
             f"{', '.join(SYNTHETIC_KEYS)}"
         )
-    _check_systems(path, experiment["systems"])
+    _check_choices(path, experiment)
+    _check_systems(path, experiment["systems"], generated=experiment["responses"] == "generated")
     _check_metrics(path, experiment)
     release = resolve(experiment["release"])
     tables = [*release.glob("*.tsv"), *release.glob("*.csv")]
@@ -98,14 +102,26 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
             "another folder"
         )
     if not synthetic:
-        from medalign_utils.dataset import load_release
-
-        if load_release(release).answer_key_path is None:
-            raise ParamsError(
-                f"{_short(path)}: release: {release} has no answer-key.jsonl, from which the "
-                "ratings come"
-            )
+        _check_release(path, experiment, release)
     return experiment | {"experiment": path.stem}
+
+
+def _check_release(path: Path, experiment: Mapping, release: Path) -> None:
+    from medalign_utils.dataset import load_release
+    from medalign_utils.ratings import rate
+
+    try:
+        loaded = load_release(release, columns=experiment["columns"])
+        if experiment["responses"] == "released":
+            rate(
+                loaded,
+                path.stem,
+                experiment["systems"],
+                responses="released",
+                combine=experiment["combine_raters"],
+            )
+    except MedAlignError as error:
+        raise ParamsError(f"{_short(path)}: release: {error}") from None
 
 
 def load_system(name: str) -> dict[str, Any]:
@@ -148,23 +164,32 @@ def load_comet_compact() -> dict[str, int]:
     return training
 
 
-def context_lengths(systems: Iterable[str]) -> dict[str, int | None]:
+def context_lengths(systems: Iterable[str], responses: str = "generated") -> dict[str, int | None]:
     """Each system's context length in tokens; None for the whole record.
+
+    Of `released` responses the paper says it; None also for a system that the paper has not got.
 
     >>> context_lengths(["bm25-full", "random-2k"])
     {'bm25-full': None, 'random-2k': 2048}
     """
+    if responses == "released":
+        published = published_contexts()
+        return {system: published.get(system) for system in systems}
     return {system: load_system(system)["context_length"] for system in systems}
 
 
-def context_series(systems: Iterable[str]) -> dict[str, int | None]:
+def context_series(systems: Sequence[str], responses: str = "generated") -> dict[str, int | None]:
     """The context lengths of those systems that differ in nothing else.
 
     Of several such groups the largest counts, of two equally large ones that which is named first.
+    Of `released` responses it is the paper's GPT-4 at two lengths, or else the first system alone.
 
     >>> context_series(["random-2k", "bm25-full", "bm25-8k", "bm25-2k"])
     {'bm25-full': None, 'bm25-8k': 8192, 'bm25-2k': 2048}
     """
+    if responses == "released":
+        same = [system for system in systems if system in SAME_MODEL]
+        return context_lengths(same or systems[:1], responses)
     groups: dict[str, dict[str, int | None]] = {}
     for name in systems:
         settings = load_system(name)
@@ -235,12 +260,22 @@ def _check_types(path: Path, experiment: Mapping, defaults: Mapping) -> None:
             )
 
 
-def _check_systems(path: Path, systems: list) -> None:
+def _check_choices(path: Path, experiment: Mapping) -> None:
+    from medalign_utils.ratings import COMBINATIONS, SOURCES
+
+    for key, choices in (("responses", SOURCES), ("combine_raters", COMBINATIONS)):
+        if experiment[key] not in choices:
+            raise ParamsError(
+                f"{_short(path)}: {key}: {experiment[key]!r}{_suggest(experiment[key], choices)}"
+            )
+
+
+def _check_systems(path: Path, systems: list, *, generated: bool) -> None:
     if len(systems) < 2:
         raise ParamsError(f"{_short(path)}: systems: {systems}, expected at least 2 to compare")
     if repeated := sorted({s for s in systems if systems.count(s) > 1}):
         raise ParamsError(f"{_short(path)}: systems: {', '.join(repeated)} named twice")
-    for system in systems:
+    for system in systems if generated else ():
         try:
             load_system(system)
         except ParamsError as error:

@@ -1,16 +1,26 @@
-"""The clinicians' verdicts on model responses, as a release brings them."""
+"""Who judged the responses, and how: the clinicians of a release, or the answer key.
 
-from collections.abc import Mapping
+`responses` says which responses an experiment is about: "generated" ones, of this run, which only
+an answer key can rate; or the "released" ones, which a release brings together with the clinicians'
+verdicts on them.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
+from medalign_utils import paths
+from medalign_utils.dataset import Release
 from medalign_utils.errors import MedAlignError, ReleaseError
+from medalign_utils.grading import load_answer_key, rate_with_answer_key
+from medalign_utils.running import read_responses
 from medalign_utils.tables import Problem, Table, raise_first, read_table, repeated_rows
 
 RATING_COLUMNS = ("instruction_id", "system", "rater", "correct", "rank")
 COMBINATIONS = ("first", "majority")
+SOURCES = ("generated", "released")
 
 _TRUE = frozenset(("1", "1.0", "true", "t", "yes", "y", "correct"))
 _FALSE = frozenset(("0", "0.0", "false", "f", "no", "n", "incorrect"))
@@ -152,6 +162,83 @@ def one_rating(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
     one["rank"] = one.groupby("instruction_id")["rank"].rank()
     one["correct"] = one["correct"].astype(bool)
     return one[list(RATING_COLUMNS)]
+
+
+def rate(
+    release: Release,
+    experiment: str,
+    systems: Sequence[str],
+    *,
+    responses: str = "generated",
+    combine: str = "first",
+) -> pd.DataFrame:
+    """The ratings by which an experiment's systems are evaluated.
+
+    Args:
+        release: as `dataset.load_release` gives it.
+        experiment: whose responses are rated, if they are generated.
+        systems: their names; of released ones as the release's table has them.
+        responses: one of `SOURCES`.
+        combine: as for `one_rating`.
+
+    Returns:
+        The columns of `RATING_COLUMNS`, one row a response.
+
+    Raises:
+        ReleaseError: there is no answer key for generated responses, no table of reviews for
+            released ones, or no row of one of the systems in it.
+        MedAlignError: `responses` or `combine` is unknown, or a generated response cannot be rated.
+    """
+    if _is_released(responses):
+        ratings = _reviews(release, systems).ratings
+        return one_rating(ratings[ratings["system"].isin(systems)], combine)
+    if release.answer_key_path is None:
+        raise ReleaseError(
+            f"{release.path} has no answer-key.jsonl, so it cannot rate responses of this run; "
+            "`responses: released` in params evaluates those that clinicians rated"
+        )
+    files = [paths.responses(experiment, system) for system in systems]
+    table = pd.concat([read_responses(file) for file in files], ignore_index=True)
+    return rate_with_answer_key(table, load_answer_key(release.answer_key_path))
+
+
+def responses_of(
+    release: Release, experiment: str, system: str, responses: str = "generated"
+) -> pd.DataFrame:
+    """One system's responses: instruction_id, system, response, and of this run's more columns.
+
+    Raises:
+        ReleaseError: the release brings no responses of the system.
+        MedAlignError: `responses` is unknown, or the run's file cannot be read.
+    """
+    if not _is_released(responses):
+        return read_responses(paths.responses(experiment, system))
+    table = _reviews(release, [system]).responses
+    if table is None:
+        raise ReleaseError(
+            f"{release.reviews_path}: no column holds the responses; "
+            "`columns: {response: <name>}` in params names one"
+        )
+    return table[table["system"] == system].reset_index(drop=True)
+
+
+def _is_released(responses: str) -> bool:
+    if responses not in SOURCES:
+        raise MedAlignError(f"responses: {responses!r}, expected one of {', '.join(SOURCES)}")
+    return responses == "released"
+
+
+def _reviews(release: Release, systems: Sequence[str]) -> Reviews:
+    if release.reviews_path is None:
+        raise ReleaseError(f"{release.path} brings no clinician-reviewed-model-responses table")
+    reviews = load_reviews(release.reviews_path, columns=release.columns)
+    found = sorted(reviews.ratings["system"].unique())
+    for system in systems:
+        if system not in found:
+            raise ReleaseError(
+                f"{release.reviews_path}: no ratings of {system!r}; systems: {', '.join(found)}"
+            )
+    return reviews
 
 
 def _truth(text: str) -> bool | None:

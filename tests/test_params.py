@@ -53,7 +53,7 @@ def test_overrides_are_checked_like_the_file(project):
     ("changes", "message"),
     [
         ({"resample": 5}, "mine.yaml: unknown key 'resample'; did you mean 'resamples'?"),
-        ({"colour": 5}, "mine.yaml: unknown key 'colour'; known: bertscore_layer, "),
+        ({"zzz": 5}, "mine.yaml: unknown key 'zzz'; known: annotator, bertscore_layer, "),
         ({"system": "a"}, "mine.yaml: unknown key 'system'"),
         ({"seed": None}, "mine.yaml: lacks seed"),
         ({"seed": "one"}, "mine.yaml: seed: 'one' is str, expected int, such as 1"),
@@ -135,7 +135,9 @@ def test_a_parameters_cell_with_more_than_literals_is_an_error(project):
 
 
 def test_a_parameter_without_a_value_is_an_error():
-    with pytest.raises(ParamsError, match=r"03_generate_responses\.ipynb: no value for system"):
+    with pytest.raises(
+        ParamsError, match=r"03_generate_responses\.ipynb: no value for columns, system"
+    ):
         params.for_notebook(
             "notebooks/03_generate_responses.ipynb", {"experiment": "a", "release": "b"}
         )

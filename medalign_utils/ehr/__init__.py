@@ -4,12 +4,13 @@ Two dialects of markup give the same table: `eventstream`, the release's, and `r
 paper's examples; the root element says which.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from medalign_utils.ehr import eventstream, record
 from medalign_utils.ehr.markup import EVENT_TYPES, Event, read_opening
@@ -32,6 +33,7 @@ EVENT_COLUMNS = (
 )
 _DIALECTS = {"eventstream": eventstream.iterate_events, "record": record.iterate_events}
 _AGES = ("age_days", "age_years")
+_TEXT = pd.StringDtype("pyarrow", na_value=np.nan)  # what pandas calls "str"
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -66,17 +68,22 @@ def read_events(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     opening = read_opening(path, tuple(_DIALECTS))
     events = list(_DIALECTS[opening.dialect](path, _raise))
-    columns = dict(zip(Event._fields, zip(*events, strict=True), strict=False))
-    moments = columns.pop("timestamp", ())
-    encounters = columns.pop("encounter", ())
-    table = {name: pd.Series(columns.get(name, ()), dtype="str") for name in Event._fields[2:]}
+    moments, encounters, *texts = zip(*events, strict=True) if events else [()] * len(Event._fields)
     # Many events share a moment; as whole seconds they make an array much faster than as objects.
     seconds = {moment: int((moment - _EPOCH).total_seconds()) for moment in set(moments)}
     stamps = np.array([seconds[moment] for moment in moments], dtype="int64")
-    table["timestamp"] = pd.Series(stamps.astype("datetime64[s]"))
-    table["encounter"] = pd.Series(encounters, dtype="int64")
-    table["person_id"] = pd.Series([opening.person_id] * len(events), dtype="str")
-    return pd.DataFrame(table, columns=list(EVENT_COLUMNS))
+    table = {
+        "person_id": _text_column([opening.person_id] * len(events)),
+        "timestamp": stamps.astype("datetime64[s]"),
+        "encounter": np.array(encounters, dtype="int64"),
+    }
+    table |= {n: _text_column(texts[i]) for i, n in enumerate(Event._fields[2:])}
+    return pd.DataFrame(table, columns=list(EVENT_COLUMNS), copy=False)
+
+
+def _text_column(texts: Sequence[str | None]) -> pd.api.extensions.ExtensionArray:
+    # Through Arrow, which takes a third of the time that pandas needs for a list of texts.
+    return _TEXT.__from_arrow__(pa.array(texts, type=pa.large_string()))
 
 
 def iterate_events(path: str | Path, report: Callable[[str], None]) -> Iterator[Event]:

@@ -143,20 +143,32 @@ def cleaned(found: str | None) -> str | None:
     return None if stripped in ("", "NULL") else stripped
 
 
-def timestamp_of(found: str | None, where: str, *, american: bool = False) -> datetime:
+class Cleaned(dict):
+    """`cleaned` of texts that come again and again, such as types, codes and units.
+
+    >>> Cleaned()[" mg/dL "]
+    'mg/dL'
+    """
+
+    def __missing__(self, found: str | None) -> str | None:
+        """Clean a text the first time it comes."""
+        self[found] = text = cleaned(found)
+        return text
+
+
+def timestamp_of(found: str | None, *, american: bool = False) -> datetime:
     """Read a timestamp, to the second.
 
     Raises:
-        EHRError: it is none; the message begins with `where`.
+        ValueError: it is none; the message says what was found and what was expected.
 
-    >>> timestamp_of("10/08/2018 9:00 PM", "7.xml", american=True)
+    >>> timestamp_of("10/08/2018 9:00 PM", american=True)
     datetime.datetime(2018, 10, 8, 21, 0)
     """
     moment = _parse_timestamp(found, american)
     if moment is None:
         shown = "none" if found is None else repr(found)
-        expected = _EXPECTED_AMERICAN if american else _EXPECTED
-        raise EHRError(f"{where}: found {shown}, {expected}")
+        raise ValueError(f"found {shown}, {_EXPECTED_AMERICAN if american else _EXPECTED}")
     return moment
 
 

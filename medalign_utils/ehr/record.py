@@ -110,7 +110,10 @@ def _part(
 
 
 def _moment(found: str | None, where: str) -> datetime:
-    return timestamp_of(found, f"{where}, start", american=True)
+    try:
+        return timestamp_of(found, american=True)
+    except ValueError as error:
+        raise EHRError(f"{where}, start: {error}") from None
 
 
 def _others(path: Path, parent: etree._Element, expected: str) -> Iterator[EHRError]:

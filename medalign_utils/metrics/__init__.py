@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from medalign_utils.dataset import primary_references
+from medalign_utils.dataset import ANNOTATOR, primary_references
 from medalign_utils.errors import MedAlignError
 from medalign_utils.metrics.bertscore import score_bertscore, signature_bertscore
 from medalign_utils.metrics.chrf import score_chrf, signature_chrf
@@ -47,12 +47,13 @@ def score_responses(
     references: pd.DataFrame,
     metrics: Sequence[str],
     *,
+    annotator: str = ANNOTATOR,
     comet_checkpoint: str | Path | None = None,
     bertscore_model: str | None = None,
     bertscore_layer: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Score responses against the first annotator's reference by each of the metrics.
+    """Score responses against one annotator's reference by each of the metrics.
 
     Everything is checked before the first model loads.
 
@@ -62,6 +63,7 @@ def score_responses(
         references: table with instruction_id, annotator, reference; of several annotators the one
             that `dataset.primary_references` keeps counts.
         metrics: names in `METRICS`, in the order wanted.
+        annotator: whose reference is preferred.
         comet_checkpoint: see `score_comet`; needed for "comet".
         bertscore_model: see `score_bertscore`; needed for "bertscore".
         bertscore_layer: as `bertscore_model`.
@@ -89,7 +91,7 @@ def score_responses(
         "bertscore": {"model": bertscore_model, "layer": bertscore_layer},
     }
     _check_metrics(metrics, settings)
-    texts = _join(responses, instructions, references)
+    texts = _join(responses, instructions, references, annotator)
     if "comet" in metrics:
         checkpoint_path(comet_checkpoint)
 
@@ -128,7 +130,7 @@ def _check_metrics(metrics: Sequence[str], settings: dict[str, dict[str, Any]]) 
 
 
 def _join(
-    responses: pd.DataFrame, instructions: pd.DataFrame, references: pd.DataFrame
+    responses: pd.DataFrame, instructions: pd.DataFrame, references: pd.DataFrame, annotator: str
 ) -> pd.DataFrame:
     """Put question and reference beside each response."""
     for name, table, columns in (
@@ -150,10 +152,10 @@ def _join(
             f"score_responses: {sizes.max()} responses for (instruction {instruction_id}, {system})"
         )
 
-    first = primary_references(references)
     questions = instructions.drop_duplicates("instruction_id").set_index("instruction_id")
     texts = responses[[*key, "response"]].reset_index(drop=True)
     texts["question"] = texts["instruction_id"].map(questions["question"])
+    first = primary_references(references, annotator)
     written = first[first["reference"].str.strip() != ""].set_index("instruction_id")
     texts["reference"] = texts["instruction_id"].map(written["reference"])
     for column, what in (
