@@ -24,6 +24,8 @@ COLUMN_NAMES = {
     "annotator": ("annotator_num", "annotator"),
     "reference": ("clinician_response", "reference"),
     "evidence": ("evidence",),
+    "duplicate_of": ("duplicate_of",),
+    "request": ("request",),
 }
 INSTRUCTION_COLUMNS = (
     "instruction_id",
@@ -33,10 +35,19 @@ INSTRUCTION_COLUMNS = (
     "submitter_specialty",
     "person_id",
 )
+SUBMITTED_COLUMNS = (
+    "instruction_id",
+    "question",
+    "submitter_specialty",
+    "person_id",
+    "duplicate_of",
+    "request",
+)
 REFERENCE_COLUMNS = ("instruction_id", "annotator", "reference", "evidence")
 
 _INSTRUCTIONS_FILE = "all-instructions-rouge"
 _REFERENCES_FILE = "clinician-instruction-responses"
+_SUBMITTED_FILE = "submitted-instructions"
 _DELIMITERS = {".tsv": "\t", ".csv": ","}
 _EHR_FOLDERS = ("ehrs", "medalign_ehr_xml")
 _PREFERRED_ANNOTATOR = "Annotator_1"
@@ -123,6 +134,36 @@ def load_release(path: str | Path) -> Release:
         answer_key_path=_if_file(path / "answer-key.jsonl"),
         _filenames=filenames,
     )
+
+
+def load_submitted(release: Release) -> pd.DataFrame:
+    """Load the instructions as submitted, before near-duplicates were taken out.
+
+    Args:
+        release: as :func:`load_release` gives it.
+
+    Returns:
+        One row a submission, in their order: instruction_id (key), question, submitter_specialty,
+        person_id, duplicate_of (the instruction_id of the earlier one that it rewords; missing for
+        originals), request (what is asked, the same for all duplicates). Synthetic releases have
+        ``submitted-instructions.tsv``; where there is no such file these are the release's own
+        instructions, and the last two columns are missing throughout.
+
+    Raises:
+        ReleaseError: a column is missing, an instruction occurs twice, or ``duplicate_of`` names
+            none that came before.
+    """
+    if not any((release.path / (_SUBMITTED_FILE + suffix)).is_file() for suffix in _DELIMITERS):
+        table = release.instructions.assign(duplicate_of=None, request=None)
+        return table.astype({"duplicate_of": "str", "request": "str"})[list(SUBMITTED_COLUMNS)]
+    file, table = _read_table(release.path, _SUBMITTED_FILE, ("instruction_id", "question"))
+    _check_unique(file, table, ["instruction_id"])
+    row_of = pd.Series(table.index, index=table["instruction_id"])
+    rewords = table["duplicate_of"].dropna()
+    astray = rewords.index[~(rewords.map(row_of) < rewords.index)]
+    if len(astray):
+        raise ReleaseError(f"{file}: duplicate_of names no earlier instruction in {_rows(astray)}")
+    return table[list(SUBMITTED_COLUMNS)].reset_index(drop=True)
 
 
 def primary_references(references: pd.DataFrame) -> pd.DataFrame:
