@@ -135,6 +135,11 @@ def assess_thresholds(
 
     Raises:
         MedAlignError: a threshold is out of range.
+
+    >>> submitted = pd.DataFrame({"question": ["Any falls?", "Any pain?"], "person_id": ["1", "2"],
+    ...     "request": ["falls", "pain"], "duplicate_of": [None, None]})
+    >>> assess_thresholds(submitted, [0.5])[["dropped", "precision"]].values.tolist()
+    [[1.0, 0.0]]
     """
     thresholds = sorted(set(thresholds))
     pairs = similar_pairs(submitted["question"].tolist(), thresholds[0])
@@ -167,7 +172,7 @@ def assess_thresholds(
 def rank_patients(
     release: Release, instructions: pd.DataFrame, pool: Sequence[str], *, progress: bool = True
 ) -> pd.Series:
-    """At which rank BM25 puts the patient for whom each instruction was written.
+    r"""At which rank BM25 puts the patient for whom each instruction was written.
 
     Lucene's variant, k1 = 1.5, b = 0.75, English stop words, no stemming; a document is a whole
     record as `ehr.ehr_text` gives it in the `lines` format. Records are read one at a time; of
@@ -190,6 +195,13 @@ def rank_patients(
         ReleaseError, EHRError: a record is absent or cannot be read.
 
     Source: Robertson and Zaragoza 2009; Lù 2024 (BM25S).
+
+    >>> instructions = pd.DataFrame({"question": ["Any falls?"], "person_id": ["7"]})
+    >>> rank_patients(None, instructions, ["8", "9"])
+    Traceback (most recent call last):
+    ...
+    medalign_utils.errors.MedAlignError: rank_patients: 1 instructions whose patient is not in the \
+pool of 2, the first one's being 7
     """
     import bm25s
 

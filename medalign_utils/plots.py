@@ -310,8 +310,9 @@ def deduplication(
         ax.axvline(threshold, color=GREY, lw=0.8, ls=":", zorder=0)
     ax.set_ylim(0, 1.03)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    ax.set_ylabel("Share of the dropped, of the\nduplicates, of all submitted")
     submitted, duplicates = table["submitted"].max(), table["duplicates"].max()
+    known = "of the dropped, of the\nduplicates, " if pd.notna(duplicates) else ""
+    ax.set_ylabel(f"Share {known}of all submitted")
     counted = "" if pd.isna(duplicates) else f",\n{duplicates:,} of them duplicates"
     note = "" if threshold is None else f"; dotted: {threshold:g}"
     ax.set_xlabel(f"ROUGE-L threshold (n = {submitted:,} instructions{counted}{note})")

@@ -99,7 +99,14 @@ def submit(
 
 
 def request(instruction: Instruction) -> str:
-    """What is asked, whoever the patient: the template and the values that its phrasings name."""
+    """What is asked, whoever the patient: the template and the values that its phrasings name.
+
+    >>> from types import SimpleNamespace
+    >>> from medalign_utils.synthetic.templates import TEMPLATES
+    >>> asked = SimpleNamespace(values={"lab": "sodium", "date": "03/09/2011"})
+    >>> request(SimpleNamespace(template=TEMPLATES["latest_lab"], candidate=asked))
+    'latest_lab lab=sodium'
+    """
     template = instruction.template
     named = {
         slot for phrasing in template.phrasings for _, slot, _, _ in Formatter().parse(phrasing)
