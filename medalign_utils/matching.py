@@ -172,7 +172,7 @@ def assess_thresholds(
 def rank_patients(
     release: Release, instructions: pd.DataFrame, pool: Sequence[str], *, progress: bool = True
 ) -> pd.Series:
-    r"""At which rank BM25 puts the patient for whom each instruction was written.
+    """At which rank BM25 puts the patient for whom each instruction was written.
 
     Lucene's variant, k1 = 1.5, b = 0.75, English stop words, no stemming; a document is a whole
     record as `ehr.ehr_text` gives it in the `lines` format. Records are read one at a time; of
