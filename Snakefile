@@ -105,6 +105,7 @@ if "synthetic_seed" in EXPERIMENT:
             f"{RELEASE}/manifest.json",
             f"{RELEASE}/all-instructions-rouge.tsv",
             f"{RELEASE}/clinician-instruction-responses.tsv",
+            f"{RELEASE}/submitted-instructions.tsv",
             f"{RELEASE}/answer-key.jsonl",
         params:
             out=RELEASE,
@@ -152,6 +153,26 @@ rule explore:
         notebook=parameters("01_explore_release"),
     message:
         "explore the release"
+    shell:
+        PAPERMILL
+
+
+rule match:
+    input:
+        release_files(),
+        package("matching", "plots", "statistics", *READING),
+        notebook="notebooks/02_match_instructions.ipynb",
+    output:
+        f"{RUN}/tables/02_match_instructions.csv",
+        f"{RUN}/tables/02_match_instructions-dedup.csv",
+        f"{RUN}/figures/02_match_instructions-dedup.png",
+        f"{RUN}/figures/02_match_instructions-recall.png",
+    log:
+        f"{RUN}/notebooks/02_match_instructions.ipynb",
+    params:
+        notebook=parameters("02_match_instructions"),
+    message:
+        "match the instructions"
     shell:
         PAPERMILL
 
@@ -249,6 +270,7 @@ rule all:
         RESPONSES,
         SCORES,
         rules.explore.output,
+        rules.match.output,
         rules.evaluate.output,
         rules.correlate.output,
     message:

@@ -29,12 +29,21 @@ INSTRUCTION_COLUMNS = (
     "submitter_specialty",
     "person_id",
 )
+SUBMITTED_COLUMNS = (
+    "instruction_id",
+    "question",
+    "submitter_specialty",
+    "person_id",
+    "duplicate_of",
+    "request",
+)
 REFERENCE_COLUMNS = ("instruction_id", "annotator", "reference", "evidence")
 ANNOTATOR = "Annotator_1"
 
 INSTRUCTIONS_FILE = "all-instructions-rouge"
 REFERENCES_FILE = "clinician-instruction-responses"
 REVIEWS_FILE = "clinician-reviewed-model-responses"
+SUBMITTED_FILE = "submitted-instructions"
 _EHR_FOLDERS = ("ehrs", "medalign_ehr_xml")
 
 
@@ -166,6 +175,42 @@ def read_references(file: Path, *, columns: Mapping[str, str] | None = None) -> 
     )
     table = _without_repeats(table, ["instruction_id", "annotator"])
     return table._replace(frame=_with_categories(table.frame))
+
+
+def load_submitted(release: Release) -> pd.DataFrame:
+    """Load the instructions as submitted, before near-duplicates were taken out.
+
+    Args:
+        release: as :func:`load_release` gives it.
+
+    Returns:
+        One row a submission, in their order: instruction_id (key), question, submitter_specialty,
+        person_id, duplicate_of (the instruction_id of the earlier one that it rewords; missing for
+        originals), request (what is asked, the same for all duplicates). Synthetic releases have
+        ``submitted-instructions.tsv``; where there is no such file these are the release's own
+        instructions, and the last two columns are missing throughout.
+
+    Raises:
+        ReleaseError: a column is missing, an instruction occurs twice, or ``duplicate_of`` names
+            none that came before.
+    """
+    file = find_table(release.path, SUBMITTED_FILE)
+    if file is None:
+        table = release.instructions.assign(duplicate_of=None, request=None)
+        return table.astype({"duplicate_of": "str", "request": "str"})[list(SUBMITTED_COLUMNS)]
+    required = ("instruction_id", "question")
+    optional = [column for column in SUBMITTED_COLUMNS if column not in required]
+    submitted = read_table(file, required, optional, columns=release.columns)
+    submitted = _without_repeats(submitted, ["instruction_id"])
+    table = submitted.frame
+    row_of = pd.Series(table.index, index=table["instruction_id"])
+    rewords = table["duplicate_of"].dropna()
+    astray = [
+        Problem(file, f"row {row}", "duplicate_of names no earlier instruction")
+        for row in rewords.index[~(rewords.map(row_of) < rewords.index)]
+    ]
+    raise_first([*submitted.problems, *astray], release.path)
+    return table[list(SUBMITTED_COLUMNS)].reset_index(drop=True)
 
 
 def primary_references(references: pd.DataFrame, annotator: str = ANNOTATOR) -> pd.DataFrame:

@@ -279,6 +279,82 @@ def categories(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@mpl.rc_context(STYLE)
+def deduplication(
+    table: pd.DataFrame, ax: Axes | None = None, *, threshold: float | None = None
+) -> Axes:
+    """Precision and recall of deduplication, and the share it drops, against its threshold.
+
+    Args:
+        table: as `matching.assess_thresholds` returns it; without known duplicates only the share
+            that is dropped is drawn.
+        ax: where to draw; a figure one column wide if None.
+        threshold: the one that was chosen, drawn as a dotted line.
+
+    >>> ax = deduplication(pd.DataFrame({"threshold": [0.6, 0.8], "submitted": 9, "duplicates": 3,
+    ...     "dropped": [4, 2], "precision": [0.5, 1.0], "recall": [0.9, 0.6]}))
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['precision', 'recall', 'dropped']
+    >>> plt.close(ax.figure)
+    """
+    ax = ax or _new_axes(2.5)
+    shares = table.assign(share_dropped=table["dropped"] / table["submitted"])
+    for column, label, style in (
+        ("precision", "precision", {"color": BLUE, "marker": "o"}),
+        ("recall", "recall", {"color": ORANGE, "marker": "s"}),
+        ("share_dropped", "dropped", {"color": GREY, "marker": "^", "ls": "--"}),
+    ):
+        if shares[column].notna().any():
+            ax.plot(shares["threshold"], shares[column], lw=1, ms=3.5, label=label, **style)
+    if threshold is not None:
+        ax.axvline(threshold, color=GREY, lw=0.8, ls=":", zorder=0)
+    ax.set_ylim(0, 1.03)
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    submitted, duplicates = table["submitted"].max(), table["duplicates"].max()
+    known = "of the dropped, of the\nduplicates, " if pd.notna(duplicates) else ""
+    ax.set_ylabel(f"Share {known}of all submitted")
+    counted = "" if pd.isna(duplicates) else f",\n{duplicates:,} of them duplicates"
+    note = "" if threshold is None else f"; dotted: {threshold:g}"
+    ax.set_xlabel(f"ROUGE-L threshold (n = {submitted:,} instructions{counted}{note})")
+    ax.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, columnspacing=1.2
+    )
+    sns.despine(ax=ax)
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def match_recall(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Share of instructions whose patient is among the first k records, beside random pairing.
+
+    Args:
+        table: as `matching.recall_table` returns it.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> ax = match_recall(pd.DataFrame({"k": [1, 5], "n": 9, "pool": 24, "recall": [0.2, 0.6],
+    ...     "recall_low": [0.1, 0.4], "recall_high": [0.3, 0.8], "random": [1 / 24, 5 / 24]}))
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['first record', 'first 5 records']
+    >>> plt.close(ax.figure)
+    """
+    ax = ax or _new_axes(1.0 + 0.26 * len(table))
+    names = ["first record" if k == 1 else f"first {k} records" for k in table["k"]]
+    _draw_intervals(ax, names, table[["recall", "recall_low", "recall_high"]])
+    ax.plot(
+        *(table["random"], range(len(table)), "D"), color=ORANGE, mfc="white", ms=4, clip_on=False
+    )
+    ax.set_xlim(0, 1)
+    ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    pool = table["pool"].max()
+    ax.set_xlabel(
+        "Instructions whose patient is found, 95% interval;\n"
+        f"diamond: random pairing (n = {_n(table)}, {pool} records)"
+    )
+    _right_column(ax, "BM25", [_percent(share) for share in table["recall"]], 30)
+    _right_column(ax, "random", [_percent(share) for share in table["random"]], 64)
+    return ax
+
+
 def save(ax: Axes | Figure, path: Path | str) -> Path:
     """Write the figure as PNG and close it; the same figure gives the same bytes.
 

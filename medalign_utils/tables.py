@@ -30,6 +30,8 @@ COLUMN_NAMES = {
     "correct": ("binary_correct", "correct"),
     "used": ("is_used_eval", "used_eval"),
     "rank": ("rank", "model_rank", "ranking", "model_ranking"),
+    "duplicate_of": ("duplicate_of",),
+    "request": ("request",),
     "rater": ("reviewer", "reviewer_num", "reviewer_id", "rater"),
 }  # fmt: skip
 _IDS = ("instruction_id", "person_id")

@@ -45,6 +45,27 @@ METRICS = pd.DataFrame(
 CATEGORIES = pd.DataFrame(
     {"category": ["Other", "Retrieve & Summarize"], "with_reference": [4, 20], "all": [8, 60]}
 )
+DEDUPLICATION = pd.DataFrame(
+    {
+        "threshold": [0.6, 0.7, 0.8],
+        "submitted": 1314,
+        "duplicates": 765,
+        "dropped": [1000, 900, 700],
+        "precision": [0.4, 0.5, 0.6],
+        "recall": [0.5, 0.6, 0.55],
+    }
+)
+RECALL = pd.DataFrame(
+    {
+        "k": [1, 5, 20],
+        "n": 411,
+        "pool": 276,
+        "recall": [0.1, 0.2, 0.5],
+        "recall_low": [0.0, 0.1, 0.4],
+        "recall_high": [0.2, 0.3, 0.6],
+        "random": [1 / 276, 5 / 276, 20 / 276],
+    }
+)
 MATRIX = pd.DataFrame([[np.nan, 0.7], [0.3, np.nan]], index=["a", "b"], columns=["a", "b"])
 FIGURES = {
     "accuracy_by_system": lambda ax=None: plots.accuracy_by_system(SYSTEMS, ax),
@@ -53,6 +74,8 @@ FIGURES = {
     "metric_correlation": lambda ax=None: plots.metric_correlation(METRICS, ax),
     "ehr_lengths": lambda ax=None: plots.ehr_lengths([3000, 9000, 70000], ax, contexts=[8192]),
     "categories": lambda ax=None: plots.categories(CATEGORIES, ax),
+    "deduplication": lambda ax=None: plots.deduplication(DEDUPLICATION, ax, threshold=0.7),
+    "match_recall": lambda ax=None: plots.match_recall(RECALL, ax),
 }
 
 
@@ -163,6 +186,33 @@ def test_categories_counts_both():
     assert ax.get_xlabel() == "Instructions (n = 68,\n24 with a reference)"
     # The two parts of a bar add up to all of the category.
     assert sum(bar.get_width() for bar in ax.patches) == 68
+
+
+def test_deduplication_draws_three_shares_and_the_threshold():
+    ax = FIGURES["deduplication"]()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        *("precision", "recall", "dropped"),
+    ]
+    # 900 of 1,314 at the middle threshold.
+    assert ax.lines[2].get_ydata()[1] == pytest.approx(900 / 1314)
+    assert list(ax.lines[3].get_xdata()) == [0.7, 0.7]
+    assert ax.get_xlabel() == (
+        "ROUGE-L threshold (n = 1,314 instructions,\n765 of them duplicates; dotted: 0.7)"
+    )
+
+
+def test_deduplication_without_known_duplicates_draws_what_is_dropped():
+    unknown = DEDUPLICATION.assign(duplicates=np.nan, precision=np.nan, recall=np.nan)
+    ax = plots.deduplication(unknown)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["dropped"]
+    assert ax.get_xlabel() == "ROUGE-L threshold (n = 1,314 instructions)"
+    assert ax.get_ylabel() == "Share of all submitted"
+
+
+def test_match_recall_sets_random_pairing_beside_it():
+    ax = FIGURES["match_recall"]()
+    assert {"first record", "first 5 records", "50.0%", "7.2%"} <= set(texts(ax))
+    assert "n = 411, 276 records" in ax.get_xlabel()
 
 
 def test_figures_of_nothing_but_undefined_values_still_come_out(tmp_path):

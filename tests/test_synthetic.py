@@ -1,3 +1,4 @@
+import csv
 import hashlib
 import json
 import subprocess
@@ -9,9 +10,16 @@ import numpy as np
 import pytest
 
 from medalign_utils import dataset, ehr, grading, prompts
+from medalign_utils.__main__ import main
 from medalign_utils.errors import MedAlignError
 from medalign_utils.synthetic import check, write_release
-from medalign_utils.synthetic.instructions import SHARES, plan_subcategories
+from medalign_utils.synthetic import release as releases
+from medalign_utils.synthetic.instructions import (
+    CATEGORIES,
+    SHARES,
+    plan_categories,
+    plan_subcategories,
+)
 from medalign_utils.synthetic.templates import SUBCATEGORIES, TEMPLATES
 
 OFFICIAL = Path(__file__).parents[2] / "shared" / "official" / "instruction-taxonomy.csv"
@@ -38,6 +46,22 @@ def key(folder):
 def texts(release):
     people = release.instructions["person_id"].unique()
     return {p: ehr.ehr_text(release.ehr_path(p), "lines") for p in people}
+
+
+@pytest.fixture(scope="module")
+def monitored(tmp_path_factory):
+    """A release of the scale `release` in all but its size."""
+    out = tmp_path_factory.mktemp("monitored")
+    with pytest.MonkeyPatch.context() as patch:
+        small = releases.SCALES["release"]._replace(patients=12, instructions=60, references=20)
+        patch.setitem(releases.SCALES, "release", small)
+        write_release(out, scale="release")
+    return dataset.load_release(out)
+
+
+def submitted_rows(folder):
+    with (folder / "submitted-instructions.tsv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
 
 
 def digests(folder):
@@ -158,6 +182,115 @@ def test_releases_of_other_seeds_hold_together(tmp_path, split):
         for line in grading.load_answer_key(out / "answer-key.jsonl").values():
             assert grading.grade(line["reference"], line["facts"]).correct, line
             assert TEMPLATES[line["template"]].split == split
+
+
+# Of the records, the key and the two tables. A change here changes every published figure.
+DEMO_DIGEST = "a4d79a5afa8288635913768d327acd11fa48d05bf55fb7eb57379d9c98c3ded3"
+
+
+def test_the_demo_keeps_its_bytes(folder):
+    found = digests(folder)
+    for name in ("manifest.json", "submitted-instructions.tsv"):
+        del found[name]
+    assert hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest() == DEMO_DIGEST
+
+
+def test_submitted_are_the_instructions_and_later_rewordings_of_some(folder, release):
+    rows = submitted_rows(folder)
+    ids = [row["instruction_id"] for row in rows]
+    originals = [row for row in rows if not row["duplicate_of"]]
+    assert len(set(ids)) == len(ids) == 160  # 120 and, as 331 to 983, 40
+    assert sorted(row["instruction_id"] for row in originals) == sorted(
+        release.instructions["instruction_id"]
+    )
+    of = {row["instruction_id"]: row for row in originals}
+    questions = release.instructions.set_index("instruction_id")["question"]
+    for row in rows:
+        original = of[row["duplicate_of"] or row["instruction_id"]]
+        assert original["question"] == questions[original["instruction_id"]]
+        assert (row["request"], row["person_id"]) == (original["request"], original["person_id"])
+        if row["duplicate_of"]:
+            assert row["question"] != original["question"]
+            assert ids.index(row["duplicate_of"]) < ids.index(row["instruction_id"])
+
+
+def test_a_question_makes_one_request_whoever_the_patient(folder, key):
+    requests = {}
+    for row in submitted_rows(folder):
+        requests.setdefault(row["question"], set()).add(row["request"])
+    assert all(len(made) == 1 for made in requests.values())
+    # Some requests are made for several patients, though nobody reworded them.
+    patients = {}
+    for row in submitted_rows(folder):
+        patients.setdefault(row["request"], set()).add(row["person_id"])
+    assert any(len(asked_of) > 1 for asked_of in patients.values())
+
+
+def test_plan_of_the_published_size_is_the_paper_s():
+    plan = plan_categories(983, 303)
+    assert Counter(SUBCATEGORIES[s] for s, _ in plan) == {c: n for c, (n, _) in CATEGORIES.items()}
+    referenced = Counter(SUBCATEGORIES[s] for s, has_reference in plan if has_reference)
+    assert referenced == {c: n for c, (_, n) in CATEGORIES.items() if n}
+    size = releases.SCALES["release"]
+    assert (size.patients, size.instructions, size.references) == (276, 983, 303)
+    assert round(983 * releases.DUPLICATES) == 331
+
+
+def test_visits_of_the_published_size_are_very_uneven():
+    counts = releases.SCALES["release"].visit_counts(276)
+    assert min(counts) >= 3 and max(counts) <= 800
+    assert np.median(counts) < np.mean(counts) / 2 and max(counts) > 7 * np.mean(counts)
+
+
+def test_stays_of_the_published_size_are_dense_and_their_answers_true(monitored):
+    key = grading.load_answer_key(monitored.answer_key_path)
+    assert len(key) == 60 and monitored.references["instruction_id"].nunique() == 20
+    assert monitored.manifest["scale"] == "release" and monitored.manifest["submitted"] == 80
+    assert all(grading.grade(line["reference"], line["facts"]).correct for line in key.values())
+    checked = set()
+    for person, lines in by_patient(key).items():
+        events = ehr.read_events(monitored.ehr_path(person))
+        stays = events[events["name"].eq("Inpatient Visit") & events["value"].eq("start")]
+        for line in lines:
+            fact = line["facts"][0]
+            if line["template"] == "highest_temperature":
+                day = events["timestamp"].dt.strftime("%Y-%m-%d") == fact["date"]
+                readings = events[events["code"] == "LOINC/8310-5"]
+                [stay] = readings[day & readings["value"].eq(str(fact["value"]))]["encounter"]
+                assert stay in set(stays["encounter"])
+                within = readings[readings["encounter"] == stay]
+                assert within["value"].astype(float).max() == fact["value"]
+                checked.add(line["template"])
+            if line["template"] == "latest_weight":
+                weights = events[events["code"] == "LOINC/29463-7"]
+                assert float(weights["value"].iloc[-1]) == fact["value"]
+        hours = events[events["code"] == "LOINC/9269-2"].groupby("encounter").size()
+        assert len(hours) == len(stays) and (hours >= 48).all()
+        # What is given in a stay had been started before it and not been stopped.
+        taken = set()
+        for event in events[events["type"] == "drug_exposure"].itertuples():
+            if event.value == "administered":
+                assert event.code in taken
+            else:
+                (taken.add if event.value == "start" else taken.discard)(event.code)
+    assert checked
+
+
+def by_patient(key):
+    patients = {}
+    for line in key.values():
+        patients.setdefault(line["person_id"], []).append(line)
+    return patients
+
+
+def test_a_scale_has_its_own_size(tmp_path, capsys):
+    with pytest.raises(MedAlignError, match="scale 'x', expected one of demo, release"):
+        write_release(tmp_path, scale="x")
+    for more in (["--patients", "3"], ["--instructions", "5"], ["--split", "train"]):
+        assert main(["synthesize", str(tmp_path), "--scale", "release", *more]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert "scale 'release' has its own patients and instructions" in line
+    assert not any(tmp_path.iterdir())
 
 
 def test_bad_arguments_end_in_one_line(tmp_path, capsys):

@@ -21,6 +21,8 @@ BIN = Path(sys.executable).parent
 SYSTEMS = ["bm25-full", "bm25-2k"]
 TABLES = [
     "01_explore_release.csv",
+    "02_match_instructions-dedup.csv",
+    "02_match_instructions.csv",
     "05_evaluate_systems-contexts.csv",
     "05_evaluate_systems.csv",
     "06_correlate_metrics.csv",
@@ -111,7 +113,8 @@ def test_writes_the_tables_with_their_columns(project):
 
 def test_keeps_each_executed_notebook(project):
     executed = {path.stem for path in (project / "runs/tiny/notebooks").glob("*.ipynb")}
-    once = {"01_explore_release", "05_evaluate_systems", "06_correlate_metrics"}
+    once = {"01_explore_release", "02_match_instructions", "05_evaluate_systems"}
+    once.add("06_correlate_metrics")
     each = {"03_generate_responses", "04_score_responses"}
     assert executed == once | {f"{stem}-{system}" for stem in each for system in SYSTEMS}
 
@@ -244,6 +247,7 @@ def test_the_notebooks_run_by_themselves_to_the_same_tables(project, tmp_path, m
     copies = []
     for stem, systems in (
         ("01_explore_release", [None]),
+        ("02_match_instructions", [None]),
         ("03_generate_responses", SYSTEMS),
         ("04_score_responses", SYSTEMS),
         ("05_evaluate_systems", [None]),

@@ -220,7 +220,7 @@ def latest_weight(p):
           "What was the highest temperature of the hospitalization of {date}?")
 def highest_temperature(p):
     for n, visit in enumerate(p.visits):
-        readings = [v for v in p.vitals if v.visit == n]
+        readings = [v for v in p.vitals if v.visit == n] + p.flowsheets.get(n, [])
         if visit.kind == "inpatient":
             top = max(readings, key=lambda v: v.temperature)
             if [v.temperature for v in readings].count(top.temperature) == 1:

@@ -12,6 +12,7 @@ newest statement of the answer truly ends, as a share of the record's text.
 import random
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import accumulate
 from typing import NamedTuple
@@ -52,6 +53,15 @@ SHARES = {
     "translate materials": (1, 0),
     "other": (9, 9),
 }
+# The paper's numbers of instructions in each category, and of those with a reference.
+CATEGORIES = {
+    "Retrieve & Summarize": (667, 223),
+    "Care Planning": (136, 22),
+    "Calculation & Scoring": (70, 13),
+    "Diagnosis Support": (33, 4),
+    "Translation": (2, 0),
+    "Other": (75, 41),
+}
 SPECIALTIES = {
     "Primary Care": ("retrieve medical history", "determine plan of care", "other"),
     "Cardiology": ("provide risk assessment", "retrieve vitals", "calculate numerical measures"),
@@ -79,10 +89,12 @@ class Places:
 
     def __init__(self, encounters: list[Encounter]):
         """Adds up the text of the encounters' events in order of time."""
-        events = sorted((e for x in encounters for e in x.events), key=lambda e: e.time)
-        self.times = [e.time for e in events]
-        # The fixed part stands for the timestamp, type and code of the event's line.
-        self.written = list(accumulate(40 + len(e.name) + len(e.text) for e in events))
+        lengths = Counter()
+        for event in (e for x in encounters for e in x.events):
+            # The fixed part stands for the timestamp, type and code of the event's line.
+            lengths[event.time] += 40 + len(event.name) + len(event.text)
+        self.times = sorted(lengths)
+        self.written = list(accumulate(lengths[time] for time in self.times))
 
     def share(self, time: datetime | None) -> float | None:
         """The share of the record's text written up to and with `time`."""
@@ -94,38 +106,68 @@ class Places:
 def plan_subcategories(count: int, split: str) -> list[tuple[str, bool]]:
     """How many instructions each subcategory gets: (subcategory, with a reference), `count` long.
 
-    The largest remainders get the places that rounding down leaves. In the `train` split each
-    template counts the same, and every instruction has a reference.
+    In the `train` split each template counts the same, and every instruction has a reference.
     """
     shares = SHARES
     if split == "train":
         templates = Counter(t.subcategory for t in TEMPLATES.values() if t.split == split)
         shares = {name: (n, n) for name, n in templates.items()}
-    total = sum(n for n, _ in shares.values())
-    exact = {name: count * n / total for name, (n, _) in shares.items()}
-    numbers = {name: int(x) for name, x in exact.items()}
-    remainders = sorted(exact, key=lambda name: numbers[name] - exact[name])
-    for name in remainders[: count - sum(numbers.values())]:
-        numbers[name] += 1
     plan = []
-    for name, n in numbers.items():
+    for name, n in apportion(count, {name: n for name, (n, _) in shares.items()}).items():
         referenced = round(n * shares[name][1] / shares[name][0])
         plan += [(name, i < referenced) for i in range(n)]
     return plan
 
 
+def plan_categories(count: int, referenced: int) -> list[tuple[str, bool]]:
+    """As `plan_subcategories`, with both numbers exact: the paper's of each category, scaled.
+
+    Within a category they follow `SHARES`.
+
+    >>> plan = plan_categories(983, 303)
+    >>> len(plan), sum(has_reference for _, has_reference in plan)
+    (983, 303)
+    """
+    all_of = apportion(count, {name: n for name, (n, _) in CATEGORIES.items()})
+    referenced_of = apportion(referenced, {name: n for name, (_, n) in CATEGORIES.items()})
+    plan = []
+    for category in CATEGORIES:
+        names = [name for name in SHARES if SUBCATEGORIES[name] == category]
+        numbers = apportion(all_of[category], {name: SHARES[name][0] for name in names})
+        weights = {name: SHARES[name][1] for name in names}
+        # A category without references in the paper may have none to share out, either.
+        with_reference = apportion(referenced_of[category], weights)
+        for name in names:
+            plan += [(name, i < with_reference[name]) for i in range(numbers[name])]
+    return plan
+
+
+def apportion(count: int, weights: Mapping[str, int]) -> dict[str, int]:
+    """Share `count` places out by weight; the largest remainders get what rounding down leaves.
+
+    >>> apportion(4, {"a": 2, "b": 1})
+    {'a': 3, 'b': 1}
+    """
+    total = sum(weights.values())
+    exact = {name: count * n / total if total else 0.0 for name, n in weights.items()}
+    numbers = {name: int(x) for name, x in exact.items()}
+    remainders = sorted(exact, key=lambda name: numbers[name] - exact[name])
+    for name in remainders[: count - sum(numbers.values())]:
+        numbers[name] += 1
+    return numbers
+
+
 def choose_instructions(
     rng: random.Random,
-    patients: list[tuple[Patient, list[Encounter]]],
-    count: int,
+    patients: list[tuple[Patient, Places]],
+    plan: list[tuple[str, bool]],
     split: str,
 ) -> list[Instruction]:
-    """Chooses `count` instructions over the patients, spread evenly over them.
+    """Chooses the planned instructions over the patients, spread evenly over them.
 
     Raises:
         MedAlignError: the patients do not yield that many different instructions.
     """
-    plan = plan_subcategories(count, split)
     rng.shuffle(plan)
     pools = {}
     for name in sorted(TEMPLATES):
@@ -134,17 +176,16 @@ def choose_instructions(
     used_templates, asked_of = Counter(), Counter()
     asked: set[tuple] = set()
     chosen = []
-    places = [(patient, Places(encounters)) for patient, encounters in patients]
     for number, (subcategory, has_reference) in enumerate(plan):
         target = 1 - rng.random() ** 2
         # The least used templates and the least asked patients come first; chance breaks ties.
         templates = sorted(pools[subcategory],
                            key=lambda t: (used_templates[t.name], rng.random()))  # fmt: skip
         order = sorted(range(len(patients)), key=lambda i: (asked_of[i], rng.random()))
-        found = _nearest(templates, order, places, target, asked)
+        found = _nearest(templates, order, patients, target, asked)
         if found is None:
             raise MedAlignError(
-                f"choose_instructions: {len(patients)} patients yield only {number} of {count} "
+                f"choose_instructions: {len(patients)} patients yield only {number} of {len(plan)} "
                 f"instructions (none left for '{subcategory}'); ask for fewer or add patients"
             )
         template, who, candidate, position = found
@@ -171,11 +212,11 @@ def choose_instructions(
     return sorted(chosen, key=lambda i: int(i.instruction_id))
 
 
-def _nearest(templates, order, places, target, asked):
+def _nearest(templates, order, patients, target, asked):
     """The candidate nearest to the target of the first template and patient that have one."""
     for template in templates:
         for who in order:
-            patient, place = places[who]
+            patient, place = patients[who]
             options = [
                 (c, place.share(c.time))
                 for c in template.candidates(patient)
@@ -190,4 +231,13 @@ def _nearest(templates, order, places, target, asked):
     return None
 
 
-__all__ = ["SHARES", "SUBCATEGORIES", "Instruction", "choose_instructions", "plan_subcategories"]
+__all__ = [
+    "SHARES",
+    "SUBCATEGORIES",
+    "Instruction",
+    "Places",
+    "apportion",
+    "choose_instructions",
+    "plan_categories",
+    "plan_subcategories",
+]

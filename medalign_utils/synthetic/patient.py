@@ -77,6 +77,23 @@ class Vitals:
     saturation: int
 
 
+@dataclass(slots=True)
+class Hour:
+    """One row of an inpatient stay's flowsheet: mmHg, /min, %, degrees Celsius, L/min, mL."""
+
+    time: datetime
+    systolic: int
+    diastolic: int
+    mean_pressure: int
+    pulse: int
+    respirations: int
+    saturation: int
+    temperature: float
+    oxygen: int
+    urine: int
+    coma_score: int
+
+
 @dataclass
 class StudyDone:
     """One imaging study; `value` is a nodule's size in mm, an ejection fraction in %, or polyps."""
@@ -166,6 +183,7 @@ class Patient:
     courses: list[Course] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     vitals: list[Vitals] = field(default_factory=list)
+    flowsheets: dict[int, list[Hour]] = field(default_factory=dict)  # of monitored stays, by visit
     studies: list[StudyDone] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)

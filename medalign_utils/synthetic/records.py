@@ -1,7 +1,7 @@
 """Writes a simulated patient down: encounters of coded events and notes."""
 
 import random
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import NamedTuple
 
 from medalign_utils.synthetic import catalogue as cat
@@ -45,6 +45,17 @@ VITAL_CODES = (
     ("weight", "LOINC/29463-7", "Body weight", "kg"),
     ("saturation", "LOINC/59408-5", "Oxygen saturation in Arterial blood by Pulse oximetry", "%"),
 )
+FLOWSHEET_CODES = (
+    *VITAL_CODES[:4],
+    ("mean_pressure", "LOINC/8478-0", "Mean blood pressure", "mmHg"),
+    ("respirations", "LOINC/9279-1", "Respiratory rate", "breaths/min"),
+    VITAL_CODES[5],
+    ("oxygen", "LOINC/3151-8", "Inhaled oxygen flow rate", "L/min"),
+    ("urine", "LOINC/9187-6", "Urine output", "mL"),
+    ("coma_score", "LOINC/9269-2", "Glasgow coma score total", "{score}"),
+)
+# When a dose is given, by the clock; a drug taken once a week or as needed is not given in a stay.
+HOURS_GIVEN = {"twice daily": (8, 20), "once a week": (), "as needed": ()}
 
 
 def write_encounters(rng: random.Random, patient: Patient) -> list[Encounter]:
@@ -68,6 +79,7 @@ def _visit(rng: random.Random, patient: Patient, notes: Notes, n: int) -> Encoun
         Event(visit.start, "visit", *VISIT_CODES[visit.kind], "start"),
         Event(visit.start, "visit_detail", site, visit.department),
         *_codes(rng, patient, n),
+        *_flowsheet(patient, n),
         *getattr(notes, visit.kind)(n),
         *notes.reports(n),
     ]
@@ -75,6 +87,33 @@ def _visit(rng: random.Random, patient: Patient, notes: Notes, n: int) -> Encoun
         events.append(Event(visit.end, "visit", *VISIT_CODES[visit.kind], "end"))
     events.sort(key=lambda e: e.time)
     return Encounter(visit.start, visit.end, visit.payer, visit.department, visit.provider, events)
+
+
+def _flowsheet(patient: Patient, n: int) -> list[Event]:
+    """A monitored stay's hourly readings, and each dose that was given.
+
+    What is given is what was taken before the stay, as its medication lists say; what the stay
+    changes is started and stopped at its end.
+    """
+    events = [
+        Event(hour.time, "measurement", code, name, f"{getattr(hour, key)}", unit)
+        for hour in patient.flowsheets.get(n, ())
+        for key, code, name, unit in FLOWSHEET_CODES
+    ]
+    if events:
+        visit = patient.visits[n]
+        days = (visit.end.date() - visit.start.date()).days + 1
+        midnight = datetime.combine(visit.start.date(), time.min)
+        # By ingredient, so that two courses of one drug are one dose.
+        for drug in {c.drug.rxnorm: c.drug for c in patient.courses_at(n - 1)}.values():
+            for hour in HOURS_GIVEN.get(drug.frequency, (8,)):
+                given = [midnight + timedelta(days=day, hours=hour) for day in range(days)]
+                events += [
+                    Event(t, "drug_exposure", "RxNorm/" + drug.rxnorm, drug.name, "administered")
+                    for t in given
+                    if visit.start < t < visit.end
+                ]
+    return events
 
 
 def _codes(rng: random.Random, patient: Patient, n: int) -> list[Event]:

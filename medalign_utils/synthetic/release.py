@@ -4,9 +4,13 @@ import csv
 import hashlib
 import io
 import json
+import os
 import random
+import tempfile
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from tqdm import tqdm
@@ -15,42 +19,80 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.synthetic.instructions import (
     SUBCATEGORIES,
     Instruction,
+    Places,
     choose_instructions,
+    plan_categories,
     plan_subcategories,
 )
 from medalign_utils.synthetic.patient import Patient, age_at
 from medalign_utils.synthetic.records import Encounter, write_encounters
-from medalign_utils.synthetic.simulate import simulate_patient
+from medalign_utils.synthetic.simulate import Care, simulate_patient
+from medalign_utils.synthetic.submissions import Submission, submit
 
 GENERATOR_VERSION = "1"
 SPLITS = ("demo", "train")
-SHORTEST, LONGEST = 3, 175  # visits of the shortest and of the longest record
+SHORTEST, LONGEST = 3, 175  # visits of the shortest and of the longest record of the demo
+
+
+class Scale(NamedTuple):
+    """How large a release is, and how its records come by their length.
+
+    `references` None: as many as the demo's shares give.
+    """
+
+    patients: int
+    instructions: int
+    references: int | None
+    visit_counts: Callable[[int], list[int]]  # of so many patients
+    care: Callable[[int], Care]  # of a patient with so many visits
 
 
 def write_release(
     out: Path,
     *,
-    patients: int = 24,
-    instructions: int = 120,
+    patients: int | None = None,
+    instructions: int | None = None,
     seed: int = 1,
     split: str = "demo",
+    scale: str = "demo",
     progress: bool = False,
-) -> None:
+) -> dict:
     """Writes a synthetic release; the same arguments give the same bytes on every machine.
+
+    Records are written one by one as they are simulated, into a folder that becomes `ehrs` when
+    all are there, so memory holds one record and what choosing instructions needs of the others.
 
     Args:
         out: the folder to write to; made if missing, and must be empty of another release.
-        patients: how many patients, at least 1. The numbers of their visits are spread from 3 to
-            175 so that equal steps multiply them equally: most records are short, a few are long.
-        instructions: how many instructions, at least one for each subcategory that rounds to one.
+        patients: how many patients, at least 1; the scale's number if None.
+        instructions: how many instructions, at least one for each subcategory that rounds to one;
+            the scale's number if None.
         seed: any integer.
         split: "demo", or "train" for instruction templates that no demo release asks.
+        scale: "demo", 24 patients and 120 instructions if not said otherwise, the numbers of
+            visits spread from 3 to 175 so that equal steps multiply them equally. "release", the
+            published size and always that: 276 patients, 983 instructions of 1,314 submitted, 303
+            of them with a reference, over 3.5 million events and 46,000 notes, most records short
+            and some over ten times the mean, inpatient stays with hourly flowsheets.
         progress: whether to show a progress bar.
+
+    Returns:
+        What `manifest.json` says.
 
     Raises:
         MedAlignError: an argument is out of range, or the patients do not yield enough
             instructions.
     """
+    if scale not in SCALES:
+        raise MedAlignError(f"write_release: scale '{scale}', expected one of {', '.join(SCALES)}")
+    if scale != "demo" and (patients is not None or instructions is not None or split != "demo"):
+        raise MedAlignError(
+            f"write_release: scale '{scale}' has its own patients and instructions; leave out "
+            "patients, instructions and split, or take scale 'demo'"
+        )
+    size = SCALES[scale]
+    patients = size.patients if patients is None else patients
+    instructions = size.instructions if instructions is None else instructions
     if patients < 1 or instructions < 1:
         raise MedAlignError(
             f"write_release: {patients} patients, {instructions} instructions; "
@@ -58,33 +100,59 @@ def write_release(
         )
     if split not in SPLITS:
         raise MedAlignError(f"write_release: split '{split}', expected one of {', '.join(SPLITS)}")
-    rng = random.Random(f"medalign {GENERATOR_VERSION} {split} {seed}")
-    people = []
+    if size.references is None:
+        plan = plan_subcategories(instructions, split)
+    else:
+        plan = plan_categories(instructions, size.references)
+    stream = f"medalign {GENERATOR_VERSION} {split if scale == 'demo' else scale} {seed}"
+    rng = random.Random(stream)
     ids = rng.sample(range(124_000_000, 137_000_000), patients)
-    counts = _visit_counts(patients)
+    counts = size.visit_counts(patients)
     rng.shuffle(counts)
-    for number in tqdm(range(patients), "patients", disable=not progress):
-        own = random.Random(f"medalign {GENERATOR_VERSION} {split} {seed} {number}")
-        patient = simulate_patient(own, str(ids[number]), counts[number])
-        people.append((patient, write_encounters(own, patient)))
-    chosen = choose_instructions(rng, people, instructions, split)
-
-    files: dict[str, str] = {}
-    for patient, encounters in people:
-        files[f"ehrs/{patient.person_id}.xml"] = _xml(patient, encounters)
-    files["all-instructions-rouge.tsv"] = _instructions_table(chosen)
-    files["clinician-instruction-responses.tsv"] = _references_table(chosen)
-    files["answer-key.jsonl"] = "".join(_key_line(i) for i in chosen)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=out) as unfinished:
+        folder = Path(unfinished)
+        people, files = [], {}
+        for number in tqdm(range(patients), "patients", disable=not progress):
+            own = random.Random(f"{stream} {number}")
+            care = size.care(counts[number])
+            patient = simulate_patient(own, str(ids[number]), counts[number], care)
+            encounters = write_encounters(own, patient)
+            name = f"{patient.person_id}.xml"
+            files[f"ehrs/{name}"] = _write(folder / name, _xml(patient, encounters))
+            people.append((patient, Places(encounters)))
+        chosen = choose_instructions(rng, people, plan, split)
+        (out / "ehrs").mkdir(exist_ok=True)
+        for record in sorted(folder.iterdir()):
+            os.replace(record, out / "ehrs" / record.name)
+    # A stream of its own, so that what is submitted changes nothing else.
+    submitted = submit(
+        random.Random(f"{stream} submitted"),
+        chosen,
+        {patient.person_id: patient for patient, _ in people},
+        round(instructions * DUPLICATES),
+    )
+    for name, text in {
+        "all-instructions-rouge.tsv": _instructions_table(chosen),
+        "clinician-instruction-responses.tsv": _references_table(chosen),
+        "submitted-instructions.tsv": _submitted_table(submitted),
+        "answer-key.jsonl": "".join(_key_line(i) for i in chosen),
+    }.items():
+        files[name] = _write(out / name, text)
     manifest = {
-        "synthetic": True, "generator_version": GENERATOR_VERSION, "seed": seed, "split": split,
-        "patients": patients, "instructions": instructions,
-        "files": {name: hashlib.sha256(text.encode()).hexdigest()
-                  for name, text in sorted(files.items())},
+        "synthetic": True, "generator_version": GENERATOR_VERSION, "scale": scale, "seed": seed,
+        "split": split, "patients": patients, "instructions": instructions,
+        "submitted": len(submitted), "files": dict(sorted(files.items())),
     }  # fmt: skip
-    files["manifest.json"] = json.dumps(manifest, indent=1) + "\n"
-    (out / "ehrs").mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (out / name).write_text(text, encoding="utf-8", newline="\n")
+    _write(out / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+    return manifest
+
+
+def _write(path: Path, text: str) -> str:
+    """Writes a file and gives its digest."""
+    content = text.encode()
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def _visit_counts(patients: int) -> list[int]:
@@ -93,6 +161,25 @@ def _visit_counts(patients: int) -> list[int]:
         return [SHORTEST * 5]
     ratio = (LONGEST / SHORTEST) ** (1 / (patients - 1))
     return [round(SHORTEST * ratio**i) for i in range(patients)]
+
+
+def _uneven_visit_counts(patients: int) -> list[int]:
+    # q / (1 - q) of evenly spaced q: half the patients have few visits, the last ones very many.
+    shares = [(i + 0.5) / patients for i in range(patients)]
+    return [SHORTEST + int(16 * q / (1.04 - q)) for q in shares]
+
+
+def _intensive_care(visits: int) -> Care:
+    # Who is seen more often is in hospital for more of it.
+    return Care((60, 13, 10, 13 + visits // 8), 7, True)
+
+
+# Near-duplicates for each instruction of the release: the paper's 1,314 submitted gave 983.
+DUPLICATES = (1314 - 983) / 983
+SCALES = {
+    "demo": Scale(24, 120, None, _visit_counts, lambda visits: Care()),
+    "release": Scale(276, 983, 303, _uneven_visit_counts, _intensive_care),
+}
 
 
 def _stamp(moment: datetime) -> str:
@@ -169,6 +256,14 @@ def _references_table(chosen: list[Instruction]) -> str:
     )  # fmt: skip
 
 
+def _submitted_table(submitted: list[Submission]) -> str:
+    return _table(
+        ["instruction_id", "question", "submitter_specialty", "person_id", "duplicate_of",
+         "request"],
+        [list(s) for s in submitted],
+    )  # fmt: skip
+
+
 def _key_line(i: Instruction) -> str:
     line = {
         "instruction_id": i.instruction_id, "person_id": i.person_id, "template": i.template.name,
@@ -178,4 +273,4 @@ def _key_line(i: Instruction) -> str:
     return json.dumps(line, ensure_ascii=False) + "\n"
 
 
-__all__ = ["GENERATOR_VERSION", "SPLITS", "plan_subcategories", "write_release"]
+__all__ = ["GENERATOR_VERSION", "SCALES", "SPLITS", "plan_subcategories", "write_release"]

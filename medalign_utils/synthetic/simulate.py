@@ -8,12 +8,14 @@ draw uses a transcendental function, so a seed gives the same patient everywhere
 
 import random
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from medalign_utils.synthetic import catalogue as cat
 from medalign_utils.synthetic.patient import (
     Appointment,
     Course,
     Diagnosis,
+    Hour,
     Message,
     Operation,
     Patient,
@@ -26,6 +28,14 @@ from medalign_utils.synthetic.patient import (
 )
 
 
+class Care(NamedTuple):
+    """How a patient is seen: how often in which setting, and how closely a stay is followed."""
+
+    kinds: tuple[int, int, int, int] = (66, 14, 10, 10)  # office, telephone, emergency, inpatient
+    longest_stay: int = 5  # whole days
+    monitored: bool = False  # stays have hourly flowsheets and each dose that was given
+
+
 def _wobble(rng: random.Random, mean: float, sd: float) -> float:
     # Four uniforms: near enough to a normal, and exact on every machine.
     return mean + sd * (rng.random() + rng.random() + rng.random() + rng.random() - 2) * 3**0.5
@@ -35,30 +45,33 @@ def _clip(value: float, low: float, high: float) -> float:
     return min(max(value, low), high)
 
 
-def simulate_patient(rng: random.Random, person_id: str, visits: int) -> Patient:
+def simulate_patient(rng: random.Random, person_id: str, visits: int, care: Care) -> Patient:
     """Simulates one patient.
 
     Args:
         rng: the source of every draw.
         person_id: the id to bear.
-        visits: how many visits to simulate, at least 2; the record's length follows it.
+        visits: how many visits to simulate, 2 to 800; the record's length follows it.
+        care: how the patient is seen.
 
     Returns:
         The patient, visits in order of time.
     """
-    patient = _person(rng, person_id, visits)
+    patient = _person(rng, person_id, visits, care)
     _diagnoses(rng, patient)
     _drugs(rng, patient)
     _visit_contents(rng, patient)
     _results(rng, patient)
     _studies(rng, patient)
     _social_course(rng, patient)
+    if care.monitored:
+        _flowsheets(rng, patient)
     return patient
 
 
-def _person(rng: random.Random, person_id: str, visits: int) -> Patient:
+def _person(rng: random.Random, person_id: str, visits: int, care: Care) -> Patient:
     gender = rng.choice(("FEMALE", "MALE"))
-    timeline = _visits(rng, visits)
+    timeline = _visits(rng, visits, care)
     first = timeline[0].start
     birthdate = date(first.year - rng.randint(38, 72), rng.randint(1, 12), rng.randint(1, 28))
     smoked = rng.random() < 0.5
@@ -91,22 +104,22 @@ def _person(rng: random.Random, person_id: str, visits: int) -> Patient:
     )
 
 
-def _visits(rng: random.Random, count: int) -> list[Visit]:
+def _visits(rng: random.Random, count: int, care: Care) -> list[Visit]:
     # A busier record is a longer one and a denser one; all end before 2020.
-    days = 420 + 38 * count
+    days = min(420 + 38 * count, 8000)
     start = datetime(rng.randint(1996, 2018 - days // 365), rng.randint(1, 12), rng.randint(1, 28))
     offsets = sorted(rng.sample(range(0, days, 9), count))
     payers = rng.sample(cat.PAYERS, 2)
     change = rng.randint(1, count)
     timeline = []
     for number, offset in enumerate(offsets):
-        kind = rng.choices(("office", "telephone", "emergency", "inpatient"), (66, 14, 10, 10))[0]
+        kind = rng.choices(("office", "telephone", "emergency", "inpatient"), care.kinds)[0]
         # The first visit establishes care; the short records too should have somebody's notes.
         kind = "office" if number == 0 else kind
         begin = start + timedelta(days=offset, hours=rng.randint(8, 16), minutes=rng.randint(0, 59))
         stay = {
             "emergency": timedelta(hours=rng.randint(2, 7)),
-            "inpatient": timedelta(days=rng.randint(2, 5), hours=rng.randint(0, 5)),
+            "inpatient": timedelta(days=rng.randint(2, care.longest_stay), hours=rng.randint(0, 5)),
         }.get(kind, timedelta(minutes=rng.randint(20, 50)))
         timeline.append(
             Visit(
@@ -276,6 +289,40 @@ def _vitals(rng: random.Random, patient: Patient, number: int, day: int, state: 
                 int(_clip(_wobble(rng, 96.5, 1.4), 84, 100)),
             )
         )
+
+
+def _flowsheets(rng: random.Random, patient: Patient) -> None:
+    """Hourly readings of every stay; they carry no weight, so the latest weight stays what it is.
+
+    The illness is what raises temperature, pulse and breathing, as far as it does, and wears off.
+    """
+    for number, visit in enumerate(patient.visits):
+        if visit.kind != "inpatient":
+            continue
+        hours = int((visit.end - visit.start) / timedelta(hours=1))
+        pressure, pulse, breaths = rng.randint(106, 148), rng.randint(62, 84), rng.randint(13, 17)
+        fever = rng.choice((0, 0.6, 1.4)) if visit.acute else 0
+        oxygen, urine = rng.choice((0, 0, 2, 4)), rng.randint(40, 90)
+        rows = patient.flowsheets[number] = []
+        for hour in range(hours):
+            ill = 1 - hour / hours
+            systolic = int(_wobble(rng, pressure, 9))
+            diastolic = int(systolic * 0.58 + _wobble(rng, 0, 4))
+            rows.append(
+                Hour(
+                    visit.start + timedelta(hours=hour, minutes=30),
+                    systolic,
+                    diastolic,
+                    (systolic + 2 * diastolic) // 3,
+                    int(_wobble(rng, pulse + 9 * fever * ill, 5)),
+                    int(_wobble(rng, breaths + 4 * fever * ill, 1.5)),
+                    int(_clip(_wobble(rng, 96.5 - 2 * fever * ill, 1), 86, 100)),
+                    round(_wobble(rng, 36.7 + fever * ill, 0.25), 1),
+                    round(oxygen * ill),
+                    int(_wobble(rng, urine, 15)),
+                    14 if fever and rng.random() < 0.1 * ill else 15,
+                )
+            )
 
 
 def _studies(rng: random.Random, patient: Patient) -> None:
