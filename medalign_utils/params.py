@@ -37,7 +37,7 @@ def notebook_parameters(notebook: str | Path) -> dict[str, Any]:
     Raises: ParamsError where no cell is tagged `parameters`, or it holds more than literals.
 
     >>> list(notebook_parameters("notebooks/01_explore_release.ipynb"))
-    ['experiment', 'release']
+    ['experiment', 'release', 'columns']
     """
     path = resolve(notebook)
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -208,7 +208,7 @@ def for_notebook(notebook: str | Path, experiment: Mapping[str, Any], **job: Any
 
     >>> experiment = load_experiment("params/demo.yaml")
     >>> for_notebook("notebooks/03_generate_responses.ipynb", experiment, system="random-2k")
-    {'experiment': 'demo', 'release': 'data/demo', 'system': 'random-2k'}
+    {'experiment': 'demo', 'release': 'data/demo', 'columns': {}, 'system': 'random-2k'}
     """
     values = dict(experiment) | job
     names = notebook_parameters(notebook)

@@ -13,6 +13,7 @@ import nbformat
 import pandas as pd
 import pytest
 import yaml
+from tiny_release import write_release
 
 from medalign_utils.params import for_notebook, load_experiment
 
@@ -32,7 +33,7 @@ TABLES = [
 def copy_project(to: Path) -> Path:
     """Everything that an experiment needs, and none of the files that one has made."""
     shutil.copy(ROOT / "Snakefile", to)
-    for folder in ("medalign_utils", "notebooks", "params", "profiles"):
+    for folder in ("medalign_utils", "notebooks", "params", "profiles", "data/paper"):
         ignored = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
         shutil.copytree(ROOT / folder, to / folder, ignore=ignored)
     tiny = yaml.safe_load((ROOT / "params/demo.yaml").read_text()) | {
@@ -212,6 +213,40 @@ def test_a_wrong_experiment_ends_at_once_with_one_line(project, old, new, messag
     assert done.returncode != 0
     lines = [line for line in done.stderr.splitlines() if not line.startswith("Using workflow")]
     assert len(lines) == 1 and message in lines[0], done.stderr
+
+
+def test_a_release_with_clinicians_ratings_is_evaluated_by_them(project):
+    release = write_release(project / "data/reviewed")
+    a, b = "gpt4-32k", "gpt4-32k-vicuna-context"
+    rows = [
+        ("5479314876123", a, "1", "yes", "1.1 mg/dL", "1"),
+        ("5479314876123", b, "0", "yes", "1.4", "2"),
+        ("02", a, "True", "yes", "No.", "1"),
+        ("02", b, "True", "yes", "He said none.", "2"),
+        ("3", a, "1", "no", "Atorvastatin", "1"),  # not used for the evaluation
+    ]
+    header = "instruction_id\tmodel_name\tbinary_correct\tis_used_eval\tmodel_output\tplace\n"
+    (release / "clinician-reviewed-model-responses.tsv").write_text(
+        header + "".join("\t".join(row) + "\n" for row in rows)
+    )
+    paper = yaml.safe_load((project / "params/paper.yaml").read_text()) | {
+        "release": "data/reviewed", "systems": [a, b], "metrics": ["rouge_l", "chrf"],
+        "columns": {"rank": "place"}, "resamples": 100,
+    }  # fmt: skip
+    (project / "params/reviewed.yaml").write_text(yaml.safe_dump(paper))
+    targets = [
+        f"runs/reviewed/tables/{stem}.csv"
+        for stem in ("05_evaluate_systems", "05_evaluate_systems-contexts", "06_correlate_metrics")
+    ]
+    options = ("--cores", "2", "--configfile", "params/reviewed.yaml")
+    run(project, "snakemake", *targets, *options)
+    systems, contexts, metrics = (pd.read_csv(project / target) for target in targets)
+    # a is right twice of 2, b once; a wins both.
+    assert systems.set_index("system")["correct"].to_dict() == {a: 1.0, b: 0.5}
+    assert systems.set_index("system")["win_rate"].to_dict() == {a: 1.0, b: 0.0}
+    assert contexts["context_tokens"].tolist() == [2048, 32768]
+    assert contexts["difference"].tolist()[0] == -0.5
+    assert metrics["n"].tolist() == [2, 2]
 
 
 def test_a_job_that_fails_leaves_its_notebook_and_finished_responses(project, tmp_path):
