@@ -206,7 +206,7 @@ def test_missing_file(tmp_path):
 
 
 def test_long_note(write):
-    long = "word " * 2_200_000  # 11 MB: more than libxml2 takes for one text by default
+    long = "word " * 20_000_000  # 100 MB; libxml2 takes 10 MB for one text by default
     path = write(eventstream("7", encounter(note("2014-08-10 09:12", long))))
     assert len(read_events(path)["value"].iloc[0]) == len(long) - 1
 
