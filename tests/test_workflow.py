@@ -251,7 +251,7 @@ def test_a_release_with_clinicians_ratings_is_evaluated_by_them(project):
 
 def test_a_job_that_fails_leaves_its_notebook_and_finished_responses(project, tmp_path):
     broken = copy_project(tmp_path)
-    shutil.copytree(project / "data", broken / "data")
+    shutil.copytree(project / "data", broken / "data", dirs_exist_ok=True)
     rest = {"synthetic_patients", "synthetic_instructions", "synthetic_seed"}
     tiny = yaml.safe_load((broken / "params/tiny.yaml").read_text())
     tiny = {key: value for key, value in tiny.items() if key not in rest}
@@ -274,7 +274,7 @@ def test_a_job_that_fails_leaves_its_notebook_and_finished_responses(project, tm
 def test_the_notebooks_run_by_themselves_to_the_same_tables(project, tmp_path, monkeypatch):
     by_hand = copy_project(tmp_path)
     for folder in ("data", "models"):
-        shutil.copytree(project / folder, by_hand / folder)
+        shutil.copytree(project / folder, by_hand / folder, dirs_exist_ok=True)
     monkeypatch.chdir(by_hand)
     experiment = load_experiment("params/tiny.yaml")
     prepared = by_hand / "prepared"
