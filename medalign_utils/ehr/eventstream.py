@@ -35,6 +35,8 @@ _PERSON_ELEMENTS = {
     "payerplan": "payerplan",
 }
 
+_SHORT = 12  # characters
+
 
 def iterate_events(path: Path, report: Report) -> Iterator[Event]:
     """Yield the events in the file's order, holding one entry of the file at a time.
@@ -136,17 +138,19 @@ def _event(
     event_type = known[get("type")]
     if event_type is None or element.tag != "event":
         return None
-    source_text = text_of(element)
+    text = text_of(element) if len(element) else element.text or ""
+    note_id = get("note_id")
     fields = (
         moment,
         encounter,
         event_type,
         known[get("code")],
         known[get("name")],
-        cleaned(source_text),
+        # Values come again and again, notes do not.
+        known[text] if len(text) < _SHORT else cleaned(text),
         known[get("unit")],
-        cleaned(get("note_id")),
-        source_text,
+        note_id and cleaned(note_id),
+        text,
     )
     return tuple.__new__(Event, fields)  # in half the time of Event(...)
 
