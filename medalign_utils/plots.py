@@ -343,7 +343,8 @@ def match_recall(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.plot(
         *(table["random"], range(len(table)), "D"), color=ORANGE, mfc="white", ms=4, clip_on=False
     )
-    ax.set_xlim(0, 1)
+    highest = np.nanmax(table[["recall", "recall_high", "random"]].to_numpy())
+    ax.set_xlim(0, min(1.0, 1.08 * highest))
     ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     pool = table["pool"].max()
     ax.set_xlabel(
