@@ -1,9 +1,10 @@
+import tracemalloc
+
 import pandas as pd
 import pytest
-from lxml import etree
 from tiny_release import encounter, entry, event, eventstream, lab, note
 
-from medalign_utils.ehr import EVENT_COLUMNS, ehr_text, read_events
+from medalign_utils.ehr import EVENT_COLUMNS, ehr_text, iterate_events, read_events
 from medalign_utils.errors import EHRError
 
 HEADER = (
@@ -211,17 +212,13 @@ def test_long_note(write):
     assert len(read_events(path)["value"].iloc[0]) == len(long) - 1
 
 
-def test_read_elements_are_freed(write, monkeypatch):
-    parsers = []
-    iterparse = etree.iterparse
-
-    def spy(*arguments, **options):
-        parsers.append(iterparse(*arguments, **options))
-        return parsers[-1]
-
-    monkeypatch.setattr(etree, "iterparse", spy)
-    encounters = encounter("".join([lab("2014-08-10 09:12", "1.4")] * 3000), HEADER) * 2
-    events = read_events(write(eventstream("7", encounters)))
-    assert len(events) == 2 * (5 + 3000)
-    # Root and last encounter, both emptied: of 12,000 elements no more than these are left.
-    assert len(list(parsers[-1].root.iter())) <= 2
+def test_a_long_ehr_is_not_held_in_memory(write):
+    encounters = encounter("".join([lab("2014-08-10 09:12", "1.4")] * 3000), HEADER)
+    path = write(eventstream("7", encounters * 20))
+    assert path.stat().st_size > 5_000_000
+    tracemalloc.start()
+    n = sum(1 for _ in iterate_events(path, print))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The events of one chunk of the file, and the texts that come again and again.
+    assert n == 20 * (5 + 3000) and peak < 2_000_000

@@ -117,9 +117,18 @@ def iterate(
         raise _syntax_error(path, parser, error) from None
 
 
-def at(path: Path, element: etree._Element, event: int) -> str:
-    """Where an event stands, for a message; events count from 0 as in the events table."""
-    return f"{path}, line {element.sourceline}: event {event} (from 0)"
+def where(path: Path, line: int, event: int) -> str:
+    """Where an event stands, for a message; events count from 0.
+
+    >>> where(Path("7.xml"), 12, 0)
+    '7.xml, line 12: event 0 (from 0)'
+    """
+    return f"{path}, line {line}: event {event} (from 0)"
+
+
+def not_well_formed(path: Path, line: int, fault: str) -> EHRError:
+    """What to raise where a file is no XML from some line on."""
+    return EHRError(f"{path}, line {line}: not well-formed XML ({fault})")
 
 
 def text_of(element: etree._Element) -> str:
@@ -202,4 +211,4 @@ def _syntax_error(path: Path, parser: etree.iterparse, error: etree.XMLSyntaxErr
     line, message = error.lineno, error.msg
     if len(parser.error_log):
         line, message = parser.error_log[0].line, parser.error_log[0].message
-    return EHRError(f"{path}, line {line or 1}: not well-formed XML ({message})")
+    return not_well_formed(path, line or 1, message)

@@ -17,12 +17,12 @@ from medalign_utils.ehr.markup import (
     EVENT_TYPES,
     Event,
     Report,
-    at,
     cleaned,
     free,
     iterate,
     text_of,
     timestamp_of,
+    where,
 )
 from medalign_utils.errors import EHRError
 from medalign_utils.units import UNIT_PATTERN
@@ -70,7 +70,7 @@ def _read(
             encounter += 1
             name = cleaned(element.get("type"))
             try:
-                start = _moment(element.get("start"), at(path, element, n))
+                start = _moment(element.get("start"), where(path, element.sourceline, n))
             except EHRError as error:
                 report(error)
                 continue
@@ -95,13 +95,13 @@ def _read(
 def _part(
     path: Path, report: Report, element: etree._Element, day: str | None, encounter: int, n: int
 ) -> list[Event]:
-    where = at(path, element, n)
-    moment = _moment(element.get("start") or day, where)
+    place = where(path, element.sourceline, n)
+    moment = _moment(element.get("start") or day, place)
     if element.tag == "person":
         return list(_person(element, moment, encounter))
     event_type = str(element.tag).removesuffix("_occurrence")
     if event_type not in EVENT_TYPES:
-        raise EHRError(f"{where}: element <{element.tag}>, expected one of an event's type")
+        raise EHRError(f"{place}: element <{element.tag}>, expected one of an event's type")
     if event_type == "note":
         return [_note(element, moment, encounter)]
     for fault in _others(path, element, "code"):
@@ -109,11 +109,11 @@ def _part(
     return list(_coded(element, event_type, moment, encounter))
 
 
-def _moment(found: str | None, where: str) -> datetime:
+def _moment(found: str | None, place: str) -> datetime:
     try:
         return timestamp_of(found, american=True)
     except ValueError as error:
-        raise EHRError(f"{where}, start: {error}") from None
+        raise EHRError(f"{place}, start: {error}") from None
 
 
 def _others(path: Path, parent: etree._Element, expected: str) -> Iterator[EHRError]:
