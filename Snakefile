@@ -137,12 +137,16 @@ rule comet_compact:
 rule explore:
     input:
         release_files(),
-        package("explore", "plots", "prompts", *READING),
+        package("explore", "plots", "prompts", "browse", "record_view", "evidence", *READING),
+        "data/paper/table_categories.csv",
         notebook="notebooks/01_explore_release.ipynb",
     output:
         f"{RUN}/tables/01_explore_release.csv",
         f"{RUN}/figures/01_explore_release-categories.png",
+        f"{RUN}/figures/01_explore_release-specialties.png",
         f"{RUN}/figures/01_explore_release-ehr_lengths.png",
+        f"{RUN}/figures/01_explore_release-event_years.png",
+        f"{RUN}/figures/01_explore_release-note_types.png",
     log:
         f"{RUN}/notebooks/01_explore_release.ipynb",
     params:
