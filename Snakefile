@@ -137,7 +137,8 @@ rule comet_compact:
 rule explore:
     input:
         release_files(),
-        package("explore", "plots", "prompts", "browse", "record_view", "evidence", *READING),
+        package("explore", "plots", "prompts", *READING),
+        package("browse", "browse_controls", "record_view", "evidence"),
         "data/paper/table_categories.csv",
         notebook="notebooks/01_explore_release.ipynb",
     output:

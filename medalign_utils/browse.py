@@ -12,17 +12,18 @@ import pandas as pd
 
 from medalign_utils import grading, paths, running
 from medalign_utils import record_view as view
+from medalign_utils.browse_controls import Controls
 from medalign_utils.dataset import Release
 from medalign_utils.ehr import read_events
 from medalign_utils.errors import MedAlignError, ReleaseError
 from medalign_utils.evidence import Evidence, locate_evidence, search_pattern
+from medalign_utils.plots import EVENT_COLOURS
 from medalign_utils.ratings import load_reviews
+from medalign_utils.record_view import number
 
 PAGE = 200  # events on a page of the table
 NO_RESPONSES = pd.DataFrame(columns=["instruction_id", "system", "response"], dtype="str")
 NO_RATINGS = pd.DataFrame(columns=["instruction_id", "system", "rater", "correct"])
-
-_BOX = {"border": "1px solid #bbb", "padding": "6px 10px", "overflow": "auto"}
 
 
 def explore(
@@ -66,7 +67,7 @@ def responses_and_ratings(release: Release, experiment: str) -> tuple[pd.DataFra
     return _joined(responses), _joined(ratings)
 
 
-class Explorer(widgets.VBox):
+class Explorer(Controls):
     """The widget that `explore` gives; its controls are attributes."""
 
     def __init__(
@@ -75,7 +76,8 @@ class Explorer(widgets.VBox):
         responses: pd.DataFrame | None = None,
         ratings: pd.DataFrame | None = None,
     ) -> None:
-        """Build the controls; no record is read yet."""
+        """Connect the controls; no record is read yet."""
+        super().__init__()
         self.release = release
         self.responses = view.with_verdicts(
             NO_RESPONSES if responses is None else responses,
@@ -83,72 +85,6 @@ class Explorer(widgets.VBox):
         )
         self._asked = release.instructions.dropna(subset=["person_id"])
         self._busy = False
-        self._clear()
-        self._build()
-        self._list_patients()
-
-    # The controls
-
-    def _build(self) -> None:
-        wide, note_height = {"width": "100%"}, "420px"
-        self.find = widgets.Text(
-            placeholder="id of a patient or an instruction",
-            description="Find",
-            continuous_update=False,
-        )
-        self.patient = widgets.Dropdown(description="Patient", layout={"width": "340px"})
-        self.person = widgets.HTML()
-        self.message = widgets.HTML()
-        self.instruction = widgets.Dropdown(description="Instruction", layout=wide)
-        self.answer = widgets.HTML(layout=_BOX | {"max_height": "330px"})
-        self.places = widgets.Dropdown(description="Evidence in", layout={"width": "520px"})
-        self.timeline = widgets.HTML(layout=wide)
-        self.types = widgets.Box(layout={"flex_flow": "row wrap", "width": "100%"})
-        self.since = widgets.DatePicker(description="From", layout={"width": "240px"})
-        self.until = widgets.DatePicker(description="To", layout={"width": "240px"})
-        self.search = widgets.Text(
-            placeholder="word or phrase, then Enter", description="Search", continuous_update=False
-        )
-        self.reset = widgets.Button(description="Clear filters", icon="undo")
-        self.hits = widgets.HTML()
-        self.notes = widgets.Select(layout={"width": "36%", "height": note_height})
-        self.note = widgets.HTML(layout=_BOX | {"width": "64%", "height": note_height})
-        self.newer = widgets.Button(description="Newer note", icon="arrow-up")
-        self.older = widgets.Button(description="Older note", icon="arrow-down")
-        self.note_status = widgets.HTML()
-        self.table = widgets.HTML(layout=_BOX | {"width": "100%", "height": note_height})
-        self.back = widgets.Button(description="Earlier", icon="arrow-left")
-        self.forth = widgets.Button(description="Later", icon="arrow-right")
-        self.page_status = widgets.HTML()
-        self.tabs = widgets.Tab(
-            [
-                widgets.VBox(
-                    [
-                        widgets.HBox([self.newer, self.older, self.note_status]),
-                        widgets.HBox([self.notes, self.note]),
-                    ]
-                ),
-                widgets.VBox([widgets.HBox([self.back, self.forth, self.page_status]), self.table]),
-            ]
-        )
-        self.record = widgets.VBox(
-            [
-                self.person,
-                self.instruction,
-                self.answer,
-                self.places,
-                self.types,
-                widgets.HBox(
-                    [self.since, self.until, self.search, self.reset],
-                    layout={"flex_flow": "row wrap"},
-                ),
-                self.hits,
-                self.timeline,
-                self.tabs,
-            ]
-        )
-        top = widgets.HBox([self.find, self.patient])
-        super().__init__([widgets.HTML(view.STYLE), top, self.message, self.record])
         for control, handler in (
             (self.find, self._list_patients),
             (self.patient, self._open_patient),
@@ -157,7 +93,7 @@ class Explorer(widgets.VBox):
             (self.since, self._filter),
             (self.until, self._filter),
             (self.search, self._filter),
-            (self.notes, self._show_note),
+            (self.notes, self._pick_note),
         ):
             control.observe(self._unless_busy(handler), "value")
         self.reset.on_click(lambda _: self._clear_filters())
@@ -165,6 +101,7 @@ class Explorer(widgets.VBox):
         self.older.on_click(lambda _: self._step_note(1))
         self.back.on_click(lambda _: self._turn_page(-1))
         self.forth.on_click(lambda _: self._turn_page(1))
+        self._list_patients()
 
     def _unless_busy(self, handler):
         return lambda _: None if self._busy else handler()
@@ -181,10 +118,19 @@ class Explorer(widgets.VBox):
     # Patients
 
     def _clear(self) -> None:
+        """Leave nothing of the last patient, in the page neither."""
         self.events = self.selected = pd.DataFrame({"type": []})
         self.evidence = Evidence([], None, [])
         self.first_row, self.marked = 0, None
         self._in_time, self._hit_times = self.events, []
+        self.record.layout.display = "none"
+        with self._setting():
+            for shown in (self.message, self.person, self.answer, self.timeline):
+                shown.value = ""
+            self.note.value = self.table.value = self.search.value = ""
+            for listed in (self.instruction, self.places, self.notes):
+                listed.options = []
+            self.types.children = ()
 
     def _list_patients(self) -> None:
         wanted = self.find.value.strip()
@@ -192,39 +138,39 @@ class Explorer(widgets.VBox):
         holders = set(self._asked["person_id"][with_instruction])
         asked = self._asked["person_id"].value_counts()
         persons = [p for p in _persons(self.release) if wanted in p or p in holders]
-        options = [(f"{p} · {_number(asked.get(p, 0), 'instruction')}", p) for p in persons]
-        heading = _number(len(persons), "patient") if persons else "no such id"
+        options = [(f"{p} · {number(asked.get(p, 0), 'instruction')}", p) for p in persons]
+        heading = number(len(persons), "patient") if persons else "no such id"
+        opened = self.patient.value
         with self._setting():
             self.patient.options = [(f"{heading}: choose one", None), *options]
-            self.patient.value = persons[0] if wanted and len(persons) == 1 else None
-        self._open_patient()
-        exact = self._asked["instruction_id"] == wanted
-        if self.patient.value and exact.any():
+            self.patient.value = opened if opened in persons else None
+            if wanted and len(persons) == 1:
+                self.patient.value = persons[0]
+        if self.patient.value is None or self.patient.value != opened:
+            self._open_patient()
+        if wanted in self._asked["instruction_id"].to_numpy() and self.patient.value:
             self.instruction.value = wanted
 
     def _open_patient(self) -> None:
         self._clear()
-        self.message.value = ""
         person_id = self.patient.value
-        self.record.layout.display = "none"
         if person_id is None:
-            self._empty()
             return
         try:
-            self.events = read_events(self.release.ehr_path(person_id))
+            events = read_events(self.release.ehr_path(person_id))
         except MedAlignError as error:
-            self._empty()
             self.message.value = f'<b style="color:#D55E00">{escape(str(error))}</b>'
             return
+        self.events = events.sort_values("timestamp", kind="stable")
         asked = self._asked[self._asked["person_id"] == person_id]
-        heading = _number(len(asked), "instruction") if len(asked) else "no instructions"
+        heading = number(len(asked), "instruction") if len(asked) else "no instructions"
         with self._setting():
             self.person.value = view.person_line(self.events)
             self.instruction.options = [
                 (heading if asked.empty else f"{heading}: choose one", None),
                 *((f"{i}  {q}", i) for i, q in asked[["instruction_id", "question"]].to_numpy()),
             ]
-            self.search.value = ""
+            self.instruction.index = 0
             self._list_types()
             self._list_places()
             self.answer.layout.display = "none"
@@ -232,21 +178,14 @@ class Explorer(widgets.VBox):
         self._clear_filters()
         self.record.layout.display = None
 
-    def _empty(self) -> None:
-        """Leave nothing of the last patient in the page."""
-        with self._setting():
-            for shown in (self.person, self.answer, self.timeline, self.note, self.table):
-                shown.value = ""
-            for listed in (self.instruction, self.places, self.notes):
-                listed.options = []
-            self.types.children = ()
-
     def _list_types(self) -> None:
         counts = self.events["type"].value_counts()
         boxes = []
-        for name, n in counts.items():
+        for name in sorted(counts.index, key=lambda name: (name == "person", _row(name))):
             box = widgets.Checkbox(
-                description=f"{name} ({n:,})", indent=False, layout={"width": "auto"}
+                description=f"{name} ({counts[name]:,})",
+                indent=False,
+                layout={"width": "auto", "margin": "0 18px 0 0"},
             )
             box.type = name
             box.observe(self._unless_busy(self._filter), "value")
@@ -282,11 +221,14 @@ class Explorer(widgets.VBox):
             self._hit_times = notes["timestamp"].drop_duplicates().tolist()
         self._in_time = in_time[in_time["type"].isin(types)]
         notes = notes.sort_values("timestamp", ascending=False, kind="stable")
+        shown = self.notes.value
         with self._setting():
             self.notes.options = [
                 (view.title_of(row) + _hits_of(n_hits, index), index)
                 for index, row in notes.iterrows()
             ]
+            if len(notes):
+                self.notes.value = shown if shown in notes.index else notes.index[0]
             self.tabs.titles = (f"Notes ({len(notes):,})", f"Events ({len(self.selected):,})")
         self.hits.value = "" if pattern is None else self._hits_found(n_hits, notes)
         self.first_row = 0
@@ -297,9 +239,9 @@ class Explorer(widgets.VBox):
         quoted = f"“{escape(self.search.value)}”"
         if n_hits.empty:
             return f"<b>No hits</b> for {quoted} in what the filters leave."
-        in_notes = _number(n_hits[notes.index].sum(), "hit")
-        coded = _number(len(n_hits) - len(notes), "coded event")
-        return f"{quoted}: <b>{in_notes}</b> in {_number(len(notes), 'note')}, and in {coded}."
+        in_notes = number(n_hits[notes.index].sum(), "hit")
+        coded = number(len(n_hits) - len(notes), "coded event")
+        return f"{quoted}: <b>{in_notes}</b> in {number(len(notes), 'note')}, and in {coded}."
 
     # What is shown
 
@@ -319,20 +261,23 @@ class Explorer(widgets.VBox):
             self.note_status.value = ""
             self.note.value = "No notes to show."
             return
-        self.note_status.value = f"{labels.index(shown) + 1:,} of {_number(len(labels), 'note')}"
+        self.note_status.value = f"{labels.index(shown) + 1:,} of {number(len(labels), 'note')}"
         evidence = self.evidence.pattern if shown in self.evidence.rows else None
         pattern = search_pattern(self.search.value)
         self.note.value = view.note_html(self.events.loc[shown], pattern, evidence)
 
-    def _step_note(self, step: int) -> None:
+    def _pick_note(self) -> None:
         self.marked = None
+        self._show_note()
+
+    def _step_note(self, step: int) -> None:
         self.notes.index = min(max(self.notes.index + step, 0), len(self.notes.options) - 1)
 
     def _show_table(self) -> None:
         n = len(self.selected)
         last = min(self.first_row + PAGE, n)
         self.back.disabled, self.forth.disabled = self.first_row == 0, last == n
-        self.page_status.value = f"{self.first_row + 1:,} to {last:,} of {_number(n, 'event')}"
+        self.page_status.value = f"{self.first_row + 1:,} to {last:,} of {number(n, 'event')}"
         if not n:
             self.page_status.value, self.table.value = "", "No events to show."
             return
@@ -370,6 +315,7 @@ class Explorer(widgets.VBox):
                 (f"{i} of {len(rows)}: {view.title_of(self.events.loc[row])}", row)
                 for i, row in enumerate(rows, start=1)
             ]
+            self.places.index = 0 if rows else None
             self.places.layout.display = None if rows else "none"
 
     def _go_to_place(self) -> None:
@@ -419,8 +365,10 @@ def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _hits_of(n_hits: pd.Series | None, index: int) -> str:
-    return "" if n_hits is None else f"  · {_number(n_hits[index], 'hit')}"
+    return "" if n_hits is None else f"  · {number(n_hits[index], 'hit')}"
 
 
-def _number(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+def _row(event_type: str) -> tuple[int, str]:
+    """Where a type stands among the rows of a timeline."""
+    known = list(EVENT_COLOURS)
+    return (known.index(event_type) if event_type in known else len(known), event_type)

@@ -18,14 +18,16 @@ from medalign_utils import plots
 from medalign_utils.evidence import Evidence
 
 _COLOURS = {"evidence": "#9ED8FF", "search": "#F5E663"}
-# Where the browser knows how, the box opens scrolled to this element.
-_IN_VIEW = "scroll-initial-target:nearest;"
+# Where the browser knows how, a `medalign-scroll` opens scrolled to this.
+_IN_VIEW = '<span style="display:inline-block;scroll-initial-target:nearest"></span>'
 # Of the tables here; `browse` puts it in the page once.
 STYLE = """<style>
 .medalign-table {border-collapse: collapse; width: 100%; line-height: 1.4; margin-top: 6px}
 .medalign-table td, .medalign-table th {
   padding: 2px 8px; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top}
 .medalign-table td:first-child {white-space: nowrap}
+.medalign-scroll {height: 380px; overflow: auto; margin-top: 4px}
+.medalign p {margin: 4px 0; line-height: 1.4}
 </style>"""
 
 
@@ -37,8 +39,8 @@ def select_events(
 ) -> pd.DataFrame:
     """Keep the events of these types and days; None sets no limit, `until` is included.
 
-    >>> events = pd.DataFrame({"timestamp": pd.to_datetime(["2014-08-10 23:59", "2014-08-11 00:00"]),
-    ...     "type": ["note", "visit"]})
+    >>> moments = pd.to_datetime(["2014-08-10 23:59", "2014-08-11 00:00"])
+    >>> events = pd.DataFrame({"timestamp": moments, "type": ["note", "visit"]})
     >>> select_events(events, until=date(2014, 8, 10))["type"].tolist()
     ['note']
     """
@@ -64,8 +66,8 @@ def highlight(
 ) -> str:
     """A text as HTML, escaped, with what the patterns find marked, evidence before search.
 
-    >>> re.sub(" style=[^>]+", "", highlight("<b>No pain</b>", re.compile("pain")))
-    '&lt;b&gt;No <mark>pain</mark>&lt;/b&gt;'
+    >>> highlight("<b>No pain</b>", re.compile("pain")).split("</span>")[1]
+    '<mark style="background:#F5E663;color:black">pain</mark>&lt;/b&gt;'
     """
     parts = {"evidence": evidence, "search": search}
     patterns = [f"(?P<{name}>{p.pattern})" for name, p in parts.items() if p is not None]
@@ -73,10 +75,9 @@ def highlight(
         return escape(text)
     html, end = [], 0
     for hit in re.finditer("|".join(patterns), text, re.IGNORECASE):
-        in_view = "" if end else _IN_VIEW
-        style = f"{in_view}background:{_COLOURS[hit.lastgroup]};color:black"
-        html += [escape(text[end : hit.start()]), f'<mark style="{style}">']
-        html += [escape(hit.group()), "</mark>"]
+        style = f"background:{_COLOURS[hit.lastgroup]};color:black"
+        html += [escape(text[end : hit.start()]), "" if end else _IN_VIEW]
+        html.append(f'<mark style="{style}">{escape(hit.group())}</mark>')
         end = hit.end()
     return "".join([*html, escape(text[end:])])
 
@@ -95,6 +96,15 @@ def excerpt(text: str, pattern: re.Pattern | None = None, width: int = 160) -> s
     return ("… " if start else "") + text[start:end] + (" …" if end < len(text) else "")
 
 
+def number(n: int, noun: str) -> str:
+    """A number of things, in words.
+
+    >>> number(1, "note"), number(1200, "note")
+    ('1 note', '1,200 notes')
+    """
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def title_of(event: pd.Series) -> str:
     """An event's date and name, for lists."""
     name = next((each for each in (event["name"], event["code"]) if pd.notna(each)), "(no title)")
@@ -107,11 +117,12 @@ def person_line(events: pd.DataFrame) -> str:
     born = [f"born {said['birthdate']}"] if "birthdate" in said else []
     about = [*(said[k] for k in ("gender", "race", "ethnicity") if k in said), *born]
     rest = events[events["type"] != "person"]
-    if rest.empty:
-        return escape(", ".join([*about, "no events"]))
-    first, last = rest["timestamp"].min(), rest["timestamp"].max()
-    counts = f"{rest['encounter'].nunique():,} encounters, {len(rest):,} events"
-    return f"{escape(', '.join(about))} · {counts}, {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+    counts = "no events"
+    if len(rest):
+        first, last = rest["timestamp"].min(), rest["timestamp"].max()
+        counts = f"{number(rest['encounter'].nunique(), 'encounter')}, {number(len(rest), 'event')}"
+        counts += f", {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+    return escape(" · ".join([*([", ".join(about)] if about else []), counts]))
 
 
 def timeline_image(events: pd.DataFrame, **marks) -> str:
@@ -132,10 +143,8 @@ def note_html(event: pd.Series, search: re.Pattern | None, evidence: re.Pattern 
     """One note: its title, and its text with the line breaks it has."""
     text = "" if pd.isna(event["value"]) else event["value"]
     body = highlight(text, search, evidence) or "(no text)"
-    return (
-        f"<b>{escape(title_of(event))}</b>"
-        f'<div style="white-space:pre-wrap;line-height:1.45;margin-top:6px">{body}</div>'
-    )
+    text_style = "white-space:pre-wrap;line-height:1.45"
+    return f"<b>{escape(title_of(event))}</b>" + _box(f'<div style="{text_style}">{body}</div>')
 
 
 def events_html(events: pd.DataFrame, search: re.Pattern | None, marked: int | None = None) -> str:
@@ -146,10 +155,12 @@ def events_html(events: pd.DataFrame, search: re.Pattern | None, marked: int | N
         value = "" if pd.isna(event.value) else excerpt(event.value, search)
         value += "" if pd.isna(event.unit) else f" {event.unit}"
         cells = [f"{event.timestamp:%Y-%m-%d&nbsp;%H:%M}", escape(event.type)]
-        cells += [highlight(text, search) for text in (name, value, code)]
-        style = f"{_IN_VIEW}background:{_COLOURS['evidence']};color:black"
+        cells += [highlight(text, search).replace(_IN_VIEW, "") for text in (name, value, code)]
+        if event.Index == marked:
+            cells[0] = _IN_VIEW + cells[0]
+        style = f"background:{_COLOURS['evidence']};color:black"
         rows.append((style if event.Index == marked else "", cells))
-    return _table(("Time", "Type", "Name", "Value", "Code"), rows)
+    return _box(_table(("Time", "Type", "Name", "Value", "Code"), rows))
 
 
 def with_verdicts(responses: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFrame:
@@ -206,6 +217,11 @@ def instruction_html(
 
 def _lines(text: str) -> str:
     return escape(text).replace("\n", "<br>")
+
+
+def _box(html: str) -> str:
+    # Made anew with what it holds, for only then does the browser look for what is to be in view.
+    return f'<div class="medalign-scroll">{html}</div>'
 
 
 def _table(heads: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]]) -> str:

@@ -30,7 +30,7 @@ TABLES = [
 def copy_project(to: Path) -> Path:
     """Everything that an experiment needs, and none of the files that one has made."""
     shutil.copy(ROOT / "Snakefile", to)
-    for folder in ("medalign_utils", "notebooks", "params", "profiles"):
+    for folder in ("data/paper", "medalign_utils", "notebooks", "params", "profiles"):
         ignored = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
         shutil.copytree(ROOT / folder, to / folder, ignore=ignored)
     tiny = yaml.safe_load((ROOT / "params/demo.yaml").read_text()) | {
