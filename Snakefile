@@ -142,11 +142,16 @@ rule explore:
     input:
         release_files(),
         package("explore", "plots", "prompts", *READING),
+        package("browse", "browse_controls", "record_view", "evidence"),
+        "data/paper/table_categories.csv",
         notebook="notebooks/01_explore_release.ipynb",
     output:
         f"{RUN}/tables/01_explore_release.csv",
         f"{RUN}/figures/01_explore_release-categories.png",
+        f"{RUN}/figures/01_explore_release-specialties.png",
         f"{RUN}/figures/01_explore_release-ehr_lengths.png",
+        f"{RUN}/figures/01_explore_release-event_years.png",
+        f"{RUN}/figures/01_explore_release-note_types.png",
     log:
         f"{RUN}/notebooks/01_explore_release.ipynb",
     params:

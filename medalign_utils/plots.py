@@ -14,6 +14,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
@@ -36,7 +37,25 @@ STYLE = {
     "xtick.major.size": 3,
     "ytick.major.size": 3,
 }
+# By type of event, in the order of a timeline's rows.
+EVENT_COLOURS = {
+    "visit": "#000000",
+    "visit_detail": "#666666",
+    "condition": "#D55E00",
+    "procedure": "#AA4499",
+    "drug_exposure": "#007A5A",
+    "device_exposure": "#882255",
+    "measurement": "#B87A00",
+    "observation": "#2A8FCB",
+    "image": "#44679F",
+    "note": "#0072B2",
+    "death": "#000000",
+}
 METRIC_LABELS = {"rouge_l": "ROUGE-L", "chrf": "chrF", "bertscore": "BERTScore"}
+
+# In a notebook the backend, once loaded, has figures shown. Loaded by the first figure, within its
+# rc_context, that would hold for this one figure only.
+plt.switch_backend(mpl.get_backend())
 
 
 @mpl.rc_context(STYLE)
@@ -247,7 +266,8 @@ def categories(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Number of instructions by category, with and without a reference, the largest on top.
 
     Args:
-        table: category; with_reference and all, numbers of instructions.
+        table: category; with_reference and all, numbers of instructions. Where it has
+            published_with_reference and published_all, the paper's numbers stand on the right.
         ax: where to draw; a figure one column wide if None.
 
     >>> ax = categories(pd.DataFrame({"category": ["Other"], "with_reference": [41], "all": [75]}))
@@ -255,27 +275,140 @@ def categories(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ['Instructions (n = 75,', '41 with a reference)']
     >>> plt.close(ax.figure)
     """
-    ax = ax or _new_axes(0.95 + 0.26 * len(table))
-    table = table.sort_values("all", ascending=False, kind="stable")
-    rows = np.arange(len(table))
-    without = table["all"] - table["with_reference"]
-    ax.barh(rows, table["with_reference"], color=BLUE, height=0.7, label="with reference")
-    ax.barh(rows, without, left=table["with_reference"], color=LIGHT, height=0.7, label="without")
-    _name_rows(ax, table["category"])
-    counts = table[["with_reference", "all"]].itertuples(index=False, name=None)
-    for row, (referenced, total) in enumerate(counts):
-        ax.annotate(
-            f"{referenced} of {total}",
-            (total, row),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=6.5,
-        )
-    ax.set_xlim(0, 1.3 * table["all"].max())
-    referenced, total = table["with_reference"].sum(), table["all"].sum()
-    ax.set_xlabel(f"Instructions (n = {total},\n{referenced} with a reference)")
-    ax.legend(loc="lower right", frameon=False, handlelength=1, handleheight=0.8)
+    return _with_and_without(table, "category", ax)
+
+
+@mpl.rc_context(STYLE)
+def specialties(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Number of instructions by their submitters' specialty, the largest on top.
+
+    Args:
+        table: specialty; with_reference and all, numbers of instructions.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> ax = specialties(pd.DataFrame({"specialty": ["ICU"], "with_reference": [4], "all": [7]}))
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['ICU']
+    >>> plt.close(ax.figure)
+    """
+    return _with_and_without(table, "specialty", ax)
+
+
+@mpl.rc_context(STYLE)
+def event_years(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Number of events in each calendar year.
+
+    Args:
+        table: year, events, patients (who have one), as `explore.explore_records` returns it.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> ax = event_years(pd.DataFrame({"year": [2013, 2014], "events": [5, 7], "patients": 1}))
+    >>> ax.get_xlabel()
+    'Calendar year (n = 12 events)'
+    >>> plt.close(ax.figure)
+    """
+    ax = ax or _new_axes(2.0)
+    ax.bar(table["year"], table["events"], color=BLUE, width=0.8)
+    ax.xaxis.set_major_locator(MaxNLocator(7, integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
+    ax.set_ylabel("Events a year")
+    ax.set_xlabel(f"Calendar year (n = {table['events'].sum():,} events)")
+    sns.despine(ax=ax)
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def note_types(table: pd.DataFrame, ax: Axes | None = None, *, most: int = 12) -> Axes:
+    """Number of notes of each type, the commonest on top.
+
+    Args:
+        table: note, notes, patients (who have one), as `explore.explore_records` returns it.
+        ax: where to draw; a figure one column wide if None.
+        most: types drawn; the label says how many more there are.
+
+    >>> table = pd.DataFrame({"note": ["Progress note", "Letter"], "notes": [5, 2], "patients": 2})
+    >>> ax = note_types(table, most=1)
+    >>> ax.get_xlabel().splitlines()
+    ['Notes (n = 7; 1 more type', 'with 2 notes not drawn)']
+    >>> plt.close(ax.figure)
+    """
+    table = table.sort_values("notes", ascending=False, kind="stable")
+    drawn, rest = table[:most], table[most:]
+    ax = ax or _new_axes(0.8 + 0.22 * len(drawn))
+    ax.barh(np.arange(len(drawn)), drawn["notes"], color=BLUE, height=0.7)
+    _name_rows(ax, drawn["note"])
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
+    _right_column(ax, "notes", [f"{n:,}" for n in drawn["notes"]])
+    _right_column(ax, "patients", [f"{n:,}" for n in drawn["patients"]], 62)
+    more = ""
+    if len(rest):
+        types = "type" if len(rest) == 1 else "types"
+        more = f"; {len(rest)} more {types}\nwith {rest['notes'].sum():,} notes not drawn"
+    ax.set_xlabel(f"Notes (n = {table['notes'].sum():,}{more})")
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def timeline(
+    events: pd.DataFrame,
+    ax: Axes | None = None,
+    *,
+    hits: Sequence = (),
+    shown: pd.Timestamp | None = None,
+) -> Axes:
+    """When one patient's events were: a row for the encounters, and a row a type of event.
+
+    One mark stands for all events of a type on a day, so that long records stay quick to draw.
+
+    Args:
+        events: timestamp, encounter, type, as `ehr.read_events` returns them; "person" rows are
+            not drawn.
+        ax: where to draw; a figure one column wide if None.
+        hits: timestamps of what a search found, marked above the rows.
+        shown: the timestamp of what is being read, a line across all rows.
+
+    >>> events = pd.DataFrame({"timestamp": pd.to_datetime(["2014-08-10", "2015-01-02"]),
+    ...     "encounter": [0, 1], "type": ["note", "measurement"]})
+    >>> ax = timeline(events)
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['encounter (2)', 'measurement (1)', 'note (1)']
+    >>> plt.close(ax.figure)
+    """
+    events = events[events["type"] != "person"]
+    counts = events["type"].value_counts()
+    order = [name for name in EVENT_COLOURS if name in counts]
+    order += sorted(set(counts.index) - set(order))
+    ax = ax or _new_axes(1.0 + 0.2 * len(order))
+    starts = events.groupby("encounter")["timestamp"].min()
+    rows = [(f"encounter ({len(starts):,})", starts, "black")]
+    days = events["timestamp"].dt.normalize()
+    for name in order:
+        of_type = days[events["type"] == name].drop_duplicates()
+        rows.append((f"{name} ({counts[name]:,})", of_type, EVENT_COLOURS.get(name, GREY)))
+    for row, (_, moments, colour) in enumerate(rows):
+        # As markers, which are drawn much faster than as many lines.
+        ax.plot(moments, np.full(len(moments), row), "|", color=colour, ms=9, mew=0.8)
+    ax.set_yticks(range(len(rows)), [name for name, _, _ in rows], parse_math=False)
+    ax.tick_params(axis="y", length=0)
+    sns.despine(ax=ax, left=True)
+    for label, (_, _, colour) in zip(ax.get_yticklabels(), rows, strict=True):
+        label.set_color(colour)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    if len(hits):
+        heights = np.full(len(hits), -0.65)
+        ax.plot(hits, heights, "v", color=ORANGE, ms=4, clip_on=False, label="with hits")
+    if shown is not None:
+        ax.axvline(shown, color=ORANGE, lw=1.2, zorder=3, label="shown below")
+    if len(hits) or shown is not None:
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=2, frameon=False, borderpad=0)
+    locator = AutoDateLocator(minticks=3, maxticks=8)
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    ax.grid(axis="x", color="#E5E5E5", lw=0.6)
+    ax.set_axisbelow(True)
+    ax.set_xlabel(f"n = {len(events):,} events; one mark a day")
     return ax
 
 
@@ -380,6 +513,49 @@ def _new_axes(height: float) -> Axes:
     return ax
 
 
+def _with_and_without(table: pd.DataFrame, column: str, ax: Axes | None) -> Axes:
+    """Instructions by `column`, in bars parted by whether there is a reference."""
+    ax = ax or _new_axes(0.95 + 0.26 * len(table))
+    table = table.sort_values("all", ascending=False, kind="stable")
+    rows = np.arange(len(table))
+    without = table["all"] - table["with_reference"]
+    ax.barh(rows, table["with_reference"], color=BLUE, height=0.7, label="with reference")
+    ax.barh(rows, without, left=table["with_reference"], color=LIGHT, height=0.7, label="without")
+    _name_rows(ax, table[column])
+    counts = table[["with_reference", "all"]].itertuples(index=False, name=None)
+    for row, (referenced, total) in enumerate(counts):
+        ax.annotate(
+            f"{referenced} of {total}",
+            (total, row),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=6.5,
+        )
+    ax.set_xlim(0, 1.45 * table["all"].max())
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    referenced, total = table["with_reference"].sum(), table["all"].sum()
+    ax.set_xlabel(f"Instructions (n = {total},\n{referenced} with a reference)")
+    if "published_all" in table:
+        published = table[["published_with_reference", "published_all"]]
+        texts = [f"{some} of {every}" for some, every in published.itertuples(index=False)]
+        total = published.sum()
+        heading = f"in the paper\n(n = {total.iloc[1]})"
+        _right_column(ax, heading, texts, 50)
+    ax.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=2,
+        frameon=False,
+        borderpad=0,
+        columnspacing=0.8,
+        handletextpad=0.4,
+        handlelength=1,
+        handleheight=0.8,
+    )
+    return ax
+
+
 def _draw_intervals(ax: Axes, names: Sequence[str], intervals: pd.DataFrame) -> None:
     """One row a name: a point with its interval; columns are estimate, low, high."""
     estimate, low, high = intervals.to_numpy(dtype=float).T
@@ -393,7 +569,9 @@ def _draw_intervals(ax: Axes, names: Sequence[str], intervals: pd.DataFrame) -> 
 
 
 def _name_rows(ax: Axes, names: Sequence[str]) -> None:
-    ax.set_yticks(range(len(names)), [_wrapped(name) for name in names], linespacing=1.0)
+    # Names come from data, where a dollar sign is no formula.
+    labels = [_wrapped(name) for name in names]
+    ax.set_yticks(range(len(names)), labels, linespacing=1.0, parse_math=False)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     sns.despine(ax=ax, left=True)

@@ -66,6 +66,23 @@ RECALL = pd.DataFrame(
         "random": [1 / 276, 5 / 276, 20 / 276],
     }
 )
+PUBLISHED = CATEGORIES.assign(published_with_reference=[41, 223], published_all=[75, 667])
+SPECIALTIES = CATEGORIES.rename(columns={"category": "specialty"})
+YEARS = pd.DataFrame({"year": range(1996, 2020), "events": [4000 * i for i in range(24)]})
+NOTE_TYPES = pd.DataFrame(
+    {
+        "note": ["Progress note", *(f"A note that costs ${i}" for i in range(14))],
+        "notes": [46252, *range(14, 0, -1)],
+        "patients": 276,
+    }
+)
+EVENTS = pd.DataFrame(
+    {
+        "timestamp": pd.to_datetime(["2014-08-10", "2014-08-10", "2015-01-02", "2019-03-01"]),
+        "encounter": [0, 0, 1, 2],
+        "type": ["person", "note", "measurement", "a type of $ its own $"],
+    }
+)
 MATRIX = pd.DataFrame([[np.nan, 0.7], [0.3, np.nan]], index=["a", "b"], columns=["a", "b"])
 FIGURES = {
     "accuracy_by_system": lambda ax=None: plots.accuracy_by_system(SYSTEMS, ax),
@@ -76,6 +93,13 @@ FIGURES = {
     "categories": lambda ax=None: plots.categories(CATEGORIES, ax),
     "deduplication": lambda ax=None: plots.deduplication(DEDUPLICATION, ax, threshold=0.7),
     "match_recall": lambda ax=None: plots.match_recall(RECALL, ax),
+    "categories, published": lambda ax=None: plots.categories(PUBLISHED, ax),
+    "specialties": lambda ax=None: plots.specialties(SPECIALTIES, ax),
+    "event_years": lambda ax=None: plots.event_years(YEARS, ax),
+    "note_types": lambda ax=None: plots.note_types(NOTE_TYPES, ax),
+    "timeline": lambda ax=None: plots.timeline(
+        EVENTS, ax, hits=EVENTS["timestamp"][:1], shown=EVENTS["timestamp"][3]
+    ),
 }
 
 
@@ -213,6 +237,44 @@ def test_match_recall_sets_random_pairing_beside_it():
     ax = FIGURES["match_recall"]()
     assert {"first record", "first 5 records", "50.0%", "7.2%"} <= set(texts(ax))
     assert "n = 411, 276 records" in ax.get_xlabel()
+
+
+def test_categories_stand_beside_the_papers():
+    ax = FIGURES["categories, published"]()
+    assert {"in the paper\n(n = 742)", "223 of 667", "41 of 75"} <= set(texts(ax))
+
+
+def test_event_years_counts_events():
+    ax = FIGURES["event_years"]()
+    assert sum(bar.get_height() for bar in ax.patches) == YEARS["events"].sum()
+    assert ax.get_xlabel() == "Calendar year (n = 1,104,000 events)"  # 4000 x 23 x 24 / 2
+
+
+def test_note_types_draws_the_commonest_and_counts_the_rest():
+    ax = FIGURES["note_types"]()
+    assert len(ax.patches) == 12
+    # 15 types: 12 drawn, left out are those with 3, 2 and 1 notes; 46,252 + 105 in all.
+    assert ax.get_xlabel() == "Notes (n = 46,357; 3 more types\nwith 6 notes not drawn)"
+    assert {"46,252", "276", "notes", "patients"} <= set(texts(ax))
+
+
+def test_timeline_has_a_row_a_type_and_leaves_out_the_person():
+    ax = FIGURES["timeline"]()
+    rows = ["encounter (3)", "measurement (1)", "note (1)", "a type of $ its own $ (1)"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == rows
+    assert ax.get_xlabel() == "n = 3 events; one mark a day"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["with hits", "shown below"]
+    assert plots.timeline(EVENTS).get_legend() is None
+
+
+def test_colours_of_types_stay_apart_by_row_and_are_dark_enough_for_text():
+    for colour in plots.EVENT_COLOURS.values():
+        red, green, blue = (
+            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+            for c in mpl.colors.to_rgb(colour)
+        )
+        luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+        assert 1.05 / (luminance + 0.05) >= 3, colour  # WCAG's contrast with white for large text
 
 
 def test_figures_of_nothing_but_undefined_values_still_come_out(tmp_path):

@@ -4,7 +4,7 @@ Two dialects of markup give the same table: `eventstream`, the release's, and `r
 paper's examples; the root element says which.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +16,15 @@ from medalign_utils.ehr import eventstream, record
 from medalign_utils.ehr.markup import EVENT_TYPES, Event, read_opening
 from medalign_utils.errors import EHRError
 
-__all__ = ["EVENT_COLUMNS", "EVENT_TYPES", "FORMATS", "ehr_text", "iterate_events", "read_events"]
+__all__ = [
+    "EVENT_COLUMNS",
+    "EVENT_TYPES",
+    "FORMATS",
+    "ehr_text",
+    "events_text",
+    "iterate_events",
+    "read_events",
+]
 
 FORMATS = ("lines", "markup")
 EVENT_COLUMNS = (
@@ -146,7 +154,19 @@ def ehr_text(path: str | Path, format: str) -> str:
     return "\n".join(_lines(events))
 
 
-def _lines(events: list[Event]) -> Iterator[str]:
+def events_text(events: pd.DataFrame) -> str:
+    """What `ehr_text` gives in the ``lines`` format, from a table that has been read already.
+
+    >>> rows = [["2014-08-10 09:12", "measurement", None, "Creatinine", "1.4", "mg/dL"]]
+    >>> table = pd.DataFrame(rows, columns=["timestamp", "type", "code", "name", "value", "unit"])
+    >>> events_text(table.astype({"timestamp": "datetime64[s]"}))
+    '2014-08-10 09:12 measurement Creatinine: 1.4 mg/dL'
+    """
+    ordered = events.sort_values("timestamp", kind="stable").astype(object)
+    return "\n".join(_lines(ordered.where(ordered.notna(), None).itertuples()))
+
+
+def _lines(events: Iterable[Event]) -> Iterator[str]:
     last_given: dict[str | None, str | None] = {}
     for event in events:
         if event.type == "person":
