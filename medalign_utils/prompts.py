@@ -7,29 +7,58 @@ from typing import NamedTuple
 
 from tokenizers import Tokenizer
 
+from medalign_utils.chat import Chat, added_tokens, prompt_ids
 from medalign_utils.errors import ParamsError, PromptError
+from medalign_utils.measuring import Count, KnownEnd, known_end
 
 # Tokens of the context kept for the response, and the most that a response takes.
 RESPONSE_TOKENS = 256
 
-_OPENING = "Use the patient's health record below to answer the question that follows it.\n\n"
-_CLOSING = "\n\nQuestion: {instruction}\n\nAnswer:"
+
+class Template(NamedTuple):
+    """What stands around an EHR's text; `closing` holds the instruction's place."""
+
+    opening: str
+    closing: str
+
+
+ANSWER = Template(
+    "Use the patient's health record below to answer the question that follows it.\n\n",
+    "\n\nQuestion: {instruction}\n\nAnswer:",
+)
+# Of multi-step refinement, after the first part of the record.
+REFINE = Template(
+    "Below is the next part of the patient's health record. Use it to refine the answer that was "
+    "given from the parts before it to the question that follows it.\n\n",
+    "\n\nQuestion: {instruction}\n\nAnswer so far: {previous}\n\nIf this part of the record "
+    "changes or completes the answer, write the new answer; if not, write the same answer again."
+    "\n\nAnswer:",
+)
 
 
 class Prompt(NamedTuple):
-    """What a system is given: the instruction, the EHR text kept, and both in the template."""
+    """What a system is given: the instruction, the EHR text kept, and both in the template.
+
+    `previous` is the answer that is to be refined; None where there is none to refine.
+    """
 
     instruction: str
     ehr: str
     text: str
+    previous: str | None = None
 
 
 class Packed(NamedTuple):
-    """A prompt with its length and that of its EHR, in tokens of the system's tokenizer."""
+    """A prompt with its length and that of its EHR, in tokens of the system's tokenizer.
+
+    `later` are the parts of the EHR that further prompts are to hold, where refinement takes
+    several; `ehr_tokens_kept` counts them too.
+    """
 
     prompt: Prompt
     prompt_tokens: int
     ehr_tokens_kept: int
+    later: tuple[str, ...] = ()
 
 
 def load_tokenizer(name: str) -> Tokenizer:
@@ -73,7 +102,13 @@ def load_tokenizer(name: str) -> Tokenizer:
     return tokenizer
 
 
-def pack(question: str, ehr_text: str, tokenizer: Tokenizer, context_length: int | None) -> Packed:
+def pack(
+    question: str,
+    ehr_text: str,
+    tokenizer: Tokenizer,
+    context_length: int | None,
+    chat: Chat | None = None,
+) -> Packed:
     """Put an instruction and the end of an EHR into a prompt that fits the context.
 
     As :func:`pack_all`, for one instruction.
@@ -83,18 +118,23 @@ def pack(question: str, ehr_text: str, tokenizer: Tokenizer, context_length: int
     >>> packed.prompt.ehr, packed.prompt_tokens
     ('2014-02-06 09:00 note: cough resolved.', 38)
     """
-    return next(pack_all([question], ehr_text, tokenizer, context_length))
+    return next(pack_all([question], ehr_text, tokenizer, context_length, chat))
 
 
 def pack_all(
-    questions: Sequence[str], ehr_text: str, tokenizer: Tokenizer, context_length: int | None
+    questions: Sequence[str],
+    ehr_text: str,
+    tokenizer: Tokenizer,
+    context_length: int | None,
+    chat: Chat | None = None,
 ) -> Iterator[Packed]:
     """Put each instruction and the end of one EHR into a prompt that fits the context.
 
     The EHR is cut at the start of one of its tokens, so that the prompt, with the tokens that the
-    tokenizer itself adds, takes at most ``context_length - RESPONSE_TOKENS`` tokens. The EHR is
-    tokenized once for all instructions, and of it only an end that grows until it suffices for the
-    shortest one; each prompt is tokenized as a whole to make sure of its length.
+    tokenizer or the chat template adds, takes at most ``context_length - RESPONSE_TOKENS`` tokens.
+    The EHR is tokenized once for all instructions, and of it only an end that grows until it
+    suffices for the shortest one; of each prompt only the edges are tokenized anew, to make sure of
+    its length (see :mod:`medalign_utils.measuring`).
 
     The text kept is what remains of the whole EHR's tokens if the oldest are dropped, with two
     exceptions. An end of a text may be tokenized otherwise than the whole where no word begins, so
@@ -106,6 +146,7 @@ def pack_all(
         ehr_text: the whole EHR, oldest part first.
         tokenizer: as :func:`load_tokenizer` gives it.
         context_length: in tokens; None keeps the whole EHR.
+        chat: the model's chat template, as :func:`medalign_utils.chat.load_chat` gives it.
 
     Yields:
         The prompts, whose ``ehr`` is an end of ``ehr_text``, and the tokens of each prompt and of
@@ -121,35 +162,56 @@ def pack_all(
     ['2014-02-06 09:00', '-06 09:00 note: ']
     """
     if context_length is None:
+        whole = KnownEnd(ehr_text, tokenizer)
         for question in questions:
-            yield _measure(question, ehr_text, tokenizer)
+            yield packed(fill(question, ehr_text), measure(question, whole, 0, tokenizer, chat))
         return
     limit = context_length - RESPONSE_TOKENS
-    budgets = [limit - check_fits(question, tokenizer, context_length) for question in questions]
-    tail, starts = _tokenize_end(ehr_text, tokenizer, max(budgets, default=0))
+    budgets = [
+        limit - check_fits(question, tokenizer, context_length, chat) for question in questions
+    ]
+    end = known_end(ehr_text, tokenizer, max(budgets, default=0))
     for question, budget in zip(questions, budgets, strict=True):
-        yield _fit(question, tail, starts, tokenizer, budget, limit)
+        yield _fit(question, end, tokenizer, budget, limit, chat)
 
 
 def _fit(
-    question: str, tail: str, starts: list[int], tokenizer: Tokenizer, budget: int, limit: int
+    question: str, end: KnownEnd, tokenizer: Tokenizer, budget: int, limit: int, chat: Chat | None
 ) -> Packed:
+    starts, text = end.starts, end.text
     first = max(len(starts) - budget, 0)
-    cut = starts[first] if 0 < first < len(starts) else len(tail) if first else 0
+    cut = starts[first] if 0 < first < len(starts) else len(text) if first else 0
     while True:
-        packed = _measure(question, tail[cut:], tokenizer)
-        excess = packed.prompt_tokens - limit
+        count = measure(question, end, cut, tokenizer, chat)
+        excess = count.text - limit
         if excess <= 0:
-            return packed
+            return packed(fill(question, text[cut:]), count)
         # A word cut in two may take more tokens than its halves did, and so may a character that
         # shares its place with an earlier token: drop as many again, and look again.
         first += (excess + 1) // 2
         while first < len(starts) and starts[first] <= cut:
             first += 1
-        cut = starts[first] if first < len(starts) else len(tail)
+        cut = starts[first] if first < len(starts) else len(text)
 
 
-def check_fits(question: str, tokenizer: Tokenizer, context_length: int) -> int:
+def measure(
+    question: str, end: KnownEnd, cut: int, tokenizer: Tokenizer, chat: Chat | None
+) -> Count:
+    """Count the tokens of the prompt that holds an end of an EHR from a cut on."""
+    before, after = (chat.before, chat.after) if chat else ("", "")
+    closing = ANSWER.closing.format(instruction=question)
+    count = end.count(before + ANSWER.opening, cut, closing + after)
+    return count._replace(text=count.text + added_tokens(tokenizer, chat))
+
+
+def packed(prompt: Prompt, count: Count) -> Packed:
+    """A prompt with what has been counted of it."""
+    return Packed(prompt, count.text, count.ehr)
+
+
+def check_fits(
+    question: str, tokenizer: Tokenizer, context_length: int, chat: Chat | None = None
+) -> int:
     """Count the tokens of an instruction in the template, which must leave the context unfilled.
 
     Returns:
@@ -161,7 +223,7 @@ def check_fits(question: str, tokenizer: Tokenizer, context_length: int) -> int:
     >>> check_fits("Any cough?", load_tokenizer("minilm"), 2048)
     25
     """
-    tokens = len(tokenizer.encode(fill(question, "").text).ids)
+    tokens = len(prompt_ids(fill(question, "").text, tokenizer, chat))
     limit = context_length - RESPONSE_TOKENS
     if tokens > limit:
         raise PromptError(
@@ -178,40 +240,23 @@ def count_tokens(text: str, tokenizer: Tokenizer) -> int:
     >>> count_tokens("Any cough?", load_tokenizer("minilm"))
     3
     """
-    return len(tokenizer.encode(text, add_special_tokens=False).ids)
+    # Without the places of the tokens in the text, which would take half of the time.
+    [encoding] = tokenizer.encode_batch_fast([text], add_special_tokens=False)
+    return len(encoding)
 
 
-def fill(question: str, ehr: str) -> Prompt:
+def fill(question: str, ehr: str, previous: str | None = None) -> Prompt:
     """Put an instruction and an EHR's text into the template, whatever their length.
+
+    Args:
+        question: the instruction.
+        ehr: the EHR's text, or a part of it.
+        previous: the answer that was given from the parts before, which this prompt asks to
+            refine; None for the first prompt.
 
     >>> fill("Any cough?", "2013-01-05 09:00 note: cough.").text.splitlines()[-1]
     'Answer:'
     """
-    return Prompt(question, ehr, _OPENING + ehr + _CLOSING.format(instruction=question))
-
-
-def _measure(question: str, ehr: str, tokenizer: Tokenizer) -> Packed:
-    prompt = fill(question, ehr)
-    encoding = tokenizer.encode(prompt.text)
-    begin, end = len(_OPENING), len(_OPENING) + len(ehr)
-    # Tokens that the tokenizer adds stand at (0, 0), within the opening.
-    kept = sum(begin <= start and stop <= end for start, stop in encoding.offsets)
-    return Packed(prompt, len(encoding.ids), kept)
-
-
-def _tokenize_end(text: str, tokenizer: Tokenizer, budget: int) -> tuple[str, list[int]]:
-    """Tokenize an end of a text that has more than ``budget`` tokens, or else all of the text.
-
-    Returns:
-        That end, and where in it each of its tokens starts.
-    """
-    if budget <= 0:
-        return "", []
-    # Clinical text has 2 to 4 characters a token.
-    size = 4 * budget
-    while True:
-        tail = text[-size:]
-        encoding = tokenizer.encode(tail, add_special_tokens=False)
-        if len(tail) == len(text) or len(encoding.ids) > budget:
-            return tail, [start for start, _ in encoding.offsets]
-        size *= 2
+    template = ANSWER if previous is None else REFINE
+    closing = template.closing.format(instruction=question, previous=previous)
+    return Prompt(question, ehr, template.opening + ehr + closing, previous)

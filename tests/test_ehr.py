@@ -5,6 +5,7 @@ import pytest
 from tiny_release import encounter, entry, event, eventstream, lab, note
 
 from medalign_utils.ehr import EVENT_COLUMNS, ehr_text, iterate_events, read_events
+from medalign_utils.ehr import eventstream as eventstream_dialect
 from medalign_utils.errors import EHRError
 
 HEADER = (
@@ -222,3 +223,52 @@ def test_a_long_ehr_is_not_held_in_memory(write):
     tracemalloc.stop()
     # The events of one chunk of the file, and the texts that come again and again.
     assert n == 20 * (5 + 3000) and peak < 2_000_000
+
+
+REGULAR = encounter(lab("2014-08-10 09:12", "1.4") + note("2014-08-10 10:00", " a\n<b>b</b> "))
+IRREGULAR = {
+    "no encounter": lab("2014-08-10 09:12", "1.4"),
+    "header last": encounter(lab("2014-08-10 09:12", "1"))[: -len("</encounter>")]
+    + f"{HEADER}</encounter>",
+    "two headers": encounter(lab("2014-08-10 09:12", "1.4"), HEADER * 2),
+    "event beside": encounter(lab("2014-08-10 09:12", "1.4") + '<event type="visit"/>'),
+    "entry beside": f"<encounter>{lab('2014-08-10 09:12', '1.4')}</encounter>",
+    "no event": encounter(entry("2014-08-10 09:12", "<visit/>")),
+    "no type": encounter(entry("2014-08-10 09:12", '<event code="A/1"/>')),
+    "no date": encounter(lab("soon", "1.4") + lab("2014-08-10 09:12", "1.4")),
+    "no start": encounter(lab("2014-08-10 09:12", "1.4"), HEADER, start="soon"),
+    "nobody knows when": encounter("", HEADER, start=""),
+    "header outside": HEADER,
+    "broken": "<encounter><events></encounter>",
+}
+
+
+@pytest.mark.parametrize("middle", ["", *IRREGULAR.values()], ids=["none", *IRREGULAR])
+def test_the_short_and_the_careful_way_read_the_same(write, middle):
+    started = encounter(lab("2014-08-10 09:12", "1.4"), HEADER)
+    path = write(eventstream("7", REGULAR + started + middle + REGULAR.replace("1.4", "1.5")))
+
+    def everything(read):
+        events, faults = [], []
+        try:
+            for columns in read(path, lambda error: faults.append(str(error))):
+                events += zip(*columns, strict=True)
+        except EHRError as error:
+            faults.append(str(error))
+        return events, faults
+
+    found = everything(eventstream_dialect.iterate_columns)
+    carefully = everything(eventstream_dialect._read_carefully)
+    assert found[1] == carefully[1]
+    # Of a file that breaks off the one gives the encounters before, the other the chunks before.
+    assert found[0] == carefully[0] or middle == IRREGULAR["broken"]
+    assert len(found[0]) >= 2 + 6
+    faultless = (
+        "none",
+        "no encounter",
+        "header last",
+        "two headers",
+        "entry beside",
+        "header outside",
+    )
+    assert bool(found[1]) == (middle not in ["", *map(IRREGULAR.get, faultless)])

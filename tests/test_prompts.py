@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import (
+    Regex,
     Tokenizer,
     decoders,
     models,
@@ -21,6 +22,7 @@ from medalign_utils.prompts import (
     count_tokens,
     load_tokenizer,
     pack,
+    pack_all,
 )
 
 TRAINING = [
@@ -58,6 +60,19 @@ def byte_level_bpe():
     return tokenizer
 
 
+def bpe_of_words_and_three_digits():
+    """Like Llama 3's: a run of digits is parted by threes from its start, so from a cut on."""
+    tokenizer = byte_level_bpe()
+    pattern = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+"
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(pattern), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    return tokenizer
+
+
 def unigram():
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
@@ -89,6 +104,7 @@ def bpe_over_whole_text():
 KINDS = {
     "wordpiece": wordpiece,
     "byte_level_bpe": byte_level_bpe,
+    "bpe_of_words_and_three_digits": bpe_of_words_and_three_digits,
     "unigram": unigram,
     "bpe_over_whole_text": bpe_over_whole_text,
 }
@@ -120,6 +136,9 @@ class Counting:
     def encode(self, text, **options):
         self.characters += len(text)
         return self.tokenizer.encode(text, **options)
+
+    def num_special_tokens_to_add(self, is_pair):
+        return self.tokenizer.num_special_tokens_to_add(is_pair)
 
 
 def length_of(text, tokenizer):
@@ -217,6 +236,47 @@ def test_only_the_end_of_a_long_record_is_tokenized(tokenizers, kind, context_le
     longer = Counting(tokenizers[kind])
     assert pack("Any chest pain?", words(5000) + record, longer, context_length) == packed
     assert longer.characters == tokenizer.characters
+
+
+LONG_RECORDS = st.lists(
+    st.one_of(
+        st.integers(0, 60).map(words),
+        st.text(max_size=80),
+        st.integers(0, 10**400).map(str),  # digits, which some tokenizers part by threes
+        st.text(st.sampled_from("中文病历记录患者否认胸痛"), min_size=1, max_size=900),
+        st.text(st.sampled_from("😀👩‍⚕️🇨🇭é̂ﬁ㍿ﷺ \n"), min_size=1, max_size=300),
+        st.sampled_from(["<entry>\n" * 90, "    " * 150, "x" * 800, "[CLS] <s>", "\r\n\r\n"]),
+    ),
+    min_size=8,
+    max_size=40,
+).map("".join)
+
+
+@ALL_KINDS
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(record=LONG_RECORDS, budget=st.integers(400, 3000), data=st.data())
+def test_a_count_is_that_of_the_prompt_tokenized_as_a_whole(tokenizers, kind, record, budget, data):
+    tokenizer = tokenizers[kind]
+    questions = data.draw(st.lists(st.text(max_size=30), min_size=2, max_size=3))
+    context_length = max(check_fits(q, tokenizer, 4096) for q in questions) + 256 + budget
+    for packed in pack_all(questions, record, tokenizer, context_length):
+        assert packed.prompt_tokens == length_of(packed.prompt.text, tokenizer)
+        assert packed.prompt_tokens <= context_length - RESPONSE_TOKENS
+        encoding = tokenizer.encode(packed.prompt.text)
+        begin = packed.prompt.text.index("\n\n") + 2
+        end = begin + len(packed.prompt.ehr)
+        within = sum(begin <= start and stop <= end for start, stop in encoding.offsets)
+        assert packed.ehr_tokens_kept == within
+
+
+def test_many_instructions_cost_little_more_than_one(tokenizers):
+    record = words(5000)
+    questions = [f"Any chest pain in {year}?" for year in range(2000, 2020)]
+    one, many = Counting(tokenizers["minilm"]), Counting(tokenizers["minilm"])
+    [alone] = pack_all(questions[:1], record, one, 32_768)
+    first, *_ = pack_all(questions, record, many, 32_768)
+    assert first == alone
+    assert many.characters < one.characters + 20 * 2500
 
 
 def test_end_grows_past_text_without_tokens(tokenizers):

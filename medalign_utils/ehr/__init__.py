@@ -4,7 +4,7 @@ Two dialects of markup give the same table: `eventstream`, the release's, and `r
 paper's examples; the root element says which.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from medalign_utils.ehr import eventstream, record
-from medalign_utils.ehr.markup import EVENT_TYPES, Event, read_opening
+from medalign_utils.ehr.markup import EVENT_TYPES, Columns, Event, read_opening
 from medalign_utils.errors import EHRError
 
 __all__ = [
@@ -39,9 +39,10 @@ EVENT_COLUMNS = (
     "note_id",
     "source_text",
 )
-_DIALECTS = {"eventstream": eventstream.iterate_events, "record": record.iterate_events}
+_DIALECTS = {"eventstream": eventstream, "record": record}
 _AGES = ("age_days", "age_years")
 _TEXT = pd.StringDtype("pyarrow", na_value=np.nan)  # what pandas calls "str"
+_ARROW_TEXT = pa.large_string()
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -75,23 +76,26 @@ def read_events(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     opening = read_opening(path, tuple(_DIALECTS))
-    events = list(_DIALECTS[opening.dialect](path, _raise))
-    moments, encounters, *texts = zip(*events, strict=True) if events else [()] * len(Event._fields)
+    columns: Columns = tuple([] for _ in Event._fields)
+    for chunk in _DIALECTS[opening.dialect].iterate_columns(path, _raise):
+        for column, more in zip(columns, chunk, strict=True):
+            column.extend(more)
+    moments, encounters, *texts = columns
     # Many events share a moment; as whole seconds they make an array much faster than as objects.
     seconds = {moment: int((moment - _EPOCH).total_seconds()) for moment in set(moments)}
     stamps = np.array([seconds[moment] for moment in moments], dtype="int64")
     table = {
-        "person_id": _text_column([opening.person_id] * len(events)),
+        "person_id": _texts(pa.repeat(pa.scalar(opening.person_id, _ARROW_TEXT), len(moments))),
         "timestamp": stamps.astype("datetime64[s]"),
         "encounter": np.array(encounters, dtype="int64"),
     }
-    table |= {n: _text_column(texts[i]) for i, n in enumerate(Event._fields[2:])}
+    table |= {n: _texts(pa.array(texts[i], _ARROW_TEXT)) for i, n in enumerate(Event._fields[2:])}
     return pd.DataFrame(table, columns=list(EVENT_COLUMNS), copy=False)
 
 
-def _text_column(texts: Sequence[str | None]) -> pd.api.extensions.ExtensionArray:
+def _texts(array: pa.Array) -> pd.api.extensions.ExtensionArray:
     # Through Arrow, which takes a third of the time that pandas needs for a list of texts.
-    return _TEXT.__from_arrow__(pa.array(texts, type=pa.large_string()))
+    return _TEXT.__from_arrow__(array)
 
 
 def iterate_events(path: str | Path, report: Callable[[str], None]) -> Iterator[Event]:
@@ -111,7 +115,7 @@ def iterate_events(path: str | Path, report: Callable[[str], None]) -> Iterator[
     """
     path = Path(path)
     opening = read_opening(path, tuple(_DIALECTS))
-    yield from _DIALECTS[opening.dialect](path, lambda error: report(str(error)))
+    yield from _DIALECTS[opening.dialect].iterate_events(path, lambda error: report(str(error)))
 
 
 def ehr_text(path: str | Path, format: str) -> str:
@@ -150,7 +154,9 @@ def ehr_text(path: str | Path, format: str) -> str:
             return path.read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise EHRError(f"{path}: not UTF-8 ({error}); convert it, or use lines") from None
-    events = sorted(_DIALECTS[opening.dialect](path, _raise), key=lambda event: event.timestamp)
+    events = sorted(
+        _DIALECTS[opening.dialect].iterate_events(path, _raise), key=lambda event: event.timestamp
+    )
     return "\n".join(_lines(events))
 
 

@@ -3,17 +3,20 @@
 ``eventstream[person_id] > encounter > (person, caresites, providers, events > entry[timestamp] >
 event[type, code, name, unit, note_id])``, the value or the note being the event's text.
 
-It is read with expat: a release holds millions of events, and an object for each of its elements,
-as lxml makes them, would take most of the time.
+A release holds millions of events, so there are two ways through a file. The short one takes what
+is regular, an entry at a time. At the first thing that is not, the careful one begins anew, which
+takes twice the time, knows on which line it is, and says what is wrong there.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from xml.etree import ElementTree
 from xml.parsers import expat
 
 from medalign_utils.ehr.markup import (
     Cleaned,
+    Columns,
     Event,
     Report,
     cleaned,
@@ -33,12 +36,21 @@ _PERSON_NAMES = {
     "ethnicity": "ethnicity",
     "payerplan": "payerplan",
 }
-_CHUNK = 2**16  # bytes
+_CHUNK = 2**14  # bytes; more elements at once would not stay in the cache
 _SHORT = 12  # characters
 
 
 def iterate_events(path: Path, report: Report) -> Iterator[Event]:
     """Yield the events in the file's order, holding those of one chunk of the file at a time.
+
+    As `iterate_columns`.
+    """
+    for columns in iterate_columns(path, report):
+        yield from map(Event._make, zip(*columns, strict=True))
+
+
+def iterate_columns(path: Path, report: Report) -> Iterator[Columns]:
+    """Yield the fields of the events of one chunk of the file after the other, in its order.
 
     What an encounter's header says of the person comes before the encounter's first event, at the
     encounter's start or, if it carries none, at its first entry.
@@ -49,6 +61,119 @@ def iterate_events(path: Path, report: Report) -> Iterator[Event]:
     Raises:
         EHRError: the file is not well-formed.
     """
+    read = 0
+    try:
+        for columns in _read_regular(path):
+            yield columns
+            read += len(columns[0])
+    except _Irregular:
+        for columns in _read_carefully(path, report):
+            yield tuple(column[read:] for column in columns)
+            read = max(read - len(columns[0]), 0)
+
+
+class _Irregular(Exception):
+    """An encounter, or what follows the last one, is for the careful way."""
+
+
+def _read_regular(path: Path) -> Iterator[Columns]:
+    """Yield the events of one encounter after the other, as long as they are regular.
+
+    Raises:
+        _Irregular: the next one is not.
+    """
+    known = Cleaned()
+    columns = _no_events()
+    moments, encounters, types, codes, names, values, units, notes, texts = columns
+    header: list[Event] = []
+    number = n_entries = n_persons = 0
+    try:
+        for _, element in _elements(path):
+            tag = element.tag
+            if tag == "event":
+                continue  # its entry comes next
+            if tag == "entry":
+                n_entries += 1
+                moments += [timestamp_of(element.get("timestamp"))] * len(element)
+                for event in element:
+                    get = event.attrib.get
+                    event_type = known[get("type")]
+                    if event.tag != "event" or event_type is None:
+                        raise _Irregular
+                    text = "".join(event.itertext()) if len(event) else event.text or ""
+                    note_id = get("note_id")
+                    types.append(event_type)
+                    codes.append(known[get("code")])
+                    names.append(known[get("name")])
+                    # Values come again and again, notes do not.
+                    value = known[text] if len(text) < _SHORT else cleaned(text)
+                    values.append(value)
+                    units.append(known[get("unit")])
+                    notes.append(note_id and cleaned(note_id))
+                    texts.append(value if value == text else text)  # one object for both
+                element.clear()
+            elif tag == "person":
+                n_persons += 1
+                if n_persons > 1 or n_entries:
+                    raise _Irregular
+                header = _person(element)
+            elif tag == "encounter":
+                given = element.get("start_timestamp")
+                start = timestamp_of(given) if cleaned(given) else moments[0] if moments else None
+                within = _count(element, "entry"), _count(element, "person")
+                if _count(element, "event") or within != (n_entries, n_persons):
+                    raise _Irregular  # something stands beside what it should stand in
+                if header and start is None:
+                    raise _Irregular
+                encounters += [number] * len(moments)
+                person = [about._replace(timestamp=start, encounter=number) for about in header]
+                yield tuple([e[i] for e in person] + column for i, column in enumerate(columns))
+                for column in columns:
+                    column.clear()
+                element.clear()
+                header, number, n_entries, n_persons = [], number + 1, 0, 0
+    except (ElementTree.ParseError, LookupError, ValueError):
+        # Not well-formed, of an unknown encoding, or a timestamp that is none.
+        raise _Irregular from None
+    if n_entries or n_persons or _count(element, "event"):
+        raise _Irregular
+
+
+def _elements(path: Path) -> Iterator[tuple[str, ElementTree.Element]]:
+    """Yield a file's elements, each when it ends, so the root last, with "end"."""
+    parser = ElementTree.XMLPullParser(("end",))
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            parser.feed(chunk)
+            yield from parser.read_events()
+    parser.close()
+    yield from parser.read_events()
+
+
+def _count(element: ElementTree.Element, tag: str) -> int:
+    """How many such elements are in it; events within entries have been dropped by then."""
+    return sum(1 for _ in element.iter(tag))
+
+
+def _person(element: ElementTree.Element) -> list[Event]:
+    """What a header says of the person, not yet dated."""
+    said = [found for wanted in _PERSON_NAMES for found in element.iter(wanted)]
+    if any(len(found) for found in said):
+        raise _Irregular
+    texts = [(_PERSON_NAMES[found.tag], found.text or "") for found in said]
+    return [
+        Event(None, -1, "person", None, name, value, None, None, text)
+        for name, text in texts
+        if (value := cleaned(text)) is not None
+    ]
+
+
+def _no_events() -> Columns:
+    return tuple([] for _ in Event._fields)
+
+
+def _read_carefully(path: Path, report: Report) -> Iterator[Columns]:
+    """Yield the events of one chunk of the file after the other, and report what is at fault."""
     parser = expat.ParserCreate()
     parser.buffer_text = True
     reader = _Reader(path, report, parser)
@@ -56,14 +181,14 @@ def iterate_events(path: Path, report: Report) -> Iterator[Event]:
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 parser.Parse(chunk)
-                yield from reader.take()
+                yield reader.take()
         parser.Parse(b"", True)
     except (expat.ExpatError, LookupError, ValueError) as error:
         if isinstance(error, EHRError):
             raise
         fault = str(error).split(": line")[0].removeprefix("not well-formed ").strip("()")
         raise not_well_formed(path, parser.ErrorLineNumber, fault) from None
-    yield from reader.take()
+    yield reader.take()
 
 
 class _Reader:
@@ -71,7 +196,7 @@ class _Reader:
 
     def __init__(self, path: Path, report: Report, parser: expat.XMLParserType):
         self.path, self.report, self.parser = path, report, parser
-        self.events: list[Event] = []
+        self.columns = _no_events()
         self.n, self.encounter = 0, -1  # of the event to come; of the encounter that is open
         self.start: datetime | None = None  # of the encounter, or of its first entry
         self.moment: datetime | None = None  # of the entry
@@ -86,9 +211,9 @@ class _Reader:
         parser.EndElementHandler = self.end
         parser.CharacterDataHandler = self.text.append
 
-    def take(self) -> list[Event]:
-        """The events that have been read since this was last asked."""
-        taken, self.events = self.events, []
+    def take(self) -> Columns:
+        """The fields of the events that have been read since this was last asked."""
+        taken, self.columns = self.columns, _no_events()
         return taken
 
     def begin(self, name: str, attributes: dict[str, str]) -> None:
@@ -147,7 +272,7 @@ class _Reader:
                 self.report(EHRError(f"{self.in_encounter()}, start_timestamp: {error}"))
 
     def end_event(self) -> None:
-        """Make the event that is complete now. Called millions of times."""
+        """Make the event that is complete now."""
         get, known, moment = self.attributes.get, self.known, self.moment
         event_type = known[get("type")]
         if moment is None:
@@ -163,19 +288,19 @@ class _Reader:
             self.end_header()
         text = "".join(self.text)
         note_id = get("note_id")
-        fields = (
-            moment,
-            self.encounter,
-            event_type,
-            known[get("code")],
-            known[get("name")],
-            # Values come again and again, notes do not.
-            known[text] if len(text) < _SHORT else cleaned(text),
-            known[get("unit")],
-            note_id and cleaned(note_id),
-            text,
+        self.add(
+            Event(
+                moment,
+                self.encounter,
+                event_type,
+                known[get("code")],
+                known[get("name")],
+                known[text] if len(text) < _SHORT else cleaned(text),
+                known[get("unit")],
+                note_id and cleaned(note_id),
+                text,
+            )
         )
-        self.events.append(tuple.__new__(Event, fields))  # in half the time of Event(...)
         self.n += 1
 
     def end_header(self) -> None:
@@ -184,8 +309,13 @@ class _Reader:
             for name, value, text in self.header:
                 if name == wanted:
                     about = ("person", None, name, value, None, None, text)
-                    self.events.append(Event(self.start, self.encounter, *about))
+                    self.add(Event(self.start, self.encounter, *about))
         self.header.clear()
+
+    def add(self, event: Event) -> None:
+        """Keep an event."""
+        for column, item in zip(self.columns, event, strict=True):
+            column.append(item)
 
     def at_fault(self, line: int, message: str) -> None:
         """Report the event that would come next."""

@@ -53,6 +53,8 @@ class Event(NamedTuple):
     source_text: str | None
 
 
+# The same fields of many events, a list each.
+Columns = tuple[list, ...]
 # Takes a fault of one event; it raises it, or keeps it, and then the event is left out.
 Report = Callable[[EHRError], None]
 

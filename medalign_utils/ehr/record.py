@@ -15,6 +15,7 @@ from lxml import etree
 
 from medalign_utils.ehr.markup import (
     EVENT_TYPES,
+    Columns,
     Event,
     Report,
     cleaned,
@@ -59,6 +60,12 @@ def iterate_events(path: Path, report: Report) -> Iterator[Event]:
         EHRError: the file is not well-formed.
     """
     return iterate(path, ("visit", "day"), partial(_read, path, report))
+
+
+def iterate_columns(path: Path, report: Report) -> Iterator[Columns]:
+    """Yield the fields of all events at once: there are few in a file of this dialect."""
+    events = list(iterate_events(path, report))
+    yield tuple([event[i] for event in events] for i in range(len(Event._fields)))
 
 
 def _read(
