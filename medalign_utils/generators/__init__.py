@@ -1,8 +1,8 @@
 """Generators turn prompts into responses.
 
-`GENERATORS` maps a name to a factory. The factory takes the generator's options as keywords and
-returns ``generate(prompts) -> iterator of Generation``: one for each prompt, in order, computed as
-they are asked for, from nothing but the prompt. A new generator is one function and one line here.
+`GENERATORS` maps a name to a factory. The factory takes the generator's options as keywords, and of
+the system's own keys those that it names as parameters, and returns a `Generator`. A new generator
+is one function and one line here.
 """
 
 from collections.abc import Callable
@@ -13,21 +13,28 @@ from medalign_utils.generators.extractive import (
     random_passage,
     recent_note,
 )
-from medalign_utils.generators.generation import Generate, Generation
+from medalign_utils.generators.generation import Failure, Generation, Generator
+from medalign_utils.generators.huggingface import huggingface
+from medalign_utils.generators.openai_server import openai
 
-GENERATORS: dict[str, Callable[..., Generate]] = {
+GENERATORS: dict[str, Callable[..., Generator]] = {
     "bm25_passage": bm25_passage,
+    "huggingface": huggingface,
     "minilm_passage": minilm_passage,
+    "openai": openai,
     "random_passage": random_passage,
     "recent_note": recent_note,
 }
 
 __all__ = [
     "GENERATORS",
-    "Generate",
+    "Failure",
     "Generation",
+    "Generator",
     "bm25_passage",
+    "huggingface",
     "minilm_passage",
+    "openai",
     "random_passage",
     "recent_note",
 ]

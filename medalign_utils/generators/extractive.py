@@ -1,21 +1,22 @@
 """Extractive baselines: the answer is a passage of the record, quoted.
 
 They run on a CPU within seconds and see only the prompt. Each cuts its answer to `RESPONSE_TOKENS`
-tokens of MiniLM's tokenizer, and answers "" where the prompt holds no record.
+tokens of MiniLM's tokenizer, and answers "" where the prompt holds no record. An answer that is to
+be refined is one more passage that may be quoted.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
 
-from medalign_utils.generators.generation import Generate, Generation
+from medalign_utils.generators.generation import Generation, Generator
 from medalign_utils.generators.passages import last_note, split_passages
 from medalign_utils.prompts import RESPONSE_TOKENS, Prompt, load_tokenizer
 
 
-def bm25_passage() -> Generate:
+def bm25_passage() -> Generator:
     r"""Quote the passage that ranks first for the instruction by BM25.
 
     Lucene's variant, k1 = 1.5, b = 0.75, English stop words, no stemming. Among passages of the
@@ -25,7 +26,7 @@ def bm25_passage() -> Generate:
 
     >>> record = ("2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
     ...     "2014-08-10 09:12 measurement LOINC/2951-2 Sodium: 139 mmol/L")
-    >>> [answer] = bm25_passage()([Prompt("What was the creatinine?", record, "")])
+    >>> [answer] = bm25_passage().answer([Prompt("What was the creatinine?", record, "")])
     >>> answer.text
     '2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL'
     """
@@ -33,13 +34,13 @@ def bm25_passage() -> Generate:
     index_of = lru_cache(maxsize=1)(_Bm25Index)
 
     def answer(prompt: Prompt) -> str:
-        index = index_of(prompt.ehr)
+        index = index_of(prompt.ehr, prompt.previous)
         return _most_recent_best(index.passages, index.scores(prompt.instruction))
 
     return _generator(answer)
 
 
-def minilm_passage() -> Generate:
+def minilm_passage() -> Generator:
     r"""Quote the passage whose MiniLM embedding has the highest cosine with the instruction's.
 
     Among passages of the same cosine the most recent one is quoted.
@@ -48,7 +49,7 @@ def minilm_passage() -> Generate:
 
     >>> record = ("2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
     ...     "2014-08-10 09:12 measurement LOINC/8867-4 Heart rate: 72 /min")
-    >>> [answer] = minilm_passage()([Prompt("How fast does the heart beat?", record, "")])
+    >>> [answer] = minilm_passage().answer([Prompt("How fast does the heart beat?", record, "")])
     >>> answer.text
     '2014-08-10 09:12 measurement LOINC/8867-4 Heart rate: 72 /min'
     """
@@ -57,7 +58,7 @@ def minilm_passage() -> Generate:
     def answer(prompt: Prompt) -> str:
         from medalign_utils.encoder import embed
 
-        passages = split_passages(prompt.ehr)
+        passages = _passages(prompt.ehr, prompt.previous)
         if not passages:
             return ""
         distinct = list(dict.fromkeys(passages))
@@ -72,31 +73,32 @@ def minilm_passage() -> Generate:
     return _generator(answer)
 
 
-def recent_note() -> Generate:
+def recent_note() -> Generator:
     r"""Quote the opening of the most recent note, whatever the instruction.
 
     >>> record = "2014-08-10 10:00 note N/1 Progress note:\nNo pain."
-    >>> [answer] = recent_note()([Prompt("Any pain?", record, "")])
+    >>> [answer] = recent_note().answer([Prompt("Any pain?", record, "")])
     >>> answer
-    Generation(text='2014-08-10 10:00 note N/1 Progress note:\nNo pain.', finish_reason='stop')
+    Generation(text='2014-08-10 10:00 note N/1 Progress note:\nNo pain.', finish_reason='stop', \
+tokens=21)
     """
-    return _generator(lambda prompt: last_note(prompt.ehr))
+    return _generator(lambda prompt: last_note(prompt.ehr) or prompt.previous or "")
 
 
-def random_passage(*, seed: int) -> Generate:
+def random_passage(*, seed: int) -> Generator:
     r"""Quote a passage drawn with equal chances.
 
     The draw depends on the seed and the prompt alone, so it is the same on any machine and in any
     order of the prompts.
 
     >>> record = "2014-08-10 10:00 note N/1 Progress note:\nNo pain."
-    >>> [answer] = random_passage(seed=1)([Prompt("Any pain?", record, "")])
+    >>> [answer] = random_passage(seed=1).answer([Prompt("Any pain?", record, "")])
     >>> answer.text.splitlines()[-1]
     'No pain.'
     """
 
     def answer(prompt: Prompt) -> str:
-        passages = split_passages(prompt.ehr)
+        passages = _passages(prompt.ehr, prompt.previous)
         drawn_from = "\0".join((str(seed), prompt.instruction, prompt.text))
         drawn = int.from_bytes(hashlib.sha256(drawn_from.encode()).digest())
         return passages[drawn % len(passages)] if passages else ""
@@ -104,20 +106,26 @@ def random_passage(*, seed: int) -> Generate:
     return _generator(answer)
 
 
-def _generator(answer: Callable[[Prompt], str]) -> Generate:
+def _generator(answer: Callable[[Prompt], str]) -> Generator:
     tokenizer = load_tokenizer("minilm")
 
-    def generate(prompts: Iterable[Prompt]) -> Iterator[Generation]:
-        for prompt in prompts:
-            text = answer(prompt)
-            places = tokenizer.encode(text, add_special_tokens=False).offsets
-            if len(places) <= RESPONSE_TOKENS:
-                yield Generation(text, "stop")
-            else:
-                _, end = places[RESPONSE_TOKENS - 1]
-                yield Generation(text[:end], "length")
+    def one(prompt: Prompt) -> Generation:
+        text = answer(prompt)
+        places = tokenizer.encode(text, add_special_tokens=False).offsets
+        if len(places) <= RESPONSE_TOKENS:
+            return Generation(text, "stop", len(places))
+        _, end = places[RESPONSE_TOKENS - 1]
+        return Generation(text[:end], "length", RESPONSE_TOKENS)
 
-    return generate
+    def answer_all(prompts: Sequence[Prompt]) -> list[Generation]:
+        return [one(prompt) for prompt in prompts]
+
+    return Generator(answer_all)
+
+
+def _passages(ehr: str, previous: str | None) -> list[str]:
+    """What may be quoted: the record's passages, and before them the answer to be refined."""
+    return [*([previous] if previous else []), *split_passages(ehr)]
 
 
 def _most_recent_best(passages: list[str], scores: np.ndarray) -> str:
@@ -130,10 +138,10 @@ def _most_recent_best(passages: list[str], scores: np.ndarray) -> str:
 class _Bm25Index:
     """A record's passages and their BM25 index."""
 
-    def __init__(self, ehr: str) -> None:
+    def __init__(self, ehr: str, previous: str | None = None) -> None:
         import bm25s
 
-        self.passages = split_passages(ehr)
+        self.passages = _passages(ehr, previous)
         tokenized = bm25s.tokenize(self.passages, stopwords="english", show_progress=False)
         self._index = None
         if tokenized.vocab:  # bm25s cannot index passages without a single word
