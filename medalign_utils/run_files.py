@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from medalign_utils.terms import opener
+from medalign_utils.paths import opener
 
 logger = logging.getLogger(__name__)
 

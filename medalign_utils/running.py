@@ -101,7 +101,7 @@ def run_system(
     tokenizer = load_tokenizer(tokenizer_name(system))
     chat = load_chat(tokenizer_name(system), system.get("chat_template"))
     terms = check_terms(release, system)
-    instructions = _to_answer(release, only_with_reference)
+    instructions = instructions_to_answer(release, only_with_reference)
     _check_instructions(release, instructions, system["context_length"], tokenizer, chat)
 
     files = RunFiles(path, private=terms["restricted"])
@@ -171,7 +171,16 @@ def read_responses(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def _to_answer(release: Release, only_with_reference: bool) -> pd.DataFrame:
+def instructions_to_answer(release: Release, only_with_reference: bool = True) -> pd.DataFrame:
+    """The instructions that a system is to answer, patient by patient, so each EHR is read once.
+
+    Args:
+        release: as for :func:`run_system`.
+        only_with_reference: as for :func:`run_system`.
+
+    Raises:
+        ReleaseError: one of them names no patient.
+    """
     instructions = release.instructions
     if only_with_reference:
         with_reference = instructions["instruction_id"].isin(release.references["instruction_id"])
@@ -182,7 +191,6 @@ def _to_answer(release: Release, only_with_reference: bool) -> pd.DataFrame:
             f"{release.path}: {len(nobody)} instructions name no patient, the first being "
             f"{nobody.iloc[0]}; they cannot be answered"
         )
-    # Patient by patient, each EHR is read once.
     return instructions.sort_values("person_id", kind="stable")
 
 

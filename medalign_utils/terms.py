@@ -5,8 +5,7 @@ passed on. A release is held to that unless its manifest proves it synthetic.
 """
 
 import hashlib
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from medalign_utils.dataset import EHR_FOLDERS, Release
@@ -77,16 +76,3 @@ def check_terms(release: Release, system: Mapping[str, Any]) -> dict[str, Any]:
             "(http://127.0.0.1:...) needs none"
         )
     return terms | {"host": host, "covered_by": agreement}
-
-
-def opener(private: bool) -> Callable[[str, int], int]:
-    """For `open`: files are made readable by their owner only if they are to be private.
-
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> file = Path(tempfile.mkdtemp(), "a.jsonl")
-    >>> with open(file, "w", opener=opener(True)) as opened:
-    ...     oct(file.stat().st_mode & 0o777)
-    '0o600'
-    """
-    return lambda path, flags: os.open(path, flags, 0o600 if private else 0o666)
