@@ -19,7 +19,7 @@ from medalign_utils.params import (
     load_system,
 )
 from medalign_utils.paths import COMET_COMPACT, resolve
-from medalign_utils.terms import is_restricted
+from medalign_utils.terms import check_terms, is_restricted
 
 # Jobs find papermill and python in the environment that runs Snakemake.
 os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -31,14 +31,19 @@ try:
     )
     TRAINING = load_comet_compact()
     IS_SYNTHETIC = "synthetic_seed" in EXPERIMENT
-    IS_RESTRICTED = not IS_SYNTHETIC and is_restricted(load_release(resolve(EXPERIMENT["release"])))
+    IS_RELEASED = EXPERIMENT["responses"] == "released"
+    IS_RESTRICTED = False
+    if not IS_SYNTHETIC:
+        release = load_release(resolve(EXPERIMENT["release"]), columns=EXPERIMENT["columns"])
+        IS_RESTRICTED = is_restricted(release)
+        for system in [] if IS_RELEASED else EXPERIMENT["systems"]:
+            check_terms(release, load_system(system))
 except MedAlignError as error:
     sys.exit(str(error))
 
 RELEASE = EXPERIMENT["release"]
 RUN = f"runs/{EXPERIMENT['experiment']}"
 
-IS_RELEASED = EXPERIMENT["responses"] == "released"
 RESPONSES = expand(f"{RUN}/responses/{{system}}.jsonl", system=EXPERIMENT["systems"])
 if IS_RELEASED:  # the release brings them
     RESPONSES = []

@@ -21,7 +21,6 @@ from medalign_utils.paths import COMET_COMPACT, project_root, resolve
 from medalign_utils.published import SAME_MODEL
 from medalign_utils.published import context_lengths as published_contexts
 from medalign_utils.systems import check_system, shaping_settings
-from medalign_utils.terms import check_terms
 
 # Given to each notebook by the workflow, never by an experiment's file.
 JOB_KEYS = ("experiment", "system")
@@ -69,8 +68,8 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
     as `snakemake --config` does.
 
     Raises: ParamsError in one line that names the file, the key, what was found and what is
-    allowed, also where the release of an experiment that is not synthetic cannot be loaded, does
-    not hold the ratings that it asks for, or may not be sent where one of the systems runs.
+    allowed, also where the release of an experiment that is not synthetic cannot be loaded, or does
+    not hold the ratings that it asks for.
 
     >>> experiment = load_experiment("params/demo.yaml")
     >>> experiment["experiment"], len(experiment["systems"])
@@ -122,9 +121,6 @@ def _check_release(path: Path, experiment: Mapping, release: Path) -> None:
                 responses="released",
                 combine=experiment["combine_raters"],
             )
-        else:
-            for system in experiment["systems"]:
-                check_terms(loaded, load_system(system))
     except MedAlignError as error:
         raise ParamsError(f"{_short(path)}: release: {error}") from None
 
