@@ -1,4 +1,4 @@
-"""What packing prompts and reading EHRs cost against the plain way of doing it.
+"""What packing prompts, reading EHRs and asking a server cost against the plain way of doing it.
 
 `make benchmark` runs this and writes benchmarks/RESULTS.md. Each figure is a ratio within one run:
 the plain way and ours take turns on the same EHRs, and the median of their ratios counts. About
@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xmltodict
+from throughput import CONCURRENCY, throughput
+from throughput import PROMISED as PROMISED_THROUGHPUT
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
@@ -182,7 +184,9 @@ def full_size(folder: Path) -> tuple[Path, list[tuple[str, float]]]:
     return release, rows
 
 
-def report(packed: list[dict], read: dict, full: list[tuple[str, float]]) -> str:
+def report(
+    packed: list[dict], read: dict, asked: dict[str, float], full: list[tuple[str, float]]
+) -> str:
     lines = [
         "# Benchmarks",
         "",
@@ -218,6 +222,15 @@ def report(packed: list[dict], read: dict, full: list[tuple[str, float]]) -> str
         f"| {read['events']:,} | {read['plain']:.3f} | {read['ours']:.3f} | "
         f"{read['ratio']:.1f} | 3 |",
         "",
+        "## Asking a server that answers after 200 ms",
+        "",
+        "`run_system` at a concurrency against one by one; responses a second.",
+        "",
+        f"| one by one | {CONCURRENCY} at a time | ratio | promised |",
+        "|---:|---:|---:|---:|",
+        f"| {asked['alone']:.2f} | {asked['together']:.1f} | {asked['ratio']:.1f} | "
+        f"{PROMISED_THROUGHPUT} |",
+        "",
         "## A release of the published size",
         "",
         "| | |",
@@ -236,7 +249,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         release, full = full_size(Path(folder))
         files = full_size_ehrs(release)
-        text = report(packing(files), reading(files, args.repeats), full)
+        text = report(packing(files), reading(files, args.repeats), throughput(), full)
     args.out.write_text(text, "utf-8")
     print(text)
 
