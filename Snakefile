@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from medalign_utils.dataset import load_release
 from medalign_utils.errors import MedAlignError
 from medalign_utils.generators import GENERATORS
 from medalign_utils.params import (
@@ -17,7 +18,8 @@ from medalign_utils.params import (
     load_experiment,
     load_system,
 )
-from medalign_utils.paths import COMET_COMPACT
+from medalign_utils.paths import COMET_COMPACT, resolve
+from medalign_utils.terms import check_terms, is_restricted
 
 # Jobs find papermill and python in the environment that runs Snakemake.
 os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -28,27 +30,41 @@ try:
         overrides=workflow.config_settings.config,
     )
     TRAINING = load_comet_compact()
+    IS_SYNTHETIC = "synthetic_seed" in EXPERIMENT
+    IS_RELEASED = EXPERIMENT["responses"] == "released"
+    IS_RESTRICTED = False
+    if not IS_SYNTHETIC:
+        release = load_release(resolve(EXPERIMENT["release"]), columns=EXPERIMENT["columns"])
+        IS_RESTRICTED = is_restricted(release)
+        for system in [] if IS_RELEASED else EXPERIMENT["systems"]:
+            check_terms(release, load_system(system))
 except MedAlignError as error:
     sys.exit(str(error))
 
 RELEASE = EXPERIMENT["release"]
 RUN = f"runs/{EXPERIMENT['experiment']}"
 
-IS_RELEASED = EXPERIMENT["responses"] == "released"
 RESPONSES = expand(f"{RUN}/responses/{{system}}.jsonl", system=EXPERIMENT["systems"])
 if IS_RELEASED:  # the release brings them
     RESPONSES = []
+# Responses of this run can be rated by an answer key only.
+IS_RATED = IS_RELEASED or IS_SYNTHETIC or (resolve(RELEASE) / "answer-key.jsonl").is_file()
+if not IS_RATED:
+    print(f"{RELEASE} has no answer key: responses are generated and scored, not rated.")
 SCORES = expand(f"{RUN}/scores/{{system}}.parquet", system=EXPERIMENT["systems"])
 
 # Threads are pinned because the order of a parallel sum moves the last digits of a score.
 PAPERMILL = (
-    "OMP_NUM_THREADS={threads} papermill --no-progress-bar --log-level ERROR"
+    # What is made from a restricted release is for its owner's eyes.
+    ("umask 077; " if IS_RESTRICTED else "")
+    + "OMP_NUM_THREADS={threads} papermill --no-progress-bar --log-level ERROR"
     " {input.notebook} {log} -y {params.notebook:q}"
 )
 
 
-# What reading a release takes, and what grading responses does.
+# What reading a release takes, putting it into prompts, and grading responses.
 READING = ("dataset", "tables", "taxonomy", "ehr", "units")
+PACKING = ("prompts", "measuring", "chat")
 GRADING = ("grading", "units", "ratings", "published")
 
 
@@ -73,7 +89,7 @@ def parameters(notebook):
 
 def release_files():
     """What stands for the release: its tables, and the manifest with the digest of each EHR."""
-    if "synthetic_seed" in EXPERIMENT:
+    if IS_SYNTHETIC:
         return rules.synthesize.output
     return sorted(map(str, Path(RELEASE).expanduser().glob("*.[tc]sv")))
 
@@ -96,7 +112,7 @@ wildcard_constraints:
     system="|".join(map(re.escape, EXPERIMENT["systems"])),
 
 
-if "synthetic_seed" in EXPERIMENT:
+if IS_SYNTHETIC:
 
     rule synthesize:
         input:
@@ -141,7 +157,7 @@ rule comet_compact:
 rule explore:
     input:
         release_files(),
-        package("explore", "plots", "prompts", *READING),
+        package("explore", "plots", *PACKING, *READING),
         package("browse", "browse_controls", "record_view", "evidence"),
         "data/paper/table_categories.csv",
         notebook="notebooks/01_explore_release.ipynb",
@@ -185,7 +201,8 @@ rule match:
 rule generate:
     input:
         release_files(),
-        package("prompts", "packing", "systems", "running", "encoder", *READING),
+        package(*PACKING, "packing", "strategies", "ranking", "encoder", *READING),
+        package("systems", "running", "asking", "run_files", "terms"),
         package("generators/generation", "generators/passages"),
         generator_module,
         "params/systems/{system}.yaml",
@@ -276,7 +293,7 @@ rule all:
         SCORES,
         rules.explore.output,
         rules.match.output,
-        rules.evaluate.output,
-        rules.correlate.output,
+        rules.evaluate.output if IS_RATED else [],
+        rules.correlate.output if IS_RATED else [],
     message:
         "everything is there"

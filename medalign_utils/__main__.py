@@ -1,4 +1,4 @@
-"""The command line: `python -m medalign_utils check`, `synthesize` and `comet-compact`."""
+"""The command line: `python -m medalign_utils check`, `plan`, `synthesize`, `comet-compact`."""
 
 import argparse
 import sys
@@ -20,6 +20,14 @@ def _check(args: argparse.Namespace) -> int:
     for problem in report.problems:
         print(problem)
     return int(bool(report.problems))
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from medalign_utils.planning import plan_experiment, report
+
+    plan = plan_experiment(args.experiment, progress=True)
+    print(report(plan))
+    return int((plan["problem"] != "").any())
 
 
 def _synthesize(args: argparse.Namespace) -> int:
@@ -53,7 +61,8 @@ def _comet_compact(args: argparse.Namespace) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit status.
 
-    It is 0 where all is well, 1 where `check` finds problems, 2 after an error of the package's.
+    It is 0 where all is well, 1 where `check` or `plan` finds problems, 2 after an error of the
+    package's.
     """
     parser = argparse.ArgumentParser(prog="python -m medalign_utils", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -70,6 +79,14 @@ def main(argv: list[str] | None = None) -> int:
         help="the release's name for a column of ours, e.g. rank=my_rank; may be repeated",
     )
     check.set_defaults(run=_check)
+
+    plan = commands.add_parser(
+        "plan",
+        help="what an experiment's systems will take: prompts, tokens, what is cut off, time, cost",
+        description="Pack every prompt of every system, as a run would, and count. Sends nothing.",
+    )
+    plan.add_argument("experiment", help="its file, e.g. params/paper.yaml")
+    plan.set_defaults(run=_plan)
 
     release = commands.add_parser("synthesize", help="write a synthetic release of any size")
     release.add_argument("out", type=Path, help="folder to write, e.g. data/demo")

@@ -44,7 +44,7 @@ INSTRUCTIONS_FILE = "all-instructions-rouge"
 REFERENCES_FILE = "clinician-instruction-responses"
 REVIEWS_FILE = "clinician-reviewed-model-responses"
 SUBMITTED_FILE = "submitted-instructions"
-_EHR_FOLDERS = ("ehrs", "medalign_ehr_xml")
+EHR_FOLDERS = ("ehrs", "medalign_ehr_xml")
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ def ehr_files(folder: Path) -> tuple[list[Path], int]:
 
     An EHR's name is its patient's id, with ``EHR_`` before it or without; ids have no dot.
     """
-    found = next((folder / name for name in _EHR_FOLDERS if (folder / name).is_dir()), None)
+    found = next((folder / name for name in EHR_FOLDERS if (folder / name).is_dir()), None)
     files = sorted(found.iterdir()) if found else []
     ehrs = [f for f in files if f.suffix == ".xml" and f.stem and "." not in f.stem]
     return ehrs, len(files) - len(ehrs)
@@ -310,9 +310,9 @@ def _references(answered: pd.DataFrame, annotator: str) -> pd.DataFrame:
 
 
 def _ehr_path(release: Path, person_id: str, filename: str | None) -> Path:
-    folder = next((release / name for name in _EHR_FOLDERS if (release / name).is_dir()), None)
+    folder = next((release / name for name in EHR_FOLDERS if (release / name).is_dir()), None)
     if folder is None:
-        raise ReleaseError(f"no EHR folder in {release}, expected {' or '.join(_EHR_FOLDERS)}")
+        raise ReleaseError(f"no EHR folder in {release}, expected {' or '.join(EHR_FOLDERS)}")
     names = [f"{person_id}.xml", f"EHR_{person_id}.xml"]
     if filename is not None:
         names.insert(0, filename)

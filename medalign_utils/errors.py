@@ -19,3 +19,11 @@ class ParamsError(MedAlignError):
 
 class PromptError(MedAlignError):
     """An instruction and its record cannot be packed into the system's context."""
+
+
+class TermsError(MedAlignError):
+    """What is asked for would break a release's terms of use."""
+
+
+class IncompleteError(MedAlignError):
+    """Some prompts of a run have no response; the reasons are kept, and a new run tries them."""

@@ -12,6 +12,9 @@ from medalign_utils.dataset import Release
 from medalign_utils.ehr import events_text, read_events
 from medalign_utils.prompts import count_tokens, load_tokenizer
 
+# Below this a count may point at persons.
+LEAST_PATIENTS = 11
+
 QUARTERS = ("oldest quarter", "second quarter", "third quarter", "most recent quarter")
 
 
@@ -111,6 +114,30 @@ def count_specialties(instructions: pd.DataFrame, references: pd.DataFrame) -> p
     """
     counts = _count_by("submitter_specialty", instructions, references)
     return counts.rename(columns={"submitter_specialty": "specialty"})
+
+
+def pool_rare(notes: pd.DataFrame, least: int = LEAST_PATIENTS) -> pd.DataFrame:
+    """The table of note types with those that few patients have as one row, the last.
+
+    A note's title is free text in the record: one that few patients have may tell who they are.
+
+    Args:
+        notes: `Exploration.note_types`.
+        least: patients that a type needs to be shown.
+
+    Returns: the same columns; `patients` is 0 in the row of the others.
+
+    >>> table = pd.DataFrame({"note": ["Letter", "Visit"], "notes": [20, 1], "patients": [15, 1]})
+    >>> pool_rare(table).values.tolist()
+    [['Letter', 20, 15], ['(of fewer than 11 patients each)', 1, 0]]
+    """
+    rare = notes["patients"] < least
+    if not rare.any():
+        return notes
+    others = [f"(of fewer than {least} patients each)", notes.loc[rare, "notes"].sum(), 0]
+    return pd.concat(
+        [notes[~rare], pd.DataFrame([others], columns=notes.columns)], ignore_index=True
+    )
 
 
 def count_answer_places(answer_key: Mapping[str, Mapping]) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from medalign_utils.errors import MedAlignError, ParamsError
 from medalign_utils.paths import COMET_COMPACT, project_root, resolve
 from medalign_utils.published import SAME_MODEL
 from medalign_utils.published import context_lengths as published_contexts
+from medalign_utils.systems import check_system, shaping_settings
 
 # Given to each notebook by the workflow, never by an experiment's file.
 JOB_KEYS = ("experiment", "system")
@@ -134,8 +135,6 @@ def load_system(name: str) -> dict[str, Any]:
     >>> load_system("bm25-2k")["context_length"]
     2048
     """
-    from medalign_utils.systems import check_system
-
     path = resolve(f"params/systems/{name}.yaml")
     if not _NAME.fullmatch(str(name)) or not path.is_file():
         known = sorted(p.stem for p in path.parent.glob("*.yaml"))
@@ -167,7 +166,8 @@ def load_comet_compact() -> dict[str, int]:
 def context_lengths(systems: Iterable[str], responses: str = "generated") -> dict[str, int | None]:
     """Each system's context length in tokens; None for the whole record.
 
-    Of `released` responses the paper says it; None also for a system that the paper has not got.
+    Refinement sees the whole record, however little at a time. Of `released` responses the paper
+    says it; None also for a system that the paper has not got.
 
     >>> context_lengths(["bm25-full", "random-2k"])
     {'bm25-full': None, 'random-2k': 2048}
@@ -175,13 +175,19 @@ def context_lengths(systems: Iterable[str], responses: str = "generated") -> dic
     if responses == "released":
         published = published_contexts()
         return {system: published.get(system) for system in systems}
-    return {system: load_system(system)["context_length"] for system in systems}
+    loaded = {system: load_system(system) for system in systems}
+    return {
+        name: None if system.get("strategy") == "refine" else system["context_length"]
+        for name, system in loaded.items()
+    }
 
 
 def context_series(systems: Sequence[str], responses: str = "generated") -> dict[str, int | None]:
     """The context lengths of those systems that differ in nothing else.
 
     Of several such groups the largest counts, of two equally large ones that which is named first.
+    What a system is called, where it runs and what it costs are no differences, and refinement is
+    in no group.
     Of `released` responses it is the paper's GPT-4 at two lengths, or else the first system alone.
 
     >>> context_series(["random-2k", "bm25-full", "bm25-8k", "bm25-2k"])
@@ -192,11 +198,11 @@ def context_series(systems: Sequence[str], responses: str = "generated") -> dict
         return context_lengths(same or systems[:1], responses)
     groups: dict[str, dict[str, int | None]] = {}
     for name in systems:
-        settings = load_system(name)
-        del settings["system"]
+        settings = shaping_settings(load_system(name))
         length = settings.pop("context_length")
-        groups.setdefault(json.dumps(settings, sort_keys=True), {})[name] = length
-    return max(groups.values(), key=len)
+        if settings["strategy"] != "refine":
+            groups.setdefault(json.dumps(settings, sort_keys=True), {})[name] = length
+    return max(groups.values(), key=len, default=context_lengths(systems[:1]))
 
 
 def for_notebook(notebook: str | Path, experiment: Mapping[str, Any], **job: Any) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Where everything lies: one function a place, all relative to the project's root.
 
-Nothing here makes a folder, save `write_table` for the one it writes to.
+Nothing here makes a folder, save `write_table` and `write_scores` for the one they write to.
 """
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -123,6 +125,18 @@ def require(experiment: str, *inputs: Path) -> None:
         raise MedAlignError(f"missing {names}; `{command(experiment)}` makes {it}")
 
 
+def opener(private: bool) -> Callable[[str, int], int]:
+    """For `open`: new files are readable by their owner only if they are to be private.
+
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp(), "a.jsonl")
+    >>> with open(file, "w", opener=opener(True)) as opened:
+    ...     oct(file.stat().st_mode & 0o777)
+    '0o600'
+    """
+    return lambda path, flags: os.open(path, flags, 0o600 if private else 0o666)
+
+
 def write_table(frame: pd.DataFrame, path: Path) -> Path:
     r"""Write a table as CSV, unrounded, the same bytes on every system; return its path.
 
@@ -135,4 +149,21 @@ def write_table(frame: pd.DataFrame, path: Path) -> Path:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.to_csv(path, index=False, lineterminator="\n")
+    return path
+
+
+def write_scores(frame: pd.DataFrame, path: Path, *, private: bool) -> Path:
+    """Write scores as Parquet; return their path.
+
+    A private file is readable by its owner only, from its first byte on.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "scores" / "a.parquet"
+    >>> oct(write_scores(pd.DataFrame({"score": [0.5]}), path, private=True).stat().st_mode & 0o777)
+    '0o600'
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # or it would keep its mode
+    with open(path, "wb", opener=opener(private)) as file:
+        frame.to_parquet(file, index=False)
     return path

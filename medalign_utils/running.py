@@ -1,30 +1,35 @@
-"""Run a system on a release: its responses, written as they come, so that none is lost.
-
-Beside ``<system>.jsonl`` lie ``<system>.settings.json``, which says what the responses depend on,
-and, until the run is complete, ``<system>.partial.jsonl``, which holds those that are finished.
-"""
+"""Run a system on a release: its responses, written as they come, so that none is lost."""
 
 import hashlib
 import json
-import logging
 import os
-import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 from tokenizers import Tokenizer
 from tqdm.auto import tqdm
 
 from medalign_utils import __version__
+from medalign_utils.asking import Asked, Outcome, ask_all
+from medalign_utils.chat import Chat, load_chat
 from medalign_utils.dataset import Release
-from medalign_utils.errors import MedAlignError, PromptError, ReleaseError
-from medalign_utils.generators import GENERATORS
+from medalign_utils.errors import IncompleteError, MedAlignError, PromptError, ReleaseError
+from medalign_utils.generators import Failure
 from medalign_utils.packing import pack_ehrs
-from medalign_utils.prompts import Packed, Prompt, check_fits
-from medalign_utils.systems import check_system, generator_options, shaping_settings
+from medalign_utils.prompts import check_fits, load_tokenizer
+from medalign_utils.run_files import RunFiles, mend, read_lines, write_line
+from medalign_utils.strategies import next_prompt
+from medalign_utils.systems import (
+    check_system,
+    make_generator,
+    shaping_settings,
+    strategy_options,
+    tokenizer_name,
+)
+from medalign_utils.terms import check_terms
 
 RESPONSE_COLUMNS = {
     "instruction_id": "str",
@@ -33,18 +38,13 @@ RESPONSE_COLUMNS = {
     "prompt_tokens": "int64",
     "ehr_tokens_kept": "int64",
     "ehr_tokens_total": "int64",
+    "response_tokens": "Int64",
+    "n_prompts": "int64",
     "finish_reason": "str",
     "seconds": "float64",
+    "prompt_sha256": "str",
 }
-
-logger = logging.getLogger(__name__)
-
-
-class _Asked(NamedTuple):
-    instruction_id: str
-    packed: Packed
-    ehr_tokens_total: int
-    at: float
+_STEP_KEYS = {"instruction_id", "step", "response", "finish_reason", "response_tokens", "seconds"}
 
 
 def run_system(
@@ -58,11 +58,16 @@ def run_system(
 ) -> pd.DataFrame:
     """Answer a release's instructions with one system, or go on where an earlier run ended.
 
-    Responses are written to the working file one by one and moved to ``path`` when all are there.
-    A run with the settings of an earlier one keeps its responses, finished or not; a run with
-    others starts over and logs so. Settings are what shapes prompts and answers: the system (its
-    names aside), the instructions, the EHR files and the package's version. Two runs must not
-    write one ``path`` at the same time.
+    Responses are written to a working file one by one, and moved to ``path`` in the order of the
+    release when all are there; `run_files` names the files. A run with the settings of an earlier
+    one keeps its responses, finished or not, and the intermediate answers of refinement; one with
+    others puts them aside and says what differs. Settings are what shapes prompts and answers: the
+    system (not its names, nor where it runs), the instructions, the EHR files and the package's
+    version. A prompt that fails is recorded with its reason while the others go on, and is tried
+    again by the next run. Two runs must not write one ``path`` at the same time.
+
+    Of a restricted release the files are readable by their owner only, and nothing is sent to
+    another machine unless the system states the agreement that covers it; see `terms`.
 
     Args:
         release: as :func:`medalign_utils.dataset.load_release` gives it.
@@ -71,59 +76,59 @@ def run_system(
             responses' ``system``.
         only_with_reference: leave out the instructions that no clinician answered.
         workers: processes that pack prompts; see :func:`medalign_utils.packing.pack_ehrs`.
-        progress: show a bar.
+        progress: show a bar, with the rate, the time left and the failures so far.
 
     Returns:
         The responses; see :func:`read_responses`. Rows go by patient, then in the release's order.
 
     Raises:
         ParamsError: the system asks for something that does not exist.
+        TermsError: the system would send a restricted release to a machine without an agreement.
         ReleaseError: an instruction has no patient, or its EHR is absent.
         PromptError: an instruction does not fit the context; it is named.
         EHRError: an EHR cannot be read.
+        IncompleteError: some prompts failed; it says how many, and why.
         MedAlignError: the working file is damaged elsewhere than at its end, or the generator gave
             another number of responses than it got prompts.
 
     >>> run_system(None, {"generator": "bm25_passage"}, "runs/demo/responses/bm25.jsonl")
     Traceback (most recent call last):
     ...
-    medalign_utils.errors.ParamsError: the system lacks context_length, format, tokenizer; it has \
-generator
+    medalign_utils.errors.ParamsError: the system lacks context_length, format; it has generator
     """
     path = Path(path)
-    tokenizer = check_system(system)
-    instructions = _to_answer(release, only_with_reference)
-    _check_instructions(release, instructions, system["context_length"], tokenizer)
+    check_system(system)
+    tokenizer = load_tokenizer(tokenizer_name(system))
+    chat = load_chat(tokenizer_name(system), system.get("chat_template"))
+    terms = check_terms(release, system)
+    instructions = instructions_to_answer(release, only_with_reference)
+    _check_instructions(release, instructions, system["context_length"], tokenizer, chat)
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    working = path.with_suffix(".partial.jsonl")
-    settings_path = path.with_suffix(".settings.json")
-    settings = _settings(release, instructions, system)
-    if _same_settings(settings_path, settings, (path, working)):
-        if path.exists():
-            responses = read_responses(path)
-            if set(responses["instruction_id"]) == set(instructions["instruction_id"]):
-                return responses
-            os.replace(path, working)  # lines were taken out of it: make those again
-    else:
-        # In this order a kill between any two steps never pairs responses with others' settings.
-        path.unlink(missing_ok=True)
-        working.unlink(missing_ok=True)
-        _write_json(settings_path, settings)
-
-    _drop_torn_line(working)
-    finished = set(read_responses(working)["instruction_id"]) if working.exists() else set()
+    files = RunFiles(path, private=terms["restricted"])
+    files.prepare(_settings(release, instructions, system), terms)
+    if path.exists():
+        responses = read_responses(path)
+        if set(responses["instruction_id"]) == set(instructions["instruction_id"]):
+            files.partial.unlink(missing_ok=True)  # of a run killed in its last moment
+            return responses
+        os.replace(path, files.partial)  # lines were taken out of it: make those again
+    mend(files.partial, set(RESPONSE_COLUMNS))
+    mend(files.steps, _STEP_KEYS)
+    files.failures.unlink(missing_ok=True)
+    finished = set()
+    if files.partial.exists():
+        finished = set(read_responses(files.partial)["instruction_id"])
     to_do = instructions[~instructions["instruction_id"].isin(finished)]
-    bar = tqdm(total=len(instructions), initial=len(finished), desc=path.stem, disable=not progress)
-    with working.open("a", encoding="utf-8", newline="\n") as file, bar:
-        for row in _respond(release, to_do, system, workers):
-            row["system"] = path.stem
-            line = json.dumps({name: row[name] for name in RESPONSE_COLUMNS}, ensure_ascii=False)
-            file.write(line + "\n")
-            file.flush()
-            bar.update()
-    os.replace(working, path)
-    return read_responses(path)
+    failures = Counter()
+    if len(to_do):
+        asked = _instructions(release, to_do, system, files, tokenizer, chat, workers)
+        with tqdm(
+            total=len(instructions), initial=len(finished), desc=path.stem, disable=not progress
+        ) as bar:
+            failures = _answer(asked, system, files, tokenizer, chat, bar)
+    if failures:
+        raise IncompleteError(_summary(failures, len(to_do), files))
+    return _complete(files, instructions["instruction_id"].tolist())
 
 
 def read_responses(path: str | Path) -> pd.DataFrame:
@@ -133,10 +138,12 @@ def read_responses(path: str | Path) -> pd.DataFrame:
         path: ``<system>.jsonl``.
 
     Returns:
-        One row a response, in the file's order: instruction_id and system (key), response,
-        prompt_tokens (with those that the tokenizer adds), ehr_tokens_kept, ehr_tokens_total,
-        finish_reason ("stop" or "length"), seconds (wall time from the prompt being handed to the
-        generator to its response). An empty file gives an empty table.
+        One row a response, in the file's order: instruction_id and system (key); response;
+        prompt_tokens, with those that tokenizer and chat template add, of the longest prompt where
+        refinement takes several; ehr_tokens_kept and ehr_tokens_total; response_tokens, missing
+        where the generator does not say; n_prompts; finish_reason ("stop", "length" or
+        "content_filter"); seconds (wall time of the calls that answered it); prompt_sha256, of the
+        prompts' texts one after the other. An empty file gives an empty table.
 
     Raises:
         MedAlignError: the file is absent, a line is not one response, or an instruction has two.
@@ -149,18 +156,12 @@ def read_responses(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise MedAlignError(f"read_responses: no file {path}")
-    rows: list[dict[str, Any]] = []
-    # By bytes: text may hold characters that str.splitlines takes for a line's end.
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        if not line:
-            continue
-        row = _parse_line(line)
-        if row is None:
-            raise MedAlignError(
-                f"{path}, line {number}: not a response, expected a JSON object with "
-                f"{', '.join(RESPONSE_COLUMNS)}; delete the file to have it made again"
-            )
-        rows.append(row)
+    rows = read_lines(path, set(RESPONSE_COLUMNS))
+    if None in rows:
+        raise MedAlignError(
+            f"{path}, line {rows.index(None) + 1}: not a response, expected a JSON object with "
+            f"{', '.join(RESPONSE_COLUMNS)}; delete the file to have it made again"
+        )
     table = pd.DataFrame(rows, columns=list(RESPONSE_COLUMNS)).astype(RESPONSE_COLUMNS)
     repeated = table[table.duplicated(["instruction_id", "system"])]
     if len(repeated):
@@ -170,7 +171,16 @@ def read_responses(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def _to_answer(release: Release, only_with_reference: bool) -> pd.DataFrame:
+def instructions_to_answer(release: Release, only_with_reference: bool = True) -> pd.DataFrame:
+    """The instructions that a system is to answer, patient by patient, so each EHR is read once.
+
+    Args:
+        release: as for :func:`run_system`.
+        only_with_reference: as for :func:`run_system`.
+
+    Raises:
+        ReleaseError: one of them names no patient.
+    """
     instructions = release.instructions
     if only_with_reference:
         with_reference = instructions["instruction_id"].isin(release.references["instruction_id"])
@@ -181,12 +191,15 @@ def _to_answer(release: Release, only_with_reference: bool) -> pd.DataFrame:
             f"{release.path}: {len(nobody)} instructions name no patient, the first being "
             f"{nobody.iloc[0]}; they cannot be answered"
         )
-    # Patient by patient, each EHR is read once.
     return instructions.sort_values("person_id", kind="stable")
 
 
 def _check_instructions(
-    release: Release, instructions: pd.DataFrame, context_length: int | None, tokenizer: Tokenizer
+    release: Release,
+    instructions: pd.DataFrame,
+    context_length: int | None,
+    tokenizer: Tokenizer,
+    chat: Chat | None,
 ) -> None:
     for person_id in instructions["person_id"].unique():
         release.ehr_path(person_id)
@@ -194,54 +207,168 @@ def _check_instructions(
         return
     for row in instructions.itertuples():
         try:
-            check_fits(row.question, tokenizer, context_length)
+            check_fits(row.question, tokenizer, context_length, chat)
         except PromptError as error:
             raise PromptError(f"instruction {row.instruction_id}: {error}") from None
 
 
-def _respond(
-    release: Release, to_do: pd.DataFrame, system: Mapping[str, Any], workers: int
-) -> Iterator[dict[str, Any]]:
-    asked: deque[_Asked] = deque()  # a generator may ask for several prompts before it answers
+def packed_instructions(
+    release: Release, instructions: pd.DataFrame, system: Mapping[str, Any], workers: int = 1
+) -> Iterator[Asked]:
+    """Pack a system's first prompt for each instruction.
 
-    def prompts() -> Iterator[Prompt]:
-        groups = [group for _, group in to_do.groupby("person_id", sort=False)]
-        ehrs = [(release.ehr_path(g["person_id"].iloc[0]), g["question"].tolist()) for g in groups]
-        packed_ehrs = pack_ehrs(
-            ehrs,
-            system["format"],
-            system["tokenizer"],
-            system["context_length"],
-            workers=workers,
-        )
-        for group, (packed, total) in zip(groups, packed_ehrs, strict=True):
-            for instruction_id, one in zip(group["instruction_id"], packed, strict=True):
-                asked.append(_Asked(instruction_id, one, total, time.perf_counter()))
-                yield one.prompt
+    Args:
+        release: whose EHRs are read.
+        instructions: of its table, patient by patient, so that each EHR is read once.
+        system: what its YAML says.
+        workers: as for `packing.pack_ehrs`.
 
-    if to_do.empty:
-        return
-    generate = GENERATORS[system["generator"]](**generator_options(system))
-    answered = 0
-    for generation in generate(prompts()):
-        if not asked:
-            raise MedAlignError(f"{system['generator']}: more responses than prompts")
-        question = asked.popleft()
-        answered += 1
-        yield {
-            "instruction_id": question.instruction_id,
-            "response": generation.text,
-            "prompt_tokens": question.packed.prompt_tokens,
-            "ehr_tokens_kept": question.packed.ehr_tokens_kept,
-            "ehr_tokens_total": question.ehr_tokens_total,
-            "finish_reason": generation.finish_reason,
-            "seconds": time.perf_counter() - question.at,
-        }
-    if answered < len(to_do):
-        raise MedAlignError(
-            f"{system['generator']}: {answered} responses to {len(to_do)} prompts; "
-            "those finished are kept"
-        )
+    Raises:
+        EHRError, PromptError: as `packing.pack_ehr`.
+    """
+    groups = [group for _, group in instructions.groupby("person_id", sort=False)]
+    packed_ehrs = pack_ehrs(
+        [(release.ehr_path(g["person_id"].iloc[0]), g["question"].tolist()) for g in groups],
+        system["format"],
+        tokenizer_name(system),
+        system["context_length"],
+        workers=workers,
+        strategy=system.get("strategy", "truncate"),
+        chat_template=system.get("chat_template"),
+        options=strategy_options(system),
+    )
+    for group, (packed, total) in zip(groups, packed_ehrs, strict=True):
+        for instruction_id, one in zip(group["instruction_id"], packed, strict=True):
+            yield Asked(
+                instruction_id,
+                one.prompt,
+                one.prompt_tokens,
+                one.ehr_tokens_kept,
+                total,
+                deque(one.later),
+            )
+
+
+def _instructions(
+    release: Release,
+    to_do: pd.DataFrame,
+    system: Mapping[str, Any],
+    files: RunFiles,
+    tokenizer: Tokenizer,
+    chat: Chat | None,
+    workers: int,
+) -> Iterator[Asked]:
+    """What is to be asked, each instruction as far as an earlier run had got with it."""
+    earlier: dict[str, list[dict[str, Any]]] = {}
+    for row in read_lines(files.steps, _STEP_KEYS):
+        if row is not None:
+            earlier.setdefault(row["instruction_id"], []).append(row)
+    for one in packed_instructions(release, to_do, system, workers):
+        # As many as there are parts to come, should the file hold more.
+        for step in earlier.get(one.instruction_id, [])[: len(one.later)]:
+            one.seconds += step["seconds"]
+            _next(one, step["response"], tokenizer, system["context_length"], chat)
+        yield one
+
+
+def _answer(
+    asked: Iterator[Asked],
+    system: Mapping[str, Any],
+    files: RunFiles,
+    tokenizer: Tokenizer,
+    chat: Chat | None,
+    bar: tqdm,
+) -> Counter:
+    """Have all answered; count the failures by their reason."""
+    failures: Counter = Counter()
+    n_steps = 0
+    with (
+        files.append(files.partial) as responses,
+        files.append(files.steps) as steps,
+        files.append(files.failures) as failed,
+    ):
+
+        def handle(one: Asked, outcome: Outcome) -> bool:
+            nonlocal n_steps
+            if isinstance(outcome, Failure):
+                failures[outcome.reason] += 1
+                row = {"instruction_id": one.instruction_id, "reason": outcome.reason}
+                write_line(failed, row | {"prompt_sha256": one.digest.hexdigest()})
+                bar.set_postfix(failed=failures.total())
+                bar.update()
+                return False
+            if one.later:
+                n_steps += 1
+                write_line(steps, _step(one, outcome))
+                _next(one, outcome.text, tokenizer, system["context_length"], chat)
+                bar.set_postfix(failed=failures.total(), parts_read=n_steps)
+                return True
+            write_line(responses, _row(one, outcome, files.responses.stem))
+            bar.update()
+            return False
+
+        ask_all(asked, make_generator(system), handle)
+    for file in (files.steps, files.failures):
+        if not file.stat().st_size:
+            file.unlink()
+    return failures
+
+
+def _next(
+    one: Asked, answer: str, tokenizer: Tokenizer, context_length: int, chat: Chat | None
+) -> None:
+    """Ask for the answer to be refined with the next part of the EHR."""
+    question, part = one.prompt.instruction, one.later.popleft()
+    one.ask(*next_prompt(question, part, answer, tokenizer, context_length, chat))
+
+
+def _step(one: Asked, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "instruction_id": one.instruction_id,
+        "step": one.n_prompts,
+        "response": outcome.text,
+        "finish_reason": outcome.finish_reason,
+        "response_tokens": outcome.tokens,
+        "seconds": one.last_seconds,
+    }
+
+
+def _row(one: Asked, outcome: Outcome, system: str) -> dict[str, Any]:
+    return {
+        "instruction_id": one.instruction_id,
+        "system": system,
+        "response": outcome.text,
+        "prompt_tokens": one.prompt_tokens,
+        "ehr_tokens_kept": one.ehr_tokens_kept,
+        "ehr_tokens_total": one.ehr_tokens_total,
+        "response_tokens": outcome.tokens,
+        "n_prompts": one.n_prompts,
+        "finish_reason": outcome.finish_reason,
+        "seconds": one.seconds,
+        "prompt_sha256": one.digest.hexdigest(),
+    }
+
+
+def _complete(files: RunFiles, order: list[str]) -> pd.DataFrame:
+    """Move the responses to their place, in the order in which they were to be answered."""
+    lines = {row["instruction_id"]: row for row in read_lines(files.partial, set(RESPONSE_COLUMNS))}
+    sorted_file = files.partial.with_suffix(".sorted")
+    sorted_file.unlink(missing_ok=True)
+    with files.append(sorted_file) as file:
+        for instruction_id in order:
+            write_line(file, lines[instruction_id])
+    os.replace(sorted_file, files.responses)
+    files.partial.unlink()
+    return read_responses(files.responses)
+
+
+def _summary(failures: Counter, n: int, files: RunFiles) -> str:
+    reasons = "; ".join(f"{count} x {reason}" for reason, count in failures.most_common(5))
+    return (
+        f"{files.responses.stem}: {failures.total()} of {n} instructions have no response yet "
+        f"({reasons}); each with its reason is in {files.failures}, what is finished is kept, and "
+        "another run tries only those"
+    )
 
 
 def _settings(
@@ -258,55 +385,3 @@ def _settings(
         "ehrs_sha256": ehrs.hexdigest(),
         "medalign_utils": __version__,
     }
-
-
-def _same_settings(file: Path, settings: dict[str, Any], responses: tuple[Path, Path]) -> bool:
-    """Whether responses that lie there may be kept; say so if some may not."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        found = None
-    if found == settings:
-        return True
-    if any(path.exists() for path in responses):
-        if isinstance(found, dict):
-            changed = sorted(key for key in settings if found.get(key) != settings[key])
-            reason = f"{', '.join(changed)} changed"
-        else:
-            reason = f"{file.name} is missing or unreadable"
-        logger.warning("%s: starting over, because %s", responses[0], reason)
-    return False
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def _drop_torn_line(working: Path) -> None:
-    """Mend the end of a file whose writer was killed."""
-    if not working.exists():
-        return
-    content = working.read_bytes()
-    end = content.rfind(b"\n") + 1
-    last = content[end:]
-    if not last:
-        return
-    with working.open("r+b") as file:
-        if _parse_line(last) is not None:
-            file.seek(0, os.SEEK_END)
-            file.write(b"\n")
-        else:
-            file.truncate(end)
-            logger.warning("%s: dropped a torn last line of %d bytes", working, len(last))
-
-
-def _parse_line(line: bytes) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    if not isinstance(row, dict) or set(row) != set(RESPONSE_COLUMNS):
-        return None
-    return row

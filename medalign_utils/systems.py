@@ -1,44 +1,55 @@
 """What describes a system, and whether all that it names exists."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
-
-from tokenizers import Tokenizer
 
 from medalign_utils.ehr import FORMATS
 from medalign_utils.errors import ParamsError
-from medalign_utils.generators import GENERATORS
+from medalign_utils.generators import GENERATORS, Generator
 from medalign_utils.prompts import RESPONSE_TOKENS, load_tokenizer
+from medalign_utils.strategies import STRATEGIES
 
-STRATEGIES = ("truncate",)
+_REQUIRED_KEYS = ("generator", "context_length", "format")
+_OPTIONAL_KEYS = ("strategy", "tokenizer", "chat_template")
+# Names of the system, and what is known of it; they change neither prompts nor answers.
+_KNOWN_OF_IT = ("system", "label", "price_per_million", "tokens_per_second", "covered_by")
+# Options of generators that say where and how fast they run, not what they answer.
+_RUNNING_KEYS = (
+    "api_key_env",
+    "attempts",
+    "base_url",
+    "batch_size",
+    "concurrency",
+    "device",
+    "timeout_s",
+)
 
-_REQUIRED_KEYS = ("generator", "context_length", "format", "tokenizer")
-# Names of the system, which change neither prompts nor answers.
-_NAME_KEYS = ("system", "label")
 
-
-def check_system(system: Mapping[str, Any]) -> Tokenizer:
+def check_system(system: Mapping[str, Any]) -> None:
     """Check a system before anything is read.
 
     Args:
         system: ``generator``, a name in `GENERATORS`; ``context_length`` in tokens, or None for
             the full record; ``format`` of the EHR, "lines" or "markup"; ``tokenizer``, see
-            :func:`medalign_utils.prompts.load_tokenizer`; ``strategy``, "truncate" unless said
-            otherwise; optionally ``label`` and ``system``, its names; and the generator's options.
-
-    Returns:
-        The system's tokenizer.
+            :func:`medalign_utils.prompts.load_tokenizer`, which defaults to the ``model`` of the
+            generator "huggingface"; ``strategy``, a name in `STRATEGIES`, "truncate" unless said
+            otherwise; ``chat_template``, see :func:`medalign_utils.chat.load_chat`; the options of
+            generator and strategy. Of what is known of it: ``label`` and ``system``, its names;
+            ``price_per_million`` and ``tokens_per_second``, each ``{input: number, output:
+            number}``; ``covered_by``, ``{host: agreement}``, see `terms.check_terms`.
 
     Raises:
-        ParamsError: in one line, what was found and what there is.
+        ParamsError: in one line, what was found and what there is. A tokenizer on Hugging Face is
+            not looked for yet.
 
     >>> check_system({"generator": "oracle", "context_length": 2048, "format": "lines",
     ...     "tokenizer": "minilm"})
     Traceback (most recent call last):
     ...
-    medalign_utils.errors.ParamsError: no generator 'oracle'; there are bm25_passage, \
-minilm_passage, random_passage, recent_note
+    medalign_utils.errors.ParamsError: no generator 'oracle'; there are bm25_passage, huggingface, \
+minilm_passage, openai, random_passage, recent_note
     """
     if missing := [key for key in _REQUIRED_KEYS if key not in system]:
         raise ParamsError(f"the system lacks {', '.join(missing)}; it has {', '.join(system)}")
@@ -46,39 +57,89 @@ minilm_passage, random_passage, recent_note
     _check_known("format", system["format"], FORMATS)
     _check_known("strategy", system.get("strategy", "truncate"), STRATEGIES)
     _check_context_length(system["context_length"])
-    parameters = inspect.signature(GENERATORS[system["generator"]]).parameters.values()
-    for option in generator_options(system):
-        if option not in {parameter.name for parameter in parameters}:
-            accepted = ", ".join(parameter.name for parameter in parameters) or "none"
-            raise ParamsError(
-                f"no option {option!r} of generator {system['generator']}; there are: {accepted}"
-            )
-    for parameter in parameters:
-        if parameter.default is parameter.empty and parameter.name not in system:
-            raise ParamsError(f"generator {system['generator']} needs the option {parameter.name}")
-    if not isinstance(system["tokenizer"], str):
-        raise ParamsError(f"tokenizer: found {system['tokenizer']!r}, expected a name or a folder")
-    return load_tokenizer(system["tokenizer"])
+    if system.get("strategy", "truncate") != "truncate" and system["context_length"] is None:
+        raise ParamsError(f"strategy {system['strategy']} needs a context_length, found none")
+    if system.get("strategy") == "retrieve" and system["format"] != "lines":
+        raise ParamsError("strategy retrieve needs format: lines, in which passages can be told")
+    _check_options(system)
+    _check_numbers("price_per_million", system.get("price_per_million"), least=0)
+    _check_numbers("tokens_per_second", system.get("tokens_per_second"), least=1e-9)
+    _check_covered_by(system.get("covered_by"))
+    name = tokenizer_name(system)
+    if not isinstance(name, str):
+        raise ParamsError(
+            f"tokenizer: found {name!r}, expected the name of one to count tokens by: minilm, a "
+            "folder, or a repository on Hugging Face"
+        )
+    if name == "minilm" or Path(name).is_dir():
+        load_tokenizer(name)
 
 
-def generator_options(system: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what a system says to its generator: every key that is not of the system itself.
+def tokenizer_name(system: Mapping[str, Any]) -> str | None:
+    """The tokenizer by which a system's tokens are counted: the one it names, or its model's own.
 
-    >>> generator_options({"generator": "random_passage", "context_length": 2048, "seed": 1})
-    {'seed': 1}
+    >>> tokenizer_name({"generator": "huggingface", "model": "microsoft/phi-4"})
+    'microsoft/phi-4'
     """
-    own = (*_REQUIRED_KEYS, *_NAME_KEYS, "strategy")
-    return {key: value for key, value in system.items() if key not in own}
+    own = system.get("model") if system["generator"] == "huggingface" else None
+    return system.get("tokenizer", own)
+
+
+def make_generator(system: Mapping[str, Any]) -> Generator:
+    """Make a system's generator; a language model may be loaded here.
+
+    Raises:
+        ParamsError: as the generator.
+    """
+    factory = GENERATORS[system["generator"]]
+    names = inspect.signature(factory).parameters
+    options = {key: value for key, value in system.items() if key in names}
+    if "tokenizer" in names:
+        options["tokenizer"] = tokenizer_name(system)
+    return factory(**options)
+
+
+def strategy_options(system: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what a system says to its strategy.
+
+    >>> strategy_options({"strategy": "retrieve", "retriever": "minilm", "seed": 1})
+    {'retriever': 'minilm'}
+    """
+    names = _options(STRATEGIES[system.get("strategy", "truncate")])
+    return {key: value for key, value in system.items() if key in names}
 
 
 def shaping_settings(system: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what of a system shapes prompts and answers: all but its names.
+    """Give what of a system shapes prompts and answers: not its names, nor where it runs.
 
     >>> shaping_settings({"label": "Random", "generator": "random_passage", "seed": 1})
     {'strategy': 'truncate', 'generator': 'random_passage', 'seed': 1}
     """
-    shaping = {key: value for key, value in system.items() if key not in _NAME_KEYS}
-    return {"strategy": "truncate", **shaping}
+    other = (*_KNOWN_OF_IT, *_RUNNING_KEYS)
+    return {"strategy": "truncate"} | {k: v for k, v in system.items() if k not in other}
+
+
+def _options(function: Callable) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(function).parameters
+    keyword_only = inspect.Parameter.KEYWORD_ONLY
+    return {name: p for name, p in parameters.items() if p.kind is keyword_only}
+
+
+def _check_options(system: Mapping[str, Any]) -> None:
+    strategy = system.get("strategy", "truncate")
+    of_generator = _options(GENERATORS[system["generator"]])
+    accepted = of_generator | _options(STRATEGIES[strategy])
+    own = (*_REQUIRED_KEYS, *_OPTIONAL_KEYS, *_KNOWN_OF_IT)
+    for option in system:
+        if option not in own and option not in accepted:
+            names = ", ".join(name for name in accepted if name not in own) or "none"
+            raise ParamsError(
+                f"no option {option!r} of generator {system['generator']} with strategy "
+                f"{strategy}; there are: {names}"
+            )
+    for name, parameter in of_generator.items():
+        if parameter.default is parameter.empty and name != "tokenizer" and name not in system:
+            raise ParamsError(f"generator {system['generator']} needs the option {name}")
 
 
 def _check_known(what: str, name: object, known: Iterable[str]) -> None:
@@ -92,4 +153,26 @@ def _check_context_length(found: object) -> None:
         raise ParamsError(
             f"context_length: found {found!r}, expected a whole number above {RESPONSE_TOKENS}, "
             "which are kept for the response, or nothing for the full record"
+        )
+
+
+def _check_numbers(key: str, found: object, least: float) -> None:
+    if found is None:
+        return
+    is_pair = isinstance(found, Mapping) and set(found) == {"input", "output"}
+    if not is_pair or not all(
+        isinstance(n, int | float) and not isinstance(n, bool) and n >= least
+        for n in found.values()
+    ):
+        raise ParamsError(f"{key}: found {found!r}, expected {{input: number, output: number}}")
+
+
+def _check_covered_by(found: object) -> None:
+    if found is None:
+        return
+    if not isinstance(found, Mapping) or not found or not all(
+        isinstance(text, str) and text.strip() for pair in found.items() for text in pair
+    ):  # fmt: skip
+        raise ParamsError(
+            'covered_by: expected {host: agreement}, such as {api.example.org: "agreement no. 7"}'
         )

@@ -15,7 +15,7 @@ from tiny_release import QUESTIONS, write_release
 from medalign_utils import packing, running
 from medalign_utils.dataset import load_release
 from medalign_utils.errors import EHRError, MedAlignError, ParamsError, PromptError, ReleaseError
-from medalign_utils.generators import GENERATORS, Generation
+from medalign_utils.generators import GENERATORS, Generation, Generator
 from medalign_utils.prompts import count_tokens, load_tokenizer
 from medalign_utils.running import RESPONSE_COLUMNS, read_responses, run_system
 
@@ -47,19 +47,13 @@ def echo(monkeypatch):
     asked = []
 
     def factory(*, stop_after=None, read_ahead=1):
-        def generate(prompts):
-            waiting = []
-            for prompt in prompts:
-                if len(asked) == stop_after:
-                    raise KeyboardInterrupt
-                asked.append(prompt.instruction)
-                waiting.append(prompt)
-                if len(waiting) == read_ahead:
-                    yield from (Generation(p.instruction + "\u2028é\n", "stop") for p in waiting)
-                    waiting.clear()
-            yield from (Generation(p.instruction + "\u2028é\n", "stop") for p in waiting)
+        def answer(prompts):
+            if stop_after is not None and len(asked) >= stop_after:
+                raise KeyboardInterrupt
+            asked.extend(prompt.instruction for prompt in prompts)
+            return [Generation(p.instruction + "\u2028é\n", "stop") for p in prompts]
 
-        return generate
+        return Generator(answer, batch_size=read_ahead)
 
     monkeypatch.setitem(GENERATORS, "echo", factory)
     return asked
@@ -227,10 +221,10 @@ def test_other_settings_start_over_and_say_so(
         run(folder, path, **system)
     assert len(echo) == 3
     said = {
-        "option": "system changed",
-        "ehr": "ehrs_sha256 changed",
-        "question": "instructions_sha256 changed",
-        "version": "medalign_utils changed",
+        "option": "system.read_ahead is 2 and was None",
+        "ehr": "ehrs changed",
+        "question": "instructions changed",
+        "version": "medalign_utils is '0.0.0' and was '0.1.0'",
         "no settings": "bm25-2k.v1.settings.json is missing or unreadable",
     }
     assert f"starting over, because {said[change]}" in caplog.text
@@ -244,8 +238,14 @@ def test_other_settings_start_over_and_say_so(
     [
         ({"generator": "oracle"}, "no generator 'oracle'; there are bm25_passage, "),
         ({"format": "xml"}, "no format 'xml'; there are lines, markup"),
-        ({"strategy": "refine"}, "no strategy 'refine'; there are truncate"),
-        ({"seed": 1}, "no option 'seed' of generator bm25_passage; there are: none"),
+        ({"strategy": "rerank"}, "no strategy 'rerank'; there are refine, retrieve, truncate"),
+        ({"strategy": "refine", "context_length": None}, "strategy refine needs a context_length"),
+        ({"strategy": "retrieve", "format": "markup"}, "strategy retrieve needs format: lines"),
+        ({"strategy": "retrieve", "retriever": 1, "seed": 1}, "no option 'seed'"),
+        ({"seed": 1}, "generator bm25_passage with strategy truncate; there are: none"),
+        ({"covered_by": "BAA"}, "covered_by: expected {host: agreement}"),
+        ({"price_per_million": 3}, "price_per_million: found 3, expected {input"),
+        ({"tokens_per_second": {"input": 0, "output": 1}}, "tokens_per_second: found {"),
         ({"generator": "random_passage"}, "generator random_passage needs the option seed"),
         ({"context_length": 256}, "context_length: found 256, expected a whole number above 256"),
         ({"context_length": "2048"}, "context_length: found '2048'"),
@@ -259,7 +259,7 @@ def test_wrong_system_is_said_before_anything_is_read(path, monkeypatch, change,
     with pytest.raises(ParamsError) as caught:
         run_system(None, SYSTEM | change, path)
     assert fault in str(caught.value)
-    with pytest.raises(ParamsError, match="the system lacks context_length, tokenizer; it has"):
+    with pytest.raises(ParamsError, match="the system lacks context_length; it has"):
         run_system(None, {"generator": "recent_note", "format": "lines"}, path)
     assert not path.parent.exists()
 
@@ -292,15 +292,11 @@ def test_broken_ehr_keeps_what_is_finished(folder, path, echo):
 
 @pytest.mark.parametrize(
     ("answers", "fault"),
-    [(2, "short: 2 responses to 3 prompts; those finished"), (4, "short: more responses than")],
+    [(2, "gave 2 outcomes for 3 prompts; what was finished"), (4, "gave 4 outcomes for 3")],
 )
 def test_generator_with_another_number_of_responses(folder, path, monkeypatch, answers, fault):
     def short():
-        def generate(prompts):
-            list(prompts)
-            yield from [Generation("", "stop")] * answers
-
-        return generate
+        return Generator(lambda prompts: [Generation("", "stop")] * answers, batch_size=3)
 
     monkeypatch.setitem(GENERATORS, "short", short)
     with pytest.raises(MedAlignError, match=fault):
@@ -320,8 +316,11 @@ def test_read_responses(tmp_path):
         "prompt_tokens": 9,
         "ehr_tokens_kept": 1,
         "ehr_tokens_total": 2,
+        "response_tokens": 3,
+        "n_prompts": 1,
         "finish_reason": "stop",
         "seconds": 0,
+        "prompt_sha256": "e3",
     }
     line = json.dumps(row) + "\n"
     file.write_text(line)
@@ -340,17 +339,16 @@ def test_read_responses(tmp_path):
 SLOW_RUN = """
 import sys, time
 from medalign_utils.dataset import load_release
-from medalign_utils.generators import GENERATORS, Generation
+from medalign_utils.generators import GENERATORS, Failure, Generation, Generator
 from medalign_utils.running import run_system
 
 def slow():
-    def generate(prompts):
-        for prompt in prompts:
-            with open(sys.argv[3], "a") as log:
-                log.write(prompt.instruction + "\\n")
-            time.sleep(0.02)
-            yield Generation(prompt.instruction * 500, "stop")
-    return generate
+    def answer(prompts):
+        with open(sys.argv[3], "a") as log:
+            log.write(prompts[0].instruction + "\\n")
+        time.sleep(0.02)
+        return [Generation(prompts[0].instruction * 500, "stop")]
+    return Generator(answer)
 
 GENERATORS["slow"] = slow
 system = {"generator": "slow", "context_length": None, "format": "lines", "tokenizer": "minilm"}

@@ -14,15 +14,14 @@ import numpy as np
 from medalign_utils.generators.generation import Generation, Generator
 from medalign_utils.generators.passages import last_note, split_passages
 from medalign_utils.prompts import RESPONSE_TOKENS, Prompt, load_tokenizer
+from medalign_utils.ranking import Bm25
 
 
 def bm25_passage() -> Generator:
     r"""Quote the passage that ranks first for the instruction by BM25.
 
-    Lucene's variant, k1 = 1.5, b = 0.75, English stop words, no stemming. Among passages of the
-    same score the most recent one is quoted.
-
-    Source: Robertson and Zaragoza 2009; Lù 2024 (BM25S).
+    See :class:`medalign_utils.ranking.Bm25`. Among passages of the same score the most recent one
+    is quoted.
 
     >>> record = ("2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
     ...     "2014-08-10 09:12 measurement LOINC/2951-2 Sodium: 139 mmol/L")
@@ -30,12 +29,16 @@ def bm25_passage() -> Generator:
     >>> answer.text
     '2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL'
     """
+
     # The prompts of one patient come one after another and share their record.
-    index_of = lru_cache(maxsize=1)(_Bm25Index)
+    @lru_cache(maxsize=1)
+    def index_of(ehr: str, previous: str | None) -> tuple[list[str], Bm25]:
+        passages = _passages(ehr, previous)
+        return passages, Bm25(passages)
 
     def answer(prompt: Prompt) -> str:
-        index = index_of(prompt.ehr, prompt.previous)
-        return _most_recent_best(index.passages, index.scores(prompt.instruction))
+        passages, index = index_of(prompt.ehr, prompt.previous)
+        return _most_recent_best(passages, index.scores(prompt.instruction))
 
     return _generator(answer)
 
@@ -78,9 +81,8 @@ def recent_note() -> Generator:
 
     >>> record = "2014-08-10 10:00 note N/1 Progress note:\nNo pain."
     >>> [answer] = recent_note().answer([Prompt("Any pain?", record, "")])
-    >>> answer
-    Generation(text='2014-08-10 10:00 note N/1 Progress note:\nNo pain.', finish_reason='stop', \
-tokens=21)
+    >>> answer.text, answer.finish_reason
+    ('2014-08-10 10:00 note N/1 Progress note:\nNo pain.', 'stop')
     """
     return _generator(lambda prompt: last_note(prompt.ehr) or prompt.previous or "")
 
@@ -133,28 +135,3 @@ def _most_recent_best(passages: list[str], scores: np.ndarray) -> str:
         return ""
     # Passages stand oldest first, and argmax gives the first of equals.
     return passages[len(passages) - 1 - int(np.argmax(scores[::-1]))]
-
-
-class _Bm25Index:
-    """A record's passages and their BM25 index."""
-
-    def __init__(self, ehr: str, previous: str | None = None) -> None:
-        import bm25s
-
-        self.passages = _passages(ehr, previous)
-        tokenized = bm25s.tokenize(self.passages, stopwords="english", show_progress=False)
-        self._index = None
-        if tokenized.vocab:  # bm25s cannot index passages without a single word
-            self._index = bm25s.BM25(method="lucene", k1=1.5, b=0.75)
-            self._index.index(tokenized, show_progress=False)
-
-    def scores(self, instruction: str) -> np.ndarray:
-        """Score each passage for an instruction; 0 for all where they share no word."""
-        import bm25s
-
-        [words] = bm25s.tokenize(
-            instruction, stopwords="english", return_ids=False, show_progress=False
-        )
-        if self._index is None or not words:
-            return np.zeros(len(self.passages))
-        return self._index.get_scores(words)

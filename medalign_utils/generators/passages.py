@@ -56,6 +56,21 @@ def split_passages(ehr: str) -> list[str]:
     return [passage for block in split_blocks(ehr) for passage in _passages(block)]
 
 
+def split_chunks(ehr: str) -> list[str]:
+    r"""Cut an EHR text into passages that do not overlap, oldest first.
+
+    As `split_passages`, but each sentence of a note is in one passage alone.
+
+    >>> split_chunks("2014-08-10 10:00 note N/1 Progress note:\nNo pain. Eats. Walks. Sleeps.")
+    ... # doctest: +NORMALIZE_WHITESPACE
+    ['2014-08-10 10:00 note N/1 Progress note:\nNo pain. Eats. Walks.',
+     '2014-08-10 10:00 note N/1 Progress note:\nSleeps.']
+    """
+    return [
+        passage for block in split_blocks(ehr) for passage in _passages(block, WINDOW_SENTENCES)
+    ]
+
+
 def last_note(ehr: str) -> str:
     r"""Give the most recent note under its line; "" if the text holds none.
 
@@ -75,12 +90,13 @@ def _block(line: str, text: list[str]) -> Iterator[Block]:
         yield Block(line, body)
 
 
-def _passages(block: Block) -> Iterator[str]:
+def _passages(block: Block, step: int = 1) -> Iterator[str]:
     if not block.text:
         yield block.line
         return
     sentences = [match.span() for match in _SENTENCE.finditer(block.text)]
-    for first in range(max(len(sentences) - WINDOW_SENTENCES + 1, 1)):
+    last = max(len(sentences) - WINDOW_SENTENCES + 1, 1) if step == 1 else len(sentences)
+    for first in range(0, last, step):
         window = sentences[first : first + WINDOW_SENTENCES]
         yield _join(block.line, block.text[window[0][0] : window[-1][1]])
 
