@@ -1,14 +1,22 @@
 """The chat template of a model: what stands around a message, and how a prompt becomes tokens."""
 
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tokenizers import Tokenizer
 
 from medalign_utils.errors import ParamsError
+from medalign_utils.pretrained import (
+    has_tokenizer_config,
+    in_one_line,
+    load_pretrained_tokenizer,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 # Takes the place of the message; no template and no tokenizer gives it a meaning.
 _MESSAGE = "Question: what is asked? Answer:"
+_ANOTHER = "`chat_template:` in the system's YAML names another, false none"
 
 
 class Chat(NamedTuple):
@@ -35,52 +43,62 @@ def load_chat(tokenizer: str, template: str | bool | None = None) -> Chat | None
 
     Args:
         tokenizer: a folder or a repository on Hugging Face, or "minilm", which has no template.
-        template: Jinja to use instead of the tokenizer's own; False for none; None for its own, if
-            it has one.
+        template: Jinja to use instead of the tokenizer's own; False for none; True for its own;
+            None for its own, if it has one.
 
     Returns:
         What stands around a message, the opening of the model's answer included; None where there
         is no template, so that prompts are given as plain text.
 
     Raises:
-        ParamsError: the template fails, or does not give the message back unchanged.
-    """
-    if template is False or (template is None and not _may_have_template(tokenizer)):
-        return None
-    from transformers import AutoTokenizer
+        ParamsError: the template is missing or fails, or does not give the message back unchanged.
 
+    >>> load_chat("minilm") is None
+    True
+    """
+    own = template is None or template is True
+    if template is False or (own and not _may_have_template(tokenizer)):
+        return _none(tokenizer, template)
     try:
-        loaded = AutoTokenizer.from_pretrained(tokenizer)
+        loaded = load_pretrained_tokenizer(tokenizer)
     except Exception as error:  # the library raises many kinds
-        fault = " ".join(str(error).split())[:200]
-        raise ParamsError(f"load_chat: no tokenizer {tokenizer!r} ({fault})") from None
-    template = template or loaded.chat_template
-    if template is None:
-        return None
+        raise ParamsError(
+            f"load_chat: no tokenizer {tokenizer!r} for a chat template ({in_one_line(error)})"
+        ) from None
+    if own and loaded.chat_template is None:
+        return _none(tokenizer, template)
     try:
         text = loaded.apply_chat_template(
             [{"role": "user", "content": _MESSAGE}],
-            chat_template=template,
+            chat_template=None if own else template,
             tokenize=False,
             add_generation_prompt=True,
         )
     except Exception as error:  # Jinja's errors, and those that a template raises itself
         raise ParamsError(
-            f"load_chat: the chat template of {tokenizer!r} fails on a user's message ({error})"
+            f"load_chat: the chat template of {tokenizer!r} fails on a user's message "
+            f"({in_one_line(error)}); {_ANOTHER}"
         ) from None
-    before, found, after = text.partition(_MESSAGE)
-    if not found or _MESSAGE in after:
+    if text.count(_MESSAGE) != 1:
         raise ParamsError(
             f"load_chat: the chat template of {tokenizer!r} does not give a user's message back "
-            "once and unchanged; `chat_template:` in the system's YAML names another, false none"
+            f"once and unchanged; {_ANOTHER}"
         )
-    return _taken_apart(before, after, loaded)
+    return _taken_apart(text, loaded)
 
 
 def prompt_ids(text: str, tokenizer: Tokenizer, chat: Chat | None) -> list[int]:
     """A prompt's tokens, as the model is given them.
 
-    Without a chat template these are the text's, with the special tokens that the tokenizer adds.
+    They are those that transformers' `apply_chat_template` gives for a text without blanks at its
+    ends, which some templates strip, and without special tokens' names.
+
+    Without a chat template they are the text's, with the special tokens that the tokenizer adds.
+
+    Args:
+        text: the prompt's.
+        tokenizer: as :func:`medalign_utils.prompts.load_tokenizer` gives it for this chat template.
+        chat: as :func:`load_chat` gives it.
 
     >>> from medalign_utils.prompts import load_tokenizer
     >>> len(prompt_ids("Any cough?", load_tokenizer("minilm"), None))
@@ -99,21 +117,29 @@ def added_tokens(tokenizer: Tokenizer, chat: Chat | None) -> int:
     return len(chat.before_ids) + len(chat.after_ids)
 
 
+def _none(tokenizer: str, template: str | bool | None) -> None:
+    if template is True:
+        raise ParamsError(f"load_chat: {tokenizer!r} has no chat template of its own; {_ANOTHER}")
+
+
 def _may_have_template(tokenizer: str) -> bool:
-    folder = Path(tokenizer)
-    return tokenizer != "minilm" and (
-        not folder.is_dir() or (folder / "tokenizer_config.json").is_file()
+    return tokenizer != "minilm" and has_tokenizer_config(tokenizer)
+
+
+def _taken_apart(text: str, loaded: "PreTrainedTokenizerFast") -> Chat:
+    special = {id for id, token in loaded.added_tokens_decoder.items() if token.special}
+    encoding = loaded.backend_tokenizer.encode(text, add_special_tokens=False)
+    begin = text.index(_MESSAGE)
+    end = begin + len(_MESSAGE)
+    # A special token's place takes in the blanks that it swallows.
+    first, before = 0, 0  # behind the last special token before the message
+    last, after = len(encoding.ids), len(text)  # at the first one behind it
+    for place, (id, (start, stop)) in enumerate(zip(encoding.ids, encoding.offsets, strict=True)):
+        if id in special and stop <= begin:
+            first, before = place + 1, stop
+        elif id in special and start >= end:
+            last, after = place, start
+            break
+    return Chat(
+        tuple(encoding.ids[:first]), text[before:begin], text[end:after], tuple(encoding.ids[last:])
     )
-
-
-def _taken_apart(before: str, after: str, loaded) -> Chat:
-    special = set(loaded.all_special_tokens) | {
-        token.content for token in loaded.added_tokens_decoder.values() if token.special
-    }
-    split = max((before.rfind(s) + len(s) for s in special if s in before), default=0)
-    rest = min((after.find(s) for s in special if s in after), default=len(after))
-
-    def ids(text: str) -> tuple[int, ...]:
-        return tuple(loaded(text, add_special_tokens=False)["input_ids"]) if text else ()
-
-    return Chat(ids(before[:split]), before[split:], after[:rest], ids(after[rest:]))

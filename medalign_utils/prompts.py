@@ -10,6 +10,11 @@ from tokenizers import Tokenizer
 from medalign_utils.chat import Chat, added_tokens, prompt_ids
 from medalign_utils.errors import ParamsError, PromptError
 from medalign_utils.measuring import Count, KnownEnd, known_end
+from medalign_utils.pretrained import (
+    has_tokenizer_config,
+    in_one_line,
+    load_pretrained_tokenizer,
+)
 
 # Tokens of the context kept for the response, and the most that a response takes.
 RESPONSE_TOKENS = 256
@@ -61,14 +66,22 @@ class Packed(NamedTuple):
     later: tuple[str, ...] = ()
 
 
-def load_tokenizer(name: str) -> Tokenizer:
+def load_tokenizer(name: str, chat: Chat | None = None) -> Tokenizer:
     """Load a system's tokenizer, set to count all of a text, and as text.
 
     Cutting and padding are off (MiniLM's own file cuts at 128 tokens), and a special token's name
     that occurs in a text, such as ``[CLS]``, is read as the characters it is made of.
 
+    A model's tokenizer is loaded as transformers does. Its ``tokenizer_config.json`` may say
+    otherwise than ``tokenizer.json`` whether a text begins with a special token or with a blank,
+    and then it is right; and many models have a ``tokenizer.model`` instead.
+
     Args:
-        name: ``"minilm"``, a folder with a ``tokenizer.json``, or a repository on Hugging Face.
+        name: ``"minilm"``; a folder with a ``tokenizer_config.json`` and a tokenizer's files, or
+            with a ``tokenizer.json`` alone; or a repository on Hugging Face.
+        chat: the chat template in which all texts are to stand. Some tokenizers (of Llama's kind,
+            unless they are "legacy") put a blank before what opens a text, which what follows a
+            template's special token does not.
 
     Raises:
         ParamsError: there is none of that name, or its file cannot be read.
@@ -79,27 +92,36 @@ def load_tokenizer(name: str) -> Tokenizer:
     if name == "minilm":
         from medalign_utils.encoder import minilm_path
 
-        folder = minilm_path()
-    else:
-        folder = Path(name)
-    if folder.is_dir():
-        file = folder / "tokenizer.json"
+        load = partial(Tokenizer.from_file, str(minilm_path() / "tokenizer.json"))
+    elif has_tokenizer_config(name):
+        load = partial(_load_backend, name)
+    elif Path(name).is_dir():
+        file = Path(name) / "tokenizer.json"
         if not file.is_file():
-            raise ParamsError(f"load_tokenizer: no tokenizer.json in {folder}")
+            raise ParamsError(
+                f"load_tokenizer: no tokenizer.json in {name}, and no tokenizer_config.json"
+            )
         load = partial(Tokenizer.from_file, str(file))
     else:
         load = partial(Tokenizer.from_pretrained, name)
     try:
         tokenizer = load()
-    except Exception as error:  # the library raises bare Exception for a file it cannot read
+    except Exception as error:  # the libraries raise many kinds, bare Exception among them
         raise ParamsError(
-            f"load_tokenizer: {name!r} is neither minilm, nor a folder with a tokenizer.json, nor "
-            f"a repository that can be had from here ({' '.join(str(error).split())[:200]})"
+            f"load_tokenizer: {name!r} is neither minilm, nor a folder with a tokenizer, nor a "
+            f"repository that can be had from here ({in_one_line(error)})"
         ) from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True
+    blank = tokenizer.pre_tokenizer
+    if chat and chat.before_ids and getattr(blank, "prepend_scheme", None) == "first":
+        blank.prepend_scheme = "never"
     return tokenizer
+
+
+def _load_backend(name: str) -> Tokenizer:
+    return load_pretrained_tokenizer(name).backend_tokenizer
 
 
 def pack(

@@ -1,0 +1,141 @@
+"""Language models of random weights and tokenizers trained on the spot, as folders of a hub."""
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+TRAINING = [
+    "2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL",
+    "Use the patient's health record below to answer the question that follows it.",
+    "Denies chest pain, on atorvastatin 40 mg daily. Größe 5′3″ 中文 病历 😀",
+]
+LLAMA_3_SPECIAL = [
+    "<|begin_of_text|>",
+    "<|end_of_text|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+]
+LLAMA_3_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "<|start_header_id|>{{ message['role'] }}<|end_header_id|>\n\n"
+    "{{ message['content'] | trim }}<|eot_id|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
+)
+
+
+def byte_level_tokenizer(special, *, size=400, bos=None, eos=None, chat=None):
+    """A byte-level BPE, as Llama 3's, Qwen's and GPT-2's are; a text begins with `bos`."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(TRAINING, trainer)
+    if bos:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A", special_tokens=[(bos, tokenizer.token_to_id(bos))]
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=bos,
+        eos_token=eos,
+        additional_special_tokens=special,
+        chat_template=chat,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def write_tiny_llama(folder: Path, *, chat=True, seed=0, context=4096) -> Path:
+    """A Llama of two layers and 400 tokens; some of its greedy answers end, others do not."""
+    tokenizer = byte_level_tokenizer(
+        LLAMA_3_SPECIAL,
+        bos="<|begin_of_text|>",
+        eos="<|eot_id|>",
+        chat=LLAMA_3_TEMPLATE if chat else None,
+    )
+    tokenizer.save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=context,
+        initializer_range=0.3,
+        bos_token_id=0,
+        eos_token_id=[1, 4],
+    )
+    _write(LlamaForCausalLM, config, folder, seed, ends=1.4)
+    return folder
+
+
+def write_tiny_gpt2(folder: Path, *, seed=0, context=1024) -> Path:
+    """A GPT-2, which has a fixed number of positions and no token for padding."""
+    tokenizer = byte_level_tokenizer(["<|endoftext|>"], eos="<|endoftext|>")
+    tokenizer.save_pretrained(folder)
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=context,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        initializer_range=0.3,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    _write(GPT2LMHeadModel, config, folder, seed, ends=1.0)
+    return folder
+
+
+def write_tiny_t5(folder: Path, *, seed=0) -> Path:
+    """A T5, whose encoder reads the prompt."""
+    special = ["<pad>", "</s>"]
+    tokenizer = byte_level_tokenizer(special, eos="</s>")
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    tokenizer.pad_token = "<pad>"
+    tokenizer.save_pretrained(folder)
+    config = T5Config(
+        vocab_size=len(tokenizer),
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=2,
+        num_heads=4,
+        tie_word_embeddings=False,
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        eos_token_id=1,
+    )
+    _write(T5ForConditionalGeneration, config, folder, seed, ends=2.5)
+    return folder
+
+
+def _write(kind, config, folder, seed, *, ends):
+    """Draw a model's weights; `ends` lengthens the output vectors of the tokens that end a text."""
+    torch.manual_seed(seed)
+    network = kind(config)
+    end = config.eos_token_id
+    with torch.no_grad():
+        if config.is_encoder_decoder:
+            # Or else the last token outweighs the prompt, and every answer repeats one token.
+            network.get_input_embeddings().weight *= 0.1
+        network.get_output_embeddings().weight[end] *= ends
+    network.save_pretrained(folder)
