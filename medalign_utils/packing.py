@@ -112,4 +112,5 @@ def pack_ehrs(
 
 @lru_cache(maxsize=1)
 def _loaded(tokenizer: str, chat_template: str | bool | None) -> tuple[Tokenizer, Chat | None]:
-    return load_tokenizer(tokenizer), load_chat(tokenizer, chat_template)
+    chat = load_chat(tokenizer, chat_template)
+    return load_tokenizer(tokenizer, chat), chat

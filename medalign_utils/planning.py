@@ -86,8 +86,8 @@ def plan_system(
     Raises:
         MedAlignError: the prompts cannot be made.
     """
-    tokenizer = load_tokenizer(tokenizer_name(system))
     chat = load_chat(tokenizer_name(system), system.get("chat_template"))
+    tokenizer = load_tokenizer(tokenizer_name(system), chat)
     instructions = instructions_to_answer(release)
     prompts = tokens = 0
     kept = []

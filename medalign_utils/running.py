@@ -98,8 +98,8 @@ def run_system(
     """
     path = Path(path)
     check_system(system)
-    tokenizer = load_tokenizer(tokenizer_name(system))
     chat = load_chat(tokenizer_name(system), system.get("chat_template"))
+    tokenizer = load_tokenizer(tokenizer_name(system), chat)
     terms = check_terms(release, system)
     instructions = instructions_to_answer(release, only_with_reference)
     _check_instructions(release, instructions, system["context_length"], tokenizer, chat)

@@ -214,6 +214,7 @@ BROKEN_STREAMS = {
     "no end": stream(ROLE, chunk(content="ye"), end=b""),
     "half a chunk": stream(chunk(content="ye"), end=b'data: {"choi'),
     "an error": stream(chunk(content="ye"), {"error": "CUDA"}, end=b""),
+    "content of parts": stream(chunk(content=["ye"]), chunk("stop")),
     "cut": stream(chunk(content="ye"), chunk("stop"))._replace(until_closed=False, cut=True),
 }
 
@@ -293,6 +294,17 @@ def test_retry_after_is_respected(serve):
             assert second >= until
         else:
             assert wait <= second - first < wait + 0.9
+
+
+def test_date_without_a_zone_is_in_utc(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        date = time.asctime(time.gmtime(time.time() + 60))
+        assert 58 < openai_server._retry_after({"retry-after": date}) <= 60
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_retry_after_is_capped(serve, monkeypatch):

@@ -51,9 +51,9 @@ def huggingface(
     """Answer by the greedy choice of a causal language model or an encoder-decoder.
 
     The model is loaded at the first prompt. Decoding is greedy, with at most `RESPONSE_TOKENS` new
-    tokens; of the model's own generation settings only its special tokens take part. `tokens`
-    counts the new tokens with the one that ends the answer, as servers do. An answer's text is
-    neither stripped nor tidied.
+    tokens; of the model's own generation settings only its special tokens take part, and the token
+    that ends a turn of its chat template ends an answer too. `tokens` counts the new tokens with
+    the one that ends the answer, as servers do. An answer's text is neither stripped nor tidied.
 
     Where memory runs out, the batch is halved, then and for good. A prompt that does not fit alone,
     or that with its response would exceed the model's positions, is a `Failure`.
@@ -81,7 +81,10 @@ def huggingface(
         raise ParamsError(f"huggingface: batch_size is {batch_size!r}, expected 1 or more")
     chat = load_chat(tokenizer, chat_template)
     words = load_tokenizer(tokenizer, chat)
-    load = functools.cache(functools.partial(_Model, model, device, dtype, seed))
+    # Where a template ends the user's turn with a token, models end their own with it, and not all
+    # of them say so in their settings.
+    ends = set(chat.after_ids[:1]) if chat else set()
+    load = functools.cache(functools.partial(_Model, model, device, dtype, seed, ends))
     at_once = batch_size
 
     def answer(prompts: Sequence[Prompt]) -> list[Generation | Failure]:
@@ -123,7 +126,9 @@ class _Response(NamedTuple):
 class _Model:
     """A model on its device, set to decode greedily."""
 
-    def __init__(self, name: str, device: str | None, dtype: str | None, seed: int) -> None:
+    def __init__(
+        self, name: str, device: str | None, dtype: str | None, seed: int, ends: set[int]
+    ) -> None:
         import transformers
 
         transformers.set_seed(seed)
@@ -134,8 +139,10 @@ class _Model:
         self._positions = _positions(self._config)
         own = self._network.generation_config
         tokens = {setting: getattr(own, setting, None) for setting in _TOKEN_SETTINGS}
-        ends = tokens["eos_token_id"]
-        self._ends = set(ends if isinstance(ends, list) else [] if ends is None else [ends])
+        own_ends = tokens["eos_token_id"]
+        own_ends = own_ends if isinstance(own_ends, list) else [own_ends]
+        self._ends = ends | {end for end in own_ends if end is not None}
+        tokens["eos_token_id"] = sorted(self._ends) or None
         if tokens["pad_token_id"] is None or tokens["pad_token_id"] < 0:
             # Any will do: the attention mask hides what fills the batch.
             tokens["pad_token_id"] = min(self._ends, default=0)
