@@ -81,7 +81,7 @@ def by_transformers(tokenizer, text):
 
 
 @ALL_FAMILIES
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(text=st.lists(st.one_of(st.sampled_from(TRAINING), st.text(max_size=40))).map(" ".join))
 def test_ids_are_those_of_transformers(loaded, family, text):
     tokenizer, words, chat = loaded[family]

@@ -30,7 +30,7 @@ PROMPTS = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return str(write_tiny_llama(tmp_path_factory.mktemp("llama")))
+    return str(write_tiny_llama(tmp_path_factory.mktemp("llama"), seed=1))
 
 
 @pytest.fixture(scope="module")

@@ -124,7 +124,7 @@ def write_tiny_t5(folder: Path, *, seed=0) -> Path:
         pad_token_id=0,
         eos_token_id=1,
     )
-    _write(T5ForConditionalGeneration, config, folder, seed, ends=2.5)
+    _write(T5ForConditionalGeneration, config, folder, seed, ends=3.0)
     return folder
 
 

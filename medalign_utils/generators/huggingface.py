@@ -303,5 +303,5 @@ def _load_network(name: str, device: "torch.device", dtype: str) -> "PreTrainedM
 
 def _positions(config: "PretrainedConfig") -> int | None:
     text: Any = config.get_text_config()
-    names = ("max_encoder_position_embeddings", "max_position_embeddings")
+    names = ("max_encoder_position_embeddings", "max_position_embeddings", "max_seq_len")
     return next((getattr(text, name) for name in names if getattr(text, name, None)), None)
