@@ -1,3 +1,3 @@
 """MedAlign: load a release, run systems on it, score and evaluate their responses."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

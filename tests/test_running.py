@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from tiny_release import QUESTIONS, write_release
 
-from medalign_utils import packing, running
+from medalign_utils import __version__, packing, running
 from medalign_utils.dataset import load_release
 from medalign_utils.errors import EHRError, MedAlignError, ParamsError, PromptError, ReleaseError
 from medalign_utils.generators import GENERATORS, Generation, Generator
@@ -224,7 +224,7 @@ def test_other_settings_start_over_and_say_so(
         "option": "system.read_ahead is 2 and was None",
         "ehr": "ehrs changed",
         "question": "instructions changed",
-        "version": "medalign_utils is '0.0.0' and was '0.1.0'",
+        "version": f"medalign_utils is '0.0.0' and was '{__version__}'",
         "no settings": "bm25-2k.v1.settings.json is missing or unreadable",
     }
     assert f"starting over, because {said[change]}" in caplog.text
