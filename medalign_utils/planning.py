@@ -157,8 +157,8 @@ def _hours(system: Mapping[str, Any], experiment: str, prompts: int, tokens: int
         seconds = tokens / speed["input"] + prompts * RESPONSE_TOKENS / speed["output"]
         return seconds / 3600
     file = paths.responses(experiment, system["system"])
-    partial = file.with_suffix(".partial.jsonl")
-    tables = [read_responses(f) for f in (file, partial) if f.is_file()]
+    files = [*file.with_suffix("").glob("*/responses.jsonl")]
+    tables = [read_responses(each) for each in files]
     earlier = pd.concat(tables) if tables else pd.DataFrame()
     if earlier.empty:
         return float("nan")

@@ -1,9 +1,13 @@
 """The files of one system's run, which never lose a response and never mix two runs' responses.
 
-Beside ``<system>.jsonl`` lie ``<system>.settings.json``, which says what the responses depend on,
-and, as needed, ``<system>.partial.jsonl``, the finished ones of a run that is not complete,
-``<system>.steps.jsonl``, the intermediate answers of refinement, and ``<system>.failures.jsonl``,
-why some prompts have no response.
+Under ``responses/``, ``<system>.jsonl`` holds the complete run's responses in the order of the
+release, and ``<system>/<digest of the settings>/`` all that was made with one set of settings:
+``settings.json`` says what they are, ``responses.jsonl`` has each response as it came,
+``steps.jsonl`` the intermediate answers of refinement, ``failures.jsonl`` why some prompts have no
+response.
+
+Other settings have another folder, so nothing is moved, and nothing is asked again when the old
+settings return. Nor is it when a workflow deletes ``<system>.jsonl`` before it runs a job.
 """
 
 import hashlib
@@ -20,83 +24,77 @@ logger = logging.getLogger(__name__)
 
 
 class RunFiles:
-    """One system's files.
+    """One system's files under one set of settings.
 
     Attributes:
-        responses: the complete run's.
-        partial: finished responses of a run that is not complete.
+        published: the complete run's responses.
+        folder: of the other files.
+        responses: finished ones.
         steps: intermediate answers.
         failures: of the last run.
-        settings: what all of them depend on.
     """
 
-    def __init__(self, responses: Path, *, private: bool) -> None:
-        """Name the files; private ones are readable by their owner only."""
-        self.responses = responses
-        self.partial = responses.with_suffix(".partial.jsonl")
-        self.steps = responses.with_suffix(".steps.jsonl")
-        self.failures = responses.with_suffix(".failures.jsonl")
-        self.settings = responses.with_suffix(".settings.json")
-        self._opener = opener(private)
-
-    def prepare(self, settings: dict[str, Any], terms: Mapping[str, Any]) -> None:
-        """Make sure that what lies there was made with these settings.
-
-        What was made with others is put aside, with its settings, into a folder of its own under
-        ``superseded/``, and comes back when those are asked for again; a warning says what differs.
+    def __init__(
+        self,
+        published: Path,
+        settings: Mapping[str, Any],
+        terms: Mapping[str, Any],
+        *,
+        private: bool,
+    ) -> None:
+        """Make the folder of these settings; say what differs if the last run had others.
 
         Args:
-            settings: what prompts and answers depend on.
-            terms: kept beside it; not compared.
+            published: ``<system>.jsonl``.
+            settings: what prompts and answers depend on, as JSON can hold it.
+            terms: kept beside the settings; they make no difference.
+            private: whether all files are to be readable by their owner only.
         """
-        self.responses.parent.mkdir(parents=True, exist_ok=True)
-        found = _read_json(self.settings)
-        before = found.get("settings") if isinstance(found, dict) else None
-        if before != settings:
-            if any(file.exists() for file in self._answers()):
-                aside = self._folder(before)
-                aside.mkdir(parents=True)
-                for file in (*self._answers(), self.settings):
-                    if file.exists():
-                        os.replace(file, aside / file.name)
-                logger.warning(
-                    "%s: starting over, because %s; what was there is in %s",
-                    self.responses,
-                    "; ".join(_differences(before, settings))
-                    if isinstance(before, dict)
-                    else f"{self.settings.name} is missing or unreadable",
-                    aside,
-                )
-            if (earlier := self._folder(settings, exists=True)) is not None:
-                for file in (*self._answers(), self.settings):
-                    if (earlier / file.name).exists():
-                        os.replace(earlier / file.name, file)
-                earlier.rmdir()
-                logger.warning("%s: going on with what was put aside", self.responses)
+        text = json.dumps(settings, sort_keys=True)
+        runs = published.with_suffix("")
+        self.published = published
+        self.folder = runs / hashlib.sha256(text.encode()).hexdigest()[:12]
+        self.responses = self.folder / "responses.jsonl"
+        self.steps = self.folder / "steps.jsonl"
+        self.failures = self.folder / "failures.jsonl"
+        self._opener = opener(private)
+        if not self.responses.exists() and (last := _last_run(runs, self.folder)) is not None:
+            before = _read_json(last / "settings.json").get("settings", {})
+            differences = _differences(before, json.loads(text)) or ["its settings cannot be read"]
+            logger.warning(
+                "%s: starting over, because %s; what was there stays in %s",
+                published,
+                "; ".join(differences),
+                last,
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if private:
+            # Also what was made when the release did not count as restricted yet.
+            for path in (runs, self.folder):
+                path.chmod(0o700)
+            for file in (published, *self.folder.iterdir()):
+                if file.exists():
+                    file.chmod(0o600)
         content = {"settings": settings, "terms": dict(terms)}
-        temporary = self.settings.with_suffix(".tmp")
-        with open(temporary, "w", encoding="utf-8", opener=self._opener) as file:
-            file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-        os.replace(temporary, self.settings)
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        self._replace(self.folder / "settings.json", text)
 
     def append(self, file: Path) -> TextIO:
         """Open one of the files to write lines at its end."""
         return open(file, "a", encoding="utf-8", newline="\n", opener=self._opener)
 
-    def _answers(self) -> tuple[Path, ...]:
-        return self.responses, self.partial, self.steps, self.failures
+    def publish(self, rows: list[Mapping[str, Any]]) -> None:
+        """Write ``<system>.jsonl``, unless it holds just these rows."""
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        if not self.published.exists() or self.published.read_bytes() != text.encode():
+            self._replace(self.published, text)
 
-    def _folder(self, settings: Any, *, exists: bool = False) -> Path | None:
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-        base = self.responses.parent / "superseded" / f"{self.responses.stem}-{digest}"
-        if exists:
-            return base if base.is_dir() else None
-        number = 1
-        folder = base
-        while folder.exists():
-            number += 1
-            folder = base.with_name(f"{base.name}-{number}")
-        return folder
+    def _replace(self, file: Path, text: str) -> None:
+        temporary = self.folder / f"{file.name}.new"
+        temporary.unlink(missing_ok=True)
+        with open(temporary, "w", encoding="utf-8", newline="\n", opener=self._opener) as opened:
+            opened.write(text)
+        os.replace(temporary, file)
 
 
 def write_line(file: TextIO, row: Mapping[str, Any]) -> None:
@@ -148,11 +146,18 @@ def mend(file: Path, keys: set[str]) -> None:
             logger.warning("%s: dropped a torn last line of %d bytes", file, len(last))
 
 
-def _read_json(file: Path) -> Any:
+def _last_run(runs: Path, but: Path) -> Path | None:
+    """The folder of other settings that was written to last and holds responses."""
+    files = [file for file in runs.glob("*/responses.jsonl") if file.parent != but]
+    return max(files, key=lambda file: file.stat().st_mtime).parent if files else None
+
+
+def _read_json(file: Path) -> dict[str, Any]:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
-        return None
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], under: str = "") -> list[str]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,9 +16,10 @@ from medalign_utils.asking import Asked, Outcome, ask_all
 from medalign_utils.chat import Chat, load_chat
 from medalign_utils.dataset import Release
 from medalign_utils.errors import IncompleteError, MedAlignError, PromptError, ReleaseError
-from medalign_utils.generators import Failure
+from medalign_utils.generators import Failure, Generator
 from medalign_utils.packing import pack_ehrs
-from medalign_utils.prompts import check_fits, load_tokenizer
+from medalign_utils.paths import resolve
+from medalign_utils.prompts import ANSWER, REFINE, check_fits, load_tokenizer
 from medalign_utils.run_files import RunFiles, mend, read_lines, write_line
 from medalign_utils.strategies import next_prompt
 from medalign_utils.systems import (
@@ -44,7 +44,15 @@ RESPONSE_COLUMNS = {
     "seconds": "float64",
     "prompt_sha256": "str",
 }
-_STEP_KEYS = {"instruction_id", "step", "response", "finish_reason", "response_tokens", "seconds"}
+_STEP_KEYS = {
+    "instruction_id",
+    "step",
+    "response",
+    "finish_reason",
+    "response_tokens",
+    "seconds",
+    "prompt_sha256",
+}
 
 
 def run_system(
@@ -58,13 +66,14 @@ def run_system(
 ) -> pd.DataFrame:
     """Answer a release's instructions with one system, or go on where an earlier run ended.
 
-    Responses are written to a working file one by one, and moved to ``path`` in the order of the
-    release when all are there; `run_files` names the files. A run with the settings of an earlier
-    one keeps its responses, finished or not, and the intermediate answers of refinement; one with
-    others puts them aside and says what differs. Settings are what shapes prompts and answers: the
-    system (not its names, nor where it runs), the instructions, the EHR files and the package's
-    version. A prompt that fails is recorded with its reason while the others go on, and is tried
-    again by the next run. Two runs must not write one ``path`` at the same time.
+    Responses are written one by one, and to ``path``, in the order of the release, when all are
+    there; `run_files` says where. A run with the settings of an earlier one keeps its responses,
+    finished or not, and the intermediate answers of refinement; one with others says what differs
+    and leaves them where they are. Settings are what shapes prompts and answers: the system (not
+    its names, nor where it runs), its tokenizer and chat template, the files of a model in a
+    folder, the instructions, the EHRs, the prompts' wording and the package's version. A prompt
+    that fails is recorded with its reason while the others go on, and is tried again by the next
+    run. Two runs must not write one ``path`` at the same time.
 
     Of a restricted release the files are readable by their owner only, and nothing is sent to
     another machine unless the system states the agreement that covers it; see `terms`.
@@ -103,32 +112,30 @@ def run_system(
     terms = check_terms(release, system)
     instructions = instructions_to_answer(release, only_with_reference)
     _check_instructions(release, instructions, system["context_length"], tokenizer, chat)
+    generator = make_generator(system)
 
-    files = RunFiles(path, private=terms["restricted"])
-    files.prepare(_settings(release, instructions, system), terms)
-    if path.exists():
-        responses = read_responses(path)
-        if set(responses["instruction_id"]) == set(instructions["instruction_id"]):
-            files.partial.unlink(missing_ok=True)  # of a run killed in its last moment
-            return responses
-        os.replace(path, files.partial)  # lines were taken out of it: make those again
-    mend(files.partial, set(RESPONSE_COLUMNS))
+    settings = _settings(release, instructions, system, tokenizer, chat)
+    files = RunFiles(path, settings, terms, private=terms["restricted"])
+    mend(files.responses, set(RESPONSE_COLUMNS))
     mend(files.steps, _STEP_KEYS)
     files.failures.unlink(missing_ok=True)
-    finished = set()
-    if files.partial.exists():
-        finished = set(read_responses(files.partial)["instruction_id"])
-    to_do = instructions[~instructions["instruction_id"].isin(finished)]
-    failures = Counter()
+    finished = _read(files.responses) if files.responses.exists() else []
+    to_do = instructions[
+        ~instructions["instruction_id"].isin([row["instruction_id"] for row in finished])
+    ]
     if len(to_do):
+        path.unlink(missing_ok=True)  # of other settings, or not complete
         asked = _instructions(release, to_do, system, files, tokenizer, chat, workers)
         with tqdm(
             total=len(instructions), initial=len(finished), desc=path.stem, disable=not progress
         ) as bar:
-            failures = _answer(asked, system, files, tokenizer, chat, bar)
-    if failures:
-        raise IncompleteError(_summary(failures, len(to_do), files))
-    return _complete(files, instructions["instruction_id"].tolist())
+            failures = _answer(asked, generator, system, files, tokenizer, chat, bar)
+        if failures:
+            raise IncompleteError(_summary(failures, len(to_do), files))
+        finished = _read(files.responses)
+    rows = {row["instruction_id"]: row for row in finished}
+    files.publish([rows[instruction_id] for instruction_id in instructions["instruction_id"]])
+    return read_responses(path)
 
 
 def read_responses(path: str | Path) -> pd.DataFrame:
@@ -156,19 +163,27 @@ def read_responses(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise MedAlignError(f"read_responses: no file {path}")
+    table = pd.DataFrame(_read(path), columns=list(RESPONSE_COLUMNS))
+    try:
+        return table.astype(RESPONSE_COLUMNS)
+    except (TypeError, ValueError):  # which would quote a response
+        raise MedAlignError(f"{path}: a response's counts are no numbers") from None
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
     rows = read_lines(path, set(RESPONSE_COLUMNS))
     if None in rows:
         raise MedAlignError(
             f"{path}, line {rows.index(None) + 1}: not a response, expected a JSON object with "
-            f"{', '.join(RESPONSE_COLUMNS)}; delete the file to have it made again"
+            f"{', '.join(RESPONSE_COLUMNS)}; take the line out to have it made again"
         )
-    table = pd.DataFrame(rows, columns=list(RESPONSE_COLUMNS)).astype(RESPONSE_COLUMNS)
-    repeated = table[table.duplicated(["instruction_id", "system"])]
-    if len(repeated):
-        raise MedAlignError(
-            f"{path}: 2 responses to instruction {repeated['instruction_id'].iloc[0]}, expected 1"
-        )
-    return table
+    counts = Counter(row["instruction_id"] for row in rows)
+    for instruction_id, n in counts.items():
+        if n > 1:
+            raise MedAlignError(
+                f"{path}: {n} responses to instruction {instruction_id}, expected 1"
+            )
+    return rows
 
 
 def instructions_to_answer(release: Release, only_with_reference: bool = True) -> pd.DataFrame:
@@ -259,13 +274,13 @@ def _instructions(
     workers: int,
 ) -> Iterator[Asked]:
     """What is to be asked, each instruction as far as an earlier run had got with it."""
-    earlier: dict[str, list[dict[str, Any]]] = {}
+    earlier = {}
     for row in read_lines(files.steps, _STEP_KEYS):
         if row is not None:
-            earlier.setdefault(row["instruction_id"], []).append(row)
+            earlier[row["instruction_id"], row["prompt_sha256"]] = row
     for one in packed_instructions(release, to_do, system, workers):
-        # As many as there are parts to come, should the file hold more.
-        for step in earlier.get(one.instruction_id, [])[: len(one.later)]:
+        # A step counts if it answers just these prompts.
+        while one.later and (step := earlier.get((one.instruction_id, one.digest.hexdigest()))):
             one.seconds += step["seconds"]
             _next(one, step["response"], tokenizer, system["context_length"], chat)
         yield one
@@ -273,6 +288,7 @@ def _instructions(
 
 def _answer(
     asked: Iterator[Asked],
+    generator: Generator,
     system: Mapping[str, Any],
     files: RunFiles,
     tokenizer: Tokenizer,
@@ -283,7 +299,7 @@ def _answer(
     failures: Counter = Counter()
     n_steps = 0
     with (
-        files.append(files.partial) as responses,
+        files.append(files.responses) as responses,
         files.append(files.steps) as steps,
         files.append(files.failures) as failed,
     ):
@@ -303,11 +319,11 @@ def _answer(
                 _next(one, outcome.text, tokenizer, system["context_length"], chat)
                 bar.set_postfix(failed=failures.total(), parts_read=n_steps)
                 return True
-            write_line(responses, _row(one, outcome, files.responses.stem))
+            write_line(responses, _row(one, outcome, files.published.stem))
             bar.update()
             return False
 
-        ask_all(asked, make_generator(system), handle)
+        ask_all(asked, generator, handle)
     for file in (files.steps, files.failures):
         if not file.stat().st_size:
             file.unlink()
@@ -330,6 +346,7 @@ def _step(one: Asked, outcome: Outcome) -> dict[str, Any]:
         "finish_reason": outcome.finish_reason,
         "response_tokens": outcome.tokens,
         "seconds": one.last_seconds,
+        "prompt_sha256": one.digest.hexdigest(),
     }
 
 
@@ -349,39 +366,43 @@ def _row(one: Asked, outcome: Outcome, system: str) -> dict[str, Any]:
     }
 
 
-def _complete(files: RunFiles, order: list[str]) -> pd.DataFrame:
-    """Move the responses to their place, in the order in which they were to be answered."""
-    lines = {row["instruction_id"]: row for row in read_lines(files.partial, set(RESPONSE_COLUMNS))}
-    sorted_file = files.partial.with_suffix(".sorted")
-    sorted_file.unlink(missing_ok=True)
-    with files.append(sorted_file) as file:
-        for instruction_id in order:
-            write_line(file, lines[instruction_id])
-    os.replace(sorted_file, files.responses)
-    files.partial.unlink()
-    return read_responses(files.responses)
-
-
 def _summary(failures: Counter, n: int, files: RunFiles) -> str:
     reasons = "; ".join(f"{count} x {reason}" for reason, count in failures.most_common(5))
     return (
-        f"{files.responses.stem}: {failures.total()} of {n} instructions have no response yet "
+        f"{files.published.stem}: {failures.total()} of {n} instructions have no response yet "
         f"({reasons}); each with its reason is in {files.failures}, what is finished is kept, and "
         "another run tries only those"
     )
 
 
 def _settings(
-    release: Release, instructions: pd.DataFrame, system: Mapping[str, Any]
+    release: Release,
+    instructions: pd.DataFrame,
+    system: Mapping[str, Any],
+    tokenizer: Tokenizer,
+    chat: Chat | None,
 ) -> dict[str, Any]:
     asked = instructions[["instruction_id", "person_id", "question"]].to_numpy().tolist()
     ehrs = hashlib.sha256()
     for person_id in instructions["person_id"].unique():
         with release.ehr_path(person_id).open("rb") as file:
             ehrs.update(hashlib.file_digest(file, "sha256").digest())
-    return {
+    settings = {
         "system": shaping_settings(system),
-        "instructions_sha256": hashlib.sha256(json.dumps(asked).encode()).hexdigest(),
+        "instructions_sha256": _digest(asked),
         "ehrs_sha256": ehrs.hexdigest(),
+        "tokenizer_sha256": _digest([tokenizer.to_str(), chat]),
+        "templates_sha256": _digest([ANSWER, REFINE]),
         "medalign_utils": __version__,
     }
+    folder = resolve(str(system.get("model", "")))
+    if system.get("model") and folder.is_dir():
+        # Not their content, which may take minutes to read.
+        stats = {file.name: file.stat() for file in sorted(folder.iterdir()) if file.is_file()}
+        files = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()]
+        settings["model_files_sha256"] = _digest(files)
+    return settings
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
