@@ -129,8 +129,10 @@ def one_rating(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
 
     Args:
         ratings: as `Reviews` has them.
-        combine: ``"first"`` takes a response's first rater in the table's order; ``"majority"`` the
-            verdict of most raters (of as many each way, the first rater's) and the median rank.
+        combine: ``"first"`` takes the verdict and the rank of the instruction's first rater in the
+            table's order, and of a response that this rater did not judge or did not rank those of
+            the first who did; ``"majority"`` the verdict of most raters (of as many each way, that
+            of the first) and the median rank.
 
     Returns:
         instruction_id, system, rater ("first" keeps the name, "majority" says "majority"), correct,
@@ -154,8 +156,13 @@ def one_rating(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
         raise MedAlignError(
             f"one_rating: combine {combine!r}, expected one of {', '.join(COMBINATIONS)}"
         )
-    groups = ratings.groupby(["instruction_id", "system"], sort=False)
-    one = groups.first().reset_index()
+    key = ["instruction_id", "system"]
+    groups = ratings.groupby(key, sort=False)
+    first = ratings.groupby("instruction_id")["rater"].transform("first")
+    # Whole rows: a verdict and a rank are only ever taken together.
+    by_choice = ratings.assign(unranked=ratings["rank"].isna(), other=ratings["rater"] != first)
+    by_choice = by_choice.sort_values(["unranked", "other"], kind="stable")
+    one = by_choice.drop_duplicates(key).set_index(key).loc[groups.size().index].reset_index()
     if combine == "majority":
         share = groups["correct"].mean().to_numpy()
         one["correct"] = (share > 0.5) | ((share == 0.5) & one["correct"].to_numpy(dtype=bool))

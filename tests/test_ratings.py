@@ -116,6 +116,16 @@ def test_majority_and_median_with_an_even_vote_going_to_the_first_rater():
     assert first["rater"].to_dict() == {"a": "x", "b": "x"}
 
 
+def test_the_first_rater_is_an_instructions_and_ranks_what_was_judged():
+    rows = [("7", "a", "x", True, 2), ("7", "b", "y", False, 1), ("7", "b", "x", True, 3)]
+    rows += [("7", "c", "x", False, np.nan), ("7", "c", "y", True, 2), ("7", "d", "y", False, 4)]
+    one = one_rating(ratings_of(rows)).set_index("system")
+    # x judged b after y did, gave c no rank and did not judge d; ranks 2, 3, 2, 4 become 1.5 to 4.
+    assert one["rater"].to_dict() == {"a": "x", "b": "x", "c": "y", "d": "y"}
+    assert one["correct"].to_dict() == {"a": True, "b": True, "c": True, "d": False}
+    assert one["rank"].to_dict() == {"a": 1.5, "b": 3.0, "c": 1.5, "d": 4.0}
+
+
 def test_instructions_that_are_not_rated_throughout_are_left_out():
     rows = [("7", "a", "x", True, 1.0), ("7", "b", "x", True, 1.0), ("8", "a", "x", True, 1.0)]
     rows += [("9", "a", "x", True, 1.0), ("9", "b", "x", True, np.nan)]
