@@ -36,7 +36,7 @@ COLUMN_NAMES = {
 }  # fmt: skip
 _IDS = ("instruction_id", "person_id")
 # By these rows are told apart and put together, so blanks around them do not count.
-_NAMES = (*_IDS, "filename", "annotator", "system", "rater")
+_NAMES = (*_IDS, "filename", "annotator", "system", "rater", "duplicate_of")
 # What a spreadsheet makes of a long id; its last digits may be lost.
 _NUMBER = r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+|[-+]?\d+\.0*"
 _TRUE = frozenset(("1", "1.0", "true", "t", "yes", "y", "correct"))
