@@ -13,9 +13,9 @@ import pandas as pd
 from medalign_utils import grading, paths, running
 from medalign_utils import record_view as view
 from medalign_utils.browse_controls import Controls
-from medalign_utils.dataset import Release
-from medalign_utils.ehr import read_events
-from medalign_utils.errors import MedAlignError, ReleaseError
+from medalign_utils.dataset import Release, ehr_files
+from medalign_utils.ehr import EVENT_COLUMNS, read_events
+from medalign_utils.errors import MedAlignError
 from medalign_utils.evidence import Evidence, locate_evidence, search_pattern
 from medalign_utils.plots import EVENT_COLOURS
 from medalign_utils.ratings import load_reviews
@@ -23,6 +23,10 @@ from medalign_utils.record_view import number
 
 PAGE = 200  # events on a page of the table
 NO_RESPONSES = pd.DataFrame(columns=["instruction_id", "system", "response"], dtype="str")
+NOBODY = ""  # whom instructions are asked of that name no patient
+NO_EVENTS = pd.DataFrame(columns=list(EVENT_COLUMNS), dtype="str").astype(
+    {"timestamp": "datetime64[s]"}
+)
 NO_RATINGS = pd.DataFrame(columns=["instruction_id", "system", "rater", "correct"])
 
 
@@ -83,7 +87,7 @@ class Explorer(Controls):
             NO_RESPONSES if responses is None else responses,
             NO_RATINGS if ratings is None else ratings,
         )
-        self._asked = release.instructions.dropna(subset=["person_id"])
+        self._asked = release.instructions.fillna({"person_id": NOBODY})
         self._busy = False
         for control, handler in (
             (self.find, self._list_patients),
@@ -137,9 +141,14 @@ class Explorer(Controls):
         with_instruction = self._asked["instruction_id"].str.contains(wanted, regex=False)
         holders = set(self._asked["person_id"][with_instruction])
         asked = self._asked["person_id"].value_counts()
-        persons = [p for p in _persons(self.release) if wanted in p or p in holders]
-        options = [(f"{p} · {number(asked.get(p, 0), 'instruction')}", p) for p in persons]
+        known = _persons(self.release)
+        persons = [p for p in known if wanted in p or p in holders]
         heading = number(len(persons), "patient") if persons else "no such id"
+        persons += [NOBODY] * (NOBODY in holders)
+        options = [
+            (f"{p or 'no patient named'} · {number(asked.get(p, 0), 'instruction')}", p)
+            for p in persons
+        ]
         opened = self.patient.value
         with self._setting():
             self.patient.options = [(f"{heading}: choose one", None), *options]
@@ -148,7 +157,7 @@ class Explorer(Controls):
                 self.patient.value = persons[0]
         if self.patient.value is None or self.patient.value != opened:
             self._open_patient()
-        if wanted in self._asked["instruction_id"].to_numpy() and self.patient.value:
+        if wanted in self._asked["instruction_id"].to_numpy() and self.patient.value is not None:
             self.instruction.value = wanted
 
     def _open_patient(self) -> None:
@@ -157,7 +166,8 @@ class Explorer(Controls):
         if person_id is None:
             return
         try:
-            events = read_events(self.release.ehr_path(person_id))
+            named = person_id != NOBODY
+            events = read_events(self.release.ehr_path(person_id)) if named else NO_EVENTS
         except MedAlignError as error:
             self.message.value = f'<b style="color:#D55E00">{escape(str(error))}</b>'
             return
@@ -165,7 +175,7 @@ class Explorer(Controls):
         asked = self._asked[self._asked["person_id"] == person_id]
         heading = number(len(asked), "instruction") if len(asked) else "no instructions"
         with self._setting():
-            self.person.value = view.person_line(self.events)
+            self.person.value = view.person_line(self.events) if named else "no record to show"
             self.instruction.options = [
                 (heading if asked.empty else f"{heading}: choose one", None),
                 *((f"{i}  {q}", i) for i, q in asked[["instruction_id", "question"]].to_numpy()),
@@ -176,6 +186,7 @@ class Explorer(Controls):
             self.answer.layout.display = "none"
             self.tabs.selected_index = 0
         self._clear_filters()
+        self.reading.layout.display = None if named else "none"
         self.record.layout.display = None
 
     def _list_types(self) -> None:
@@ -296,7 +307,7 @@ class Explorer(Controls):
         instruction_id = self.instruction.value
         of_it = self.release.references["instruction_id"] == instruction_id
         references = self.release.references[of_it]
-        given = references["evidence"].iloc[:1].dropna()
+        given = references["evidence"].dropna()
         self.evidence = locate_evidence(self.events, given.iloc[0] if len(given) else None)
         if instruction_id is None:
             self.answer.value, self.answer.layout.display = "", "none"
@@ -346,16 +357,8 @@ class Explorer(Controls):
 
 
 def _persons(release: Release) -> list[str]:
-    """Patients with instructions, and those whose EHRs lie beside theirs; by number."""
-    asked = release.instructions["person_id"].dropna().unique()
-    persons = set(asked)
-    for person_id in asked:
-        try:
-            folder = release.ehr_path(person_id).parent
-        except ReleaseError:
-            continue
-        persons.update(file.stem.removeprefix("EHR_") for file in folder.glob("*.xml"))
-        break
+    """Patients with instructions, and those who only have an EHR; by number."""
+    persons = {*release.instructions["person_id"].dropna(), *ehr_files(release.path)[0].values()}
     return sorted(persons, key=lambda person_id: (len(person_id), person_id))
 
 

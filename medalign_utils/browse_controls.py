@@ -57,12 +57,8 @@ class Controls(widgets.VBox):
                 widgets.VBox([widgets.HBox([self.back, self.forth, self.page_status]), self.table]),
             ]
         )
-        self.record = widgets.VBox(
+        self.reading = widgets.VBox(
             [
-                self.person,
-                self.instruction,
-                self.answer,
-                self.places,
                 self.types,
                 widgets.HBox(
                     [self.since, self.until, self.search, self.reset],
@@ -72,6 +68,9 @@ class Controls(widgets.VBox):
                 self.timeline,
                 self.tabs,
             ]
+        )
+        self.record = widgets.VBox(
+            [self.person, self.instruction, self.answer, self.places, self.reading]
         )
         top = widgets.HBox([self.find, self.patient])
         super().__init__([widgets.HTML(STYLE), top, self.message, self.record])

@@ -34,7 +34,7 @@ class _Counts:
         self.first: datetime | None = None
         self.last: datetime | None = None
 
-    def read(self, file: Path) -> Iterator[Problem]:
+    def read(self, file: Path, person_id: str) -> Iterator[Problem]:
         faults: list[str] = []
         n = 0
         try:
@@ -52,7 +52,9 @@ class _Counts:
         except MedAlignError as error:
             faults.append(str(error))
         if n > self.longest:
-            self.longest, self.longest_person = n, file.stem.removeprefix("EHR_")
+            self.longest, self.longest_person = n, person_id
+        if not n and not faults:
+            faults.append("no events")
         for fault in faults:
             yield Problem(file, "", fault.removeprefix(f"{file}").lstrip(":, "))
 
@@ -64,7 +66,8 @@ def check_release(
 
     Where `load_release` ends with the first problem, this goes on: past a bad row to the next one,
     past an event that cannot be read, past a broken EHR or table to the rest. An EHR that no table
-    names is read too; other files beside the EHRs are counted.
+    names is read too; other files beside the EHRs are counted. An EHR without events is a problem,
+    though it loads: nothing can be answered from it.
 
     Args:
         path: the release's folder.
@@ -78,7 +81,7 @@ def check_release(
 
     Raises:
         ReleaseError: there is no such folder.
-        ParamsError: `columns` maps a column that is none of ours.
+        ParamsError: `columns` maps a column that is none of ours, or to a name that no table has.
 
     >>> check_release("no/such/folder")
     Traceback (most recent call last):
@@ -88,6 +91,7 @@ def check_release(
     path = Path(path)
     if not path.is_dir():
         raise ReleaseError(f"check_release: no folder {path}")
+    dataset.require_release_columns(path, columns)
     problems: list[Problem] = []
     summary: list[tuple[str, object]] = []
     _check_tables(path, columns, summary, problems)
@@ -99,16 +103,28 @@ def check_release(
         if file.is_file():
             _attempt(path, problems, read, file)
 
-    files, others = dataset.ehr_files(path)
+    folders = [path / name for name in dataset.EHR_FOLDERS if (path / name).is_dir()]
+    problems += [Problem(f, "", f"not read, since {folders[0]} is there too") for f in folders[1:]]
+    ehrs, others = dataset.ehr_files(path)
     counts = _Counts()
-    for file in tqdm(files, "EHRs", unit="EHR", disable=not progress):
-        if file.resolve().is_relative_to(file.parent.resolve()):
-            problems += counts.read(file)
+    first: dict[str, Path] = {}
+    for file, person_id in tqdm(ehrs.items(), "EHRs", unit="EHR", disable=not progress):
+        if (other := first.setdefault(person_id, file)) != file:
+            fault = f"a second EHR of patient {person_id}, beside {other.name}"
+            problems.append(Problem(file, "", fault))
+        try:
+            inside = file.resolve().is_relative_to(file.parent.resolve())
+        except (OSError, RuntimeError):  # links in a circle
+            inside = False
+        if inside:
+            problems += counts.read(file, person_id)
         else:
-            problems.append(Problem(file, "", "a link that leads out of the EHR folder; not read"))
+            problems.append(
+                Problem(file, "", "a link out of the EHR folder or in a circle; not read")
+            )
     summary += [
-        ("EHRs", len(files)),
-        ("other files beside them", others),
+        ("EHRs", len(ehrs)),
+        ("other files beside them", len(others)),
         ("notes", counts.types["note"]),
         ("note types", len(counts.notes)),
         ("events", counts.types.total()),
@@ -118,6 +134,8 @@ def check_release(
         ("longest EHR", f"{counts.longest:,} events, patient {counts.longest_person}"),
     ]
     shown = [(what, f"{n:,}" if isinstance(n, int) else str(n)) for what, n in summary]
+    # The table of reviews is read twice, so what is wrong with all of it is found twice.
+    problems = list(dict.fromkeys(problems))
     return Report(pd.DataFrame(shown, columns=["what", "found"]), problems)
 
 
@@ -127,20 +145,26 @@ def _check_tables(
     summary: list[tuple[str, object]],
     problems: list[Problem],
 ) -> None:
-    asked = _attempt(path, problems, _table, path, dataset.INSTRUCTIONS_FILE, columns)
-    answered = _attempt(path, problems, _table, path, dataset.REFERENCES_FILE, columns)
-    for table in filter(None, (asked, answered)):
+    asked, answered, reviewed, submitted = tables = [
+        _attempt(path, problems, _table, path, stem, columns) for stem in _READERS
+    ]
+    for table in filter(None, (asked, answered, submitted)):  # of reviews, more is read below
         problems += table.problems
+    problems += dataset.find_ehrs(path, [*filter(None, tables)])[1]
     if asked and answered:
-        instructions, torn = dataset.merge_instructions(asked, answered)
-        problems += torn
+        instructions, astray = dataset.merge_instructions(asked, answered, reviewed)
+        problems += astray
+        of_patients = instructions["person_id"].notna()
+        if not of_patients.any():
+            problems.append(Problem(path, "", "no instruction names its patient"))
         summary += [
             ("instructions", len(instructions)),
             ("patients they are asked of", instructions["person_id"].nunique()),
-            ("instructions of no patient", int(instructions["person_id"].isna().sum())),
+            ("instructions of no patient", int((~of_patients).sum())),
         ]
+    if submitted:
+        summary.append(("instructions as submitted", len(submitted.frame)))
     if answered:
-        problems += dataset.find_ehrs(path, answered)[1]
         empty = answered.frame["reference"].isna()
         problems += [
             Problem(answered.file, f"row {row}", "no clinician's response; the row is left out")
@@ -178,12 +202,19 @@ def _check_reviews(
         ]
 
 
-def _table(path: Path, stem: str, columns: Mapping[str, str] | None) -> Table:
-    read = {
-        dataset.INSTRUCTIONS_FILE: dataset.read_instructions,
-        dataset.REFERENCES_FILE: dataset.read_references,
-    }[stem]
-    return read(dataset.require_table(path, stem), columns=columns)
+_READERS = {
+    dataset.INSTRUCTIONS_FILE: dataset.read_instructions,
+    dataset.REFERENCES_FILE: dataset.read_references,
+    dataset.REVIEWS_FILE: dataset.read_reviewed,
+    dataset.SUBMITTED_FILE: dataset.read_submitted,
+}
+_MAY_BE_ABSENT = (dataset.REVIEWS_FILE, dataset.SUBMITTED_FILE)
+
+
+def _table(path: Path, stem: str, columns: Mapping[str, str] | None) -> Table | None:
+    find = find_table if stem in _MAY_BE_ABSENT else dataset.require_table
+    file = find(path, stem)
+    return file and _READERS[stem](file, columns=columns)
 
 
 def _attempt(path: Path, problems: list[Problem], read, *arguments, **options):

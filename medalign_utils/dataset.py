@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,6 +17,7 @@ from medalign_utils.tables import (
     raise_first,
     read_table,
     repeated_rows,
+    require_mapped,
     require_table,
 )
 from medalign_utils.taxonomy import SUBCATEGORIES
@@ -38,6 +39,8 @@ SUBMITTED_COLUMNS = (
     "request",
 )
 REFERENCE_COLUMNS = ("instruction_id", "annotator", "reference", "evidence")
+# Of the table of reviews, those that no other table has.
+REVIEW_COLUMNS = ("system", "response", "correct", "rank", "rater", "used")
 ANNOTATOR = "Annotator_1"
 
 INSTRUCTIONS_FILE = "all-instructions-rouge"
@@ -45,6 +48,13 @@ REFERENCES_FILE = "clinician-instruction-responses"
 REVIEWS_FILE = "clinician-reviewed-model-responses"
 SUBMITTED_FILE = "submitted-instructions"
 EHR_FOLDERS = ("ehrs", "medalign_ehr_xml")
+# Table -> the columns of ours that it may have.
+_TABLE_COLUMNS = {
+    INSTRUCTIONS_FILE: (*INSTRUCTION_COLUMNS, "filename"),
+    REFERENCES_FILE: (*INSTRUCTION_COLUMNS, *REFERENCE_COLUMNS, "filename"),
+    REVIEWS_FILE: ("instruction_id", "person_id", "filename", *REVIEW_COLUMNS),
+    SUBMITTED_FILE: SUBMITTED_COLUMNS,
+}
 
 
 @dataclass(frozen=True)
@@ -93,26 +103,28 @@ def load_release(
     Every column is text, missing where a field is empty; ids are kept as they are written. The
     table of references also fills what the table of instructions lacks, so an instruction that
     no clinician answered may have no person_id; a category that neither gives follows from the
-    subcategory. EHRs are only looked for, not read.
+    subcategory. Of reviewed responses only the instructions and patients are looked at here. EHRs
+    are only looked for, not read.
 
     Args:
         path: the folder with ``all-instructions-rouge`` and ``clinician-instruction-responses``
             (``.tsv``, or ``.csv`` with commas) and the EHRs in ``ehrs/`` or
             ``medalign_ehr_xml/``.
         annotator: whose response is the reference of an instruction that has several.
-        columns: our column -> the release's name for it, where `tables.COLUMN_NAMES` has not got
-            it.
+        columns: our column -> the release's name for it, tried in each table before those of
+            `tables.COLUMN_NAMES`.
 
     Returns:
         The release; see :class:`Release`. Rows without a clinician's response are left out of the
         references, with a warning that names them.
 
     Raises:
-        ReleaseError: the folder, a table, a column or an EHR is missing; a row has another number
-            of fields than the header, or no id; an instruction or a reference occurs twice; two
-            rows give one instruction to two patients; a ``filename`` leads out of the EHR folder
-            or names another patient. The message names the file and the row.
-        ParamsError: `columns` maps a column that is none of ours.
+        ReleaseError: the folder, a table, a column or an EHR that a row names is missing; a row has
+            another number of fields than the header, or no id; an instruction or a reference occurs
+            twice; two rows give one instruction to two patients; a ``person_id`` or ``filename``
+            leads out of the EHR folder, or the one is not the other's; a review is of no
+            instruction. The message names the file and the row.
+        ParamsError: `columns` maps a column that is none of ours, or to a name that no table has.
 
     >>> load_release("no/such/folder")
     Traceback (most recent call last):
@@ -122,11 +134,16 @@ def load_release(
     path = Path(path)
     if not path.is_dir():
         raise ReleaseError(f"load_release: no folder {path}")
+    require_release_columns(path, columns)
     asked = read_instructions(require_table(path, INSTRUCTIONS_FILE), columns=columns)
     answered = read_references(require_table(path, REFERENCES_FILE), columns=columns)
-    filenames, ehr_problems = find_ehrs(path, answered)
-    instructions, torn = merge_instructions(asked, answered)
-    raise_first([*asked.problems, *answered.problems, *ehr_problems, *torn], path)
+    tables = [asked, answered]
+    reviews_path = find_table(path, REVIEWS_FILE)
+    if reviews_path:
+        tables.append(read_reviewed(reviews_path, columns=columns))
+    filenames, problems = find_ehrs(path, tables)
+    instructions, astray = merge_instructions(*tables)
+    raise_first([*(p for table in tables for p in table.problems), *problems, *astray], path)
     without = answered.frame.index[answered.frame["reference"].isna()]
     if len(without):
         warnings.warn(
@@ -139,28 +156,34 @@ def load_release(
         references=_references(answered.frame, annotator),
         annotator=annotator,
         columns=dict(columns or {}),
-        reviews_path=find_table(path, REVIEWS_FILE),
+        reviews_path=reviews_path,
         manifest=read_manifest(path / "manifest.json"),
         answer_key_path=_if_file(path / "answer-key.jsonl"),
         _filenames=filenames,
     )
 
 
+def require_release_columns(path: Path, columns: Mapping[str, str] | None) -> None:
+    """As `tables.require_mapped`, over the tables that the release has."""
+    files = {find_table(path, stem): its for stem, its in _TABLE_COLUMNS.items()}
+    require_mapped(columns, {file: its for file, its in files.items() if file is not None})
+
+
 def read_instructions(file: str | Path, *, columns: Mapping[str, str] | None = None) -> Table:
     """Read one table of instructions, such as the public sample of them.
 
     Returns:
-        The columns of `INSTRUCTION_COLUMNS`; a category that the table does not give follows from
-        the subcategory, in any case and spacing. Rows at fault (no id, no question, an id that
-        stands further up) are among the problems.
+        The columns of `INSTRUCTION_COLUMNS` and filename; a category that the table does not give
+        follows from the subcategory, in any case and spacing. Rows at fault (no id, no question, an
+        id that stands further up) are among the problems.
 
     Raises:
         ReleaseError: as `tables.read_table`.
     """
-    optional = [c for c in INSTRUCTION_COLUMNS if c not in ("instruction_id", "question")]
-    table = read_table(Path(file), ("instruction_id", "question"), optional, columns=columns)
+    names = _TABLE_COLUMNS[INSTRUCTIONS_FILE]
+    table = read_table(Path(file), names[:2], names[2:], columns=columns)
     table = _without_repeats(table, ["instruction_id"])
-    return table._replace(frame=_with_categories(table.frame[list(INSTRUCTION_COLUMNS)]))
+    return table._replace(frame=_with_categories(table.frame))
 
 
 def read_references(file: Path, *, columns: Mapping[str, str] | None = None) -> Table:
@@ -177,6 +200,24 @@ def read_references(file: Path, *, columns: Mapping[str, str] | None = None) -> 
     return table._replace(frame=_with_categories(table.frame))
 
 
+def read_reviewed(file: Path, *, columns: Mapping[str, str] | None = None) -> Table:
+    """Read whom the reviewed responses are about; `ratings.read_reviews` reads the verdicts."""
+    return read_table(file, ("instruction_id",), ("person_id", "filename", "used"), columns=columns)
+
+
+def read_submitted(file: Path, *, columns: Mapping[str, str] | None = None) -> Table:
+    """Read the instructions as submitted; see `load_submitted`."""
+    table = read_table(file, SUBMITTED_COLUMNS[:2], SUBMITTED_COLUMNS[2:], columns=columns)
+    table = _without_repeats(table, ["instruction_id"])
+    row_of = pd.Series(table.frame.index, index=table.frame["instruction_id"])
+    rewords = table.frame["duplicate_of"].dropna()
+    astray = [
+        Problem(file, f"row {row}", "duplicate_of names no earlier instruction")
+        for row in rewords.index[~(rewords.map(row_of) < rewords.index)]
+    ]
+    return table._replace(problems=[*table.problems, *astray])
+
+
 def load_submitted(release: Release) -> pd.DataFrame:
     """Load the instructions as submitted, before near-duplicates were taken out.
 
@@ -191,26 +232,17 @@ def load_submitted(release: Release) -> pd.DataFrame:
         instructions, and the last two columns are missing throughout.
 
     Raises:
-        ReleaseError: a column is missing, an instruction occurs twice, or ``duplicate_of`` names
-            none that came before.
+        ReleaseError: a column or an EHR that a row names is missing, an instruction occurs twice,
+            or ``duplicate_of`` names none that came before.
     """
     file = find_table(release.path, SUBMITTED_FILE)
     if file is None:
         table = release.instructions.assign(duplicate_of=None, request=None)
         return table.astype({"duplicate_of": "str", "request": "str"})[list(SUBMITTED_COLUMNS)]
-    required = ("instruction_id", "question")
-    optional = [column for column in SUBMITTED_COLUMNS if column not in required]
-    submitted = read_table(file, required, optional, columns=release.columns)
-    submitted = _without_repeats(submitted, ["instruction_id"])
-    table = submitted.frame
-    row_of = pd.Series(table.index, index=table["instruction_id"])
-    rewords = table["duplicate_of"].dropna()
-    astray = [
-        Problem(file, f"row {row}", "duplicate_of names no earlier instruction")
-        for row in rewords.index[~(rewords.map(row_of) < rewords.index)]
-    ]
-    raise_first([*submitted.problems, *astray], release.path)
-    return table[list(SUBMITTED_COLUMNS)].reset_index(drop=True)
+    submitted = read_submitted(file, columns=release.columns)
+    absent = find_ehrs(release.path, [submitted])[1]
+    raise_first([*submitted.problems, *absent], release.path)
+    return submitted.frame.reset_index(drop=True)
 
 
 def primary_references(references: pd.DataFrame, annotator: str = ANNOTATOR) -> pd.DataFrame:
@@ -235,36 +267,45 @@ def primary_references(references: pd.DataFrame, annotator: str = ANNOTATOR) -> 
     return kept.reset_index(drop=True)
 
 
-def find_ehrs(folder: Path, answered: Table) -> tuple[dict[str, str], list[Problem]]:
-    """Look for each row's EHR: the file name that the table gives a patient, and what is wrong."""
+def find_ehrs(folder: Path, tables: Sequence[Table]) -> tuple[dict[str, str], list[Problem]]:
+    """Look for each row's EHR: the file name that a table gives a patient, and what is wrong.
+
+    A row that names neither a patient nor a file is passed over.
+    """
     filenames: dict[str, str] = {}
     problems = []
-    pairs = answered.frame[["person_id", "filename"]].drop_duplicates()
-    for row, person_id, filename in pairs.itertuples():
-        given = None if pd.isna(filename) else filename
-        try:
-            _ehr_path(folder, person_id, given)
-        except ReleaseError as error:
-            problems.append(Problem(answered.file, f"row {row}", str(error)))
-            continue
-        if given is not None and filenames.setdefault(person_id, given) != given:
-            fault = (
-                f"filename {given!r} for patient {person_id}, whose EHR was "
-                f"{filenames[person_id]!r} further up"
-            )
-            problems.append(Problem(answered.file, f"row {row}", fault))
+    for table in tables:
+        named = table.frame.reindex(columns=["person_id", "filename"]).drop_duplicates()
+        for row, person_id, filename in named.dropna(how="all").itertuples():
+            given = None if pd.isna(filename) else filename
+            patient = _patient_of(Path(given)) if pd.isna(person_id) else person_id
+            try:
+                _ehr_path(folder, patient, given)
+            except ReleaseError as error:
+                problems.append(Problem(table.file, f"row {row}", str(error)))
+                continue
+            if given is not None and filenames.setdefault(patient, given) != given:
+                fault = (
+                    f"filename {given!r} for patient {patient}, whose EHR is "
+                    f"{filenames[patient]!r} in an earlier row or table"
+                )
+                problems.append(Problem(table.file, f"row {row}", fault))
     return filenames, problems
 
 
-def ehr_files(folder: Path) -> tuple[list[Path], int]:
-    """The EHR files of a release, by name, and how many other files stand beside them.
+def ehr_files(folder: Path) -> tuple[dict[Path, str], list[Path]]:
+    """The EHR files of a release with the patient of each, by name, and what else lies there.
 
     An EHR's name is its patient's id, with ``EHR_`` before it or without; ids have no dot.
     """
     found = next((folder / name for name in EHR_FOLDERS if (folder / name).is_dir()), None)
     files = sorted(found.iterdir()) if found else []
-    ehrs = [f for f in files if f.suffix == ".xml" and f.stem and "." not in f.stem]
-    return ehrs, len(files) - len(ehrs)
+    ehrs = {f: _patient_of(f) for f in files if f.suffix == ".xml" and "." not in f.stem}
+    return ehrs, [f for f in files if f not in ehrs]
+
+
+def _patient_of(file: Path) -> str:
+    return file.stem.removeprefix("EHR_")
 
 
 def _without_repeats(table: Table, key: list[str]) -> Table:
@@ -283,19 +324,33 @@ def _with_categories(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(category=frame["category"].fillna(implied))
 
 
-def merge_instructions(asked: Table, answered: Table) -> tuple[pd.DataFrame, list[Problem]]:
-    """One table of instructions from both, and the instructions that have several patients."""
+def merge_instructions(
+    asked: Table, answered: Table, reviewed: Table | None = None
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """One table of instructions from the first two, and the rows that do not agree with it.
+
+    These are the first to give an instruction to another patient, and reviews of no instruction.
+    """
     both = pd.concat([asked.frame, answered.frame])
-    patients = both.groupby("instruction_id", sort=False)["person_id"].nunique()
-    problems = []
-    for torn in patients.index[patients > 1]:
-        found = both.loc[both["instruction_id"] == torn, "person_id"].dropna().unique()
-        fault = (
-            f"instruction {torn} belongs to {len(found)} patients ({', '.join(found)}), "
-            "expected one"
-        )
-        problems.append(Problem(answered.file, "", fault))
     merged = both.groupby("instruction_id", sort=False, as_index=False).first()
+    tables = [table for table in (asked, answered, reviewed) if table]
+    every = pd.concat([table.frame for table in tables], keys=range(len(tables)))
+    patients = every.groupby("instruction_id")["person_id"]
+    torn = every[every["person_id"].notna() & (every["person_id"] != patients.transform("first"))]
+    problems = []
+    for (i, row), instruction_id in torn["instruction_id"].drop_duplicates().items():
+        found = patients.get_group(instruction_id).dropna().unique()
+        fault = (
+            f"instruction {instruction_id} belongs to {len(found)} patients "
+            f"({', '.join(found)}), expected one"
+        )
+        problems.append(Problem(tables[i].file, f"row {row}", fault))
+    if reviewed:
+        unknown = reviewed.frame[~reviewed.frame["instruction_id"].isin(merged["instruction_id"])]
+        problems += [
+            Problem(reviewed.file, f"row {row}", f"a review of instruction {i}, not in any table")
+            for row, i in unknown["instruction_id"].drop_duplicates().items()
+        ]
     return merged[list(INSTRUCTION_COLUMNS)], problems
 
 

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from medalign_utils.dataset import Release
 from medalign_utils.ehr import events_text, read_events
+from medalign_utils.errors import ReleaseError
 from medalign_utils.prompts import count_tokens, load_tokenizer
 
 # Below this a count may point at persons.
@@ -40,10 +41,13 @@ def explore_records(
     encounter's header says of the person ("person" rows) is not counted as an event. A record
     without events has neither a first nor a last date.
 
-    Raises: EHRError where a record cannot be read.
+    Raises: EHRError where a record cannot be read; ReleaseError where no instruction names its
+    patient.
     """
     counter = load_tokenizer(tokenizer)
     asked = release.instructions["person_id"].value_counts()
+    if asked.empty:
+        raise ReleaseError(f"explore_records: no instruction of {release.path} names its patient")
     records = []
     types, notes, years = _Tally(), _Tally(), _Tally()
     for person_id in tqdm(sorted(asked.index), desc="records", disable=not progress):

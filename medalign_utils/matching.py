@@ -190,8 +190,8 @@ def rank_patients(
         the rank of the pool's size.
 
     Raises:
-        MedAlignError: an instruction's patient is missing or not in the pool, or the pool holds a
-            patient twice.
+        MedAlignError: there are no instructions, an instruction's patient is missing or not in the
+            pool, or the pool holds a patient twice.
         ReleaseError, EHRError: a record is absent or cannot be read.
 
     Source: Robertson and Zaragoza 2009; Lù 2024 (BM25S).
@@ -205,6 +205,8 @@ pool of 2, the first one's being 7
     """
     import bm25s
 
+    if instructions.empty:
+        raise MedAlignError("rank_patients: no instructions; does any name its patient?")
     place = {person: i for i, person in enumerate(pool)}
     if len(place) < len(pool):
         raise MedAlignError(f"rank_patients: a pool of {len(pool)} with {len(place)} patients")

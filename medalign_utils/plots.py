@@ -6,6 +6,7 @@ Without `ax` a figure is one column wide (3.4 in); pass an `Axes` of any other s
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import matplotlib as mpl
@@ -14,7 +15,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
@@ -403,6 +404,8 @@ def timeline(
         ax.axvline(shown, color=ORANGE, lw=1.2, zorder=3, label="shown below")
     if len(hits) or shown is not None:
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=2, frameon=False, borderpad=0)
+    # Margins may lead beyond the years that a date can have.
+    ax.set_xlim(*np.clip(ax.get_xlim(), *date2num([datetime.min, datetime(9999, 12, 31, 23, 59)])))
     locator = AutoDateLocator(minticks=3, maxticks=8)
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))

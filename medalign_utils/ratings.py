@@ -9,21 +9,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from medalign_utils import paths
-from medalign_utils.dataset import Release
+from medalign_utils.dataset import REVIEW_COLUMNS, Release
 from medalign_utils.errors import MedAlignError, ReleaseError
 from medalign_utils.grading import load_answer_key, rate_with_answer_key
 from medalign_utils.running import read_responses
-from medalign_utils.tables import Problem, Table, raise_first, read_table, repeated_rows
+from medalign_utils.tables import (
+    Problem,
+    Table,
+    raise_first,
+    read_table,
+    repeated_rows,
+    require_mapped,
+    truth_of,
+)
 
 RATING_COLUMNS = ("instruction_id", "system", "rater", "correct", "rank")
 COMBINATIONS = ("first", "majority")
 SOURCES = ("generated", "released")
-
-_TRUE = frozenset(("1", "1.0", "true", "t", "yes", "y", "correct"))
-_FALSE = frozenset(("0", "0.0", "false", "f", "no", "n", "incorrect"))
 
 
 class Reviews(NamedTuple):
@@ -32,10 +38,11 @@ class Reviews(NamedTuple):
     Attributes:
         ratings: instruction_id, system, rater (key), correct (bool), rank (float, 1 is best; NaN
             where the rater gave none). A rater who is not named is "clinician 1" for a response's
-            first row, "clinician 2" for its second.
+            first row, "clinician 2" for its second ("unnamed clinician 1" where raters are really
+            called so).
         responses: instruction_id, system (key), response; None where the table has no column for
             it. An empty response is "".
-        n_not_used: rows that ``is_used_eval`` leaves out of the evaluation.
+        n_not_used: rows that ``is_used_eval`` leaves out of the evaluation, whatever they hold.
         problems: rows at fault, which are in neither table.
     """
 
@@ -53,7 +60,7 @@ def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) 
 
     Args:
         file: the table, ``.tsv`` or ``.csv``.
-        columns: our column -> the table's, where `tables.COLUMN_NAMES` has not got it.
+        columns: our column -> the table's, tried before those of `tables.COLUMN_NAMES`.
 
     Returns:
         See :class:`Reviews`. Rows without a verdict, with a rank that is no number from 1, rated
@@ -61,35 +68,33 @@ def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) 
 
     Raises:
         ReleaseError: as `tables.read_table`, for a missing column among others.
+        ParamsError: the table lacks a column that only it may have and that `columns` maps.
     """
     file = Path(file)
-    required = ("instruction_id", "system", "correct", "rank")
+    require_mapped(columns, {file: REVIEW_COLUMNS})
     table = read_table(
         file,
-        required,
+        ("instruction_id", "system", "correct", "rank"),
         ("rater", "used", "response"),
         may_be_empty=("correct", "rank"),
         columns=columns,
     )
     frame, problems = table.frame, list(table.problems)
-    used = frame["used"].map(_truth, na_action="ignore")
-    used = used.mask(frame["used"].isna(), True)
-    correct = frame["correct"].map(_truth, na_action="ignore")
+    correct = frame["correct"].map(truth_of, na_action="ignore")
     rank = pd.to_numeric(frame["rank"], errors="coerce")
-    wrong_rank = frame["rank"].notna() & ~(rank >= 1)
-    for row in frame.index[used.isna()]:
-        fault = f"is_used_eval {frame.at[row, 'used']!r}, expected yes or no"
-        problems.append(Problem(file, f"row {row}", fault))
-    considered = used.eq(True)
-    for row in frame.index[considered & correct.isna()]:
+    wrong_rank = frame["rank"].notna() & ~((rank >= 1) & np.isfinite(rank))
+    for row in frame.index[correct.isna()]:
         fault = f"binary_correct {frame.at[row, 'correct']!r}, expected 1 or 0, true or false"
         problems.append(Problem(file, f"row {row}", fault))
-    for row in frame.index[considered & wrong_rank]:
+    for row in frame.index[wrong_rank]:
         fault = f"rank {frame.at[row, 'rank']!r}, expected a number from 1 (the best)"
         problems.append(Problem(file, f"row {row}", fault))
-    kept = frame[considered & correct.notna() & ~wrong_rank]
+    kept = frame[correct.notna() & ~wrong_rank]
     order = kept.groupby(["instruction_id", "system"]).cumcount() + 1
-    unnamed = "clinician " + order.astype("str")
+    stem = "clinician "
+    while kept["rater"].str.startswith(stem, na=False).any():
+        stem = "unnamed " + stem  # nobody gets the name of a rater who has one
+    unnamed = stem + order.astype("str")
     kept = kept.assign(
         rater=kept["rater"].fillna(unnamed),
         correct=correct[kept.index].astype(bool),
@@ -101,7 +106,7 @@ def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) 
     return Reviews(
         ratings=kept[list(RATING_COLUMNS)].reset_index(drop=True),
         responses=responses,
-        n_not_used=int(used.eq(False).sum()),
+        n_not_used=table.n_left_out,
         problems=problems + conflicts,
     )
 
@@ -124,8 +129,10 @@ def one_rating(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
 
     Args:
         ratings: as `Reviews` has them.
-        combine: ``"first"`` takes a response's first rater in the table's order; ``"majority"`` the
-            verdict of most raters (of as many each way, the first rater's) and the median rank.
+        combine: ``"first"`` takes the verdict and the rank of the instruction's first rater in the
+            table's order, and of a response that this rater did not judge or did not rank those of
+            the first who did; ``"majority"`` the verdict of most raters (of as many each way, that
+            of the first) and the median rank.
 
     Returns:
         instruction_id, system, rater ("first" keeps the name, "majority" says "majority"), correct,
@@ -149,8 +156,13 @@ def one_rating(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
         raise MedAlignError(
             f"one_rating: combine {combine!r}, expected one of {', '.join(COMBINATIONS)}"
         )
-    groups = ratings.groupby(["instruction_id", "system"], sort=False)
-    one = groups.first().reset_index()
+    key = ["instruction_id", "system"]
+    groups = ratings.groupby(key, sort=False)
+    first = ratings.groupby("instruction_id")["rater"].transform("first")
+    # Whole rows: a verdict and a rank are only ever taken together.
+    by_choice = ratings.assign(unranked=ratings["rank"].isna(), other=ratings["rater"] != first)
+    by_choice = by_choice.sort_values(["unranked", "other"], kind="stable")
+    one = by_choice.drop_duplicates(key).set_index(key).loc[groups.size().index].reset_index()
     if combine == "majority":
         share = groups["correct"].mean().to_numpy()
         one["correct"] = (share > 0.5) | ((share == 0.5) & one["correct"].to_numpy(dtype=bool))
@@ -239,11 +251,6 @@ def _reviews(release: Release, systems: Sequence[str]) -> Reviews:
                 f"{release.reviews_path}: no ratings of {system!r}; systems: {', '.join(found)}"
             )
     return reviews
-
-
-def _truth(text: str) -> bool | None:
-    word = str(text).strip().lower()
-    return True if word in _TRUE else False if word in _FALSE else None
 
 
 def _responses(file: Path, kept: pd.DataFrame) -> tuple[pd.DataFrame | None, list[Problem]]:

@@ -189,19 +189,20 @@ def instruction_html(
         instruction: its row of the release's table.
         references: its rows of the release's table.
         responses: its responses: system, response, verdict.
-        found: where the first reference's evidence stands.
+        found: where the first evidence that a reference gives stands.
     """
     asked_by = [instruction[c] for c in ("category", "subcategory", "submitter_specialty")]
     about = " · ".join(escape(each) for each in asked_by if pd.notna(each))
     html = [f"<b>{escape(instruction['question'])}</b><br><small>{about}</small>"]
-    for i, row in enumerate(references.itertuples()):
+    searched = references["evidence"].first_valid_index()
+    for row in references.itertuples():
         html.append(f"<p><b>Reference</b> ({escape(row.annotator)}): {_lines(row.reference)}</p>")
         if pd.isna(row.evidence):
             html.append("<p><b>Evidence</b>: none is given.</p>")
         else:
             html.append(f"<p><b>Evidence</b>: {_lines(row.evidence)}</p>")
-            places = "<br>".join(map(escape, found.messages)) if i == 0 else ""
-            html.append(f"<small>{places}</small>")
+        if row.Index == searched:
+            html.append(f"<small>{'<br>'.join(map(escape, found.messages))}</small>")
     if references.empty:
         html.append("<p>No clinician has answered it, so there is no reference.</p>")
     if len(responses):

@@ -2,7 +2,7 @@
 
 import csv
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,8 +35,12 @@ COLUMN_NAMES = {
     "rater": ("reviewer", "reviewer_num", "reviewer_id", "rater"),
 }  # fmt: skip
 _IDS = ("instruction_id", "person_id")
+# By these rows are told apart and put together, so blanks around them do not count.
+_NAMES = (*_IDS, "filename", "annotator", "system", "rater", "duplicate_of")
 # What a spreadsheet makes of a long id; its last digits may be lost.
 _NUMBER = r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+|[-+]?\d+\.0*"
+_TRUE = frozenset(("1", "1.0", "true", "t", "yes", "y", "correct"))
+_FALSE = frozenset(("0", "0.0", "false", "f", "no", "n", "incorrect"))
 _DELIMITERS = {".tsv": "\t", ".csv": ","}
 # A note or a reference may be longer than what csv takes for a field by default.
 _LONGEST_FIELD = 2**30
@@ -59,11 +63,15 @@ class Problem(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table as read: `frame` under our column names, its index the row, the first being 1."""
+    """A table as read: `frame` under our column names, its index the row, the first being 1.
+
+    `n_left_out` counts the rows that are to be left out, as their column `used` says.
+    """
 
     file: Path
     frame: pd.DataFrame
     problems: list[Problem]
+    n_left_out: int = 0
 
 
 def find_table(folder: Path, stem: str) -> Path | None:
@@ -90,13 +98,15 @@ def require_table(folder: Path, stem: str) -> Path:
 
 
 def column_names(columns: Mapping[str, str] | None) -> dict[str, tuple[str, ...]]:
-    """`COLUMN_NAMES` with the columns that an experiment's params name instead.
+    """`COLUMN_NAMES`, first those that an experiment's params name.
+
+    The others stay, since one table may call a column as the params say and another as is known.
 
     Raises:
         ParamsError: a key of `columns` is none of ours, or its value is no name.
 
-    >>> column_names({"rank": "my_rank"})["rank"]
-    ('my_rank',)
+    >>> column_names({"used": "in_use"})["used"]
+    ('in_use', 'is_used_eval', 'used_eval')
     >>> column_names({"rnak": "my_rank"})
     Traceback (most recent call last):
     ...
@@ -111,7 +121,44 @@ def column_names(columns: Mapping[str, str] | None) -> dict[str, tuple[str, ...]
             raise ParamsError(f"columns: no column {ours!r} to map{hint}")
         if not isinstance(theirs, str) or not theirs:
             raise ParamsError(f"columns: {ours}: {theirs!r}, expected the column's name")
-    return COLUMN_NAMES | {ours: (theirs,) for ours, theirs in (columns or {}).items()}
+    return COLUMN_NAMES | {
+        ours: (theirs, *COLUMN_NAMES[ours]) for ours, theirs in (columns or {}).items()
+    }
+
+
+def require_mapped(
+    columns: Mapping[str, str] | None, tables: Mapping[Path, Collection[str]]
+) -> None:
+    """Refuse a mapping that no table has, or a slip in it would be taken for a missing column.
+
+    Args:
+        columns: our column -> the release's name for it.
+        tables: the files, and which of our columns each may have. A mapped column that none of
+            them may have is passed over, and so is everything if one of them cannot be read.
+
+    Raises:
+        ParamsError: a mapped column is in none of the files that may have it.
+    """
+    column_names(columns)
+    try:
+        headers = {file: _read_rows(file, [])[0] for file in tables} if columns else {}
+    except ReleaseError:
+        return  # it is for the table's reader to say
+    for ours, theirs in (columns or {}).items():
+        files = [file for file, its in tables.items() if ours in its]
+        if files and not any(theirs in headers[file] for file in files):
+            found = "; ".join(f"{file.name} has {', '.join(headers[file])}" for file in files)
+            raise ParamsError(f"columns: {ours}: no column {theirs!r}; {found}")
+
+
+def truth_of(text: str) -> bool | None:
+    """What a verdict or another yes or no says; None if it is neither.
+
+    >>> truth_of(" Yes"), truth_of("incorrect"), truth_of("maybe")
+    (True, False, None)
+    """
+    word = str(text).strip().lower()
+    return True if word in _TRUE else False if word in _FALSE else None
 
 
 def read_table(
@@ -124,17 +171,20 @@ def read_table(
 ) -> Table:
     """Read a table under our column names, every field as text, missing where blank.
 
+    Ids and other names lose the blanks around them. Rows that a column `used` leaves out are not
+    looked at any further.
+
     Args:
         file: ending in ``.tsv`` or ``.csv``; UTF-8, fields with delimiters or line breaks quoted.
         required: columns that must be there, each with a value in every row.
         optional: columns that are missing throughout where the file does not have them.
         may_be_empty: those of `required` whose values may be missing.
-        columns: our name -> the file's, where `COLUMN_NAMES` does not know it.
+        columns: our name -> the file's, tried before those of `COLUMN_NAMES`.
 
     Returns:
         The table without the rows at fault, which `problems` lists: another number of fields than
-        the header, a required value missing, an id that a spreadsheet turned into a number, quotes
-        that do not close (the rest of the file is then not read).
+        the header, a required value missing, `used` neither yes nor no, an id that a spreadsheet
+        turned into a number, quotes that do not close (the rest of the file is then not read).
 
     Raises:
         ReleaseError: the file is not UTF-8, a column occurs twice, or a required one is missing;
@@ -148,7 +198,8 @@ def read_table(
     for column in (*required, *optional):
         name = next((name for name in names[column] if name in header), None)
         if name is not None:
-            found[column] = raw[name].mask(raw[name].str.strip() == "")
+            stripped = raw[name].str.strip()
+            found[column] = (stripped if column in _NAMES else raw[name]).mask(stripped == "")
         elif column in required:
             raise ReleaseError(
                 f"{file}: no column for {column}; tried {', '.join(names[column])}; "
@@ -157,6 +208,15 @@ def read_table(
         else:
             found[column] = pd.Series(None, index=raw.index, dtype="str")
     frame = pd.DataFrame(found, index=raw.index)
+    left_out = pd.Series(False, index=frame.index)
+    if "used" in frame:
+        said = frame["used"].map(truth_of, na_action="ignore")
+        left_out = said.eq(False)
+        unclear = frame.index[said.isna() & frame["used"].notna()]
+        for row in unclear:
+            fault = f"is_used_eval {frame.at[row, 'used']!r}, expected yes or no"
+            problems.append(Problem(file, f"row {row}", fault))
+        frame = frame[~left_out].drop(unclear)
     wrong = pd.Series(False, index=frame.index)
     for column in frame:
         if column in required and column not in may_be_empty:
@@ -164,7 +224,7 @@ def read_table(
             problems += [Problem(file, f"row {row}", f"no {column}") for row in frame.index[empty]]
             wrong |= empty
         if column in _IDS:
-            number = frame[column].str.strip().str.fullmatch(_NUMBER, na=False)
+            number = frame[column].str.fullmatch(_NUMBER, na=False)
             problems += [
                 Problem(
                     file,
@@ -175,7 +235,7 @@ def read_table(
                 for row in frame.index[number]
             ]
             wrong |= number
-    return Table(file, frame[~wrong], problems)
+    return Table(file, frame[~wrong], problems, int(left_out.sum()))
 
 
 def repeated_rows(table: Table, key: list[str]) -> Iterator[Problem]:

@@ -244,6 +244,43 @@ def test_shows_responses_and_verdicts_and_marks_a_coded_event(explorer):
     assert "Progress note" in explorer.note.value
 
 
+def test_strays_beside_the_ehrs_are_no_patients(explorer, release):
+    for name in ("40.bak.xml", "._40.xml", "EHR_50.xml"):
+        (release.path / "ehrs" / name).write_text("x")
+    explorer.find.value = "0"
+    assert [p for _, p in explorer.patient.options] == [None, "40", "50"]
+
+
+def test_evidence_of_the_first_annotator_who_gives_any(tmp_path):
+    folder = write_release(tmp_path / "release")
+    file = folder / "clinician-instruction-responses.tsv"
+    text = file.read_text().replace("denies it.\tDenies chest pain", "denies it.\t")
+    file.write_text(text + f"{MARKUP}\tq\t{PATIENT}\t\tAnnotator_2\tNo.\tDenies chest pain\t\t\n")
+    explorer = browse.explore(load_release(folder))
+    explorer.patient.value = PATIENT
+    explorer.instruction.value = MARKUP
+    assert explorer.answer.value.index("none is given") < explorer.answer.value.index("found word")
+    assert explorer.places.options[0][0] == "1 of 1: 2014-08-10 10:00  Progress note"
+
+
+def test_instructions_of_nobody(tmp_path):
+    folder = write_release(tmp_path / "release")
+    with (folder / "all-instructions-rouge.tsv").open("a") as file:
+        file.write("99\tWhich <i>drug</i> is first?\tCardiology\t\n")
+    reviews = browse.load_reviews(folder / "clinician-reviewed-model-responses.tsv")
+    responses = reviews.responses.assign(instruction_id="99")
+    explorer = browse.explore(load_release(folder), responses)
+    assert explorer.patient.options[0][0] == "4 patients: choose one"
+    assert explorer.patient.options[-1] == ("no patient named · 1 instruction", browse.NOBODY)
+    explorer.find.value = "99"
+    assert (explorer.patient.value, explorer.instruction.value) == (browse.NOBODY, "99")
+    assert "Which &lt;i&gt;drug&lt;/i&gt; is first?" in explorer.answer.value
+    assert "The last creatinine was 1.1" in explorer.answer.value
+    assert (explorer.record.layout.display, explorer.reading.layout.display) == (None, "none")
+    explorer.find.value = PATIENT
+    assert explorer.patient.value == PATIENT and explorer.reading.layout.display is None
+
+
 def test_an_instruction_without_reference_or_evidence(explorer):
     explorer.patient.value = PATIENT
     explorer.instruction.value = UNANSWERED

@@ -11,6 +11,7 @@ from medalign_utils.errors import ReleaseError
 ASKED = "all-instructions-rouge.tsv"
 ANSWERED = "clinician-instruction-responses.tsv"
 REVIEWED = "clinician-reviewed-model-responses.tsv"
+SUBMITTED = "submitted-instructions.tsv"
 
 
 @pytest.fixture
@@ -85,7 +86,66 @@ def test_links_out_of_the_ehr_folder_are_not_followed(folder):
     (folder / "secret.xml").write_text(eventstream("8", ""))
     (folder / "ehrs/8.xml").symlink_to(folder / "secret.xml")
     _, problems = check(folder)
-    assert [p for p in problems if "8.xml: a link that leads out" in p]
+    assert [p for p in problems if "8.xml: a link out of the EHR folder" in p]
+
+
+def test_links_in_a_circle(folder):
+    (folder / "ehrs/8.xml").symlink_to(folder / "ehrs/9.xml")
+    (folder / "ehrs/9.xml").symlink_to(folder / "ehrs/8.xml")
+    _, problems = check(folder)
+    assert (
+        len(problems) == 2 and "8.xml: a link out of the EHR folder or in a circle" in problems[0]
+    )
+
+
+def test_what_another_ehr_or_folder_hides(folder):
+    (folder / "ehrs/EHR_40.xml").write_text((folder / "ehrs/40.xml").read_text())
+    (folder / "medalign_ehr_xml").mkdir()
+    _, problems = check(folder)
+    assert problems == [
+        f"{folder / 'medalign_ehr_xml'}: not read, since {folder / 'ehrs'} is there too",
+        f"{folder / 'ehrs/EHR_40.xml'}: a second EHR of patient 40, beside 40.xml",
+    ]
+
+
+@pytest.mark.parametrize("header", ["", "<person><birthdate>1950-03-02</birthdate></person>"])
+def test_an_ehr_without_events(folder, header):
+    (folder / "ehrs/40.xml").write_text(eventstream("40", encounter("", header)))
+    assert check(folder)[1] == [f"{folder / 'ehrs/40.xml'}: no events"]
+
+
+def test_no_instruction_with_a_patient(folder):
+    answered = folder / ANSWERED
+    answered.write_text(answered.read_text().splitlines()[0] + "\n")
+    assert check(folder)[1] == [f"{folder}: no instruction names its patient"]
+
+
+def test_every_table_is_read(folder):
+    (folder / ASKED).write_text("instruction_id\tquestion\tperson_id\n77\tNew?\t999\n")
+    (folder / REVIEWED).write_text(
+        "instruction_id\tmodel_name\tbinary_correct\trank\tperson_id\n"
+        "02\ta\t1\t1\t998\n99\ta\t1\t1\t40\n"
+    )
+    (folder / SUBMITTED).write_text(
+        "instruction_id\tquestion\tperson_id\tduplicate_of\n1\tx\t997\t\n2\ty\t40\t3\n"
+    )
+    summary, problems = check(folder)
+    for file, fault in (
+        (ASKED, "row 1: no EHR of patient 999"),
+        (REVIEWED, "row 1: no EHR of patient 998"),
+        (REVIEWED, "row 1: instruction 02 belongs to 2 patients (007, 998)"),
+        (REVIEWED, "row 2: a review of instruction 99, not in any table"),
+        (SUBMITTED, "row 1: no EHR of patient 997"),
+        (SUBMITTED, "row 2: duplicate_of names no earlier instruction"),
+    ):
+        assert any(file in line and fault in line for line in problems), (fault, problems)
+    assert len(problems) == 6 and summary["instructions as submitted"] == "2"
+
+
+def test_a_table_that_is_read_twice_is_one_problem(folder):
+    (folder / REVIEWED).write_text("model_name\n")
+    _, problems = check(folder)
+    assert len(problems) == 1 and "no column for instruction_id" in problems[0]
 
 
 def test_missing_tables_are_problems_and_a_missing_folder_an_error(tmp_path):
@@ -104,6 +164,8 @@ def test_the_command_prints_all_and_its_status_says_whether_there_are_problems(f
     out = capsys.readouterr().out
     assert "1 problems" not in out and "1 problem\n" in out and "no column for reference" in out
     assert main(["check", str(folder), "--column", "reference=answer"]) == 0
+    assert main(["check", str(folder), "--column", "subcategory=category"]) == 2
+    assert "columns: subcategory: no column 'category'; all-instr" in capsys.readouterr().err
     assert main(["check", str(folder), "--column", "referense=answer"]) == 2
     assert "did you mean 'reference'?" in capsys.readouterr().err
     assert main(["check", str(folder / "none")]) == 2

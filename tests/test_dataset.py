@@ -9,6 +9,7 @@ from medalign_utils.dataset import (
     INSTRUCTION_COLUMNS,
     REFERENCE_COLUMNS,
     load_release,
+    load_submitted,
     primary_references,
     read_instructions,
 )
@@ -17,6 +18,8 @@ from medalign_utils.errors import ParamsError, ReleaseError
 OFFICIAL = Path(__file__).parents[2] / "shared/official/instructions-sample.csv"
 ASKED = "all-instructions-rouge.tsv"
 ANSWERED = "clinician-instruction-responses.tsv"
+REVIEWED = "clinician-reviewed-model-responses.tsv"
+SUBMITTED = "submitted-instructions.tsv"
 
 
 @pytest.fixture
@@ -213,11 +216,55 @@ def test_person_id_never_leads_out(folder):
         load_release(folder).ehr_path("../outside")
 
 
+@pytest.mark.parametrize(
+    ("table", "header", "row", "fault"),
+    [
+        (ASKED, "person_id", "999", "no EHR of patient 999"),
+        (ASKED, "person_id", "../../x", "'../../x.xml' leads out of the EHR folder"),
+        (ASKED, "filename", "../../etc/passwd", "'../../etc/passwd' leads out of the EHR folder"),
+        (ASKED, "filename", "EHR_9.xml", "no EHR of patient 9 "),
+        (ASKED, "person_id\tfilename", "40\t007.xml", "filename '007.xml' is not of patient 40"),
+        (REVIEWED, "person_id", "999", "no EHR of patient 999"),
+        (REVIEWED, "person_id\tfilename", "40\t../40.xml", "'../40.xml' leads out of the EHR"),
+        (REVIEWED, "person_id", "007", "instruction 4 belongs to 2 patients (40, 007), expected"),
+    ],
+)
+def test_every_table_that_names_an_ehr_is_looked_at(folder, table, header, row, fault):
+    edit(folder / ASKED, "Cardiology\t\n4", "Cardiology\t\n5")
+    edit(folder / ANSWERED, "5479314876123\t", "4\t")
+    (folder / table).write_text(f"instruction_id\tquestion\t{header}\n4\tx\t{row}\n")
+    assert f"{folder / table}, row 1: {fault}" in error_of(folder)
+
+
+def test_a_submitted_instruction_of_a_patient_without_ehr(folder):
+    (folder / SUBMITTED).write_text("instruction_id\tquestion\tperson_id\n1\tx\t40\n2\ty\t9\n")
+    with pytest.raises(ReleaseError, match=f"{SUBMITTED}, row 2: no EHR of patient 9"):
+        load_submitted(load_release(folder))
+
+
+def test_a_review_of_no_instruction_counts_unless_it_is_left_out(folder):
+    file = folder / REVIEWED
+    file.write_text("instruction_id\tperson_id\tis_used_eval\n02\t007\tyes\n99\t9\tno\n")
+    load_release(folder)
+    edit(file, "99\t9\tno", "99\t\tyes")
+    assert f"{file}, row 2: a review of instruction 99, not in any table" in error_of(folder)
+
+
+def test_blanks_around_ids_do_not_count(folder):
+    edit(folder / ASKED, "\n3\t", "\n3 \t")
+    edit(folder / ANSWERED, "\n3\tWhich", "\n 3\tWhich")
+    edit(folder / ANSWERED, "40\t\tAnnotator_1", " 40\t40.xml \tAnnotator_1 ")
+    release = load_release(folder)
+    assert release.instructions["instruction_id"].tolist() == ["5479314876123", "02", "3", "4"]
+    assert release.instructions["person_id"].tolist()[:3] == ["40", "007", "007"]
+    assert set(release.references["annotator"]) == {"Annotator_1", "Annotator_2"}
+
+
 def test_two_filenames_of_one_patient(folder):
     (folder / "ehrs" / "007.xml").write_text("<eventstream/>")
     edit(folder / ANSWERED, "EHR_007.xml\tAnnotator_1", "007.xml\tAnnotator_1")
     message = error_of(folder)
-    assert "row 2: filename '007.xml' for patient 007, whose EHR was 'EHR_007.xml'" in message
+    assert "row 2: filename '007.xml' for patient 007, whose EHR is 'EHR_007.xml'" in message
 
 
 def test_a_filename_of_another_patient(folder):
@@ -245,6 +292,28 @@ def test_other_column_names_are_mapped(folder):
     assert references["reference"].iloc[-1] == "NA"
     with pytest.raises(ParamsError, match="no column 'referense' to map; did you mean 'reference'"):
         load_release(folder, columns={"referense": "answer"})
+
+
+def test_a_column_that_is_mapped_for_one_table_keeps_its_name_in_the_others(folder):
+    edit(folder / ASKED, "\tquestion\t", "\tprompt\t")
+    release = load_release(folder, columns={"question": "prompt"})
+    assert release.instructions["question"].iloc[1] == "Any chest pain?"
+    # What only a table has that is read later is in a table all the same.
+    (folder / SUBMITTED).write_text("instruction_id\tasked\n1\tx\n")
+    edit(folder / ASKED, "\tprompt\t", "\tquestion\t")
+    assert load_submitted(load_release(folder, columns={"question": "asked"})).shape == (1, 6)
+
+
+@pytest.mark.parametrize("column", ["subcategory", "question", "rater"])
+def test_a_mapped_column_that_no_table_has(folder, column):
+    (folder / REVIEWED).write_text("instruction_id\treviewer\n02\tR\n")
+    with pytest.raises(ParamsError) as caught:
+        load_release(folder, columns={column: "categoryy"})
+    assert str(caught.value).startswith(f"columns: {column}: no column 'categoryy'; ")
+    assert f"{REVIEWED} has instruction_id, reviewer" in str(caught.value) or column != "rater"
+    assert f"{ASKED} has instruction_id, question, specialty" in str(caught.value) or (
+        column == "rater"
+    )
 
 
 def test_another_annotator_is_preferred(folder):

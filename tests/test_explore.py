@@ -1,5 +1,6 @@
 """Counts over the records of a release of two patients."""
 
+import dataclasses
 from datetime import date
 
 import pandas as pd
@@ -8,7 +9,7 @@ from tiny_release import encounter, entry, event, eventstream, lab, note, write_
 
 from medalign_utils import ehr, explore
 from medalign_utils.dataset import load_release
-from medalign_utils.errors import EHRError
+from medalign_utils.errors import EHRError, ReleaseError
 from medalign_utils.prompts import count_tokens, load_tokenizer
 
 HEADER = "<person><birthdate>1950-02-03</birthdate><gender>MALE</gender></person>"
@@ -78,6 +79,12 @@ def test_a_record_without_events(release):
     row = explore.explore_records(release, progress=False).records.iloc[0]
     assert row["person_id"] == "40" and pd.isna(row["first"])
     assert row[["events", "notes", "tokens"]].tolist() == [0, 0, 0]
+
+
+def test_no_instruction_names_its_patient(release):
+    nobody = release.instructions.assign(person_id=pd.Series(None, dtype="str"))
+    with pytest.raises(ReleaseError, match="release names its patient"):
+        explore.explore_records(dataclasses.replace(release, instructions=nobody), progress=False)
 
 
 def test_a_broken_record_is_named(release):

@@ -216,6 +216,8 @@ def test_a_patient_outside_the_pool_is_an_error(tiny):
         matching.rank_patients(release, without, ["40", "007"], progress=False)
     with pytest.raises(MedAlignError, match="a pool of 2 with 1 patients"):
         matching.rank_patients(release, asked, ["40", "40"], progress=False)
+    with pytest.raises(MedAlignError, match="rank_patients: no instructions; does any name its"):
+        matching.rank_patients(release, asked[:0], [], progress=False)
 
 
 def test_recall_and_its_table():

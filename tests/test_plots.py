@@ -258,6 +258,16 @@ def test_note_types_draws_the_commonest_and_counts_the_rest():
     assert {"46,252", "276", "notes", "patients"} <= set(texts(ax))
 
 
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_timeline_of_the_first_and_the_last_day_there_are(day):
+    moments = pd.Series(pd.array([day, "2014-08-10"], dtype="datetime64[s]"))
+    events = pd.DataFrame({"timestamp": moments, "encounter": 0, "type": "note"})
+    for drawn in (events, events[:1]):
+        ax = plots.timeline(drawn, hits=[moments[0]], shown=moments[0])
+        ax.figure.canvas.draw()
+        plt.close(ax.figure)
+
+
 def test_timeline_has_a_row_a_type_and_leaves_out_the_person():
     ax = FIGURES["timeline"]()
     rows = ["encounter (3)", "measurement (1)", "note (1)", "a type of $ its own $ (1)"]

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medalign_utils.errors import MedAlignError, ReleaseError
+from medalign_utils.errors import MedAlignError, ParamsError, ReleaseError
 from medalign_utils.evaluation import check_ratings
 from medalign_utils.ratings import load_reviews, one_rating, read_reviews
 
@@ -33,9 +33,10 @@ def test_rows_that_are_not_used_are_left_out_and_counted(write):
         ("7", "b", "", "no", "y", "", "R"),  # no verdict, but none is needed
         ("8", "a", "0", "TRUE", "z", "2", "R"),
         ("8", "b", "0", "0", "z", "2", "R"),
+        ("8", "", "?", "no", "", "best", ""),
     ]
     reviews = load_reviews(write(rows))
-    assert reviews.n_not_used == 2
+    assert reviews.n_not_used == 3
     assert reviews.ratings["instruction_id"].tolist() == ["7", "8"]
     assert reviews.responses["response"].tolist() == ["x", "z"]
 
@@ -48,12 +49,19 @@ def test_a_table_without_optional_columns(write):
     assert reviews.responses is None and reviews.n_not_used == 0
 
 
+def test_a_rater_without_a_name_is_no_rater_who_has_one(write):
+    rows = [("7", "a", "1", "yes", "x", "1", name) for name in ("clinician 2", "", " R ", "R2")]
+    ratings = load_reviews(write(rows)).ratings
+    assert ratings["rater"].tolist() == ["clinician 2", "unnamed clinician 2", "R", "R2"]
+
+
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
         (("7", "a", "maybe", "yes", "x", "1", "R"), "row 2: binary_correct 'maybe', expected 1 or"),
         (("7", "a", "1", "perhaps", "x", "1", "R"), "row 2: is_used_eval 'perhaps', expected yes"),
         (("7", "a", "1", "yes", "x", "0", "R"), "row 2: rank '0', expected a number from 1"),
+        (("7", "a", "1", "yes", "x", "inf", "R"), "row 2: rank 'inf', expected a number from 1"),
         (("7", "a", "1", "yes", "x", "best", "R"), "row 2: rank 'best', expected a number from 1"),
         (("7", "", "1", "yes", "x", "1", "R"), "row 2: no system"),
         (("6", "a", "1", "yes", "x", "1", "R"), "row 2: instruction_id 6, system a, rater R stand"),
@@ -78,6 +86,15 @@ def test_a_missing_column_names_what_was_tried_and_how_to_map_it(write):
     assert load_reviews(file, columns={"rank": "my_rank"}).ratings["rank"].tolist() == [3.0]
 
 
+@pytest.mark.parametrize("ours", ["used", "rater", "rank"])
+def test_a_mapped_column_that_the_table_lacks(write, ours):
+    file = write([("7", "a", "1", "no", "x", "1", "R")])
+    with pytest.raises(ParamsError, match=f"columns: {ours}: no column 'is_used_evla'; clinician"):
+        read_reviews(file, columns={ours: "is_used_evla"})
+    # Another table may have a patient's id under this name.
+    assert read_reviews(file, columns={"person_id": "patient"}).n_not_used == 1
+
+
 def test_a_table_of_which_nothing_is_used(write):
     with pytest.raises(ReleaseError, match="no row is used for the evaluation"):
         load_reviews(write([("7", "a", "1", "no", "x", "1", "R")]))
@@ -97,6 +114,16 @@ def test_majority_and_median_with_an_even_vote_going_to_the_first_rater():
     first = one_rating(ratings_of(rows)).set_index("system")
     assert first["correct"].to_dict() == {"a": True, "b": True}
     assert first["rater"].to_dict() == {"a": "x", "b": "x"}
+
+
+def test_the_first_rater_is_an_instructions_and_ranks_what_was_judged():
+    rows = [("7", "a", "x", True, 2), ("7", "b", "y", False, 1), ("7", "b", "x", True, 3)]
+    rows += [("7", "c", "x", False, np.nan), ("7", "c", "y", True, 2), ("7", "d", "y", False, 4)]
+    one = one_rating(ratings_of(rows)).set_index("system")
+    # x judged b after y did, gave c no rank and did not judge d; ranks 2, 3, 2, 4 become 1.5 to 4.
+    assert one["rater"].to_dict() == {"a": "x", "b": "x", "c": "y", "d": "y"}
+    assert one["correct"].to_dict() == {"a": True, "b": True, "c": True, "d": False}
+    assert one["rank"].to_dict() == {"a": 1.5, "b": 3.0, "c": 1.5, "d": 4.0}
 
 
 def test_instructions_that_are_not_rated_throughout_are_left_out():

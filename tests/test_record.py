@@ -89,6 +89,9 @@ def test_lines_and_markup(write):
         ("[LOINC/8277-6] Body surface area 0 sq meters", ("Body surface area", "0", "sq meters")),
         ("[LOINC/1] Oxygen saturation 96 %", ("Oxygen saturation", "96", "%")),
         ("[LOINC/2] Ferritin <5 ng/mL", ("Ferritin", "<5", "ng/mL")),
+        ("[L/1] Troponin < 0.01 ng/mL", ("Troponin", "< 0.01", "ng/mL")),
+        ("[L/1] GFR >= 60", ("GFR", ">= 60", None)),
+        ("[L/1] Ratio = 2.5", ("Ratio", "= 2.5", None)),
         ("[LOINC/3] Alpha 1 antitrypsin", ("Alpha 1 antitrypsin", None, None)),
         ("[LOINC/4] Blood pressure 120/80", ("Blood pressure", "120/80", None)),
         ("[LOINC/5]", (None, None, None)),
@@ -115,6 +118,25 @@ def test_what_has_no_code_keeps_its_text(write):
         ("condition_occurrence", "humour", "event 9 (from 0): element <humour>, expected one of"),
         ('"04/02/2019 14:00"', '""', "line 21: event 8 (from 0), start: found ''"),
         ("<code>[RxNorm", "<drug>[RxNorm", "not well-formed"),
+        ("</record>", "<death start='x'/></record>", "line 26: element <death> in <record>, expe"),
+        (
+            "</visit>\n</record>",
+            "</visit><day/></record>",
+            "element <day> in <record>, expected <vi",
+        ),
+        (
+            '00">\n    <day',
+            '00"><note/>\n    <day',
+            "line 21: element <note> in <visit>, expected <day>",
+        ),
+        ("</note>", "</note>More.", "line 3: text in <day> beside its elements"),
+        (
+            "</day>\n  </visit>\n</",
+            "</day>More.</visit></",
+            "line 21: text in <visit> beside its el",
+        ),
+        ("</visit>\n  <", "</visit>More.<", "line 1: text in <record> beside its elements"),
+        ("</visit>\n</record>", "</visit><encounter/></record>", "element <encounter> in <record>"),
         ("<record>", '<record person_id="8">', "person_id '8', but the file's name says '7'"),
     ],
 )
@@ -123,6 +145,14 @@ def test_a_fault_is_named_with_its_line_and_event(write, old, new, fault):
     with pytest.raises(EHRError) as error:
         read_events(write(RECORD.replace(old, new)))
     assert fault in str(error.value)
+
+
+def test_a_death_without_a_cause_is_an_event_and_a_date_alone_a_start(write):
+    died = '</condition_occurrence><death start="04/03/2019"/>'
+    last = read_events(write(RECORD.replace("</condition_occurrence>", died))).iloc[-1]
+    assert last[["type", "encounter"]].tolist() == ["death", 1]
+    assert last["timestamp"] == pd.Timestamp("2019-04-03")
+    assert last[["code", "name", "value", "unit"]].isna().all()
 
 
 def test_events_that_cannot_be_read_are_reported_and_the_rest_is_read(write):

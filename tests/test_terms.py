@@ -111,7 +111,9 @@ def test_a_release_is_restricted_unless_its_manifest_proves_it_synthetic(synthet
         ehr.write_text(ehr.read_text() + "\n")
 
     assert "is not the file that its manifest.json names" in changed(append)
-    table = changed(lambda f: (f / "clinician-reviewed-model-responses.csv").write_text("a,b\n"))
+    table = changed(
+        lambda f: (f / "clinician-reviewed-model-responses.csv").write_text("instruction_id\n")
+    )
     assert "clinician-reviewed-model-responses.csv is not in" in table
     assert changed(lambda f: (f / "ehrs" / ".DS_Store").write_text("x")) is None
     # The manifest of a synthetic release proves nothing of another one.

@@ -63,7 +63,8 @@ def read_events(path: str | Path) -> pd.DataFrame:
 
     Raises:
         EHRError: the file is absent, is not well-formed, holds a DOCTYPE, is of no known dialect or
-            of another person, or an event has no type or no timestamp that can be read.
+            of another person, or an event has no type or no timestamp that can be read, or stands
+            where none should.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp(), "7.xml")

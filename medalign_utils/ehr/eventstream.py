@@ -36,7 +36,10 @@ _PERSON_NAMES = {
     "ethnicity": "ethnicity",
     "payerplan": "payerplan",
 }
+_OF_RECORD = ("visit", "day")  # elements that hold a record's events in the other dialect
 _CHUNK = 2**14  # bytes; more elements at once would not stay in the cache
+# Of a long comment or attribute expat begins anew with each chunk, so chunks double meanwhile.
+_LARGEST_CHUNK = 2**24
 _SHORT = 12  # characters
 
 
@@ -55,8 +58,9 @@ def iterate_columns(path: Path, report: Report) -> Iterator[Columns]:
     What an encounter's header says of the person comes before the encounter's first event, at the
     encounter's start or, if it carries none, at its first entry.
 
-    An event is at fault that has no type, stands outside an entry or has no timestamp that can be
-    read, an entry that holds something else than events, a header that cannot be dated.
+    An event is at fault that has no type, stands outside an entry or an encounter or has no
+    timestamp that can be read, an entry that holds something else than events, a header outside an
+    encounter or that cannot be dated, and what belongs to the record dialect.
 
     Raises:
         EHRError: the file is not well-formed.
@@ -121,7 +125,7 @@ def _read_regular(path: Path) -> Iterator[Columns]:
                 given = element.get("start_timestamp")
                 start = timestamp_of(given) if cleaned(given) else moments[0] if moments else None
                 within = _count(element, "entry"), _count(element, "person")
-                if _count(element, "event") or within != (n_entries, n_persons):
+                if _holds_others(element) or within != (n_entries, n_persons):
                     raise _Irregular  # something stands beside what it should stand in
                 if header and start is None:
                     raise _Irregular
@@ -135,17 +139,21 @@ def _read_regular(path: Path) -> Iterator[Columns]:
     except (ElementTree.ParseError, LookupError, ValueError):
         # Not well-formed, of an unknown encoding, or a timestamp that is none.
         raise _Irregular from None
-    if n_entries or n_persons or _count(element, "event"):
+    if n_entries or n_persons or _holds_others(element):
         raise _Irregular
 
 
 def _elements(path: Path) -> Iterator[tuple[str, ElementTree.Element]]:
     """Yield a file's elements, each when it ends, so the root last, with "end"."""
     parser = ElementTree.XMLPullParser(("end",))
+    size = _CHUNK
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
+        while chunk := file.read(size):
             parser.feed(chunk)
-            yield from parser.read_events()
+            size = min(2 * size, _LARGEST_CHUNK)
+            for each in parser.read_events():
+                size = _CHUNK
+                yield each
     parser.close()
     yield from parser.read_events()
 
@@ -153,6 +161,15 @@ def _elements(path: Path) -> Iterator[tuple[str, ElementTree.Element]]:
 def _count(element: ElementTree.Element, tag: str) -> int:
     """How many such elements are in it; events within entries have been dropped by then."""
     return sum(1 for _ in element.iter(tag))
+
+
+def _holds_others(element: ElementTree.Element) -> bool:
+    """Whether it holds events beside its entries, or what belongs to the other dialect."""
+    return (
+        _count(element, "event") > 0
+        or any(child.tag in _OF_RECORD for child in element)
+        or any(len(events) != len(events.findall("entry")) for events in element.iter("events"))
+    )
 
 
 def _person(element: ElementTree.Element) -> list[Event]:
@@ -177,11 +194,14 @@ def _read_carefully(path: Path, report: Report) -> Iterator[Columns]:
     parser = expat.ParserCreate()
     parser.buffer_text = True
     reader = _Reader(path, report, parser)
+    size = _CHUNK
     try:
         with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
+            while chunk := file.read(size):
                 parser.Parse(chunk)
-                yield reader.take()
+                columns = reader.take()
+                size = _CHUNK if columns[0] else min(2 * size, _LARGEST_CHUNK)
+                yield columns
         parser.Parse(b"", True)
     except (expat.ExpatError, LookupError, ValueError) as error:
         if isinstance(error, EHRError):
@@ -226,10 +246,12 @@ class _Reader:
             if name != "event":
                 self.at_fault(self.line, f": element <{name}> in <entry>, expected <event>")
         elif name == "entry":
-            try:
-                self.moment = timestamp_of(attributes.get("timestamp"))
-            except ValueError as error:
-                self.moment, self.fault = None, str(error)
+            self.moment, self.fault = None, ": it stands in no encounter"
+            if "encounter" in self.open:
+                try:
+                    self.moment = timestamp_of(attributes.get("timestamp"))
+                except ValueError as error:
+                    self.fault = f", timestamp: {error}"
         elif name == "encounter":
             self.encounter += 1
             self.begin_encounter(attributes.get("start_timestamp"))
@@ -239,6 +261,11 @@ class _Reader:
         elif parent == "events":
             line = self.parser.CurrentLineNumber
             self.at_fault(line, f": element <{name}> in <events>, expected <entry>")
+        elif name == "person" and "encounter" not in self.open:
+            self.at_fault(self.parser.CurrentLineNumber, ": element <person> in no encounter")
+        elif name in _OF_RECORD and parent in ("eventstream", "encounter"):
+            line = self.parser.CurrentLineNumber
+            self.at_fault(line, f": element <{name}> in <{parent}>, as in the record dialect")
         elif name in _PERSON_NAMES and "person" in self.open:
             self.text.clear()
 
@@ -248,7 +275,7 @@ class _Reader:
         if self.open[-1] == "entry":
             if name == "event":
                 self.end_event()
-        elif name in _PERSON_NAMES and "person" in self.open:
+        elif name in _PERSON_NAMES and "person" in self.open and "encounter" in self.open:
             text = "".join(self.text)
             if (value := cleaned(text)) is not None:
                 self.header.append((_PERSON_NAMES[name], value, text))
@@ -276,7 +303,7 @@ class _Reader:
         get, known, moment = self.attributes.get, self.known, self.moment
         event_type = known[get("type")]
         if moment is None:
-            self.at_fault(self.line, f", timestamp: {self.fault}")
+            self.at_fault(self.line, self.fault)
             return
         if event_type is None:
             found = ", ".join(self.attributes) or "none"

@@ -1,5 +1,6 @@
 """What both dialects of EHR markup share: safe parsing, where a fault stands, and timestamps."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import lru_cache
@@ -34,9 +35,10 @@ _SAFE_PARSER = {
     "remove_pis": True,
 }
 # Both dialects write minutes, with seconds or without; the record dialect also in American order.
-_AMERICAN = ("%m/%d/%Y %H:%M", "%m/%d/%Y %I:%M %p", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p")
-_EXPECTED = "expected YYYY-MM-DD HH:MM or YYYY-MM-DD HH:MM:SS"
-_EXPECTED_AMERICAN = "expected MM/DD/YYYY HH:MM, with AM or PM or without"
+_ISO = re.compile(r"[0-9]{4}(-[0-9]{2}){2}([ T][0-9]{2}(:[0-9]{2}){1,2}(\.[0-9]+)?)?")
+_AMERICAN_TIMES = ("", " %H:%M", " %I:%M %p", " %H:%M:%S", " %I:%M:%S %p")
+_EXPECTED = "expected YYYY-MM-DD, alone or with HH:MM or HH:MM:SS"
+_EXPECTED_AMERICAN = "expected MM/DD/YYYY, alone or with HH:MM, with AM or PM or without"
 
 
 class Event(NamedTuple):
@@ -77,13 +79,14 @@ def read_opening(path: Path, dialects: tuple[str, ...]) -> Opening:
     # libxml2 expands entities in attributes whatever resolve_entities says, and huge_tree lifts
     # its limits on that. So a DOCTYPE is looked for first, with the limits on, up to the root only.
     try:
-        parser = etree.iterparse(str(path), events=("start",), **_SAFE_PARSER)
+        with path.open("rb") as file:
+            parser = etree.iterparse(file, events=("start",), **_SAFE_PARSER)
+            try:
+                _, root = next(parser)
+            except etree.XMLSyntaxError as error:
+                raise _syntax_error(path, parser, error) from None
     except OSError as error:
         raise EHRError(f"{path}: cannot be read ({error.strerror})") from None
-    try:
-        _, root = next(parser)
-    except etree.XMLSyntaxError as error:
-        raise _syntax_error(path, parser, error) from None
     if root.getroottree().docinfo.doctype:
         raise EHRError(f"{path}: holds a DOCTYPE, which may define entities; remove it")
     if root.tag not in dialects:
@@ -110,13 +113,14 @@ def iterate(
         EHRError: as `read` does, or the file is not well-formed.
     """
     # huge_tree: a long note may exceed libxml2's 10 MB for one text.
-    parser = etree.iterparse(
-        str(path), events=("start", "end"), tag=tags, huge_tree=True, **_SAFE_PARSER
-    )
-    try:
-        yield from read(parser)
-    except etree.XMLSyntaxError as error:
-        raise _syntax_error(path, parser, error) from None
+    with path.open("rb") as file:
+        parser = etree.iterparse(
+            file, events=("start", "end"), tag=tags, huge_tree=True, **_SAFE_PARSER
+        )
+        try:
+            yield from read(parser)
+        except etree.XMLSyntaxError as error:
+            raise _syntax_error(path, parser, error) from None
 
 
 def where(path: Path, line: int, event: int) -> str:
@@ -183,25 +187,17 @@ def timestamp_of(found: str | None, *, american: bool = False) -> datetime:
     return moment
 
 
-def free(element: etree._Element) -> None:
-    """Drop an element that has been read, and what stands before it in its parent."""
-    element.clear()
-    parent = element.getparent()
-    while element.getprevious() is not None:
-        del parent[0]
-
-
 @lru_cache(maxsize=4096)
 def _parse_timestamp(found: str | None, american: bool) -> datetime | None:
     text = " ".join((found or "").split())
-    try:
-        moment = datetime.fromisoformat(text)
-        return None if moment.tzinfo else moment.replace(microsecond=0)
-    except ValueError:
-        pass
-    for form in _AMERICAN if american else ():
+    if _ISO.fullmatch(text):
         try:
-            return datetime.strptime(text, form)
+            return datetime.fromisoformat(text).replace(microsecond=0)
+        except ValueError:
+            return None
+    for time in _AMERICAN_TIMES if american else ():
+        try:
+            return datetime.strptime(text, f"%m/%d/%Y{time}")
         except ValueError:
             continue
     return None

@@ -19,7 +19,6 @@ from medalign_utils.ehr.markup import (
     Event,
     Report,
     cleaned,
-    free,
     iterate,
     text_of,
     timestamp_of,
@@ -38,28 +37,32 @@ _PERSON_LINES = {
     "ethnicity": "ethnicity",
     "payer plan": "payerplan",
 }
+# What holds events -> what it stands in.
+_PLACES = {"record": None, "visit": "record", "day": "visit"}
 _CODE = re.compile(r"\[(?P<code>[^\]/\s]+/[^\]\s]+)\]\s*(?P<rest>.*)", re.DOTALL)
 # A number at the end of the line, or before a unit that is known, is the value. In a drug's line
 # it is a strength and belongs to the name, as numbers elsewhere in a line do ("12 lead ECG").
 _WITH_VALUE = ("measurement", "observation")
 _VALUE = re.compile(
-    rf"(?P<name>.*\S)\s+(?P<value>[<>]?=?\s?[-+]?\d+(?:\.\d+)?(?:/\d+)?)"
+    rf"(?P<name>.*[^\s<>=])\s+(?P<value>[<>]?=?\s?[-+]?\d+(?:\.\d+)?(?:/\d+)?)"
     rf"(?:\s*(?P<unit>{UNIT_PATTERN}))?",
     re.DOTALL,
 )
 
 
 def iterate_events(path: Path, report: Report) -> Iterator[Event]:
-    """Yield the events in the file's order, holding one day of the file at a time.
+    """Yield the events in the file's order, holding the events of one day at a time.
 
     A visit is an encounter; it gives an event of type "visit" whose name is the visit's type. What
     a day says of the person becomes events at the day's start. An event without a start of its own
-    is dated by its day's. An element is at fault that is of no known type, or that nothing dates.
+    is dated by its day's; an element of a known type that says nothing more is an event, too. An
+    element is at fault that is of no known type, that nothing dates or that stands elsewhere than
+    in a day, and so is text beside the elements.
 
     Raises:
         EHRError: the file is not well-formed.
     """
-    return iterate(path, ("visit", "day"), partial(_read, path, report))
+    return iterate(path, tuple(_PLACES), partial(_read, path, report))
 
 
 def iterate_columns(path: Path, report: Report) -> Iterator[Columns]:
@@ -73,6 +76,9 @@ def _read(
 ) -> Iterator[Event]:
     encounter, n = -1, 0
     for action, element in parser:
+        parent = element.getparent()
+        if _PLACES[element.tag] != (None if parent is None else parent.tag):
+            continue  # it is reported with what it stands in
         if element.tag == "visit" and action == "start":
             encounter += 1
             name = cleaned(element.get("type"))
@@ -83,12 +89,10 @@ def _read(
                 continue
             yield Event(start, encounter, "visit", None, name, "start", None, None, None)
             n += 1
-        elif element.tag == "visit":
-            for fault in _others(path, element, "day"):
-                report(fault)
-            free(element)
         elif action == "end":
-            for part in element:
+            for fault in _strays(path, element):
+                report(fault)
+            for part in element if element.tag == "day" else ():
                 try:
                     events = _part(path, report, part, element.get("start"), encounter, n)
                 except EHRError as error:
@@ -96,7 +100,7 @@ def _read(
                     continue
                 yield from events
                 n += len(events)
-            free(element)
+            element.clear(keep_tail=True)  # which may be text that is yet to be reported
 
 
 def _part(
@@ -132,6 +136,15 @@ def _others(path: Path, parent: etree._Element, expected: str) -> Iterator[EHREr
             )
 
 
+def _strays(path: Path, parent: etree._Element) -> Iterator[EHRError]:
+    """What stands in a record, a visit or a day beside the elements that it is for."""
+    if parent.tag != "day":
+        yield from _others(path, parent, "visit" if parent.tag == "record" else "day")
+    if any(cleaned(text) for text in (parent.text, *(child.tail for child in parent))):
+        fault = f"text in <{parent.tag}> beside its elements"
+        yield EHRError(f"{path}, line {parent.sourceline}: {fault}")
+
+
 def _person(element: etree._Element, moment: datetime, encounter: int) -> Iterator[Event]:
     for line in text_of(element).splitlines():
         key, colon, value = line.partition(":")
@@ -162,7 +175,7 @@ def _coded(
 ) -> Iterator[Event]:
     # Text beside the <code> lines is an event that has no code.
     loose = [element.text, *(line.tail for line in element)]
-    for text in [*map(text_of, element), *filter(cleaned, loose)]:
+    for text in [*map(text_of, element), *filter(cleaned, loose)] or [element.text or ""]:
         code, name, value, unit = split_line(event_type, text)
         yield Event(moment, encounter, event_type, code, name, value, unit, None, text)
 
