@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from medalign_utils.dataset import load_release
+from medalign_utils.dataset import ehr_files as ehr_files_of, load_release
 from medalign_utils.errors import MedAlignError
 from medalign_utils.generators import GENERATORS
 from medalign_utils.params import (
@@ -94,6 +94,13 @@ def release_files():
     return sorted(map(str, Path(RELEASE).expanduser().glob("*.[tc]sv")))
 
 
+def ehr_files():
+    """The EHRs of a release that is not written here; one that is has its manifest."""
+    if IS_SYNTHETIC:
+        return []
+    return sorted(str(file) for file in ehr_files_of(resolve(RELEASE))[0])
+
+
 def generator_module(wildcards):
     """The module of this system's generator, so that a new one makes no other system run again."""
     generator = GENERATORS[load_system(wildcards.system)["generator"]]
@@ -157,6 +164,7 @@ rule comet_compact:
 rule explore:
     input:
         release_files(),
+        ehr_files(),
         package("explore", "plots", *PACKING, *READING),
         package("browse", "browse_controls", "record_view", "evidence"),
         "data/paper/table_categories.csv",
@@ -181,6 +189,7 @@ rule explore:
 rule match:
     input:
         release_files(),
+        ehr_files(),
         package("matching", "plots", "statistics", *READING),
         notebook="notebooks/02_match_instructions.ipynb",
     output:
@@ -201,6 +210,7 @@ rule match:
 rule generate:
     input:
         release_files(),
+        ehr_files(),
         package(*PACKING, "packing", "strategies", "ranking", "encoder", *READING),
         package("systems", "running", "asking", "run_files", "terms"),
         package("generators/generation", "generators/passages"),

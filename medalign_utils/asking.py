@@ -101,6 +101,7 @@ def ask_all(
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     settle(future, running.pop(future))
         except BaseException:
+            generator.stop()
             # What is on its way may have been paid for.
             for future in wait(running).done:
                 if future.exception() is None:

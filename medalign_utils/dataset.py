@@ -116,7 +116,8 @@ def load_release(
 
     Returns:
         The release; see :class:`Release`. Rows without a clinician's response are left out of the
-        references, with a warning that names them.
+        references, with a warning that names them, and an instruction loses its patient, with a
+        warning, if only the table of instructions names that patient and there is no such EHR.
 
     Raises:
         ReleaseError: the folder, a table, a column or an EHR that a row names is missing; a row has
@@ -141,9 +142,20 @@ def load_release(
     reviews_path = find_table(path, REVIEWS_FILE)
     if reviews_path:
         tables.append(read_reviewed(reviews_path, columns=columns))
-    filenames, problems = find_ehrs(path, tables)
+    filenames, problems, absent = find_ehrs(path, tables)
     instructions, astray = merge_instructions(*tables)
+    # Where only the table of instructions names a patient whose EHR is not released.
+    left_out = {person: p for person, p in absent.items() if p.file == asked.file}
+    problems = [problem for problem in problems if problem not in left_out.values()]
     raise_first([*(p for table in tables for p in table.problems), *problems, *astray], path)
+    if left_out:
+        warnings.warn(
+            f"{asked.file}: no EHR of {len(left_out)} patients ({', '.join([*left_out][:5])}); "
+            "their instructions are kept without a patient",
+            stacklevel=2,
+        )
+        gone = instructions["person_id"].isin(left_out)
+        instructions["person_id"] = instructions["person_id"].mask(gone)
     without = answered.frame.index[answered.frame["reference"].isna()]
     if len(without):
         warnings.warn(
@@ -267,13 +279,17 @@ def primary_references(references: pd.DataFrame, annotator: str = ANNOTATOR) -> 
     return kept.reset_index(drop=True)
 
 
-def find_ehrs(folder: Path, tables: Sequence[Table]) -> tuple[dict[str, str], list[Problem]]:
+def find_ehrs(
+    folder: Path, tables: Sequence[Table]
+) -> tuple[dict[str, str], list[Problem], dict[str, Problem]]:
     """Look for each row's EHR: the file name that a table gives a patient, and what is wrong.
 
-    A row that names neither a patient nor a file is passed over.
+    A row that names neither a patient nor a file is passed over. The last of the three has, of the
+    problems, those of patients without an EHR, each patient's first.
     """
     filenames: dict[str, str] = {}
-    problems = []
+    problems: list[Problem] = []
+    absent: dict[str, Problem] = {}
     for table in tables:
         named = table.frame.reindex(columns=["person_id", "filename"]).drop_duplicates()
         for row, person_id, filename in named.dropna(how="all").itertuples():
@@ -283,6 +299,8 @@ def find_ehrs(folder: Path, tables: Sequence[Table]) -> tuple[dict[str, str], li
                 _ehr_path(folder, patient, given)
             except ReleaseError as error:
                 problems.append(Problem(table.file, f"row {row}", str(error)))
+                if isinstance(error, _NoEHR):
+                    absent.setdefault(patient, problems[-1])
                 continue
             if given is not None and filenames.setdefault(patient, given) != given:
                 fault = (
@@ -290,7 +308,7 @@ def find_ehrs(folder: Path, tables: Sequence[Table]) -> tuple[dict[str, str], li
                     f"{filenames[patient]!r} in an earlier row or table"
                 )
                 problems.append(Problem(table.file, f"row {row}", fault))
-    return filenames, problems
+    return filenames, problems, absent
 
 
 def ehr_files(folder: Path) -> tuple[dict[Path, str], list[Path]]:
@@ -364,6 +382,10 @@ def _references(answered: pd.DataFrame, annotator: str) -> pd.DataFrame:
     return table[list(REFERENCE_COLUMNS)].reset_index(drop=True)
 
 
+class _NoEHR(ReleaseError):
+    """The file that would be an EHR's does not exist."""
+
+
 def _ehr_path(release: Path, person_id: str, filename: str | None) -> Path:
     folder = next((release / name for name in EHR_FOLDERS if (release / name).is_dir()), None)
     if folder is None:
@@ -389,7 +411,7 @@ def _ehr_path(release: Path, person_id: str, filename: str | None) -> Path:
             )
         if exists:
             return candidate
-    raise ReleaseError(f"no EHR of patient {person_id} in {folder}; tried {', '.join(names)}")
+    raise _NoEHR(f"no EHR of patient {person_id} in {folder}; tried {', '.join(names)}")
 
 
 def read_manifest(file: Path) -> dict[str, Any] | None:

@@ -38,7 +38,7 @@ def notebook_parameters(notebook: str | Path) -> dict[str, Any]:
     Raises: ParamsError where no cell is tagged `parameters`, or it holds more than literals.
 
     >>> list(notebook_parameters("notebooks/01_explore_release.ipynb"))
-    ['experiment', 'release', 'columns']
+    ['experiment', 'release', 'columns', 'annotator']
     """
     path = resolve(notebook)
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -232,11 +232,26 @@ def notebooks() -> list[Path]:
     return sorted((project_root() / "notebooks").glob("[0-9]*.ipynb"))
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error, where PyYAML takes the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ParamsError(f"no file {path}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except UnicodeDecodeError:
+        raise ParamsError(f"{_short(path)}: not UTF-8") from None
     except yaml.YAMLError as error:
         raise ParamsError(f"{_short(path)}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):

@@ -52,6 +52,7 @@ def plan_experiment(experiment: str, *, progress: bool = False) -> pd.DataFrame:
         ParamsError: as `params.load_experiment`.
     """
     loaded = load_experiment(experiment, overrides={"responses": "generated"})
+    paths.require(loaded["experiment"], paths.resolve(loaded["release"]))
     release = load_release(paths.resolve(loaded["release"]), columns=loaded["columns"])
     rows = []
     for name in loaded["systems"]:

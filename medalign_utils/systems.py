@@ -1,6 +1,8 @@
 """What describes a system, and whether all that it names exists."""
 
 import inspect
+import json
+import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,10 @@ from typing import Any
 from medalign_utils.ehr import FORMATS
 from medalign_utils.errors import ParamsError
 from medalign_utils.generators import GENERATORS, Generator
+from medalign_utils.generators.openai_server import host_of
+from medalign_utils.paths import resolve
 from medalign_utils.prompts import RESPONSE_TOKENS, load_tokenizer
+from medalign_utils.ranking import RETRIEVERS
 from medalign_utils.strategies import STRATEGIES
 
 _REQUIRED_KEYS = ("generator", "context_length", "format")
@@ -52,7 +57,10 @@ def check_system(system: Mapping[str, Any]) -> None:
 minilm_passage, openai, random_passage, recent_note
     """
     if missing := [key for key in _REQUIRED_KEYS if key not in system]:
-        raise ParamsError(f"the system lacks {', '.join(missing)}; it has {', '.join(system)}")
+        raise ParamsError(
+            f"the system lacks {', '.join(missing)}; it has {', '.join(map(str, system))}"
+        )
+    _check_json(system)
     _check_known("generator", system["generator"], GENERATORS)
     _check_known("format", system["format"], FORMATS)
     _check_known("strategy", system.get("strategy", "truncate"), STRATEGIES)
@@ -82,7 +90,13 @@ def tokenizer_name(system: Mapping[str, Any]) -> str | None:
     'microsoft/phi-4'
     """
     own = system.get("model") if system["generator"] == "huggingface" else None
-    return system.get("tokenizer", own)
+    return _located(system.get("tokenizer", own))
+
+
+def _located(name: Any) -> Any:
+    """A folder by its full path, from wherever one looks; a hub's name as it is."""
+    folder = isinstance(name, str) and name != "minilm" and resolve(name)
+    return str(folder) if folder and folder.is_dir() else name
 
 
 def make_generator(system: Mapping[str, Any]) -> Generator:
@@ -96,6 +110,8 @@ def make_generator(system: Mapping[str, Any]) -> Generator:
     options = {key: value for key, value in system.items() if key in names}
     if "tokenizer" in names:
         options["tokenizer"] = tokenizer_name(system)
+    if system["generator"] == "huggingface":
+        options["model"] = _located(system["model"])
     return factory(**options)
 
 
@@ -137,9 +153,41 @@ def _check_options(system: Mapping[str, Any]) -> None:
                 f"no option {option!r} of generator {system['generator']} with strategy "
                 f"{strategy}; there are: {names}"
             )
-    for name, parameter in of_generator.items():
+    for name, parameter in accepted.items():
         if parameter.default is parameter.empty and name != "tokenizer" and name not in system:
             raise ParamsError(f"generator {system['generator']} needs the option {name}")
+        if name in system and not _fits(system[name], parameter.annotation):
+            expected = getattr(parameter.annotation, "__name__", str(parameter.annotation))
+            # Its value is not repeated: a key may have been written in the wrong place.
+            raise ParamsError(f"{name}: expected {expected}, found {type(system[name]).__name__}")
+    if "base_url" in accepted:
+        host_of(system["base_url"])
+    _check_known("retriever", system.get("retriever", "bm25"), RETRIEVERS)
+
+
+def _fits(value: object, annotation: Any) -> bool:
+    """Whether a value is of the type by which an option is declared."""
+    if kinds := typing.get_args(annotation) if typing.get_origin(annotation) is not Mapping else ():
+        return any(_fits(value, kind) for kind in kinds)
+    kind = typing.get_origin(annotation) or annotation
+    if kind is inspect.Parameter.empty:
+        return True
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
+
+
+def _check_json(system: Mapping[str, Any]) -> None:
+    """What a system says is kept as JSON with its responses, and must come back as it was."""
+    try:
+        same = json.loads(json.dumps(system)) == system
+    except (TypeError, ValueError):
+        same = False
+    if not same:
+        raise ParamsError(
+            "it holds a date, a number as a key or another value that is no text, number, list or "
+            "mapping of texts; put it in quotes"
+        )
 
 
 def _check_known(what: str, name: object, known: Iterable[str]) -> None:

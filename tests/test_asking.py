@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from chat_server import ChatServer, Reply, completion
+from run_folder import kept
 from test_openai_server import plan
 from tiny_release import write_release
 
@@ -58,9 +59,9 @@ def test_1000_instructions_over_a_faulty_server(tmp_path, monkeypatch):
         settings = served(server.port, attempts=3, timeout_s=1)
         with pytest.raises(IncompleteError) as caught:
             run_system(release, settings, path, progress=False)
-        failures = path.with_suffix(".failures.jsonl")
+        failures = kept(path, "failures.jsonl")
         failed = [json.loads(line) for line in failures.read_text().splitlines()]
-        finished = read_responses(path.with_suffix(".partial.jsonl"))
+        finished = read_responses(kept(path))
         # Each is a response or a recorded failure, once.
         outcomes = [*finished["instruction_id"], *(row["instruction_id"] for row in failed)]
         assert len(outcomes) == 1000 and set(outcomes) == ids
@@ -71,9 +72,9 @@ def test_1000_instructions_over_a_faulty_server(tmp_path, monkeypatch):
         responses = run_system(release, settings, path, progress=False)
         assert attempts.total() - asked_before == len(failed)
     assert len(responses) == 1000 and set(responses["instruction_id"]) == ids
-    kept = responses.set_index("instruction_id").loc[finished["instruction_id"], "response"]
-    assert kept.tolist() == finished["response"].tolist()
-    assert sorted(f.name for f in path.parent.iterdir()) == ["m.jsonl", "m.settings.json"]
+    same = responses.set_index("instruction_id").loc[finished["instruction_id"], "response"]
+    assert same.tolist() == finished["response"].tolist()
+    assert not failures.exists()
 
 
 def test_as_many_requests_are_under_way_as_asked_for(tmp_path):
@@ -104,7 +105,7 @@ def answering(monkeypatch):
     return outcome, asked
 
 
-def test_other_settings_put_responses_aside_and_bring_them_back(tmp_path, answering, caplog):
+def test_each_set_of_settings_keeps_its_responses(tmp_path, answering, caplog):
     outcome, asked = answering
     release = load_release(write_release(tmp_path / "release"))
     path = tmp_path / "run" / "m.jsonl"
@@ -117,6 +118,7 @@ def test_other_settings_put_responses_aside_and_bring_them_back(tmp_path, answer
     same = {"concurrency": 2, "label": "M", "price_per_million": {"input": 1, "output": 1}}
     run_system(release, system | same, path, progress=False)
     assert len(asked) == 3 and caplog.text == ""
+    earlier = kept(path)
     outcome["now"] = Generation("second", "stop", 1)
     other = system | {"mode": "b", "context_length": 4096}
     second = run_system(release, other, path, progress=False)
@@ -124,17 +126,17 @@ def test_other_settings_put_responses_aside_and_bring_them_back(tmp_path, answer
     for part in (
         "starting over, because system.context_length is 4096 and was 2048",
         "system.mode is 'b' and was 'a'",
-        str(path.parent / "superseded"),
+        f"what was there stays in {earlier.parent}",
     ):
         assert part in caplog.text
     again = run_system(release, system, path, progress=False)
     assert again.equals(first) and len(asked) == 6
-    assert "going on with what was put aside" in caplog.text
     assert run_system(release, other, path, progress=False).equals(second)
     assert len(asked) == 6
     # Two runs' responses are never in one file.
-    superseded = [read_responses(f) for f in (path.parent / "superseded").rglob("m.jsonl")]
-    assert [set(table["response"]) for table in superseded] == [{"first"}]
+    files = sorted(path.with_suffix("").glob("*/responses.jsonl"))
+    assert [set(read_responses(f)["response"]) for f in files if f != earlier] == [{"second"}]
+    assert set(read_responses(earlier)["response"]) == {"first"}
 
 
 def test_a_failure_is_kept_until_it_is_mended(tmp_path, answering, capsys):
@@ -149,7 +151,7 @@ def test_a_failure_is_kept_until_it_is_mended(tmp_path, answering, capsys):
         with pytest.raises(IncompleteError, match=r"m: 3 of 3 .* \(3 x HTTP 500\)"):
             run_system(release, system, path)
     assert "failed=3" in capsys.readouterr().err
-    assert len(path.with_suffix(".failures.jsonl").read_text().splitlines()) == 3
+    assert len(kept(path, "failures.jsonl").read_text().splitlines()) == 3
     assert not path.exists()
     outcome["now"] = Generation("mended", "stop", 1)
     assert set(run_system(release, system, path, progress=False)["response"]) == {"mended"}

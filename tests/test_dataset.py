@@ -219,10 +219,8 @@ def test_person_id_never_leads_out(folder):
 @pytest.mark.parametrize(
     ("table", "header", "row", "fault"),
     [
-        (ASKED, "person_id", "999", "no EHR of patient 999"),
         (ASKED, "person_id", "../../x", "'../../x.xml' leads out of the EHR folder"),
         (ASKED, "filename", "../../etc/passwd", "'../../etc/passwd' leads out of the EHR folder"),
-        (ASKED, "filename", "EHR_9.xml", "no EHR of patient 9 "),
         (ASKED, "person_id\tfilename", "40\t007.xml", "filename '007.xml' is not of patient 40"),
         (REVIEWED, "person_id", "999", "no EHR of patient 999"),
         (REVIEWED, "person_id\tfilename", "40\t../40.xml", "'../40.xml' leads out of the EHR"),
@@ -234,6 +232,17 @@ def test_every_table_that_names_an_ehr_is_looked_at(folder, table, header, row, 
     edit(folder / ANSWERED, "5479314876123\t", "4\t")
     (folder / table).write_text(f"instruction_id\tquestion\t{header}\n4\tx\t{row}\n")
     assert f"{folder / table}, row 1: {fault}" in error_of(folder)
+
+
+def test_a_patient_whose_ehr_is_not_released(folder):
+    """Named by the table of instructions alone, which says of all that were collected."""
+    edit(folder / ASKED, "Cardiology\t\n4", "Cardiology\t\n5")
+    table = (folder / ASKED).read_text()
+    (folder / ASKED).write_text(f"{table}77\tNew?\tCardiology\t999\n")
+    with pytest.warns(UserWarning, match=r"no EHR of 1 patients \(999\); their instructions are"):
+        instructions = load_release(folder).instructions.set_index("instruction_id")
+    assert instructions.loc["77", "question"] == "New?"
+    assert pd.isna(instructions.loc["77", "person_id"])
 
 
 def test_a_submitted_instruction_of_a_patient_without_ehr(folder):

@@ -1,4 +1,5 @@
 import gc
+import re
 import time
 import tracemalloc
 import warnings
@@ -139,8 +140,8 @@ def test_markup_is_the_files_text(write):
 def test_person_is_the_files(write, name):
     assert read_events(write(eventstream("7", ""), name)).empty
     message = error_of(write(eventstream("8", ""), name))
-    assert "person_id '8', but the file's name says '7'" in message
-    assert "person_id None" in error_of(write("<eventstream/>", name))
+    assert "another person_id, where the file's name says '7'" in message
+    assert "no person_id, where" in error_of(write("<eventstream/>", name))
 
 
 @pytest.mark.parametrize(
@@ -161,6 +162,9 @@ def test_undated_event_is_named(write, timestamp, shown):
     bad = f'<entry {timestamp}><event type="visit"/></entry>'
     path = write(eventstream("7", encounter(lab("2014-08-10 09:12", "1.4") + "\n" + bad)))
     message = error_of(path)
+    # Of what form it is, not what it says.
+    form = re.sub("[a-z]", "a", re.sub("[A-Z]", "A", re.sub(r"\d", "#", shown)))
+    shown = "none" if shown == "none" else form
     assert f"7.xml, line 6: event 1 (from 0), timestamp: found {shown}, expected YYYY" in message
     assert error_of(path, lambda path: ehr_text(path, "lines")) == message
 
@@ -175,7 +179,7 @@ def test_event_outside_an_entry_and_without_type(write):
     path = write(eventstream("7", encounter(entry("2014-08-10 09:12", '<event code="A/1"/>'))))
     assert "event 0 (from 0): no type; attributes found: code" in error_of(path)
     path = write(eventstream("7", encounter("", start="soon")))
-    assert "encounter 0 (from 0), start_timestamp: found 'soon'" in error_of(path)
+    assert "encounter 0 (from 0), start_timestamp: found 'aaaa'" in error_of(path)
 
 
 @pytest.mark.parametrize(("stray", "parent"), [("{}", "eventstream"), (encounter("{}"), "events")])

@@ -61,4 +61,4 @@ def test_25_kills_change_no_response(tmp_path):
     responses = read_responses(path)
     assert len(responses) == release.references["instruction_id"].nunique()
     pd.testing.assert_frame_equal(responses.drop(columns="seconds"), alone.drop(columns="seconds"))
-    assert sorted(file.name for file in path.parent.iterdir()) == ["m.jsonl", "m.settings.json"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["m", "m.jsonl"]

@@ -514,7 +514,7 @@ def set_proxies(monkeypatch, proxy):
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
 
 
-def test_this_machine_is_reached_without_a_proxy_and_others_by_it(serve, monkeypatch):
+def test_a_proxy_is_used_for_https_to_another_machine_alone(serve, monkeypatch):
     server, proxy = serve(in_turn(Reply(BODY))), serve(in_turn(Reply(BODY)))
     set_proxies(monkeypatch, proxy)
     for host in ("127.0.0.1", "localhost"):
@@ -522,10 +522,14 @@ def test_this_machine_is_reached_without_a_proxy_and_others_by_it(serve, monkeyp
     assert len(server.requests) == 2
     assert proxy.requests == []
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    assert ask(server, base_url="http://models.example/v1") == YES
-    [through] = proxy.requests
-    assert through.target == "http://models.example/v1/chat/completions"
-    assert through.headers["authorization"] == f"Bearer {KEY}"
+    # What goes by plain http would be read by the proxy, which is no host that was named.
+    failure = ask(server, base_url="http://models.example/v1", attempts=1)
+    assert failure.reason.startswith("no connection") and proxy.requests == []
+    # By https the proxy is asked for a tunnel, and sees no request.
+    tunnelled = ask(server, base_url="https://models.example/v1", attempts=1, timeout_s=0.5)
+    assert isinstance(tunnelled, Failure)
+    [tunnel] = proxy.requests
+    assert tunnel.target == "models.example:443" and tunnel.body is None
 
 
 def test_environment_changes_neither_where_nor_as_whom(serve, monkeypatch):

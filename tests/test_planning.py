@@ -111,7 +111,7 @@ def test_the_command_says_what_is_planned_and_what_is_wrong(tmp_path, monkeypatc
     assert main(["plan", "params/mine.yaml"]) == 1
     shown = capsys.readouterr().out
     assert "away: data/real is restricted" in shown.replace(str(project) + "/", "")
-    assert "unknown: load_tokenizer: 'no/such' is neither" in shown
+    assert "unknown: load_chat: no tokenizer 'no/such'" in shown
     plan = plan_experiment("params/mine.yaml")
     assert plan["prompts"].tolist()[0] == 3 and plan["problem"].ne("").all()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from run_folder import forget, kept
 from tiny_release import QUESTIONS, write_release
 
 from medalign_utils import __version__, packing, running
@@ -82,7 +83,8 @@ def test_responses_have_their_columns_order_and_values(folder, path):
     assert (responses["prompt_tokens"] > responses["ehr_tokens_kept"]).all()
     assert (responses["seconds"] >= 0).all()
     pd.testing.assert_frame_equal(read_responses(path), responses)
-    assert files(path) == ["bm25-2k.v1.jsonl", "bm25-2k.v1.settings.json"]
+    assert files(path) == ["bm25-2k.v1", "bm25-2k.v1.jsonl"]
+    assert files(kept(path)) == ["responses.jsonl", "settings.json"]
     assert path.read_text(encoding="utf-8").count("\n") == 3
 
 
@@ -132,7 +134,7 @@ def test_instructions_without_reference_on_request(folder, path):
 def test_progress_goes_to_stderr_and_can_be_switched_off(folder, path, capsys):
     run(folder, path)
     assert capsys.readouterr().err == ""
-    path.unlink()
+    forget(path)
     run_system(load_release(folder), SYSTEM, path)
     assert "bm25-2k.v1" in capsys.readouterr().err
 
@@ -142,7 +144,7 @@ def test_finished_run_is_not_repeated(folder, path, echo):
     again = run(folder, path, generator="echo", label="Another label")
     assert len(echo) == 3
     pd.testing.assert_frame_equal(first, again)
-    path.unlink()
+    forget(path)
     run(folder, path, generator="echo")
     assert len(echo) == 6
 
@@ -150,7 +152,7 @@ def test_finished_run_is_not_repeated(folder, path, echo):
 @pytest.mark.parametrize("read_ahead", [1, 2])
 def test_interrupted_run_goes_on(folder, path, echo, monkeypatch, read_ahead):
     whole = run(folder, path, generator="echo")
-    path.unlink()
+    forget(path)
     echo.clear()
 
     def interrupted(*, read_ahead):
@@ -161,49 +163,49 @@ def test_interrupted_run_goes_on(folder, path, echo, monkeypatch, read_ahead):
     with pytest.raises(KeyboardInterrupt):
         run(folder, path, generator="echo", read_ahead=read_ahead)
     assert "bm25-2k.v1.jsonl" not in files(path)
-    working = path.with_suffix(".partial.jsonl")
+    working = kept(path)
     assert read_responses(working)["instruction_id"].tolist() == ORDER[:2]
     monkeypatch.setitem(GENERATORS, "echo", factory)
     responses = run(folder, path, generator="echo", read_ahead=read_ahead)
     assert echo == [QUESTIONS[instruction][0] for instruction in ORDER]
     unchanging = [column for column in RESPONSE_COLUMNS if column != "seconds"]
     pd.testing.assert_frame_equal(responses[unchanging], whole[unchanging])
-    assert not working.exists()
 
 
-@pytest.mark.parametrize("kept", [0, 1, -1, -2])
-def test_torn_last_line_is_dropped_and_said(folder, path, echo, caplog, kept):
+@pytest.mark.parametrize("left", [0, 1, -1, -2])
+def test_torn_last_line_is_dropped_and_said(folder, path, echo, caplog, left):
     run(folder, path, generator="echo")
     echo.clear()
     lines = path.read_bytes().splitlines(keepends=True)
-    path.rename(path.with_suffix(".partial.jsonl"))
-    torn = lines[1][:kept] if kept else b""
-    path.with_suffix(".partial.jsonl").write_bytes(lines[0] + torn)
+    torn = lines[1][:left] if left else b""
+    kept(path).write_bytes(lines[0] + torn)
     with caplog.at_level(logging.WARNING):
         responses = run(folder, path, generator="echo")
     assert responses["instruction_id"].tolist() == ORDER
     # Without its line break alone (-1) the line is whole, and its response is not asked for again.
-    assert len(echo) == (1 if kept == -1 else 2)
-    assert ("dropped a torn last line" in caplog.text) == (kept in (1, -2))
+    assert len(echo) == (1 if left == -1 else 2)
+    assert ("dropped a torn last line" in caplog.text) == (left in (1, -2))
 
 
 def test_lines_taken_out_are_made_again(folder, path, echo):
     run(folder, path, generator="echo")
     lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join(lines[:2]))
+    kept(path).write_bytes(b"".join(lines[:2]))
     assert run(folder, path, generator="echo")["instruction_id"].tolist() == ORDER
     assert len(echo) == 4
 
 
-@pytest.mark.parametrize("change", ["option", "ehr", "question", "version", "no settings"])
+@pytest.mark.parametrize("change", ["option", "ehr", "question", "version", "wording"])
 @pytest.mark.parametrize("unfinished", [True, False])
 def test_other_settings_start_over_and_say_so(
     folder, path, echo, monkeypatch, caplog, change, unfinished
 ):
-    run(folder, path, generator="echo")
+    first = run(folder, path, generator="echo")
+    earlier = kept(path)
     echo.clear()
     if unfinished:
-        path.rename(path.with_suffix(".partial.jsonl"))
+        path.unlink()
+        earlier.write_bytes(earlier.read_bytes().splitlines(keepends=True)[0])
     system = {"generator": "echo"}
     if change == "option":
         system["read_ahead"] = 2
@@ -216,7 +218,7 @@ def test_other_settings_start_over_and_say_so(
     elif change == "version":
         monkeypatch.setattr(running, "__version__", "0.0.0")
     else:
-        path.with_suffix(".settings.json").unlink()
+        monkeypatch.setattr(running, "REFINE", ("Refine", "it"))
     with caplog.at_level(logging.WARNING):
         run(folder, path, **system)
     assert len(echo) == 3
@@ -225,12 +227,34 @@ def test_other_settings_start_over_and_say_so(
         "ehr": "ehrs changed",
         "question": "instructions changed",
         "version": f"medalign_utils is '0.0.0' and was '{__version__}'",
-        "no settings": "bm25-2k.v1.settings.json is missing or unreadable",
+        "wording": "templates changed",
     }
-    assert f"starting over, because {said[change]}" in caplog.text
+    assert f"starting over, because {said[change]}; what was there stays in" in caplog.text
+    assert len(read_responses(earlier)) == (1 if unfinished else len(first))
     caplog.clear()
     run(folder, path, **system)
     assert caplog.text == ""
+
+
+def test_another_model_in_the_same_folder_is_noticed(folder, path, echo, monkeypatch, caplog):
+    model = path.parent / "model"
+    model.mkdir(parents=True)
+    (model / "weights").write_text("1")
+    factory = GENERATORS["echo"]
+    monkeypatch.setitem(GENERATORS, "echo", lambda *, model: factory())
+    run(folder, path, generator="echo", model=str(model))
+    run(folder, path, generator="echo", model=str(model))
+    assert len(echo) == 3
+    (model / "weights").write_text("22")
+    run(folder, path, generator="echo", model=str(model))
+    assert len(echo) == 6 and "because model_files changed" in caplog.text
+
+
+def test_published_responses_that_are_deleted_are_not_asked_for_again(folder, path, echo):
+    first = run(folder, path, generator="echo")
+    path.unlink()  # as a workflow does before it runs a job
+    pd.testing.assert_frame_equal(run(folder, path, generator="echo"), first)
+    assert len(echo) == 3
 
 
 @pytest.mark.parametrize(
@@ -251,7 +275,7 @@ def test_other_settings_start_over_and_say_so(
         ({"context_length": "2048"}, "context_length: found '2048'"),
         ({"context_length": True}, "context_length: found True"),
         ({"tokenizer": None}, "tokenizer: found None"),
-        ({"tokenizer": "no/such"}, "load_tokenizer: 'no/such' is neither minilm"),
+        ({"tokenizer": "no/such"}, "load_chat: no tokenizer 'no/such'"),
     ],
 )
 def test_wrong_system_is_said_before_anything_is_read(path, monkeypatch, change, fault):
@@ -286,7 +310,7 @@ def test_broken_ehr_keeps_what_is_finished(folder, path, echo):
     (folder / "ehrs" / "40.xml").write_text(whole[:-20])
     with pytest.raises(EHRError, match=r"40\.xml, line"):
         run(folder, path, generator="echo")
-    working = path.with_suffix(".partial.jsonl")
+    working = kept(path)
     assert read_responses(working)["instruction_id"].tolist() == ORDER[:2]
 
 
@@ -368,15 +392,18 @@ def test_killed_run_loses_no_response_and_repeats_none(tmp_path):
         rows = "".join(f"i{i}\tQuestion {i}?{ending}" for i in range(n))
         (folder / name).write_text(f"{header}\n{rows}")
     path, log = tmp_path / "slow.jsonl", tmp_path / "log"
-    working = path.with_suffix(".partial.jsonl")
     command = [sys.executable, "-c", SLOW_RUN, str(folder), str(path), str(log)]
     rng = random.Random(1)
     kills = 0
     while not path.exists():
         process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert process.stdout.readline() == b"ready\n"
-        before = whole_lines(working)
         deadline = time.monotonic() + 60
+        while not path.with_suffix("").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        working = kept(path)
+        before = whole_lines(working)
         while len(whole_lines(working)) < len(before) + 8 and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.005)

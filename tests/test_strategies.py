@@ -4,6 +4,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from run_folder import kept
 from test_prompts import KINDS, length_of, words
 from tiny_release import eventstream, note, write_release
 
@@ -199,8 +200,8 @@ def test_refinement_reads_every_part_of_a_long_record_once(long_release, tmp_pat
     assert [prompt.previous for prompt in chain[1:]] == [
         f"answer {first + i}" for i in range(1, len(chain))
     ]
-    kept = [json.loads(row) for row in path.with_suffix(".steps.jsonl").read_text().splitlines()]
-    assert [step["response"] for step in kept] == [
+    rows = kept(path, "steps.jsonl").read_text().splitlines()
+    assert [json.loads(row)["response"] for row in rows] == [
         f"answer {first + i + 1}" for i in range(len(chain) - 1)
     ]
     assert row["response"] == f"answer {first + len(chain)}"
@@ -218,7 +219,7 @@ def test_refinement_goes_on_between_two_parts(long_release, tmp_path, recording)
         run_system(release, SYSTEM, path, progress=False)
     with pytest.raises(IncompleteError, match=r"1 of 1 instructions have no .* \(1 x HTTP 500\)"):
         run_system(release, SYSTEM, path, progress=False)
-    failures = path.with_suffix(".failures.jsonl")
+    failures = kept(path, "failures.jsonl")
     assert json.loads(failures.read_text())["reason"] == "HTTP 500"
     responses = run_system(release, SYSTEM, path, progress=False)
     assert responses["n_prompts"].tolist() == whole["n_prompts"].tolist()
@@ -227,3 +228,22 @@ def test_refinement_goes_on_between_two_parts(long_release, tmp_path, recording)
     assert asked.count(asked[50]) == 2
     assert asked[:50] + asked[51:] == expected
     assert not failures.exists()
+
+
+def test_a_step_counts_only_behind_the_prompts_that_it_answered(long_release, tmp_path, recording):
+    seen, fail = recording
+    release = load_release(long_release)
+    path = tmp_path / "mr.jsonl"
+    fail[40] = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        run_system(release, SYSTEM, path, progress=False)
+    steps = kept(path, "steps.jsonl")
+    lines = steps.read_text().splitlines(keepends=True)
+    steps.write_text("".join([*lines[:9], "damaged\n", *lines[10:]]))
+    run_system(release, SYSTEM, path, progress=False)
+    # The tenth part is read again, and with it all that was built on the answer to it.
+    chain = [prompt for prompt in seen if prompt.instruction == QUESTION]
+    assert chain[40 - 2].ehr == chain[9].ehr
+    assert "".join(p.ehr for p in chain[:9] + chain[38:]) == ehr_text(
+        release.ehr_path("40"), "lines"
+    )

@@ -10,6 +10,7 @@ import stat
 import pytest
 import yaml
 from chat_server import ChatServer, Reply, completion, error
+from run_folder import kept
 from test_workflow import copy_project, run
 from tiny_release import write_release
 
@@ -140,7 +141,7 @@ def test_nothing_is_sent_to_another_machine_without_an_agreement(
         covered = system(server.port, covered_by=agreement)
         assert len(run_system(release, covered, path, progress=False)) == 3
         assert server.connections > 0 and len(server.requests) == 3
-        terms = json.loads(path.with_suffix(".settings.json").read_text())["terms"]
+        terms = json.loads(kept(path, "settings.json").read_text())["terms"]
         assert terms == {"restricted": True, "host": REMOTE, "covered_by": agreement[REMOTE]}
 
         # A server on this machine needs none, and a synthetic release may go anywhere.
@@ -178,10 +179,27 @@ def test_a_record_is_in_its_responses_and_nowhere_else(
     assert "failed=1" in shown
     for text in (caplog.text, str(caught.value), shown):
         assert MARKER not in text and "key-of-the-test" not in text
-    holding = {f.name for f in path.parent.iterdir() if MARKER in f.read_text()}
-    assert holding <= {"m.partial.jsonl", "m.steps.jsonl"} and "m.partial.jsonl" in holding
-    for file in path.parent.iterdir():
+    run_files = [file for file in path.parent.rglob("*") if file.is_file()]
+    holding = {file.name for file in run_files if MARKER in file.read_text()}
+    assert holding <= {"responses.jsonl", "steps.jsonl"} and "responses.jsonl" in holding
+    for file in run_files:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file.name
+
+
+def test_what_was_made_before_a_release_was_restricted_is_closed_too(tmp_path):
+    folder = tmp_path / "release"
+    synthesize(folder, patients=2, instructions=6, seed=1)
+    path = tmp_path / "m.jsonl"
+    with ChatServer(quoting) as server:
+        here = system(server.port, host="127.0.0.1", api_key_env=None)
+        run_system(load_release(folder), here, path, progress=False)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o644
+        (folder / "manifest.json").unlink()
+        n = len(server.requests)
+        run_system(load_release(folder), here, path, progress=False)
+        assert len(server.requests) == n
+    for file in (path, *path.with_suffix("").rglob("*")):
+        assert stat.S_IMODE(file.stat().st_mode) == (0o700 if file.is_dir() else 0o600), file
 
 
 def test_a_restricted_experiment_is_its_owners(restricted, tmp_path):
@@ -214,7 +232,7 @@ def test_a_restricted_experiment_is_its_owners(restricted, tmp_path):
     assert MARKER not in done.stdout + done.stderr
     files = [file for file in (project / "runs/real").rglob("*") if file.is_file()]
     holding = {file.name for file in files if MARKER.encode() in file.read_bytes()}
-    assert holding == {"one.jsonl", "two.jsonl"}
+    assert holding == {"one.jsonl", "two.jsonl", "responses.jsonl"}
     kinds = {file.suffix for file in files}
     assert {".ipynb", ".jsonl", ".parquet", ".csv", ".png"} <= kinds
     for file in files:

@@ -97,10 +97,8 @@ def read_opening(path: Path, dialects: tuple[str, ...]) -> Opening:
     if person_id is None and root.tag == "record":
         person_id = expected
     if person_id != expected:
-        raise EHRError(
-            f"{path}: person_id {person_id!r}, but the file's name says {expected!r}; "
-            "one of the two names another patient"
-        )
+        found = "no" if person_id is None else "another"
+        raise EHRError(f"{path}: {found} person_id, where the file's name says {expected!r}")
     return Opening(root.tag, person_id)
 
 
@@ -171,18 +169,28 @@ class Cleaned(dict):
         return text
 
 
+def masked(found: str) -> str:
+    """The form of what an EHR holds, for a message: what it says stays in the EHR.
+
+    >>> masked("10/08/2014 9 AM"), masked("seen by Dr. Who")
+    ('##/##/#### # AA', 'aaaa aa Aa. Aaa')
+    """
+    form = re.sub(r"[^\W\d_]", lambda letter: "A" if letter[0].isupper() else "a", found[:40])
+    return re.sub(r"\d", "#", form) + ("..." if found[40:] else "")
+
+
 def timestamp_of(found: str | None, *, american: bool = False) -> datetime:
     """Read a timestamp, to the second.
 
     Raises:
-        ValueError: it is none; the message says what was found and what was expected.
+        ValueError: it is none; the message says of what form it is, and what was expected.
 
     >>> timestamp_of("10/08/2018 9:00 PM", american=True)
     datetime.datetime(2018, 10, 8, 21, 0)
     """
     moment = _parse_timestamp(found, american)
     if moment is None:
-        shown = "none" if found is None else repr(found)
+        shown = "none" if found is None else repr(masked(found))
         raise ValueError(f"found {shown}, {_EXPECTED_AMERICAN if american else _EXPECTED}")
     return moment
 

@@ -36,8 +36,10 @@ class Generator(NamedTuple):
             it at a time.
         batch_size: prompts a call.
         concurrency: calls at a time.
+        stop: is called where a run ends early; calls that wait to try again then come back.
     """
 
     answer: Callable[[Sequence[Prompt]], Sequence[Generation | Failure]]
     batch_size: int = 1
     concurrency: int = 1
+    stop: Callable[[], None] = lambda: None

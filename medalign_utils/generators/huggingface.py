@@ -42,6 +42,7 @@ def huggingface(
     *,
     model: str,
     tokenizer: str,
+    context_length: int | None = None,
     chat_template: str | bool | None = None,
     device: str | None = None,
     dtype: str | None = None,
@@ -64,6 +65,7 @@ def huggingface(
     Args:
         model: a folder or a repository on Hugging Face.
         tokenizer: see :func:`medalign_utils.prompts.load_tokenizer`.
+        context_length: the system's, which the model must have positions for.
         chat_template: see :func:`medalign_utils.chat.load_chat`.
         device: a name of PyTorch's, "cuda:1" for instance; without one, a GPU if there is one.
         dtype: one of `DTYPES`; without one bfloat16 on a GPU that has it, float16 on another, and
@@ -84,7 +86,9 @@ def huggingface(
     # Where a template ends the user's turn with a token, models end their own with it, and not all
     # of them say so in their settings.
     ends = set(chat.after_ids[:1]) if chat else set()
-    load = functools.cache(functools.partial(_Model, model, device, dtype, seed, ends))
+    load = functools.cache(
+        functools.partial(_Model, model, device, dtype, seed, ends, context_length)
+    )
     at_once = batch_size
 
     def answer(prompts: Sequence[Prompt]) -> list[Generation | Failure]:
@@ -127,7 +131,13 @@ class _Model:
     """A model on its device, set to decode greedily."""
 
     def __init__(
-        self, name: str, device: str | None, dtype: str | None, seed: int, ends: set[int]
+        self,
+        name: str,
+        device: str | None,
+        dtype: str | None,
+        seed: int,
+        ends: set[int],
+        context_length: int | None,
     ) -> None:
         import transformers
 
@@ -137,6 +147,11 @@ class _Model:
         self._network = _load_network(name, self._device, self.dtype)
         self._config = self._network.config
         self._positions = _positions(self._config)
+        if self._positions is not None and (context_length or 0) > self._positions:
+            raise ParamsError(
+                f"huggingface: {name!r} has {self._positions} positions, fewer than the system's "
+                f"context_length of {context_length}"
+            )
         own = self._network.generation_config
         tokens = {setting: getattr(own, setting, None) for setting in _TOKEN_SETTINGS}
         own_ends = tokens["eos_token_id"]

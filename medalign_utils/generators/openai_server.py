@@ -69,8 +69,8 @@ def openai(
     Retry-After (up to `LONGEST_WAIT_S`). What is left then is a `Failure`. A refusal is a response,
     and so is what a content filter withheld. Redirects are not followed.
 
-    A host of this machine is reached without the environment's proxies, others as it says. Of
-    OpenAI's own variables the key's alone counts.
+    The environment's proxies are used for https to another machine alone, which they pass on
+    unread. Of OpenAI's own variables the key's alone counts.
 
     Args:
         model: as the server calls it; on Azure, the deployment.
@@ -99,7 +99,14 @@ def openai(
     key = _api_key(base_url, api_key_env)
 
     from openai import APIConnectionError, APIStatusError, APITimeoutError
-    from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_exponential_jitter
+    from tenacity import (
+        Retrying,
+        retry_if_result,
+        sleep_using_event,
+        stop_after_attempt,
+        stop_when_event_set,
+        wait_exponential_jitter,
+    )
 
     # Raw, since the client would give a body that it cannot read as a completion all the same.
     create = _client(
@@ -138,8 +145,10 @@ def openai(
     def give_up(state: Any) -> Failure:
         return Failure(f"{state.outcome.result().reason}; attempts: {attempts}")
 
+    stopped = threading.Event()
     retrying = Retrying(
-        stop=stop_after_attempt(attempts),
+        stop=stop_after_attempt(attempts) | stop_when_event_set(stopped),
+        sleep=sleep_using_event(stopped),
         wait=wait,
         retry=retry_if_result(lambda outcome: isinstance(outcome, _Again)),
         retry_error_callback=give_up,
@@ -148,7 +157,7 @@ def openai(
     def answer(prompts: Sequence[Prompt]) -> list[Generation | Failure]:
         return [retrying(ask, prompt) for prompt in prompts]
 
-    return Generator(answer, concurrency=concurrency)
+    return Generator(answer, concurrency=concurrency, stop=stopped.set)
 
 
 def host_of(base_url: str) -> str:
@@ -293,7 +302,8 @@ def _client(
         response.stream = Bounded(response.stream)
 
     http_client = httpx2.Client(
-        trust_env=not is_loopback(base_url),
+        # A proxy of the environment sees what goes by plain http, and is no host that was named.
+        trust_env=base_url.lower().startswith("https:") and not is_loopback(base_url),
         # A redirect could carry a record to another host.
         follow_redirects=False,
         timeout=httpx2.Timeout(timeout_s, connect=min(timeout_s, LONGEST_CONNECT_S)),
