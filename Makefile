@@ -17,7 +17,8 @@ reproduce: .venv/installed
 test: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+		tests/test_workflow.py tests/test_kills.py medalign_utils tests
 
 lab: .venv/installed
 	$(BIN)/jupyter lab notebooks
