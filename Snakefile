@@ -218,8 +218,8 @@ rule generate:
         "params/systems/{system}.yaml",
         notebook="notebooks/03_generate_responses.ipynb",
     output:
-        # Finished responses of a job that died stay in <system>.partial.jsonl, which is not
-        # declared, so Snakemake leaves it to the next attempt.
+        # Snakemake deletes it before the job runs again. The responses stay in the folder
+        # <system>/, which is not declared, and are not asked for again if they still hold.
         f"{RUN}/responses/{{system}}.jsonl",
     log:
         f"{RUN}/notebooks/03_generate_responses-{{system}}.ipynb",

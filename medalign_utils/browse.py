@@ -57,7 +57,7 @@ def responses_and_ratings(release: Release, experiment: str) -> tuple[pd.DataFra
     """
     responses, ratings = [NO_RESPONSES], [NO_RATINGS]
     files = paths.responses(experiment, "any").parent.glob("*.jsonl")
-    for file in sorted(f for f in files if not f.name.endswith(".partial.jsonl")):
+    for file in sorted(files):
         responses.append(running.read_responses(file))
     if release.answer_key_path:
         key = grading.load_answer_key(release.answer_key_path)

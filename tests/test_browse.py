@@ -347,7 +347,8 @@ def test_responses_still_being_written_are_left_alone(release, tmp_path, monkeyp
     responses, ratings = browse.responses_and_ratings(release, "none")
     assert responses["system"].tolist() == ["gpt4-32k"] and len(ratings) == 1
     file = write_responses(tmp_path / "runs/mine/responses/a.jsonl")
-    (file.parent / "b.partial.jsonl").write_text("{")
+    (file.parent / "b" / "0123456789ab").mkdir(parents=True)
+    (file.parent / "b" / "0123456789ab" / "responses.jsonl").write_text("{")
     responses, _ = browse.responses_and_ratings(release, "mine")
     assert responses["system"].tolist() == ["a", "gpt4-32k"]
 

@@ -228,6 +228,10 @@ def test_a_restricted_experiment_is_its_owners(restricted, tmp_path):
         assert server.requests == []
         done = run(project, "snakemake", *options)
         assert len(server.requests) == 6
+        # Snakemake deletes the responses of a job before it runs again; they are not lost.
+        (project / "params/systems/one.yaml").open("a").write("label: One\n")
+        run(project, "snakemake", "runs/real/responses/one.jsonl", *options)
+        assert len(server.requests) == 6
     assert "no answer key: responses are generated and scored, not rated" in done.stdout
     assert MARKER not in done.stdout + done.stderr
     files = [file for file in (project / "runs/real").rglob("*") if file.is_file()]
