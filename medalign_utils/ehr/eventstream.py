@@ -86,7 +86,7 @@ def _read_regular(path: Path) -> Iterator[Columns]:
     Raises:
         _Irregular: the next one is not.
     """
-    known = Cleaned()
+    known, abouts = Cleaned(), {}
     columns = _no_events()
     moments, encounters, types, codes, names, values, units, notes, texts = columns
     header: list[Event] = []
@@ -101,18 +101,22 @@ def _read_regular(path: Path) -> Iterator[Columns]:
                 moments += [timestamp_of(element.get("timestamp"))] * len(element)
                 for event in element:
                     get = event.attrib.get
-                    event_type = known[get("type")]
-                    if event.tag != "event" or event_type is None:
+                    # What is said of an event comes again and again; so do values, not notes.
+                    said = get("type"), get("code"), get("name"), get("unit")
+                    about = abouts.get(said)
+                    if about is None:
+                        about = abouts[said] = tuple(map(cleaned, said))
+                    event_type, code, name, unit = about
+                    if event_type is None or event.tag != "event":
                         raise _Irregular
                     text = "".join(event.itertext()) if len(event) else event.text or ""
                     note_id = get("note_id")
                     types.append(event_type)
-                    codes.append(known[get("code")])
-                    names.append(known[get("name")])
-                    # Values come again and again, notes do not.
+                    codes.append(code)
+                    names.append(name)
                     value = known[text] if len(text) < _SHORT else cleaned(text)
                     values.append(value)
-                    units.append(known[get("unit")])
+                    units.append(unit)
                     notes.append(note_id and cleaned(note_id))
                     texts.append(value if value == text else text)  # one object for both
                 element.clear()
