@@ -2,31 +2,17 @@
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from chat_server import ChatServer, Reply, completion
 from run_folder import kept
 from test_openai_server import plan
-from tiny_release import write_release
+from tiny_release import write_many, write_release
 
 from medalign_utils.dataset import load_release
 from medalign_utils.errors import IncompleteError
 from medalign_utils.generators import GENERATORS, Failure, Generation, Generator, openai_server
 from medalign_utils.running import read_responses, run_system
-
-
-def write_many(folder: Path, n: int) -> Path:
-    """A release whose patient 40 has n instructions with a reference."""
-    folder = write_release(folder)
-    for name, ending in (
-        ("all-instructions-rouge.tsv", "\tCardiology\t\n"),
-        ("clinician-instruction-responses.tsv", "\t40\t\tAnnotator_1\tYes.\t\t\t\n"),
-    ):
-        header = (folder / name).read_text().split("\n")[0]
-        rows = "".join(f"i{i}\tQuestion {i}?{ending}" for i in range(n))
-        (folder / name).write_text(f"{header}\n{rows}")
-    return folder
 
 
 def served(port, **more):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from run_folder import forget, kept
-from tiny_release import QUESTIONS, write_release
+from tiny_release import QUESTIONS, write_many, write_release
 
 from medalign_utils import __version__, packing, running
 from medalign_utils.dataset import load_release
@@ -382,15 +382,8 @@ run_system(load_release(sys.argv[1]), system, sys.argv[2], progress=False)
 
 
 def test_killed_run_loses_no_response_and_repeats_none(tmp_path):
-    folder = write_release(tmp_path / "release")
     n = 40
-    for name, ending in (
-        ("all-instructions-rouge.tsv", "\tCardiology\t\n"),
-        ("clinician-instruction-responses.tsv", "\t40\t\tAnnotator_1\tYes.\t\t\t\n"),
-    ):
-        header = (folder / name).read_text().split("\n")[0]
-        rows = "".join(f"i{i}\tQuestion {i}?{ending}" for i in range(n))
-        (folder / name).write_text(f"{header}\n{rows}")
+    folder = write_many(tmp_path / "release", n)
     path, log = tmp_path / "slow.jsonl", tmp_path / "log"
     command = [sys.executable, "-c", SLOW_RUN, str(folder), str(path), str(log)]
     rng = random.Random(1)

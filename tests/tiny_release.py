@@ -82,3 +82,16 @@ def write_release(folder: Path) -> Path:
     (folder / "all-instructions-rouge.tsv").write_text(asked, encoding="utf-8")
     (folder / "clinician-instruction-responses.tsv").write_text(answered, encoding="utf-8")
     return folder
+
+
+def write_many(folder: Path, n: int) -> Path:
+    """A release whose patient 40 has n instructions with a reference."""
+    folder = write_release(folder)
+    for name, ending in (
+        ("all-instructions-rouge.tsv", "\tCardiology\t\n"),
+        ("clinician-instruction-responses.tsv", "\t40\t\tAnnotator_1\tYes.\t\t\t\n"),
+    ):
+        header = (folder / name).read_text().split("\n")[0]
+        rows = "".join(f"i{i}\tQuestion {i}?{ending}" for i in range(n))
+        (folder / name).write_text(f"{header}\n{rows}")
+    return folder
