@@ -29,6 +29,8 @@ WHOLE = ""
 MERGED = f"groups under {LEAST_PATIENTS} patients are merged"
 COARSENED = f"merged until each cell has at least {LEAST_PATIENTS} patients or none"
 NOT_SHOWN = f"not shown: no two groups of at least {LEAST_PATIENTS} patients"
+NO_GROUPS = "(not shown)"
+N = ["n_patients", "n_instructions"]
 NO_PAIR = f"not shown: a cell of 1 to {LEAST_PATIENTS - 1} patients remains"
 
 
@@ -158,6 +160,40 @@ def audit_unrated(rated: pd.Series, every: pd.Series) -> pd.Series | None:
     """
     unrated = every.sub(rated, fill_value=0)
     return None if unrated.between(1, LEAST_PATIENTS - 1).any() else every
+
+
+def sizes(labels: pd.Series, patients: np.ndarray) -> pd.DataFrame:
+    """n_patients and n_instructions of each group.
+
+    Args:
+        labels: each patient's group, indexed by patient.
+        patients: the patient of each instruction.
+
+    >>> sizes(pd.Series(["F", "M"], index=["a", "b"]), np.array(["a", "b", "a"])).values.tolist()
+    [[1, 2], [1, 1]]
+    """
+    of_rows = labels.loc[patients]
+    n = of_rows.value_counts()
+    return pd.DataFrame({"n_patients": labels.value_counts().loc[n.index], "n_instructions": n})
+
+
+def with_suppressed(
+    rows: list[dict], protected: Protected, patients: np.ndarray, columns: list[str]
+) -> pd.DataFrame:
+    """Rows as a table that says what was withheld, with one row for a grouping that is not shown.
+
+    >>> protected = Protected(pd.DataFrame(), {"race": "not shown"})
+    >>> with_suppressed([], protected, np.array(["a", "a"]), ["grouping", "group", *N])
+    ... # doctest: +NORMALIZE_WHITESPACE
+      grouping        group  n_patients  n_instructions suppressed
+    0     race  (not shown)           1               2  not shown
+    """
+    total = {"n_patients": len(np.unique(patients)), "n_instructions": len(patients)}
+    name = {column: NO_GROUPS for column in ("group", "best", "worst") if column in columns}
+    absent = [g for g in protected.suppressed if g not in protected.labels]
+    rows = [*rows, *({"grouping": grouping} | name | total for grouping in absent)]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(suppressed=table["grouping"].map(protected.suppressed).fillna(""))
 
 
 def _merge(values: pd.Series, counts: pd.Series, group: str, ordered: bool) -> pd.Series:
