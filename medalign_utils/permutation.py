@@ -37,8 +37,8 @@ def permutation_tests(
 
     Returns:
         One row a column of `values`, grouping and group, and one more with the group `RANGE` where
-        a grouping has more than two groups: column (its place, from 0), grouping, group, p, p_holm
-        and exact. A p is NaN where the statistic is. p_holm is by Holm's method over all tests of
+        a grouping has more than two groups: column (its place, from 0), grouping, group, exact, p
+        and p_holm. A p is NaN where the statistic is. p_holm is by Holm's method over all tests of
         one column, in which the two groups of a grouping of two are one test.
 
     Sources: Pitman 1937; Phipson and Smyth 2010 for p-values never 0; Holm 1979.
@@ -48,49 +48,59 @@ def permutation_tests(
     >>> tests = permutation_tests(values, np.array(list("abcd")), labels, permutations=99,
     ...     rng=np.random.default_rng(1))
     >>> tests.round(3).values.tolist()  # 2 of the 6 ways to deal out FFMM are as far apart
-    [[0, 'gender', 'F', 0.333, True, 0.333], [0, 'gender', 'M', 0.333, True, 0.333]]
+    [[0, 'gender', 'F', True, 0.333, 0.333], [0, 'gender', 'M', True, 0.333, 0.333]]
     """
     persons, sums, counts = sums_by_patient(values, patients)
-    tables = []
+    orders = rng.permuted(np.tile(np.arange(len(persons)), (permutations, 1)), axis=1)
+    rows, ps, test_of = [], [], []  # a row's test is the place of its p among those of the family
     for grouping in labels:
         codes, groups = code_groups(labels.loc[persons, grouping])
-        dealt, exact = _deals(codes, permutations, rng)
+        dealt, exact = _deals(codes, orders)
         observed = _statistics(codes[np.newaxis], len(groups), sums, counts)[:, 0]
         # A draw without any value in a group has no statistic, and counts as far apart.
         drawn = np.nan_to_num(_statistics(dealt, len(groups), sums, counts), nan=np.inf)
         extreme = (drawn >= observed[:, np.newaxis] - _ROUNDING).sum(axis=1)
         p = extreme / len(dealt) if exact else (extreme + 1) / (len(dealt) + 1)
-        names = [*groups, *([RANGE] if len(groups) > 2 else [])]
-        for column in range(values.shape[1]):
-            shares = np.where(np.isnan(observed), np.nan, p)[: len(names), column]
-            row = {"column": column, "grouping": grouping, "group": names, "p": shares}
-            tables.append(pd.DataFrame(row | {"exact": exact}))
-    if not tables:
-        return pd.DataFrame(columns=["column", "grouping", "group", "p", "exact", "p_holm"])
-    tests = pd.concat(tables, ignore_index=True)
-    return tests.assign(p_holm=pd.concat([holm(own) for _, own in tests.groupby("column")]))
+        p = np.where(np.isnan(observed), np.nan, p)
+        if len(groups) == 2:
+            test_of += [len(ps)] * 2
+            ps.append(p[0])
+        else:
+            groups = [*groups, RANGE]
+            test_of += range(len(ps), len(ps) + len(groups))
+            ps += [*p]
+        rows += [(grouping, group, exact) for group in groups]
+    n_columns = values.shape[1]
+    p = np.array(ps).reshape(-1, n_columns)
+    of_row = np.array(test_of, dtype=int)
+    return pd.DataFrame(
+        {
+            "column": np.repeat(np.arange(n_columns), len(rows)),
+            **{
+                name: [row[i] for row in rows] * n_columns
+                for i, name in enumerate(("grouping", "group", "exact"))
+            },
+            "p": p[of_row].T.ravel(),
+            "p_holm": holm(p)[of_row].T.ravel(),
+        }
+    )
 
 
-def holm(tests: pd.DataFrame) -> pd.Series:
-    """Holm's adjusted p-values of one family; the two groups of a grouping of two are one test.
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's adjusted p-values, each column of shape (T, K) being a family; NaN is no test.
 
-    As `multipletests` of statsmodels has them, which collects garbage at each call: a tenth of a
-    second, and a simulation asks for thousands of families.
+    As `multipletests` of statsmodels has them, which takes one family at a time and collects
+    garbage with each: a tenth of a second, where a simulation asks for thousands.
 
-    Args:
-        tests: grouping, p; an undefined p is no test.
-
-    >>> holm(pd.DataFrame({"grouping": ["gender", "gender", "a", "a", "a"],
-    ...     "p": [0.02, 0.02, 0.1, 0.01, 0.5]})).tolist()  # 0.01 x 4, 0.02 x 3, 0.1 x 2
-    [0.06, 0.06, 0.2, 0.04, 0.5]
+    >>> holm(np.array([[0.02], [0.1], [0.01], [0.5]])).ravel().tolist()  # 3 x, 2 x, 4 x, 1 x
+    [0.06, 0.2, 0.04, 0.5]
     """
-    groupings, p = tests["grouping"], tests["p"]
-    twins = groupings.map(groupings.value_counts()) == 2
-    ordered = p[~(twins & groupings.duplicated())].dropna().sort_values()
-    steps = np.arange(len(ordered), 0, -1)
-    adjusted = pd.Series(np.maximum.accumulate(steps * ordered).clip(upper=1), index=ordered.index)
-    by_grouping = adjusted.groupby(groupings.loc[adjusted.index]).first()
-    return adjusted.reindex(tests.index).where(~twins, groupings.map(by_grouping))
+    order = np.argsort(p, axis=0)  # NaN last
+    left = (~np.isnan(p)).sum(axis=0) - np.arange(len(p))[:, np.newaxis]
+    ordered = np.maximum.accumulate(left * np.take_along_axis(p, order, axis=0), axis=0)
+    adjusted = np.empty_like(p)
+    np.put_along_axis(adjusted, order, np.minimum(ordered, 1), axis=0)
+    return adjusted
 
 
 def code_groups(labels: pd.Series) -> tuple[np.ndarray, list[str]]:
@@ -135,8 +145,7 @@ def group_means(
     Returns: two arrays of shape (G, R, K); NaN where there is no value.
     """
     # einsum, not @: BLAS may add up in another order with another number of threads.
-    total = np.einsum("grp,pk->grk", weights, sums)
-    n = np.einsum("grp,pk->grk", weights, counts)
+    total, n = (np.einsum("grp,kp->grk", weights, each.T.copy()) for each in (sums, counts))
     rest, n_rest = total.sum(axis=0) - total, n.sum(axis=0) - n
     with np.errstate(invalid="ignore", divide="ignore"):
         return total / n, rest / n_rest
@@ -152,14 +161,17 @@ def _statistics(
     return np.concatenate([np.abs(means - rests), spread])
 
 
-def _deals(codes: np.ndarray, permutations: int, rng: np.random.Generator):
-    """All ways to deal the groups out, if they are few; otherwise some. Shape (R, P)."""
+def _deals(codes: np.ndarray, orders: np.ndarray) -> tuple[np.ndarray, bool]:
+    """All ways to deal the groups out, if they are as few as the orders; or else in these orders.
+
+    Shape (R, P), and whether they are all.
+    """
     sizes, left, ways = np.bincount(codes), len(codes), 1
     for size in sizes:
         ways *= comb(left, size)
         left -= size
-    if ways > permutations:
-        return rng.permuted(np.tile(codes, (permutations, 1)), axis=1), False
+    if ways > len(orders):
+        return codes[orders], False
     rows = [np.full(len(codes), -1)]
     for group, size in enumerate(sizes):
         rows = [
