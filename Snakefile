@@ -293,6 +293,38 @@ rule correlate:
         PAPERMILL
 
 
+rule audit_fairness:
+    input:
+        release_files(),
+        ehr_files(),
+        package("fairness", "confounding", "permutation", "power", "suppression", "demographics"),
+        package("statistics", "evaluation", "correlation", "plots", *READING, *GRADING),
+        RESPONSES,
+        SCORES,
+        notebook="notebooks/07_audit_fairness.ipynb",
+    output:
+        f"{RUN}/tables/07_audit_fairness.csv",
+        f"{RUN}/tables/07_audit_fairness-ranges.csv",
+        f"{RUN}/tables/07_audit_fairness-adjusted.csv",
+        f"{RUN}/tables/07_audit_fairness-agreement.csv",
+        f"{RUN}/tables/07_audit_fairness-data.csv",
+        f"{RUN}/tables/07_audit_fairness-categories.csv",
+        f"{RUN}/tables/07_audit_fairness-simulation.csv",
+        f"{RUN}/figures/07_audit_fairness-systems.png",
+        f"{RUN}/figures/07_audit_fairness-gaps.png",
+        f"{RUN}/figures/07_audit_fairness-agreement.png",
+        f"{RUN}/figures/07_audit_fairness-lengths.png",
+        f"{RUN}/figures/07_audit_fairness-power.png",
+    log:
+        f"{RUN}/notebooks/07_audit_fairness.ipynb",
+    params:
+        notebook=parameters("07_audit_fairness"),
+    message:
+        "audit the fairness of the systems"
+    shell:
+        PAPERMILL
+
+
 rule all:
     default_target: True
     input:
@@ -305,5 +337,6 @@ rule all:
         rules.match.output,
         rules.evaluate.output if IS_RATED else [],
         rules.correlate.output if IS_RATED else [],
+        rules.audit_fairness.output if IS_RATED else [],
     message:
         "everything is there"

@@ -92,6 +92,7 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
             f"{', '.join(SYNTHETIC_KEYS)}"
         )
     _check_choices(path, experiment)
+    _check_pairs(path, experiment["pairs"])
     _check_systems(path, experiment["systems"], generated=experiment["responses"] == "generated")
     _check_metrics(path, experiment)
     release = resolve(experiment["release"])
@@ -289,6 +290,19 @@ def _check_choices(path: Path, experiment: Mapping) -> None:
             raise ParamsError(
                 f"{_short(path)}: {key}: {experiment[key]!r}{_suggest(experiment[key], choices)}"
             )
+
+
+def _check_pairs(path: Path, pairs: list) -> None:
+    from medalign_utils.demographics import GROUPINGS
+
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2 or len({*map(str, pair)} - {*GROUPINGS}):
+            raise ParamsError(
+                f"{_short(path)}: pairs: {pair!r}, expected two of {', '.join(GROUPINGS)}"
+            )
+        # Two tables of one pair, merged differently, would tell more than either.
+        if pair[0] == pair[1] or [sorted(other) for other in pairs].count(sorted(pair)) > 1:
+            raise ParamsError(f"{_short(path)}: pairs: {' x '.join(pair)} named twice")
 
 
 def _check_systems(path: Path, systems: list, *, generated: bool) -> None:

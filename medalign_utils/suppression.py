@@ -31,6 +31,7 @@ COARSENED = f"merged until each cell has at least {LEAST_PATIENTS} patients or n
 NOT_SHOWN = f"not shown: no two groups of at least {LEAST_PATIENTS} patients"
 NO_GROUPS = "(not shown)"
 N = ["n_patients", "n_instructions"]
+NO_PARTS = "not shown: one of the two groupings is not"
 NO_PAIR = f"not shown: a cell of 1 to {LEAST_PATIENTS - 1} patients remains"
 
 
@@ -74,8 +75,9 @@ def protect(
             suppressed[name] = WHOLE if (merged == people[name]).all() else MERGED
     for first, second in pairs:
         name = f"{first} x {second}"
-        suppressed[name] = NO_PAIR
+        suppressed[name] = NO_PARTS
         if first in labels and second in labels:
+            suppressed[name] = NO_PAIR
             ordered = (first in ORDERED, second in ORDERED)
             crossed = coarsen(labels[first], labels[second], people.index, ordered=ordered)
             if crossed is not None:
