@@ -1,4 +1,4 @@
-"""Would an audit of one release notice whom a system fails? At length what notebook 07 does briefly.
+"""Would an audit of one release notice whom a system fails? What notebook 07 does, at length.
 
 `python benchmarks/fairness_power.py` writes benchmarks/fairness_power.csv: simulated releases of
 276 patients and 303 instructions with six systems each. The share of systems that fail nobody and

@@ -11,6 +11,10 @@ import pandas as pd
 from medalign_utils.permutation import code_groups
 from medalign_utils.statistics import CONFIDENCE, bootstrap_means
 from medalign_utils.suppression import (
+    COARSENED,
+    LEAST_PATIENTS,
+    NO_CELLS,
+    ORDERED,
     N,
     Protected,
     audit_unrated,
@@ -55,6 +59,8 @@ def describe_groups(
         for group in code_groups(own)[1]:
             inside = (own == group).to_numpy()
             values = np.where(inside[:, np.newaxis], lengths, np.nan)
+            if inside.sum() < LEAST_PATIENTS:  # all patients there are
+                values = np.full_like(values, np.nan)
             events, notes = bootstrap_means(values, own.index, resamples=resamples, rng=rng)
             row = {"grouping": grouping, "group": group}
             row |= sizes(own, patients).loc[group].to_dict()
@@ -71,35 +77,34 @@ def describe_groups(
 def count_categories_by_group(
     patients: np.ndarray, protected: Protected, category: np.ndarray
 ) -> pd.DataFrame:
-    """What the groups are asked: instructions by category, in cells of 11 patients or more, or 0.
+    """What the groups are asked: instructions by category, in cells of 11 patients or more.
 
     Groups and categories are merged until each cell is of that size (`suppression.coarsen`).
 
-    Returns: grouping, group, category, n_patients, n_instructions (of the cell), share (of the
-        group's instructions); suppressed.
+    Returns: grouping, group, category; n_patients of the group, since those of its cells would tell
+        how many are asked in two of them; n_instructions of the cell, and their share of the
+        group's; suppressed.
     """
-    rows, suppressed = [], dict(protected.suppressed)
-    labels = protected.labels[[g for g in protected.labels if " x " not in g]]
-    for grouping in labels:
-        own = labels.loc[patients, grouping].reset_index(drop=True)
-        merged = coarsen(own, pd.Series(category), patients, ordered=(grouping == "age", False))
+    simple = [grouping for grouping in protected.suppressed if " x " not in grouping]
+    suppressed = {grouping: protected.suppressed[grouping] for grouping in simple}
+    rows, shown = [], []
+    for grouping in protected.labels.columns.intersection(simple):
+        own = protected.labels.loc[patients, grouping].reset_index(drop=True)
+        merged = coarsen(own, pd.Series(category), patients, ordered=(grouping in ORDERED, False))
         if merged is None:
-            suppressed[grouping] = "not shown: a cell with a category has too few patients"
-            labels = labels.drop(columns=grouping)
+            suppressed[grouping] = NO_CELLS
             continue
-        if not (merged[0] == own).all() or not (merged[1] == category).all():
-            suppressed[grouping] = "groups or categories merged for cells of 11 patients or none"
+        shown.append(grouping)
         table = pd.DataFrame({"group": merged[0], "category": merged[1], "patient": patients})
-        cells = table.groupby(["group", "category"])["patient"].agg(["nunique", "size"])
-        of_group = table.groupby("group").size()
-        rows += [
-            {"grouping": grouping, "group": group, "category": name, "n_patients": n_patients,
-             "n_instructions": n, "share": n / of_group[group]}
-            for (group, name), n_patients, n in cells.itertuples()
-        ]  # fmt: skip
-    suppressed = {grouping: why for grouping, why in suppressed.items() if " x " not in grouping}
+        if not (table["group"] == own).all() or not (table["category"] == category).all():
+            suppressed[grouping] = COARSENED
+        of_group = table.groupby("group")["patient"].agg(["nunique", "size"])
+        for (group, name), n in table.groupby(["group", "category"]).size().items():
+            n_patients, total = of_group.loc[group]
+            row = {"grouping": grouping, "group": group, "category": name}
+            rows.append(row | dict(zip(N, (n_patients, n), strict=True)) | {"share": n / total})
     columns = ["grouping", "group", "category", *N, "share"]
-    return with_suppressed(rows, Protected(labels, suppressed), patients, columns)
+    return with_suppressed(rows, Protected(protected.labels[shown], suppressed), patients, columns)
 
 
 def adjusted_gaps(

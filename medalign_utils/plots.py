@@ -600,6 +600,8 @@ def lengths_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     >>> plt.close(ax.figure)
     """
     shown, withheld = _shown(table)
+    if shown["events_low"].isna().all():
+        return _no_groups(table, ax)
     ax = ax or _new_axes(1.0 + 0.26 * len(shown))
     ax.set_xscale("log")
     _draw_intervals(ax, _group_names(shown), shown[["events", "events_low", "events_high"]])
@@ -736,7 +738,7 @@ def _no_groups(table: pd.DataFrame, ax: Axes | None) -> Axes:
     """A picture that says that there is nothing to show, and of how many patients."""
     ax = ax or _new_axes(0.9)
     n = table[["n_patients", "n_instructions"]].max()
-    names = ", ".join(dict.fromkeys(table["grouping"]))
+    names = ", ".join(dict.fromkeys(table["grouping"])).replace("(all), ", "")
     ax.set_axis_off()
     text = textwrap.fill(f"Not shown, groups too small: {names}", 48)
     text += f"\n(n = {n['n_patients']} patients, {n['n_instructions']} instructions)"

@@ -3,10 +3,11 @@
 Nothing is left blank in a table whose total is known. Small groups are merged instead, until every
 group of a grouping has at least 11 patients; where that leaves a single group, the grouping is not
 shown at all. So all that can be computed from a grouping's counts are counts of its groups taken
-together. A pair of groupings is shown only if each of its cells has at least 11 patients or none,
-merging the groups of either further if need be. With the two groupings' own tables beside it, a sum
-or difference of published counts still counts nothing but whole groups and whole cells: on a block
-of merged cells it can only keep or drop whole rows or columns, and then does so all along them.
+together. A pair of groupings is shown only if each of its cells has at least 11 patients,
+merging the groups of either further if need be: with the two groupings' own tables beside it, and
+other pairs, a sum or difference of published counts still counts nothing but whole groups and whole
+cells. A cell of none is as small as one of few, for what is known to be empty lets one pair's table
+tell what another's does not.
 
 Protected is who the patients are. How many responses to a group were correct is a finding about a
 system, and no group is formed by it.
@@ -27,12 +28,13 @@ ORDERED = ("age",)  # whose groups are merged with a neighbour
 
 WHOLE = ""
 MERGED = f"groups under {LEAST_PATIENTS} patients are merged"
-COARSENED = f"merged until each cell has at least {LEAST_PATIENTS} patients or none"
+COARSENED = f"merged until each cell has at least {LEAST_PATIENTS} patients"
 NOT_SHOWN = f"not shown: no two groups of at least {LEAST_PATIENTS} patients"
 NO_GROUPS = "(not shown)"
 N = ["n_patients", "n_instructions"]
 NO_PARTS = "not shown: one of the two groupings is not"
-NO_PAIR = f"not shown: a cell of 1 to {LEAST_PATIENTS - 1} patients remains"
+NO_PAIR = f"not shown: a cell under {LEAST_PATIENTS} patients remains"
+NO_CELLS = f"not shown by category: a cell under {LEAST_PATIENTS} patients remains"
 
 
 class Protected(NamedTuple):
@@ -118,7 +120,7 @@ def coarsen(
     *,
     ordered: tuple[bool, bool] = (False, False),
 ) -> tuple[pd.Series, pd.Series] | None:
-    """Merge the groups of two groupings until each cell has at least 11 patients or none.
+    """Merge the groups of two groupings until each cell has at least 11 patients.
 
     Args:
         first: a group each row, of a grouping that `merge_small` gave.
@@ -136,7 +138,7 @@ def coarsen(
     axes = [first, second]
     while True:
         rows = pd.DataFrame({"a": axes[0], "b": axes[1], "patient": np.asarray(patients)})
-        cells = rows.drop_duplicates().groupby(["a", "b"]).size()
+        cells = rows.drop_duplicates().groupby(["a", "b"]).size().unstack(fill_value=0).stack()
         small = cells[cells < LEAST_PATIENTS]
         counts = [rows.groupby(axis)["patient"].nunique() for axis in ("a", "b")]
         if small.empty:
