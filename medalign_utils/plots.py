@@ -553,7 +553,7 @@ def gap_matrix(
     if shown.empty:
         return _no_groups(table, ax)
     rows = shown.drop_duplicates(["grouping", "group"])
-    ax = ax or _new_axes(1.25 + 0.25 * len(rows) + 0.12 * shown[by].nunique())
+    ax = ax or _new_axes(1.4 + 0.25 * len(rows) + 0.06 * shown[by].nunique())
     columns = list(shown[by].unique())
     wide = shown.pivot(index=["grouping", "group"], columns=by, values=["gap", "p_holm"])
     wide = wide.loc[list(zip(rows["grouping"], rows["group"], strict=True))]
@@ -576,8 +576,8 @@ def gap_matrix(
     )
     unit = "in percentage points" if percent else "in tau"
     ax.set_xlabel(
-        f"Gap to all other patients {unit}; * p ≤ 0.05 (Holm)\n"
-        + textwrap.fill(named, 58, break_on_hyphens=False)
+        f"Gap to all other patients {unit};\n* p ≤ 0.05 by Holm's method; columns:\n"
+        + textwrap.fill(named, 52, break_on_hyphens=False)
         + withheld
     )
     _counts_of_groups(ax, rows, 0.5)
@@ -730,7 +730,7 @@ def _shown(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         for what, rows in (("small groups merged", merged), ("not shown, too small", absent))
         if rows.any()
     ]
-    lines = textwrap.fill("; ".join(parts), 58)
+    lines = textwrap.fill("; ".join(parts), 52)
     return table[~absent], f"\n{lines}" if parts else ""
 
 

@@ -68,6 +68,13 @@ def test_overrides_are_checked_like_the_file(project):
         ({"metrics": ["rouge"]}, "metrics: no metric 'rouge'; did you mean 'rouge_l'?"),
         ({"metrics": ["chrf", "chrf"]}, "metrics: chrf named twice"),
         ({"comet_checkpoint": "models/mine.ckpt"}, "comet_checkpoint: no file models/mine.ckpt"),
+        (
+            {"pairs": [["gender", "income"]]},
+            "pairs: ['gender', 'income'], expected two of gender, r",
+        ),
+        ({"pairs": ["gender"]}, "mine.yaml: pairs: 'gender', expected two of gender, race, "),
+        ({"pairs": [["age", "race"], ["race", "age"]]}, "pairs: age x race named twice"),
+        ({"pairs": [["age", "age"]]}, "mine.yaml: pairs: age x age named twice"),
         ({"synthetic_seed": None}, "without the rest of synthetic_patients, "),
     ],
 )

@@ -76,7 +76,7 @@ def publication(people: pd.DataFrame, labels: pd.DataFrame) -> list:
     return found
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.lists(SIZES, min_size=12, max_size=12))
 def test_no_count_under_11_can_be_derived(sizes):
     people = people_of(sizes)
@@ -172,7 +172,7 @@ def test_coarsen_counts_patients_not_rows():
     assert coarsen(first, second, range(96)) is not None
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(st.integers(0, 10_000))
 def test_categories_by_group_have_no_small_cell(seed):
     rng = np.random.default_rng(seed)

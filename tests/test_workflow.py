@@ -27,6 +27,13 @@ TABLES = [
     "05_evaluate_systems-contexts.csv",
     "05_evaluate_systems.csv",
     "06_correlate_metrics.csv",
+    "07_audit_fairness-adjusted.csv",
+    "07_audit_fairness-agreement.csv",
+    "07_audit_fairness-categories.csv",
+    "07_audit_fairness-data.csv",
+    "07_audit_fairness-ranges.csv",
+    "07_audit_fairness-simulation.csv",
+    "07_audit_fairness.csv",
 ]
 
 
@@ -115,7 +122,7 @@ def test_writes_the_tables_with_their_columns(project):
 def test_keeps_each_executed_notebook(project):
     executed = {path.stem for path in (project / "runs/tiny/notebooks").glob("*.ipynb")}
     once = {"01_explore_release", "02_match_instructions", "05_evaluate_systems"}
-    once.add("06_correlate_metrics")
+    once |= {"06_correlate_metrics", "07_audit_fairness"}
     each = {"03_generate_responses", "04_score_responses"}
     assert executed == once | {f"{stem}-{system}" for stem in each for system in SYSTEMS}
 
@@ -140,6 +147,7 @@ def test_a_deleted_response_file_is_made_again(project):
         "score the responses of bm25-2k",
         "evaluate the systems",
         "correlate the metrics with the ratings",
+        "audit the fairness of the systems",
     }
     snakemake(project, "runs/tiny/responses/bm25-2k.jsonl")
     assert without_seconds(file.read_text()) == without_seconds(before)
@@ -160,6 +168,7 @@ def test_a_changed_system_runs_that_system_and_what_depends_on_it(project):
             "score the responses of bm25-2k",
             "evaluate the systems",
             "correlate the metrics with the ratings",
+            "audit the fairness of the systems",
         }
     assert to_do(project) == set()
 
@@ -170,6 +179,7 @@ def test_a_changed_value_runs_what_uses_it(project):
             "score the responses of bm25-2k",
             "score the responses of bm25-full",
             "correlate the metrics with the ratings",
+            "audit the fairness of the systems",
         }
 
 
@@ -178,6 +188,7 @@ def test_a_changed_module_runs_what_depends_on_it(project):
         assert to_do(project) == {
             "evaluate the systems",
             "correlate the metrics with the ratings",
+            "audit the fairness of the systems",
         }
 
 
@@ -191,6 +202,7 @@ def test_another_system_is_one_file_and_one_line(project):
             "score the responses of bm25-4k",
             "evaluate the systems",
             "correlate the metrics with the ratings",
+            "audit the fairness of the systems",
         }
     longer.unlink()
 
@@ -287,6 +299,7 @@ def test_the_notebooks_run_by_themselves_to_the_same_tables(project, tmp_path, m
         ("04_score_responses", SYSTEMS),
         ("05_evaluate_systems", [None]),
         ("06_correlate_metrics", [None]),
+        ("07_audit_fairness", [None]),
     ):
         for system in systems:
             notebook = Path("notebooks", f"{stem}.ipynb")
