@@ -525,10 +525,10 @@ def paired_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     counted = f"n = {_n(table)} instructions" if len(table) else "no pair of systems"
     ax.set_xlabel(
         "Paired difference in correct responses,\npercentage points, 95% interval\n"
-        f"({counted}; p: Holm's; filled:\npatients' p below 0.05)"
+        f"({counted}; p after Holm;\nfilled: p over patients below 0.05)"
     )
     _right_column(ax, "p,\npatients", [_p(p) for p in table["sign_flip_p_holm"]], 32)
-    _right_column(ax, "p,\nMcNemar", [_p(p) for p in table["mcnemar_p_holm"]], 66)
+    _right_column(ax, "p,\nMcNemar", [_p(p) for p in table["mcnemar_p_holm"]], 70)
     return ax
 
 
@@ -536,7 +536,8 @@ def paired_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def accuracy_by_group(table: pd.DataFrame) -> Figure:
     """Share of correct responses by system, one panel a group, a page wide; one axis for all.
 
-    Each grouping begins a new row of panels, and each panel's title has its n.
+    Each grouping begins a new row of panels, and each panel's title has its n. Wilson's interval
+    stands behind the bootstrap's, which is no wider than a point where all or none are correct.
 
     Args:
         table: as `groups.evaluate_groups` returns it, of the groupings to draw; without a row the
@@ -544,7 +545,8 @@ def accuracy_by_group(table: pd.DataFrame) -> Figure:
 
     >>> figure = accuracy_by_group(pd.DataFrame({"grouping": "category", "group": ["Other"] * 2,
     ...     "system": ["a", "b"], "n": 9, "n_patients": 4, "correct": [0.4, 0.2],
-    ...     "correct_low": [0.3, 0.1], "correct_high": [0.5, 0.3]}))
+    ...     "correct_low": [0.3, 0.1], "correct_high": [0.5, 0.3],
+    ...     "wilson_low": [0.2, 0.1], "wilson_high": [0.7, 0.5]}))
     >>> figure.axes[0].get_title().splitlines()
     ['Other', 'n = 9 (4 patients)']
     >>> plt.close(figure)
@@ -565,18 +567,20 @@ def accuracy_by_group(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(
         down, across, figsize=(PAGE_WIDTH, height), layout="constrained", sharex=True, squeeze=False
     )
-    highest = np.nanmax(table[["correct", "correct_high"]].to_numpy())
+    highest = np.nanmax(table[["correct_high", "wilson_high"]].to_numpy())
     row = 0
     for grouping, panels in groups.items():
         for i, (group, rows) in enumerate(panels):
             ax = axes[row + i // across, i % across]
+            wilson = rows[["wilson_low", "wilson_high"]].to_numpy().T
+            ax.hlines(range(len(rows)), *wilson, color="#AAAAAA", lw=0.8)
             _draw_intervals(ax, rows["system"], rows[["correct", "correct_low", "correct_high"]])
             if i % across:
                 ax.set_yticklabels([])
             n, patients = rows["n"].iloc[0], rows["n_patients"].iloc[0]
             counted = f"n = {n} ({patients} patient{'s' if patients != 1 else ''})"
-            label = f"{grouping} {group}" if grouping.endswith("quartile") else group
-            title = textwrap.fill(label, 28)
+            title = f"{grouping} {group}" if grouping.endswith("quartile") else group
+            title = title.replace(": ", ":\n")
             ax.set_title(f"{title}\n{counted}", fontsize=7.5, parse_math=False)
         row += -(-len(panels) // across)
     for ax in axes.flat:
@@ -584,7 +588,11 @@ def accuracy_by_group(table: pd.DataFrame) -> Figure:
         ax.tick_params(axis="x", labelbottom=True)
         ax.set_xlim(0, min(1.0, 1.08 * highest) or 1.0)
         ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    figure.supxlabel("Correct responses, 95% interval (n instructions)", fontsize=7.5)
+    figure.supxlabel(
+        "Correct responses of n instructions, 95% interval over patients; grey: Wilson's, as if "
+        "instructions were independent",
+        fontsize=7.5,
+    )
     return figure
 
 
