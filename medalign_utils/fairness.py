@@ -117,8 +117,9 @@ def audit(
         `ranges`, one row a system, measure and grouping: best, worst (groups by their means);
         range, the distance between the two (0 or more), with range_low and range_high of these
         two groups; p and p_holm, which allow for their having been picked. Means and what follows
-        from them are NaN of a group in which fewer than 11 patients have a defined value; how many
-        have one is not shown. A grouping that is not shown has one row, "(not shown)".
+        from them are NaN where fewer than 11 patients of the group, or of the rest, have a defined
+        value; how many have one is not shown. A grouping that is not shown has one row,
+        "(not shown)".
 
     >>> values = pd.DataFrame({("a", "correct"): [1.0] * 15 + [0.0] * 15})
     >>> labels = pd.DataFrame({"gender": ["F"] * 15 + ["M"] * 15}, index=map(str, range(30)))
@@ -138,9 +139,10 @@ def audit(
     for grouping in labels:
         codes, names = code_groups(labels.loc[persons, grouping])
         member = (codes == np.arange(len(names))[:, np.newaxis]).astype(np.float64)
-        few = member @ (counts > 0) < LEAST_PATIENTS
+        having = member @ (counts > 0)
         means, rests = (a[:, 0] for a in group_means(member[:, np.newaxis], sums, counts))
-        means[few] = np.nan
+        means[having < LEAST_PATIENTS] = np.nan
+        rests[having.sum(axis=0) - having < LEAST_PATIENTS] = np.nan
         drawn, drawn_rests = group_means(weights * member[:, np.newaxis], sums, counts)
         n = sizes(labels[grouping], patients)
         for column, (system, measure) in enumerate(values.columns):
@@ -152,12 +154,8 @@ def audit(
                 row |= _interval("mean", means[i, column], own)
                 row |= _interval("gap", gap, own - rest)
                 groups.append(row | _p(tests.loc[(column, grouping, group)], gap))
-            row = key | _best_and_worst(means[:, column], names, measure in LOWER_IS_BETTER)
-            row |= {"n_patients": len(persons), "n_instructions": len(values)}
-            high, low = np.nan_to_num(means[:, column], nan=-np.inf).argmax(), 0
-            low = np.nan_to_num(means[:, column], nan=np.inf).argmin()
-            distance = means[high, column] - means[low, column]
-            row |= _interval("range", distance, drawn[high, :, column] - drawn[low, :, column])
+            row = key | {"n_patients": len(persons), "n_instructions": len(values)}
+            row |= _range(names, means[:, column], drawn[:, :, column], measure in LOWER_IS_BETTER)
             test = (column, grouping, RANGE if len(names) > 2 else names[0])
             ranges.append(row | _p(tests.loc[test], means[:, column].sum()))
     return Audit(
@@ -189,8 +187,12 @@ def _p(test: pd.Series, estimate: float) -> dict[str, float]:
     return {name: np.nan if np.isnan(estimate) else test[name] for name in ("p", "p_holm")}
 
 
-def _best_and_worst(means: np.ndarray, names: list[str], lower: bool) -> dict[str, str]:
-    if np.isnan(means).all():
-        return {"best": "", "worst": ""}
-    high, low = names[np.nanargmax(means)], names[np.nanargmin(means)]
-    return {"best": low, "worst": high} if lower else {"best": high, "worst": low}
+def _range(names: list[str], means: np.ndarray, drawn: np.ndarray, lower: bool) -> dict:
+    """The best and the worst of the groups whose means are shown, and how far they are apart."""
+    shown = np.flatnonzero(~np.isnan(means))
+    if not shown.size:
+        return {"best": "", "worst": ""} | _interval("range", np.nan, drawn[0])
+    low, *_, high = shown[np.argsort(means[shown], kind="stable")[[0, -1]]]
+    best, worst = (low, high) if lower else (high, low)
+    interval = _interval("range", means[high] - means[low], drawn[high] - drawn[low])
+    return {"best": names[best], "worst": names[worst]} | interval

@@ -218,6 +218,8 @@ def test_a_mean_of_fewer_than_11_patients_is_not_shown():
     y = groups.set_index("group").loc["y"]
     assert y[["mean", "mean_low", "mean_high", "gap", "p", "p_holm"]].isna().all()
     assert y["n_patients"] == 20
+    # Nor the gap of x to the rest, which is y: the mean of y would follow.
+    assert groups.set_index("group").loc["x", ["mean", "gap"]].isna().tolist() == [False, True]
     assert np.isnan(ranges["p"].item())
 
 
