@@ -682,6 +682,7 @@ def gap_matrix(
     ax.set_xlabel(
         f"Gap to all other patients {unit};\n* p ≤ 0.05 by Holm's method; columns:\n"
         + textwrap.fill(named, 52, break_on_hyphens=False)
+        + ("\nblank: fewer than 11 patients with a value" if np.isnan(gaps).any() else "")
         + withheld
     )
     _counts_of_groups(ax, rows, 0.5)
@@ -710,7 +711,7 @@ def lengths_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_xscale("log")
     _draw_intervals(ax, _group_names(shown), shown[["events", "events_low", "events_high"]])
     low, high = np.nanmin(shown["events_low"]), np.nanmax(shown["events_high"])
-    ticks = [n for power in range(8) for n in (10**power, 2 * 10**power, 5 * 10**power)]
+    ticks = [n for power in range(8) for n in (10**power, 3 * 10**power)]
     ax.set_xlim(low / 1.25, high * 1.25)
     ax.set_xticks([n for n in ticks if low / 1.25 <= n <= high * 1.25])
     ax.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
@@ -852,7 +853,9 @@ def _no_groups(table: pd.DataFrame, ax: Axes | None) -> Axes:
 
 def _group_names(table: pd.DataFrame) -> list[str]:
     pairs = zip(table["grouping"], table["group"], strict=True)
-    return ["all patients" if a == b == "(all)" else f"{a}: {b}" for a, b in pairs]
+    # Of two groupings the groups' own names say which they are.
+    names = [b if " x " in a else f"{a}: {b}" for a, b in pairs]
+    return ["all patients" if name == "(all): (all)" else name for name in names]
 
 
 def _counts_of_groups(ax: Axes, table: pd.DataFrame, shift: float = 0) -> None:
