@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import yaml
 
-from medalign_utils.encoder import BATCH_SIZE, MINILM_NAME, length_batches, minilm_path
+from medalign_utils.encoder import BATCH_SIZE, MINILM_NAME, minilm_path, token_batches
 from medalign_utils.errors import MedAlignError
 from medalign_utils.metrics.texts import check_texts
 
@@ -208,12 +208,19 @@ def sentence_embeddings(
     import torch
     from tqdm.auto import tqdm
 
+    distinct = sorted(set(texts))
+    tokens = model.encoder.prepare_sample(distinct)  # cut at the limit, padded on the right
+    lengths = tokens["attention_mask"].sum(dim=1).tolist()
     embeddings = {}
     with torch.inference_mode():
-        for batch in tqdm(length_batches(texts), "comet", unit="batch", disable=not progress):
-            tokens = model.encoder.prepare_sample(batch).to(model.device)
-            vectors = model.get_sentence_embedding(tokens["input_ids"], tokens["attention_mask"])
-            embeddings.update(zip(batch, vectors, strict=True))
+        for batch in tqdm(token_batches(lengths), "comet", unit="batch", disable=not progress):
+            longest = lengths[batch[-1]]
+            ids, mask = (
+                tokens[key][batch, :longest].to(model.device)
+                for key in ("input_ids", "attention_mask")
+            )
+            vectors = model.get_sentence_embedding(ids, mask)
+            embeddings.update(zip((distinct[i] for i in batch), vectors, strict=True))
     return embeddings
 
 
