@@ -77,17 +77,24 @@ def describe(checkpoint: Checkpoint) -> str:
 
 
 def _fetch(name: str, patterns: Sequence[str]) -> Path:
-    from huggingface_hub import snapshot_download
+    import requests
+    from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HFValidationError,
         LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
         RepositoryNotFoundError,
     )
 
     try:
+        try:  # snapshot_download asks the same first, and would wait for ever
+            HfApi().model_info(name, timeout=TIMEOUT_SECONDS)
+            is_reached = True
+        except (OfflineModeIsEnabled, requests.ConnectionError, requests.Timeout):
+            is_reached = False
         return Path(
-            snapshot_download(name, allow_patterns=[*patterns], etag_timeout=TIMEOUT_SECONDS)
+            snapshot_download(name, allow_patterns=[*patterns], local_files_only=not is_reached)
         )
     except GatedRepoError:
         raise NotAvailableError(f"{name} asks for a licence to be accepted on the hub") from None

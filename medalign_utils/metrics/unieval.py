@@ -178,9 +178,9 @@ def _encode(prompt: tuple, tokenizer) -> list[int]:
         parts.append(f"{other}: {other_text}")
     ids = []
     for part in parts:
-        ids += tokenizer(
-            part, add_special_tokens=False, split_special_tokens=True, verbose=False
-        )["input_ids"]
+        ids += tokenizer(part, add_special_tokens=False, split_special_tokens=True, verbose=False)[
+            "input_ids"
+        ]
         ids.append(tokenizer.eos_token_id)
     return ids
 
