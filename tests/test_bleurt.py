@@ -3,6 +3,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 from tiny_models import write_tiny_bleurt
 from transformers import BertModel, BertTokenizerFast
 
@@ -21,9 +22,6 @@ def model(tmp_path_factory):
 def test_score_bleurt_by_the_formula(model):
     """v . tanh(W h + b) + c, with h the last layer's first token, one pair at a time."""
     bert, tokenizer = BertModel.from_pretrained(model), BertTokenizerFast.from_pretrained(model)
-    state = torch.nn.ModuleDict()  # the head's weights, from the file itself
-    from safetensors.numpy import load_file
-
     state = load_file(model / "model.safetensors")
     expected = []
     for prediction, reference in zip(PREDICTIONS, REFERENCES, strict=True):
@@ -57,13 +55,21 @@ def test_score_bleurt_cuts_what_is_too_long_and_says_so(model):
 
 
 def test_score_bleurt_refuses_what_is_no_bleurt(model, tmp_path):
-    with pytest.raises(MedAlignError, match="it has 2 outputs, expected 1"):
+    with pytest.raises(MedAlignError, match="num_labels is 2, expected 1"):
         score_bleurt(["a"], ["a"], model=str(write_tiny_bleurt(tmp_path / "two", labels=2)))
     newer = shutil.copytree(model, tmp_path / "newer")
     config = (newer / "config.json").read_text()
     (newer / "config.json").write_text(config.replace('"model_type": "bert"', '"model_type": "x"'))
-    with pytest.raises(MedAlignError, match="does not load as a sequence classifier with one out"):
+    with pytest.raises(
+        MedAlignError, match="does not load as AutoModelForSequenceClassification: "
+    ):
         score_bleurt(["a"], ["a"], model=str(newer))
+    headless = shutil.copytree(model, tmp_path / "headless")
+    weights = load_file(model / "model.safetensors")
+    del weights["classifier.bias"]
+    save_file(weights, headless / "model.safetensors", {"format": "pt"})
+    with pytest.raises(MedAlignError, match=r"it lacks 1 weights, the first is classifier\.bias"):
+        score_bleurt(["a"], ["a"], model=str(headless))
     assert score_bleurt([], [], model=str(model)).shape == (0,)
 
 

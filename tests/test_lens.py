@@ -22,7 +22,7 @@ def model(tmp_path_factory):
 
 
 def test_score_lens_by_the_formula(model):
-    """Layers normalised over all tokens and units, mixed, averaged; seven blocks; two tanh layers."""
+    """Layers normalised over tokens and units, mixed, averaged; seven blocks; two tanh layers."""
     state = torch.load(model / "checkpoints" / "model.ckpt", weights_only=True)["state_dict"]
     state = {name: tensor.numpy().astype(float) for name, tensor in state.items()}
     tokenizer = AutoTokenizer.from_pretrained(model / "encoder")
@@ -84,7 +84,7 @@ def test_score_lens_refuses_what_is_no_lens(model, tmp_path):
     state = torch.load(file, weights_only=True)["state_dict"]
     torch.save({"state_dict": {k: v for k, v in state.items() if "gamma" not in k}}, file)
     with pytest.raises(
-        MedAlignError, match="lacks 1 weights, the first is layerwise_attention.gam"
+        MedAlignError, match=r"lacks 1 weights, the first is layerwise_attention\.gam"
     ):
         score_lens(["q"], ["a"], ["r"], model=str(lacking))
 

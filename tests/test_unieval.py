@@ -1,7 +1,9 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
-from tiny_models import write_tiny_unieval
+from tiny_models import write_tiny_bleurt, write_tiny_unieval
 from transformers import AutoTokenizer, T5ForConditionalGeneration
 
 from medalign_utils.errors import MedAlignError
@@ -19,7 +21,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def published(model):
-    """The authors' way: the question as one string, one at a time, No as a label that is ignored."""
+    """The authors' way: the question as one string, one at a time, No as an idle label."""
     tokenizer = AutoTokenizer.from_pretrained(model)
     network = T5ForConditionalGeneration.from_pretrained(model).eval()
     yes, no = (tokenizer(word)["input_ids"][0] for word in ("Yes", "No"))
@@ -114,11 +116,13 @@ def test_score_unieval_reads_a_separator_in_a_text_as_characters(model, publishe
     assert abs(fluency - asked) > 1e-4
 
 
-def test_score_unieval_refuses_what_is_no_t5(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(MedAlignError, match="does not load as a T5"):
-        score_unieval(["a"], ["a"], ["a"], model=str(tmp_path))
+def test_score_unieval_refuses_what_is_no_t5(model, tmp_path):
+    with pytest.raises(MedAlignError, match="model_type is bert, expected t5"):
+        score_unieval(["a"], ["a"], ["a"], model=str(write_tiny_bleurt(tmp_path / "bert")))
+    torn = shutil.copytree(model, tmp_path / "torn")
+    (torn / "model.safetensors").write_bytes(b"{")
+    with pytest.raises(MedAlignError, match="torn does not load as AutoModelForSeq2SeqLM: "):
+        score_unieval(["a"], ["a"], ["a"], model=str(torn))
 
 
 def test_signature_unieval_states_its_settings(model):
