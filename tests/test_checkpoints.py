@@ -6,6 +6,7 @@ import time
 import huggingface_hub.constants
 import pytest
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from huggingface_hub.utils import reset_sessions
 from requests import Response
 
 from medalign_utils.errors import MedAlignError, NotAvailableError
@@ -69,12 +70,14 @@ def test_a_hub_that_never_answers_is_not_waited_for(monkeypatch, empty_cache):
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(checkpoints, "TIMEOUT_SECONDS", 0.5)
+    reset_sessions()  # one made offline stays so
     start = time.monotonic()
     with pytest.raises(NotAvailableError, match="cannot be downloaded now"):
         find_checkpoint("owner/name", *TRANSFORMERS)
     assert kept  # it was asked
     assert time.monotonic() - start < 10
     silent.close()
+    reset_sessions()
 
 
 @pytest.mark.parametrize(

@@ -12,17 +12,16 @@ from medalign_utils.metrics.meteor import names_meteor, score_meteor, signature_
 class Synonyms:
     """A WordNet in which physician and doctor are one."""
 
+    class Lemma(str):
+        def name(self):
+            return str(self)
+
     class Synset:
         def lemmas(self):
-            return [self]
-
-        lemma_names = ("doctor", "physician")
-
-        def name(self):
-            return "doctor"
+            return [Synonyms.Lemma("doctor"), Synonyms.Lemma("physician")]
 
     def synsets(self, word):
-        return [self.Synset()] if word in self.Synset.lemma_names else []
+        return [self.Synset()] if word in ("doctor", "physician") else []
 
     def get_version(self):
         return "3.0"

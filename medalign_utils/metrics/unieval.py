@@ -88,7 +88,7 @@ def score_unieval(
         if prediction.strip()
     ]
     asked = dict.fromkeys(prompt for row in prompts for texts in row for prompt in texts)
-    yes = _ask(list(asked), _find(model), progress)
+    yes = _ask(list(asked), model, progress)
     scores = np.zeros((len(predictions), len(DIMENSIONS) + 1))
     written = [i for i, prediction in enumerate(predictions) if prediction.strip()]
     for i, row in zip(written, prompts, strict=True):
@@ -132,7 +132,7 @@ def _find(model: str) -> Checkpoint:
     return find_checkpoint(model, *TRANSFORMERS)
 
 
-def _ask(prompts: list[tuple], checkpoint: Checkpoint, progress: bool) -> dict[tuple, float]:
+def _ask(prompts: list[tuple], model: str, progress: bool) -> dict[tuple, float]:
     """The share of Yes among Yes and No as the first word of T5's answer to each prompt."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
@@ -140,7 +140,7 @@ def _ask(prompts: list[tuple], checkpoint: Checkpoint, progress: bool) -> dict[t
 
     if not prompts:
         return {}
-    tokenizer, network = load_network(checkpoint, "AutoModelForSeq2SeqLM", model_type="t5")
+    tokenizer, network = load_network(_find(model), "AutoModelForSeq2SeqLM", model_type="t5")
     yes, no = (tokenizer(word)["input_ids"][0] for word in ("Yes", "No"))
     encoded = [_encode(prompt, tokenizer) for prompt in prompts]
     cut = sum(len(ids) > MAX_TOKENS for ids in encoded)
