@@ -15,6 +15,8 @@ import pytest
 import yaml
 from tiny_release import write_release
 
+from medalign_utils.metrics.meteor import names_meteor
+from medalign_utils.metrics.unieval import names_unieval
 from medalign_utils.params import for_notebook, load_experiment
 
 ROOT = Path(__file__).parents[1]
@@ -117,7 +119,18 @@ def test_writes_the_tables_with_their_columns(project):
         *("metric", "n", "n_undefined", "mean_tau", "tau_low", "tau_high"),
         *("mean_tau_undefined_as_0", "signature"),
     ]
-    assert set(metrics["metric"]) == {"comet-compact", "bertscore", "rouge_l", "chrf"}
+    lexical = {*names_meteor(), "chrf", "google_bleu", "rouge_l"}
+    assert set(metrics["metric"]) == {"comet-compact", "bertscore", *lexical}
+
+
+def test_says_which_metrics_were_skipped_and_why(project):
+    for system in SYSTEMS:
+        skipped = pd.read_csv(project / f"runs/tiny/scores/{system}-skipped.csv")
+        names = ["bleurt", "lens", *names_unieval(model="")]
+        assert skipped["metric"].tolist() == names
+        assert skipped["reason"].iloc[0] == "weights names none for bleurt"
+        notebook = project / f"runs/tiny/notebooks/04_score_responses-{system}.ipynb"
+        assert "weights names none for bleurt" in notebook.read_text()
 
 
 def test_keeps_each_executed_notebook(project):
