@@ -1,0 +1,106 @@
+"""The weights of learned metrics: a folder's, or a hub's where it can be reached."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from medalign_utils.errors import MedAlignError, NotAvailableError
+from medalign_utils.pretrained import in_one_line
+
+# The files that a model of transformers is loaded from, its weights' last. Of two forms of the
+# weights the first that there is counts.
+_SETTINGS = ("*.json", "*.txt", "*.model")
+TRANSFORMERS = ((*_SETTINGS, "*.safetensors"), (*_SETTINGS, "*.bin"))
+
+# Of the hub's first answer. Without a network each metric of each job waits at most this long.
+TIMEOUT_SECONDS = 5
+
+
+class Checkpoint(NamedTuple):
+    """Where weights lie, and the files among them that count."""
+
+    name: str
+    folder: Path
+    files: list[Path]
+
+
+def find_checkpoint(parameter: str, name: str, *forms: Sequence[str]) -> Checkpoint:
+    """Find the files of a model; a hub's are fetched, or found in the cache.
+
+    Args:
+        parameter: what names the model, for the errors.
+        name: a folder, a hub id, or "" where none is named.
+        forms: one or more lists of files, as patterns, the weights' own last; the first counts of
+            which there are weights.
+
+    Returns:
+        The checkpoint, its files sorted.
+
+    Raises:
+        NotAvailableError: no weights are named, or those of a hub cannot be had now.
+        MedAlignError: the folder holds no weights, or the hub has no such repository.
+
+    >>> find_checkpoint("bleurt_model", "", *TRANSFORMERS)
+    Traceback (most recent call last):
+    ...
+    medalign_utils.errors.NotAvailableError: no weights are named (bleurt_model is empty)
+    """
+    if not name:
+        raise NotAvailableError(f"no weights are named ({parameter} is empty)")
+    for patterns in forms:
+        folder = Path(name) if Path(name).is_dir() else _fetch(parameter, name, patterns)
+        if any(folder.glob(patterns[-1])):
+            files = {file for pattern in patterns for file in folder.glob(pattern)}
+            return Checkpoint(name, folder, sorted(files))
+    wanted = " or ".join(patterns[-1] for patterns in forms)
+    if folder == Path(name):
+        raise MedAlignError(f"{parameter}: {name} holds no {wanted}")
+    raise NotAvailableError(f"{_cannot_be_had(name)} (found no {wanted})")
+
+
+def describe(checkpoint: Checkpoint) -> str:
+    """Name a checkpoint in a signature, with the first 12 digits of a SHA-256 over its files.
+
+    The digest hangs on the files' names and contents, not on where they lie: a hub id and a copy in
+    a folder differ in their names alone.
+
+    >>> from medalign_utils.encoder import minilm_path
+    >>> describe(find_checkpoint("", str(minilm_path()), *TRANSFORMERS))  # doctest: +ELLIPSIS
+    'model:model|sha256:...'
+    """
+    digest = hashlib.sha256()
+    for file in checkpoint.files:
+        with file.open("rb") as opened:
+            content = hashlib.file_digest(opened, "sha256").hexdigest()
+        digest.update(f"{file.relative_to(checkpoint.folder).as_posix()} {content}\n".encode())
+    is_folder = Path(checkpoint.name).is_dir()
+    name = Path(checkpoint.name).resolve().name if is_folder else checkpoint.name
+    return f"model:{name}|sha256:{digest.hexdigest()[:12]}"
+
+
+def _fetch(parameter: str, name: str, patterns: Sequence[str]) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        return Path(
+            snapshot_download(name, allow_patterns=[*patterns], etag_timeout=TIMEOUT_SECONDS)
+        )
+    except GatedRepoError:
+        raise NotAvailableError(f"{name} asks for a licence to be accepted on the hub") from None
+    except (RepositoryNotFoundError, HFValidationError):
+        raise MedAlignError(f"{parameter}: the hub has no {name}, nor is it a folder") from None
+    except LocalEntryNotFoundError:
+        raise NotAvailableError(_cannot_be_had(name)) from None
+    except OSError as error:
+        raise NotAvailableError(f"{_cannot_be_had(name)}: {in_one_line(error)}") from None
+
+
+def _cannot_be_had(name: str) -> str:
+    return f"{name} is not on this machine and cannot be downloaded now"
