@@ -210,7 +210,7 @@ def _alpha(
     counts = np.zeros((len(wide.instructions), values.shape[1], len(domain)), dtype=int)
     np.add.at(counts, wide.row_instruction, values[:, :, np.newaxis] == domain)
 
-    units = counts.reshape(-1, len(domain))
+    units = counts.reshape(counts.shape[0] * counts.shape[1], len(domain))
     units = units[units.sum(axis=1) >= 2]
     if (units.sum(axis=0) > 0).sum() < 2:  # nothing to tell apart
         return Interval(np.nan, np.nan, np.nan), 0
