@@ -52,6 +52,8 @@ IS_RATED = IS_RELEASED or IS_SYNTHETIC or (resolve(RELEASE) / "answer-key.jsonl"
 if not IS_RATED:
     print(f"{RELEASE} has no answer key: responses are generated and scored, not rated.")
 SCORES = expand(f"{RUN}/scores/{{system}}.parquet", system=EXPERIMENT["systems"])
+# The metrics by which there are no scores, and why.
+SKIPPED = expand(f"{RUN}/scores/{{system}}-skipped.csv", system=EXPERIMENT["systems"])
 
 # Threads are pinned because the order of a parallel sum moves the last digits of a score.
 PAPERMILL = (
@@ -113,6 +115,13 @@ def comet_files():
     if "comet" in EXPERIMENT["metrics"] and model.endswith(".ckpt"):
         return [model]
     return []
+
+
+def weight_files():
+    """The weights of metrics that lie in a folder; a hub's are fetched by the job."""
+    folders = [resolve(name) for name in EXPERIMENT["weights"].values() if name]
+    files = [file for folder in folders if folder.is_dir() for file in folder.rglob("*")]
+    return sorted(str(file) for file in files if file.is_file())
 
 
 wildcard_constraints:
@@ -235,11 +244,13 @@ rule score:
     input:
         release_files(),
         comet_files(),
-        package("encoder", "metrics", "ratings", *READING),
+        weight_files(),
+        package("encoder", "pretrained", "metrics", "ratings", *READING),
         [] if IS_RELEASED else f"{RUN}/responses/{{system}}.jsonl",
         notebook="notebooks/04_score_responses.ipynb",
     output:
         f"{RUN}/scores/{{system}}.parquet",
+        f"{RUN}/scores/{{system}}-skipped.csv",
     log:
         f"{RUN}/notebooks/04_score_responses-{{system}}.ipynb",
     params:
@@ -307,6 +318,7 @@ rule all:
         comet_files(),
         RESPONSES,
         SCORES,
+        SKIPPED,
         rules.explore.output,
         rules.match.output,
         rules.evaluate.output if IS_RATED else [],

@@ -101,12 +101,12 @@ def figure(experiment: str, stem: str) -> Path:
 
 
 def checkpoint(name: str) -> str:
-    """A COMET checkpoint as a parameter names it: a `.ckpt` file's absolute path, or a hub id.
+    """A COMET checkpoint as a parameter names it: a `.ckpt` file's absolute path, or as `weights`.
 
     >>> checkpoint("/srv/model.ckpt"), checkpoint("Unbabel/wmt22-comet-da")
     ('/srv/model.ckpt', 'Unbabel/wmt22-comet-da')
     """
-    return str(resolve(name)) if name.endswith(".ckpt") else name
+    return str(resolve(name)) if name.endswith(".ckpt") else weights(name)
 
 
 def weights(name: str) -> str:

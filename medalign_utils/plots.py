@@ -53,7 +53,21 @@ EVENT_COLOURS = {
     "note": "#0072B2",
     "death": "#000000",
 }
-METRIC_LABELS = {"rouge_l": "ROUGE-L", "chrf": "chrF", "bertscore": "BERTScore"}
+METRIC_LABELS = {
+    "bertscore": "BERTScore",
+    "meteor": "METEOR",
+    "meteor_no_wordnet": "METEOR (no WordNet)",
+    "chrf": "chrF",
+    "google_bleu": "GoogleBLEU",
+    "rouge_l": "ROUGE-L",
+    "bleurt": "BLEURT",
+    "lens": "LENS",
+    "unieval_relevance": "UniEval Relevance",
+    "unieval_fluency": "UniEval Fluency",
+    "unieval_coherence": "UniEval Coherence",
+    "unieval_consistency": "UniEval Consistency",
+    "unieval_overall": "UniEval Overall",
+}
 
 # In a notebook the backend, once loaded, has figures shown. Loaded by the first figure, within its
 # rc_context, that would hold for this one figure only.

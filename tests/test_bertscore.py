@@ -86,7 +86,7 @@ def test_score_bertscore_refuses_what_it_cannot_score():
 
 
 def test_score_bertscore_names_a_model_that_cannot_be_had(tmp_path):
-    with pytest.raises(MedAlignError, match=r"cannot load layer 6 of model '.*nothing"):
+    with pytest.raises(MedAlignError, match=r"the hub has no .*nothing, and it is no"):
         score_bertscore(["a"], ["a"], model=str(tmp_path / "nothing"), layer=6)
 
 

@@ -9,6 +9,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ from medalign_utils.metrics.lens import score_lens, signature_lens
 from medalign_utils.metrics.meteor import names_meteor, score_meteor, signature_meteor
 from medalign_utils.metrics.rouge import score_rouge_l, signature_rouge_l
 from medalign_utils.metrics.unieval import names_unieval, score_unieval, signature_unieval
+from medalign_utils.paths import weights as resolve_weights
 
 
 class Metric(NamedTuple):
@@ -59,6 +61,10 @@ METRICS = {
 }
 
 
+# Those whose weights an experiment's `weights` names; COMET's have a parameter of their own.
+WITH_WEIGHTS = ("bertscore", "bleurt", "lens", "unieval")
+
+
 class Scored(NamedTuple):
     """What `score_responses` gives.
 
@@ -79,11 +85,8 @@ def score_responses(
     *,
     annotator: str = ANNOTATOR,
     comet_checkpoint: str | Path | None = None,
-    bertscore_model: str | None = None,
     bertscore_layer: int | None = None,
-    bleurt_model: str | None = None,
-    lens_checkpoint: str | None = None,
-    unieval_model: str | None = None,
+    weights: Mapping[str, str] = MappingProxyType({}),
     cache: Path | None = None,
     private: bool = False,
     progress: bool = True,
@@ -103,11 +106,9 @@ def score_responses(
         metrics: names in `METRICS`, in the order wanted.
         annotator: whose reference is preferred.
         comet_checkpoint: see `score_comet`; needed for "comet".
-        bertscore_model: see `score_bertscore`; needed for "bertscore".
-        bertscore_layer: as `bertscore_model`.
-        bleurt_model: see `score_bleurt`; needed for "bleurt", "" where there are no weights.
-        lens_checkpoint: see `score_lens`; needed for "lens", or "".
-        unieval_model: see `score_unieval`; needed for "unieval", or "".
+        bertscore_layer: see `score_bertscore`; needed for "bertscore".
+        weights: of `WITH_WEIGHTS` the metric's name -> its `model`, a path counted from the
+            project's root or a hub id. A metric that is not among them is skipped.
         cache: the file of scores computed before; None keeps none.
         private: a new cache is readable by its owner only.
         progress: show progress bars.
@@ -127,19 +128,17 @@ def score_responses(
     >>> references = pd.DataFrame(
     ...     {"instruction_id": ["7"], "annotator": ["Annotator_1"], "reference": ["1.4 mg/dL"]})
     >>> scored = score_responses(responses, instructions, references,
-    ...     ["rouge_l", "chrf", "bleurt"], bleurt_model="")
+    ...     ["rouge_l", "chrf", "bleurt"])
     >>> scored.scores[["system", "metric", "score"]].round(2).values.tolist()
     [['bm25', 'rouge_l', 0.67], ['bm25', 'chrf', 0.32]]
     >>> scored.skipped.values.tolist()
-    [['bleurt', 'no weights are named (bleurt_model is empty)']]
+    [['bleurt', 'weights names none for bleurt']]
     """
     settings: dict[str, dict[str, Any]] = {
         "comet": {"checkpoint": comet_checkpoint},
-        "bertscore": {"model": bertscore_model, "layer": bertscore_layer},
-        "bleurt": {"model": bleurt_model},
-        "lens": {"checkpoint": lens_checkpoint},
-        "unieval": {"model": unieval_model},
+        **{name: {"model": resolve_weights(weights.get(name, ""))} for name in WITH_WEIGHTS},
     }
+    settings["bertscore"]["layer"] = bertscore_layer
     _check_metrics(metrics, settings)
     texts = _join(responses, instructions, references, annotator)
     names = {name: _names(name, settings) for name in metrics}
@@ -147,6 +146,9 @@ def score_responses(
 
     signatures, blocks, reasons = {}, [], {}
     for name in metrics:
+        if name in WITH_WEIGHTS and not settings[name]["model"]:
+            reasons[name] = f"weights names none for {name}"
+            continue
         try:
             signatures[name] = METRICS[name].signature(**settings.get(name, {}))
         except NotAvailableError as error:

@@ -84,16 +84,16 @@ def signature_bleurt(*, model: str) -> str:
 
     Raises: as `score_bleurt`.
 
-    >>> signature_bleurt(model="")
+    >>> signature_bleurt(model="medalign_utils")
     Traceback (most recent call last):
     ...
-    medalign_utils.errors.NotAvailableError: no weights are named (bleurt_model is empty)
+    medalign_utils.errors.MedAlignError: medalign_utils holds no *.safetensors or *.bin
     """
     return f"bleurt|{describe(_find(model))}|transformers:{version('transformers')}"
 
 
 def _find(model: str) -> Checkpoint:
-    return find_checkpoint("bleurt_model", model, *TRANSFORMERS)
+    return find_checkpoint(model, *TRANSFORMERS)
 
 
 def _load(checkpoint: Checkpoint):

@@ -25,12 +25,11 @@ class Checkpoint(NamedTuple):
     files: list[Path]
 
 
-def find_checkpoint(parameter: str, name: str, *forms: Sequence[str]) -> Checkpoint:
+def find_checkpoint(name: str, *forms: Sequence[str]) -> Checkpoint:
     """Find the files of a model; a hub's are fetched, or found in the cache.
 
     Args:
-        parameter: what names the model, for the errors.
-        name: a folder, a hub id, or "" where none is named.
+        name: a folder or a hub id.
         forms: one or more lists of files, as patterns, the weights' own last; the first counts of
             which there are weights.
 
@@ -38,24 +37,22 @@ def find_checkpoint(parameter: str, name: str, *forms: Sequence[str]) -> Checkpo
         The checkpoint, its files sorted.
 
     Raises:
-        NotAvailableError: no weights are named, or those of a hub cannot be had now.
+        NotAvailableError: a hub's weights are not here and cannot be had now.
         MedAlignError: the folder holds no weights, or the hub has no such repository.
 
-    >>> find_checkpoint("bleurt_model", "", *TRANSFORMERS)
+    >>> find_checkpoint("medalign_utils", *TRANSFORMERS)
     Traceback (most recent call last):
     ...
-    medalign_utils.errors.NotAvailableError: no weights are named (bleurt_model is empty)
+    medalign_utils.errors.MedAlignError: medalign_utils holds no *.safetensors or *.bin
     """
-    if not name:
-        raise NotAvailableError(f"no weights are named ({parameter} is empty)")
     for patterns in forms:
-        folder = Path(name) if Path(name).is_dir() else _fetch(parameter, name, patterns)
+        folder = Path(name) if Path(name).is_dir() else _fetch(name, patterns)
         if any(folder.glob(patterns[-1])):
             files = {file for pattern in patterns for file in folder.glob(pattern)}
             return Checkpoint(name, folder, sorted(files))
     wanted = " or ".join(patterns[-1] for patterns in forms)
     if folder == Path(name):
-        raise MedAlignError(f"{parameter}: {name} holds no {wanted}")
+        raise MedAlignError(f"{name} holds no {wanted}")
     raise NotAvailableError(f"{_cannot_be_had(name)} (found no {wanted})")
 
 
@@ -66,7 +63,7 @@ def describe(checkpoint: Checkpoint) -> str:
     a folder differ in their names alone.
 
     >>> from medalign_utils.encoder import minilm_path
-    >>> describe(find_checkpoint("", str(minilm_path()), *TRANSFORMERS))  # doctest: +ELLIPSIS
+    >>> describe(find_checkpoint(str(minilm_path()), *TRANSFORMERS))  # doctest: +ELLIPSIS
     'model:model|sha256:...'
     """
     digest = hashlib.sha256()
@@ -79,7 +76,7 @@ def describe(checkpoint: Checkpoint) -> str:
     return f"model:{name}|sha256:{digest.hexdigest()[:12]}"
 
 
-def _fetch(parameter: str, name: str, patterns: Sequence[str]) -> Path:
+def _fetch(name: str, patterns: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -95,7 +92,7 @@ def _fetch(parameter: str, name: str, patterns: Sequence[str]) -> Path:
     except GatedRepoError:
         raise NotAvailableError(f"{name} asks for a licence to be accepted on the hub") from None
     except (RepositoryNotFoundError, HFValidationError):
-        raise MedAlignError(f"{parameter}: the hub has no {name}, nor is it a folder") from None
+        raise MedAlignError(f"the hub has no {name}, and it is no folder here") from None
     except LocalEntryNotFoundError:
         raise NotAvailableError(_cannot_be_had(name)) from None
     except OSError as error:

@@ -34,7 +34,7 @@ def score_lens(
     predictions: Sequence[str],
     references: Sequence[str],
     *,
-    checkpoint: str,
+    model: str,
     progress: bool = False,
 ) -> np.ndarray:
     """LENS of each answer, given what was asked and the reference.
@@ -47,7 +47,7 @@ def score_lens(
         sources: N instructions.
         predictions: N answers; an empty one is scored as the network scores it.
         references: N references, in the same order; likewise.
-        checkpoint: a folder with `hparams.yaml` and one file in `checkpoints/`, or a hub id such as
+        model: a folder with `hparams.yaml` and one file in `checkpoints/`, or a hub id such as
             davidheineman/lens. The configuration and the tokenizer of the encoder that it names
             must be at hand too.
         progress: show a progress bar.
@@ -63,7 +63,7 @@ def score_lens(
 
     Source: Maddela et al. 2023.
 
-    >>> score_lens(["Gait?"], ["steady"], [], checkpoint="")
+    >>> score_lens(["Gait?"], ["steady"], [], model="")
     Traceback (most recent call last):
     ...
     medalign_utils.errors.MedAlignError: score_lens: 1 sources, 1 predictions, 0 references
@@ -75,7 +75,7 @@ def score_lens(
     from scipy.special import ndtr
 
     lower = [[text.lower() for text in column] for column in (sources, predictions, references)]
-    tokenizer, network = _load(_find(checkpoint))
+    tokenizer, network = _load(_find(model))
     vectors = _embed([text for column in lower for text in column], tokenizer, network, progress)
     source, answer, reference = (torch.stack([vectors[text] for text in column]) for column in lower)
     with torch.inference_mode():
@@ -92,24 +92,24 @@ def score_lens(
     return ndtr(estimates[:, 0].cpu().numpy().astype(np.float64))
 
 
-def signature_lens(*, checkpoint: str) -> str:
+def signature_lens(*, model: str) -> str:
     """State the settings behind a LENS score.
 
     Raises: as `score_lens`.
 
-    >>> signature_lens(checkpoint="")
+    >>> signature_lens(model="medalign_utils")
     Traceback (most recent call last):
     ...
-    medalign_utils.errors.NotAvailableError: no weights are named (lens_checkpoint is empty)
+    medalign_utils.errors.MedAlignError: medalign_utils holds no checkpoints/*.ckpt
     """
     return (
-        f"lens|src:instruction|ref:yes|case:lower|rescale:normal|{describe(_find(checkpoint))}"
+        f"lens|src:instruction|ref:yes|case:lower|rescale:normal|{describe(_find(model))}"
         f"|comet:{version('unbabel-comet')}|transformers:{version('transformers')}"
     )
 
 
-def _find(checkpoint: str) -> Checkpoint:
-    return find_checkpoint("lens_checkpoint", checkpoint, CHECKPOINT)
+def _find(model: str) -> Checkpoint:
+    return find_checkpoint(model, CHECKPOINT)
 
 
 def _load(checkpoint: Checkpoint) -> tuple["PreTrainedTokenizerBase", "torch.nn.ModuleDict"]:
@@ -126,7 +126,7 @@ def _load(checkpoint: Checkpoint) -> tuple["PreTrainedTokenizerBase", "torch.nn.
             f"score_lens: {checkpoint.name} is no LENS: {differ} in hparams.yaml, expected "
             f"{ {key: wanted[key] for key in differ} }"
         )
-    encoder = find_checkpoint("pretrained_model", settings["pretrained_model"], _ENCODER).folder
+    encoder = find_checkpoint(settings["pretrained_model"], _ENCODER).folder
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
         config = AutoConfig.from_pretrained(encoder, local_files_only=True)

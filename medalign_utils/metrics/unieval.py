@@ -112,10 +112,10 @@ def signature_unieval(*, model: str) -> str:
 
     Raises: as `score_unieval`.
 
-    >>> signature_unieval(model="")
+    >>> signature_unieval(model="medalign_utils")
     Traceback (most recent call last):
     ...
-    medalign_utils.errors.NotAvailableError: no weights are named (unieval_model is empty)
+    medalign_utils.errors.MedAlignError: medalign_utils holds no *.safetensors or *.bin
     """
     return (
         f"unieval|task:summarization|document:instruction|sentences:punkt-untrained"
@@ -125,12 +125,13 @@ def signature_unieval(*, model: str) -> str:
 
 
 def _find(model: str) -> Checkpoint:
-    return find_checkpoint("unieval_model", model, *TRANSFORMERS)
+    return find_checkpoint(model, *TRANSFORMERS)
 
 
 def _ask(prompts: list[tuple], checkpoint: Checkpoint, progress: bool) -> dict[tuple, float]:
     """The share of Yes among Yes and No as the first word of T5's answer to each prompt."""
     import torch
+    from torch.nn.utils.rnn import pad_sequence
     from tqdm.auto import tqdm
 
     if not prompts:
@@ -140,17 +141,19 @@ def _ask(prompts: list[tuple], checkpoint: Checkpoint, progress: bool) -> dict[t
     encoded = [_encode(prompt, tokenizer) for prompt in prompts]
     cut = sum(len(ids) > MAX_TOKENS for ids in encoded)
     # The last token, which ends the prompt, stays.
-    encoded = [[*ids[: MAX_TOKENS - 1], ids[-1]] for ids in encoded]
+    encoded = [[*ids[: min(len(ids), MAX_TOKENS) - 1], ids[-1]] for ids in encoded]
     order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
     batches = [order[i : i + BATCH_SIZE] for i in range(0, len(order), BATCH_SIZE)]
     shares = np.empty(len(prompts))
     with torch.inference_mode():
         for batch in tqdm(batches, "unieval", unit="batch", disable=not progress):
-            tokens = tokenizer.pad(
-                {"input_ids": [encoded[i] for i in batch]}, return_tensors="pt"
-            ).to(network.device)
+            ids = [torch.tensor(encoded[i], device=network.device) for i in batch]
             start = torch.full((len(batch), 1), network.config.decoder_start_token_id)
-            output = network(**tokens, decoder_input_ids=start.to(network.device))
+            output = network(
+                input_ids=pad_sequence(ids, True, tokenizer.pad_token_id),
+                attention_mask=pad_sequence([torch.ones_like(row) for row in ids], True, 0),
+                decoder_input_ids=start.to(network.device),
+            )
             logits = output.logits[:, 0, [yes, no]].double()
             # e^yes / (e^yes + e^no): what the other words would get cancels out.
             shares[batch] = logits.softmax(dim=1)[:, 0].cpu().numpy()
