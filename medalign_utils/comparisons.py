@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, permutation_test
+from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests
 
 from medalign_utils.errors import MedAlignError
@@ -30,24 +30,23 @@ def compare_systems(
     Args:
         ratings: as `check_ratings` describes.
         instructions: instruction_id, person_id.
-        resamples: number of bootstrap resamples over patients, and of random sign flips.
-        rng: the source of both.
+        resamples: number of bootstrap resamples over patients.
+        rng: the source of the resamples, which all pairs share.
 
     Returns:
         One row a pair, the better mean rank as system, the other as opponent; no row for one
         system. n and n_patients; difference, accuracy of system minus that of opponent, with its
         95 % interval difference_low to difference_high; only_system and only_opponent, the
         discordant instructions, on which one alone is correct; mcnemar_p, McNemar's exact test of
-        these two counts; sign_flip_p, the permutation test that flips the sign of all a patient's
-        differences together; mcnemar_p_holm and sign_flip_p_holm, each adjusted over all pairs by
-        Holm's method; wins, losses, ties of system's rank, and win_rate, wins / (wins + losses),
-        with its interval (0.5 where all tie, as in `head_to_head`).
+        these two counts, and sign_flip_p, the exact permutation test that flips a patient's
+        differences together (`sign_flip`), with mcnemar_p_holm and sign_flip_p_holm, adjusted over
+        all pairs by Holm's method; wins, losses, ties of system's rank, and win_rate, wins / (wins
+        + losses), with its interval (0.5 where all tie, as in `head_to_head`).
 
         Intervals are bootstrapped over patients, and NaN for one patient; that of win_rate where
         fewer than two patients have a decided instruction. McNemar's test takes instructions as
         independent; where a patient's resemble each other its p is too small, and sign_flip_p is
-        the one to read. That is exact where 2 to the number of patients is at most `resamples`, and
-        otherwise at least 1 / (resamples + 1). Without a discordant instruction both are 1.
+        the one to read. Without a discordant instruction both are 1.
 
     Raises:
         MedAlignError: if ratings are incomplete or an instruction is unknown.
@@ -78,7 +77,7 @@ def compare_systems(
     of_wins = [Interval(0.5, np.nan, np.nan) if np.isnan(i.estimate) else i for i in of_wins]
     better, worse = (differences > 0).sum(axis=0), (differences < 0).sum(axis=0)
     mcnemar_p = [mcnemar_exact(b, c) for b, c in zip(better, worse, strict=True)]
-    flip_p = [sign_flip(d, patients, resamples=resamples, rng=rng) for d in differences.T]
+    flip_p = [sign_flip(difference, patients) for difference in differences.T]
     return pd.DataFrame(
         {
             "system": ranks.columns[first].to_numpy(),
@@ -118,36 +117,33 @@ def mcnemar_exact(only_a: int, only_b: int) -> float:
     return float(binomtest(int(only_a), discordant).pvalue) if discordant else 1.0
 
 
-def sign_flip(
-    differences: np.ndarray, patients: np.ndarray, *, resamples: int, rng: np.random.Generator
-) -> float:
-    """Permutation test, two-sided: would the mean difference arise if systems were exchangeable?
+def sign_flip(differences: np.ndarray, patients: np.ndarray) -> float:
+    """Sign-flip test over patients, exact and two-sided: McNemar's test for clustered instructions.
 
-    Under the null hypothesis a patient's differences may as well have the other sign, all of them
-    together, since a patient's instructions are not independent.
+    If the systems were exchangeable, a patient's differences might as well have the other sign, all
+    of them together, since a patient's instructions are not independent. p is the share of all
+    flips whose sum is at least as far from 0 as the observed one.
 
     Args:
-        differences: shape (N,), one an instruction.
+        differences: shape (N,), of -1, 0 and 1, one an instruction.
         patients: shape (N,), the patient of each.
-        resamples: number of random flips; where there are no more than that, each is done once.
-        rng: the source of the flips.
 
     Returns:
-        p in (0, 1]; 1 for one patient, or where all differences are 0.
+        p in (0, 1]; 1 for one patient, or where the differences add up to 0. With one instruction a
+        patient it is McNemar's exact test.
 
-    >>> sign_flip(np.ones(5), np.array(list("abcde")), resamples=99, rng=np.random.default_rng(1))
+    Source: Efron and Tibshirani 1993, chapter 15, on permutation tests.
+
+    >>> sign_flip(np.ones(6), np.array(list("abcdee")))  # 1, 1, 1, 1, 2: 2 of 2^5 flips
     0.0625
     """
-    totals = pd.Series(differences).groupby(patients.astype(str)).sum().to_numpy()
-    test = permutation_test(
-        (totals,),
-        lambda flipped, axis: flipped.sum(axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=resamples,
-        rng=rng,
-    )
-    return float(test.pvalue)
+    totals = pd.Series(differences).groupby(patients.astype(str)).sum().to_numpy().astype(int)
+    chances = np.ones(1)  # of each sum, from the lowest to the highest
+    for total in np.abs(totals):
+        # Either sign with probability 1/2, 2 x total apart.
+        chances = (np.pad(chances, (2 * total, 0)) + np.pad(chances, (0, 2 * total))) / 2
+    sums = np.arange(len(chances)) - len(chances) // 2
+    return float(min(1.0, chances[np.abs(sums) >= abs(totals.sum())].sum()))
 
 
 def holm(p: list[float]) -> list[float]:

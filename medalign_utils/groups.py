@@ -62,8 +62,8 @@ def ehr_lengths(
     """Return the length of each rated patient's EHR, in the unit that is at hand.
 
     Of a run's own responses in "tokens" of the whole record, as the first system's tokenizer and
-    format have it; of `released` ones, which say nothing of tokens, in "bytes" of the XML file. Both
-    order records by length, and only the order is used.
+    format have it; of `released` ones, which say nothing of tokens, in "bytes" of the XML file.
+    Only the order of the records by length is used.
 
     Raises:
         MedAlignError: a run's responses cannot be read.

@@ -174,13 +174,8 @@ def common_ratings(ratings: pd.DataFrame) -> Common:
     >>> common.by_system.values.tolist()
     [['a', 2, 0, 0], ['b', 1, 1, 1]]
     """
-    rated = pd.crosstab(
-        ratings["instruction_id"],
-        ratings["system"],
-        values=ratings["rank"].notna() & ratings["correct"].notna(),
-        aggfunc="any",
-    )
-    rated = rated.fillna(False).astype(bool)
+    usable = ratings.assign(usable=ratings["rank"].notna() & ratings["correct"].notna())
+    rated = usable.pivot(index="instruction_id", columns="system", values="usable").eq(True)
     complete = rated.all(axis=1)
     by_system = pd.DataFrame(
         {

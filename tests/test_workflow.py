@@ -25,7 +25,12 @@ TABLES = [
     "02_match_instructions-dedup.csv",
     "02_match_instructions.csv",
     "05_evaluate_systems-contexts.csv",
+    "05_evaluate_systems-groups.csv",
+    "05_evaluate_systems-pairs.csv",
     "05_evaluate_systems.csv",
+    "06_correlate_metrics-pairs.csv",
+    "06_correlate_metrics-raters.csv",
+    "06_correlate_metrics-systems.csv",
     "06_correlate_metrics.csv",
 ]
 
@@ -100,15 +105,24 @@ def test_writes_the_tables_with_their_columns(project):
     systems = pd.read_csv(tables / "05_evaluate_systems.csv")
     assert list(systems) == [
         *("system", "context_tokens", "n", "correct", "correct_low", "correct_high"),
-        *("win_rate", "win_rate_ties_half", "mean_rank"),
+        *("win_rate", "win_rate_ties_half", "mean_rank", "n_patients", "wilson_low", "wilson_high"),
+        *("win_rate_low", "win_rate_high", "rank_low", "rank_high"),
     ]
+    groups = pd.read_csv(tables / "05_evaluate_systems-groups.csv")
+    # Three patients have no quartiles of EHR length.
+    groupings = ["category", "subcategory", "specialty", "context length"]
+    assert groups["grouping"].unique().tolist() == groupings
+    assert set(groups["system"]) == set(SYSTEMS)
     context = systems.set_index("system")["context_tokens"]
     assert context["bm25-2k"] == 2048 and pd.isna(context["bm25-full"])
     metrics = pd.read_csv(tables / "06_correlate_metrics.csv")
-    assert list(metrics) == [
+    assert list(metrics)[:8] == [
         *("metric", "n", "n_undefined", "mean_tau", "tau_low", "tau_high"),
         *("mean_tau_undefined_as_0", "signature"),
     ]
+    raters = pd.read_csv(tables / "06_correlate_metrics-raters.csv")
+    assert raters["estimate"].isna().all()
+    assert set(raters["reason"]) == {"no response has two raters; rated by answer key"}
     assert set(metrics["metric"]) == {"comet-compact", "bertscore", "rouge_l", "chrf"}
 
 
