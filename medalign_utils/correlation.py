@@ -266,7 +266,8 @@ def compare_metrics(
         patient's differences might as well bear the other sign (all assignments of signs where they
         are at most `SIGN_FLIPS`, else that many random ones); p_holm, p corrected over the table by
         Holm's method. All are NaN where n is 0; with one patient the interval is NaN and p is 1.
-        No row for a single metric.
+        No row for a single metric. Of few patients the interval is somewhat too narrow, so that it
+        may leave 0 out where p does not fall below 0.05: then p is the one to go by.
 
     Source: Efron and Tibshirani 1993; Good 2005 for the test; Holm 1979.
 

@@ -559,7 +559,7 @@ def metric_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         i, j = at[pair["metric_a"]], at[pair["metric_b"]]
         differences[i, j] = pair["difference"]
         if pd.notna(pair["difference"]):
-            text = f"{pair['difference']:+.2f}".replace("0.", ".").replace("-", "\N{MINUS SIGN}")
+            text = f"{pair['difference']:.2f}".replace("0.", ".").replace("-", "\N{MINUS SIGN}")
             weight = "bold" if pair["p_holm"] < 0.05 else "normal"
             ax.text(j, i, text, ha="center", va="center", fontsize=5.5, weight=weight)
     largest = np.nanmax(np.abs(differences), initial=0.01)

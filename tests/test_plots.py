@@ -48,7 +48,7 @@ SKIPPED = pd.concat(
         METRICS.assign(not_scored=""),
         pd.DataFrame(
             {"metric": ["lens"], "n": 0, "n_undefined": 0,
-             "not_scored": "example/a-checkpoint is not on this machine and cannot be downloaded now"}
+             "not_scored": "example/lens is not on this machine and cannot be downloaded now"}
         ),
     ],
     ignore_index=True,
@@ -398,7 +398,7 @@ def test_metric_differences_mark_what_holms_correction_leaves():
     )  # fmt: skip
     ax = plots.metric_differences(table)
     assert [(text.get_text(), text.get_weight()) for text in ax.texts] == [
-        ("+.25", "bold"),
+        (".25", "bold"),
         ("\N{MINUS SIGN}.50", "normal"),
     ]
-    assert plots.metric_differences(table[:0]).texts == []
+    assert not plots.metric_differences(table[:0]).texts
