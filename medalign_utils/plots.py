@@ -553,7 +553,7 @@ def metric_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     metrics = list(dict.fromkeys([*table["metric_a"], *table["metric_b"]]))
     at = {metric: i for i, metric in enumerate(metrics)}
-    ax = ax or _new_axes(0.85 + 0.24 * max(len(metrics), 1))
+    ax = ax or _new_axes(0.9 + 0.24 * max(len(metrics), 1))
     differences = np.full((len(metrics), len(metrics)), np.nan)
     for pair in table.to_dict("records"):
         i, j = at[pair["metric_a"]], at[pair["metric_b"]]
@@ -570,7 +570,7 @@ def metric_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_xticks(range(len(metrics)), range(1, len(metrics) + 1))
     ax.tick_params(length=0)
     n = f" (n = {_n(table)})" if len(table) else ""
-    ax.set_xlabel(f"Mean tau-b of the row minus the column{n};\nbold: p < 0.05 after Holm")
+    ax.set_xlabel(f"Mean tau-b of the row\nminus that of the column{n};\nbold: p < 0.05 after Holm")
     sns.despine(ax=ax, left=True, bottom=True)
     return ax
 
