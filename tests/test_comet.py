@@ -7,7 +7,7 @@ from tiny_pairs import tiny_pairs
 
 from medalign_utils import comet_compact
 from medalign_utils.encoder import minilm_path
-from medalign_utils.errors import MedAlignError
+from medalign_utils.errors import MedAlignError, NotAvailableError
 from medalign_utils.metrics.comet import (
     checkpoint_path,
     load_comet,
@@ -116,12 +116,10 @@ def test_checkpoint_path_names_the_file_that_is_missing(tmp_path):
         checkpoint_path(tmp_path)
 
 
-def test_checkpoint_path_says_that_the_hub_has_no_such_model(monkeypatch):
-    def download_model(model):
-        raise KeyError(model)
-
-    monkeypatch.setattr("comet.download_model", download_model)
-    with pytest.raises(MedAlignError, match=r"Unbabel/wmt22-comet-da is neither .* nor a model"):
+def test_checkpoint_path_says_that_the_hub_cannot_be_reached(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "no/such/cache")
+    with pytest.raises(NotAvailableError, match="Unbabel/wmt22-comet-da is not on this machine"):
         score_comet(["q"], ["p"], ["r"], checkpoint="Unbabel/wmt22-comet-da")
 
 

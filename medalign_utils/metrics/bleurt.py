@@ -7,10 +7,14 @@ from importlib.metadata import version
 import numpy as np
 
 from medalign_utils.encoder import BATCH_SIZE
-from medalign_utils.errors import MedAlignError
-from medalign_utils.metrics.checkpoints import TRANSFORMERS, Checkpoint, describe, find_checkpoint
+from medalign_utils.metrics.checkpoints import (
+    TRANSFORMERS,
+    Checkpoint,
+    describe,
+    find_checkpoint,
+    load_network,
+)
 from medalign_utils.metrics.texts import check_texts
-from medalign_utils.pretrained import in_one_line, quiet
 
 
 def score_bleurt(
@@ -50,7 +54,9 @@ def score_bleurt(
     import torch
     from tqdm.auto import tqdm
 
-    tokenizer, network = _load(_find(model))
+    tokenizer, network = load_network(
+        _find(model), "AutoModelForSequenceClassification", num_labels=1
+    )
     limit = network.config.max_position_embeddings
     # A pair of special tokens' spelling in a text is read as the characters it is made of.
     encoded = tokenizer([*references], [*predictions], split_special_tokens=True, verbose=False)
@@ -94,24 +100,3 @@ def signature_bleurt(*, model: str) -> str:
 
 def _find(model: str) -> Checkpoint:
     return find_checkpoint(model, *TRANSFORMERS)
-
-
-def _load(checkpoint: Checkpoint):
-    """Load the tokenizer and the network."""
-    import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
-
-    folder = {"pretrained_model_name_or_path": checkpoint.folder, "local_files_only": True}
-    try:
-        with quiet():
-            config = AutoConfig.from_pretrained(**folder)
-            if config.num_labels != 1:
-                raise ValueError(f"it has {config.num_labels} outputs, expected 1")
-            network = AutoModelForSequenceClassification.from_pretrained(**folder)
-            tokenizer = AutoTokenizer.from_pretrained(**folder)
-    except (OSError, ValueError, KeyError) as error:
-        raise MedAlignError(
-            f"score_bleurt: {checkpoint.name} does not load as a sequence classifier with one "
-            f"output, such as Elron/bleurt-large-512: {in_one_line(error)}"
-        ) from error
-    return tokenizer, network.to("cuda" if torch.cuda.is_available() else "cpu").eval()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from medalign_utils.errors import MedAlignError, NotAvailableError
-from medalign_utils.pretrained import in_one_line
+from medalign_utils.pretrained import in_one_line, quiet
 
 # The files that a model of transformers is loaded from, its weights' last. Of two forms of the
 # weights the first that there is counts.
@@ -76,18 +76,69 @@ def describe(checkpoint: Checkpoint) -> str:
     return f"model:{name}|sha256:{digest.hexdigest()[:12]}"
 
 
+def load_network(checkpoint: Checkpoint, auto_class: str, **config: object):
+    """Load the tokenizer and the network of a model of transformers, for inference.
+
+    Args:
+        checkpoint: as `find_checkpoint(name, *TRANSFORMERS)` gives it.
+        auto_class: the class of transformers that it is to be, by name.
+        config: what its configuration must say.
+
+    Returns:
+        The tokenizer, and the network on this machine's device.
+
+    Raises:
+        MedAlignError: the files are no such model, or lack weights of it, which transformers would
+            draw at random.
+
+    >>> from medalign_utils.encoder import minilm_path
+    >>> minilm = find_checkpoint(str(minilm_path()), *TRANSFORMERS)
+    >>> load_network(minilm, "AutoModel")[1].config.num_hidden_layers
+    6
+    """
+    import torch
+    import transformers
+    from safetensors import SafetensorError
+
+    folder = {"pretrained_model_name_or_path": checkpoint.folder, "local_files_only": True}
+    try:
+        with quiet():
+            found = transformers.AutoConfig.from_pretrained(**folder)
+            for key, value in config.items():
+                if getattr(found, key, None) != value:
+                    raise ValueError(f"{key} is {getattr(found, key, None)}, expected {value}")
+            network, report = getattr(transformers, auto_class).from_pretrained(
+                **folder, output_loading_info=True
+            )
+            if missing := sorted(report["missing_keys"]):
+                raise ValueError(f"it lacks {len(missing)} weights, the first is {missing[0]}")
+            tokenizer = transformers.AutoTokenizer.from_pretrained(**folder)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise MedAlignError(
+            f"{checkpoint.name} does not load as {auto_class}: {in_one_line(error)}"
+        ) from error
+    return tokenizer, network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
 def _fetch(name: str, patterns: Sequence[str]) -> Path:
-    from huggingface_hub import snapshot_download
+    import requests
+    from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HFValidationError,
         LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
         RepositoryNotFoundError,
     )
 
     try:
+        try:  # snapshot_download asks the same first, and would wait for ever
+            HfApi().model_info(name, timeout=TIMEOUT_SECONDS)
+            is_reached = True
+        except (OfflineModeIsEnabled, requests.ConnectionError, requests.Timeout):
+            is_reached = False
         return Path(
-            snapshot_download(name, allow_patterns=[*patterns], etag_timeout=TIMEOUT_SECONDS)
+            snapshot_download(name, allow_patterns=[*patterns], local_files_only=not is_reached)
         )
     except GatedRepoError:
         raise NotAvailableError(f"{name} asks for a licence to be accepted on the hub") from None

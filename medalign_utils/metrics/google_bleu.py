@@ -55,6 +55,4 @@ def signature_google_bleu() -> str:
     >>> signature_google_bleu()  # doctest: +ELLIPSIS
     'gleu|n:1-4|case:mixed|tok:13a|nltk:...|sacrebleu:...'
     """
-    return (
-        f"gleu|n:1-4|case:mixed|tok:13a|nltk:{version('nltk')}|sacrebleu:{version('sacrebleu')}"
-    )
+    return f"gleu|n:1-4|case:mixed|tok:13a|nltk:{version('nltk')}|sacrebleu:{version('sacrebleu')}"

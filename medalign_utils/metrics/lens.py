@@ -77,7 +77,9 @@ def score_lens(
     lower = [[text.lower() for text in column] for column in (sources, predictions, references)]
     tokenizer, network = _load(_find(model))
     vectors = _embed([text for column in lower for text in column], tokenizer, network, progress)
-    source, answer, reference = (torch.stack([vectors[text] for text in column]) for column in lower)
+    source, answer, reference = (
+        torch.stack([vectors[text] for text in column]) for column in lower
+    )
     with torch.inference_mode():
         estimates = network["estimator"](
             torch.cat(

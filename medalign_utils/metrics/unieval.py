@@ -7,10 +7,14 @@ from importlib.metadata import version
 import numpy as np
 
 from medalign_utils.encoder import BATCH_SIZE
-from medalign_utils.errors import MedAlignError
-from medalign_utils.metrics.checkpoints import TRANSFORMERS, Checkpoint, describe, find_checkpoint
+from medalign_utils.metrics.checkpoints import (
+    TRANSFORMERS,
+    Checkpoint,
+    describe,
+    find_checkpoint,
+    load_network,
+)
 from medalign_utils.metrics.texts import check_texts
-from medalign_utils.pretrained import in_one_line, quiet
 
 # As published: the question, what the text under judgement is called, and what the other text is.
 DIMENSIONS = {
@@ -136,7 +140,7 @@ def _ask(prompts: list[tuple], checkpoint: Checkpoint, progress: bool) -> dict[t
 
     if not prompts:
         return {}
-    tokenizer, network = _load(checkpoint)
+    tokenizer, network = load_network(checkpoint, "AutoModelForSeq2SeqLM", model_type="t5")
     yes, no = (tokenizer(word)["input_ids"][0] for word in ("Yes", "No"))
     encoded = [_encode(prompt, tokenizer) for prompt in prompts]
     cut = sum(len(ids) > MAX_TOKENS for ids in encoded)
@@ -178,25 +182,8 @@ def _encode(prompt: tuple, tokenizer) -> list[int]:
         parts.append(f"{other}: {other_text}")
     ids = []
     for part in parts:
-        ids += tokenizer(
-            part, add_special_tokens=False, split_special_tokens=True, verbose=False
-        )["input_ids"]
+        ids += tokenizer(part, add_special_tokens=False, split_special_tokens=True, verbose=False)[
+            "input_ids"
+        ]
         ids.append(tokenizer.eos_token_id)
     return ids
-
-
-def _load(checkpoint: Checkpoint):
-    """Load the tokenizer and the network."""
-    import torch
-    from transformers import AutoTokenizer, T5ForConditionalGeneration
-
-    folder = {"pretrained_model_name_or_path": checkpoint.folder, "local_files_only": True}
-    try:
-        with quiet():
-            network = T5ForConditionalGeneration.from_pretrained(**folder)
-            tokenizer = AutoTokenizer.from_pretrained(**folder)
-    except (OSError, ValueError, KeyError) as error:
-        raise MedAlignError(
-            f"score_unieval: {checkpoint.name} does not load as a T5: {in_one_line(error)}"
-        ) from error
-    return tokenizer, network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
