@@ -148,7 +148,7 @@ def accuracy_by_context(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     where the table has it, the paired difference to the longest context in percentage points.
 
     Args:
-        table: as `evaluation.compare_contexts` returns it; the difference columns may be missing.
+        table: as `comparisons.compare_contexts` returns it; the difference columns may be missing.
         ax: where to draw; a figure one column wide if None.
 
     >>> ax = accuracy_by_context(pd.DataFrame({"system": ["a", "b"], "n": 9,

@@ -149,7 +149,7 @@ class Common(NamedTuple):
         kept = self.n_instructions - self.n_left_out
         return (
             f"{kept} of {self.n_instructions} instructions have a rating and a rank of every system"
-            + (f"; the other {self.n_left_out} are left out: {lacks}" if lacks else "")
+            + (f"; {self.n_left_out} left out: {lacks}" if lacks else "")
         )
 
 
@@ -169,8 +169,7 @@ def common_ratings(ratings: pd.DataFrame) -> Common:
     ...     "correct": True, "rank": [1.5, 1.5, 1.0]})
     >>> common = common_ratings(ratings)
     >>> print(common)
-    1 of 2 instructions have a rating and a rank of every system; the other 1 are left out: b\
- lacks 1
+    1 of 2 instructions have a rating and a rank of every system; 1 left out: b lacks 1
     >>> common.by_system.values.tolist()
     [['a', 2, 0, 0], ['b', 1, 1, 1]]
     """

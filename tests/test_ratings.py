@@ -143,7 +143,7 @@ def test_the_first_rater_is_an_instructions_and_ranks_what_was_judged():
 def test_instructions_that_are_not_rated_throughout_are_left_out():
     rows = [("7", "a", "x", True, 1.0), ("7", "b", "x", True, 1.0), ("8", "a", "x", True, 1.0)]
     rows += [("9", "a", "x", True, 1.0), ("9", "b", "x", True, np.nan)]
-    with pytest.warns(UserWarning, match=r"1 of 3 instructions have .* 2 are left out: b lacks 2"):
+    with pytest.warns(UserWarning, match=r"1 of 3 instructions have .* 2 left out: b lacks 2"):
         one = one_rating(ratings_of(rows))
     assert one["instruction_id"].tolist() == ["7", "7"]
     # Ties written as 1, 1 share 1.5.
@@ -162,7 +162,7 @@ def test_the_common_set_counts_what_each_system_costs():
     assert (common.n_instructions, common.n_left_out) == (3, 2)
     assert common.by_system.values.tolist() == [["a", 3, 0, 0], ["b", 2, 1, 0], ["c", 1, 2, 1]]
     assert str(common) == (
-        "1 of 3 instructions have a rating and a rank of every system; the other 2 are left out: "
+        "1 of 3 instructions have a rating and a rank of every system; 2 left out: "
         "b lacks 1, c lacks 2"
     )
     check_ratings(common.ratings)
@@ -193,7 +193,7 @@ def test_a_run_of_which_a_response_is_missing_is_rated_on_the_rest(tmp_path, mon
         file = tmp_path / "runs/mine/responses" / f"{system}.jsonl"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.warns(UserWarning, match="the other 1 are left out: b lacks 1"):
+    with pytest.warns(UserWarning, match="1 left out: b lacks 1"):
         ratings = rate(release, "mine", ["a", "b"])
     assert ratings["instruction_id"].nunique() == len(ids) - 1
     check_ratings(ratings)
