@@ -294,12 +294,18 @@ rule correlate:
         release_files(),
         comet_files(),
         package("statistics", "evaluation", "correlation", "plots", *READING, *GRADING),
+        package("agreement", "comparisons"),
         RESPONSES,
         SCORES,
+        SKIPPED,
         notebook="notebooks/06_correlate_metrics.ipynb",
     output:
         f"{RUN}/tables/06_correlate_metrics.csv",
+        f"{RUN}/tables/06_correlate_metrics-systems.csv",
+        f"{RUN}/tables/06_correlate_metrics-pairs.csv",
+        f"{RUN}/tables/06_correlate_metrics-raters.csv",
         f"{RUN}/figures/06_correlate_metrics-tau.png",
+        f"{RUN}/figures/06_correlate_metrics-pairs.png",
     log:
         f"{RUN}/notebooks/06_correlate_metrics.ipynb",
     params:

@@ -30,6 +30,9 @@ TABLES = [
     "05_evaluate_systems-groups.csv",
     "05_evaluate_systems-pairs.csv",
     "05_evaluate_systems.csv",
+    "06_correlate_metrics-pairs.csv",
+    "06_correlate_metrics-raters.csv",
+    "06_correlate_metrics-systems.csv",
     "06_correlate_metrics.csv",
 ]
 
@@ -115,12 +118,16 @@ def test_writes_the_tables_with_their_columns(project):
     context = systems.set_index("system")["context_tokens"]
     assert context["bm25-2k"] == 2048 and pd.isna(context["bm25-full"])
     metrics = pd.read_csv(tables / "06_correlate_metrics.csv")
-    assert list(metrics) == [
+    assert list(metrics)[:8] == [
         *("metric", "n", "n_undefined", "mean_tau", "tau_low", "tau_high"),
         *("mean_tau_undefined_as_0", "signature"),
     ]
+    raters = pd.read_csv(tables / "06_correlate_metrics-raters.csv")
+    assert raters["estimate"].isna().all()
+    assert set(raters["reason"]) == {"no response has two raters; rated by answer key"}
+    scored = metrics[metrics["not_scored"].isna()]
     lexical = {*names_meteor(), "chrf", "google_bleu", "rouge_l"}
-    assert set(metrics["metric"]) == {"comet-compact", "bertscore", *lexical}
+    assert set(scored["metric"]) == {"comet-compact", "bertscore", *lexical}
 
 
 def test_says_which_metrics_were_skipped_and_why(project):
