@@ -61,6 +61,15 @@ def scores(experiment: str, system: str) -> Path:
     return resolve(f"runs/{experiment}/scores/{system}.parquet")
 
 
+def skipped(experiment: str, system: str) -> Path:
+    """The metrics by which a system's responses could not be scored, and why, CSV.
+
+    >>> skipped("demo", "bm25-2k").relative_to(project_root()).as_posix()
+    'runs/demo/scores/bm25-2k-skipped.csv'
+    """
+    return resolve(f"runs/{experiment}/scores/{system}-skipped.csv")
+
+
 def table(experiment: str, stem: str) -> Path:
     """A notebook's table; its stem is the notebook's own, with what it holds where there are more.
 
@@ -77,6 +86,15 @@ def figure(experiment: str, stem: str) -> Path:
     'runs/demo/figures/05_evaluate_systems-accuracy.png'
     """
     return resolve(f"runs/{experiment}/figures/{stem}.png")
+
+
+def report(experiment: str) -> Path:
+    """An experiment's report, one page.
+
+    >>> report("demo").relative_to(project_root()).as_posix()
+    'runs/demo/report.html'
+    """
+    return resolve(f"runs/{experiment}/report.html")
 
 
 def checkpoint(name: str) -> str:

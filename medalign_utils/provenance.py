@@ -1,0 +1,186 @@
+"""What a run was made with, by its settings, versions and digests, and what it lacks and why."""
+
+import hashlib
+import json
+import platform
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import yaml
+
+from medalign_utils import __version__, paths
+from medalign_utils.dataset import Release
+from medalign_utils.params import load_system
+
+_DISTRIBUTION = "medalign-utils"
+_TABLES = (".tsv", ".csv", ".jsonl", ".json")
+
+
+class Gap(NamedTuple):
+    """Something that a report does not show, why, and whether the run should have had it."""
+
+    what: str
+    why: str
+    is_failure: bool = False
+
+
+def settings(experiment: Mapping[str, Any]) -> dict[str, str]:
+    """An experiment's parameters, each value as YAML has it.
+
+    >>> settings({"experiment": "demo", "seed": 1, "metrics": ["chrf", "rouge_l"], "columns": {}})
+    {'seed': '1', 'metrics': 'chrf, rouge_l', 'columns': '{}'}
+    """
+    return {
+        key: ", ".join(map(str, value)) if isinstance(value, list) else _as_yaml(value)
+        for key, value in experiment.items()
+        if key != "experiment"
+    }
+
+
+def system_settings(experiment: Mapping[str, Any]) -> dict[str, str]:
+    """What each system's file says, without its comments; none where responses are `released`."""
+    if experiment["responses"] == "released":
+        return {}
+    files = {system: load_system(system) for system in experiment["systems"]}
+    return {
+        name: _as_yaml({key: value for key, value in system.items() if key != "system"})
+        for name, system in files.items()
+    }
+
+
+def signatures(experiment: Mapping[str, Any]) -> pd.DataFrame:
+    """Each metric's settings, and how many responses it scored.
+
+    Returns:
+        metric, signature, scores, undefined (of the scores); in the order in which the metrics were
+        computed.
+    """
+    columns = ["metric", "score", "signature"]
+    files = [paths.scores(experiment["experiment"], system) for system in experiment["systems"]]
+    parts = [pd.read_parquet(file, columns=columns) for file in files if file.is_file()]
+    scores = pd.concat(parts) if parts else pd.DataFrame(columns=columns)
+    grouped = scores.groupby(["metric", "signature"], sort=False)
+    return grouped.agg(
+        scores=("score", "size"),
+        undefined=("score", lambda score: score.isna().sum()),
+    ).reset_index()
+
+
+def versions() -> dict[str, str]:
+    """Python's version, this package's, and those of the packages it says it needs."""
+    needed = [name for name in metadata.requires(_DISTRIBUTION) or () if "extra ==" not in name]
+    names = sorted(re.match(r"[\w.-]+", name)[0] for name in needed)
+    system = f"{platform.python_version()} ({platform.system()}, {platform.machine()})"
+    own = {"Python": system, _DISTRIBUTION: __version__}
+    return own | {name: _version(name) for name in names}
+
+
+def commit() -> str | None:
+    """The project's git commit, and whether files differ from it; None outside a checkout."""
+    root = paths.project_root()
+    found = _git(root, "rev-parse", "--show-toplevel", "HEAD")
+    if found is None or Path(found.splitlines()[0]) != root.resolve():
+        return None
+    changed = _git(root, "status", "--porcelain")
+    return found.splitlines()[1] + (", with uncommitted changes" if changed else "")
+
+
+def digests(experiment: Mapping[str, Any], release: Release) -> dict[str, list[tuple[str, str]]]:
+    """SHA-256 of what the run read and made: the release's tables, responses, scores, checkpoint.
+
+    A release's EHRs are not listed: their names are patients'. A manifest has their digests.
+
+    Returns: what they are -> (name, digest in hexadecimal) of each file that is there.
+    """
+    name, systems = experiment["experiment"], experiment["systems"]
+    tables = [file for file in sorted(release.path.iterdir()) if file.suffix.lower() in _TABLES]
+    files = {
+        "Release": tables,
+        "Responses": [paths.responses(name, system) for system in systems],
+        "Scores": [paths.scores(name, system) for system in systems],
+        "Tables": sorted(paths.table(name, "").parent.glob("*.csv")),
+        "COMET checkpoint": [Path(paths.checkpoint(experiment["comet_checkpoint"]))],
+    }
+    return {
+        what: [(file.name, _sha256(file)) for file in group if file.is_file()]
+        for what, group in files.items()
+        if any(file.is_file() for file in group)
+    }
+
+
+def missing_systems(experiment: Mapping[str, Any], *, restricted: bool) -> Iterator[Gap]:
+    """The experiment's systems without responses or without scores, and how their jobs ended."""
+    name = experiment["experiment"]
+    for system in experiment["systems"]:
+        generated = experiment["responses"] != "released"
+        if generated and not paths.responses(name, system).is_file():
+            notebook, lacks = f"03_generate_responses-{system}", "responses"
+        elif not paths.scores(name, system).is_file():
+            notebook, lacks = f"04_score_responses-{system}", "scores"
+        else:
+            continue
+        why = failure(name, notebook, restricted=restricted)
+        yield Gap(f"system {system}: no {lacks}", why, is_failure=True)
+
+
+def missing_metrics(experiment: Mapping[str, Any]) -> Iterator[Gap]:
+    """The metrics by which responses could not be scored, the reason, and of which systems."""
+    parts = []
+    for system in experiment["systems"]:
+        file = paths.skipped(experiment["experiment"], system)
+        if file.is_file():
+            parts.append(pd.read_csv(file, dtype=str).assign(system=system))
+    if parts:
+        skipped = pd.concat(parts).groupby(["metric", "reason"], sort=False)["system"].agg(list)
+        for (metric, reason), systems in skipped.items():
+            every = len(systems) == len(experiment["systems"])
+            yield Gap(f"metric {metric}" + ("" if every else f" of {', '.join(systems)}"), reason)
+
+
+def failure(experiment: str, notebook: str, *, restricted: bool) -> str:
+    """Why a notebook has not left what it makes, by its executed copy.
+
+    Of a restricted release the kind of error is said, not its message, which may name a patient's
+    file.
+    """
+    file = paths.resolve(f"runs/{experiment}/notebooks/{notebook}.ipynb")
+    if not file.is_file():
+        return "it has not run"
+    try:
+        cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+    except ValueError:  # its writer was killed
+        cells = []
+    for output in (output for cell in cells for output in cell.get("outputs", ())):
+        if output["output_type"] == "error":
+            message = "" if restricted else f": {output['evalue'].partition(chr(10))[0]}"
+            return f"{output['ename']}{message} (notebooks/{file.name})"
+    return f"it ended early, without an error of its own (notebooks/{file.name})"
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _as_yaml(value: Any) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True).removesuffix("...\n").strip()
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
+    except FileNotFoundError:  # git is not there
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
