@@ -29,6 +29,11 @@ HEADINGS = {
     "mcnemar_p": "McNemar p",
     "mcnemar_p_holm": "McNemar p (Holm)",
     "n": "n",
+    "n_instructions": "Instructions",
+    "n_patients": "Patients",
+    "n_raters": "Raters",
+    "n_responses": "Responses",
+    "n_systems": "Systems",
     "n_undefined": "Undefined",
     "p": "p",
     "p_holm": "p (Holm)",
@@ -171,10 +176,11 @@ def _interval_cells(estimate: pd.Series | None, low: pd.Series, high: pd.Series)
         no_bounds = pd.isna(low.iloc[i]) or pd.isna(high.iloc[i])
         if estimate is None:
             cells.append(MISSING if no_bounds else bounds)
-        elif no_bounds:
-            cells.append(_number(estimate.iloc[i], digits))
+        elif pd.isna(estimate.iloc[i]):
+            cells.append(MISSING)
         else:
-            cells.append(f"{_number(estimate.iloc[i], digits)} ({bounds})")
+            inside = MISSING if no_bounds else bounds
+            cells.append(f"{_number(estimate.iloc[i], digits)} ({inside})")
     return cells
 
 

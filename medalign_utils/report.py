@@ -230,7 +230,7 @@ def _block(stem: str, table: pd.DataFrame) -> Block:
     # A signature is a setting and stands there.
     columns = columns_to_show(table.drop(columns="signature", errors="ignore"))
     rows = list(zip(*(column.cells for column in columns), strict=True))
-    return Block(stem, TABLES.get(stem, stem), columns, rows, [])
+    return Block(stem, TABLES.get(stem, ""), columns, rows, [])
 
 
 def _picture(file: Path) -> Picture:
