@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import platform
 import re
 import subprocess
@@ -30,13 +31,13 @@ class Gap(NamedTuple):
 
 
 def settings(experiment: Mapping[str, Any]) -> dict[str, str]:
-    """An experiment's parameters, each value as YAML has it.
+    """An experiment's parameters, each value as YAML has it on one line.
 
     >>> settings({"experiment": "demo", "seed": 1, "metrics": ["chrf", "rouge_l"], "columns": {}})
-    {'seed': '1', 'metrics': 'chrf, rouge_l', 'columns': '{}'}
+    {'seed': '1', 'metrics': '[chrf, rouge_l]', 'columns': '{}'}
     """
     return {
-        key: ", ".join(map(str, value)) if isinstance(value, list) else _as_yaml(value)
+        key: _as_yaml(value, default_flow_style=True, width=math.inf)
         for key, value in experiment.items()
         if key != "experiment"
     }
@@ -169,8 +170,9 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _as_yaml(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True).removesuffix("...\n").strip()
+def _as_yaml(value: Any, **style: Any) -> str:
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, **style)
+    return text.removesuffix("...\n").strip()
 
 
 def _sha256(file: Path) -> str:

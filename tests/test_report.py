@@ -172,7 +172,7 @@ def test_says_what_the_run_is_and_what_it_cannot_be_compared_with(run):
 def test_settings_signatures_versions_and_digests(run):
     report = page(run)
     rows = [row for table in report.tables for row in table]
-    assert ["bertscore_layer", "6"] in rows and ["systems", "bm25-full, bm25-2k"] in rows
+    assert ["bertscore_layer", "6"] in rows and ["systems", "[bm25-full, bm25-2k]"] in rows
     assert ["chrf", "chrF2|v:1", "4", "2"] in rows  # 2 of 4 scores are undefined
     assert "generator: bm25_passage" in report.text
     for name, module in (("numpy", np), ("pandas", pd)):
