@@ -6,15 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import rankdata
 
+from medalign_utils.comparisons import compare_contexts, paired_difference
 from medalign_utils.errors import MedAlignError
-from medalign_utils.evaluation import (
-    check_ratings,
-    compare_contexts,
-    evaluate_systems,
-    head_to_head,
-    paired_difference,
-    win_rates,
-)
+from medalign_utils.evaluation import check_ratings, evaluate_systems, head_to_head, win_rates
 
 
 def ratings_of(ranks, correct=None, systems="abcdefgh"):
