@@ -20,8 +20,9 @@ PERSONAL_COLUMNS = frozenset(
 )
 # Text that is known to be no patient's: names of systems, metrics, groups, and the like.
 TEXT_COLUMNS = frozenset(
-    "attribute category coefficient comparison group grouping kind measure metric metric_a metric_b "
-    "of opponent rating reason setting signature statistic status subcategory system test".split()
+    "attribute category coefficient comparison group grouping kind measure metric metric_a "
+    "metric_b of opponent rating reason setting signature statistic status subcategory system "
+    "test".split()
 )
 HEADINGS = {
     "context_tokens": "Context (tokens)",
@@ -69,7 +70,7 @@ def read_aggregates(path: Path) -> pd.DataFrame:
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "a.csv")
-    >>> _ = pd.DataFrame({"system": ["a"], "tokens": [2048], "tau": [1.0]}).to_csv(path, index=False)
+    >>> pd.DataFrame({"system": ["a"], "n": [80], "tau": [1.0]}).to_csv(path, index=False)
     >>> [str(dtype) for dtype in read_aggregates(path).dtypes]
     ['str', 'Int64', 'float64']
     """

@@ -16,7 +16,9 @@ import yaml
 
 from medalign_utils import __version__, paths
 from medalign_utils.dataset import Release
+from medalign_utils.errors import MedAlignError
 from medalign_utils.params import load_system
+from medalign_utils.ratings import common_ratings, load_reviews, rate_responses
 
 _DISTRIBUTION = "medalign-utils"
 _TABLES = (".tsv", ".csv", ".jsonl", ".json")
@@ -143,11 +145,35 @@ def missing_metrics(experiment: Mapping[str, Any]) -> Iterator[Gap]:
             yield Gap(f"metric {metric}" + ("" if every else f" of {', '.join(systems)}"), reason)
 
 
+def unused_ratings(
+    experiment: Mapping[str, Any], release: Release, *, restricted: bool
+) -> Iterator[Gap]:
+    """Reviews not used for the evaluation, and instructions that not every system was rated on."""
+    name, responses = experiment["experiment"], experiment["responses"]
+    systems = experiment["systems"]
+    if responses == "generated":
+        systems = [system for system in systems if paths.responses(name, system).is_file()]
+    if not systems or (responses == "generated" and release.answer_key_path is None):
+        return
+    combine = experiment["combine_raters"]
+    try:
+        rated = rate_responses(release, name, systems, responses=responses, combine=combine)
+        common = common_ratings(rated)
+    except MedAlignError as error:
+        yield Gap("ratings", _said(type(error).__name__, str(error), restricted), is_failure=True)
+        return
+    if responses == "released":
+        n = load_reviews(release.reviews_path, columns=release.columns).n_not_used
+        if n:
+            yield Gap(f"{n:,} reviews", "the release marks them as not used for the evaluation")
+    if common.n_left_out:
+        yield Gap(f"{common.n_left_out:,} rated instructions", str(common))
+
+
 def failure(experiment: str, notebook: str, *, restricted: bool) -> str:
     """Why a notebook has not left what it makes, by its executed copy.
 
-    Of a restricted release the kind of error is said, not its message, which may name a patient's
-    file.
+    Of a restricted release the kind of error is said, not its message.
     """
     file = paths.resolve(f"runs/{experiment}/notebooks/{notebook}.ipynb")
     if not file.is_file():
@@ -158,9 +184,14 @@ def failure(experiment: str, notebook: str, *, restricted: bool) -> str:
         cells = []
     for output in (output for cell in cells for output in cell.get("outputs", ())):
         if output["output_type"] == "error":
-            message = "" if restricted else f": {output['evalue'].partition(chr(10))[0]}"
-            return f"{output['ename']}{message} (notebooks/{file.name})"
+            error = _said(output["ename"], output["evalue"], restricted)
+            return f"{error} (notebooks/{file.name})"
     return f"it ended early, without an error of its own (notebooks/{file.name})"
+
+
+def _said(kind: str, message: str, restricted: bool) -> str:
+    """An error; of a restricted release its kind alone, since messages name files and ids."""
+    return kind if restricted else f"{kind}: {message.partition(chr(10))[0]}"
 
 
 def _version(package: str) -> str:

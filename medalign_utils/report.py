@@ -27,9 +27,16 @@ TABLES = {
     "02_match_instructions": "Records that BM25 ranks for an instruction: how often its own "
     "patient is among the first k, beside random pairing.",
     "02_match_instructions-dedup": "Near-duplicate instructions that a ROUGE-L threshold drops.",
-    "05_evaluate_systems": "Systems by mean rank. The win rate leaves ties out.",
+    "05_evaluate_systems": "Systems by mean rank. The win rate leaves ties out; Wilson's interval "
+    "takes instructions as independent, the others are bootstrapped over patients.",
+    "05_evaluate_systems-pairs": "Each pair of systems: paired difference in accuracy, the "
+    "instructions that one alone has right, McNemar's exact test and the sign flip of all of a "
+    "patient's differences together, adjusted over the pairs by Holm's method, and who ranks "
+    "higher.",
     "05_evaluate_systems-contexts": "One system at several context lengths: the paired difference "
     "in accuracy to the longest.",
+    "05_evaluate_systems-groups": "Systems by group of instructions. Nothing is adjusted for the "
+    "number of groups, and small ones are shown as they are.",
     "06_correlate_metrics": "Kendall's tau-b between a metric's scores and the ratings, per "
     "instruction, averaged; where all scores or all ranks are equal it is undefined.",
 }
@@ -42,6 +49,8 @@ FIGURES = {
     "02_match_instructions-recall": "Share of instructions whose patient is among the first k.",
     "02_match_instructions-dedup": "What each threshold drops.",
     "05_evaluate_systems-accuracy": "Share of correct responses.",
+    "05_evaluate_systems-pairs": "Paired differences in accuracy.",
+    "05_evaluate_systems-groups": "Accuracy by group.",
     "05_evaluate_systems-head_to_head": "Win rate of each system against each other one.",
     "05_evaluate_systems-contexts": "Accuracy against context length.",
     "06_correlate_metrics-tau": "Agreement of each metric with the ratings.",
@@ -100,6 +109,7 @@ def write_report(experiment: Mapping[str, Any]) -> Path:
     gaps = [
         *provenance.missing_systems(experiment, restricted=restricted),
         *provenance.missing_metrics(experiment),
+        *provenance.unused_ratings(experiment, release, restricted=restricted),
         *_missing_tables(experiment, release, tables, restricted=restricted),
         *(withhold_text(tables) if restricted else ()),
     ]

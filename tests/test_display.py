@@ -93,7 +93,7 @@ def test_only_numbers_are_set_as_numbers():
 def test_a_table_of_single_patients_instructions_or_responses_is_refused(tmp_path, column):
     assert is_personal(column)
     write_table(pd.DataFrame({"system": ["a"], column: ["x"]}), tmp_path / "05_a.csv")
-    with pytest.raises(MedAlignError, match=rf"05_a\.csv: column {column}: a report shows aggregat"):
+    with pytest.raises(MedAlignError, match=rf"05_a\.csv: column {column}: a report shows agg"):
         read_aggregates(tmp_path / "05_a.csv")
 
 

@@ -20,13 +20,15 @@ from medalign_utils import paths, plots, provenance
 from medalign_utils.__main__ import main
 from medalign_utils.dataset import load_release
 from medalign_utils.errors import MedAlignError
-from medalign_utils.params import load_experiment
+from medalign_utils.params import SYNTHETIC_KEYS, load_experiment
 from medalign_utils.report import write_report
+from medalign_utils.running import RESPONSE_COLUMNS
 from medalign_utils.synthetic import write_release as synthesize
 
 ROOT = Path(__file__).parents[1]
 MARKER = "Zyxwomab"
 SYSTEMS = ["bm25-full", "bm25-2k"]
+NOT_SYNTHETIC = dict.fromkeys(SYNTHETIC_KEYS)
 
 
 class Page(HTMLParser):
@@ -39,6 +41,10 @@ class Page(HTMLParser):
         self.open, self.tables, self.attributes, self.text = [], [], [], ""
         self.feed(text)
         assert self.open == []
+
+    @property
+    def rows(self):
+        return [row for table in self.tables for row in table]
 
     def handle_starttag(self, tag, attributes):
         self.attributes.append((tag, dict(attributes)))
@@ -84,12 +90,19 @@ def written(**changes):
     return load_experiment("params/mine.yaml")
 
 
-def run_everything():
+def respond(system, instruction_ids):
+    """A system's file of responses, all of them the marker."""
+    row = dict.fromkeys(RESPONSE_COLUMNS, 1) | {"system": system, "response": f"On {MARKER}."}
+    file = paths.responses("mine", system)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(row | {"instruction_id": each}) + "\n" for each in instruction_ids]
+    file.write_text("".join(lines))
+
+
+def run_everything(instruction_ids):
     """Files of a run as its notebooks write them, of made-up numbers."""
     for i, system in enumerate(SYSTEMS):
-        file = paths.responses("mine", system)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({"response": f"On {MARKER}."}) + "\n")
+        respond(system, instruction_ids)
         scores = pd.DataFrame({"instruction_id": [MARKER, "2"], "system": system, "metric": "chrf",
                                "score": [0.25 * i, np.nan], "signature": "chrF2|v:1"})  # fmt: skip
         paths.write_scores(scores, paths.scores("mine", system), private=False)
@@ -102,11 +115,15 @@ def run_everything():
     plots.save(ax, paths.figure("mine", "05_evaluate_systems-accuracy"))
 
 
+def answered():
+    return sorted(load_release("data/mine").references["instruction_id"])
+
+
 @pytest.fixture
 def run(project):
     """A finished run on a synthetic release."""
     synthesize(project / "data/mine", patients=2, instructions=6, seed=1)
-    run_everything()
+    run_everything(answered())
     return written()
 
 
@@ -119,10 +136,15 @@ def restricted_run(project):
                                file.read_text()))  # fmt: skip
     for file in folder.glob("*.tsv"):
         file.write_text(file.read_text().replace("?", f" {MARKER}?"))
-    (folder / "answer-key.jsonl").write_text("")
-    run_everything()
-    rest = dict.fromkeys(("synthetic_patients", "synthetic_instructions", "synthetic_seed"))
-    return written(**rest)
+    reviews = ["instruction_id\tmodel_name\tbinary_correct\tis_used_eval\tmodel_output\trank"]
+    for system in SYSTEMS:
+        reviews.append(f"02\t{system}\t1\tyes\tOn {MARKER}.\t1")
+        reviews.append(f"3\t{system}\t1\tno\tOn {MARKER}.\t1")
+    reviews.append(f"4\t{SYSTEMS[0]}\t0\tyes\tOn {MARKER}.\t1")
+    table = "\n".join(reviews) + "\n"
+    (folder / "clinician-reviewed-model-responses.tsv").write_text(table)
+    run_everything(["02"])
+    return written(responses="released", **NOT_SYNTHETIC)
 
 
 def test_shows_each_table_with_its_caption_and_nothing_rounded_before(run):
@@ -171,7 +193,7 @@ def test_says_what_the_run_is_and_what_it_cannot_be_compared_with(run):
 
 def test_settings_signatures_versions_and_digests(run):
     report = page(run)
-    rows = [row for table in report.tables for row in table]
+    rows = report.rows
     assert ["bertscore_layer", "6"] in rows and ["systems", "[bm25-full, bm25-2k]"] in rows
     assert ["chrf", "chrF2|v:1", "4", "2"] in rows  # 2 of 4 scores are undefined
     assert "generator: bm25_passage" in report.text
@@ -211,9 +233,10 @@ def test_a_table_of_single_rows_is_refused_and_no_page_written(run, column):
 def test_the_table_of_patients_is_left_out_and_said_so(run):
     report = page(run)
     assert MARKER not in report.text
-    assert ["01_explore_release", "one row a patient; the figures of its notebook stand for it"] in [
-        row for table in report.tables for row in table
-    ]
+    assert [
+        "01_explore_release",
+        "one row a patient; the figures of its notebook stand for it",
+    ] in [row for table in report.tables for row in table]
 
 
 def test_a_system_that_failed_is_named_with_its_error(run):
@@ -244,7 +267,7 @@ def test_a_run_that_has_nothing_yet_has_a_report_of_what_is_missing(project):
     synthesize(project / "data/mine", patients=2, instructions=6, seed=1)
     text = page(written()).text
     assert "system bm25-full: no responses: it has not run" in text
-    assert "table 05_evaluate_systems, 05_evaluate_systems-contexts: it has not run" in text
+    assert re.search(r"table 05_evaluate_systems, .*-contexts.*: it has not run", text)
 
 
 def test_skipped_metrics_are_named_with_their_reason_and_systems(run):
@@ -260,6 +283,19 @@ def test_skipped_metrics_are_named_with_their_reason_and_systems(run):
     assert "metric bleurt" in page(run).text
 
 
+def test_instructions_that_a_system_has_not_answered_are_counted(run):
+    assert list(provenance.unused_ratings(run, load_release("data/mine"), restricted=False)) == []
+    respond("bm25-2k", answered()[1:])
+    [gap] = provenance.unused_ratings(run, load_release("data/mine"), restricted=False)
+    assert gap.what == "1 rated instructions" and gap.why.endswith("bm25-2k lacks 1")
+    respond("bm25-2k", [])
+    paths.responses("mine", "bm25-2k").write_text("{}\n")
+    [gap] = provenance.unused_ratings(run, load_release("data/mine"), restricted=False)
+    assert gap.is_failure and "line 1: not a response" in gap.why
+    [gap] = provenance.unused_ratings(run, load_release("data/mine"), restricted=True)
+    assert gap.why == "MedAlignError"
+
+
 def test_of_a_restricted_release_aggregates_only(restricted_run):
     table = pd.DataFrame({"system": ["a"], "remark": [MARKER], "n": [1]})
     paths.write_table(table, paths.table("mine", "05_evaluate_systems-more"))
@@ -270,21 +306,23 @@ def test_of_a_restricted_release_aggregates_only(restricted_run):
         assert person_id not in report.text
     assert [["System", "n"], ["a", "1"]] in report.tables
     assert "05_evaluate_systems-more: column remark" in report.text
-    assert "restrict it" in report.text
+    assert "restrict it" in report.text and "may be set beside the paper's" in report.text
+    rows = report.rows
+    # Rows of instruction 3; of 4 the second system has no rating.
+    assert ["2 reviews", "the release marks them as not used for the evaluation"] in rows
+    assert ["1 rated instructions", "1 of 2 instructions have a rating and a rank of every system; "
+            "the other 1 are left out: bm25-2k lacks 1"] in rows  # fmt: skip
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_responses_that_nobody_rated_leave_no_failure(project):
     write_release(project / "data/mine")
-    run_everything()
+    run_everything(["02"])
     for name in ("02_match_instructions", "02_match_instructions-dedup"):
         paths.write_table(pd.DataFrame({"n": [1]}), paths.table("mine", name))
-    rest = dict.fromkeys(("synthetic_patients", "synthetic_instructions", "synthetic_seed"))
-    report = page(written(**rest))
+    report = page(written(**NOT_SYNTHETIC))
     assert "scored and not rated" in report.text and "not complete" not in report.text
-    assert ["table 06_correlate_metrics", "the responses are not rated"] in [
-        row for table in report.tables for row in table
-    ]
+    assert ["table 06_correlate_metrics", "the responses are not rated"] in report.rows
 
 
 def git(*arguments):
@@ -311,8 +349,7 @@ def test_a_commit_is_the_projects_own(project, monkeypatch):
 def test_the_command_writes_the_page_with_the_parameters_of_the_run(run, capsys):
     assert main(["report", "params/mine.yaml", "-y", "resamples: 77"]) == 0
     assert capsys.readouterr().out.strip() == str(paths.report("mine"))
-    assert "77" in [row[-1] for table in Page(paths.report("mine").read_text()).tables
-                    for row in table]  # fmt: skip
+    assert ["resamples", "77"] in Page(paths.report("mine").read_text()).rows
     assert main(["report", "params/none.yaml"]) == 2
 
 
@@ -326,5 +363,6 @@ def test_only_the_releases_tables_are_digested(restricted_run):
     release = load_release("data/mine")
     digests = provenance.digests(restricted_run, release)
     assert {name for name, _ in digests["Release"]} == {
-        "all-instructions-rouge.tsv", "clinician-instruction-responses.tsv", "answer-key.jsonl"
+        "all-instructions-rouge.tsv", "clinician-instruction-responses.tsv",
+        "clinician-reviewed-model-responses.tsv",
     }  # fmt: skip
