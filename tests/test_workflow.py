@@ -126,9 +126,6 @@ def test_writes_the_report_of_all_tables(project):
     page = (project / "runs/tiny/report.html").read_text()
     assert "not complete" not in page
     assert all(table in page for table in TABLES)
-    other = project / "params/systems/bm25-2k.yaml"
-    with changed(other, "tokenizer: minilm", "tokenizer: minilm\nlabel: BM25"):
-        assert "write the report" in snakemake(project, "--dry-run").stdout
 
 
 def test_a_second_run_does_nothing_and_soon(project):
