@@ -27,6 +27,8 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 try:
     FILE = os.path.relpath(workflow.configfiles[-1] if workflow.configfiles else "params/demo.yaml")
     EXPERIMENT = load_experiment(FILE, overrides=workflow.config_settings.config)
+    # The file's parameters as this run has them.
+    SETTINGS = yaml.safe_dump({key: EXPERIMENT[key] for key in EXPERIMENT if key != "experiment"})
     TRAINING = load_comet_compact()
     IS_SYNTHETIC = "synthetic_seed" in EXPERIMENT
     IS_RELEASED = EXPERIMENT["responses"] == "released"
@@ -62,8 +64,6 @@ PAPERMILL = (
 REPORT = ("umask 077; " if IS_RESTRICTED else "") + (
     "python -m medalign_utils report {FILE:q} -y {SETTINGS:q}"
 )
-# The file's parameters as this run has them.
-SETTINGS = yaml.safe_dump({key: EXPERIMENT[key] for key in EXPERIMENT if key != "experiment"})
 
 
 # What reading a release takes, putting it into prompts, and grading responses.

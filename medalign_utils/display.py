@@ -20,9 +20,9 @@ PERSONAL_COLUMNS = frozenset(
 )
 # Text that is known to be no patient's: names of systems, metrics, groups, and the like.
 TEXT_COLUMNS = frozenset(
-    "attribute category coefficient comparison group grouping kind measure metric metric_a "
-    "metric_b of opponent rating reason setting signature statistic status subcategory system "
-    "test".split()
+    "attribute best category coefficient comparison group grouping item kind measure metric "
+    "metric_a metric_b of opponent outcome rating reason setting signature source statistic status "
+    "subcategory suppressed system table test title worst".split()
 )
 HEADINGS = {
     "context_tokens": "Context (tokens)",
@@ -44,6 +44,8 @@ HEADINGS = {
     "wilson": "Correct, Wilson",
 }
 MISSING = "–"
+# Where a missing value says something.
+MEANT = {"context_tokens": "full record"}
 # Rounded to these many digits, an interval's width has two that count.
 _MOST_DIGITS = 4
 
@@ -119,6 +121,7 @@ def columns_to_show(frame: pd.DataFrame) -> list[Column]:
     >>> [(column.heading, column.cells) for column in columns_to_show(frame)]
     [('System', ['a']), ('Correct', ['0.50 (0.40\xa0to\xa00.62)'])]
     """
+    frame = frame.dropna(axis=1, how="all") if len(frame) else frame
     intervals = _intervals(list(frame))
     bounds = {bound for pair in intervals.values() for bound in pair}
     shown = []
@@ -132,9 +135,16 @@ def columns_to_show(frame: pd.DataFrame) -> list[Column]:
         elif name not in bounds:
             is_number = not pd.api.types.is_string_dtype(frame[name])
             is_number &= not pd.api.types.is_bool_dtype(frame[name])
-            cells = [_cell(value, name) for value in frame[name]]
+            cells = [_cell(value, name) for value in _whole(frame[name])]
             shown.append(Column(_heading(name), "", is_number, cells))
     return shown
+
+
+def _whole(column: pd.Series) -> pd.Series:
+    """Counts that a gap or another row's fraction has made fractions, as counts again."""
+    if not pd.api.types.is_float_dtype(column) or not (column.abs() > 1).any():
+        return column
+    return column.astype("Int64") if (column.dropna() % 1 == 0).all() else column
 
 
 def _typed(column: pd.Series) -> pd.Series:
@@ -157,14 +167,17 @@ def _intervals(names: Sequence[str]) -> dict[str, tuple[str, str]]:
 
     >>> _intervals(["mean_tau", "tau_low", "tau_high", "wilson_low", "wilson_high"])
     {'mean_tau': ('tau_low', 'tau_high'), 'wilson_low': ('wilson_low', 'wilson_high')}
+    >>> _intervals(["adjusted_gap", "adjusted_low", "adjusted_high"])
+    {'adjusted_gap': ('adjusted_low', 'adjusted_high')}
     """
     found = {}
     for low in names:
         base = low.removesuffix("_low")
         high = f"{base}_high"
         if low != base and high in names:
-            estimates = [name for name in (base, f"mean_{base}") if name in names]
-            found[(estimates or [low])[0]] = (low, high)
+            usual = [name for name in (base, f"mean_{base}") if name in names]
+            others = [name for name in names if name.startswith(f"{base}_")]
+            found[next(each for each in [*usual, *others] if each != high)] = (low, high)
     return found
 
 
@@ -195,7 +208,7 @@ def _digits(widths: pd.Series) -> int:
 
 def _cell(value: object, name: str) -> str:
     if pd.isna(value):
-        return MISSING
+        return MEANT.get(name, MISSING)
     if isinstance(value, str):
         return value
     if isinstance(value, bool | np.bool_):

@@ -170,23 +170,35 @@ def unused_ratings(
         yield Gap(f"{common.n_left_out:,} rated instructions", str(common))
 
 
+def suppressed_groups(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:
+    """What the tables by group of patients say that they withhold, each grouping and reason once."""
+    parts = [table for table in tables.values() if {"grouping", "suppressed"} <= set(table)]
+    if parts:
+        said = pd.concat(parts)[["grouping", "suppressed"]].dropna().drop_duplicates()
+        for grouping, reason in said.itertuples(index=False):
+            yield Gap(f"groups by {grouping}", reason)
+
+
 def failure(experiment: str, notebook: str, *, restricted: bool) -> str:
     """Why a notebook has not left what it makes, by its executed copy.
 
     Of a restricted release the kind of error is said, not its message.
     """
-    file = paths.resolve(f"runs/{experiment}/notebooks/{notebook}.ipynb")
-    if not file.is_file():
+    folder = paths.resolve(f"runs/{experiment}/notebooks")
+    # One copy, or one of each shard.
+    files = [*folder.glob(f"{notebook}.ipynb"), *sorted(folder.glob(f"{notebook}-*-of-*.ipynb"))]
+    for file in files:
+        try:
+            cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+        except ValueError:  # its writer was killed
+            continue
+        for output in (output for cell in cells for output in cell.get("outputs", ())):
+            if output["output_type"] == "error":
+                error = _said(output["ename"], output["evalue"], restricted)
+                return f"{error} (notebooks/{file.name})"
+    if not files:
         return "it has not run"
-    try:
-        cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
-    except ValueError:  # its writer was killed
-        cells = []
-    for output in (output for cell in cells for output in cell.get("outputs", ())):
-        if output["output_type"] == "error":
-            error = _said(output["ename"], output["evalue"], restricted)
-            return f"{error} (notebooks/{file.name})"
-    return f"it ended early, without an error of its own (notebooks/{file.name})"
+    return f"it ended early, without an error of its own (notebooks/{files[0].name})"
 
 
 def _said(kind: str, message: str, restricted: bool) -> str:

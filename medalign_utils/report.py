@@ -39,6 +39,27 @@ TABLES = {
     "number of groups, and small ones are shown as they are.",
     "06_correlate_metrics": "Kendall's tau-b between a metric's scores and the ratings, per "
     "instruction, averaged; where all scores or all ranks are equal it is undefined.",
+    "07_audit_fairness": "Each group against all other patients, by system and measure. p is by "
+    "dealing the groups out anew among the patients, and adjusted by Holm's method over all tests "
+    "of one system on one measure.",
+    "07_audit_fairness-ranges": "The best group of a grouping against the worst. The test allows "
+    "for their having been picked, the interval does not.",
+    "07_audit_fairness-adjusted": "The gap that is left at the same category of instruction and the "
+    "same length of record.",
+    "07_audit_fairness-agreement": "Each metric's agreement with the ratings, by group.",
+    "07_audit_fairness-data": "Who is in the release, and how long the records are.",
+    "07_audit_fairness-categories": "Instructions by category and group.",
+    "07_audit_fairness-simulation": "How often the audit raises a false alarm, and how often it "
+    "finds a true gap, on simulated releases.",
+    "08_reproduce_paper": "The paper's tables beside this run's, and whether they may be compared.",
+    "08_reproduce_paper-categories": "Instructions by category, the paper beside this run. Whether "
+    "the two compare is said in the first table.",
+    "08_reproduce_paper-human_evaluation": "Human evaluation, the paper beside this run. Whether "
+    "the two compare is said in the first table.",
+    "08_reproduce_paper-metric_correlation": "Correlation of the metrics with the ratings, the "
+    "paper beside this run. Whether the two compare is said in the first table.",
+    "08_reproduce_paper-facts": "Sizes and protocol, the paper beside this run. Whether the two "
+    "compare is said in the first table.",
 }
 FIGURES = {
     "01_explore_release-categories": "Instructions by category.",
@@ -54,6 +75,15 @@ FIGURES = {
     "05_evaluate_systems-head_to_head": "Win rate of each system against each other one.",
     "05_evaluate_systems-contexts": "Accuracy against context length.",
     "06_correlate_metrics-tau": "Agreement of each metric with the ratings.",
+    "07_audit_fairness-systems": "Gap in accuracy of each group to all other patients, by system.",
+    "07_audit_fairness-gaps": "Gaps in accuracy of the best system, as they are and adjusted.",
+    "07_audit_fairness-agreement": "Gap in each metric's agreement with the ratings.",
+    "07_audit_fairness-lengths": "Length of the records by group.",
+    "07_audit_fairness-power": "How often the audit finds a gap, by the group's size.",
+    "08_reproduce_paper-human_evaluation": "Human evaluation, the paper beside this run.",
+    "08_reproduce_paper-head_to_head": "Win rates of pairs, a table that has the paper's marginals "
+    "beside this run.",
+    "08_reproduce_paper-metric_correlation": "Correlation of metrics, the paper beside this run.",
 }
 # A longer table is folded away on a screen; on paper it is not.
 LONG = 15
@@ -110,6 +140,7 @@ def write_report(experiment: Mapping[str, Any]) -> Path:
         *provenance.missing_systems(experiment, restricted=restricted),
         *provenance.missing_metrics(experiment),
         *provenance.unused_ratings(experiment, release, restricted=restricted),
+        *provenance.suppressed_groups(tables),
         *_missing_tables(experiment, release, tables, restricted=restricted),
         *(withhold_text(tables) if restricted else ()),
     ]
@@ -205,8 +236,9 @@ def _missing_tables(
         yield Gap(stem, "one row a patient; the figures of its notebook stand for it")
     rated = _is_rated(experiment, release)
     lacking: dict[str, list[str]] = {}
+    there = [notebook.stem for notebook in notebooks()]
     for stem in TABLES:
-        if stem not in tables:
+        if stem not in tables and stem.partition("-")[0] in there:
             lacking.setdefault(stem.partition("-")[0], []).append(stem)
     for notebook, stems in lacking.items():
         if not rated and notebook >= "05":

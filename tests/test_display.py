@@ -63,8 +63,11 @@ def test_an_interval_without_an_estimate_and_an_estimate_without_one():
     assert shown(wilson_low=[0.2, np.nan], wilson_high=[0.4, np.nan]) == {
         "Correct, Wilson": ["0.20\xa0to\xa00.40", "–"]
     }
-    cells = shown(x=[0.3, np.nan], x_low=[np.nan, np.nan], x_high=[np.nan, np.nan])
-    assert cells == {"X": ["0.30 (–)", "–"]}
+    nan = np.nan
+    cells = shown(x=[0.3, nan, 0.5], x_low=[nan, nan, 0.4], x_high=[nan, nan, 0.6])
+    assert cells == {"X": ["0.30 (–)", "–", "0.50 (0.40\xa0to\xa00.60)"]}
+    # No row has one: an estimate like any other.
+    assert shown(x=[0.3, nan], x_low=[nan, nan], x_high=[nan, nan]) == {"X": ["0.300", "–"]}
 
 
 def test_fractions_p_values_and_gaps():
@@ -78,9 +81,18 @@ def test_fractions_p_values_and_gaps():
     assert cells == {
         "Win rate": ["0.757", "–"],
         "McNemar p": ["<\xa00.001", "0.046"],
-        "Context (tokens)": ["–", "32,768"],
+        "Context (tokens)": ["full record", "32,768"],
         "Decided": ["yes", "–"],
         "Reason": ["", "–"],
+    }
+
+
+def test_counts_stay_counts_and_empty_columns_go():
+    cells = shown(published=[1314.0, np.nan], share=[1.0, 0.0], mixed=[2.5, 2.0], run=[None, None])
+    assert cells == {
+        "Published": ["1,314", "–"],
+        "Share": ["1.000", "0.000"],
+        "Mixed": ["2.500", "2.000"],
     }
 
 

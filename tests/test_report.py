@@ -250,11 +250,12 @@ def test_a_system_that_failed_is_named_with_its_error(run):
     cells = [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": [error]}]
     notebook.write_text(json.dumps({"cells": cells}))
     Path("runs/mine/notebooks/04_score_responses-bm25-full.ipynb").write_text("")  # killed
+    notebook.rename(notebook.with_stem(f"{notebook.stem}-2-of-3"))  # one shard of three
     assert [gap[:2] for gap in provenance.missing_systems(run, restricted=False)] == [
         ("system bm25-full: no scores", "it ended early, without an error of its own "
          "(notebooks/04_score_responses-bm25-full.ipynb)"),
         ("system bm25-2k: no responses", "OutOfMemoryError: of 8 GB "
-         "(notebooks/03_generate_responses-bm25-2k.ipynb)"),
+         "(notebooks/03_generate_responses-bm25-2k-2-of-3.ipynb)"),
     ]  # fmt: skip
     [_, failed] = provenance.missing_systems(run, restricted=True)
     assert failed.why.startswith("OutOfMemoryError (notebooks/")
@@ -294,6 +295,14 @@ def test_instructions_that_a_system_has_not_answered_are_counted(run):
     assert gap.is_failure and "line 1: not a response" in gap.why
     [gap] = provenance.unused_ratings(run, load_release("data/mine"), restricted=True)
     assert gap.why == "MedAlignError"
+
+
+def test_suppressed_groups_are_named_with_their_reason_once(run):
+    why = "not shown: no two groups of at least 11 patients"
+    table = pd.DataFrame({"grouping": ["race", "race", "age"], "suppressed": [why, why, None]})
+    for stem in ("07_audit_fairness", "07_audit_fairness-data"):
+        paths.write_table(table, paths.table("mine", stem))
+    assert page(run).rows.count(["groups by race", why]) == 1
 
 
 def test_of_a_restricted_release_aggregates_only(restricted_run):
