@@ -30,12 +30,6 @@ HEADINGS = {
     "mcnemar_p": "McNemar p",
     "mcnemar_p_holm": "McNemar p (Holm)",
     "n": "n",
-    "n_instructions": "Instructions",
-    "n_patients": "Patients",
-    "n_raters": "Raters",
-    "n_responses": "Responses",
-    "n_systems": "Systems",
-    "n_undefined": "Undefined",
     "p": "p",
     "p_holm": "p (Holm)",
     "rouge_l": "ROUGE-L",
@@ -231,5 +225,5 @@ def _number(value: float, digits: int) -> str:
 
 
 def _heading(name: str) -> str:
-    words = name.replace("_", " ")
+    words = name.removeprefix("n_").replace("_", " ")
     return HEADINGS.get(name, words[:1].upper() + words[1:])

@@ -171,7 +171,7 @@ def unused_ratings(
 
 
 def suppressed_groups(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:
-    """What the tables by group of patients say that they withhold, each grouping and reason once."""
+    """What tables by group of patients say that they withhold, each grouping and reason once."""
     parts = [table for table in tables.values() if {"grouping", "suppressed"} <= set(table)]
     if parts:
         said = pd.concat(parts)[["grouping", "suppressed"]].dropna().drop_duplicates()

@@ -44,8 +44,8 @@ TABLES = {
     "of one system on one measure.",
     "07_audit_fairness-ranges": "The best group of a grouping against the worst. The test allows "
     "for their having been picked, the interval does not.",
-    "07_audit_fairness-adjusted": "The gap that is left at the same category of instruction and the "
-    "same length of record.",
+    "07_audit_fairness-adjusted": "The gap that is left at the same category of instruction and "
+    "the same length of record.",
     "07_audit_fairness-agreement": "Each metric's agreement with the ratings, by group.",
     "07_audit_fairness-data": "Who is in the release, and how long the records are.",
     "07_audit_fairness-categories": "Instructions by category and group.",
