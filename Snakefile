@@ -25,10 +25,10 @@ from medalign_utils.terms import check_terms, is_restricted
 os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 try:
-    EXPERIMENT = load_experiment(
-        workflow.configfiles[-1] if workflow.configfiles else "params/demo.yaml",
-        overrides=workflow.config_settings.config,
-    )
+    FILE = os.path.relpath(workflow.configfiles[-1] if workflow.configfiles else "params/demo.yaml")
+    EXPERIMENT = load_experiment(FILE, overrides=workflow.config_settings.config)
+    # The file's parameters as this run has them.
+    SETTINGS = yaml.safe_dump({key: EXPERIMENT[key] for key in EXPERIMENT if key != "experiment"})
     TRAINING = load_comet_compact()
     IS_SYNTHETIC = "synthetic_seed" in EXPERIMENT
     IS_RELEASED = EXPERIMENT["responses"] == "released"
@@ -59,8 +59,12 @@ SKIPPED = expand(f"{RUN}/scores/{{system}}-skipped.csv", system=EXPERIMENT["syst
 PAPERMILL = (
     # What is made from a restricted release is for its owner's eyes.
     ("umask 077; " if IS_RESTRICTED else "")
-    + "OMP_NUM_THREADS={threads} papermill --no-progress-bar --log-level ERROR"
+    + "OMP_NUM_THREADS={threads} papermill --engine ipc --no-progress-bar --log-level ERROR"
     " {input.notebook} {log} -y {params.notebook:q}"
+)
+
+REPORT = ("umask 077; " if IS_RESTRICTED else "") + (
+    "python -m medalign_utils report {FILE:q} -y {SETTINGS:q}"
 )
 
 
@@ -316,6 +320,36 @@ rule correlate:
         PAPERMILL
 
 
+rule report:
+    input:
+        release_files(),
+        comet_files(),
+        RESPONSES,
+        SCORES,
+        SKIPPED,
+        rules.explore.output,
+        rules.match.output,
+        rules.evaluate.output if IS_RATED else [],
+        rules.correlate.output if IS_RATED else [],
+        [] if IS_RELEASED else expand("params/systems/{system}.yaml", system=EXPERIMENT["systems"]),
+        package("report", "display", "provenance"),
+        "medalign_utils/report.html",
+        sorted(map(str, Path("notebooks").glob("[0-9]*.ipynb"))),
+    output:
+        f"{RUN}/report.html",
+    params:
+        settings=SETTINGS,
+    message:
+        "write the report"
+    shell:
+        REPORT
+
+
+onerror:
+    # What did not fail is there; the report shows it and names the rest.
+    shell(f"{REPORT} || true")
+
+
 rule all:
     default_target: True
     input:
@@ -329,5 +363,6 @@ rule all:
         rules.match.output,
         rules.evaluate.output if IS_RATED else [],
         rules.correlate.output if IS_RATED else [],
+        rules.report.output,
     message:
         "everything is there"

@@ -100,6 +100,15 @@ def figure(experiment: str, stem: str) -> Path:
     return resolve(f"runs/{experiment}/figures/{stem}.png")
 
 
+def report(experiment: str) -> Path:
+    """An experiment's report, one page.
+
+    >>> report("demo").relative_to(project_root()).as_posix()
+    'runs/demo/report.html'
+    """
+    return resolve(f"runs/{experiment}/report.html")
+
+
 def checkpoint(name: str) -> str:
     """A COMET checkpoint as a parameter names it: a `.ckpt` file's absolute path, or as `weights`.
 
