@@ -25,10 +25,10 @@ from medalign_utils.terms import check_terms, is_restricted
 os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 try:
-    EXPERIMENT = load_experiment(
-        workflow.configfiles[-1] if workflow.configfiles else "params/demo.yaml",
-        overrides=workflow.config_settings.config,
-    )
+    FILE = os.path.relpath(workflow.configfiles[-1] if workflow.configfiles else "params/demo.yaml")
+    EXPERIMENT = load_experiment(FILE, overrides=workflow.config_settings.config)
+    # The file's parameters as this run has them.
+    SETTINGS = yaml.safe_dump({key: EXPERIMENT[key] for key in EXPERIMENT if key != "experiment"})
     TRAINING = load_comet_compact()
     IS_SYNTHETIC = "synthetic_seed" in EXPERIMENT
     IS_RELEASED = EXPERIMENT["responses"] == "released"
@@ -52,13 +52,19 @@ IS_RATED = IS_RELEASED or IS_SYNTHETIC or (resolve(RELEASE) / "answer-key.jsonl"
 if not IS_RATED:
     print(f"{RELEASE} has no answer key: responses are generated and scored, not rated.")
 SCORES = expand(f"{RUN}/scores/{{system}}.parquet", system=EXPERIMENT["systems"])
+# The metrics by which there are no scores, and why.
+SKIPPED = expand(f"{RUN}/scores/{{system}}-skipped.csv", system=EXPERIMENT["systems"])
 
 # Threads are pinned because the order of a parallel sum moves the last digits of a score.
 PAPERMILL = (
     # What is made from a restricted release is for its owner's eyes.
     ("umask 077; " if IS_RESTRICTED else "")
-    + "OMP_NUM_THREADS={threads} papermill --no-progress-bar --log-level ERROR"
+    + "OMP_NUM_THREADS={threads} papermill --engine ipc --no-progress-bar --log-level ERROR"
     " {input.notebook} {log} -y {params.notebook:q}"
+)
+
+REPORT = ("umask 077; " if IS_RESTRICTED else "") + (
+    "python -m medalign_utils report {FILE:q} -y {SETTINGS:q}"
 )
 
 
@@ -113,6 +119,13 @@ def comet_files():
     if "comet" in EXPERIMENT["metrics"] and model.endswith(".ckpt"):
         return [model]
     return []
+
+
+def weight_files():
+    """The weights of metrics that lie in a folder; a hub's are fetched by the job."""
+    folders = [resolve(name) for name in EXPERIMENT["weights"].values() if name]
+    files = [file for folder in folders if folder.is_dir() for file in folder.rglob("*")]
+    return sorted(str(file) for file in files if file.is_file())
 
 
 wildcard_constraints:
@@ -235,11 +248,13 @@ rule score:
     input:
         release_files(),
         comet_files(),
-        package("encoder", "metrics", "ratings", *READING),
+        weight_files(),
+        package("encoder", "pretrained", "metrics", "ratings", *READING),
         [] if IS_RELEASED else f"{RUN}/responses/{{system}}.jsonl",
         notebook="notebooks/04_score_responses.ipynb",
     output:
         f"{RUN}/scores/{{system}}.parquet",
+        f"{RUN}/scores/{{system}}-skipped.csv",
     log:
         f"{RUN}/notebooks/04_score_responses-{{system}}.ipynb",
     params:
@@ -283,12 +298,18 @@ rule correlate:
         release_files(),
         comet_files(),
         package("statistics", "evaluation", "correlation", "plots", *READING, *GRADING),
+        package("agreement", "comparisons"),
         RESPONSES,
         SCORES,
+        SKIPPED,
         notebook="notebooks/06_correlate_metrics.ipynb",
     output:
         f"{RUN}/tables/06_correlate_metrics.csv",
+        f"{RUN}/tables/06_correlate_metrics-systems.csv",
+        f"{RUN}/tables/06_correlate_metrics-pairs.csv",
+        f"{RUN}/tables/06_correlate_metrics-raters.csv",
         f"{RUN}/figures/06_correlate_metrics-tau.png",
+        f"{RUN}/figures/06_correlate_metrics-pairs.png",
     log:
         f"{RUN}/notebooks/06_correlate_metrics.ipynb",
     params:
@@ -331,6 +352,37 @@ rule audit_fairness:
         PAPERMILL
 
 
+rule report:
+    input:
+        release_files(),
+        comet_files(),
+        RESPONSES,
+        SCORES,
+        SKIPPED,
+        rules.explore.output,
+        rules.match.output,
+        rules.evaluate.output if IS_RATED else [],
+        rules.correlate.output if IS_RATED else [],
+        rules.audit_fairness.output if IS_RATED else [],
+        [] if IS_RELEASED else expand("params/systems/{system}.yaml", system=EXPERIMENT["systems"]),
+        package("report", "display", "provenance"),
+        "medalign_utils/report.html",
+        sorted(map(str, Path("notebooks").glob("[0-9]*.ipynb"))),
+    output:
+        f"{RUN}/report.html",
+    params:
+        settings=SETTINGS,
+    message:
+        "write the report"
+    shell:
+        REPORT
+
+
+onerror:
+    # What did not fail is there; the report shows it and names the rest.
+    shell(f"{REPORT} || true")
+
+
 rule all:
     default_target: True
     input:
@@ -339,10 +391,12 @@ rule all:
         comet_files(),
         RESPONSES,
         SCORES,
+        SKIPPED,
         rules.explore.output,
         rules.match.output,
         rules.evaluate.output if IS_RATED else [],
         rules.correlate.output if IS_RATED else [],
         rules.audit_fairness.output if IS_RATED else [],
+        rules.report.output,
     message:
         "everything is there"

@@ -75,6 +75,10 @@ def test_overrides_are_checked_like_the_file(project):
         ({"pairs": ["gender"]}, "mine.yaml: pairs: 'gender', expected two of gender, race, "),
         ({"pairs": [["age", "race"], ["race", "age"]]}, "pairs: age x race named twice"),
         ({"pairs": [["age", "age"]]}, "mine.yaml: pairs: age x age named twice"),
+        ({"weights": {"blurt": "a/b"}}, "weights: no metric 'blurt' with weights; did you mean"),
+        ({"weights": {"bleurt": None}}, "weights: bleurt: None, expected a folder or a hub id"),
+        ({"weights": {"lens": "data/none"}}, "mine.yaml: weights: no folder data/none"),
+        ({"comet_checkpoint": "/no/model"}, "mine.yaml: weights: no folder /no/model"),
         ({"synthetic_seed": None}, "without the rest of synthetic_patients, "),
     ],
 )

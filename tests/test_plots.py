@@ -9,6 +9,7 @@ from PIL import Image
 
 from medalign_utils import plots
 from medalign_utils.errors import MedAlignError
+from medalign_utils.statistics import Interval
 
 SYSTEMS = pd.DataFrame(
     {
@@ -41,6 +42,24 @@ METRICS = pd.DataFrame(
         "tau_low": [0.3, -0.1],
         "tau_high": [0.5, 0.3],
     }
+)
+SKIPPED = pd.concat(
+    [
+        METRICS.assign(not_scored=""),
+        pd.DataFrame(
+            {"metric": ["lens"], "n": 0, "n_undefined": 0,
+             "not_scored": "example/lens is not on this machine and cannot be downloaded now"}
+        ),
+    ],
+    ignore_index=True,
+)  # fmt: skip
+METRIC_PAIRS = pd.DataFrame(
+    [
+        (f"metric-{i:02}", f"metric-{j:02}", 40, 0.07 * (j - i) - 0.1, 0.01 * (10 - j + i))
+        for i in range(13)
+        for j in range(i + 1, 13)
+    ],
+    columns=["metric_a", "metric_b", "n", "difference", "p_holm"],
 )
 CATEGORIES = pd.DataFrame(
     {"category": ["Other", "Retrieve & Summarize"], "with_reference": [4, 20], "all": [8, 60]}
@@ -153,6 +172,10 @@ FIGURES = {
     "accuracy_by_context": lambda ax=None: plots.accuracy_by_context(CONTEXTS, ax),
     "paired_differences": lambda ax=None: plots.paired_differences(PAIRS, ax),
     "metric_correlation": lambda ax=None: plots.metric_correlation(METRICS, ax),
+    "metric_correlation, ceiling": lambda ax=None: plots.metric_correlation(
+        SKIPPED, ax, ceiling=Interval(0.65, 0.55, 0.74)
+    ),
+    "metric_differences": lambda ax=None: plots.metric_differences(METRIC_PAIRS, ax),
     "ehr_lengths": lambda ax=None: plots.ehr_lengths([3000, 9000, 70000], ax, contexts=[8192]),
     "categories": lambda ax=None: plots.categories(CATEGORIES, ax),
     "deduplication": lambda ax=None: plots.deduplication(DEDUPLICATION, ax, threshold=0.7),
@@ -419,3 +442,31 @@ def test_gaps_by_group_has_both_gaps():
     # Points: raw gaps in percentage points; diamonds: adjusted ones.
     raw, adjusted = (line.get_xdata() for line in ax.lines[:2])
     assert raw[[0, 2]] == pytest.approx([2, -25]) and adjusted == pytest.approx([3, 3, 3])
+
+
+def test_metric_correlation_draws_the_ceiling_only_where_raters_agree_or_not():
+    ax = plots.metric_correlation(METRICS, ceiling=Interval(0.65, 0.55, 0.74))
+    assert "raters with each other,\n0.65 [0.55, 0.74]" in ax.get_xlabel()
+    assert [0.65, 0.65] in [list(line.get_xdata()) for line in ax.lines]
+    ax = plots.metric_correlation(METRICS, ceiling=Interval(np.nan, np.nan, np.nan))
+    assert "raters" not in ax.get_xlabel().split("\n")[1]
+
+
+def test_metric_correlation_names_why_a_metric_has_no_scores():
+    found = texts(plots.metric_correlation(SKIPPED))
+    [reason] = [text for text in found if text.startswith("not scored: ")]
+    assert reason.replace("\n", " ").endswith("cannot be downloaded now")
+    assert found.count("0") == 0  # n of a metric without scores
+
+
+def test_metric_differences_mark_what_holms_correction_leaves():
+    table = pd.DataFrame(
+        {"metric_a": ["a", "a", "b"], "metric_b": ["b", "c", "c"], "n": 9,
+         "difference": [0.25, -0.5, np.nan], "p_holm": [0.04, 0.06, np.nan]}
+    )  # fmt: skip
+    ax = plots.metric_differences(table)
+    assert [(text.get_text(), text.get_weight()) for text in ax.texts] == [
+        (".25", "bold"),
+        ("\N{MINUS SIGN}.50", "normal"),
+    ]
+    assert not plots.metric_differences(table[:0]).texts
