@@ -325,7 +325,7 @@ rule audit_fairness:
         release_files(),
         ehr_files(),
         package("fairness", "confounding", "permutation", "power", "suppression", "demographics"),
-        package("statistics", "evaluation", "correlation", "plots", *READING, *GRADING),
+        package("statistics", "evaluation", "correlation", "explore", "plots", *READING, *GRADING),
         RESPONSES,
         SCORES,
         notebook="notebooks/07_audit_fairness.ipynb",
