@@ -293,6 +293,35 @@ rule correlate:
         PAPERMILL
 
 
+rule reproduce_paper:
+    input:
+        release_files(),
+        rules.explore.output[0],
+        rules.evaluate.output[:2],
+        rules.correlate.output[0],
+        RESPONSES,
+        package("reproduction", "explore", "evaluation", "plots", "terms", *READING, *GRADING),
+        sorted(map(str, Path("data/paper").glob("*.csv"))),
+        notebook="notebooks/08_reproduce_paper.ipynb",
+    output:
+        f"{RUN}/tables/08_reproduce_paper.csv",
+        f"{RUN}/tables/08_reproduce_paper-categories.csv",
+        f"{RUN}/tables/08_reproduce_paper-facts.csv",
+        f"{RUN}/tables/08_reproduce_paper-human_evaluation.csv",
+        f"{RUN}/tables/08_reproduce_paper-metric_correlation.csv",
+        f"{RUN}/figures/08_reproduce_paper-head_to_head.png",
+        f"{RUN}/figures/08_reproduce_paper-human_evaluation.png",
+        f"{RUN}/figures/08_reproduce_paper-metric_correlation.png",
+    log:
+        f"{RUN}/notebooks/08_reproduce_paper.ipynb",
+    params:
+        notebook=parameters("08_reproduce_paper"),
+    message:
+        "set the paper beside the run"
+    shell:
+        PAPERMILL
+
+
 rule all:
     default_target: True
     input:
@@ -305,5 +334,6 @@ rule all:
         rules.match.output,
         rules.evaluate.output if IS_RATED else [],
         rules.correlate.output if IS_RATED else [],
+        rules.reproduce_paper.output if IS_RATED else [],
     message:
         "everything is there"
