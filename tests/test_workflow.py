@@ -27,6 +27,11 @@ TABLES = [
     "05_evaluate_systems-contexts.csv",
     "05_evaluate_systems.csv",
     "06_correlate_metrics.csv",
+    "08_reproduce_paper-categories.csv",
+    "08_reproduce_paper-facts.csv",
+    "08_reproduce_paper-human_evaluation.csv",
+    "08_reproduce_paper-metric_correlation.csv",
+    "08_reproduce_paper.csv",
 ]
 
 
@@ -115,7 +120,7 @@ def test_writes_the_tables_with_their_columns(project):
 def test_keeps_each_executed_notebook(project):
     executed = {path.stem for path in (project / "runs/tiny/notebooks").glob("*.ipynb")}
     once = {"01_explore_release", "02_match_instructions", "05_evaluate_systems"}
-    once.add("06_correlate_metrics")
+    once |= {"06_correlate_metrics", "08_reproduce_paper"}
     each = {"03_generate_responses", "04_score_responses"}
     assert executed == once | {f"{stem}-{system}" for stem in each for system in SYSTEMS}
 
@@ -140,6 +145,7 @@ def test_a_deleted_response_file_is_made_again(project):
         "score the responses of bm25-2k",
         "evaluate the systems",
         "correlate the metrics with the ratings",
+        "set the paper beside the run",
     }
     snakemake(project, "runs/tiny/responses/bm25-2k.jsonl")
     assert without_seconds(file.read_text()) == without_seconds(before)
@@ -160,6 +166,7 @@ def test_a_changed_system_runs_that_system_and_what_depends_on_it(project):
             "score the responses of bm25-2k",
             "evaluate the systems",
             "correlate the metrics with the ratings",
+            "set the paper beside the run",
         }
     assert to_do(project) == set()
 
@@ -170,6 +177,7 @@ def test_a_changed_value_runs_what_uses_it(project):
             "score the responses of bm25-2k",
             "score the responses of bm25-full",
             "correlate the metrics with the ratings",
+            "set the paper beside the run",
         }
 
 
@@ -178,6 +186,7 @@ def test_a_changed_module_runs_what_depends_on_it(project):
         assert to_do(project) == {
             "evaluate the systems",
             "correlate the metrics with the ratings",
+            "set the paper beside the run",
         }
 
 
@@ -191,6 +200,7 @@ def test_another_system_is_one_file_and_one_line(project):
             "score the responses of bm25-4k",
             "evaluate the systems",
             "correlate the metrics with the ratings",
+            "set the paper beside the run",
         }
     longer.unlink()
 
@@ -287,6 +297,7 @@ def test_the_notebooks_run_by_themselves_to_the_same_tables(project, tmp_path, m
         ("04_score_responses", SYSTEMS),
         ("05_evaluate_systems", [None]),
         ("06_correlate_metrics", [None]),
+        ("08_reproduce_paper", [None]),
     ):
         for system in systems:
             notebook = Path("notebooks", f"{stem}.ipynb")
