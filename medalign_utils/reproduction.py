@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 from medalign_utils import published
 from medalign_utils.errors import MedAlignError
@@ -195,6 +196,24 @@ def compare_correlations(metrics: pd.DataFrame, run: Run) -> Comparison:
     ours["item"] = ours["item"].replace({name: metric for metric, name in METRICS.items()})
     reasons = [*why_not_comparable(run), "the settings of the paper's metrics are not known"]
     return _compare("table_metric_correlation", theirs, ours, _paired(run), reasons)
+
+
+def shown(comparison: Comparison) -> Styler:
+    """A comparison's table under its title, as a notebook shows it: what is missing is blank.
+
+    >>> counts = pd.DataFrame({"category": ["Other"], "with_reference": [4], "all": [9]})
+    >>> made = compare_categories(counts, Run(True, "generated", [], 4))
+    >>> "Not comparable: the release is synthetic" in shown(made).to_html()
+    True
+    """
+    table = comparison.table.dropna(axis=1, how="all")
+    return (
+        table.style.format(na_rep="", precision=3, thousands=",")
+        .set_caption(comparison.title)
+        .set_table_styles([{"selector": "caption", "props": "text-align: left; font-weight: bold"}])
+        .set_uuid(comparison.name)  # else a random one, and another notebook each time
+        .hide(axis="index")
+    )
 
 
 def summarize(comparisons: Sequence[Comparison]) -> pd.DataFrame:
