@@ -208,7 +208,8 @@ def shown(comparison: Comparison) -> Styler:
     """
     table = comparison.table.dropna(axis=1, how="all")
     return (
-        table.style.format(na_rep="", precision=3, thousands=",")
+        table.style.format(na_rep="")
+        .format(_number, na_rep="", subset=table.select_dtypes("number").columns)
         .set_caption(comparison.title)
         .set_table_styles([{"selector": "caption", "props": "text-align: left; font-weight: bold"}])
         .set_uuid(comparison.name)  # else a random one, and another notebook each time
@@ -239,6 +240,10 @@ def summarize(comparisons: Sequence[Comparison]) -> pd.DataFrame:
         }
         for name, title, comparable, table in comparisons
     )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3f}"
 
 
 _COST = {"measure": "difference in correct"}

@@ -12,6 +12,7 @@ from medalign_utils.reproduction import (
     compare_correlations,
     compare_facts,
     compare_human_evaluation,
+    shown,
     summarize,
     why_not_comparable,
 )
@@ -207,6 +208,13 @@ def test_facts_are_counted_and_the_protocol_is_as_remembered():
 def test_submissions_that_the_release_does_not_list_are_not_counted():
     made = facts(REAL, request=[None] * 3)
     assert pd.isna(cell(made, "instructions submitted", "instructions", "run"))
+
+
+def test_a_table_is_shown_under_its_title_with_counts_as_counts():
+    html = shown(compare_categories(published.categories(), REAL)).to_html()
+    assert "<caption>Instructions by category, the paper beside this run. Comparable." in html
+    assert ">223<" in html and "223.0" not in html and "nan" not in html.lower()
+    assert ">0.650<" in shown(human(REAL)).to_html()
 
 
 def test_the_summary_counts():
