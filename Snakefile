@@ -253,13 +253,19 @@ rule score:
 rule evaluate:
     input:
         release_files(),
-        package("statistics", "evaluation", "plots", "synthetic/check", *READING, *GRADING),
+        ehr_files(),
+        package("statistics", "evaluation", "comparisons", "groups", "plots", "synthetic/check"),
+        package(*READING, *GRADING),
         RESPONSES,
         notebook="notebooks/05_evaluate_systems.ipynb",
     output:
         f"{RUN}/tables/05_evaluate_systems.csv",
+        f"{RUN}/tables/05_evaluate_systems-pairs.csv",
         f"{RUN}/tables/05_evaluate_systems-contexts.csv",
+        f"{RUN}/tables/05_evaluate_systems-groups.csv",
         f"{RUN}/figures/05_evaluate_systems-accuracy.png",
+        f"{RUN}/figures/05_evaluate_systems-pairs.png",
+        f"{RUN}/figures/05_evaluate_systems-groups.png",
         f"{RUN}/figures/05_evaluate_systems-contexts.png",
         f"{RUN}/figures/05_evaluate_systems-head_to_head.png",
     log:

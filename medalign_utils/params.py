@@ -182,6 +182,25 @@ def context_lengths(systems: Iterable[str], responses: str = "generated") -> dic
     }
 
 
+def comparable_contexts(
+    systems: Sequence[str], responses: str = "generated"
+) -> dict[str, int | None]:
+    """The context lengths of the systems that can be compared by it; None for the whole record.
+
+    Left out is refinement, which reads the whole record through a short context; so does the paper,
+    as far as its protocol is remembered here. So is a `released` system that the paper has not got,
+    since nothing tells its length.
+
+    >>> comparable_contexts(["bm25-full", "gpt4-32k-multistep-refinement", "gpt4-32k"])
+    {'bm25-full': None, 'gpt4-32k': 32768}
+    """
+    lengths = context_lengths(systems, responses)
+    if responses == "released":
+        return {system: tokens for system, tokens in lengths.items() if tokens is not None}
+    refining = {s for s in systems if load_system(s).get("strategy") == "refine"}
+    return {system: tokens for system, tokens in lengths.items() if system not in refining}
+
+
 def context_series(systems: Sequence[str], responses: str = "generated") -> dict[str, int | None]:
     """The context lengths of those systems that differ in nothing else.
 

@@ -135,7 +135,7 @@ def accuracy_by_context(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     where the table has it, the paired difference to the longest context in percentage points.
 
     Args:
-        table: as `evaluation.compare_contexts` returns it; the difference columns may be missing.
+        table: as `comparisons.compare_contexts` returns it; the difference columns may be missing.
         ax: where to draw; a figure one column wide if None.
 
     >>> ax = accuracy_by_context(pd.DataFrame({"system": ["a", "b"], "n": 9,
@@ -565,6 +565,110 @@ def match_recall(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@mpl.rc_context(STYLE)
+def paired_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Difference in accuracy of each pair of systems, with 95 % intervals, the largest on top.
+
+    Filled are the pairs whose patient-level test still has p < 0.05 after Holm's adjustment.
+
+    Args:
+        table: as `comparisons.compare_systems` returns it.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> ax = paired_differences(pd.DataFrame({"system": ["a"], "opponent": ["b"], "n": 9,
+    ...     "difference": [0.2], "difference_low": [0.1], "difference_high": [0.3],
+    ...     "mcnemar_p_holm": [0.01], "sign_flip_p_holm": [0.0005]}))
+    >>> ax.get_yticklabels()[0].get_text().splitlines()
+    ['a', 'minus b']
+    >>> plt.close(ax.figure)
+    """
+    table = table.sort_values("difference", ascending=False, kind="stable")
+    pairs = table[["system", "opponent"]].itertuples(index=False, name=None)
+    names = [f"{_wrapped(system)}\n{_wrapped(f'minus {opponent}')}" for system, opponent in pairs]
+    lines = max((name.count("\n") + 1 for name in names), default=1)
+    ax = ax or _new_axes(0.95 + 0.13 * lines * max(len(table), 1))
+    bounds = ["difference", "difference_low", "difference_high"]
+    _draw_intervals(ax, table["system"], table[bounds])
+    _name_rows(ax, names, wrap=False)
+    unclear = ~(table["sign_flip_p_holm"].to_numpy() < 0.05)
+    rows = np.arange(len(table))
+    ax.plot(table["difference"][unclear], rows[unclear], "o", color=BLUE, mfc="white", ms=4.5)
+    ax.axvline(0, color=GREY, lw=0.7, zorder=0)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: _points(share)))
+    counted = f"n = {_n(table)} instructions" if len(table) else "no pair of systems"
+    ax.set_xlabel(
+        "Paired difference in correct responses,\npercentage points, 95% interval\n"
+        f"({counted}; p after Holm;\nfilled: p over patients below 0.05)"
+    )
+    _right_column(ax, "p,\npatients", [_p(p) for p in table["sign_flip_p_holm"]], 32)
+    _right_column(ax, "p,\nMcNemar", [_p(p) for p in table["mcnemar_p_holm"]], 70)
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def accuracy_by_group(table: pd.DataFrame) -> Figure:
+    """Share of correct responses by system, one panel a group, a page wide; one axis for all.
+
+    Each grouping begins a new row of panels, and each panel's title has its n. Wilson's interval
+    stands behind the bootstrap's, which is no wider than a point where all or none are correct.
+
+    Args:
+        table: as `groups.evaluate_groups` returns it, of the groupings to draw; without a row the
+            one panel says so.
+
+    >>> figure = accuracy_by_group(pd.DataFrame({"grouping": "category", "group": ["Other"] * 2,
+    ...     "system": ["a", "b"], "n": 9, "n_patients": 4, "correct": [0.4, 0.2],
+    ...     "correct_low": [0.3, 0.1], "correct_high": [0.5, 0.3],
+    ...     "wilson_low": [0.2, 0.1], "wilson_high": [0.7, 0.5]}))
+    >>> figure.axes[0].get_title().splitlines()
+    ['Other', 'n = 9 (4 patients)']
+    >>> plt.close(figure)
+    """
+    if table.empty:
+        figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 0.6), layout="constrained")
+        ax.set_axis_off()
+        ax.set_title("no group of instructions", fontsize=7.5)
+        return figure
+    groups = {
+        grouping: list(rows.groupby("group", sort=False))
+        for grouping, rows in table.groupby("grouping", sort=False)
+    }
+    across = min(4, max(len(panels) for panels in groups.values()))
+    down = sum(-(-len(panels) // across) for panels in groups.values())
+    names = table["system"].unique()
+    height = down * (0.5 + 0.17 * len(names)) + 0.4
+    figure, axes = plt.subplots(
+        down, across, figsize=(PAGE_WIDTH, height), layout="constrained", sharex=True, squeeze=False
+    )
+    highest = np.nanmax(table[["correct_high", "wilson_high"]].to_numpy())
+    row = 0
+    for grouping, panels in groups.items():
+        for i, (group, rows) in enumerate(panels):
+            ax = axes[row + i // across, i % across]
+            wilson = rows[["wilson_low", "wilson_high"]].to_numpy().T
+            ax.hlines(range(len(rows)), *wilson, color="#AAAAAA", lw=0.8)
+            _draw_intervals(ax, rows["system"], rows[["correct", "correct_low", "correct_high"]])
+            if i % across:
+                ax.set_yticklabels([])
+            n, patients = rows["n"].iloc[0], rows["n_patients"].iloc[0]
+            counted = f"n = {n} ({patients} patient{'s' if patients != 1 else ''})"
+            title = f"{grouping} {group}" if grouping.endswith("quartile") else group
+            title = title.replace(": ", ":\n")
+            ax.set_title(f"{title}\n{counted}", fontsize=7.5, parse_math=False)
+        row += -(-len(panels) // across)
+    for ax in axes.flat:
+        ax.set_visible(bool(ax.get_title()))
+        ax.tick_params(axis="x", labelbottom=True)
+        ax.set_xlim(0, min(1.0, 1.08 * highest) or 1.0)
+        ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    figure.supxlabel(
+        "Correct responses of n instructions, 95% interval over patients; grey: Wilson's, as if "
+        "instructions were independent",
+        fontsize=7.5,
+    )
+    return figure
+
+
 def save(ax: Axes | Figure, path: Path | str) -> Path:
     """Write the figure as PNG and close it; the same figure gives the same bytes.
 
@@ -644,9 +748,9 @@ def _draw_intervals(ax: Axes, names: Sequence[str], intervals: pd.DataFrame) -> 
     ax.set_axisbelow(True)
 
 
-def _name_rows(ax: Axes, names: Sequence[str]) -> None:
+def _name_rows(ax: Axes, names: Sequence[str], *, wrap: bool = True) -> None:
     # Names come from data, where a dollar sign is no formula.
-    labels = [_wrapped(name) for name in names]
+    labels = [_wrapped(name) for name in names] if wrap else names
     ax.set_yticks(range(len(names)), labels, linespacing=1.0, parse_math=False)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
@@ -687,3 +791,12 @@ def _difference(row: Mapping[str, float]) -> str:
     if pd.notna(row["difference_low"]):
         text += f"\n[{100 * row['difference_low']:+.1f}, {100 * row['difference_high']:+.1f}]"
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _points(share: float) -> str:
+    """A share in percentage points, with a true minus sign."""
+    return f"{100 * share:+.0f}".replace("-", "\N{MINUS SIGN}") if abs(share) > 1e-9 else "0"
+
+
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -101,10 +101,37 @@ TRANSCRIBED = pd.DataFrame(
     }
 )
 MATRIX = pd.DataFrame([[np.nan, 0.7], [0.3, np.nan]], index=["a", "b"], columns=["a", "b"])
+PAIRS = pd.DataFrame(
+    {
+        "system": ["a-generator-with-a-very-long-name-32k", "b"],
+        "opponent": ["b", "c"],
+        "n": 72,
+        "difference": [0.2, -0.1],
+        "difference_low": [0.1, np.nan],
+        "difference_high": [0.3, np.nan],
+        "mcnemar_p_holm": [0.0001, 0.04],
+        "sign_flip_p_holm": [0.0002, 0.05],
+    }
+)
+GROUPS = pd.DataFrame(
+    {
+        "grouping": ["category"] * 10 + ["EHR length quartile"] * 2,
+        "group": [*(f"Kind {i // 2} of $" for i in range(10)), *["1: up to 900 tokens"] * 2],
+        "system": ["a-generator-with-a-very-long-name-32k", "b"] * 6,
+        "n": [40] * 10 + [1] * 2,
+        "n_patients": [9] * 10 + [1] * 2,
+        "correct": [0.2, 0.4] * 5 + [0.0, 1.0],
+        "correct_low": [0.1, 0.3] * 5 + [np.nan] * 2,
+        "correct_high": [0.3, 0.5] * 5 + [np.nan] * 2,
+        "wilson_low": [0.1, 0.3] * 5 + [0.0, 0.2],
+        "wilson_high": [0.4, 0.6] * 5 + [0.8, 1.0],
+    }
+)
 FIGURES = {
     "accuracy_by_system": lambda ax=None: plots.accuracy_by_system(SYSTEMS, ax),
     "head_to_head": lambda ax=None: plots.head_to_head(MATRIX, ax, n=72),
     "accuracy_by_context": lambda ax=None: plots.accuracy_by_context(CONTEXTS, ax),
+    "paired_differences": lambda ax=None: plots.paired_differences(PAIRS, ax),
     "metric_correlation": lambda ax=None: plots.metric_correlation(METRICS, ax),
     "human_evaluation": lambda ax=None: plots.human_evaluation(HUMAN, ax),
     "published_correlation": lambda ax=None: plots.published_correlation(TRANSCRIBED, ax),
@@ -202,6 +229,38 @@ def test_accuracy_by_context_without_differences_or_intervals():
         CONTEXTS.assign(correct_low=np.nan, correct_high=np.nan, difference_low=np.nan)
     )
     assert "−20.0" in texts(ax)
+
+
+def test_paired_differences_fill_what_holds_over_patients():
+    ax = FIGURES["paired_differences"]()
+    names = [label.get_text().splitlines() for label in ax.get_yticklabels()]
+    assert names[0][-1] == "minus b" and names[1] == ["b", "minus c"]
+    assert {"<0.001", "0.040", "0.050"} <= set(texts(ax))
+    [hollow] = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
+    assert list(hollow.get_xdata()) == [-0.1]  # its p of 0.05 is not below 0.05
+    assert "n = 72 instructions" in ax.get_xlabel()
+
+
+def test_paired_differences_of_one_system():
+    assert "no pair of systems" in plots.paired_differences(PAIRS[:0]).get_xlabel()
+
+
+def test_accuracy_by_group_has_a_panel_a_group_on_one_axis(tmp_path):
+    figure = plots.accuracy_by_group(GROUPS)
+    figure.canvas.draw()
+    shown = [ax for ax in figure.axes if ax.get_visible()]
+    titles = [ax.get_title().splitlines() for ax in shown]
+    assert titles[0] == ["Kind 0 of $", "n = 40 (9 patients)"] and len(titles) == 6
+    assert titles[5] == ["EHR length quartile 1:", "up to 900 tokens", "n = 1 (1 patient)"]
+    assert {ax.get_xlim() for ax in shown} == {(0.0, 1.0)}
+    for ax in shown:
+        inside = ax.get_tightbbox()
+        assert figure.bbox.x0 <= inside.x0 and inside.x1 <= figure.bbox.x1
+    # The fifth category is below the first; the quartile begins a row of its own.
+    assert shown[4].get_position().x0 == shown[5].get_position().x0
+    assert plots.save(figure, tmp_path / "groups.png").stat().st_size
+    nothing = plots.accuracy_by_group(GROUPS[:0])
+    assert nothing.axes[0].get_title() == "no group of instructions"
 
 
 def test_metric_correlation_shows_n_and_undefined():

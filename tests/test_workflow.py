@@ -25,6 +25,8 @@ TABLES = [
     "02_match_instructions-dedup.csv",
     "02_match_instructions.csv",
     "05_evaluate_systems-contexts.csv",
+    "05_evaluate_systems-groups.csv",
+    "05_evaluate_systems-pairs.csv",
     "05_evaluate_systems.csv",
     "06_correlate_metrics.csv",
     "08_reproduce_paper-categories.csv",
@@ -105,8 +107,14 @@ def test_writes_the_tables_with_their_columns(project):
     systems = pd.read_csv(tables / "05_evaluate_systems.csv")
     assert list(systems) == [
         *("system", "context_tokens", "n", "correct", "correct_low", "correct_high"),
-        *("win_rate", "win_rate_ties_half", "mean_rank"),
+        *("win_rate", "win_rate_ties_half", "mean_rank", "n_patients", "wilson_low", "wilson_high"),
+        *("win_rate_low", "win_rate_high", "rank_low", "rank_high"),
     ]
+    groups = pd.read_csv(tables / "05_evaluate_systems-groups.csv")
+    # Three patients have no quartiles of EHR length.
+    groupings = ["category", "subcategory", "specialty", "context length"]
+    assert groups["grouping"].unique().tolist() == groupings
+    assert set(groups["system"]) == set(SYSTEMS)
     context = systems.set_index("system")["context_tokens"]
     assert context["bm25-2k"] == 2048 and pd.isna(context["bm25-full"])
     metrics = pd.read_csv(tables / "06_correlate_metrics.csv")
