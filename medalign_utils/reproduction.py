@@ -162,7 +162,7 @@ def compare_human_evaluation(systems: pd.DataFrame, contexts: pd.DataFrame, run:
 
     Args:
         systems: as `evaluation.evaluate_systems` returns it.
-        contexts: as `evaluation.compare_contexts` returns it.
+        contexts: as `comparisons.compare_contexts` returns it.
         run: see :class:`Run`.
     """
     paper = published.human_evaluation()

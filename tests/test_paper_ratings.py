@@ -20,7 +20,16 @@ from paper_ratings import (
 )
 from test_workflow import copy_project, run
 
-from medalign_utils import correlation, evaluation, explore, params, paths, published, ratings
+from medalign_utils import (
+    comparisons,
+    correlation,
+    evaluation,
+    explore,
+    params,
+    paths,
+    published,
+    ratings,
+)
 from medalign_utils.dataset import load_release, load_submitted, primary_references
 from medalign_utils.metrics.chrf import score_chrf
 from medalign_utils.metrics.rouge import score_rouge_l
@@ -111,7 +120,7 @@ def test_the_systems_table_is_the_papers(release, verdicts):
 
 
 def test_a_short_context_costs_8_3_points(release, verdicts):
-    cost = evaluation.paired_difference(
+    cost = comparisons.paired_difference(
         verdicts,
         release.instructions,
         "gpt4-32k",
