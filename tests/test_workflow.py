@@ -34,6 +34,11 @@ TABLES = [
     "06_correlate_metrics-raters.csv",
     "06_correlate_metrics-systems.csv",
     "06_correlate_metrics.csv",
+    "08_reproduce_paper-categories.csv",
+    "08_reproduce_paper-facts.csv",
+    "08_reproduce_paper-human_evaluation.csv",
+    "08_reproduce_paper-metric_correlation.csv",
+    "08_reproduce_paper.csv",
 ]
 
 
@@ -145,7 +150,7 @@ def test_says_which_metrics_were_skipped_and_why(project):
 def test_keeps_each_executed_notebook(project):
     executed = {path.stem for path in (project / "runs/tiny/notebooks").glob("*.ipynb")}
     once = {"01_explore_release", "02_match_instructions", "05_evaluate_systems"}
-    once.add("06_correlate_metrics")
+    once |= {"06_correlate_metrics", "08_reproduce_paper"}
     each = {"03_generate_responses", "04_score_responses"}
     assert executed == once | {f"{stem}-{system}" for stem in each for system in SYSTEMS}
 
@@ -176,6 +181,7 @@ def test_a_deleted_response_file_is_made_again(project):
         "score the responses of bm25-2k",
         "evaluate the systems",
         "correlate the metrics with the ratings",
+        "set the paper beside the run",
     }
     snakemake(project, "runs/tiny/responses/bm25-2k.jsonl")
     assert without_seconds(file.read_text()) == without_seconds(before)
@@ -196,6 +202,7 @@ def test_a_changed_system_runs_that_system_and_what_depends_on_it(project):
             "score the responses of bm25-2k",
             "evaluate the systems",
             "correlate the metrics with the ratings",
+            "set the paper beside the run",
         }
     assert to_do(project) == set()
 
@@ -206,6 +213,7 @@ def test_a_changed_value_runs_what_uses_it(project):
             "score the responses of bm25-2k",
             "score the responses of bm25-full",
             "correlate the metrics with the ratings",
+            "set the paper beside the run",
         }
 
 
@@ -214,6 +222,7 @@ def test_a_changed_module_runs_what_depends_on_it(project):
         assert to_do(project) == {
             "evaluate the systems",
             "correlate the metrics with the ratings",
+            "set the paper beside the run",
         }
 
 
@@ -227,6 +236,7 @@ def test_another_system_is_one_file_and_one_line(project):
             "score the responses of bm25-4k",
             "evaluate the systems",
             "correlate the metrics with the ratings",
+            "set the paper beside the run",
         }
     longer.unlink()
 
@@ -326,6 +336,7 @@ def test_the_notebooks_run_by_themselves_to_the_same_tables(project, tmp_path, m
         ("04_score_responses", SYSTEMS),
         ("05_evaluate_systems", [None]),
         ("06_correlate_metrics", [None]),
+        ("08_reproduce_paper", [None]),
     ):
         for system in systems:
             notebook = Path("notebooks", f"{stem}.ipynb")
