@@ -352,6 +352,36 @@ rule audit_fairness:
         PAPERMILL
 
 
+rule reproduce_paper:
+    input:
+        release_files(),
+        f"{RUN}/tables/01_explore_release.csv",
+        f"{RUN}/tables/05_evaluate_systems.csv",
+        f"{RUN}/tables/05_evaluate_systems-contexts.csv",
+        f"{RUN}/tables/06_correlate_metrics.csv",
+        RESPONSES,
+        package("reproduction", "explore", "evaluation", "plots", "terms", *READING, *GRADING),
+        sorted(map(str, Path("data/paper").glob("*.csv"))),
+        notebook="notebooks/08_reproduce_paper.ipynb",
+    output:
+        f"{RUN}/tables/08_reproduce_paper.csv",
+        f"{RUN}/tables/08_reproduce_paper-categories.csv",
+        f"{RUN}/tables/08_reproduce_paper-facts.csv",
+        f"{RUN}/tables/08_reproduce_paper-human_evaluation.csv",
+        f"{RUN}/tables/08_reproduce_paper-metric_correlation.csv",
+        f"{RUN}/figures/08_reproduce_paper-head_to_head.png",
+        f"{RUN}/figures/08_reproduce_paper-human_evaluation.png",
+        f"{RUN}/figures/08_reproduce_paper-metric_correlation.png",
+    log:
+        f"{RUN}/notebooks/08_reproduce_paper.ipynb",
+    params:
+        notebook=parameters("08_reproduce_paper"),
+    message:
+        "set the paper beside the run"
+    shell:
+        PAPERMILL
+
+
 rule report:
     input:
         release_files(),
@@ -364,6 +394,7 @@ rule report:
         rules.evaluate.output if IS_RATED else [],
         rules.correlate.output if IS_RATED else [],
         rules.audit_fairness.output if IS_RATED else [],
+        rules.reproduce_paper.output if IS_RATED else [],
         [] if IS_RELEASED else expand("params/systems/{system}.yaml", system=EXPERIMENT["systems"]),
         package("report", "display", "provenance"),
         "medalign_utils/report.html",
@@ -397,6 +428,7 @@ rule all:
         rules.evaluate.output if IS_RATED else [],
         rules.correlate.output if IS_RATED else [],
         rules.audit_fairness.output if IS_RATED else [],
+        rules.reproduce_paper.output if IS_RATED else [],
         rules.report.output,
     message:
         "everything is there"

@@ -5,7 +5,7 @@ Without `ax` a figure is one column wide (3.4 in); pass an `Axes` of any other s
 """
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from medalign_utils.errors import MedAlignError
+from medalign_utils.published import DAGGER, UNVERIFIED
 from medalign_utils.statistics import Interval
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.4, 7.0  # inches
@@ -94,7 +95,8 @@ def accuracy_by_system(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     highest = np.nanmax(table[["correct", "correct_high"]].to_numpy())
     ax.set_xlim(0, min(1.0, 1.08 * highest) or 1.0)
     ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    ax.set_xlabel(f"Correct responses, 95% interval\n(n = {_n(table)} instructions)")
+    interval = ", 95% interval" if table["correct_low"].notna().any() else ""
+    ax.set_xlabel(f"Correct responses{interval}\n(n = {_n(table)} instructions)")
     _right_column(ax, "correct", [_percent(share) for share in table["correct"]], 32)
     return ax
 
@@ -251,6 +253,77 @@ def metric_correlation(
     _right_column(ax, "n", [n for n, _ in shown])
     _right_column(ax, "undefined", [undefined for _, undefined in shown], 68)
     return ax
+
+
+@mpl.rc_context(STYLE)
+def human_evaluation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """As `accuracy_by_system`, with win rates and mean ranks beside the shares.
+
+    Args:
+        table: system, n, correct, win_rate, mean_rank, and correct_low to correct_high where
+            there is an interval.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> ax = human_evaluation(pd.DataFrame({"system": ["a"], "n": 9, "correct": [0.4],
+    ...     "win_rate": 0.6, "mean_rank": 2.75}))
+    >>> ax.get_xlabel().splitlines()
+    ['Correct responses', '(n = 9 instructions)']
+    >>> plt.close(ax.figure)
+    """
+    bounds = {name: table.get(name, np.nan) for name in ("correct_low", "correct_high")}
+    table = table.assign(**bounds).sort_values("correct", ascending=False, kind="stable")
+    ax = accuracy_by_system(table, ax or _new_axes(0.85 + 0.26 * len(table)))
+    _right_column(ax, "win\nrate", [f"{rate:.3f}" for rate in table["win_rate"]], 58)
+    _right_column(ax, "mean\nrank", [f"{rank:.2f}" for rank in table["mean_rank"]], 82)
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def published_correlation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """The paper's mean Kendall's tau of each metric, marked as not re-verified.
+
+    Args:
+        table: as `published.metric_correlation` returns it.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> ax = published_correlation(pd.DataFrame({"metric": ["chrF"], "mean_kendall_tau": [0.3],
+    ...     "ci_low": [0.2], "ci_high": [0.4]}))
+    >>> ax.get_xlabel().splitlines()[-1]
+    '† transcribed, not re-verified'
+    >>> plt.close(ax.figure)
+    """
+    table = table.sort_values("mean_kendall_tau", ascending=False, kind="stable")
+    ax = ax or _new_axes(0.85 + 0.26 * len(table))
+    _draw_intervals(ax, table["metric"], table[["mean_kendall_tau", "ci_low", "ci_high"]])
+    ax.axvline(0, color=GREY, lw=0.7, zorder=0)
+    ax.set_xlabel(
+        f"Mean Kendall's tau with the clinicians' ranks,\nwith its interval\n{DAGGER} {UNVERIFIED}"
+    )
+    _right_column(ax, "tau", [f"{tau:.2f}{DAGGER}" for tau in table["mean_kendall_tau"]], 28)
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def side_by_side(*panels: tuple[Callable[..., Axes], pd.DataFrame, str]) -> Figure:
+    """Figures beside each other, a page wide in all.
+
+    Args:
+        panels: for each the function that draws it, its table and its title.
+
+    >>> figure = side_by_side((head_to_head, pd.DataFrame([[np.nan]], ["a"], ["a"]), "one system"))
+    >>> figure.axes[0].get_title(loc="left")
+    'one system'
+    >>> plt.close(figure)
+    """
+    height = 1.3 + 0.26 * max(len(table) for _, table, _ in panels)
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(PAGE_WIDTH, height), layout="constrained", squeeze=False
+    )
+    for ax, (draw, table, title) in zip(axes.flat, panels, strict=True):
+        draw(table, ax)
+        # Above the headings of columns on the right.
+        ax.set_title(textwrap.fill(title, 90 // len(panels)), fontsize=7.5, loc="left", pad=22)
+    return figure
 
 
 @mpl.rc_context(STYLE)

@@ -41,6 +41,11 @@ TABLES = [
     "07_audit_fairness-ranges.csv",
     "07_audit_fairness-simulation.csv",
     "07_audit_fairness.csv",
+    "08_reproduce_paper-categories.csv",
+    "08_reproduce_paper-facts.csv",
+    "08_reproduce_paper-human_evaluation.csv",
+    "08_reproduce_paper-metric_correlation.csv",
+    "08_reproduce_paper.csv",
 ]
 
 
@@ -152,7 +157,7 @@ def test_says_which_metrics_were_skipped_and_why(project):
 def test_keeps_each_executed_notebook(project):
     executed = {path.stem for path in (project / "runs/tiny/notebooks").glob("*.ipynb")}
     once = {"01_explore_release", "02_match_instructions", "05_evaluate_systems"}
-    once |= {"06_correlate_metrics", "07_audit_fairness"}
+    once |= {"06_correlate_metrics", "07_audit_fairness", "08_reproduce_paper"}
     each = {"03_generate_responses", "04_score_responses"}
     assert executed == once | {f"{stem}-{system}" for stem in each for system in SYSTEMS}
 
@@ -184,6 +189,7 @@ def test_a_deleted_response_file_is_made_again(project):
         "evaluate the systems",
         "correlate the metrics with the ratings",
         "audit the fairness of the systems",
+        "set the paper beside the run",
     }
     snakemake(project, "runs/tiny/responses/bm25-2k.jsonl")
     assert without_seconds(file.read_text()) == without_seconds(before)
@@ -205,6 +211,7 @@ def test_a_changed_system_runs_that_system_and_what_depends_on_it(project):
             "evaluate the systems",
             "correlate the metrics with the ratings",
             "audit the fairness of the systems",
+            "set the paper beside the run",
         }
     assert to_do(project) == set()
 
@@ -216,6 +223,7 @@ def test_a_changed_value_runs_what_uses_it(project):
             "score the responses of bm25-full",
             "correlate the metrics with the ratings",
             "audit the fairness of the systems",
+            "set the paper beside the run",
         }
 
 
@@ -225,6 +233,7 @@ def test_a_changed_module_runs_what_depends_on_it(project):
             "evaluate the systems",
             "correlate the metrics with the ratings",
             "audit the fairness of the systems",
+            "set the paper beside the run",
         }
 
 
@@ -239,6 +248,7 @@ def test_another_system_is_one_file_and_one_line(project):
             "evaluate the systems",
             "correlate the metrics with the ratings",
             "audit the fairness of the systems",
+            "set the paper beside the run",
         }
     longer.unlink()
 
@@ -339,6 +349,7 @@ def test_the_notebooks_run_by_themselves_to_the_same_tables(project, tmp_path, m
         ("05_evaluate_systems", [None]),
         ("06_correlate_metrics", [None]),
         ("07_audit_fairness", [None]),
+        ("08_reproduce_paper", [None]),
     ):
         for system in systems:
             notebook = Path("notebooks", f"{stem}.ipynb")
