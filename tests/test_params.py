@@ -70,7 +70,7 @@ def test_overrides_are_checked_like_the_file(project):
         ({"comet_checkpoint": "models/mine.ckpt"}, "comet_checkpoint: no file models/mine.ckpt"),
         ({"weights": {"blurt": "a/b"}}, "weights: no metric 'blurt' with weights; did you mean"),
         ({"weights": {"bleurt": None}}, "weights: bleurt: None, expected a folder or a hub id"),
-        ({"weights": {"lens": "data/none"}}, "mine.yaml: weights: no folder data/none"),
+        ({"weights": {"lens": "params/none"}}, "mine.yaml: weights: no folder params/none"),
         ({"comet_checkpoint": "/no/model"}, "mine.yaml: weights: no folder /no/model"),
         ({"synthetic_seed": None}, "without the rest of synthetic_patients, "),
     ],
