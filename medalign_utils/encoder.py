@@ -9,7 +9,7 @@ import functools
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ import numpy as np
 from medalign_utils.errors import MedAlignError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MINILM_NAME = "all-MiniLM-L6-v2"
@@ -26,6 +27,9 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 
 EMBEDDING_SIZE = 384
 BATCH_SIZE = 32
+
+# The shape of each batch that is scored: so many rows, and a multiple of so many columns.
+ROWS, COLUMNS = 8, 16
 
 
 @functools.cache
@@ -170,3 +174,41 @@ def length_batches(texts: Iterable[str]) -> list[list[str]]:
     """
     distinct = sorted(set(texts), key=lambda text: (len(text), text))
     return [distinct[i : i + BATCH_SIZE] for i in range(0, len(distinct), BATCH_SIZE)]
+
+
+def fixed_batches(
+    ids: Sequence[Sequence[int]], pad_id: int
+) -> Iterator[tuple[list[int], "torch.Tensor", "torch.Tensor"]]:
+    """Batch tokenized texts so that a text's vectors do not hang on the texts it is scored with.
+
+    The last bits of a network's output change with the shape of its input. Here the shape depends
+    on a text's own length alone: `ROWS` rows, the last batch of a length filled up with copies, by
+    the next multiple of `COLUMNS`. So any part of the texts gives what all of them give, and jobs
+    that score a part each give what one job gives, bit for bit.
+
+    Args:
+        ids: the token ids of each text.
+        pad_id: what fills a row's end.
+
+    Yields:
+        places of up to `ROWS` texts in `ids`; their ids and attention mask, int64 of shape (`ROWS`,
+        width), of which the first ``len(places)`` rows count.
+
+    >>> [(places, tuple(rows.shape)) for places, rows, _ in fixed_batches([[5] * 3, [5] * 17], 0)]
+    [([0], (8, 16)), ([1], (8, 32))]
+    """
+    import torch
+
+    places_of: dict[int, list[int]] = {}
+    for place, row in enumerate(ids):
+        places_of.setdefault(-(-len(row) // COLUMNS) * COLUMNS, []).append(place)
+    for width, places in sorted(places_of.items()):
+        for start in range(0, len(places), ROWS):
+            batch = places[start : start + ROWS]
+            padded = torch.full((ROWS, width), pad_id)
+            mask = torch.zeros_like(padded)
+            for row in range(ROWS):
+                text = ids[batch[row % len(batch)]]
+                padded[row, : len(text)] = torch.tensor(text)
+                mask[row, : len(text)] = 1
+            yield batch, padded, mask

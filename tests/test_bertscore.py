@@ -52,15 +52,25 @@ def test_score_bertscore_is_the_same_to_the_last_bit_in_any_order():
     np.testing.assert_array_equal(forth, back[::-1])
 
 
+def test_score_bertscore_of_a_part_is_the_same_to_the_last_bit():
+    predictions, references = map(list, zip(*PAIRS, strict=True))
+    whole = score_bertscore(predictions, references, model="minilm", layer=6)
+    for start in range(3):
+        part = (predictions[start::3], references[start::3])
+        np.testing.assert_array_equal(
+            score_bertscore(*part, model="minilm", layer=6), whole[start::3]
+        )
+
+
 def test_score_bertscore_encodes_each_distinct_text_once(monkeypatch):
     encoded = Counter()
-    library = bert_score.utils.get_bert_embedding
+    library = bert_score.utils.sent_encode
 
-    def counting(texts, *args, **kwargs):
-        encoded.update(texts)
-        return library(texts, *args, **kwargs)
+    def counting(tokenizer, text):
+        encoded[text] += 1
+        return library(tokenizer, text)
 
-    monkeypatch.setattr(bert_score.utils, "get_bert_embedding", counting)
+    monkeypatch.setattr(bert_score.utils, "sent_encode", counting)
     predictions, references = map(list, zip(*PAIRS, strict=True))
     score_bertscore(predictions, references, model="minilm", layer=6)
     assert encoded == Counter({*PREDICTIONS, *REFERENCES})
