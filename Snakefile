@@ -1,9 +1,10 @@
 # One experiment, from its release to its tables: `snakemake` runs params/demo.yaml,
 # `snakemake --configfile params/<experiment>.yaml` another one. Everything that a file there can
-# get wrong is found before the first job starts.
+# get wrong is found before the first job starts. Where it runs is said by a folder in profiles/.
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from medalign_utils.params import (
     load_experiment,
     load_system,
 )
-from medalign_utils.paths import COMET_COMPACT, resolve
+from medalign_utils.paths import COMET_COMPACT, part, resolve
+from medalign_utils.systems import job_resources, shaping_settings
 from medalign_utils.terms import check_terms, is_restricted
 
 # Jobs find papermill and python in the environment that runs Snakemake.
@@ -36,16 +38,42 @@ try:
     if not IS_SYNTHETIC:
         release = load_release(resolve(EXPERIMENT["release"]), columns=EXPERIMENT["columns"])
         IS_RESTRICTED = is_restricted(release)
-        for system in [] if IS_RELEASED else EXPERIMENT["systems"]:
-            check_terms(release, load_system(system))
+    # The release brings the responses of released systems, which need no YAML.
+    SYSTEMS = {} if IS_RELEASED else {name: load_system(name) for name in EXPERIMENT["systems"]}
+    if not IS_SYNTHETIC:
+        for system in SYSTEMS.values():
+            check_terms(release, system)
 except MedAlignError as error:
     sys.exit(str(error))
 
 RELEASE = EXPERIMENT["release"]
 RUN = f"runs/{EXPERIMENT['experiment']}"
 
+
+def shards_of(system):
+    """Into how many jobs a system's generation and scoring are cut."""
+    return SYSTEMS.get(system, {}).get("shards", 1)
+
+
+def with_shards(file):
+    """A system's file, and where several jobs each make a part of it, the parts."""
+    shards = shards_of(Path(file).stem)
+    parts = [str(part(Path(file), k + 1, shards)) for k in range(shards)] if shards > 1 else []
+    return [*parts, file]
+
+
+def files_of(system):
+    """All that generating and scoring make of a system."""
+    responses = [] if IS_RELEASED else with_shards(f"{RUN}/responses/{system}.jsonl")
+    return responses + with_shards(f"{RUN}/scores/{system}.parquet")
+
+
+# Systems that a run failed to finish; see `onerror`, which goes on without them.
+FAILED = os.environ.get("MEDALIGN_FAILED", "").split()
+EXPERIMENT["systems"] = [s for s in EXPERIMENT["systems"] if s not in FAILED]
+
 RESPONSES = expand(f"{RUN}/responses/{{system}}.jsonl", system=EXPERIMENT["systems"])
-if IS_RELEASED:  # the release brings them
+if IS_RELEASED:
     RESPONSES = []
 # Responses of this run can be rated by an answer key only.
 IS_RATED = IS_RELEASED or IS_SYNTHETIC or (resolve(RELEASE) / "answer-key.jsonl").is_file()
@@ -53,12 +81,15 @@ if not IS_RATED:
     print(f"{RELEASE} has no answer key: responses are generated and scored, not rated.")
 SCORES = expand(f"{RUN}/scores/{{system}}.parquet", system=EXPERIMENT["systems"])
 
+# What is made from a restricted release is for its owner's eyes.
+UMASK = "umask 077; " if IS_RESTRICTED else ""
 # Threads are pinned because the order of a parallel sum moves the last digits of a score.
 PAPERMILL = (
-    # What is made from a restricted release is for its owner's eyes.
-    ("umask 077; " if IS_RESTRICTED else "")
-    + "OMP_NUM_THREADS={threads} papermill --no-progress-bar --log-level ERROR"
-    " {input.notebook} {log} -y {params.notebook:q}"
+    UMASK
+    # What it says goes beside the executed notebook, and where it fails to the screen as well.
+    + "log={log}; OMP_NUM_THREADS={threads} papermill --no-progress-bar --log-level ERROR"
+    " {input.notebook} $log -y {params.notebook:q} >${{log%.ipynb}}.log 2>&1"
+    " || {{ cat ${{log%.ipynb}}.log >&2; exit 1; }}"
 )
 
 
@@ -81,7 +112,8 @@ def parameters(notebook):
     """Exactly the parameters that this notebook declares, as YAML."""
 
     def of_job(wildcards):
-        values = for_notebook(f"notebooks/{notebook}.ipynb", EXPERIMENT, **dict(wildcards))
+        job = {k: int(v) if k.startswith("shard") else v for k, v in wildcards.items()}
+        values = for_notebook(f"notebooks/{notebook}.ipynb", EXPERIMENT, **job)
         return yaml.safe_dump(values, sort_keys=False)
 
     return of_job
@@ -103,8 +135,44 @@ def ehr_files():
 
 def generator_module(wildcards):
     """The module of this system's generator, so that a new one makes no other system run again."""
-    generator = GENERATORS[load_system(wildcards.system)["generator"]]
+    generator = GENERATORS[SYSTEMS[wildcards.system]["generator"]]
     return package(generator.__module__.removeprefix("medalign_utils.").replace(".", "/"))
+
+
+def asks(job):
+    """What a system's job asks of the machine that runs it, as its YAML says: see the profiles."""
+
+    def resource(name, factor=1):
+        return lambda wildcards: round(
+            factor
+            * job_resources(SYSTEMS.get(wildcards.system, {"generator": None}), job)[name]
+        )
+
+    return {
+        "mem_mb": resource("memory_gb", 1000),
+        "runtime": resource("hours", 60),
+        "gpus": resource("gpus"),
+    }
+
+
+def cores(job):
+    return lambda wildcards: job_resources(
+        SYSTEMS.get(wildcards.system, {"generator": None}), job
+    )["cores"]
+
+
+def parts_of(file):
+    """The shards of a system's file, in their order."""
+    return lambda wildcards: with_shards(file.format(system=wildcards.system))[:-1]
+
+
+def any_of(systems):
+    """A wildcard constraint: one of these names, or what is no name where there are none."""
+    return "|".join(map(re.escape, systems)) or "(?!)"
+
+
+WHOLE = any_of([s for s in EXPERIMENT["systems"] if shards_of(s) == 1])
+SHARDED = any_of([s for s in EXPERIMENT["systems"] if shards_of(s) > 1])
 
 
 def comet_files():
@@ -116,7 +184,15 @@ def comet_files():
 
 
 wildcard_constraints:
-    system="|".join(map(re.escape, EXPERIMENT["systems"])),
+    system=any_of(EXPERIMENT["systems"]),
+    shard=r"\d+",
+    shards=r"\d+",
+
+
+localrules:
+    all,
+    join_responses,
+    join_scores,
 
 
 if IS_SYNTHETIC:
@@ -215,7 +291,6 @@ rule generate:
         package("systems", "running", "asking", "run_files", "terms"),
         package("generators/generation", "generators/passages"),
         generator_module,
-        "params/systems/{system}.yaml",
         notebook="notebooks/03_generate_responses.ipynb",
     output:
         # Snakemake deletes it before the job runs again. The responses stay in the folder
@@ -223,12 +298,43 @@ rule generate:
         f"{RUN}/responses/{{system}}.jsonl",
     log:
         f"{RUN}/notebooks/03_generate_responses-{{system}}.ipynb",
+    wildcard_constraints:
+        system=WHOLE,
     params:
         notebook=parameters("03_generate_responses"),
+        # In place of its YAML, which also says what changes no response.
+        system=lambda wildcards: shaping_settings(SYSTEMS[wildcards.system]),
+    threads: cores("generate")
+    resources:
+        **asks("generate"),
     message:
         "generate the responses of {wildcards.system}"
     shell:
         PAPERMILL
+
+
+use rule generate as generate_shard with:
+    output:
+        f"{RUN}/responses/{{system}}/{{shard}}-of-{{shards}}.jsonl",
+    log:
+        f"{RUN}/notebooks/03_generate_responses-{{system}}-{{shard}}-of-{{shards}}.ipynb",
+    wildcard_constraints:
+        system=SHARDED,
+    message:
+        "generate the responses of {wildcards.system}, {wildcards.shard} of {wildcards.shards}"
+
+
+rule join_responses:
+    input:
+        parts_of(f"{RUN}/responses/{{system}}.jsonl"),
+    output:
+        f"{RUN}/responses/{{system}}.jsonl",
+    wildcard_constraints:
+        system=SHARDED,
+    message:
+        "join the responses of {wildcards.system}"
+    shell:
+        UMASK + "cat {input} > {output}"
 
 
 rule score:
@@ -242,12 +348,47 @@ rule score:
         f"{RUN}/scores/{{system}}.parquet",
     log:
         f"{RUN}/notebooks/04_score_responses-{{system}}.ipynb",
+    wildcard_constraints:
+        system=WHOLE,
     params:
         notebook=parameters("04_score_responses"),
+    threads: cores("score")
+    resources:
+        **asks("score"),
     message:
         "score the responses of {wildcards.system}"
     shell:
         PAPERMILL
+
+
+use rule score as score_shard with:
+    input:
+        release_files(),
+        comet_files(),
+        package("encoder", "metrics", "ratings", *READING),
+        f"{RUN}/responses/{{system}}/{{shard}}-of-{{shards}}.jsonl",
+        notebook="notebooks/04_score_responses.ipynb",
+    output:
+        f"{RUN}/scores/{{system}}/{{shard}}-of-{{shards}}.parquet",
+    log:
+        f"{RUN}/notebooks/04_score_responses-{{system}}-{{shard}}-of-{{shards}}.ipynb",
+    wildcard_constraints:
+        system=SHARDED,
+    message:
+        "score the responses of {wildcards.system}, {wildcards.shard} of {wildcards.shards}"
+
+
+rule join_scores:
+    input:
+        parts_of(f"{RUN}/scores/{{system}}.parquet"),
+    output:
+        f"{RUN}/scores/{{system}}.parquet",
+    wildcard_constraints:
+        system=SHARDED,
+    message:
+        "join the scores of {wildcards.system}"
+    shell:
+        UMASK + "python -m medalign_utils join-scores {output} {input}"
 
 
 rule evaluate:
@@ -299,11 +440,27 @@ rule all:
         # Not only the last files, or Snakemake would not miss one on the way that is deleted.
         release_files(),
         comet_files(),
-        RESPONSES,
-        SCORES,
-        rules.explore.output,
-        rules.match.output,
+        [file for system in EXPERIMENT["systems"] for file in files_of(system)],
+        [] if FAILED else rules.explore.output,
+        [] if FAILED else rules.match.output,
         rules.evaluate.output if IS_RATED else [],
         rules.correlate.output if IS_RATED else [],
     message:
         "everything is there"
+
+
+onerror:
+    # Everything that could run has run, unless it was interrupted. What depends on all systems is
+    # then made from those that have run to their end; `snakemake` itself has failed all the same.
+    unfinished = [s for s in EXPERIMENT["systems"] if not all(map(os.path.exists, files_of(s)))]
+    interrupted = workflow.scheduler.running or list(workflow.scheduler.open_jobs)
+    others = len(EXPERIMENT["systems"]) - len(unfinished)
+    if unfinished and not (FAILED or interrupted or workflow.dag_settings.targets):
+        print(f"\nNot finished: {', '.join(unfinished)}. See {RUN}/notebooks/, where each job's")
+        print("executed notebook and its log are; another run does only what is missing.")
+        if others >= 2:
+            print(f"Going on with the other {others} systems.\n", flush=True)
+            subprocess.run(
+                [sys.executable, "-m", "snakemake", *sys.argv[1:], "--nolock"],
+                env=os.environ | {"MEDALIGN_FAILED": " ".join(unfinished)},
+            )
