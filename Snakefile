@@ -2,6 +2,7 @@
 # `snakemake --configfile params/<experiment>.yaml` another one. Everything that a file there can
 # get wrong is found before the first job starts. Where it runs is said by a folder in profiles/.
 
+import math
 import os
 import re
 import subprocess
@@ -139,26 +140,14 @@ def generator_module(wildcards):
     return package(generator.__module__.removeprefix("medalign_utils.").replace(".", "/"))
 
 
-def asks(job):
-    """What a system's job asks of the machine that runs it, as its YAML says: see the profiles."""
+def asks(job, resource, factor=1):
+    """What a system's job asks of where it runs, as its YAML says; of released ones, the usual."""
 
-    def resource(name, factor=1):
-        return lambda wildcards: round(
-            factor
-            * job_resources(SYSTEMS.get(wildcards.system, {"generator": None}), job)[name]
-        )
+    def of_job(wildcards):
+        asked = job_resources(SYSTEMS.get(wildcards.system, {}), job)
+        return math.ceil(factor * asked[resource])
 
-    return {
-        "mem_mb": resource("memory_gb", 1000),
-        "runtime": resource("hours", 60),
-        "gpus": resource("gpus"),
-    }
-
-
-def cores(job):
-    return lambda wildcards: job_resources(
-        SYSTEMS.get(wildcards.system, {"generator": None}), job
-    )["cores"]
+    return of_job
 
 
 def parts_of(file):
@@ -288,7 +277,7 @@ rule generate:
         release_files(),
         ehr_files(),
         package(*PACKING, "packing", "strategies", "ranking", "encoder", *READING),
-        package("systems", "running", "asking", "run_files", "terms"),
+        package("systems", "running", "asking", "run_files", "sharding", "terms"),
         package("generators/generation", "generators/passages"),
         generator_module,
         notebook="notebooks/03_generate_responses.ipynb",
@@ -304,9 +293,11 @@ rule generate:
         notebook=parameters("03_generate_responses"),
         # In place of its YAML, which also says what changes no response.
         system=lambda wildcards: shaping_settings(SYSTEMS[wildcards.system]),
-    threads: cores("generate")
+    threads: asks("generate", "cores")
     resources:
-        **asks("generate"),
+        mem_mb=asks("generate", "memory_gb", 1000),
+        runtime=asks("generate", "hours", 60),
+        gpus=asks("generate", "gpus"),
     message:
         "generate the responses of {wildcards.system}"
     shell:
@@ -352,9 +343,11 @@ rule score:
         system=WHOLE,
     params:
         notebook=parameters("04_score_responses"),
-    threads: cores("score")
+    threads: asks("score", "cores")
     resources:
-        **asks("score"),
+        mem_mb=asks("score", "memory_gb", 1000),
+        runtime=asks("score", "hours", 60),
+        gpus=asks("score", "gpus"),
     message:
         "score the responses of {wildcards.system}"
     shell:

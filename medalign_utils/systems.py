@@ -148,7 +148,7 @@ def job_resources(system: Mapping[str, Any], job: str) -> dict[str, int | float]
 
     Args:
         system: what its YAML says; under ``resources``, by "generate" and "score", those of cores,
-            memory_gb, hours and gpus that are to be other than here.
+            memory_gb, hours and gpus that are to be other than usual.
         job: "generate" or "score".
 
     >>> job_resources({"generator": "openai"}, "score")
@@ -157,7 +157,7 @@ def job_resources(system: Mapping[str, Any], job: str) -> dict[str, int | float]
     ...     "resources": {"generate": {"hours": 72}}}, "generate")
     {'cores': 4, 'memory_gb': 48, 'hours': 72, 'gpus': 1}
     """
-    loads_model = job == "generate" and system["generator"] == "huggingface"
+    loads_model = job == "generate" and system.get("generator") == "huggingface"
     usual = _GPU_JOB if loads_model and system.get("device") != "cpu" else _RESOURCES
     return usual | system.get("resources", {}).get(job, {})
 
