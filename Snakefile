@@ -111,11 +111,11 @@ def package(*modules):
 
 def parameters(notebook):
     """Exactly the parameters that this notebook declares, as YAML."""
+    usual = for_notebook(f"notebooks/{notebook}.ipynb", EXPERIMENT, system=None)
 
     def of_job(wildcards):
         job = {k: int(v) if k.startswith("shard") else v for k, v in wildcards.items()}
-        values = for_notebook(f"notebooks/{notebook}.ipynb", EXPERIMENT, **job)
-        return yaml.safe_dump(values, sort_keys=False)
+        return yaml.safe_dump({k: job.get(k, v) for k, v in usual.items()}, sort_keys=False)
 
     return of_job
 

@@ -1,5 +1,6 @@
 """What describes a system, and whether all that it names exists."""
 
+import functools
 import inspect
 import json
 import typing
@@ -88,7 +89,7 @@ minilm_passage, openai, random_passage, recent_note
             "folder, or a repository on Hugging Face"
         )
     if name == "minilm" or Path(name).is_dir():
-        load_tokenizer(name)
+        _check_tokenizer(name)
 
 
 def tokenizer_name(system: Mapping[str, Any]) -> str | None:
@@ -240,6 +241,12 @@ def _check_numbers(key: str, found: object, least: float) -> None:
         for n in found.values()
     ):
         raise ParamsError(f"{key}: found {found!r}, expected {{input: number, output: number}}")
+
+
+@functools.cache
+def _check_tokenizer(name: str) -> None:
+    """Hundreds of systems may have the same, and it takes a while to load."""
+    load_tokenizer(name)
 
 
 def _check_jobs(shards: object, resources: object) -> None:
