@@ -2,14 +2,15 @@
 # `snakemake --configfile params/<experiment>.yaml` another one. Everything that a file there can
 # get wrong is found before the first job starts. Where it runs is said by a folder in profiles/.
 
+import functools
+import hashlib
+import json
 import math
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-
-import yaml
 
 from medalign_utils.dataset import ehr_files as ehr_files_of, load_release
 from medalign_utils.errors import MedAlignError
@@ -98,6 +99,13 @@ PAPERMILL = (
 READING = ("dataset", "tables", "taxonomy", "ehr", "units")
 PACKING = ("prompts", "measuring", "chat")
 GRADING = ("grading", "units", "ratings", "published")
+# What generating responses takes besides the generator, and what scoring them.
+GENERATING = (
+    *PACKING, "packing", "strategies", "ranking", "encoder", *READING,
+    "systems", "running", "asking", "run_files", "sharding", "terms",
+    "generators/generation", "generators/passages",
+)
+SCORING = ("encoder", "metrics", "ratings", *READING)
 
 
 def package(*modules):
@@ -109,13 +117,20 @@ def package(*modules):
     return list(map(str, files))
 
 
+@functools.cache
+def digest(*modules):
+    """Stands for these modules where there are many jobs: Snakemake looks at each input of each."""
+    content = b"".join(Path(file).read_bytes() for file in package(*modules))
+    return hashlib.sha256(content).hexdigest()
+
+
 def parameters(notebook):
-    """Exactly the parameters that this notebook declares, as YAML."""
+    """Exactly the parameters that this notebook declares, as JSON, which is YAML too."""
     usual = for_notebook(f"notebooks/{notebook}.ipynb", EXPERIMENT, system=None)
 
     def of_job(wildcards):
         job = {k: int(v) if k.startswith("shard") else v for k, v in wildcards.items()}
-        return yaml.safe_dump({k: job.get(k, v) for k, v in usual.items()}, sort_keys=False)
+        return json.dumps({k: job.get(k, v) for k, v in usual.items()}, ensure_ascii=False)
 
     return of_job
 
@@ -134,10 +149,11 @@ def ehr_files():
     return sorted(str(file) for file in ehr_files_of(resolve(RELEASE))[0])
 
 
-def generator_module(wildcards):
-    """The module of this system's generator, so that a new one makes no other system run again."""
+def code_of(wildcards):
+    """What generates a system's responses: of the generators its own alone."""
     generator = GENERATORS[SYSTEMS[wildcards.system]["generator"]]
-    return package(generator.__module__.removeprefix("medalign_utils.").replace(".", "/"))
+    own = generator.__module__.removeprefix("medalign_utils.").replace(".", "/")
+    return digest(*GENERATING, own)
 
 
 def asks(job, resource, factor=1):
@@ -276,10 +292,6 @@ rule generate:
     input:
         release_files(),
         ehr_files(),
-        package(*PACKING, "packing", "strategies", "ranking", "encoder", *READING),
-        package("systems", "running", "asking", "run_files", "sharding", "terms"),
-        package("generators/generation", "generators/passages"),
-        generator_module,
         notebook="notebooks/03_generate_responses.ipynb",
     output:
         # Snakemake deletes it before the job runs again. The responses stay in the folder
@@ -291,6 +303,7 @@ rule generate:
         system=WHOLE,
     params:
         notebook=parameters("03_generate_responses"),
+        code=code_of,
         # In place of its YAML, which also says what changes no response.
         system=lambda wildcards: shaping_settings(SYSTEMS[wildcards.system]),
     threads: asks("generate", "cores")
@@ -332,7 +345,6 @@ rule score:
     input:
         release_files(),
         comet_files(),
-        package("encoder", "metrics", "ratings", *READING),
         [] if IS_RELEASED else f"{RUN}/responses/{{system}}.jsonl",
         notebook="notebooks/04_score_responses.ipynb",
     output:
@@ -343,6 +355,7 @@ rule score:
         system=WHOLE,
     params:
         notebook=parameters("04_score_responses"),
+        code=digest(*SCORING),
     threads: asks("score", "cores")
     resources:
         mem_mb=asks("score", "memory_gb", 1000),
@@ -358,7 +371,6 @@ use rule score as score_shard with:
     input:
         release_files(),
         comet_files(),
-        package("encoder", "metrics", "ratings", *READING),
         f"{RUN}/responses/{{system}}/{{shard}}-of-{{shards}}.jsonl",
         notebook="notebooks/04_score_responses.ipynb",
     output:

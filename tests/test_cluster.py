@@ -182,7 +182,7 @@ def test_a_cancelled_job_and_a_damaged_model_leave_the_others_results(project, c
     def running_shard():
         """The job of a shard that has answered something since."""
         jobs = cluster.ask("squeue", "--noheader", "--states=RUNNING", "--format=%i %k").split("\n")
-        shards = [job.split()[0] for job in jobs if "generate_shard system=served" in job]
+        shards = [job.split()[0] for job in jobs if "generate_shard served" in job]
         return shards[0] if shards and kept(project) != before else None
 
     process = start(project, "slurm", cluster.env)
