@@ -15,7 +15,7 @@ PROFILE ?= local
 
 reproduce: .venv/installed
 	$(BIN)/snakemake --workflow-profile profiles/$(PROFILE)
-	@echo "The tables are in runs/demo/tables/, the figures in runs/demo/figures/."
+	@echo "runs/demo/report.html shows it all; beside it tables/, figures/ and notebooks/."
 
 test: .venv/installed
 	$(BIN)/ruff check

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 from medalign_utils.dataset import ehr_files as ehr_files_of, load_release
 from medalign_utils.errors import MedAlignError
 from medalign_utils.generators import GENERATORS
@@ -29,10 +31,10 @@ from medalign_utils.terms import check_terms, is_restricted
 os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 try:
-    EXPERIMENT = load_experiment(
-        workflow.configfiles[-1] if workflow.configfiles else "params/demo.yaml",
-        overrides=workflow.config_settings.config,
-    )
+    FILE = os.path.relpath(workflow.configfiles[-1] if workflow.configfiles else "params/demo.yaml")
+    EXPERIMENT = load_experiment(FILE, overrides=workflow.config_settings.config)
+    # The file's parameters as this run has them.
+    SETTINGS = yaml.safe_dump({key: EXPERIMENT[key] for key in EXPERIMENT if key != "experiment"})
     TRAINING = load_comet_compact()
     IS_SYNTHETIC = "synthetic_seed" in EXPERIMENT
     IS_RELEASED = EXPERIMENT["responses"] == "released"
@@ -57,17 +59,18 @@ def shards_of(system):
     return SYSTEMS.get(system, {}).get("shards", 1)
 
 
-def with_shards(file):
-    """A system's file, and where several jobs each make a part of it, the parts."""
-    shards = shards_of(Path(file).stem)
-    parts = [str(part(Path(file), k + 1, shards)) for k in range(shards)] if shards > 1 else []
-    return [*parts, file]
+def parts_of(file, system):
+    """The parts of a system's file that several jobs make, in their order; none where one does."""
+    shards = shards_of(system)
+    return [str(part(Path(file), k + 1, shards)) for k in range(shards)] if shards > 1 else []
 
 
 def files_of(system):
     """All that generating and scoring make of a system."""
-    responses = [] if IS_RELEASED else with_shards(f"{RUN}/responses/{system}.jsonl")
-    return responses + with_shards(f"{RUN}/scores/{system}.parquet")
+    files = [f"{RUN}/scores/{system}.parquet", f"{RUN}/scores/{system}-skipped.csv"]
+    if not IS_RELEASED:
+        files.append(f"{RUN}/responses/{system}.jsonl")
+    return files + [each for file in files for each in parts_of(file, system)]
 
 
 # Systems that a run failed to finish; see `onerror`, which goes on without them.
@@ -82,6 +85,8 @@ IS_RATED = IS_RELEASED or IS_SYNTHETIC or (resolve(RELEASE) / "answer-key.jsonl"
 if not IS_RATED:
     print(f"{RELEASE} has no answer key: responses are generated and scored, not rated.")
 SCORES = expand(f"{RUN}/scores/{{system}}.parquet", system=EXPERIMENT["systems"])
+# The metrics by which there are no scores, and why.
+SKIPPED = expand(f"{RUN}/scores/{{system}}-skipped.csv", system=EXPERIMENT["systems"])
 
 # What is made from a restricted release is for its owner's eyes.
 UMASK = "umask 077; " if IS_RESTRICTED else ""
@@ -89,10 +94,12 @@ UMASK = "umask 077; " if IS_RESTRICTED else ""
 PAPERMILL = (
     UMASK
     # What it says goes beside the executed notebook, and where it fails to the screen as well.
-    + "log={log}; OMP_NUM_THREADS={threads} papermill --no-progress-bar --log-level ERROR"
-    " {input.notebook} $log -y {params.notebook:q} >${{log%.ipynb}}.log 2>&1"
+    + "log={log}; OMP_NUM_THREADS={threads} papermill --engine ipc --no-progress-bar"
+    " --log-level ERROR {input.notebook} $log -y {params.notebook:q} >${{log%.ipynb}}.log 2>&1"
     " || {{ cat ${{log%.ipynb}}.log >&2; exit 1; }}"
 )
+
+REPORT = UMASK + "python -m medalign_utils report {FILE:q} -y {SETTINGS:q}"
 
 
 # What reading a release takes, putting it into prompts, and grading responses.
@@ -105,7 +112,7 @@ GENERATING = (
     "systems", "running", "asking", "run_files", "sharding", "terms",
     "generators/generation", "generators/passages",
 )
-SCORING = ("encoder", "metrics", "ratings", *READING)
+SCORING = ("encoder", "pretrained", "metrics", "ratings", *READING)
 
 
 def package(*modules):
@@ -166,9 +173,8 @@ def asks(job, resource, factor=1):
     return of_job
 
 
-def parts_of(file):
-    """The shards of a system's file, in their order."""
-    return lambda wildcards: with_shards(file.format(system=wildcards.system))[:-1]
+def parts(file):
+    return lambda wildcards: parts_of(file.format(system=wildcards.system), wildcards.system)
 
 
 def any_of(systems):
@@ -186,6 +192,13 @@ def comet_files():
     if "comet" in EXPERIMENT["metrics"] and model.endswith(".ckpt"):
         return [model]
     return []
+
+
+def weight_files():
+    """The weights of metrics that lie in a folder; a hub's are fetched by the job."""
+    folders = [resolve(name) for name in EXPERIMENT["weights"].values() if name]
+    files = [file for folder in folders if folder.is_dir() for file in folder.rglob("*")]
+    return sorted(str(file) for file in files if file.is_file())
 
 
 wildcard_constraints:
@@ -330,7 +343,7 @@ use rule generate as generate_shard with:
 
 rule join_responses:
     input:
-        parts_of(f"{RUN}/responses/{{system}}.jsonl"),
+        parts(f"{RUN}/responses/{{system}}.jsonl"),
     output:
         f"{RUN}/responses/{{system}}.jsonl",
     wildcard_constraints:
@@ -345,10 +358,12 @@ rule score:
     input:
         release_files(),
         comet_files(),
+        weight_files(),
         [] if IS_RELEASED else f"{RUN}/responses/{{system}}.jsonl",
         notebook="notebooks/04_score_responses.ipynb",
     output:
         f"{RUN}/scores/{{system}}.parquet",
+        f"{RUN}/scores/{{system}}-skipped.csv",
     log:
         f"{RUN}/notebooks/04_score_responses-{{system}}.ipynb",
     wildcard_constraints:
@@ -371,10 +386,12 @@ use rule score as score_shard with:
     input:
         release_files(),
         comet_files(),
+        weight_files(),
         f"{RUN}/responses/{{system}}/{{shard}}-of-{{shards}}.jsonl",
         notebook="notebooks/04_score_responses.ipynb",
     output:
         f"{RUN}/scores/{{system}}/{{shard}}-of-{{shards}}.parquet",
+        f"{RUN}/scores/{{system}}-skipped/{{shard}}-of-{{shards}}.csv",
     log:
         f"{RUN}/notebooks/04_score_responses-{{system}}-{{shard}}-of-{{shards}}.ipynb",
     wildcard_constraints:
@@ -385,27 +402,37 @@ use rule score as score_shard with:
 
 rule join_scores:
     input:
-        parts_of(f"{RUN}/scores/{{system}}.parquet"),
+        scores=parts(f"{RUN}/scores/{{system}}.parquet"),
+        skipped=parts(f"{RUN}/scores/{{system}}-skipped.csv"),
     output:
-        f"{RUN}/scores/{{system}}.parquet",
+        scores=f"{RUN}/scores/{{system}}.parquet",
+        skipped=f"{RUN}/scores/{{system}}-skipped.csv",
     wildcard_constraints:
         system=SHARDED,
     message:
         "join the scores of {wildcards.system}"
     shell:
-        UMASK + "python -m medalign_utils join-scores {output} {input}"
+        # Which also finds out if the shards have skipped other metrics.
+        UMASK + "python -m medalign_utils join-scores {output.scores} {input.scores}"
+        " && cp {input.skipped[0]} {output.skipped}"
 
 
 rule evaluate:
     input:
         release_files(),
-        package("statistics", "evaluation", "plots", "synthetic/check", *READING, *GRADING),
+        ehr_files(),
+        package("statistics", "evaluation", "comparisons", "groups", "plots", "synthetic/check"),
+        package(*READING, *GRADING),
         RESPONSES,
         notebook="notebooks/05_evaluate_systems.ipynb",
     output:
         f"{RUN}/tables/05_evaluate_systems.csv",
+        f"{RUN}/tables/05_evaluate_systems-pairs.csv",
         f"{RUN}/tables/05_evaluate_systems-contexts.csv",
+        f"{RUN}/tables/05_evaluate_systems-groups.csv",
         f"{RUN}/figures/05_evaluate_systems-accuracy.png",
+        f"{RUN}/figures/05_evaluate_systems-pairs.png",
+        f"{RUN}/figures/05_evaluate_systems-groups.png",
         f"{RUN}/figures/05_evaluate_systems-contexts.png",
         f"{RUN}/figures/05_evaluate_systems-head_to_head.png",
     log:
@@ -423,12 +450,18 @@ rule correlate:
         release_files(),
         comet_files(),
         package("statistics", "evaluation", "correlation", "plots", *READING, *GRADING),
+        package("agreement", "comparisons"),
         RESPONSES,
         SCORES,
+        SKIPPED,
         notebook="notebooks/06_correlate_metrics.ipynb",
     output:
         f"{RUN}/tables/06_correlate_metrics.csv",
+        f"{RUN}/tables/06_correlate_metrics-systems.csv",
+        f"{RUN}/tables/06_correlate_metrics-pairs.csv",
+        f"{RUN}/tables/06_correlate_metrics-raters.csv",
         f"{RUN}/figures/06_correlate_metrics-tau.png",
+        f"{RUN}/figures/06_correlate_metrics-pairs.png",
     log:
         f"{RUN}/notebooks/06_correlate_metrics.ipynb",
     params:
@@ -437,6 +470,79 @@ rule correlate:
         "correlate the metrics with the ratings"
     shell:
         PAPERMILL
+
+
+rule reproduce_paper:
+    input:
+        release_files(),
+        f"{RUN}/tables/01_explore_release.csv",
+        f"{RUN}/tables/05_evaluate_systems.csv",
+        f"{RUN}/tables/05_evaluate_systems-contexts.csv",
+        f"{RUN}/tables/06_correlate_metrics.csv",
+        RESPONSES,
+        package("reproduction", "explore", "evaluation", "plots", "terms", *READING, *GRADING),
+        sorted(map(str, Path("data/paper").glob("*.csv"))),
+        notebook="notebooks/08_reproduce_paper.ipynb",
+    output:
+        f"{RUN}/tables/08_reproduce_paper.csv",
+        f"{RUN}/tables/08_reproduce_paper-categories.csv",
+        f"{RUN}/tables/08_reproduce_paper-facts.csv",
+        f"{RUN}/tables/08_reproduce_paper-human_evaluation.csv",
+        f"{RUN}/tables/08_reproduce_paper-metric_correlation.csv",
+        f"{RUN}/figures/08_reproduce_paper-head_to_head.png",
+        f"{RUN}/figures/08_reproduce_paper-human_evaluation.png",
+        f"{RUN}/figures/08_reproduce_paper-metric_correlation.png",
+    log:
+        f"{RUN}/notebooks/08_reproduce_paper.ipynb",
+    params:
+        notebook=parameters("08_reproduce_paper"),
+    message:
+        "set the paper beside the run"
+    shell:
+        PAPERMILL
+
+
+rule report:
+    input:
+        release_files(),
+        comet_files(),
+        RESPONSES,
+        SCORES,
+        SKIPPED,
+        rules.explore.output,
+        rules.match.output,
+        rules.evaluate.output if IS_RATED else [],
+        rules.correlate.output if IS_RATED else [],
+        rules.reproduce_paper.output if IS_RATED else [],
+        [] if IS_RELEASED else expand("params/systems/{system}.yaml", system=EXPERIMENT["systems"]),
+        package("report", "display", "provenance"),
+        "medalign_utils/report.html",
+        sorted(map(str, Path("notebooks").glob("[0-9]*.ipynb"))),
+    output:
+        f"{RUN}/report.html",
+    params:
+        settings=SETTINGS,
+    message:
+        "write the report"
+    shell:
+        REPORT
+
+
+onerror:
+    # Everything that could run has run, unless it was interrupted. What takes all systems is then
+    # made of those that have run to their end, and the report names the rest; this run has failed.
+    unfinished = [s for s in EXPERIMENT["systems"] if not all(map(os.path.exists, files_of(s)))]
+    others = len(EXPERIMENT["systems"]) - len(unfinished)
+    interrupted = workflow.scheduler.running or list(workflow.scheduler.open_jobs)
+    if not (FAILED or interrupted):
+        if unfinished and others >= 2 and not workflow.dag_settings.targets:
+            print(f"\nNot finished: {', '.join(unfinished)}; see {RUN}/notebooks/.")
+            print(f"Going on with the other {others} systems.\n", flush=True)
+            subprocess.run(
+                [sys.executable, "-m", "snakemake", *sys.argv[1:], "--nolock"],
+                env=os.environ | {"MEDALIGN_FAILED": " ".join(unfinished)},
+            )
+        shell(f"{REPORT} || true")
 
 
 rule all:
@@ -450,22 +556,7 @@ rule all:
         [] if FAILED else rules.match.output,
         rules.evaluate.output if IS_RATED else [],
         rules.correlate.output if IS_RATED else [],
+        rules.reproduce_paper.output if IS_RATED else [],
+        [] if FAILED else rules.report.output,
     message:
         "everything is there"
-
-
-onerror:
-    # Everything that could run has run, unless it was interrupted. What depends on all systems is
-    # then made from those that have run to their end; `snakemake` itself has failed all the same.
-    unfinished = [s for s in EXPERIMENT["systems"] if not all(map(os.path.exists, files_of(s)))]
-    interrupted = workflow.scheduler.running or list(workflow.scheduler.open_jobs)
-    others = len(EXPERIMENT["systems"]) - len(unfinished)
-    if unfinished and not (FAILED or interrupted or workflow.dag_settings.targets):
-        print(f"\nNot finished: {', '.join(unfinished)}. See {RUN}/notebooks/, where each job's")
-        print("executed notebook and its log are; another run does only what is missing.")
-        if others >= 2:
-            print(f"Going on with the other {others} systems.\n", flush=True)
-            subprocess.run(
-                [sys.executable, "-m", "snakemake", *sys.argv[1:], "--nolock"],
-                env=os.environ | {"MEDALIGN_FAILED": " ".join(unfinished)},
-            )

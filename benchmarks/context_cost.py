@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from medalign_utils import dataset, evaluation, grading, params, running
+from medalign_utils import comparisons, dataset, grading, params, running
 from medalign_utils.synthetic import write_release
 
 SYSTEMS = ("bm25-full", "bm25-8k", "bm25-2k")
@@ -35,7 +35,7 @@ def one_release(seed: int, resamples: int) -> dict:
     row = {"seed": seed, "n": ratings["instruction_id"].nunique()}
     row |= {f"correct {s}": ratings.loc[ratings["system"] == s, "correct"].mean() for s in SYSTEMS}
     for system in SYSTEMS[1:]:
-        interval = evaluation.paired_difference(
+        interval = comparisons.paired_difference(
             ratings,
             release.instructions,
             system,

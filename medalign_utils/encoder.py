@@ -27,9 +27,10 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 
 EMBEDDING_SIZE = 384
 BATCH_SIZE = 32
-
-# The shape of each batch that is scored: so many rows, and a multiple of so many columns.
+# The shapes of the batches that are scored: at most so many rows, and a multiple of so many columns.
 ROWS, COLUMNS = 8, 16
+# What a layer makes of 1,024 tokens stays in a CPU's caches; larger batches are slower there.
+BATCH_TOKENS = 1024
 
 
 @functools.cache
@@ -182,20 +183,21 @@ def fixed_batches(
     """Batch tokenized texts so that a text's vectors do not hang on the texts it is scored with.
 
     The last bits of a network's output change with the shape of its input. Here the shape depends
-    on a text's own length alone: `ROWS` rows, the last batch of a length filled up with copies, by
-    the next multiple of `COLUMNS`. So any part of the texts gives what all of them give, and jobs
-    that score a part each give what one job gives, bit for bit.
+    on a text's own length alone: the next multiple of `COLUMNS`, by `ROWS` rows or as many fewer as
+    keep to `BATCH_TOKENS`, the last batch of a length filled up with copies. So any part of the
+    texts gives what all of them give, and jobs that score a part each give what one job gives, bit
+    for bit.
 
     Args:
-        ids: the token ids of each text.
+        ids: the token ids of each text, 1 or more.
         pad_id: what fills a row's end.
 
     Yields:
-        places of up to `ROWS` texts in `ids`; their ids and attention mask, int64 of shape (`ROWS`,
-        width), of which the first ``len(places)`` rows count.
+        places of texts in `ids`, shortest first; their ids and attention mask, int64 of shape
+        (rows, width), of which the first ``len(places)`` rows count.
 
-    >>> [(places, tuple(rows.shape)) for places, rows, _ in fixed_batches([[5] * 3, [5] * 17], 0)]
-    [([0], (8, 16)), ([1], (8, 32))]
+    >>> [(places, tuple(rows.shape)) for places, rows, _ in fixed_batches([[5] * 300, [5] * 3], 0)]
+    [([1], (8, 16)), ([0], (3, 304))]
     """
     import torch
 
@@ -203,11 +205,12 @@ def fixed_batches(
     for place, row in enumerate(ids):
         places_of.setdefault(-(-len(row) // COLUMNS) * COLUMNS, []).append(place)
     for width, places in sorted(places_of.items()):
-        for start in range(0, len(places), ROWS):
-            batch = places[start : start + ROWS]
-            padded = torch.full((ROWS, width), pad_id)
+        n_rows = max(1, min(ROWS, BATCH_TOKENS // width))
+        for start in range(0, len(places), n_rows):
+            batch = places[start : start + n_rows]
+            padded = torch.full((n_rows, width), pad_id)
             mask = torch.zeros_like(padded)
-            for row in range(ROWS):
+            for row in range(n_rows):
                 text = ids[batch[row % len(batch)]]
                 padded[row, : len(text)] = torch.tensor(text)
                 mask[row, : len(text)] = 1

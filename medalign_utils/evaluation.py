@@ -1,13 +1,14 @@
 """From ratings to the paper's table of systems: accuracy, win rate and mean rank."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
+from statsmodels.stats.proportion import proportion_confint
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.statistics import Interval, bootstrap_mean, bootstrap_means
+from medalign_utils.statistics import CONFIDENCE, Interval, Resampled, resample_means
 
 _TOLERANCE = 1e-9
 
@@ -118,7 +119,7 @@ def head_to_head(ratings: pd.DataFrame) -> pd.DataFrame:
     [nan, 1.0]
     """
     check_ratings(ratings)
-    ranks = _wide(ratings, "rank")
+    ranks = wide(ratings, "rank")
     ranks = ranks[ranks.mean().sort_values(kind="stable").index]
     wins = _wins(ranks)
     decided = wins + wins.T
@@ -148,7 +149,7 @@ def win_rates(ratings: pd.DataFrame) -> pd.DataFrame:
     [1.0, 0.75, 1.25]
     """
     matrix = head_to_head(ratings)
-    ranks = _wide(ratings, "rank")[matrix.index]
+    ranks = wide(ratings, "rank")[matrix.index]
     wins = _wins(ranks)
     instructions, n = ranks.shape
     ties = instructions - wins - wins.T
@@ -172,6 +173,54 @@ def win_rates(ratings: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def bootstrap_systems(
+    correct: np.ndarray,
+    ranks: np.ndarray,
+    patients: np.ndarray,
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+) -> dict[str, Resampled]:
+    """Bootstrap accuracy, win rate and mean rank of K systems over patients, with common draws.
+
+    Args:
+        correct: shape (N, K), 1 for a correct response and 0 for another one.
+        ranks: shape (N, K), as `check_ratings` describes.
+        patients: shape (N,), the patient of each instruction.
+        resamples: number of bootstrap resamples over patients.
+        rng: the source of the resamples.
+
+    Returns:
+        "correct", "win_rate" and "mean_rank", K columns each. A resample's win rate is worked out
+        as `win_rates` does it, from the resample's own wins and losses; its n_patients are those
+        of the opponent that the system most often differs from, 0 if it ties with all. Without an
+        opponent win_rate is NaN.
+
+    >>> ranks = np.array([[1.0, 2.0], [1.5, 1.5], [1.0, 2.0]])
+    >>> drawn = bootstrap_systems(ranks < 2, ranks, np.array(["p", "q", "r"]), resamples=9,
+    ...     rng=np.random.default_rng(1))
+    >>> drawn["win_rate"].means.tolist(), drawn["win_rate"].n_patients.tolist()
+    ([1.0, 0.0], [2, 2])
+    """
+    k = correct.shape[1]
+    before = ranks[:, :, np.newaxis] < ranks[:, np.newaxis, :]
+    # Per instruction 1 for a win, 0 for a loss, NaN for a tie, which is left out of the mean.
+    wins = np.where(before | before.swapaxes(1, 2), before, np.nan).reshape(len(ranks), k * k)
+    values = np.hstack([correct, ranks, wins])
+    drawn = resample_means(values, patients, resamples=resamples, rng=rng)
+
+    def columns(first: int, last: int) -> Resampled:
+        return Resampled(*(array[..., first:last] for array in drawn))
+
+    won = columns(2 * k, None)
+    win_rate = Resampled(
+        _over_opponents(won.means.reshape(k, k)),
+        _over_opponents(won.resampled.reshape(-1, k, k)),
+        won.n_patients.reshape(k, k).max(axis=1),
+    )
+    return {"correct": columns(0, k), "win_rate": win_rate, "mean_rank": columns(k, 2 * k)}
+
+
 def evaluate_systems(
     ratings: pd.DataFrame,
     instructions: pd.DataFrame,
@@ -191,8 +240,17 @@ def evaluate_systems(
 
     Returns:
         system; context_tokens (Int64, NA for the full record); n, the rated instructions; correct,
-        the share of responses marked correct, with its 95 % interval correct_low to correct_high
-        (NaN for one patient); win_rate, win_rate_ties_half, mean_rank as in `win_rates`.
+        the share of responses marked correct, with its 95 % interval correct_low to correct_high;
+        win_rate, win_rate_ties_half, mean_rank as in `win_rates`; n_patients; wilson_low to
+        wilson_high, Wilson's 95 % interval of correct; win_rate_low to win_rate_high, and rank_low
+        to rank_high of mean_rank.
+
+        Intervals are bootstrapped over patients, and NaN for one patient; that of a win rate also
+        for a system without an opponent, or whose ranks differ from no opponent's in two patients
+        (where all tie, win_rate is 0.5). Wilson's takes instructions as independent. It stands
+        beside the other because it is what most tables give and because it has bounds where the
+        bootstrap has none (one patient, no correct response); where a patient's instructions
+        resemble each other it is too narrow.
 
     Raises:
         MedAlignError: if ratings are incomplete, an instruction is unknown, or `contexts` and
@@ -214,125 +272,63 @@ def evaluate_systems(
             f"evaluate_systems: contexts names {', '.join(sorted(contexts))}; "
             f"ratings has {', '.join(sorted(systems))}"
         )
-    correct = _wide(ratings, "correct")[systems]
+    correct = wide(ratings, "correct")[systems].astype(float)
     patients = patients_of(correct.index, instructions)
-    shares = bootstrap_means(correct.to_numpy(float), patients, resamples=resamples, rng=rng)
+    drawn = bootstrap_systems(
+        correct.to_numpy(),
+        wide(ratings, "rank")[systems].to_numpy(),
+        patients,
+        resamples=resamples,
+        rng=rng,
+    )
+    bounds = {name: interval_columns(name, drawn[name].intervals()) for name in drawn}
+    wilson_low, wilson_high = proportion_confint(
+        correct.sum().to_numpy(), len(correct), alpha=1 - CONFIDENCE, method="wilson"
+    )
     return pd.DataFrame(
         {
             "system": systems,
-            "context_tokens": _context_column([contexts[system] for system in systems]),
+            "context_tokens": context_column([contexts[system] for system in systems]),
             "n": len(correct),
-            **_interval_columns("correct", shares),
+            **bounds["correct"],
             **{name: column.to_numpy() for name, column in ranking.items()},
+            "n_patients": len(set(patients)),
+            "wilson_low": wilson_low,
+            "wilson_high": wilson_high,
+            "win_rate_low": bounds["win_rate"]["win_rate_low"],
+            "win_rate_high": bounds["win_rate"]["win_rate_high"],
+            "rank_low": bounds["mean_rank"]["mean_rank_low"],
+            "rank_high": bounds["mean_rank"]["mean_rank_high"],
         }
     )
 
 
-def paired_difference(
-    ratings: pd.DataFrame,
-    instructions: pd.DataFrame,
-    a: str,
-    b: str,
-    *,
-    resamples: int,
-    rng: np.random.Generator,
-) -> Interval:
-    """Accuracy of system `a` minus that of system `b` on the same instructions, in [-1, 1].
+def wide(ratings: pd.DataFrame, column: str) -> pd.DataFrame:
+    """One column of the ratings as instructions x systems, both sorted.
 
-    Returns:
-        The difference with its 95 % interval, bootstrapped over patients (NaN for one patient).
-
-    Raises:
-        MedAlignError: if ratings are incomplete, or `a` or `b` is not rated.
-
-    >>> ratings = pd.DataFrame({
-    ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
-    ...     "correct": [True, False, True, True], "rank": [1.0, 2.0, 1.5, 1.5]})
-    >>> instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
-    >>> paired_difference(ratings, instructions, "a", "b",
-    ...     resamples=100, rng=np.random.default_rng(1))
-    Interval(estimate=0.5, low=0.0, high=1.0)
+    >>> wide(pd.DataFrame({"instruction_id": ["1", "1"], "system": ["b", "a"], "rank": [2, 1]}),
+    ...     "rank").values.tolist()
+    [[1, 2]]
     """
-    check_ratings(ratings)
-    correct = _wide(ratings, "correct").astype(float)
-    for system in (a, b):
-        if system not in correct.columns:
-            raise MedAlignError(
-                f"paired_difference: no ratings of {system}; found {', '.join(correct.columns)}"
-            )
-    patients = patients_of(correct.index, instructions)
-    return bootstrap_mean(correct[a] - correct[b], patients, resamples=resamples, rng=rng)
-
-
-def compare_contexts(
-    ratings: pd.DataFrame,
-    instructions: pd.DataFrame,
-    contexts: Mapping[str, int | None],
-    *,
-    resamples: int,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    """What a shorter context costs one generator: its accuracy at each context length.
-
-    Args:
-        ratings: as `check_ratings` describes; may hold other systems too.
-        instructions: instruction_id, person_id.
-        contexts: the systems that differ in their context length alone, each with that length in
-            tokens, None for the full record.
-        resamples: number of bootstrap resamples over patients.
-        rng: the source of the resamples.
-
-    Returns:
-        One row a system, shortest context first: system, context_tokens (Int64, NA for the full
-        record), n, correct, correct_low, correct_high, and difference, difference_low,
-        difference_high: the paired difference in accuracy to the last row (below 0 where the
-        shorter context does worse), NaN in the last row itself.
-
-    Raises:
-        MedAlignError: if ratings are incomplete, a system is not rated, or two have one length.
-
-    >>> ratings = pd.DataFrame({
-    ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
-    ...     "correct": [True, False, True, True], "rank": [1.0, 2.0, 1.5, 1.5]})
-    >>> instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
-    >>> compare_contexts(ratings, instructions, {"a": None, "b": 2048}, resamples=100,
-    ...     rng=np.random.default_rng(1))[["system", "correct", "difference"]].values.tolist()
-    [['b', 0.5, -0.5], ['a', 1.0, nan]]
-    """
-    check_ratings(ratings)
-    correct = _wide(ratings, "correct").astype(float)
-    unrated = [system for system in contexts if system not in correct.columns]
-    if unrated:
-        raise MedAlignError(
-            f"compare_contexts: no ratings of {unrated[0]}; found {', '.join(correct.columns)}"
-        )
-    lengths = [np.inf if tokens is None else tokens for tokens in contexts.values()]
-    if not lengths or len(set(lengths)) < len(lengths):
-        raise MedAlignError(
-            f"compare_contexts: contexts is {dict(contexts)}; expected one system a context length"
-        )
-    systems = [system for _, system in sorted(zip(lengths, contexts, strict=True))]
-    correct = correct[systems]
-    # The longest context loses to itself by nothing; NaN there keeps it from reading as a finding.
-    differences = correct.sub(correct[systems[-1]], axis=0)
-    differences[systems[-1]] = np.nan
-    both = np.hstack([correct.to_numpy(), differences.to_numpy()])
-    patients = patients_of(correct.index, instructions)
-    intervals = bootstrap_means(both, patients, resamples=resamples, rng=rng)
-    return pd.DataFrame(
-        {
-            "system": systems,
-            "context_tokens": _context_column([contexts[system] for system in systems]),
-            "n": len(correct),
-            **_interval_columns("correct", intervals[: len(systems)]),
-            **_interval_columns("difference", intervals[len(systems) :]),
-        }
-    )
-
-
-def _wide(ratings: pd.DataFrame, column: str) -> pd.DataFrame:
-    """One column as instructions x systems, both sorted."""
     return ratings.pivot(index="instruction_id", columns="system", values=column)
+
+
+def interval_columns(name: str, intervals: Sequence[Interval]) -> dict[str, list[float]]:
+    """A table's three columns of an estimate and its bounds.
+
+    >>> interval_columns("correct", [Interval(0.5, 0.4, 0.6)])
+    {'correct': [0.5], 'correct_low': [0.4], 'correct_high': [0.6]}
+    """
+    return {
+        name: [interval.estimate for interval in intervals],
+        f"{name}_low": [interval.low for interval in intervals],
+        f"{name}_high": [interval.high for interval in intervals],
+    }
+
+
+def context_column(lengths: Sequence[int | None]) -> pd.api.extensions.ExtensionArray:
+    """Context lengths in tokens as a table's column; NA for the full record."""
+    return pd.array(lengths, dtype="Int64")
 
 
 def _wins(ranks: pd.DataFrame) -> np.ndarray:
@@ -341,16 +337,13 @@ def _wins(ranks: pd.DataFrame) -> np.ndarray:
     return (values[:, :, np.newaxis] < values[:, np.newaxis, :]).sum(axis=0)
 
 
-def _context_column(lengths: list[int | None]) -> pd.api.extensions.ExtensionArray:
-    return pd.array(lengths, dtype="Int64")
-
-
-def _interval_columns(name: str, intervals: list[Interval]) -> dict[str, list[float]]:
-    return {
-        name: [interval.estimate for interval in intervals],
-        f"{name}_low": [interval.low for interval in intervals],
-        f"{name}_high": [interval.high for interval in intervals],
-    }
+def _over_opponents(rates: np.ndarray) -> np.ndarray:
+    """Mean of each row without its diagonal, (..., K, K) to (..., K); an undecided pair is 0.5."""
+    k = rates.shape[-1]
+    if k == 1:
+        return np.full(rates.shape[:-1], np.nan)
+    decided = np.where(np.isnan(rates), 0.5, rates)
+    return np.where(np.eye(k, dtype=bool), 0.0, decided).sum(axis=-1) / (k - 1)
 
 
 def _hold(what: str, found: float, expected: float) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from medalign_utils.errors import MedAlignError, ParamsError
-from medalign_utils.paths import COMET_COMPACT, project_root, resolve
+from medalign_utils.paths import COMET_COMPACT, checkpoint, project_root, resolve
 from medalign_utils.published import SAME_MODEL
 from medalign_utils.published import context_lengths as published_contexts
 from medalign_utils.systems import check_system, shaping_settings
@@ -183,6 +183,25 @@ def context_lengths(systems: Iterable[str], responses: str = "generated") -> dic
     }
 
 
+def comparable_contexts(
+    systems: Sequence[str], responses: str = "generated"
+) -> dict[str, int | None]:
+    """The context lengths of the systems that can be compared by it; None for the whole record.
+
+    Left out is refinement, which reads the whole record through a short context; so does the paper,
+    as far as its protocol is remembered here. So is a `released` system that the paper has not got,
+    since nothing tells its length.
+
+    >>> comparable_contexts(["bm25-full", "gpt4-32k-multistep-refinement", "gpt4-32k"])
+    {'bm25-full': None, 'gpt4-32k': 32768}
+    """
+    lengths = context_lengths(systems, responses)
+    if responses == "released":
+        return {system: tokens for system, tokens in lengths.items() if tokens is not None}
+    refining = {s for s in systems if load_system(s).get("strategy") == "refine"}
+    return {system: tokens for system, tokens in lengths.items() if system not in refining}
+
+
 def context_series(systems: Sequence[str], responses: str = "generated") -> dict[str, int | None]:
     """The context lengths of those systems that differ in nothing else.
 
@@ -308,7 +327,7 @@ def _check_systems(path: Path, systems: list, *, generated: bool) -> None:
 
 
 def _check_metrics(path: Path, experiment: Mapping) -> None:
-    from medalign_utils.metrics import METRICS
+    from medalign_utils.metrics import METRICS, WITH_WEIGHTS
 
     metrics = experiment["metrics"]
     if not metrics:
@@ -325,6 +344,19 @@ def _check_metrics(path: Path, experiment: Mapping) -> None:
     if "comet" in metrics and model.endswith(".ckpt") and not made_here:
         if not resolve(model).is_file():
             raise ParamsError(f"{_short(path)}: comet_checkpoint: no file {model}")
+    for metric, weights in experiment["weights"].items():
+        if metric not in WITH_WEIGHTS:
+            hint = _suggest(str(metric), WITH_WEIGHTS)
+            raise ParamsError(f"{_short(path)}: weights: no metric {metric!r} with weights{hint}")
+        if not isinstance(weights, str):
+            raise ParamsError(
+                f"{_short(path)}: weights: {metric}: {weights!r}, expected a folder or a hub id"
+            )
+    for weights in (model, *experiment["weights"].values()):
+        try:
+            checkpoint(weights)
+        except MedAlignError as error:
+            raise ParamsError(f"{_short(path)}: weights: {error}") from None
 
 
 def _suggest(name: str, known: Iterable[str]) -> str:

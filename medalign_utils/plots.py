@@ -5,7 +5,7 @@ Without `ax` a figure is one column wide (3.4 in); pass an `Axes` of any other s
 """
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -20,8 +20,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from medalign_utils.errors import MedAlignError
+from medalign_utils.published import DAGGER, UNVERIFIED
+from medalign_utils.statistics import Interval
 
-COLUMN_WIDTH = 3.4  # inches
+COLUMN_WIDTH, PAGE_WIDTH = 3.4, 7.0  # inches
 NAME_WIDTH = 22  # characters; longer names of systems and metrics are wrapped
 BLUE, ORANGE, GREY, LIGHT = "#0072B2", "#D55E00", "#666666", "#A6CEE3"
 STYLE = {
@@ -52,7 +54,21 @@ EVENT_COLOURS = {
     "note": "#0072B2",
     "death": "#000000",
 }
-METRIC_LABELS = {"rouge_l": "ROUGE-L", "chrf": "chrF", "bertscore": "BERTScore"}
+METRIC_LABELS = {
+    "bertscore": "BERTScore",
+    "meteor": "METEOR",
+    "meteor_no_wordnet": "METEOR (no WordNet)",
+    "chrf": "chrF",
+    "google_bleu": "GoogleBLEU",
+    "rouge_l": "ROUGE-L",
+    "bleurt": "BLEURT",
+    "lens": "LENS",
+    "unieval_relevance": "UniEval Relevance",
+    "unieval_fluency": "UniEval Fluency",
+    "unieval_coherence": "UniEval Coherence",
+    "unieval_consistency": "UniEval Consistency",
+    "unieval_overall": "UniEval Overall",
+}
 
 # In a notebook the backend, once loaded, has figures shown. Loaded by the first figure, within its
 # rc_context, that would hold for this one figure only.
@@ -79,7 +95,8 @@ def accuracy_by_system(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     highest = np.nanmax(table[["correct", "correct_high"]].to_numpy())
     ax.set_xlim(0, min(1.0, 1.08 * highest) or 1.0)
     ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    ax.set_xlabel(f"Correct responses, 95% interval\n(n = {_n(table)} instructions)")
+    interval = ", 95% interval" if table["correct_low"].notna().any() else ""
+    ax.set_xlabel(f"Correct responses{interval}\n(n = {_n(table)} instructions)")
     _right_column(ax, "correct", [_percent(share) for share in table["correct"]], 32)
     return ax
 
@@ -133,7 +150,7 @@ def accuracy_by_context(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     where the table has it, the paired difference to the longest context in percentage points.
 
     Args:
-        table: as `evaluation.compare_contexts` returns it; the difference columns may be missing.
+        table: as `comparisons.compare_contexts` returns it; the difference columns may be missing.
         ax: where to draw; a figure one column wide if None.
 
     >>> ax = accuracy_by_context(pd.DataFrame({"system": ["a", "b"], "n": 9,
@@ -187,12 +204,18 @@ def accuracy_by_context(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 @mpl.rc_context(STYLE)
-def metric_correlation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def metric_correlation(
+    table: pd.DataFrame, ax: Axes | None = None, *, ceiling: Interval | None = None
+) -> Axes:
     """Mean Kendall's tau of each metric with the ratings, the highest on top.
 
+    A metric that could not be scored has its reason in place of a point.
+
     Args:
-        table: as `correlation.correlate_metrics` returns it.
+        table: as `correlation.correlate_metrics` or `add_skipped` returns it.
         ax: where to draw; a figure one column wide if None.
+        ceiling: the raters' mean tau with each other, drawn as a line in a band; None or NaN where
+            the responses have one rater.
 
     >>> ax = metric_correlation(pd.DataFrame({"metric": ["chrf"], "n": [9], "n_undefined": [1],
     ...     "mean_tau": [0.3], "tau_low": [0.2], "tau_high": [0.4]}))
@@ -200,14 +223,107 @@ def metric_correlation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ['chrF']
     >>> plt.close(ax.figure)
     """
-    ax = ax or _new_axes(0.85 + 0.26 * len(table))
+    ax = ax or _new_axes(1.0 + 0.26 * len(table))
     names = [METRIC_LABELS.get(metric, metric) for metric in table["metric"]]
     _draw_intervals(ax, names, table[["mean_tau", "tau_low", "tau_high"]])
     ax.axvline(0, color=GREY, lw=0.7, zorder=0)
-    ax.set_xlabel("Mean Kendall's tau-b with the ratings,\n95% interval")
-    _right_column(ax, "n", [f"{n}" for n in table["n"]])
-    _right_column(ax, "undefined", [f"{n}" for n in table["n_undefined"]], 68)
+    label = "Mean Kendall's tau-b with the ratings,\n95% interval"
+    if ceiling is not None and np.isfinite(ceiling.estimate):
+        ax.axvspan(ceiling.low, ceiling.high, color=ORANGE, alpha=0.15, lw=0, zorder=0)
+        ax.axvline(ceiling.estimate, color=ORANGE, lw=1, ls="--", zorder=0)
+        label += f"; dashed: raters with each other,\n{_tau(ceiling)}"
+    ax.set_xlabel(label)
+    reasons = table.get("not_scored", pd.Series("", index=table.index)).to_list()
+    for row, reason in enumerate(reasons):
+        if reason:
+            text = textwrap.shorten(f"not scored: {reason}", 96, placeholder=" ...")
+            ax.annotate(
+                textwrap.fill(text, 48),
+                (0.01, row),
+                xycoords=ax.get_yaxis_transform(),
+                va="center",
+                fontsize=5.5,
+                color=GREY,
+                linespacing=1.0,
+                parse_math=False,
+                backgroundcolor="white",
+            ).get_bbox_patch().set_boxstyle("square", pad=0.1)
+    counts = zip(table["n"], table["n_undefined"], reasons, strict=True)
+    shown = [("", "") if reason else (f"{n}", f"{undefined}") for n, undefined, reason in counts]
+    _right_column(ax, "n", [n for n, _ in shown])
+    _right_column(ax, "undefined", [undefined for _, undefined in shown], 68)
     return ax
+
+
+@mpl.rc_context(STYLE)
+def human_evaluation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """As `accuracy_by_system`, with win rates and mean ranks beside the shares.
+
+    Args:
+        table: system, n, correct, win_rate, mean_rank, and correct_low to correct_high where
+            there is an interval.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> ax = human_evaluation(pd.DataFrame({"system": ["a"], "n": 9, "correct": [0.4],
+    ...     "win_rate": 0.6, "mean_rank": 2.75}))
+    >>> ax.get_xlabel().splitlines()
+    ['Correct responses', '(n = 9 instructions)']
+    >>> plt.close(ax.figure)
+    """
+    bounds = {name: table.get(name, np.nan) for name in ("correct_low", "correct_high")}
+    table = table.assign(**bounds).sort_values("correct", ascending=False, kind="stable")
+    ax = accuracy_by_system(table, ax or _new_axes(0.85 + 0.26 * len(table)))
+    _right_column(ax, "win\nrate", [f"{rate:.3f}" for rate in table["win_rate"]], 58)
+    _right_column(ax, "mean\nrank", [f"{rank:.2f}" for rank in table["mean_rank"]], 82)
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def published_correlation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """The paper's mean Kendall's tau of each metric, marked as not re-verified.
+
+    Args:
+        table: as `published.metric_correlation` returns it.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> ax = published_correlation(pd.DataFrame({"metric": ["chrF"], "mean_kendall_tau": [0.3],
+    ...     "ci_low": [0.2], "ci_high": [0.4]}))
+    >>> ax.get_xlabel().splitlines()[-1]
+    '† transcribed, not re-verified'
+    >>> plt.close(ax.figure)
+    """
+    table = table.sort_values("mean_kendall_tau", ascending=False, kind="stable")
+    ax = ax or _new_axes(0.85 + 0.26 * len(table))
+    _draw_intervals(ax, table["metric"], table[["mean_kendall_tau", "ci_low", "ci_high"]])
+    ax.axvline(0, color=GREY, lw=0.7, zorder=0)
+    ax.set_xlabel(
+        f"Mean Kendall's tau with the clinicians' ranks,\nwith its interval\n{DAGGER} {UNVERIFIED}"
+    )
+    _right_column(ax, "tau", [f"{tau:.2f}{DAGGER}" for tau in table["mean_kendall_tau"]], 28)
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def side_by_side(*panels: tuple[Callable[..., Axes], pd.DataFrame, str]) -> Figure:
+    """Figures beside each other, a page wide in all.
+
+    Args:
+        panels: for each the function that draws it, its table and its title.
+
+    >>> figure = side_by_side((head_to_head, pd.DataFrame([[np.nan]], ["a"], ["a"]), "one system"))
+    >>> figure.axes[0].get_title(loc="left")
+    'one system'
+    >>> plt.close(figure)
+    """
+    height = 1.3 + 0.26 * max(len(table) for _, table, _ in panels)
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(PAGE_WIDTH, height), layout="constrained", squeeze=False
+    )
+    for ax, (draw, table, title) in zip(axes.flat, panels, strict=True):
+        draw(table, ax)
+        # Above the headings of columns on the right.
+        ax.set_title(textwrap.fill(title, 90 // len(panels)), fontsize=7.5, loc="left", pad=22)
+    return figure
 
 
 @mpl.rc_context(STYLE)
@@ -492,6 +608,150 @@ def match_recall(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@mpl.rc_context(STYLE)
+def metric_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Heat map of each metric's mean tau (row) minus that of each worse one (column).
+
+    Bold is what Holm's correction leaves below 0.05. Columns bear the rows' numbers.
+
+    Args:
+        table: as `correlation.compare_metrics` returns it.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> ax = metric_differences(pd.DataFrame({"metric_a": ["chrf"], "metric_b": ["rouge_l"],
+    ...     "n": [9], "difference": [0.3], "p_holm": [0.01]}))
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['chrF  1', 'ROUGE-L  2']
+    >>> plt.close(ax.figure)
+    """
+    metrics = list(dict.fromkeys([*table["metric_a"], *table["metric_b"]]))
+    at = {metric: i for i, metric in enumerate(metrics)}
+    ax = ax or _new_axes(0.9 + 0.24 * max(len(metrics), 1))
+    differences = np.full((len(metrics), len(metrics)), np.nan)
+    for pair in table.to_dict("records"):
+        i, j = at[pair["metric_a"]], at[pair["metric_b"]]
+        differences[i, j] = pair["difference"]
+        if pd.notna(pair["difference"]):
+            text = f"{pair['difference']:.2f}".replace("0.", ".").replace("-", "\N{MINUS SIGN}")
+            weight = "bold" if pair["p_holm"] < 0.05 else "normal"
+            ax.text(j, i, text, ha="center", va="center", fontsize=5.5, weight=weight)
+    largest = np.nanmax(np.abs(differences), initial=0.01)
+    # Twice the range, so that the numbers stay black on light.
+    ax.imshow(differences, cmap="PuOr_r", vmin=-2 * largest, vmax=2 * largest, aspect="auto")
+    labels = [f"{_wrapped(METRIC_LABELS.get(m, m))}  {i}" for i, m in enumerate(metrics, start=1)]
+    ax.set_yticks(range(len(metrics)), labels, linespacing=1.0, parse_math=False)
+    ax.set_xticks(range(len(metrics)), range(1, len(metrics) + 1))
+    ax.tick_params(length=0)
+    n = f" (n = {_n(table)})" if len(table) else ""
+    ax.set_xlabel(f"Mean tau-b of the row\nminus that of the column{n};\nbold: p < 0.05 after Holm")
+    sns.despine(ax=ax, left=True, bottom=True)
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def paired_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Difference in accuracy of each pair of systems, with 95 % intervals, the largest on top.
+
+    Filled are the pairs whose patient-level test still has p < 0.05 after Holm's adjustment.
+
+    Args:
+        table: as `comparisons.compare_systems` returns it.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> ax = paired_differences(pd.DataFrame({"system": ["a"], "opponent": ["b"], "n": 9,
+    ...     "difference": [0.2], "difference_low": [0.1], "difference_high": [0.3],
+    ...     "mcnemar_p_holm": [0.01], "sign_flip_p_holm": [0.0005]}))
+    >>> ax.get_yticklabels()[0].get_text().splitlines()
+    ['a', 'minus b']
+    >>> plt.close(ax.figure)
+    """
+    table = table.sort_values("difference", ascending=False, kind="stable")
+    pairs = table[["system", "opponent"]].itertuples(index=False, name=None)
+    names = [f"{_wrapped(system)}\n{_wrapped(f'minus {opponent}')}" for system, opponent in pairs]
+    lines = max((name.count("\n") + 1 for name in names), default=1)
+    ax = ax or _new_axes(0.95 + 0.13 * lines * max(len(table), 1))
+    bounds = ["difference", "difference_low", "difference_high"]
+    _draw_intervals(ax, table["system"], table[bounds])
+    _name_rows(ax, names, wrap=False)
+    unclear = ~(table["sign_flip_p_holm"].to_numpy() < 0.05)
+    rows = np.arange(len(table))
+    ax.plot(table["difference"][unclear], rows[unclear], "o", color=BLUE, mfc="white", ms=4.5)
+    ax.axvline(0, color=GREY, lw=0.7, zorder=0)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: _points(share)))
+    counted = f"n = {_n(table)} instructions" if len(table) else "no pair of systems"
+    ax.set_xlabel(
+        "Paired difference in correct responses,\npercentage points, 95% interval\n"
+        f"({counted}; p after Holm;\nfilled: p over patients below 0.05)"
+    )
+    _right_column(ax, "p,\npatients", [_p(p) for p in table["sign_flip_p_holm"]], 32)
+    _right_column(ax, "p,\nMcNemar", [_p(p) for p in table["mcnemar_p_holm"]], 70)
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def accuracy_by_group(table: pd.DataFrame) -> Figure:
+    """Share of correct responses by system, one panel a group, a page wide; one axis for all.
+
+    Each grouping begins a new row of panels, and each panel's title has its n. Wilson's interval
+    stands behind the bootstrap's, which is no wider than a point where all or none are correct.
+
+    Args:
+        table: as `groups.evaluate_groups` returns it, of the groupings to draw; without a row the
+            one panel says so.
+
+    >>> figure = accuracy_by_group(pd.DataFrame({"grouping": "category", "group": ["Other"] * 2,
+    ...     "system": ["a", "b"], "n": 9, "n_patients": 4, "correct": [0.4, 0.2],
+    ...     "correct_low": [0.3, 0.1], "correct_high": [0.5, 0.3],
+    ...     "wilson_low": [0.2, 0.1], "wilson_high": [0.7, 0.5]}))
+    >>> figure.axes[0].get_title().splitlines()
+    ['Other', 'n = 9 (4 patients)']
+    >>> plt.close(figure)
+    """
+    if table.empty:
+        figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 0.6), layout="constrained")
+        ax.set_axis_off()
+        ax.set_title("no group of instructions", fontsize=7.5)
+        return figure
+    groups = {
+        grouping: list(rows.groupby("group", sort=False))
+        for grouping, rows in table.groupby("grouping", sort=False)
+    }
+    across = min(4, max(len(panels) for panels in groups.values()))
+    down = sum(-(-len(panels) // across) for panels in groups.values())
+    names = table["system"].unique()
+    height = down * (0.5 + 0.17 * len(names)) + 0.4
+    figure, axes = plt.subplots(
+        down, across, figsize=(PAGE_WIDTH, height), layout="constrained", sharex=True, squeeze=False
+    )
+    highest = np.nanmax(table[["correct_high", "wilson_high"]].to_numpy())
+    row = 0
+    for grouping, panels in groups.items():
+        for i, (group, rows) in enumerate(panels):
+            ax = axes[row + i // across, i % across]
+            wilson = rows[["wilson_low", "wilson_high"]].to_numpy().T
+            ax.hlines(range(len(rows)), *wilson, color="#AAAAAA", lw=0.8)
+            _draw_intervals(ax, rows["system"], rows[["correct", "correct_low", "correct_high"]])
+            if i % across:
+                ax.set_yticklabels([])
+            n, patients = rows["n"].iloc[0], rows["n_patients"].iloc[0]
+            counted = f"n = {n} ({patients} patient{'s' if patients != 1 else ''})"
+            title = f"{grouping} {group}" if grouping.endswith("quartile") else group
+            title = title.replace(": ", ":\n")
+            ax.set_title(f"{title}\n{counted}", fontsize=7.5, parse_math=False)
+        row += -(-len(panels) // across)
+    for ax in axes.flat:
+        ax.set_visible(bool(ax.get_title()))
+        ax.tick_params(axis="x", labelbottom=True)
+        ax.set_xlim(0, min(1.0, 1.08 * highest) or 1.0)
+        ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    figure.supxlabel(
+        "Correct responses of n instructions, 95% interval over patients; grey: Wilson's, as if "
+        "instructions were independent",
+        fontsize=7.5,
+    )
+    return figure
+
+
 def save(ax: Axes | Figure, path: Path | str) -> Path:
     """Write the figure as PNG and close it; the same figure gives the same bytes.
 
@@ -571,9 +831,9 @@ def _draw_intervals(ax: Axes, names: Sequence[str], intervals: pd.DataFrame) -> 
     ax.set_axisbelow(True)
 
 
-def _name_rows(ax: Axes, names: Sequence[str]) -> None:
+def _name_rows(ax: Axes, names: Sequence[str], *, wrap: bool = True) -> None:
     # Names come from data, where a dollar sign is no formula.
-    labels = [_wrapped(name) for name in names]
+    labels = [_wrapped(name) for name in names] if wrap else names
     ax.set_yticks(range(len(names)), labels, linespacing=1.0, parse_math=False)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
@@ -608,9 +868,26 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}%"
 
 
+def _tau(interval: Interval) -> str:
+    """A tau with its interval, if it has one, with true minus signs."""
+    text = f"{interval.estimate:.2f}"
+    if np.isfinite(interval.low):
+        text += f" [{interval.low:.2f}, {interval.high:.2f}]"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
 def _difference(row: Mapping[str, float]) -> str:
     """A paired difference with its interval in percentage points, with a true minus sign."""
     text = f"{100 * row['difference']:+.1f}"
     if pd.notna(row["difference_low"]):
         text += f"\n[{100 * row['difference_low']:+.1f}, {100 * row['difference_high']:+.1f}]"
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _points(share: float) -> str:
+    """A share in percentage points, with a true minus sign."""
+    return f"{100 * share:+.0f}".replace("-", "\N{MINUS SIGN}") if abs(share) > 1e-9 else "0"
+
+
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"

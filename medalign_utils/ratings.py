@@ -5,6 +5,7 @@ an answer key can rate; or the "released" ones, which a release brings together 
 verdicts on them.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -124,8 +125,77 @@ def load_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) 
     return reviews
 
 
-def one_rating(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
-    """One rating a response, from those of all raters, and only instructions rated throughout.
+class Common(NamedTuple):
+    """Ratings reduced to the instructions that every system was rated on.
+
+    Attributes:
+        ratings: those of the instructions on which each system has a rating and a rank.
+        n_instructions: how many instructions had a rating, complete or not.
+        n_left_out: how many of them were left out, with whatever ratings they had.
+        by_system: one row a system: system; rated, the instructions on which it has a rating and a
+            rank; missing, the others of the `n_instructions`; alone, those that were left out
+            for want of this system only.
+    """
+
+    ratings: pd.DataFrame
+    n_instructions: int
+    n_left_out: int
+    by_system: pd.DataFrame
+
+    def __str__(self) -> str:
+        """One line that says what was left out and for want of which systems' ratings."""
+        lacking = self.by_system[self.by_system["missing"] > 0]
+        lacks = ", ".join(f"{s} lacks {n}" for s, n in lacking[["system", "missing"]].to_numpy())
+        kept = self.n_instructions - self.n_left_out
+        return (
+            f"{kept} of {self.n_instructions} instructions have a rating and a rank of every system"
+            + (f"; {self.n_left_out} left out: {lacks}" if lacks else "")
+        )
+
+
+def common_ratings(ratings: pd.DataFrame) -> Common:
+    """Leave out the instructions that some system has no rating of, and count them.
+
+    Systems are only ever compared on the same instructions. A system that answered few of them
+    costs the others theirs: `Common.by_system` says which, so that it can be taken out instead.
+
+    Args:
+        ratings: instruction_id, system (key), correct, rank, as `combine_raters` gives them.
+
+    Raises:
+        MedAlignError: no instruction is left.
+
+    >>> ratings = pd.DataFrame({"instruction_id": ["1", "1", "2"], "system": ["a", "b", "a"],
+    ...     "correct": True, "rank": [1.5, 1.5, 1.0]})
+    >>> common = common_ratings(ratings)
+    >>> print(common)
+    1 of 2 instructions have a rating and a rank of every system; 1 left out: b lacks 1
+    >>> common.by_system.values.tolist()
+    [['a', 2, 0, 0], ['b', 1, 1, 1]]
+    """
+    usable = ratings.assign(usable=ratings["rank"].notna() & ratings["correct"].notna())
+    rated = usable.pivot(index="instruction_id", columns="system", values="usable").eq(True)
+    complete = rated.all(axis=1)
+    by_system = pd.DataFrame(
+        {
+            "system": rated.columns.to_numpy(),
+            "rated": rated.sum().to_numpy(),
+            "missing": (~rated).sum().to_numpy(),
+            "alone": (~rated[(~rated).sum(axis=1) == 1]).sum().to_numpy(),
+        }
+    )
+    if not complete.any():
+        counts = ", ".join(f"{s} {n}" for s, n in by_system[["system", "rated"]].to_numpy())
+        raise MedAlignError(
+            f"common_ratings: no instruction has a rating and a rank of every system; rated and "
+            f"ranked are {counts or 'none'}"
+        )
+    kept = ratings[ratings["instruction_id"].map(complete)].reset_index(drop=True)
+    return Common(kept.astype({"correct": bool}), len(rated), int((~complete).sum()), by_system)
+
+
+def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
+    """One rating a response, from those of all raters.
 
     Args:
         ratings: as `Reviews` has them.
@@ -136,9 +206,9 @@ def one_rating(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
 
     Returns:
         instruction_id, system, rater ("first" keeps the name, "majority" says "majority"), correct,
-        rank. Left out are instructions that lack a system's rating or a rank. Ranks are then made
-        1 to n within each instruction, equal ones sharing their average, so they sum to
-        n (n + 1) / 2 however the raters wrote ties down.
+        rank. Ranks are made 1 to n within each instruction, equal ones sharing their average, so
+        that n of them sum to n (n + 1) / 2 however the raters wrote ties down; a rank that no
+        rater gave is NaN.
 
     Raises:
         MedAlignError: `combine` is neither.
@@ -147,14 +217,14 @@ def one_rating(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
     ...     "instruction_id": ["1"] * 4, "system": ["a", "a", "b", "b"],
     ...     "rater": ["x", "y"] * 2, "correct": [True, False, True, True],
     ...     "rank": [1.0, 4.0, 1.0, 2.0]})
-    >>> one_rating(ratings)[["correct", "rank"]].values.tolist()
+    >>> combine_raters(ratings)[["correct", "rank"]].values.tolist()
     [[True, 1.5], [True, 1.5]]
-    >>> one_rating(ratings, "majority")[["correct", "rank"]].values.tolist()
+    >>> combine_raters(ratings, "majority")[["correct", "rank"]].values.tolist()
     [[True, 2.0], [True, 1.0]]
     """
     if combine not in COMBINATIONS:
         raise MedAlignError(
-            f"one_rating: combine {combine!r}, expected one of {', '.join(COMBINATIONS)}"
+            f"combine_raters: combine {combine!r}, expected one of {', '.join(COMBINATIONS)}"
         )
     key = ["instruction_id", "system"]
     groups = ratings.groupby(key, sort=False)
@@ -168,12 +238,17 @@ def one_rating(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
         one["correct"] = (share > 0.5) | ((share == 0.5) & one["correct"].to_numpy(dtype=bool))
         one["rank"] = groups["rank"].median().to_numpy()
         one["rater"] = "majority"
-    n_systems = one["system"].nunique()
-    rated = one["rank"].notna().groupby(one["instruction_id"]).transform("sum")
-    one = one[rated == n_systems].reset_index(drop=True)
     one["rank"] = one.groupby("instruction_id")["rank"].rank()
     one["correct"] = one["correct"].astype(bool)
     return one[list(RATING_COLUMNS)]
+
+
+def one_rating(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
+    """As `combine_raters`, and only the instructions rated throughout (`common_ratings`).
+
+    A warning says how many instructions that leaves out, and for want of which systems' ratings.
+    """
+    return _complete(combine_raters(ratings, combine))
 
 
 def rate(
@@ -184,14 +259,32 @@ def rate(
     responses: str = "generated",
     combine: str = "first",
 ) -> pd.DataFrame:
-    """The ratings by which an experiment's systems are evaluated.
+    """The ratings by which an experiment's systems are compared, all on the same instructions.
+
+    As `rate_responses`, reduced to the instructions rated throughout (`common_ratings`); a warning
+    says how many that leaves out, and for want of which systems' ratings.
+    """
+    return _complete(
+        rate_responses(release, experiment, systems, responses=responses, combine=combine)
+    )
+
+
+def rate_responses(
+    release: Release,
+    experiment: str,
+    systems: Sequence[str],
+    *,
+    responses: str = "generated",
+    combine: str = "first",
+) -> pd.DataFrame:
+    """One rating of each response of an experiment, as far as there are.
 
     Args:
         release: as `dataset.load_release` gives it.
         experiment: whose responses are rated, if they are generated.
         systems: their names; of released ones as the release's table has them.
         responses: one of `SOURCES`.
-        combine: as for `one_rating`.
+        combine: as for `combine_raters`.
 
     Returns:
         The columns of `RATING_COLUMNS`, one row a response.
@@ -203,7 +296,7 @@ def rate(
     """
     if _is_released(responses):
         ratings = _reviews(release, systems).ratings
-        return one_rating(ratings[ratings["system"].isin(systems)], combine)
+        return combine_raters(ratings[ratings["system"].isin(systems)], combine)
     if release.answer_key_path is None:
         raise ReleaseError(
             f"{release.path} has no answer-key.jsonl, so it cannot rate responses of this run; "
@@ -212,6 +305,31 @@ def rate(
     files = [paths.responses(experiment, system) for system in systems]
     table = pd.concat([read_responses(file) for file in files], ignore_index=True)
     return rate_with_answer_key(table, load_answer_key(release.answer_key_path))
+
+
+def rate_by_each(
+    release: Release, experiment: str, systems: Sequence[str], *, responses: str = "generated"
+) -> pd.DataFrame:
+    """Every rater's ratings of an experiment's systems, as they were given.
+
+    Args:
+        release: as `dataset.load_release` gives it.
+        experiment: whose responses are rated, if they are generated.
+        systems: their names; of released ones as the release's table has them.
+        responses: one of `SOURCES`. Released ones have as many raters as their table, generated
+            ones the answer key alone.
+
+    Returns:
+        The columns of `RATING_COLUMNS`, one row a response and rater. A rank is NaN where the rater
+        gave none, and ties are as the rater wrote them (1, 1, 3 as well as 1.5, 1.5, 3).
+
+    Raises:
+        As `rate_responses`.
+    """
+    if not _is_released(responses):
+        return rate_responses(release, experiment, systems, responses=responses)
+    ratings = _reviews(release, systems).ratings
+    return ratings[ratings["system"].isin(systems)].reset_index(drop=True)
 
 
 def responses_of(
@@ -240,6 +358,14 @@ def responses_of(
             "`columns: {response: <name>}` in params names one"
         )
     return table[table["system"] == system].reset_index(drop=True)
+
+
+def _complete(ratings: pd.DataFrame) -> pd.DataFrame:
+    """The common set, with a warning where something is left out."""
+    common = common_ratings(ratings)
+    if common.n_left_out:
+        warnings.warn(str(common), stacklevel=3)
+    return common.ratings
 
 
 def _is_released(responses: str) -> bool:

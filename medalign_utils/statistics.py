@@ -56,19 +56,75 @@ def bootstrap_means(
     >>> round(first.estimate, 3), first.low, first.high
     (0.667, 0.0, 1.0)
     """
+    return resample_means(values, patients, resamples=resamples, rng=rng).intervals()
+
+
+class Resampled(NamedTuple):
+    """Means of K columns, and their bootstrap distributions over patients.
+
+    Attributes:
+        means: shape (K,), over each column's defined values; NaN without any.
+        resampled: shape (resamples, K); NaN where a resample holds no defined value of a column.
+        n_patients: shape (K,), the patients who have a defined value.
+    """
+
+    means: np.ndarray
+    resampled: np.ndarray
+    n_patients: np.ndarray
+
+    def mean_of(self, columns: Sequence[int]) -> "Resampled":
+        """The mean of some columns as one column."""
+        return Resampled(
+            self.means[columns].mean(keepdims=True),
+            self.resampled[:, columns].mean(axis=1, keepdims=True),
+            self.n_patients[columns].min(keepdims=True),
+        )
+
+    def intervals(self) -> list[Interval]:
+        """Each column's mean between the percentiles of its resampled means.
+
+        Bounds are NaN where fewer than two patients have a defined value. Resamples that are NaN
+        are left out.
+        """
+        found = []
+        tails = [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)]
+        for mean, column, n in zip(self.means, self.resampled.T, self.n_patients, strict=True):
+            defined = column[~np.isnan(column)]
+            bounds = np.percentile(defined, tails) if n >= 2 and defined.size else (np.nan, np.nan)
+            found.append(Interval(float(mean), *map(float, bounds)))
+        return found
+
+
+def resample_means(
+    values: np.ndarray,
+    patients: Sequence[str] | np.ndarray,
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+) -> Resampled:
+    """Draw the distributions that `bootstrap_means` takes its intervals from; see there.
+
+    For a statistic that is a function of several means, such as a win rate over opponents: apply it
+    to `means` and to each row of `resampled`, and ask for the `intervals` of the result.
+
+    >>> drawn = resample_means(np.array([[1.0], [0.0]]), ["a", "b"], resamples=3,
+    ...     rng=np.random.default_rng(1))
+    >>> drawn.means.tolist(), drawn.resampled.shape, drawn.n_patients.tolist()
+    ([0.5], (3, 1), [2])
+    """
     values = np.asarray(values, dtype=np.float64)
     patients = np.asarray(patients, dtype=object)
     if values.ndim != 2:
-        raise MedAlignError(f"bootstrap_means: values of shape {values.shape}, expected (N, K)")
+        raise MedAlignError(f"resample_means: values of shape {values.shape}, expected (N, K)")
     if patients.shape != (len(values),):
-        raise MedAlignError(f"bootstrap_means: {len(values)} rows, {patients.size} patients")
+        raise MedAlignError(f"resample_means: {len(values)} rows, {patients.size} patients")
     if any(patient is None or patient != patient for patient in patients):
-        raise MedAlignError("bootstrap_means: a row has no patient; every row needs one")
+        raise MedAlignError("resample_means: a row has no patient; every row needs one")
     if resamples < 1:
-        raise MedAlignError(f"bootstrap_means: {resamples} resamples, expected 1 or more")
+        raise MedAlignError(f"resample_means: {resamples} resamples, expected 1 or more")
     if not isinstance(rng, np.random.Generator):
         raise MedAlignError(
-            f"bootstrap_means: rng is {type(rng).__name__}, expected numpy.random.default_rng(seed)"
+            f"resample_means: rng is {type(rng).__name__}, expected numpy.random.default_rng(seed)"
         )
 
     names, membership = np.unique(patients.astype(str), return_inverse=True)
@@ -82,19 +138,11 @@ def bootstrap_means(
     # einsum, not @: BLAS may add up in another order with another number of threads.
     resampled_sums = np.einsum("rp,pk->rk", weights, sums)
     resampled_counts = np.einsum("rp,pk->rk", weights, counts)
-
-    intervals = []
-    for column in range(values.shape[1]):
-        total, n = sums[:, column].sum(), counts[:, column].sum()
-        estimate = float(total / n) if n else np.nan
-        low = high = np.nan
-        if np.count_nonzero(counts[:, column]) >= 2:
-            kept = resampled_counts[:, column] > 0
-            means = resampled_sums[kept, column] / resampled_counts[kept, column]
-            tail = 100 * (1 - CONFIDENCE) / 2
-            low, high = (float(bound) for bound in np.percentile(means, [tail, 100 - tail]))
-        intervals.append(Interval(estimate, low, high))
-    return intervals
+    return Resampled(
+        _ratio(sums.sum(axis=0), counts.sum(axis=0)),
+        _ratio(resampled_sums, resampled_counts),
+        np.count_nonzero(counts, axis=0),
+    )
 
 
 def bootstrap_mean(
@@ -113,6 +161,26 @@ def bootstrap_mean(
     return bootstrap_means(column, patients, resamples=resamples, rng=rng)[0]
 
 
+def resample_rows(
+    patients: Sequence[str] | np.ndarray, *, resamples: int, rng: np.random.Generator
+) -> np.ndarray:
+    """How often each row is in each resample of whole patients, for statistics that are no means.
+
+    Args:
+        patients: shape (N,), the patient of each row.
+        resamples: number of bootstrap resamples.
+        rng: the source of the draws, the same as those of `bootstrap_means` for these patients.
+
+    Returns:
+        float64, shape (resamples, N).
+
+    >>> resample_rows(["a", "a", "b"], resamples=2, rng=np.random.default_rng(1)).tolist()
+    [[1.0, 1.0, 1.0], [0.0, 0.0, 2.0]]
+    """
+    names, membership = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+    return _draw_weights(len(names), resamples, rng)[:, membership]
+
+
 def _draw_weights(n_patients: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
     """How often each patient is in each resample: shape (resamples, n_patients), rows sum to n."""
     if n_patients == 0:
@@ -122,3 +190,7 @@ def _draw_weights(n_patients: int, resamples: int, rng: np.random.Generator) -> 
     cells = drawn + n_patients * np.arange(resamples)[:, np.newaxis]
     counts = np.bincount(cells.ravel(), minlength=resamples * n_patients)
     return counts.reshape(resamples, n_patients).astype(np.float64)
+
+
+def _ratio(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)

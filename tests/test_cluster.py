@@ -190,7 +190,7 @@ def test_a_cancelled_job_and_a_damaged_model_leave_the_others_results(project, c
     cluster.ask("scancel", job)
     status, said = end(process, project)
     assert status != 0
-    assert "Not finished: served, tiny-llama." in said
+    assert "Not finished: served, tiny-llama;" in said
     assert "Going on with the other 2 systems." in said
     run = project / "runs/tiny"
     systems = pd.read_csv(run / "tables/05_evaluate_systems.csv")["system"]
@@ -202,6 +202,8 @@ def test_a_cancelled_job_and_a_damaged_model_leave_the_others_results(project, c
         o.ename for cell in cells for o in cell.get("outputs", []) if o.output_type == "error"
     ]
     assert errors == ["ParamsError"]
+    page = (run / "report.html").read_text()
+    assert "system served: no responses" in page and "system tiny-llama: no responses" in page
     log = (run / "notebooks/03_generate_responses-tiny-llama.log").read_text()
     assert "is neither a folder with a language model nor a repository" in log
     assert not (run / "responses/served.jsonl").exists()

@@ -9,7 +9,7 @@ import pytest
 from tiny_release import encounter, entry, event, eventstream, lab, note
 
 from medalign_utils.ehr import EVENT_COLUMNS, ehr_text, iterate_events, read_events
-from medalign_utils.ehr import eventstream as eventstream_dialect
+from medalign_utils.ehr.eventstream import _Reader
 from medalign_utils.errors import EHRError
 
 HEADER = (
@@ -275,51 +275,93 @@ def test_a_long_ehr_is_not_held_in_memory(write):
     assert n == 20 * (5 + 3000) and peak < 2_000_000
 
 
+LAB = event("measurement", "LOINC/2160-0", "Creatinine", "1.4")
 REGULAR = encounter(lab("2014-08-10 09:12", "1.4") + note("2014-08-10 10:00", " a\n<b>b</b> "))
+# What stands between encounters -> how many events come of it, and the fault that is told.
 IRREGULAR = {
-    "no encounter": lab("2014-08-10 09:12", "1.4"),
-    "header last": encounter(lab("2014-08-10 09:12", "1"))[: -len("</encounter>")]
-    + f"{HEADER}</encounter>",
-    "two headers": encounter(lab("2014-08-10 09:12", "1.4"), HEADER * 2),
-    "event beside": encounter(lab("2014-08-10 09:12", "1.4") + '<event type="visit"/>'),
-    "entry beside": f"<encounter>{lab('2014-08-10 09:12', '1.4')}</encounter>",
-    "no event": encounter(entry("2014-08-10 09:12", "<visit/>")),
-    "no type": encounter(entry("2014-08-10 09:12", '<event code="A/1"/>')),
-    "no date": encounter(lab("soon", "1.4") + lab("2014-08-10 09:12", "1.4")),
-    "no start": encounter(lab("2014-08-10 09:12", "1.4"), HEADER, start="soon"),
-    "nobody knows when": encounter("", HEADER, start=""),
-    "header outside": HEADER,
-    "visit": "<visit><day><measurement/></day></visit>",
-    "visit in an encounter": "<encounter><visit/></encounter>",
-    "visit in events": encounter("<visit/>"),
-    "broken": "<encounter><events></encounter>",
+    "none": ("", 0, None),
+    "no encounter": (
+        lab("2014-08-10 09:12", "1.4"),
+        0,
+        "line 14: event 3 (from 0): it stands in no",
+    ),
+    "header last": (
+        encounter(lab("2014-08-10 09:12", "1"))[: -len("</encounter>")] + f"{HEADER}</encounter>",
+        1 + 5,
+        None,
+    ),
+    "two headers": (encounter(lab("2014-08-10 09:12", "1.4"), HEADER * 2), 1 + 10, None),
+    "event beside": (
+        encounter(lab("2014-08-10 09:12", "1.4") + '<event type="visit"/>'),
+        1,
+        "line 16: event 4 (from 0), timestamp: found none, it stands in no entry",
+    ),
+    "entry beside": (f"<encounter>{lab('2014-08-10 09:12', '1.4')}</encounter>", 1, None),
+    "no event": (
+        encounter(entry("2014-08-10 09:12", "<visit/>")),
+        0,
+        "line 15: event 3 (from 0): element <visit> in <entry>, expected <event>",
+    ),
+    "no type": (
+        encounter(entry("2014-08-10 09:12", '<event code="A/1"/>')),
+        0,
+        "line 15: event 3 (from 0): no type; attributes found: code",
+    ),
+    "no date": (
+        encounter(lab("soon", "1.4") + lab("2014-08-10 09:12", "1.4")),
+        1,
+        "line 15: event 3 (from 0), timestamp: found 'aaaa', expected YYYY-MM-DD",
+    ),
+    "no start": (
+        encounter(lab("2014-08-10 09:12", "1.4"), HEADER, start="soon"),
+        1 + 5,
+        "line 13: encounter 2 (from 0), start_timestamp: found 'aaaa'",
+    ),
+    "nobody knows when": (
+        encounter("", HEADER, start=""),
+        0,
+        "line 15: encounter 2 (from 0) describes the person, but has neither",
+    ),
+    "header outside": (HEADER, 0, "line 13: event 3 (from 0): element <person> in no encounter"),
+    "visit": (
+        "<visit><day><measurement/></day></visit>",
+        0,
+        "line 13: event 3 (from 0): element <visit> in <eventstream>, as in the record dialect",
+    ),
+    "visit in an encounter": (
+        "<encounter><visit/></encounter>",
+        0,
+        "line 13: event 3 (from 0): element <visit> in <encounter>, as in the record dialect",
+    ),
+    "visit in events": (
+        encounter("<visit/>"),
+        0,
+        "line 14: event 3 (from 0): element <visit> in <events>, expected <entry>",
+    ),
+    "event in an event": (
+        encounter(entry("2014-08-10 09:12", f"{LAB}<event type='note'>a{LAB}b</event>{LAB}")),
+        3,
+        "line 15: event 4 (from 0), timestamp: found none, it stands in no entry",
+    ),
+    # Of what follows nothing is read.
+    "broken": ("<encounter><events></encounter>", -2, "line 13: not well-formed XML"),
 }
 
 
-@pytest.mark.parametrize("middle", ["", *IRREGULAR.values()], ids=["none", *IRREGULAR])
-def test_the_short_and_the_careful_way_read_the_same(write, middle):
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize(("middle", "n", "fault"), IRREGULAR.values(), ids=IRREGULAR)
+def test_what_is_irregular_is_told_and_the_rest_read(write, monkeypatch, middle, n, fault, quick):
+    if not quick:  # the handlers of events within an entry make no difference
+        monkeypatch.setattr(_Reader, "quick_handlers", lambda self: (self.begin, self.end))
     started = encounter(lab("2014-08-10 09:12", "1.4"), HEADER)
     path = write(eventstream("7", REGULAR + started + middle + REGULAR.replace("1.4", "1.5")))
-
-    def everything(read):
-        events, faults = [], []
-        try:
-            for columns in read(path, lambda error: faults.append(str(error))):
-                events += zip(*columns, strict=True)
-        except EHRError as error:
-            faults.append(str(error))
-        return events, faults
-
-    found = everything(eventstream_dialect.iterate_columns)
-    carefully = everything(eventstream_dialect._read_carefully)
-    assert found[1] == carefully[1]
-    # Of a file that breaks off the one gives the encounters before, the other the chunks before.
-    assert found[0] == carefully[0] or middle == IRREGULAR["broken"]
-    assert len(found[0]) >= 2 + 6
-    faultless = (
-        "none",
-        "header last",
-        "two headers",
-        "entry beside",
-    )
-    assert bool(found[1]) == (middle not in ["", *map(IRREGULAR.get, faultless)])
+    events, faults = [], []
+    try:
+        for event in iterate_events(path, faults.append):
+            events.append(event)
+    except EHRError as error:
+        faults.append(str(error))
+    assert [fault in told for told in faults] == ([] if fault is None else [True])
+    assert len(events) == 2 + (1 + 5) + n + 2  # the header's 5 facts are events
+    assert [event.value for event in events[:2]] == ["1.4", "a\nb"]
+    assert (events[-2].value, events[-1].encounter) == ("1.5", events[-2].encounter) or n == -2

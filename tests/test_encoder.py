@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from medalign_utils import encoder
-from medalign_utils.encoder import check_weights, embed, length_batches, minilm_path
+from medalign_utils.encoder import (
+    BATCH_TOKENS,
+    check_weights,
+    embed,
+    fixed_batches,
+    length_batches,
+    minilm_path,
+)
 from medalign_utils.errors import MedAlignError
 
 TEXTS = [
@@ -66,3 +73,25 @@ def test_check_weights_refuses_missing_and_other_weights(tmp_path):
     # The SHA-256 of no bytes begins with e3b0c442.
     with pytest.raises(MedAlignError, match=r"has SHA-256 e3b0c442.*, expected 53aa5117"):
         check_weights(weights, encoder.MINILM_SHA256)
+
+
+def test_fixed_batches_hold_every_text_once_in_a_shape_of_its_own_length():
+    rng = np.random.default_rng(1)
+    ids = [rng.integers(5, 99, size=n).tolist() for n in [1, 16, 17, *rng.integers(1, 600, 90)]]
+    ids.append([7] * 2000)
+    shapes = {}
+    for places, rows, mask in fixed_batches(ids, 0):
+        assert 1 <= len(places) <= len(rows) and rows.shape == mask.shape
+        for place, row, kept in zip(places, rows, mask, strict=False):
+            assert row[kept.bool()].tolist() == ids[place] and not row[~kept.bool()].any()
+            assert place not in shapes
+            shapes[place] = tuple(rows.shape)
+    assert sorted(shapes) == list(range(len(ids)))
+    # Alone, each has the shape that it has among all.
+    for place, row in enumerate(ids):
+        [(_, rows, _)] = fixed_batches([row], 0)
+        assert tuple(rows.shape) == shapes[place]
+    assert shapes[0] == shapes[1] == (8, 16) and shapes[2] == (8, 32)
+    assert max(n * width for n, width in shapes.values() if n > 1) <= BATCH_TOKENS
+    assert shapes[len(ids) - 1] == (1, 2000)
+    assert list(fixed_batches([], 0)) == []

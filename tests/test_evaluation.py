@@ -4,41 +4,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import rankdata
+from scipy.stats import binomtest, rankdata
+from tiny_ratings import THREE, instructions_of, random_ratings, ratings_of
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.evaluation import (
-    check_ratings,
-    compare_contexts,
-    evaluate_systems,
-    head_to_head,
-    paired_difference,
-    win_rates,
-)
+from medalign_utils.evaluation import check_ratings, evaluate_systems, head_to_head, win_rates
 
 
-def ratings_of(ranks, correct=None, systems="abcdefgh"):
-    """Ratings from ranks of shape (instructions, systems)."""
-    ranks = np.asarray(ranks, dtype=float)
-    correct = ranks <= 1 if correct is None else np.asarray(correct, dtype=bool)
-    rows = [
-        (f"i{i}", systems[j], "test", bool(correct[i, j]), ranks[i, j])
-        for i, j in np.ndindex(ranks.shape)
-    ]
-    columns = ["instruction_id", "system", "rater", "correct", "rank"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def instructions_of(n, per_patient=1):
-    return pd.DataFrame(
-        {
-            "instruction_id": [f"i{i}" for i in range(n)],
-            "person_id": [f"p{i // per_patient}" for i in range(n)],
-        }
-    )
-
-
-THREE = ratings_of([[1, 2, 3], [1, 2, 3], [1.5, 1.5, 3], [2, 2, 2]])
+def evaluated(ratings, instructions, resamples=100):
+    contexts = dict.fromkeys(ratings["system"].unique(), 2048)
+    rng = np.random.default_rng(1)
+    return evaluate_systems(ratings, instructions, contexts, resamples=resamples, rng=rng)
 
 
 def test_win_rates_by_hand():
@@ -119,6 +95,13 @@ def test_evaluate_systems(tmp_path):
         "win_rate",
         "win_rate_ties_half",
         "mean_rank",
+        "n_patients",
+        "wilson_low",
+        "wilson_high",
+        "win_rate_low",
+        "win_rate_high",
+        "rank_low",
+        "rank_high",
     ]
     assert table["system"].tolist() == ["b", "a", "c"]
     assert table["correct"].tolist() == [0.75, 0.25, 0.0]
@@ -157,56 +140,61 @@ def test_intervals_do_not_depend_on_row_order_or_on_other_systems():
     assert table.set_index("system").loc["a", shares].tolist() == alone.loc[0, shares].tolist()
 
 
-def test_paired_difference_is_narrower_than_unpaired():
-    # b is a with one of 20 answers spoilt: the difference is 1/20 and hardly varies, while each
-    # share alone has a standard error of 1/9.
-    correct = np.array([[1, 1]] * 9 + [[1, 0]] + [[0, 0]] * 10, dtype=bool)
-    ratings = ratings_of(rankdata(~correct, axis=1), correct)
-    instructions = instructions_of(20)
-    rng = np.random.default_rng(1)
-    difference = paired_difference(ratings, instructions, "a", "b", resamples=1000, rng=rng)
-    assert difference.estimate == pytest.approx(0.05)
-    # The count of the spoilt answer in a resample is binomial(20, 1/20): 0 to 3 of 20.
-    assert (difference.low, difference.high) == (0.0, 0.15)
-    rng = np.random.default_rng(1)
-    reverse = paired_difference(ratings, instructions, "b", "a", resamples=1000, rng=rng)
-    assert reverse == pytest.approx((-0.05, -0.15, 0.0))
+BOUNDS = [f"{name}_{end}" for name in ("correct", "win_rate", "rank") for end in ("low", "high")]
 
 
-def test_one_patient_has_no_interval():
-    rng = np.random.default_rng(1)
-    instructions = instructions_of(4, per_patient=4)
-    difference = paired_difference(THREE, instructions, "a", "b", resamples=10, rng=rng)
-    assert np.isnan(difference.low) and np.isnan(difference.high)
-    table = evaluate_systems(THREE, instructions, dict.fromkeys("abc", 1), resamples=10, rng=rng)
-    assert table[["correct_low", "correct_high"]].isna().all(axis=None)
+@pytest.mark.parametrize("n", [1, 4])
+def test_one_patient_and_one_instruction_have_no_bootstrap_interval(n):
+    ratings = THREE[THREE["instruction_id"].isin([f"i{i}" for i in range(n)])]
+    table = evaluated(ratings, instructions_of(4, per_patient=4))
+    assert table[BOUNDS].isna().all(axis=None)
+    # Wilson's has: a is correct on i0 and i1 (rank 1), so on 1 of 1 or 2 of 4.
+    assert table["wilson_low"][0] > 0 and table["n_patients"].tolist() == [1, 1, 1]
+    assert table[["correct", "win_rate", "mean_rank"]].notna().all(axis=None)
 
 
-def test_compare_contexts_equals_its_parts():
-    correct = np.random.default_rng(4).random((15, 4)) < [0.2, 0.6, 0.4, 0.9]
-    ratings = ratings_of(rankdata(~correct, axis=1), correct)
-    instructions = instructions_of(15, per_patient=3)
-    table = compare_contexts(
-        ratings,
-        instructions,
-        {"b": None, "a": 2048, "c": 8192},
-        resamples=200,
-        rng=np.random.default_rng(9),
-    )
-    assert table["system"].tolist() == ["a", "c", "b"]
-    assert table["context_tokens"].tolist() == [2048, 8192, pd.NA]
-    for row in table.iloc[:2].to_dict("records"):
-        expected = paired_difference(
-            ratings,
-            instructions,
-            row["system"],
-            "b",
-            resamples=200,
-            rng=np.random.default_rng(9),
-        )
-        found = (row["difference"], row["difference_low"], row["difference_high"])
-        assert found == pytest.approx(expected)
-    assert table.filter(like="difference").iloc[2].isna().all()
+def test_all_tied():
+    table = evaluated(ratings_of(np.full((6, 3), 2.0)), instructions_of(6))
+    # No pair ever differs: 0.5 by definition, and no interval; a mean rank of (1 + 2 + 3) / 3 in
+    # every resample.
+    assert table["win_rate"].tolist() == [0.5] * 3
+    assert table[["win_rate_low", "win_rate_high"]].isna().all(axis=None)
+    assert (table[["mean_rank", "rank_low", "rank_high"]] == 2).all(axis=None)
+
+
+def test_one_system():
+    table = evaluated(ratings_of([[1], [1], [1]], [[1], [0], [1]]), instructions_of(3))
+    assert table["correct"].tolist() == [2 / 3]
+    assert table[["win_rate", "win_rate_low", "win_rate_high"]].isna().all(axis=None)
+    assert table[["mean_rank", "rank_low", "rank_high"]].values.tolist() == [[1, 1, 1]]
+
+
+def test_wilsons_interval_is_scipys():
+    ratings, instructions = random_ratings(np.random.default_rng(3), 37, 5)
+    for row in evaluated(ratings, instructions).to_dict("records"):
+        theirs = binomtest(round(37 * row["correct"]), 37).proportion_ci(0.95, method="wilson")
+        assert (row["wilson_low"], row["wilson_high"]) == pytest.approx(tuple(theirs), abs=1e-9)
+
+
+def test_intervals_of_rates_and_ranks_equal_a_loop_over_resampled_ratings():
+    ratings, instructions = random_ratings(np.random.default_rng(8), 30, 4)
+    table = evaluated(ratings, instructions, resamples=15).set_index("system")
+    people = np.unique(instructions["person_id"])
+    drawn = np.random.default_rng(1).integers(0, len(people), size=(15, len(people)))
+    tables = []
+    for row in drawn:
+        ids = [instructions.loc[instructions["person_id"] == people[i]] for i in row]
+        ids = pd.concat(ids)["instruction_id"]
+        copies = [
+            ratings[ratings["instruction_id"] == id_].assign(instruction_id=f"{n} {id_}")
+            for n, id_ in enumerate(ids)
+        ]
+        tables.append(win_rates(pd.concat(copies, ignore_index=True)))
+    for column, stem in (("win_rate", "win_rate"), ("mean_rank", "rank")):
+        for system in "abcd":
+            values = [each.loc[system, column] for each in tables]
+            found = table.loc[system, [f"{stem}_low", f"{stem}_high"]].tolist()
+            assert found == pytest.approx(np.percentile(values, [2.5, 97.5]), abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -235,13 +223,6 @@ def test_errors_name_the_fault():
     with pytest.raises(MedAlignError, match="contexts names a, b; ratings has a, b, c"):
         evaluate_systems(THREE, instructions_of(4), {"a": 1, "b": 2}, resamples=10, rng=rng)
     with pytest.raises(MedAlignError, match=r"instruction i3 is rated but not among the 3"):
-        paired_difference(THREE, instructions_of(3), "a", "b", resamples=10, rng=rng)
+        evaluated(THREE, instructions_of(3))
     with pytest.raises(MedAlignError, match="i0 is in the table twice"):
-        twice = pd.concat([instructions_of(4)] * 2)
-        paired_difference(THREE, twice, "a", "b", resamples=10, rng=rng)
-    with pytest.raises(MedAlignError, match="no ratings of z; found a, b, c"):
-        paired_difference(THREE, instructions_of(4), "a", "z", resamples=10, rng=rng)
-    with pytest.raises(MedAlignError, match="no ratings of z"):
-        compare_contexts(THREE, instructions_of(4), {"z": None}, resamples=10, rng=rng)
-    with pytest.raises(MedAlignError, match="one system a context length"):
-        compare_contexts(THREE, instructions_of(4), {"a": 9, "b": 9}, resamples=10, rng=rng)
+        evaluated(THREE, pd.concat([instructions_of(4)] * 2))

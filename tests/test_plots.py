@@ -9,6 +9,7 @@ from PIL import Image
 
 from medalign_utils import plots
 from medalign_utils.errors import MedAlignError
+from medalign_utils.statistics import Interval
 
 SYSTEMS = pd.DataFrame(
     {
@@ -41,6 +42,24 @@ METRICS = pd.DataFrame(
         "tau_low": [0.3, -0.1],
         "tau_high": [0.5, 0.3],
     }
+)
+SKIPPED = pd.concat(
+    [
+        METRICS.assign(not_scored=""),
+        pd.DataFrame(
+            {"metric": ["lens"], "n": 0, "n_undefined": 0,
+             "not_scored": "example/lens is not on this machine and cannot be downloaded now"}
+        ),
+    ],
+    ignore_index=True,
+)  # fmt: skip
+METRIC_PAIRS = pd.DataFrame(
+    [
+        (f"metric-{i:02}", f"metric-{j:02}", 40, 0.07 * (j - i) - 0.1, 0.01 * (10 - j + i))
+        for i in range(13)
+        for j in range(i + 1, 13)
+    ],
+    columns=["metric_a", "metric_b", "n", "difference", "p_holm"],
 )
 CATEGORIES = pd.DataFrame(
     {"category": ["Other", "Retrieve & Summarize"], "with_reference": [4, 20], "all": [8, 60]}
@@ -83,12 +102,62 @@ EVENTS = pd.DataFrame(
         "type": ["person", "note", "measurement", "a type of $ its own $"],
     }
 )
+HUMAN = pd.DataFrame(
+    {
+        "system": ["GPT-4 (32k)", "a-generator-with-a-very-long-name-32k"],
+        "n": 303,
+        "correct": [0.601, 0.65],
+        "win_rate": [0.676, 0.658],
+        "mean_rank": [2.75, 2.8],
+    }
+)
+TRANSCRIBED = pd.DataFrame(
+    {
+        "metric": ["chrF", "Inter-rater reliability (clinicians)"],
+        "mean_kendall_tau": [0.2, 0.4],
+        "ci_low": [0.1, 0.3],
+        "ci_high": [0.3, 0.5],
+    }
+)
 MATRIX = pd.DataFrame([[np.nan, 0.7], [0.3, np.nan]], index=["a", "b"], columns=["a", "b"])
+PAIRS = pd.DataFrame(
+    {
+        "system": ["a-generator-with-a-very-long-name-32k", "b"],
+        "opponent": ["b", "c"],
+        "n": 72,
+        "difference": [0.2, -0.1],
+        "difference_low": [0.1, np.nan],
+        "difference_high": [0.3, np.nan],
+        "mcnemar_p_holm": [0.0001, 0.04],
+        "sign_flip_p_holm": [0.0002, 0.05],
+    }
+)
+GROUPS = pd.DataFrame(
+    {
+        "grouping": ["category"] * 10 + ["EHR length quartile"] * 2,
+        "group": [*(f"Kind {i // 2} of $" for i in range(10)), *["1: up to 900 tokens"] * 2],
+        "system": ["a-generator-with-a-very-long-name-32k", "b"] * 6,
+        "n": [40] * 10 + [1] * 2,
+        "n_patients": [9] * 10 + [1] * 2,
+        "correct": [0.2, 0.4] * 5 + [0.0, 1.0],
+        "correct_low": [0.1, 0.3] * 5 + [np.nan] * 2,
+        "correct_high": [0.3, 0.5] * 5 + [np.nan] * 2,
+        "wilson_low": [0.1, 0.3] * 5 + [0.0, 0.2],
+        "wilson_high": [0.4, 0.6] * 5 + [0.8, 1.0],
+    }
+)
 FIGURES = {
     "accuracy_by_system": lambda ax=None: plots.accuracy_by_system(SYSTEMS, ax),
     "head_to_head": lambda ax=None: plots.head_to_head(MATRIX, ax, n=72),
     "accuracy_by_context": lambda ax=None: plots.accuracy_by_context(CONTEXTS, ax),
+    "paired_differences": lambda ax=None: plots.paired_differences(PAIRS, ax),
     "metric_correlation": lambda ax=None: plots.metric_correlation(METRICS, ax),
+    "metric_correlation, ceiling": lambda ax=None: plots.metric_correlation(
+        SKIPPED, ax, ceiling=Interval(0.65, 0.55, 0.74)
+    ),
+    "metric_differences": lambda ax=None: plots.metric_differences(METRIC_PAIRS, ax),
+    "human_evaluation": lambda ax=None: plots.human_evaluation(HUMAN, ax),
+    "published_correlation": lambda ax=None: plots.published_correlation(TRANSCRIBED, ax),
     "ehr_lengths": lambda ax=None: plots.ehr_lengths([3000, 9000, 70000], ax, contexts=[8192]),
     "categories": lambda ax=None: plots.categories(CATEGORIES, ax),
     "deduplication": lambda ax=None: plots.deduplication(DEDUPLICATION, ax, threshold=0.7),
@@ -185,10 +254,79 @@ def test_accuracy_by_context_without_differences_or_intervals():
     assert "−20.0" in texts(ax)
 
 
+def test_paired_differences_fill_what_holds_over_patients():
+    ax = FIGURES["paired_differences"]()
+    names = [label.get_text().splitlines() for label in ax.get_yticklabels()]
+    assert names[0][-1] == "minus b" and names[1] == ["b", "minus c"]
+    assert {"<0.001", "0.040", "0.050"} <= set(texts(ax))
+    [hollow] = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
+    assert list(hollow.get_xdata()) == [-0.1]  # its p of 0.05 is not below 0.05
+    assert "n = 72 instructions" in ax.get_xlabel()
+
+
+def test_paired_differences_of_one_system():
+    assert "no pair of systems" in plots.paired_differences(PAIRS[:0]).get_xlabel()
+
+
+def test_accuracy_by_group_has_a_panel_a_group_on_one_axis(tmp_path):
+    figure = plots.accuracy_by_group(GROUPS)
+    figure.canvas.draw()
+    shown = [ax for ax in figure.axes if ax.get_visible()]
+    titles = [ax.get_title().splitlines() for ax in shown]
+    assert titles[0] == ["Kind 0 of $", "n = 40 (9 patients)"] and len(titles) == 6
+    assert titles[5] == ["EHR length quartile 1:", "up to 900 tokens", "n = 1 (1 patient)"]
+    assert {ax.get_xlim() for ax in shown} == {(0.0, 1.0)}
+    for ax in shown:
+        inside = ax.get_tightbbox()
+        assert figure.bbox.x0 <= inside.x0 and inside.x1 <= figure.bbox.x1
+    # The fifth category is below the first; the quartile begins a row of its own.
+    assert shown[4].get_position().x0 == shown[5].get_position().x0
+    assert plots.save(figure, tmp_path / "groups.png").stat().st_size
+    nothing = plots.accuracy_by_group(GROUPS[:0])
+    assert nothing.axes[0].get_title() == "no group of instructions"
+
+
 def test_metric_correlation_shows_n_and_undefined():
     ax = FIGURES["metric_correlation"]()
     assert [label.get_text() for label in ax.get_yticklabels()] == ["comet-compact", "ROUGE-L"]
     assert {"n", "70", "68", "undefined", "2", "4"} <= set(texts(ax))
+
+
+def test_human_evaluation_has_the_three_figures_of_each_system_in_its_row():
+    ax = FIGURES["human_evaluation"]()
+    rows = {text.get_text(): text.xy[1] for text in ax.texts}
+    # 65.0 % is on top, whatever the order of the table.
+    assert rows["65.0%"] == rows["0.658"] == rows["2.80"] == 0
+    assert rows["60.1%"] == rows["0.676"] == rows["2.75"] == 1
+    # The paper's table has no intervals, and none is said to be drawn.
+    assert ax.get_xlabel() == "Correct responses\n(n = 303 instructions)"
+    bounds = {"correct_low": 0.5, "correct_high": 0.7}
+    assert "95% interval" in plots.human_evaluation(HUMAN.assign(**bounds)).get_xlabel()
+
+
+def test_published_correlations_bear_a_dagger_and_their_status():
+    ax = FIGURES["published_correlation"]()
+    shown = [text.get_text() for text in ax.texts if text.get_text() != "tau"]
+    assert shown == ["0.40†", "0.20†"]
+    assert "† transcribed, not re-verified" in ax.get_xlabel()
+
+
+def test_side_by_side_draws_each_table_under_its_title(tmp_path):
+    long = "Not the paper's matrix, which is not among the figures that are published"
+    figure = plots.side_by_side(
+        (plots.head_to_head, MATRIX, long), (plots.metric_correlation, METRICS, "This run")
+    )
+    left, right = figure.axes
+    assert left.get_title(loc="left").replace("\n", " ") == long
+    assert right.get_title(loc="left") == "This run"
+    assert [label.get_text() for label in right.get_yticklabels()] == ["comet-compact", "ROUGE-L"]
+    assert figure.get_size_inches()[0] == plots.PAGE_WIDTH
+    figure.canvas.draw()
+    for ax in figure.axes:
+        inside = ax.get_tightbbox()
+        assert figure.bbox.x0 <= inside.x0 and inside.x1 <= figure.bbox.x1
+    assert left.get_tightbbox().x1 <= right.get_tightbbox().x0
+    assert plots.save(figure, tmp_path / "both.png").stat().st_size
 
 
 def test_ehr_lengths_counts_the_shorter_ones():
@@ -292,3 +430,31 @@ def test_figures_of_nothing_but_undefined_values_still_come_out(tmp_path):
     assert plots.save(plots.metric_correlation(undefined), tmp_path / "tau.png").stat().st_size
     zero = SYSTEMS.assign(correct=0.0, correct_low=np.nan, correct_high=np.nan)
     assert plots.save(plots.accuracy_by_system(zero), tmp_path / "zero.png").stat().st_size
+
+
+def test_metric_correlation_draws_the_ceiling_only_where_raters_agree_or_not():
+    ax = plots.metric_correlation(METRICS, ceiling=Interval(0.65, 0.55, 0.74))
+    assert "raters with each other,\n0.65 [0.55, 0.74]" in ax.get_xlabel()
+    assert [0.65, 0.65] in [list(line.get_xdata()) for line in ax.lines]
+    ax = plots.metric_correlation(METRICS, ceiling=Interval(np.nan, np.nan, np.nan))
+    assert "raters" not in ax.get_xlabel().split("\n")[1]
+
+
+def test_metric_correlation_names_why_a_metric_has_no_scores():
+    found = texts(plots.metric_correlation(SKIPPED))
+    [reason] = [text for text in found if text.startswith("not scored: ")]
+    assert reason.replace("\n", " ").endswith("cannot be downloaded now")
+    assert found.count("0") == 0  # n of a metric without scores
+
+
+def test_metric_differences_mark_what_holms_correction_leaves():
+    table = pd.DataFrame(
+        {"metric_a": ["a", "a", "b"], "metric_b": ["b", "c", "c"], "n": 9,
+         "difference": [0.25, -0.5, np.nan], "p_holm": [0.04, 0.06, np.nan]}
+    )  # fmt: skip
+    ax = plots.metric_differences(table)
+    assert [(text.get_text(), text.get_weight()) for text in ax.texts] == [
+        (".25", "bold"),
+        ("\N{MINUS SIGN}.50", "normal"),
+    ]
+    assert not plots.metric_differences(table[:0]).texts

@@ -1,10 +1,24 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_release
 
+from medalign_utils.dataset import load_release
 from medalign_utils.errors import MedAlignError, ParamsError, ReleaseError
 from medalign_utils.evaluation import check_ratings
-from medalign_utils.ratings import load_reviews, one_rating, read_reviews
+from medalign_utils.ratings import (
+    combine_raters,
+    common_ratings,
+    load_reviews,
+    one_rating,
+    rate,
+    rate_by_each,
+    read_reviews,
+)
+from medalign_utils.running import RESPONSE_COLUMNS
+from medalign_utils.synthetic import write_release
 
 HEADER = "instruction_id\tmodel_name\tbinary_correct\tis_used_eval\tmodel_output\trank\treviewer\n"
 
@@ -129,13 +143,79 @@ def test_the_first_rater_is_an_instructions_and_ranks_what_was_judged():
 def test_instructions_that_are_not_rated_throughout_are_left_out():
     rows = [("7", "a", "x", True, 1.0), ("7", "b", "x", True, 1.0), ("8", "a", "x", True, 1.0)]
     rows += [("9", "a", "x", True, 1.0), ("9", "b", "x", True, np.nan)]
-    one = one_rating(ratings_of(rows))
+    with pytest.warns(UserWarning, match=r"1 of 3 instructions have .* 2 left out: b lacks 2"):
+        one = one_rating(ratings_of(rows))
     assert one["instruction_id"].tolist() == ["7", "7"]
     # Ties written as 1, 1 share 1.5.
     assert one["rank"].tolist() == [1.5, 1.5]
     check_ratings(one)
 
 
+def test_the_common_set_counts_what_each_system_costs():
+    # b lacks 8, c lacks 9 and has no rank on 8: 8 lacks two systems, 9 only c.
+    rows = [(i, s, "x", s == "a", 1.0) for i in "789" for s in "abc"]
+    rated = ratings_of([row for row in rows if row[:2] not in {("8", "b"), ("9", "c")}])
+    rated.loc[(rated["instruction_id"] == "8") & (rated["system"] == "c"), "rank"] = np.nan
+    common = common_ratings(combine_raters(rated))
+    assert common.ratings["instruction_id"].tolist() == ["7"] * 3
+    assert common.ratings["rank"].tolist() == [2.0] * 3
+    assert (common.n_instructions, common.n_left_out) == (3, 2)
+    assert common.by_system.values.tolist() == [["a", 3, 0, 0], ["b", 2, 1, 0], ["c", 1, 2, 1]]
+    assert str(common) == (
+        "1 of 3 instructions have a rating and a rank of every system; 2 left out: "
+        "b lacks 1, c lacks 2"
+    )
+    check_ratings(common.ratings)
+
+
+def test_of_a_complete_set_nothing_is_left_out(recwarn):
+    ratings = ratings_of([("7", s, "x", True, 1.5) for s in "ab"])
+    assert not common_ratings(ratings).n_left_out and len(one_rating(ratings)) == 2
+    assert not recwarn.list
+
+
+def test_systems_without_a_common_instruction_are_refused():
+    ratings = ratings_of([("7", "a", "x", True, 1.0), ("8", "b", "x", True, 1.0)])
+    with pytest.raises(MedAlignError, match=r"rating and a rank of every .* ranked are a 1, b 1"):
+        common_ratings(ratings)
+
+
+def test_a_run_of_which_a_response_is_missing_is_rated_on_the_rest(tmp_path, monkeypatch):
+    (tmp_path / "Snakefile").write_text("")
+    monkeypatch.chdir(tmp_path)
+    write_release(tmp_path / "data", patients=1, instructions=8, seed=1)
+    release = load_release(tmp_path / "data")
+    ids = release.references["instruction_id"].unique()
+    empty = dict.fromkeys(RESPONSE_COLUMNS, 0) | {"response": "", "finish_reason": "stop"}
+    for system, answered in (("a", ids), ("b", ids[1:])):
+        empty |= {"system": system, "prompt_sha256": ""}
+        rows = [empty | {"instruction_id": instruction_id} for instruction_id in answered]
+        file = tmp_path / "runs/mine/responses" / f"{system}.jsonl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.warns(UserWarning, match="1 left out: b lacks 1"):
+        ratings = rate(release, "mine", ["a", "b"])
+    assert ratings["instruction_id"].nunique() == len(ids) - 1
+    check_ratings(ratings)
+
+
 def test_an_unknown_combination():
     with pytest.raises(MedAlignError, match="combine 'mean', expected one of first, majority"):
         one_rating(ratings_of([]), "mean")
+
+
+def test_each_raters_ratings_of_a_release_are_given_as_they_are(tmp_path):
+    folder = tiny_release.write_release(tmp_path / "release")
+    rows = [
+        ("02", "a", "1", "yes", "No.", "1", "R"),
+        ("02", "b", "0", "yes", "Yes.", "1", "R"),  # a tie, written 1, 1
+        ("02", "a", "0", "yes", "No.", "", "S"),  # judged, not ranked
+        ("3", "c", "1", "yes", "Statin.", "1", "R"),  # of a system not asked about
+    ]
+    (folder / "clinician-reviewed-model-responses.tsv").write_text(
+        HEADER + "".join("\t".join(row) + "\n" for row in rows)
+    )
+    ratings = rate_by_each(load_release(folder), "any", ["a", "b"], responses="released")
+    assert ratings["rater"].tolist() == ["R", "R", "S"]
+    assert ratings["correct"].tolist() == [True, False, False]
+    assert ratings["rank"].fillna(0).tolist() == [1.0, 1.0, 0.0]

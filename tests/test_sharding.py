@@ -217,11 +217,11 @@ def test_joined_scores_are_those_of_one_job_byte_by_byte(tmp_path):
     references.loc[references["reference"] == "", "reference"] = "None known."
 
     def score(table, out):
-        scores = score_responses(
+        scored = score_responses(
             table, instructions, references, ["bertscore", "rouge_l", "chrf"],
-            bertscore_model="minilm", bertscore_layer=6, progress=False,
+            weights={"bertscore": "minilm"}, bertscore_layer=6, progress=False,
         )  # fmt: skip
-        return paths.write_scores(scores, out, private=False)
+        return paths.write_scores(scored.scores, out, private=False)
 
     whole = score(responses, tmp_path / "whole.parquet")
     bounds = [0, 4, 5, 15]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.statistics import bootstrap_mean, bootstrap_means
+from medalign_utils.statistics import bootstrap_mean, bootstrap_means, resample_means
 
 
 def test_equals_scipy_when_each_patient_has_one_row():
@@ -91,6 +91,16 @@ def test_interval_lies_within_the_values(rows):
         assert np.isnan(interval.low) and np.isnan(interval.high)
     else:
         assert min(values) <= interval.low <= interval.high <= max(values)
+
+
+def test_the_mean_of_columns_equals_the_columns_of_the_mean():
+    values = np.random.default_rng(2).normal(size=(20, 3))
+    patients = np.repeat(list("abcde"), 4)
+    drawn = resample_means(values, patients, resamples=50, rng=np.random.default_rng(7))
+    [found] = drawn.mean_of([0, 2]).intervals()
+    mean = values[:, [0, 2]].mean(axis=1)
+    expected = bootstrap_mean(mean, patients, resamples=50, rng=np.random.default_rng(7))
+    assert found == pytest.approx(expected, abs=1e-12)
 
 
 def test_covers_the_truth_about_95_times_in_100():

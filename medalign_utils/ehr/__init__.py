@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from medalign_utils.ehr import eventstream, record
-from medalign_utils.ehr.markup import EVENT_TYPES, Columns, Event, read_opening
+from medalign_utils.ehr.markup import EVENT_TYPES, Event, Events, Report, read_opening
 from medalign_utils.errors import EHRError
 
 __all__ = [
@@ -77,21 +77,32 @@ def read_events(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     opening = read_opening(path, tuple(_DIALECTS))
-    columns: Columns = tuple([] for _ in Event._fields)
-    for chunk in _DIALECTS[opening.dialect].iterate_columns(path, _raise):
-        for column, more in zip(columns, chunk, strict=True):
-            column.extend(more)
-    moments, encounters, *texts = columns
-    # Many events share a moment; as whole seconds they make an array much faster than as objects.
-    seconds = {moment: int((moment - _EPOCH).total_seconds()) for moment in set(moments)}
-    stamps = np.array([seconds[moment] for moment in moments], dtype="int64")
+    events = Events()
+    for _ in _DIALECTS[opening.dialect].read(path, events, _raise):
+        pass
+    moments, encounters = zip(*events.places, strict=True) if events.places else ((), ())
+    sizes = np.diff([*events.starts, len(events)]) if moments else 0
+    seconds = [int((moment - _EPOCH).total_seconds()) for moment in moments]
     table = {
-        "person_id": _texts(pa.repeat(pa.scalar(opening.person_id, _ARROW_TEXT), len(moments))),
-        "timestamp": stamps.astype("datetime64[s]"),
-        "encounter": np.array(encounters, dtype="int64"),
+        "person_id": _texts(pa.repeat(pa.scalar(opening.person_id, _ARROW_TEXT), len(events))),
+        "timestamp": np.array(seconds, dtype="int64").astype("datetime64[s]").repeat(sizes),
+        "encounter": np.array(encounters, dtype="int64").repeat(sizes),
     }
-    table |= {n: _texts(pa.array(texts[i], _ARROW_TEXT)) for i, n in enumerate(Event._fields[2:])}
+    # Each distinct text becomes Arrow's once, which takes much longer than to repeat it there.
+    about = ("type", "code", "name", "unit", "note_id")
+    table |= _columns(about, events.abouts.rows, events.of_about)
+    table |= _columns(("value", "source_text"), events.texts.rows, events.of_text)
     return pd.DataFrame(table, columns=list(EVENT_COLUMNS), copy=False)
+
+
+def _columns(names: tuple[str, ...], rows: list[tuple], chosen: list[int]) -> dict:
+    """Those of `rows` that are `chosen`, as a column a name."""
+    columns = zip(*rows, strict=True) if rows else ((),) * len(names)
+    positions = pa.array(chosen, pa.int64())
+    return {
+        name: _texts(pa.array(column, _ARROW_TEXT).take(positions))
+        for name, column in zip(names, columns, strict=True)
+    }
 
 
 def _texts(array: pa.Array) -> pd.api.extensions.ExtensionArray:
@@ -116,7 +127,15 @@ def iterate_events(path: str | Path, report: Callable[[str], None]) -> Iterator[
     """
     path = Path(path)
     opening = read_opening(path, tuple(_DIALECTS))
-    yield from _DIALECTS[opening.dialect].iterate_events(path, lambda error: report(str(error)))
+    yield from _iterate(path, opening.dialect, lambda error: report(str(error)))
+
+
+def _iterate(path: Path, dialect: str, report: Report) -> Iterator[Event]:
+    """Yield the events, holding those of one chunk of the file at a time."""
+    events = Events()
+    for _ in _DIALECTS[dialect].read(path, events, report):
+        yield from events
+        events.clear()
 
 
 def ehr_text(path: str | Path, format: str) -> str:
@@ -155,9 +174,7 @@ def ehr_text(path: str | Path, format: str) -> str:
             return path.read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise EHRError(f"{path}: not UTF-8 ({error}); convert it, or use lines") from None
-    events = sorted(
-        _DIALECTS[opening.dialect].iterate_events(path, _raise), key=lambda event: event.timestamp
-    )
+    events = sorted(_iterate(path, opening.dialect, _raise), key=lambda event: event.timestamp)
     return "\n".join(_lines(events))
 
 

@@ -37,6 +37,7 @@ _SAFE_PARSER = {
 # Both dialects write minutes, with seconds or without; the record dialect also in American order.
 _ISO = re.compile(r"[0-9]{4}(-[0-9]{2}){2}([ T][0-9]{2}(:[0-9]{2}){1,2}(\.[0-9]+)?)?")
 _AMERICAN_TIMES = ("", " %H:%M", " %I:%M %p", " %H:%M:%S", " %I:%M:%S %p")
+_SHORT = 12  # characters; longer texts seldom come again
 _EXPECTED = "expected YYYY-MM-DD, alone or with HH:MM or HH:MM:SS"
 _EXPECTED_AMERICAN = "expected MM/DD/YYYY, alone or with HH:MM, with AM or PM or without"
 
@@ -55,8 +56,6 @@ class Event(NamedTuple):
     source_text: str | None
 
 
-# The same fields of many events, a list each.
-Columns = tuple[list, ...]
 # Takes a fault of one event; it raises it, or keeps it, and then the event is left out.
 Report = Callable[[EHRError], None]
 
@@ -156,17 +155,105 @@ def cleaned(found: str | None) -> str | None:
     return None if stripped in ("", "NULL") else stripped
 
 
-class Cleaned(dict):
-    """`cleaned` of texts that come again and again, such as types, codes and units.
+class NoTypeError(ValueError):
+    """An event has no type."""
 
-    >>> Cleaned()[" mg/dL "]
-    'mg/dL'
+
+class Events:
+    """Many events, with what comes again and again kept once.
+
+    Attributes:
+        places: timestamp and encounter, of events that follow each other.
+        starts: of each place the number of events before it.
+        abouts: type, code, name, unit and note_id as in a file -> position in its `rows`, which
+            hold them cleaned. One without a type raises NoTypeError.
+        texts: an event's text -> position in its `rows`, which hold value and source_text.
+        of_about: of each event the position in `abouts.rows`; likewise `of_text`.
+
+    >>> events = Events()
+    >>> events.add(Event(datetime(2014, 8, 10), 0, "visit", None, "Office", None, None, None, ""))
+    >>> len(events), next(iter(events)).name
+    (1, 'Office')
     """
 
-    def __missing__(self, found: str | None) -> str | None:
-        """Clean a text the first time it comes."""
-        self[found] = text = cleaned(found)
-        return text
+    def __init__(self) -> None:
+        """Begin without events."""
+        self.places: list[tuple[datetime, int]] = []
+        self.starts: list[int] = []
+        self.abouts = _Numbered(_about)
+        self.texts = _Numbered(lambda text: (cleaned(text), text), longest=_SHORT)
+        self.of_about: list[int] = []
+        self.of_text: list[int] = []
+        self.n_cleared = 0
+
+    def __len__(self) -> int:
+        """Count the events."""
+        return len(self.of_about)
+
+    def __iter__(self) -> Iterator[Event]:
+        """Give the events one by one."""
+        ends = [*self.starts, len(self)][1:]
+        for place, start, end in zip(self.places, self.starts, ends, strict=True):
+            for about, text in zip(self.of_about[start:end], self.of_text[start:end], strict=True):
+                event_type, code, name, unit, note_id = self.abouts.rows[about]
+                value, source_text = self.texts.rows[text]
+                yield Event(*place, event_type, code, name, value, unit, note_id, source_text)
+
+    def begin_place(self, timestamp: datetime, encounter: int) -> None:
+        """Say when the events to come were."""
+        self.places.append((timestamp, encounter))
+        self.starts.append(len(self))
+
+    def append(self, about: int, text: str) -> None:
+        """Add an event of which `abouts` knows what is said."""
+        self.of_about.append(about)
+        self.of_text.append(self.texts[text])
+
+    def add(self, event: Event) -> None:
+        """Add an event at a place of its own, its fields cleaned."""
+        self.begin_place(event.timestamp, event.encounter)
+        about = event.type, event.code, event.name, event.unit, event.note_id
+        self.of_about.append(self.abouts[about])
+        self.of_text.append(self.texts.add((event.value, event.source_text)))
+
+    def clear(self) -> None:
+        """Drop all events; those that are appended next are still at the last place."""
+        self.n_cleared += len(self)
+        del self.places[:-1]
+        self.starts[:] = [0] * len(self.places)
+        for part in (self.of_about, self.of_text, self.texts):
+            part.clear()
+
+
+class _Numbered(dict):
+    """Items by number, each made into a row once, and texts of a length each time they come."""
+
+    def __init__(self, row: Callable, longest: int | None = None):
+        self.row, self.longest = row, longest
+        self.rows: list[tuple] = []
+
+    def __missing__(self, item):
+        number = self.add(self.row(item))
+        if self.longest is None or len(item) < self.longest:
+            self[item] = number
+        return number
+
+    def add(self, row: tuple) -> int:
+        """Add a row that no item stands for."""
+        self.rows.append(row)
+        return len(self.rows) - 1
+
+    def clear(self) -> None:
+        """Forget all items."""
+        super().clear()
+        self.rows.clear()
+
+
+def _about(said: tuple[str | None, ...]) -> tuple[str | None, ...]:
+    event_type, *others = map(cleaned, said)
+    if event_type is None:
+        raise NoTypeError
+    return event_type, *others
 
 
 def masked(found: str) -> str:

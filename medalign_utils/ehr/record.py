@@ -15,8 +15,8 @@ from lxml import etree
 
 from medalign_utils.ehr.markup import (
     EVENT_TYPES,
-    Columns,
     Event,
+    Events,
     Report,
     cleaned,
     iterate,
@@ -50,8 +50,8 @@ _VALUE = re.compile(
 )
 
 
-def iterate_events(path: Path, report: Report) -> Iterator[Event]:
-    """Yield the events in the file's order, holding the events of one day at a time.
+def read(path: Path, events: Events, report: Report) -> Iterator[None]:
+    """Add the events in the file's order, and yield after each.
 
     A visit is an encounter; it gives an event of type "visit" whose name is the visit's type. What
     a day says of the person becomes events at the day's start. An event without a start of its own
@@ -62,13 +62,9 @@ def iterate_events(path: Path, report: Report) -> Iterator[Event]:
     Raises:
         EHRError: the file is not well-formed.
     """
-    return iterate(path, tuple(_PLACES), partial(_read, path, report))
-
-
-def iterate_columns(path: Path, report: Report) -> Iterator[Columns]:
-    """Yield the fields of all events at once: there are few in a file of this dialect."""
-    events = list(iterate_events(path, report))
-    yield tuple([event[i] for event in events] for i in range(len(Event._fields)))
+    for event in iterate(path, tuple(_PLACES), partial(_read, path, report)):
+        events.add(event)
+        yield
 
 
 def _read(

@@ -10,6 +10,7 @@ import numpy as np
 
 from medalign_utils.encoder import MINILM_NAME, fixed_batches, load_minilm
 from medalign_utils.errors import MedAlignError
+from medalign_utils.metrics.checkpoints import TRANSFORMERS, find_checkpoint
 from medalign_utils.metrics.texts import check_texts
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ def score_bertscore(
         empty answer or reference scores 0 and is warned of with a count.
 
     Raises:
-        MedAlignError: the lengths differ, a value is not a string, the model cannot be had or has
-            fewer layers.
+        NotAvailableError: a hub's model is not here and cannot be had now.
+        MedAlignError: the lengths differ, a value is not a string, there is no such model, or it
+            has fewer layers.
 
     Source: Zhang et al. 2020.
 
@@ -116,12 +118,12 @@ def _load(model: str, layer: int) -> tuple["PreTrainedTokenizerBase", "PreTraine
             )
         network.encoder.layer = network.encoder.layer[:layer]
         return tokenizer, network
+    folder = str(find_checkpoint(model, *TRANSFORMERS).folder)
     try:
-        return get_tokenizer(model), get_model(model, layer)
+        return get_tokenizer(folder), get_model(folder, layer)
     except (OSError, ValueError, AssertionError) as error:
         raise MedAlignError(
-            f"score_bertscore: cannot load layer {layer} of model {model!r} "
-            f"(neither a model's folder nor a hub id that can be had now): {error}"
+            f"score_bertscore: cannot load layer {layer} of model {model!r}: {error}"
         ) from error
 
 

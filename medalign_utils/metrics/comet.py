@@ -13,7 +13,8 @@ import numpy as np
 import yaml
 
 from medalign_utils.encoder import MINILM_NAME, ROWS, fixed_batches, minilm_path
-from medalign_utils.errors import MedAlignError
+from medalign_utils.errors import MedAlignError, NotAvailableError
+from medalign_utils.metrics.checkpoints import find_checkpoint
 from medalign_utils.metrics.texts import check_texts
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PAPER_CHECKPOINT = "Unbabel/wmt22-comet-da"
 MINILM_HUB_ID = f"sentence-transformers/{MINILM_NAME}"
+CHECKPOINT = ("hparams.yaml", "checkpoints/model.ckpt")
 
 
 def score_comet(
@@ -122,12 +124,13 @@ def checkpoint_path(checkpoint: str | Path) -> Path:
         The ``.ckpt`` file, with ``hparams.yaml`` two folders up.
 
     Raises:
-        MedAlignError: nothing is there, or the hub has no such model or cannot be reached.
+        NotAvailableError: the hub's checkpoint is not here and cannot be had now.
+        MedAlignError: nothing is there, or the hub has no such model.
 
-    >>> checkpoint_path("models/no-such-model")
+    >>> checkpoint_path("no/such/folder/model.ckpt")
     Traceback (most recent call last):
     ...
-    medalign_utils.errors.MedAlignError: checkpoint_path: models/no-such-model ...
+    medalign_utils.errors.MedAlignError: checkpoint_path: no/such/folder/model.ckpt does not exist
     """
     path = Path(checkpoint)
     if path.is_dir():
@@ -137,16 +140,8 @@ def checkpoint_path(checkpoint: str | Path) -> Path:
             if not expected.is_file():
                 raise MedAlignError(f"checkpoint_path: {expected} does not exist")
         return path
-    with quiet_lightning():
-        from comet import download_model
-
-        try:
-            return Path(download_model(str(checkpoint)))
-        except KeyError as error:  # the library's one error for "unknown" and for "no network"
-            raise MedAlignError(
-                f"checkpoint_path: {checkpoint} is neither a checkpoint's folder here nor a model "
-                "that can be had from the hub now (no network, no such id, or a licence to accept)"
-            ) from error
+    found = find_checkpoint(str(checkpoint), CHECKPOINT)
+    return found.folder / "checkpoints" / "model.ckpt"
 
 
 def load_comet(path: Path) -> "CometModel":
@@ -185,7 +180,7 @@ def load_comet(path: Path) -> "CometModel":
             try:
                 model = load_from_checkpoint(str(path))
             except OSError as error:
-                raise MedAlignError(
+                raise NotAvailableError(
                     f"load_comet: {path} needs the configuration and the tokenizer of {encoder}, "
                     "which are not on this machine and cannot be downloaded now"
                 ) from error

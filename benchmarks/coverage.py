@@ -1,0 +1,105 @@
+"""How often the 95 % intervals hold the truth, over 500 seeded data sets.
+
+`python benchmarks/coverage.py` writes benchmarks/coverage.csv: for 100 patients and for 24, as many
+as the demo has, and for each statistic the share of intervals that hold its true value, and their
+mean width. Nominal is 0.95; over 500 data sets the share has a standard error of 0.01. Wilson's
+interval, which takes instructions as independent, stands beside the bootstrap's. About 20 seconds.
+"""
+
+import argparse
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+from statsmodels.stats.proportion import proportion_confint
+
+from medalign_utils.evaluation import bootstrap_systems
+from medalign_utils.statistics import bootstrap_means
+
+# Three systems' mean quality. A response's quality is that plus what it shares with the patient's
+# others by all systems, with the patient's others by this one, and with nothing.
+QUALITY = np.array([0.4, 0.0, -0.6])
+SHARED, OWN, REST = 0.7, 0.5, 1.0
+
+
+class Sample(NamedTuple):
+    """Ratings: correct and ranks (with ties) of shape (N, 3), patients of shape (N,)."""
+
+    correct: np.ndarray
+    ranks: np.ndarray
+    patients: np.ndarray
+
+
+def simulate(n_patients: int, rng: np.random.Generator) -> Sample:
+    """Ratings of three systems on 1 to 5 instructions of each patient."""
+    patients = np.repeat(np.arange(n_patients), rng.integers(1, 6, size=n_patients))
+    quality = QUALITY + SHARED * rng.normal(size=(n_patients, 1))[patients]
+    quality = quality + OWN * rng.normal(size=(n_patients, 3))[patients]
+    quality = quality + REST * rng.normal(size=quality.shape)
+    # Grades half a standard deviation wide, so that about one pair in six ties.
+    return Sample(quality > 0, rankdata(-np.floor(2 * quality), axis=1), patients.astype(str))
+
+
+def truth(rng: np.random.Generator, n_patients: int = 300_000) -> dict[str, np.ndarray]:
+    """The statistics' values in a population so large that its own error does not count."""
+    correct, ranks, _ = simulate(n_patients, rng)
+    before = ranks[:, :, np.newaxis] < ranks[:, np.newaxis, :]
+    wins = before.mean(axis=0)
+    rates = wins / np.where(np.eye(3, dtype=bool), np.inf, wins + wins.T)
+    share = correct.mean(axis=0)
+    return {
+        "correct": share,
+        "wilson": share,
+        "difference": share[[0, 0, 1]] - share[[1, 2, 2]],
+        "win_rate": rates.sum(axis=1) / 2,
+        "mean_rank": ranks.mean(axis=0),
+    }
+
+
+def intervals(sample: Sample, resamples: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Bounds of each statistic's three intervals, shape (3, 2)."""
+    correct, ranks, patients = sample
+    drawn = bootstrap_systems(correct.astype(float), ranks, patients, resamples=resamples, rng=rng)
+    found = {name: [interval[1:] for interval in of.intervals()] for name, of in drawn.items()}
+    pairs = correct[:, [0, 0, 1]].astype(float) - correct[:, [1, 2, 2]]
+    differences = bootstrap_means(pairs, patients, resamples=resamples, rng=rng)
+    found["difference"] = [interval[1:] for interval in differences]
+    found["wilson"] = np.transpose(
+        proportion_confint(correct.sum(axis=0), len(correct), method="wilson")
+    )
+    return {name: np.array(bounds) for name, bounds in found.items()}
+
+
+def coverage(n_patients: int, *, data_sets: int, resamples: int, seed: int) -> pd.DataFrame:
+    """One row a statistic and system (or pair): how often its interval held the truth."""
+    rng = np.random.default_rng(seed)
+    true = truth(rng)
+    samples = [intervals(simulate(n_patients, rng), resamples, rng) for _ in range(data_sets)]
+    rows = []
+    for name, values in true.items():
+        bounds = np.array([sample[name] for sample in samples])  # (data sets, 3, 2)
+        held = (bounds[..., 0] <= values) & (values <= bounds[..., 1])
+        of = ["a - b", "a - c", "b - c"] if name == "difference" else ["a", "b", "c"]
+        for i in range(3):
+            width = np.mean(bounds[:, i, 1] - bounds[:, i, 0])
+            rows.append((n_patients, name, of[i], values[i], held[:, i].mean(), width))
+    return pd.DataFrame(rows, columns=["patients", "statistic", "of", "truth", "coverage", "width"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-sets", type=int, default=500, help="default %(default)s")
+    parser.add_argument("--resamples", type=int, default=2000, help="default %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="default %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/coverage.csv"))
+    args = parser.parse_args()
+    options = {"data_sets": args.data_sets, "resamples": args.resamples, "seed": args.seed}
+    table = pd.concat([coverage(n, **options) for n in (100, 24)], ignore_index=True)
+    table.to_csv(args.out, index=False, float_format="%.4f")
+    print(table.round(3).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_ratings import THREE, instructions_of, random_ratings, ratings_of
+from tiny_release import write_release
+
+from medalign_utils.dataset import load_release
+from medalign_utils.errors import MedAlignError
+from medalign_utils.evaluation import evaluate_systems
+from medalign_utils.groups import (
+    EHRLengths,
+    ehr_lengths,
+    evaluate_context_lengths,
+    evaluate_groups,
+    group_instructions,
+)
+from medalign_utils.statistics import bootstrap_mean
+
+
+def described(instructions, **columns):
+    missing = dict.fromkeys(("category", "subcategory", "submitter_specialty"))
+    return instructions.assign(**missing | columns)
+
+
+def rng():
+    return np.random.default_rng(1)
+
+
+def test_quartiles_are_of_the_patients_and_equal_lengths_stay_together():
+    # Eight patients with lengths 1, 2, 3, 3, 5, 6, 7, 8: the second, fourth and sixth are the
+    # bounds 2, 3 and 6; p0 has three instructions, which count once.
+    lengths = [1, 2, 3, 3, 5, 6, 7, 8]
+    people = ["p0", "p0", *(f"p{i}" for i in range(8))]
+    instructions = pd.DataFrame({"instruction_id": [f"i{i}" for i in range(10)]})
+    by_patient = pd.Series(lengths, index=[f"p{i}" for i in range(8)])
+    groups = group_instructions(
+        instructions["instruction_id"],
+        described(instructions.assign(person_id=people)),
+        EHRLengths(by_patient, "bytes"),
+    )
+    sizes = groups.members.groupby("group", sort=False).size()
+    labels = [f"{i}: up to {bound} bytes" for i, bound in enumerate([2, 3, 6, 8], start=1)]
+    assert sizes.to_dict() == dict(zip(labels, [4, 2, 2, 2], strict=True))
+    assert set(groups.left_out) == {"category", "subcategory", "specialty"}
+    assert groups.left_out["specialty"] == "the release gives no specialty of a rated instruction"
+
+
+def test_only_rated_patients_count_and_fewer_than_four_have_no_quartiles():
+    instructions = described(instructions_of(5), category="Other")
+    lengths = EHRLengths(pd.Series({f"p{i}": 10 * i for i in range(5)}), "tokens")
+    three = group_instructions(["i2", "i3", "i4"] * 2, instructions, lengths)
+    assert three.left_out["EHR length quartile"] == "3 patients, expected 4 or more"
+    assert three.members.values.tolist() == [[f"i{i}", "category", "Other"] for i in (2, 3, 4)]
+    four = group_instructions(["i1", "i2", "i3", "i4"], instructions, lengths).members
+    assert four.query("grouping != 'category'")["group"].tolist() == [
+        f"{i}: up to {10 * i} tokens" for i in (1, 2, 3, 4)
+    ]
+
+
+def test_a_group_is_evaluated_by_itself():
+    ratings, instructions = random_ratings(np.random.default_rng(2), 30, 3)
+    instructions = described(instructions, category=["A"] * 20 + [None] * 9 + ["B"])
+    lengths = EHRLengths(pd.Series(1, index=instructions["person_id"].unique()), "bytes")
+    members = group_instructions(instructions["instruction_id"], instructions, lengths).members
+    table = evaluate_groups(ratings, instructions, members, resamples=100, rng=rng())
+    every = table["grouping"] == "EHR length quartile"
+    # Every record is as long as the others, so all are in the first quartile.
+    assert table.loc[every, "n"].tolist() == [30] * 3
+    of = table[~every].drop_duplicates("group")
+    assert of[["group", "n"]].values.tolist() == [["A", 20], ["(none)", 9], ["B", 1]]
+    subset = ratings[ratings["instruction_id"].isin([f"i{i}" for i in range(20)])]
+    alone = evaluate_systems(subset, instructions, dict.fromkeys("abc"), resamples=100, rng=rng())
+    shared = [column for column in table if column in alone and column != "system"]
+    first = table.head(3).set_index("system").loc[alone["system"], shared]
+    pd.testing.assert_frame_equal(first.reset_index(drop=True), alone[shared], check_dtype=False)
+    one = table[table["group"] == "B"]
+    assert one["n_patients"].tolist() == [1] * 3
+    assert one[["correct_low", "win_rate_low", "rank_high"]].isna().all(axis=None)
+    assert one[["correct", "win_rate", "wilson_low", "wilson_high"]].notna().all(axis=None)
+
+
+def test_no_grouping_gives_an_empty_table():
+    lengths = EHRLengths(pd.Series({"p0": 1}), "bytes")
+    instructions = described(instructions_of(4, per_patient=4))
+    groups = group_instructions(THREE["instruction_id"], instructions, lengths)
+    assert groups.members.empty and len(groups.left_out) == 4
+    table = evaluate_groups(THREE, instructions, groups.members, resamples=9, rng=rng())
+    assert table.empty and "rank_high" in table
+
+
+def test_context_lengths_pool_systems_of_one_length():
+    correct = np.array([[1, 0, 1], [1, 1, 0], [0, 0, 0], [1, 0, 0]], dtype=bool)
+    ranks = [[1.5, 3, 1.5], [1.5, 1.5, 3], [2, 2, 2], [1, 2.5, 2.5]]
+    ratings, instructions = ratings_of(ranks, correct), instructions_of(4)
+    contexts = {"a": None, "b": 2048, "c": 2048}
+    table = evaluate_context_lengths(ratings, instructions, contexts, resamples=50, rng=rng())
+    assert table["group"].tolist() == ["2,048 tokens"] * 3 + ["full record"]
+    pooled = table.iloc[2]
+    assert pooled["system"] == "mean of 2 systems" and np.isnan(pooled["wilson_low"])
+    # b 1/4 and c 1/4; mean ranks 9/4 and 9/4; three systems' ranks sum to 6, a has 6/4.
+    assert pooled["correct"] == 0.25 and pooled["mean_rank"] == 2.25
+    rates = table.set_index("system")["win_rate"]
+    assert rates["mean of 2 systems"] == pytest.approx((rates["b"] + rates["c"]) / 2)
+    source = rng()
+    evaluate_systems(
+        ratings, instructions, dict.fromkeys("abc"), resamples=50, rng=source
+    )  # whose draws come first
+    expected = bootstrap_mean(
+        *(correct[:, 1:].mean(axis=1), ["p0", "p1", "p2", "p3"]), resamples=50, rng=source
+    )
+    assert pooled[["correct_low", "correct_high"]].tolist() == pytest.approx(expected[1:])
+
+
+def test_a_system_without_a_comparable_length_is_an_opponent_only():
+    one = evaluate_context_lengths(THREE, instructions_of(4), {"a": 2048}, resamples=9, rng=rng())
+    assert one["system"].tolist() == ["a"] and one["mean_rank"].tolist() == [1.375]
+    none = evaluate_context_lengths(THREE, instructions_of(4), {}, resamples=9, rng=rng())
+    assert none.empty and "context length" not in none
+
+
+def test_lengths_of_released_records_are_bytes(tmp_path):
+    release = load_release(write_release(tmp_path / "release"))
+    lengths = ehr_lengths(release, "mine", ["a"], "released")
+    files = {"40": "40.xml", "007": "EHR_007.xml"}
+    sizes = {k: (tmp_path / "release/ehrs" / name).stat().st_size for k, name in files.items()}
+    assert lengths.unit == "bytes" and lengths.by_patient.to_dict() == sizes
+
+
+def test_errors_name_the_fault():
+    lengths = EHRLengths(pd.Series({"p0": 1}), "bytes")
+    with pytest.raises(MedAlignError, match="no length of the EHR of patient p1"):
+        group_instructions(["i0", "i1"], described(instructions_of(2)), lengths)
+    with pytest.raises(MedAlignError, match="no ratings of z; found a, b, c"):
+        evaluate_context_lengths(THREE, instructions_of(4), {"z": 1}, resamples=9, rng=rng())

@@ -1,0 +1,38 @@
+"""Ratings written in code."""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+
+def ratings_of(ranks, correct=None, systems="abcdefgh"):
+    """Ratings from ranks of shape (instructions, systems)."""
+    ranks = np.asarray(ranks, dtype=float)
+    correct = ranks <= 1 if correct is None else np.asarray(correct, dtype=bool)
+    rows = [
+        (f"i{i}", systems[j], "test", bool(correct[i, j]), ranks[i, j])
+        for i, j in np.ndindex(ranks.shape)
+    ]
+    columns = ["instruction_id", "system", "rater", "correct", "rank"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def instructions_of(n, per_patient=1):
+    return pd.DataFrame(
+        {
+            "instruction_id": [f"i{i}" for i in range(n)],
+            "person_id": [f"p{i // per_patient}" for i in range(n)],
+        }
+    )
+
+
+def random_ratings(rng, n, systems):
+    """Ratings with many ties of n instructions, 1 to 4 a patient, and the instructions."""
+    correct = rng.random((n, systems)) < np.linspace(0.7, 0.2, systems)
+    merit = correct * 10 + rng.integers(0, 3, size=correct.shape)
+    instructions = instructions_of(n)
+    instructions["person_id"] = [f"p{i}" for i in np.repeat(range(n), rng.integers(1, 5, n))[:n]]
+    return ratings_of(rankdata(-merit, axis=1), correct), instructions
+
+
+THREE = ratings_of([[1, 2, 3], [1, 2, 3], [1.5, 1.5, 3], [2, 2, 2]])
