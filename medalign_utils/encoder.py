@@ -27,7 +27,7 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 
 EMBEDDING_SIZE = 384
 BATCH_SIZE = 32
-# The shapes of the batches that are scored: at most so many rows, and a multiple of so many columns.
+# The shapes of batches that are scored: at most so many rows, a multiple of so many columns.
 ROWS, COLUMNS = 8, 16
 # What a layer makes of 1,024 tokens stays in a CPU's caches; larger batches are slower there.
 BATCH_TOKENS = 1024
