@@ -51,6 +51,8 @@ if IS_RELEASED:  # the release brings them
 IS_RATED = IS_RELEASED or IS_SYNTHETIC or (resolve(RELEASE) / "answer-key.jsonl").is_file()
 if not IS_RATED:
     print(f"{RELEASE} has no answer key: responses are generated and scored, not rated.")
+# Systems answer rewritten records anew, which nobody but the answer key can rate.
+IS_AUDITED = IS_RATED and not IS_RELEASED and bool(EXPERIMENT["counterfactual_systems"])
 SCORES = expand(f"{RUN}/scores/{{system}}.parquet", system=EXPERIMENT["systems"])
 
 # Threads are pinned because the order of a parallel sum moves the last digits of a score.
@@ -299,6 +301,30 @@ rule correlate:
         PAPERMILL
 
 
+rule counterfactuals:
+    input:
+        release_files(),
+        ehr_files(),
+        package("counterfactual", "rewriting", "statistics", "plots"),
+        package(*PACKING, "packing", "strategies", "ranking", "encoder", *READING, *GRADING),
+        package("systems", "running", "asking", "run_files", "terms", "generators"),
+        expand(f"{RUN}/responses/{{system}}.jsonl", system=EXPERIMENT["counterfactual_systems"]),
+        notebook="notebooks/09_audit_counterfactuals.ipynb",
+    output:
+        # The rewritten records and the answers to them stay in counterfactuals/, undeclared, as
+        # responses do.
+        f"{RUN}/tables/09_audit_counterfactuals.csv",
+        f"{RUN}/figures/09_audit_counterfactuals-changes.png",
+    log:
+        f"{RUN}/notebooks/09_audit_counterfactuals.ipynb",
+    params:
+        notebook=parameters("09_audit_counterfactuals"),
+    message:
+        "audit counterfactual records"
+    shell:
+        PAPERMILL
+
+
 rule all:
     default_target: True
     input:
@@ -311,5 +337,6 @@ rule all:
         rules.match.output,
         rules.evaluate.output if IS_RATED else [],
         rules.correlate.output if IS_RATED else [],
+        rules.counterfactuals.output if IS_AUDITED else [],
     message:
         "everything is there"

@@ -29,6 +29,7 @@ TABLES = [
     "05_evaluate_systems-pairs.csv",
     "05_evaluate_systems.csv",
     "06_correlate_metrics.csv",
+    "09_audit_counterfactuals.csv",
 ]
 
 
@@ -43,6 +44,8 @@ def copy_project(to: Path) -> Path:
         "synthetic_patients": 3,
         "synthetic_instructions": 20,
         "systems": SYSTEMS,
+        "counterfactual_systems": ["bm25-2k"],
+        "counterfactual_changes": ["gender"],
         "resamples": 100,
     }
     (to / "params/tiny.yaml").write_text(yaml.safe_dump(tiny))
@@ -123,7 +126,7 @@ def test_writes_the_tables_with_their_columns(project):
 def test_keeps_each_executed_notebook(project):
     executed = {path.stem for path in (project / "runs/tiny/notebooks").glob("*.ipynb")}
     once = {"01_explore_release", "02_match_instructions", "05_evaluate_systems"}
-    once.add("06_correlate_metrics")
+    once |= {"06_correlate_metrics", "09_audit_counterfactuals"}
     each = {"03_generate_responses", "04_score_responses"}
     assert executed == once | {f"{stem}-{system}" for stem in each for system in SYSTEMS}
 
