@@ -248,7 +248,8 @@ def answer_pairs(
     if lacking := [i for i in release.references["instruction_id"] if MARK not in key.get(i, {})]:
         raise ReleaseError(
             f"{release.answer_key_path}: {MARK} missing for instruction {lacking[0]} "
-            f"({len(lacking)} lack it), expected a list of sex, age, or neither"
+            f"({len(lacking)} lack it), expected a list of sex, age, or neither; a synthetic "
+            "release of an earlier version is to be written anew"
         )
     tables = []
     for change, one in made.items():

@@ -626,8 +626,7 @@ def counterfactual_changes(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(1, 3, figsize=size, layout="constrained", sharex=True)
     for i, (ax, (measure, title)) in enumerate(zip(axes, panels.items(), strict=True)):
         _draw_intervals(ax, names, table[[measure, f"{measure}_low", f"{measure}_high"]])
-        _name_rows(ax, [] if i else names, wrap=False)
-        ax.set_ylim(len(table) - 0.5, -0.5)
+        _name_rows(ax, [""] * len(names) if i else names, wrap=False)
         ax.set_xlim(-0.02, 1.02)
         ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         ax.set_title(title, fontsize=7.5)

@@ -251,7 +251,9 @@ def _gender_rules(words: dict[str, str]) -> list[_Rule]:
     sex = _LABEL.format("sex|gender")
     return [
         _rule(rf"(?<![\w/])(?P<word>{long})(?![\w/])", gendered),
-        _rule(rf"(?:{_AGED}[ ]|\b{_SHORT_AGE})(?P<word>(?-i:{letter}))\b", lettered),
+        # A quote may begin behind the age, or with the letter.
+        _rule(rf"(?:(?:\b\d{{1,3}}|\A){_OLD}[ ]|\b{_SHORT_AGE}|\A{_AND_LETTER})"
+              rf"(?P<word>(?-i:{letter}))\b", lettered),
         _rule(rf"\b(?P<word>(?-i:{titles}))\b", gendered),
         _rule(rf"{sex}(?P<word>(?-i:{letter}))\b", lettered),
     ]  # fmt: skip

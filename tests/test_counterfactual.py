@@ -47,6 +47,8 @@ BORN_1950 = Person(birthdate="1950-03-02")
         (WOMAN, "63 yo F with CHF", "63 yo M with CHF"),
         (WOMAN, "63F with CHF, T 101F with chills", "63M with CHF, T 101F with chills"),
         (MAN, "A 63-year-old man. Sex: M. Vit. M", "A 63-year-old woman. Sex: F. Vit. M"),
+        (WOMAN, "F with CHF, B12 and F", "M with CHF, B12 and F"),  # as quotes may begin
+        (MAN, "yo M with CHF", "yo F with CHF"),
         (WOMAN, "Mrs. Roe, a pleasant lady", "Mr. Roe, a pleasant gentleman"),
         (MAN, "Mr. Roe, Latino male", "Ms. Roe, Latina female"),
         (WOMAN, "she's well, SHE is an acronym", "he's well, SHE is an acronym"),

@@ -150,6 +150,7 @@ def test_a_deleted_response_file_is_made_again(project):
         "generate the responses of bm25-2k",
         "score the responses of bm25-2k",
         "evaluate the systems",
+        "audit counterfactual records",
         "correlate the metrics with the ratings",
     }
     snakemake(project, "runs/tiny/responses/bm25-2k.jsonl")
@@ -170,6 +171,7 @@ def test_a_changed_system_runs_that_system_and_what_depends_on_it(project):
             "generate the responses of bm25-2k",
             "score the responses of bm25-2k",
             "evaluate the systems",
+            "audit counterfactual records",
             "correlate the metrics with the ratings",
         }
     assert to_do(project) == set()
@@ -298,6 +300,7 @@ def test_the_notebooks_run_by_themselves_to_the_same_tables(project, tmp_path, m
         ("04_score_responses", SYSTEMS),
         ("05_evaluate_systems", [None]),
         ("06_correlate_metrics", [None]),
+        ("09_audit_counterfactuals", [None]),
     ):
         for system in systems:
             notebook = Path("notebooks", f"{stem}.ipynb")
