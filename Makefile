@@ -12,7 +12,7 @@ BIN := .venv/bin
 
 reproduce: .venv/installed
 	$(BIN)/snakemake
-	@echo "The tables are in runs/demo/tables/, the figures in runs/demo/figures/."
+	@echo "runs/demo/report.html shows it all; beside it tables/, figures/ and notebooks/."
 
 test: .venv/installed
 	$(BIN)/ruff check

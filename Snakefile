@@ -25,10 +25,10 @@ from medalign_utils.terms import check_terms, is_restricted
 os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 try:
-    EXPERIMENT = load_experiment(
-        workflow.configfiles[-1] if workflow.configfiles else "params/demo.yaml",
-        overrides=workflow.config_settings.config,
-    )
+    FILE = os.path.relpath(workflow.configfiles[-1] if workflow.configfiles else "params/demo.yaml")
+    EXPERIMENT = load_experiment(FILE, overrides=workflow.config_settings.config)
+    # The file's parameters as this run has them.
+    SETTINGS = yaml.safe_dump({key: EXPERIMENT[key] for key in EXPERIMENT if key != "experiment"})
     TRAINING = load_comet_compact()
     IS_SYNTHETIC = "synthetic_seed" in EXPERIMENT
     IS_RELEASED = EXPERIMENT["responses"] == "released"
@@ -54,13 +54,19 @@ if not IS_RATED:
 # Systems answer rewritten records anew, which nobody but the answer key can rate.
 IS_AUDITED = IS_RATED and not IS_RELEASED and bool(EXPERIMENT["counterfactual_systems"])
 SCORES = expand(f"{RUN}/scores/{{system}}.parquet", system=EXPERIMENT["systems"])
+# The metrics by which there are no scores, and why.
+SKIPPED = expand(f"{RUN}/scores/{{system}}-skipped.csv", system=EXPERIMENT["systems"])
 
 # Threads are pinned because the order of a parallel sum moves the last digits of a score.
 PAPERMILL = (
     # What is made from a restricted release is for its owner's eyes.
     ("umask 077; " if IS_RESTRICTED else "")
-    + "OMP_NUM_THREADS={threads} papermill --no-progress-bar --log-level ERROR"
+    + "OMP_NUM_THREADS={threads} papermill --engine ipc --no-progress-bar --log-level ERROR"
     " {input.notebook} {log} -y {params.notebook:q}"
+)
+
+REPORT = ("umask 077; " if IS_RESTRICTED else "") + (
+    "python -m medalign_utils report {FILE:q} -y {SETTINGS:q}"
 )
 
 
@@ -115,6 +121,13 @@ def comet_files():
     if "comet" in EXPERIMENT["metrics"] and model.endswith(".ckpt"):
         return [model]
     return []
+
+
+def weight_files():
+    """The weights of metrics that lie in a folder; a hub's are fetched by the job."""
+    folders = [resolve(name) for name in EXPERIMENT["weights"].values() if name]
+    files = [file for folder in folders if folder.is_dir() for file in folder.rglob("*")]
+    return sorted(str(file) for file in files if file.is_file())
 
 
 wildcard_constraints:
@@ -237,11 +250,13 @@ rule score:
     input:
         release_files(),
         comet_files(),
-        package("encoder", "metrics", "ratings", *READING),
+        weight_files(),
+        package("encoder", "pretrained", "metrics", "ratings", *READING),
         [] if IS_RELEASED else f"{RUN}/responses/{{system}}.jsonl",
         notebook="notebooks/04_score_responses.ipynb",
     output:
         f"{RUN}/scores/{{system}}.parquet",
+        f"{RUN}/scores/{{system}}-skipped.csv",
     log:
         f"{RUN}/notebooks/04_score_responses-{{system}}.ipynb",
     params:
@@ -285,18 +300,54 @@ rule correlate:
         release_files(),
         comet_files(),
         package("statistics", "evaluation", "correlation", "plots", *READING, *GRADING),
+        package("agreement", "comparisons"),
         RESPONSES,
         SCORES,
+        SKIPPED,
         notebook="notebooks/06_correlate_metrics.ipynb",
     output:
         f"{RUN}/tables/06_correlate_metrics.csv",
+        f"{RUN}/tables/06_correlate_metrics-systems.csv",
+        f"{RUN}/tables/06_correlate_metrics-pairs.csv",
+        f"{RUN}/tables/06_correlate_metrics-raters.csv",
         f"{RUN}/figures/06_correlate_metrics-tau.png",
+        f"{RUN}/figures/06_correlate_metrics-pairs.png",
     log:
         f"{RUN}/notebooks/06_correlate_metrics.ipynb",
     params:
         notebook=parameters("06_correlate_metrics"),
     message:
         "correlate the metrics with the ratings"
+    shell:
+        PAPERMILL
+
+
+rule reproduce_paper:
+    input:
+        release_files(),
+        f"{RUN}/tables/01_explore_release.csv",
+        f"{RUN}/tables/05_evaluate_systems.csv",
+        f"{RUN}/tables/05_evaluate_systems-contexts.csv",
+        f"{RUN}/tables/06_correlate_metrics.csv",
+        RESPONSES,
+        package("reproduction", "explore", "evaluation", "plots", "terms", *READING, *GRADING),
+        sorted(map(str, Path("data/paper").glob("*.csv"))),
+        notebook="notebooks/08_reproduce_paper.ipynb",
+    output:
+        f"{RUN}/tables/08_reproduce_paper.csv",
+        f"{RUN}/tables/08_reproduce_paper-categories.csv",
+        f"{RUN}/tables/08_reproduce_paper-facts.csv",
+        f"{RUN}/tables/08_reproduce_paper-human_evaluation.csv",
+        f"{RUN}/tables/08_reproduce_paper-metric_correlation.csv",
+        f"{RUN}/figures/08_reproduce_paper-head_to_head.png",
+        f"{RUN}/figures/08_reproduce_paper-human_evaluation.png",
+        f"{RUN}/figures/08_reproduce_paper-metric_correlation.png",
+    log:
+        f"{RUN}/notebooks/08_reproduce_paper.ipynb",
+    params:
+        notebook=parameters("08_reproduce_paper"),
+    message:
+        "set the paper beside the run"
     shell:
         PAPERMILL
 
@@ -325,6 +376,38 @@ rule counterfactuals:
         PAPERMILL
 
 
+rule report:
+    input:
+        release_files(),
+        comet_files(),
+        RESPONSES,
+        SCORES,
+        SKIPPED,
+        rules.explore.output,
+        rules.match.output,
+        rules.evaluate.output if IS_RATED else [],
+        rules.correlate.output if IS_RATED else [],
+        rules.reproduce_paper.output if IS_RATED else [],
+        rules.counterfactuals.output if IS_AUDITED else [],
+        [] if IS_RELEASED else expand("params/systems/{system}.yaml", system=EXPERIMENT["systems"]),
+        package("report", "display", "provenance"),
+        "medalign_utils/report.html",
+        sorted(map(str, Path("notebooks").glob("[0-9]*.ipynb"))),
+    output:
+        f"{RUN}/report.html",
+    params:
+        settings=SETTINGS,
+    message:
+        "write the report"
+    shell:
+        REPORT
+
+
+onerror:
+    # What did not fail is there; the report shows it and names the rest.
+    shell(f"{REPORT} || true")
+
+
 rule all:
     default_target: True
     input:
@@ -333,10 +416,13 @@ rule all:
         comet_files(),
         RESPONSES,
         SCORES,
+        SKIPPED,
         rules.explore.output,
         rules.match.output,
         rules.evaluate.output if IS_RATED else [],
         rules.correlate.output if IS_RATED else [],
+        rules.reproduce_paper.output if IS_RATED else [],
         rules.counterfactuals.output if IS_AUDITED else [],
+        rules.report.output,
     message:
         "everything is there"

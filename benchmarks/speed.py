@@ -1,4 +1,4 @@
-"""What packing prompts, reading EHRs and asking a server cost against the plain way of doing it.
+"""What packing, reading, asking a server and scoring cost against the plain way of doing it.
 
 `make benchmark` runs this and writes benchmarks/RESULTS.md. Each figure is a ratio within one run:
 the plain way and ours take turns on the same EHRs, and the median of their ratios counts. About
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xmltodict
+from scoring import scoring
 from throughput import CONCURRENCY, throughput
 from throughput import PROMISED as PROMISED_THROUGHPUT
 from tokenizers import Tokenizer
@@ -185,7 +186,11 @@ def full_size(folder: Path) -> tuple[Path, list[tuple[str, float]]]:
 
 
 def report(
-    packed: list[dict], read: dict, asked: dict[str, float], full: list[tuple[str, float]]
+    packed: list[dict],
+    read: dict,
+    asked: dict[str, float],
+    scored: list[str],
+    full: list[tuple[str, float]],
 ) -> str:
     lines = [
         "# Benchmarks",
@@ -231,6 +236,7 @@ def report(
         f"| {asked['alone']:.2f} | {asked['together']:.1f} | {asked['ratio']:.1f} | "
         f"{PROMISED_THROUGHPUT} |",
         "",
+        *scored,
         "## A release of the published size",
         "",
         "| | |",
@@ -249,7 +255,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         release, full = full_size(Path(folder))
         files = full_size_ehrs(release)
-        text = report(packing(files), reading(files, args.repeats), throughput(), full)
+        text = report(packing(files), reading(files, args.repeats), throughput(), scoring(), full)
     args.out.write_text(text, "utf-8")
     print(text)
 

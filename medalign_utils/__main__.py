@@ -1,4 +1,4 @@
-"""The command line: `python -m medalign_utils check`, `plan`, `synthesize`, `comet-compact`."""
+"""The command line: `python -m medalign_utils check`, `plan`, `report`, `synthesize` and more."""
 
 import argparse
 import sys
@@ -28,6 +28,17 @@ def _plan(args: argparse.Namespace) -> int:
     plan = plan_experiment(args.experiment, progress=True)
     print(report(plan))
     return int((plan["problem"] != "").any())
+
+
+def _report(args: argparse.Namespace) -> int:
+    import yaml
+
+    from medalign_utils.params import load_experiment
+    from medalign_utils.report import write_report
+
+    overrides = yaml.safe_load(args.parameters)
+    print(write_report(load_experiment(args.experiment, overrides)))
+    return 0
 
 
 def _synthesize(args: argparse.Namespace) -> int:
@@ -87,6 +98,19 @@ def main(argv: list[str] | None = None) -> int:
     )
     plan.add_argument("experiment", help="its file, e.g. params/paper.yaml")
     plan.set_defaults(run=_plan)
+
+    report = commands.add_parser(
+        "report", help="write a run's report from what it has; name what it lacks"
+    )
+    report.add_argument("experiment", help="its file, e.g. params/demo.yaml")
+    report.add_argument(
+        "-y",
+        dest="parameters",
+        default="{}",
+        metavar="YAML",
+        help="parameters that the run had otherwise than its file says",
+    )
+    report.set_defaults(run=_report)
 
     release = commands.add_parser("synthesize", help="write a synthetic release of any size")
     release.add_argument("out", type=Path, help="folder to write, e.g. data/demo")

@@ -25,5 +25,9 @@ class TermsError(MedAlignError):
     """What is asked for would break a release's terms of use."""
 
 
+class NotAvailableError(MedAlignError):
+    """What a metric needs cannot be had on this machine now; nothing asked for is wrong."""
+
+
 class IncompleteError(MedAlignError):
     """Some prompts of a run have no response; the reasons are kept, and a new run tries them."""

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from medalign_utils.errors import MedAlignError, ParamsError
-from medalign_utils.paths import COMET_COMPACT, project_root, resolve
+from medalign_utils.paths import COMET_COMPACT, checkpoint, project_root, resolve
 from medalign_utils.published import SAME_MODEL
 from medalign_utils.published import context_lengths as published_contexts
 from medalign_utils.systems import check_system, shaping_settings
@@ -338,7 +338,7 @@ def _check_counterfactuals(path: Path, experiment: Mapping) -> None:
 
 
 def _check_metrics(path: Path, experiment: Mapping) -> None:
-    from medalign_utils.metrics import METRICS
+    from medalign_utils.metrics import METRICS, WITH_WEIGHTS
 
     metrics = experiment["metrics"]
     if not metrics:
@@ -355,6 +355,19 @@ def _check_metrics(path: Path, experiment: Mapping) -> None:
     if "comet" in metrics and model.endswith(".ckpt") and not made_here:
         if not resolve(model).is_file():
             raise ParamsError(f"{_short(path)}: comet_checkpoint: no file {model}")
+    for metric, weights in experiment["weights"].items():
+        if metric not in WITH_WEIGHTS:
+            hint = _suggest(str(metric), WITH_WEIGHTS)
+            raise ParamsError(f"{_short(path)}: weights: no metric {metric!r} with weights{hint}")
+        if not isinstance(weights, str):
+            raise ParamsError(
+                f"{_short(path)}: weights: {metric}: {weights!r}, expected a folder or a hub id"
+            )
+    for weights in (model, *experiment["weights"].values()):
+        try:
+            checkpoint(weights)
+        except MedAlignError as error:
+            raise ParamsError(f"{_short(path)}: weights: {error}") from None
 
 
 def _suggest(name: str, known: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ Nothing here makes a folder, save `write_table` and `write_scores` for the one t
 """
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from medalign_utils.errors import MedAlignError
 
 # Where the workflow's own COMET model is built.
 COMET_COMPACT = "models/comet-compact"
+
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
 def project_root() -> Path:
@@ -61,6 +64,24 @@ def scores(experiment: str, system: str) -> Path:
     return resolve(f"runs/{experiment}/scores/{system}.parquet")
 
 
+def skipped(experiment: str, system: str) -> Path:
+    """The metrics by which a system's responses could not be scored, and why, CSV.
+
+    >>> skipped("demo", "bm25-2k").relative_to(project_root()).as_posix()
+    'runs/demo/scores/bm25-2k-skipped.csv'
+    """
+    return resolve(f"runs/{experiment}/scores/{system}-skipped.csv")
+
+
+def score_cache(experiment: str) -> Path:
+    """The scores that an experiment has computed so far, by the digest of what was scored.
+
+    >>> score_cache("demo").relative_to(project_root()).as_posix()
+    'runs/demo/score-cache.sqlite'
+    """
+    return resolve(f"runs/{experiment}/score-cache.sqlite")
+
+
 def table(experiment: str, stem: str) -> Path:
     """A notebook's table; its stem is the notebook's own, with what it holds where there are more.
 
@@ -88,13 +109,45 @@ def counterfactual(experiment: str, change: str) -> Path:
     return resolve(f"runs/{experiment}/counterfactuals/{change}")
 
 
+def report(experiment: str) -> Path:
+    """An experiment's report, one page.
+
+    >>> report("demo").relative_to(project_root()).as_posix()
+    'runs/demo/report.html'
+    """
+    return resolve(f"runs/{experiment}/report.html")
+
+
 def checkpoint(name: str) -> str:
-    """A COMET checkpoint as a parameter names it: a `.ckpt` file's absolute path, or a hub id.
+    """A COMET checkpoint as a parameter names it: a `.ckpt` file's absolute path, or as `weights`.
 
     >>> checkpoint("/srv/model.ckpt"), checkpoint("Unbabel/wmt22-comet-da")
     ('/srv/model.ckpt', 'Unbabel/wmt22-comet-da')
     """
-    return str(resolve(name)) if name.endswith(".ckpt") else name
+    return str(resolve(name)) if name.endswith(".ckpt") else weights(name)
+
+
+def weights(name: str) -> str:
+    """A metric's weights as a parameter names them: a folder's absolute path, or a hub id as it is.
+
+    A hub id is a name, or an owner and a name with one slash between; what begins with a folder of
+    the project, such as `models/mine`, is a path. An empty name stays empty: no weights are named.
+
+    Raises: MedAlignError where a path leads to no folder.
+
+    >>> weights("MingZhong/unieval-sum")
+    'MingZhong/unieval-sum'
+    >>> weights("medalign_utils/none")
+    Traceback (most recent call last):
+    ...
+    medalign_utils.errors.MedAlignError: no folder medalign_utils/none
+    """
+    folder = resolve(name)
+    if not name or (_HUB_ID.fullmatch(name) and not resolve(Path(name).parts[0]).is_dir()):
+        return name
+    if not folder.is_dir():
+        raise MedAlignError(f"no folder {name}")
+    return str(folder)
 
 
 def command(experiment: str) -> str:

@@ -5,7 +5,7 @@ Without `ax` a figure is one column wide (3.4 in); pass an `Axes` of any other s
 """
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from medalign_utils.errors import MedAlignError
+from medalign_utils.published import DAGGER, UNVERIFIED
+from medalign_utils.statistics import Interval
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.4, 7.0  # inches
 NAME_WIDTH = 22  # characters; longer names of systems and metrics are wrapped
@@ -52,7 +54,21 @@ EVENT_COLOURS = {
     "note": "#0072B2",
     "death": "#000000",
 }
-METRIC_LABELS = {"rouge_l": "ROUGE-L", "chrf": "chrF", "bertscore": "BERTScore"}
+METRIC_LABELS = {
+    "bertscore": "BERTScore",
+    "meteor": "METEOR",
+    "meteor_no_wordnet": "METEOR (no WordNet)",
+    "chrf": "chrF",
+    "google_bleu": "GoogleBLEU",
+    "rouge_l": "ROUGE-L",
+    "bleurt": "BLEURT",
+    "lens": "LENS",
+    "unieval_relevance": "UniEval Relevance",
+    "unieval_fluency": "UniEval Fluency",
+    "unieval_coherence": "UniEval Coherence",
+    "unieval_consistency": "UniEval Consistency",
+    "unieval_overall": "UniEval Overall",
+}
 
 # In a notebook the backend, once loaded, has figures shown. Loaded by the first figure, within its
 # rc_context, that would hold for this one figure only.
@@ -79,7 +95,8 @@ def accuracy_by_system(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     highest = np.nanmax(table[["correct", "correct_high"]].to_numpy())
     ax.set_xlim(0, min(1.0, 1.08 * highest) or 1.0)
     ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    ax.set_xlabel(f"Correct responses, 95% interval\n(n = {_n(table)} instructions)")
+    interval = ", 95% interval" if table["correct_low"].notna().any() else ""
+    ax.set_xlabel(f"Correct responses{interval}\n(n = {_n(table)} instructions)")
     _right_column(ax, "correct", [_percent(share) for share in table["correct"]], 32)
     return ax
 
@@ -187,12 +204,18 @@ def accuracy_by_context(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 @mpl.rc_context(STYLE)
-def metric_correlation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def metric_correlation(
+    table: pd.DataFrame, ax: Axes | None = None, *, ceiling: Interval | None = None
+) -> Axes:
     """Mean Kendall's tau of each metric with the ratings, the highest on top.
 
+    A metric that could not be scored has its reason in place of a point.
+
     Args:
-        table: as `correlation.correlate_metrics` returns it.
+        table: as `correlation.correlate_metrics` or `add_skipped` returns it.
         ax: where to draw; a figure one column wide if None.
+        ceiling: the raters' mean tau with each other, drawn as a line in a band; None or NaN where
+            the responses have one rater.
 
     >>> ax = metric_correlation(pd.DataFrame({"metric": ["chrf"], "n": [9], "n_undefined": [1],
     ...     "mean_tau": [0.3], "tau_low": [0.2], "tau_high": [0.4]}))
@@ -200,14 +223,107 @@ def metric_correlation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ['chrF']
     >>> plt.close(ax.figure)
     """
-    ax = ax or _new_axes(0.85 + 0.26 * len(table))
+    ax = ax or _new_axes(1.0 + 0.26 * len(table))
     names = [METRIC_LABELS.get(metric, metric) for metric in table["metric"]]
     _draw_intervals(ax, names, table[["mean_tau", "tau_low", "tau_high"]])
     ax.axvline(0, color=GREY, lw=0.7, zorder=0)
-    ax.set_xlabel("Mean Kendall's tau-b with the ratings,\n95% interval")
-    _right_column(ax, "n", [f"{n}" for n in table["n"]])
-    _right_column(ax, "undefined", [f"{n}" for n in table["n_undefined"]], 68)
+    label = "Mean Kendall's tau-b with the ratings,\n95% interval"
+    if ceiling is not None and np.isfinite(ceiling.estimate):
+        ax.axvspan(ceiling.low, ceiling.high, color=ORANGE, alpha=0.15, lw=0, zorder=0)
+        ax.axvline(ceiling.estimate, color=ORANGE, lw=1, ls="--", zorder=0)
+        label += f"; dashed: raters with each other,\n{_tau(ceiling)}"
+    ax.set_xlabel(label)
+    reasons = table.get("not_scored", pd.Series("", index=table.index)).to_list()
+    for row, reason in enumerate(reasons):
+        if reason:
+            text = textwrap.shorten(f"not scored: {reason}", 96, placeholder=" ...")
+            ax.annotate(
+                textwrap.fill(text, 48),
+                (0.01, row),
+                xycoords=ax.get_yaxis_transform(),
+                va="center",
+                fontsize=5.5,
+                color=GREY,
+                linespacing=1.0,
+                parse_math=False,
+                backgroundcolor="white",
+            ).get_bbox_patch().set_boxstyle("square", pad=0.1)
+    counts = zip(table["n"], table["n_undefined"], reasons, strict=True)
+    shown = [("", "") if reason else (f"{n}", f"{undefined}") for n, undefined, reason in counts]
+    _right_column(ax, "n", [n for n, _ in shown])
+    _right_column(ax, "undefined", [undefined for _, undefined in shown], 68)
     return ax
+
+
+@mpl.rc_context(STYLE)
+def human_evaluation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """As `accuracy_by_system`, with win rates and mean ranks beside the shares.
+
+    Args:
+        table: system, n, correct, win_rate, mean_rank, and correct_low to correct_high where
+            there is an interval.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> ax = human_evaluation(pd.DataFrame({"system": ["a"], "n": 9, "correct": [0.4],
+    ...     "win_rate": 0.6, "mean_rank": 2.75}))
+    >>> ax.get_xlabel().splitlines()
+    ['Correct responses', '(n = 9 instructions)']
+    >>> plt.close(ax.figure)
+    """
+    bounds = {name: table.get(name, np.nan) for name in ("correct_low", "correct_high")}
+    table = table.assign(**bounds).sort_values("correct", ascending=False, kind="stable")
+    ax = accuracy_by_system(table, ax or _new_axes(0.85 + 0.26 * len(table)))
+    _right_column(ax, "win\nrate", [f"{rate:.3f}" for rate in table["win_rate"]], 58)
+    _right_column(ax, "mean\nrank", [f"{rank:.2f}" for rank in table["mean_rank"]], 82)
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def published_correlation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """The paper's mean Kendall's tau of each metric, marked as not re-verified.
+
+    Args:
+        table: as `published.metric_correlation` returns it.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> ax = published_correlation(pd.DataFrame({"metric": ["chrF"], "mean_kendall_tau": [0.3],
+    ...     "ci_low": [0.2], "ci_high": [0.4]}))
+    >>> ax.get_xlabel().splitlines()[-1]
+    '† transcribed, not re-verified'
+    >>> plt.close(ax.figure)
+    """
+    table = table.sort_values("mean_kendall_tau", ascending=False, kind="stable")
+    ax = ax or _new_axes(0.85 + 0.26 * len(table))
+    _draw_intervals(ax, table["metric"], table[["mean_kendall_tau", "ci_low", "ci_high"]])
+    ax.axvline(0, color=GREY, lw=0.7, zorder=0)
+    ax.set_xlabel(
+        f"Mean Kendall's tau with the clinicians' ranks,\nwith its interval\n{DAGGER} {UNVERIFIED}"
+    )
+    _right_column(ax, "tau", [f"{tau:.2f}{DAGGER}" for tau in table["mean_kendall_tau"]], 28)
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def side_by_side(*panels: tuple[Callable[..., Axes], pd.DataFrame, str]) -> Figure:
+    """Figures beside each other, a page wide in all.
+
+    Args:
+        panels: for each the function that draws it, its table and its title.
+
+    >>> figure = side_by_side((head_to_head, pd.DataFrame([[np.nan]], ["a"], ["a"]), "one system"))
+    >>> figure.axes[0].get_title(loc="left")
+    'one system'
+    >>> plt.close(figure)
+    """
+    height = 1.3 + 0.26 * max(len(table) for _, table, _ in panels)
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(PAGE_WIDTH, height), layout="constrained", squeeze=False
+    )
+    for ax, (draw, table, title) in zip(axes.flat, panels, strict=True):
+        draw(table, ax)
+        # Above the headings of columns on the right.
+        ax.set_title(textwrap.fill(title, 90 // len(panels)), fontsize=7.5, loc="left", pad=22)
+    return figure
 
 
 @mpl.rc_context(STYLE)
@@ -493,6 +609,46 @@ def match_recall(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 @mpl.rc_context(STYLE)
+def metric_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Heat map of each metric's mean tau (row) minus that of each worse one (column).
+
+    Bold is what Holm's correction leaves below 0.05. Columns bear the rows' numbers.
+
+    Args:
+        table: as `correlation.compare_metrics` returns it.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> ax = metric_differences(pd.DataFrame({"metric_a": ["chrf"], "metric_b": ["rouge_l"],
+    ...     "n": [9], "difference": [0.3], "p_holm": [0.01]}))
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['chrF  1', 'ROUGE-L  2']
+    >>> plt.close(ax.figure)
+    """
+    metrics = list(dict.fromkeys([*table["metric_a"], *table["metric_b"]]))
+    at = {metric: i for i, metric in enumerate(metrics)}
+    ax = ax or _new_axes(0.9 + 0.24 * max(len(metrics), 1))
+    differences = np.full((len(metrics), len(metrics)), np.nan)
+    for pair in table.to_dict("records"):
+        i, j = at[pair["metric_a"]], at[pair["metric_b"]]
+        differences[i, j] = pair["difference"]
+        if pd.notna(pair["difference"]):
+            text = f"{pair['difference']:.2f}".replace("0.", ".").replace("-", "\N{MINUS SIGN}")
+            weight = "bold" if pair["p_holm"] < 0.05 else "normal"
+            ax.text(j, i, text, ha="center", va="center", fontsize=5.5, weight=weight)
+    largest = np.nanmax(np.abs(differences), initial=0.01)
+    # Twice the range, so that the numbers stay black on light.
+    ax.imshow(differences, cmap="PuOr_r", vmin=-2 * largest, vmax=2 * largest, aspect="auto")
+    labels = [f"{_wrapped(METRIC_LABELS.get(m, m))}  {i}" for i, m in enumerate(metrics, start=1)]
+    ax.set_yticks(range(len(metrics)), labels, linespacing=1.0, parse_math=False)
+    ax.set_xticks(range(len(metrics)), range(1, len(metrics) + 1))
+    ax.tick_params(length=0)
+    n = f" (n = {_n(table)})" if len(table) else ""
+    ax.set_xlabel(f"Mean tau-b of the row\nminus that of the column{n};\nbold: p < 0.05 after Holm")
+    sns.despine(ax=ax, left=True, bottom=True)
+    return ax
+
+
+@mpl.rc_context(STYLE)
 def paired_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Difference in accuracy of each pair of systems, with 95 % intervals, the largest on top.
 
@@ -754,6 +910,14 @@ def _n(table: pd.DataFrame) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}%"
+
+
+def _tau(interval: Interval) -> str:
+    """A tau with its interval, if it has one, with true minus signs."""
+    text = f"{interval.estimate:.2f}"
+    if np.isfinite(interval.low):
+        text += f" [{interval.low:.2f}, {interval.high:.2f}]"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _difference(row: Mapping[str, float]) -> str:

@@ -307,6 +307,31 @@ def rate_responses(
     return rate_with_answer_key(table, load_answer_key(release.answer_key_path))
 
 
+def rate_by_each(
+    release: Release, experiment: str, systems: Sequence[str], *, responses: str = "generated"
+) -> pd.DataFrame:
+    """Every rater's ratings of an experiment's systems, as they were given.
+
+    Args:
+        release: as `dataset.load_release` gives it.
+        experiment: whose responses are rated, if they are generated.
+        systems: their names; of released ones as the release's table has them.
+        responses: one of `SOURCES`. Released ones have as many raters as their table, generated
+            ones the answer key alone.
+
+    Returns:
+        The columns of `RATING_COLUMNS`, one row a response and rater. A rank is NaN where the rater
+        gave none, and ties are as the rater wrote them (1, 1, 3 as well as 1.5, 1.5, 3).
+
+    Raises:
+        As `rate_responses`.
+    """
+    if not _is_released(responses):
+        return rate_responses(release, experiment, systems, responses=responses)
+    ratings = _reviews(release, systems).ratings
+    return ratings[ratings["system"].isin(systems)].reset_index(drop=True)
+
+
 def responses_of(
     release: Release, experiment: str, system: str, responses: str = "generated"
 ) -> pd.DataFrame:

@@ -161,6 +161,26 @@ def bootstrap_mean(
     return bootstrap_means(column, patients, resamples=resamples, rng=rng)[0]
 
 
+def resample_rows(
+    patients: Sequence[str] | np.ndarray, *, resamples: int, rng: np.random.Generator
+) -> np.ndarray:
+    """How often each row is in each resample of whole patients, for statistics that are no means.
+
+    Args:
+        patients: shape (N,), the patient of each row.
+        resamples: number of bootstrap resamples.
+        rng: the source of the draws, the same as those of `bootstrap_means` for these patients.
+
+    Returns:
+        float64, shape (resamples, N).
+
+    >>> resample_rows(["a", "a", "b"], resamples=2, rng=np.random.default_rng(1)).tolist()
+    [[1.0, 1.0, 1.0], [0.0, 0.0, 2.0]]
+    """
+    names, membership = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+    return _draw_weights(len(names), resamples, rng)[:, membership]
+
+
 def _draw_weights(n_patients: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
     """How often each patient is in each resample: shape (resamples, n_patients), rows sum to n."""
     if n_patients == 0:

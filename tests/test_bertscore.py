@@ -54,13 +54,13 @@ def test_score_bertscore_is_the_same_to_the_last_bit_in_any_order():
 
 def test_score_bertscore_encodes_each_distinct_text_once(monkeypatch):
     encoded = Counter()
-    library = bert_score.utils.get_bert_embedding
+    library = bert_score.utils.sent_encode
 
-    def counting(texts, *args, **kwargs):
-        encoded.update(texts)
-        return library(texts, *args, **kwargs)
+    def counting(tokenizer, text):
+        encoded[text] += 1
+        return library(tokenizer, text)
 
-    monkeypatch.setattr(bert_score.utils, "get_bert_embedding", counting)
+    monkeypatch.setattr(bert_score.utils, "sent_encode", counting)
     predictions, references = map(list, zip(*PAIRS, strict=True))
     score_bertscore(predictions, references, model="minilm", layer=6)
     assert encoded == Counter({*PREDICTIONS, *REFERENCES})
@@ -78,6 +78,14 @@ def test_score_bertscore_counts_empty_and_cut_texts():
     assert messages[2] == "score_bertscore: 1 of 4 references are empty and score 0"
 
 
+def test_score_bertscore_of_ten_thousand_words_is_that_of_the_models_limit():
+    # The tokenizer keeps [CLS], the first 510 tokens ("pain" is one) and [SEP].
+    predictions = ["pain " * 10_000, "pain " * 510]
+    with pytest.warns(UserWarning, match="2 of 2 predictions reach the model's limit of 512"):
+        long, cut = score_bertscore(predictions, ["No pain."] * 2, model="minilm", layer=6)
+    assert long == pytest.approx(cut, abs=1e-6) and cut > 0
+
+
 def test_score_bertscore_refuses_what_it_cannot_score():
     with pytest.raises(MedAlignError, match="score_bertscore: 1 predictions, 0 references"):
         score_bertscore(["a"], [], model="minilm", layer=6)
@@ -86,7 +94,7 @@ def test_score_bertscore_refuses_what_it_cannot_score():
 
 
 def test_score_bertscore_names_a_model_that_cannot_be_had(tmp_path):
-    with pytest.raises(MedAlignError, match=r"cannot load layer 6 of model '.*nothing"):
+    with pytest.raises(MedAlignError, match=r"the hub has no .*nothing, and it is no"):
         score_bertscore(["a"], ["a"], model=str(tmp_path / "nothing"), layer=6)
 
 

@@ -7,7 +7,7 @@ from tiny_pairs import tiny_pairs
 
 from medalign_utils import comet_compact
 from medalign_utils.encoder import minilm_path
-from medalign_utils.errors import MedAlignError
+from medalign_utils.errors import MedAlignError, NotAvailableError
 from medalign_utils.metrics.comet import (
     checkpoint_path,
     load_comet,
@@ -93,6 +93,22 @@ def test_score_comet_takes_checkpoints_of_other_classes(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_score_comet_of_ten_thousand_words_is_that_of_the_encoders_limit(checkpoint):
+    # The library cuts BERT's texts at 512 - 2 - 2 tokens, [CLS] and [SEP] among them.
+    predictions = ["pain " * 10_000, "pain " * 506]
+    long, cut = score_comet(["q"] * 2, predictions, ["r"] * 2, checkpoint=checkpoint)
+    assert long == pytest.approx(cut, abs=1e-6)
+    samples = [{"src": "q", "mt": predictions[0], "ref": "r"}]
+    model = load_comet(checkpoint / "checkpoints" / "model.ckpt")
+    (expected,) = model.predict(samples, gpus=0, progress_bar=False).scores
+    assert long == pytest.approx(expected, abs=1e-5)
+
+
+def test_score_comet_scores_an_empty_response_like_any_other(checkpoint):
+    scores = score_comet(["q"] * 3, ["", "1.4", ""], ["1.4"] * 3, checkpoint=checkpoint)
+    assert np.isfinite(scores).all() and scores[0] == scores[2] != scores[1]
+
+
 def test_score_comet_of_nothing(checkpoint):
     assert score_comet([], [], [], checkpoint=checkpoint).shape == (0,)
 
@@ -116,12 +132,10 @@ def test_checkpoint_path_names_the_file_that_is_missing(tmp_path):
         checkpoint_path(tmp_path)
 
 
-def test_checkpoint_path_says_that_the_hub_has_no_such_model(monkeypatch):
-    def download_model(model):
-        raise KeyError(model)
-
-    monkeypatch.setattr("comet.download_model", download_model)
-    with pytest.raises(MedAlignError, match=r"Unbabel/wmt22-comet-da is neither .* nor a model"):
+def test_checkpoint_path_says_that_the_hub_cannot_be_reached(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "no/such/cache")
+    with pytest.raises(NotAvailableError, match="Unbabel/wmt22-comet-da is not on this machine"):
         score_comet(["q"], ["p"], ["r"], checkpoint="Unbabel/wmt22-comet-da")
 
 

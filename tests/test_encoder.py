@@ -1,8 +1,17 @@
+import itertools
+
 import numpy as np
 import pytest
 
 from medalign_utils import encoder
-from medalign_utils.encoder import check_weights, embed, length_batches, minilm_path
+from medalign_utils.encoder import (
+    BATCH_TOKENS,
+    check_weights,
+    embed,
+    length_batches,
+    minilm_path,
+    token_batches,
+)
 from medalign_utils.errors import MedAlignError
 
 TEXTS = [
@@ -66,3 +75,15 @@ def test_check_weights_refuses_missing_and_other_weights(tmp_path):
     # The SHA-256 of no bytes begins with e3b0c442.
     with pytest.raises(MedAlignError, match=r"has SHA-256 e3b0c442.*, expected 53aa5117"):
         check_weights(weights, encoder.MINILM_SHA256)
+
+
+def test_token_batches_hold_every_position_once_within_the_budget():
+    lengths = np.random.default_rng(1).integers(2, 600, size=200).tolist()
+    batches = token_batches(lengths)
+    assert sorted(i for batch in batches for i in batch) == list(range(200))
+    assert [lengths[i] for batch in batches for i in batch] == sorted(lengths)
+    assert max(len(batch) * lengths[batch[-1]] for batch in batches) <= BATCH_TOKENS
+    # None is split without need: the next batch's first text would not have fitted.
+    for batch, after in itertools.pairwise(batches):
+        assert (len(batch) + 1) * lengths[after[0]] > BATCH_TOKENS
+    assert token_batches([]) == []

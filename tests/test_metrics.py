@@ -1,11 +1,11 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from medalign_utils import metrics
-from medalign_utils.errors import MedAlignError
+from medalign_utils.errors import MedAlignError, NotAvailableError
 from medalign_utils.metrics import METRICS, Metric, score_responses
 from medalign_utils.metrics.chrf import score_chrf, signature_chrf
 from medalign_utils.metrics.rouge import score_rouge_l
@@ -30,9 +30,10 @@ REFERENCES = pd.DataFrame(
 
 
 def test_score_responses_joins_the_first_annotators_reference():
-    scores = score_responses(
+    scores, skipped = score_responses(
         RESPONSES, INSTRUCTIONS, REFERENCES, ["rouge_l", "chrf"], progress=False
     )
+    assert list(skipped) == ["metric", "reason"] and skipped.empty
     assert list(scores.columns) == ["instruction_id", "system", "metric", "score", "signature"]
     assert scores["score"].dtype == "float64"
     assert scores["metric"].tolist() == ["rouge_l"] * 3 + ["chrf"] * 3
@@ -51,19 +52,18 @@ def test_score_responses_hands_each_metric_its_settings(monkeypatch):
             calls[name] = columns
             return [0.5] * len(columns["predictions"])
 
-        return Metric(score, lambda **options: f"{name}|{options}", METRICS[name].needs_source)
+        return METRICS[name]._replace(score=score, signature=lambda **options: f"{name}|{options}")
 
     for name in ("comet", "bertscore"):
         monkeypatch.setitem(METRICS, name, fake(name))
-    monkeypatch.setattr(metrics, "checkpoint_path", lambda checkpoint: checkpoint)
-    scores = score_responses(
+    scores, _ = score_responses(
         RESPONSES,
         INSTRUCTIONS,
         REFERENCES,
         ["comet", "bertscore"],
         comet_checkpoint="models/comet-compact",
-        bertscore_model="minilm",
         bertscore_layer=6,
+        weights={"bertscore": "minilm"},
         progress=False,
     )
     assert scores["metric"].tolist() == ["comet-compact"] * 3 + ["bertscore"] * 3
@@ -77,12 +77,13 @@ def test_score_responses_hands_each_metric_its_settings(monkeypatch):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["rouge_l", "bleu"], "unknown metric 'bleu'; known: comet, bertscore, rouge_l, chrf"),
+        (["rouge_l", "bleu"], "unknown metric 'bleu'; known: comet, bertscore, meteor, chrf, "),
         ([], r"metrics is \[\], expected a list of: comet, "),
         ("chrf", "metrics is 'chrf', expected a list of: comet, "),
         (["chrf", "chrf"], "a metric is named twice: chrf, chrf"),
         (["comet"], "comet needs comet_checkpoint, which is not set"),
-        (["bertscore"], "bertscore needs bertscore_model, which is not set"),
+        (["bertscore"], "bertscore needs bertscore_layer, which is not set"),
+        (["bleurt"], "no metric can be scored: {'bleurt': 'weights names none for bleurt'}"),
     ],
 )
 def test_score_responses_checks_what_is_asked_for(names, message):
@@ -130,6 +131,123 @@ def test_score_responses_looks_for_the_checkpoint_before_it_scores(monkeypatch, 
     with pytest.raises(MedAlignError, match=r"model\.ckpt does not exist"):
         score_responses(
             RESPONSES, INSTRUCTIONS, REFERENCES, ["chrf", "comet"], comet_checkpoint=tmp_path
+        )
+
+
+def counted(scored, *, signature="long|v:1", value=len):
+    """A metric that scores a response by its length and notes what it was asked."""
+
+    def score(predictions, references, progress):
+        scored.extend(zip(predictions, references, strict=True))
+        return [float(value(prediction)) for prediction in predictions]
+
+    return Metric(score, lambda: signature)
+
+
+def score_with(cache, responses=RESPONSES, **options):
+    return score_responses(
+        responses, INSTRUCTIONS, REFERENCES, ["long"], cache=cache, progress=False, **options
+    ).scores
+
+
+def test_a_changed_system_alone_is_scored_again(monkeypatch, tmp_path):
+    cache, scored = tmp_path / "cache.sqlite", []
+    monkeypatch.setitem(METRICS, "long", counted(scored))
+    first = score_with(cache)
+    assert len(scored) == 3  # each pair of RESPONSES
+    assert score_with(cache)["score"].tolist() == first["score"].tolist() == [13, 0, 14]
+    assert len(scored) == 3
+    # bm25-2k's one response changes; the two of bm25-8k are known.
+    changed = RESPONSES.replace("Creatinine 1.4", "1.4 mg/dL")
+    assert score_with(cache, changed)["score"].tolist() == [13, 0, 9]
+    assert scored[3:] == [("1.4 mg/dL", "The creatinine was 1.4.")]
+
+
+def test_systems_with_the_same_response_share_its_score(monkeypatch, tmp_path):
+    scored = []
+    monkeypatch.setitem(METRICS, "long", counted(scored))
+    same = pd.DataFrame({"instruction_id": "1", "system": ["a", "b"], "response": "1.4"})
+    assert score_with(None, same)["score"].tolist() == [3, 3]
+    assert len(scored) == 1
+    score_with(tmp_path / "cache", same.iloc[:1])
+    score_with(tmp_path / "cache", same.iloc[1:])
+    assert len(scored) == 2  # once more for the cache, by the first of them
+
+
+def test_another_signature_or_source_shares_no_score(monkeypatch, tmp_path):
+    cache, scored = tmp_path / "cache", []
+    monkeypatch.setitem(METRICS, "long", counted(scored))
+    score_with(cache)
+    monkeypatch.setitem(METRICS, "long", counted(scored, signature="long|v:2", value=lambda _: 7))
+    assert score_with(cache)["score"].tolist() == [7, 7, 7]
+    assert len(scored) == 6
+    # With the source, the same response and reference under another instruction is another text.
+    asked = []
+
+    def score(sources, predictions, references, progress):
+        asked.extend(sources)
+        return [float(len(source)) for source in sources]
+
+    monkeypatch.setitem(METRICS, "long", Metric(score, lambda: "source|v:1", needs_source=True))
+    responses = pd.DataFrame({"instruction_id": ["1", "2"], "system": "a", "response": "No."})
+    references = REFERENCES.iloc[1:].assign(reference="No.")
+    given = (responses, INSTRUCTIONS, references, ["long"])
+    assert score_responses(*given, cache=cache).scores["score"].tolist() == [16, 10]
+    assert asked == ["Last creatinine?", "Allergies?"]
+
+
+def test_a_changed_module_shares_no_score(monkeypatch, tmp_path):
+    cache, scored = tmp_path / "cache", []
+    monkeypatch.setitem(METRICS, "long", counted(scored))
+    score_with(cache)
+    copy = tmp_path / "copy.py"
+    copy.write_text(Path(__file__).read_text() + "# changed\n")
+    monkeypatch.setattr(sys.modules[__name__], "__file__", str(copy))
+    score_with(cache)
+    assert len(scored) == 6
+
+
+def test_several_names_of_one_metric_are_scored_and_cached_together(monkeypatch, tmp_path):
+    scored = []
+    single = counted(scored)
+    two = single._replace(
+        score=lambda **columns: [[n, n / 2] for n in single.score(**columns)],
+        names=lambda: ["long_whole", "long_half"],
+    )
+    monkeypatch.setitem(METRICS, "long", two)
+    for _ in range(2):
+        scores = score_with(tmp_path / "cache")
+        assert scores["metric"].tolist() == ["long_whole"] * 3 + ["long_half"] * 3
+        assert scores["score"].tolist() == [13, 0, 14, 6.5, 0, 7]
+    assert len(scored) == 3
+
+
+def test_two_metrics_of_one_name_are_refused(monkeypatch):
+    monkeypatch.setitem(METRICS, "long", counted([])._replace(names=lambda: ["chrf"]))
+    with pytest.raises(MedAlignError, match="chrf and long would both give scores named chrf"):
+        score_responses(RESPONSES, INSTRUCTIONS, REFERENCES, ["chrf", "long"])
+
+
+@pytest.mark.parametrize("when", ["signature", "score"])
+def test_a_metric_that_is_not_to_be_had_is_skipped_with_its_reason(monkeypatch, when):
+    def absent(**_):
+        raise NotAvailableError("owner/name is not on this machine")
+
+    metric = counted([])._replace(**{when: absent}, names=lambda: ["long_a", "long_b"])
+    monkeypatch.setitem(METRICS, "long", metric)
+    scores, skipped = score_responses(
+        RESPONSES, INSTRUCTIONS, REFERENCES, ["long", "chrf"], progress=False
+    )
+    assert scores["metric"].unique().tolist() == ["chrf"]
+    reason = "owner/name is not on this machine"
+    assert skipped.values.tolist() == [["long_a", reason], ["long_b", reason]]
+
+
+def test_weights_that_lead_nowhere_are_an_error_not_a_skip():
+    with pytest.raises(MedAlignError, match=r"^no folder tests/none$"):
+        score_responses(
+            *(RESPONSES, INSTRUCTIONS, REFERENCES, ["chrf", "bleurt"]),
+            weights={"bleurt": "tests/none"},
         )
 
 

@@ -74,6 +74,10 @@ def test_overrides_are_checked_like_the_file(project):
         ({"metrics": ["rouge"]}, "metrics: no metric 'rouge'; did you mean 'rouge_l'?"),
         ({"metrics": ["chrf", "chrf"]}, "metrics: chrf named twice"),
         ({"comet_checkpoint": "models/mine.ckpt"}, "comet_checkpoint: no file models/mine.ckpt"),
+        ({"weights": {"blurt": "a/b"}}, "weights: no metric 'blurt' with weights; did you mean"),
+        ({"weights": {"bleurt": None}}, "weights: bleurt: None, expected a folder or a hub id"),
+        ({"weights": {"lens": "data/none"}}, "mine.yaml: weights: no folder data/none"),
+        ({"comet_checkpoint": "/no/model"}, "mine.yaml: weights: no folder /no/model"),
         ({"synthetic_seed": None}, "without the rest of synthetic_patients, "),
     ],
 )

@@ -9,6 +9,7 @@ from PIL import Image
 
 from medalign_utils import plots
 from medalign_utils.errors import MedAlignError
+from medalign_utils.statistics import Interval
 
 SYSTEMS = pd.DataFrame(
     {
@@ -41,6 +42,24 @@ METRICS = pd.DataFrame(
         "tau_low": [0.3, -0.1],
         "tau_high": [0.5, 0.3],
     }
+)
+SKIPPED = pd.concat(
+    [
+        METRICS.assign(not_scored=""),
+        pd.DataFrame(
+            {"metric": ["lens"], "n": 0, "n_undefined": 0,
+             "not_scored": "example/lens is not on this machine and cannot be downloaded now"}
+        ),
+    ],
+    ignore_index=True,
+)  # fmt: skip
+METRIC_PAIRS = pd.DataFrame(
+    [
+        (f"metric-{i:02}", f"metric-{j:02}", 40, 0.07 * (j - i) - 0.1, 0.01 * (10 - j + i))
+        for i in range(13)
+        for j in range(i + 1, 13)
+    ],
+    columns=["metric_a", "metric_b", "n", "difference", "p_holm"],
 )
 CATEGORIES = pd.DataFrame(
     {"category": ["Other", "Retrieve & Summarize"], "with_reference": [4, 20], "all": [8, 60]}
@@ -83,6 +102,23 @@ EVENTS = pd.DataFrame(
         "type": ["person", "note", "measurement", "a type of $ its own $"],
     }
 )
+HUMAN = pd.DataFrame(
+    {
+        "system": ["GPT-4 (32k)", "a-generator-with-a-very-long-name-32k"],
+        "n": 303,
+        "correct": [0.601, 0.65],
+        "win_rate": [0.676, 0.658],
+        "mean_rank": [2.75, 2.8],
+    }
+)
+TRANSCRIBED = pd.DataFrame(
+    {
+        "metric": ["chrF", "Inter-rater reliability (clinicians)"],
+        "mean_kendall_tau": [0.2, 0.4],
+        "ci_low": [0.1, 0.3],
+        "ci_high": [0.3, 0.5],
+    }
+)
 MATRIX = pd.DataFrame([[np.nan, 0.7], [0.3, np.nan]], index=["a", "b"], columns=["a", "b"])
 PAIRS = pd.DataFrame(
     {
@@ -116,6 +152,12 @@ FIGURES = {
     "accuracy_by_context": lambda ax=None: plots.accuracy_by_context(CONTEXTS, ax),
     "paired_differences": lambda ax=None: plots.paired_differences(PAIRS, ax),
     "metric_correlation": lambda ax=None: plots.metric_correlation(METRICS, ax),
+    "metric_correlation, ceiling": lambda ax=None: plots.metric_correlation(
+        SKIPPED, ax, ceiling=Interval(0.65, 0.55, 0.74)
+    ),
+    "metric_differences": lambda ax=None: plots.metric_differences(METRIC_PAIRS, ax),
+    "human_evaluation": lambda ax=None: plots.human_evaluation(HUMAN, ax),
+    "published_correlation": lambda ax=None: plots.published_correlation(TRANSCRIBED, ax),
     "ehr_lengths": lambda ax=None: plots.ehr_lengths([3000, 9000, 70000], ax, contexts=[8192]),
     "categories": lambda ax=None: plots.categories(CATEGORIES, ax),
     "deduplication": lambda ax=None: plots.deduplication(DEDUPLICATION, ax, threshold=0.7),
@@ -250,6 +292,43 @@ def test_metric_correlation_shows_n_and_undefined():
     assert {"n", "70", "68", "undefined", "2", "4"} <= set(texts(ax))
 
 
+def test_human_evaluation_has_the_three_figures_of_each_system_in_its_row():
+    ax = FIGURES["human_evaluation"]()
+    rows = {text.get_text(): text.xy[1] for text in ax.texts}
+    # 65.0 % is on top, whatever the order of the table.
+    assert rows["65.0%"] == rows["0.658"] == rows["2.80"] == 0
+    assert rows["60.1%"] == rows["0.676"] == rows["2.75"] == 1
+    # The paper's table has no intervals, and none is said to be drawn.
+    assert ax.get_xlabel() == "Correct responses\n(n = 303 instructions)"
+    bounds = {"correct_low": 0.5, "correct_high": 0.7}
+    assert "95% interval" in plots.human_evaluation(HUMAN.assign(**bounds)).get_xlabel()
+
+
+def test_published_correlations_bear_a_dagger_and_their_status():
+    ax = FIGURES["published_correlation"]()
+    shown = [text.get_text() for text in ax.texts if text.get_text() != "tau"]
+    assert shown == ["0.40†", "0.20†"]
+    assert "† transcribed, not re-verified" in ax.get_xlabel()
+
+
+def test_side_by_side_draws_each_table_under_its_title(tmp_path):
+    long = "Not the paper's matrix, which is not among the figures that are published"
+    figure = plots.side_by_side(
+        (plots.head_to_head, MATRIX, long), (plots.metric_correlation, METRICS, "This run")
+    )
+    left, right = figure.axes
+    assert left.get_title(loc="left").replace("\n", " ") == long
+    assert right.get_title(loc="left") == "This run"
+    assert [label.get_text() for label in right.get_yticklabels()] == ["comet-compact", "ROUGE-L"]
+    assert figure.get_size_inches()[0] == plots.PAGE_WIDTH
+    figure.canvas.draw()
+    for ax in figure.axes:
+        inside = ax.get_tightbbox()
+        assert figure.bbox.x0 <= inside.x0 and inside.x1 <= figure.bbox.x1
+    assert left.get_tightbbox().x1 <= right.get_tightbbox().x0
+    assert plots.save(figure, tmp_path / "both.png").stat().st_size
+
+
 def test_ehr_lengths_counts_the_shorter_ones():
     ax = FIGURES["ehr_lengths"]()
     assert "8,192:\n1 shorter" in texts(ax)
@@ -351,3 +430,31 @@ def test_figures_of_nothing_but_undefined_values_still_come_out(tmp_path):
     assert plots.save(plots.metric_correlation(undefined), tmp_path / "tau.png").stat().st_size
     zero = SYSTEMS.assign(correct=0.0, correct_low=np.nan, correct_high=np.nan)
     assert plots.save(plots.accuracy_by_system(zero), tmp_path / "zero.png").stat().st_size
+
+
+def test_metric_correlation_draws_the_ceiling_only_where_raters_agree_or_not():
+    ax = plots.metric_correlation(METRICS, ceiling=Interval(0.65, 0.55, 0.74))
+    assert "raters with each other,\n0.65 [0.55, 0.74]" in ax.get_xlabel()
+    assert [0.65, 0.65] in [list(line.get_xdata()) for line in ax.lines]
+    ax = plots.metric_correlation(METRICS, ceiling=Interval(np.nan, np.nan, np.nan))
+    assert "raters" not in ax.get_xlabel().split("\n")[1]
+
+
+def test_metric_correlation_names_why_a_metric_has_no_scores():
+    found = texts(plots.metric_correlation(SKIPPED))
+    [reason] = [text for text in found if text.startswith("not scored: ")]
+    assert reason.replace("\n", " ").endswith("cannot be downloaded now")
+    assert found.count("0") == 0  # n of a metric without scores
+
+
+def test_metric_differences_mark_what_holms_correction_leaves():
+    table = pd.DataFrame(
+        {"metric_a": ["a", "a", "b"], "metric_b": ["b", "c", "c"], "n": 9,
+         "difference": [0.25, -0.5, np.nan], "p_holm": [0.04, 0.06, np.nan]}
+    )  # fmt: skip
+    ax = plots.metric_differences(table)
+    assert [(text.get_text(), text.get_weight()) for text in ax.texts] == [
+        (".25", "bold"),
+        ("\N{MINUS SIGN}.50", "normal"),
+    ]
+    assert not plots.metric_differences(table[:0]).texts

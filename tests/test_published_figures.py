@@ -63,5 +63,22 @@ def test_the_correlations_keep_their_status():
     assert set(status) == {"unverified"}
 
 
+def test_every_table_has_a_source_and_a_status():
+    tables = pd.read_csv(PAPER / "tables.csv").set_index("table")
+    assert {*tables.index, "tables"} == {file.stem for file in PAPER.glob("*.csv")}
+    assert tables.notna().all(axis=None)
+    assert tables.loc["table_metric_correlation", "status"] == "transcribed, not re-verified"
+    constructed = pd.read_csv(PAPER / "constructed_head_to_head.csv")
+    assert set(constructed["status"]) == {tables.loc["constructed_head_to_head", "status"]}
+
+
+def test_every_fact_has_a_source_and_a_status_and_the_protocol_is_as_remembered():
+    facts = pd.read_csv(PAPER / "facts.csv")
+    assert facts[["source", "status"]].notna().all(axis=None)
+    protocol = facts["source"] == "paper, its protocol"
+    assert set(facts.loc[protocol, "status"]) == {"as remembered, not re-verified"}
+    assert not facts.loc[~protocol, "status"].str.contains("remembered").any()
+
+
 def test_the_readme_names_the_source():
     assert "2308.14089" in (PAPER / "README.md").read_text()

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_release
 
 from medalign_utils.dataset import load_release
 from medalign_utils.errors import MedAlignError, ParamsError, ReleaseError
@@ -13,6 +14,7 @@ from medalign_utils.ratings import (
     load_reviews,
     one_rating,
     rate,
+    rate_by_each,
     read_reviews,
 )
 from medalign_utils.running import RESPONSE_COLUMNS
@@ -200,3 +202,20 @@ def test_a_run_of_which_a_response_is_missing_is_rated_on_the_rest(tmp_path, mon
 def test_an_unknown_combination():
     with pytest.raises(MedAlignError, match="combine 'mean', expected one of first, majority"):
         one_rating(ratings_of([]), "mean")
+
+
+def test_each_raters_ratings_of_a_release_are_given_as_they_are(tmp_path):
+    folder = tiny_release.write_release(tmp_path / "release")
+    rows = [
+        ("02", "a", "1", "yes", "No.", "1", "R"),
+        ("02", "b", "0", "yes", "Yes.", "1", "R"),  # a tie, written 1, 1
+        ("02", "a", "0", "yes", "No.", "", "S"),  # judged, not ranked
+        ("3", "c", "1", "yes", "Statin.", "1", "R"),  # of a system not asked about
+    ]
+    (folder / "clinician-reviewed-model-responses.tsv").write_text(
+        HEADER + "".join("\t".join(row) + "\n" for row in rows)
+    )
+    ratings = rate_by_each(load_release(folder), "any", ["a", "b"], responses="released")
+    assert ratings["rater"].tolist() == ["R", "R", "S"]
+    assert ratings["correct"].tolist() == [True, False, False]
+    assert ratings["rank"].fillna(0).tolist() == [1.0, 1.0, 0.0]

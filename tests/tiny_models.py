@@ -1,15 +1,22 @@
-"""Language models of random weights and tokenizers trained on the spot, as folders of a hub."""
+"""Models of random weights and tokenizers trained on the spot, as folders of a hub."""
 
 from pathlib import Path
 
 import torch
+import yaml
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
+    AutoModel,
+    BertConfig,
+    BertForSequenceClassification,
+    BertTokenizerFast,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaTokenizerFast,
     T5Config,
     T5ForConditionalGeneration,
 )
@@ -125,6 +132,118 @@ def write_tiny_t5(folder: Path, *, seed=0) -> Path:
         eos_token_id=1,
     )
     _write(T5ForConditionalGeneration, config, folder, seed, ends=3.0)
+    return folder
+
+
+def write_tiny_bleurt(folder: Path, *, seed=0, context=64, labels=1) -> Path:
+    """A BERT with BLEURT's head: one output from the pooled first token."""
+    folder.mkdir()
+    words = sorted({word for text in TRAINING for word in text.lower().split()})
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *"0123456789abcdefg[]./"]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=context,
+        initializer_range=0.5,
+        num_labels=labels,
+    )
+    torch.manual_seed(seed)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+def write_tiny_unieval(folder: Path, *, seed=0) -> Path:
+    """A T5 whose tokenizer reads text as T5's does: words, and spaces before them as a mark."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
+    )
+    tokenizer.decoder = decoders.Metaspace()
+    questions = ["Yes No question: Is this a coherent summary to the document? claim: <>/s"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<pad>", "</s>", "<unk>"], show_progress=False
+    )
+    tokenizer.train_from_iterator([*TRAINING, *questions], trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    config = T5Config(
+        vocab_size=len(tokenizer.get_vocab()),
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=2,
+        num_heads=4,
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        eos_token_id=1,
+        initializer_factor=2.0,
+    )
+    torch.manual_seed(seed)
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def write_tiny_lens(folder: Path, *, seed=0, context=64, **changes) -> Path:
+    """A checkpoint as LENS's: hyperparameters, the weights' names, an encoder named beside it."""
+    from comet.modules import FeedForward, LayerwiseAttention
+
+    encoder = folder / "encoder"
+    encoder.mkdir(parents=True)
+    (folder / "checkpoints").mkdir()
+    # The tokens of RoBERTa's are written in its own two files.
+    tokenizer = byte_level_tokenizer(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    tokenizer.backend_tokenizer.model.save(str(encoder))
+    tokenizer = RobertaTokenizerFast(str(encoder / "vocab.json"), str(encoder / "merges.txt"))
+    tokenizer.save_pretrained(encoder)
+    config = RobertaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=context,
+        initializer_range=0.5,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+    )
+    torch.manual_seed(seed)
+    model = AutoModel.from_config(config, add_pooling_layer=False)
+    model.save_pretrained(encoder)
+    mixture = LayerwiseAttention(3, layer_norm=True, layer_weights=[0.3, -0.2, 0.5], dropout=0.1)
+    estimator = FeedForward(in_dim=7 * 16, hidden_sizes=[8, 4], activations="Tanh", dropout=0.1)
+    state = {
+        **{f"encoder.model.{name}": tensor for name, tensor in model.state_dict().items()},
+        **{f"layerwise_attention.{name}": part for name, part in mixture.state_dict().items()},
+        **{f"estimator.{name}": tensor for name, tensor in estimator.state_dict().items()},
+    }
+    torch.save(
+        {"state_dict": state, "pytorch-lightning_version": "1.9.0", "epoch": 5, "global_step": 9},
+        folder / "checkpoints" / "model.ckpt",
+    )
+    hparams = {
+        "class_identifier": "regression_metric_multi_ref",
+        "encoder_model": "RoBERTa",
+        "pretrained_model": str(encoder),
+        "pool": "avg",
+        "layer": "mix",
+        "dropout": 0.1,
+        "hidden_sizes": [8, 4],
+        "activations": "Tanh",
+        "final_activation": None,
+        "train_data": "train.csv",
+        "topk": 3,
+    }
+    (folder / "hparams.yaml").write_text(yaml.safe_dump(hparams | changes))
     return folder
 
 

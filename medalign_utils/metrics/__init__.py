@@ -5,40 +5,76 @@ function that states its settings; a line in `METRICS` makes it known. Metrics l
 inside the scoring call, so importing this package loads none.
 """
 
-from collections.abc import Callable, Sequence
+import hashlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from medalign_utils.dataset import ANNOTATOR, primary_references
-from medalign_utils.errors import MedAlignError
+from medalign_utils.errors import MedAlignError, NotAvailableError
 from medalign_utils.metrics.bertscore import score_bertscore, signature_bertscore
+from medalign_utils.metrics.bleurt import score_bleurt, signature_bleurt
+from medalign_utils.metrics.cache import digest, recall, store
 from medalign_utils.metrics.chrf import score_chrf, signature_chrf
-from medalign_utils.metrics.comet import checkpoint_path, name_comet, score_comet, signature_comet
+from medalign_utils.metrics.comet import name_comet, score_comet, signature_comet
+from medalign_utils.metrics.google_bleu import score_google_bleu, signature_google_bleu
+from medalign_utils.metrics.lens import score_lens, signature_lens
+from medalign_utils.metrics.meteor import names_meteor, score_meteor, signature_meteor
 from medalign_utils.metrics.rouge import score_rouge_l, signature_rouge_l
+from medalign_utils.metrics.unieval import names_unieval, score_unieval, signature_unieval
+from medalign_utils.paths import weights as resolve_weights
 
 
 class Metric(NamedTuple):
-    """A metric's two functions.
+    """A metric's functions.
 
     ``score(predictions=..., references=..., progress=..., **settings)`` gives float64 of shape
     (N,); with `needs_source` it takes ``sources`` (the instructions) too. ``signature(**settings)``
-    gives a string such as "rougeL|stem:yes|v:0.1.2".
+    gives a string such as "rougeL|stem:yes|v:0.1.2". ``names(**settings)`` gives what the scores
+    are called, where that is not the metric's key; of several names `score` gives (N, names).
+    Either of the first two raises `NotAvailableError` where weights cannot be had now.
     """
 
     score: Callable[..., np.ndarray]
     signature: Callable[..., str]
     needs_source: bool = False
+    names: Callable[..., Sequence[str]] | None = None
 
 
 METRICS = {
-    "comet": Metric(score_comet, signature_comet, needs_source=True),
+    "comet": Metric(
+        score_comet, signature_comet, needs_source=True, names=lambda **s: [name_comet(**s)]
+    ),
     "bertscore": Metric(score_bertscore, signature_bertscore),
-    "rouge_l": Metric(score_rouge_l, signature_rouge_l),
+    "meteor": Metric(score_meteor, signature_meteor, names=names_meteor),
     "chrf": Metric(score_chrf, signature_chrf),
+    "google_bleu": Metric(score_google_bleu, signature_google_bleu),
+    "rouge_l": Metric(score_rouge_l, signature_rouge_l),
+    "bleurt": Metric(score_bleurt, signature_bleurt),
+    "lens": Metric(score_lens, signature_lens, needs_source=True),
+    "unieval": Metric(score_unieval, signature_unieval, needs_source=True, names=names_unieval),
 }
+
+
+# Those whose weights an experiment's `weights` names; COMET's have a parameter of their own.
+WITH_WEIGHTS = ("bertscore", "bleurt", "lens", "unieval")
+
+
+class Scored(NamedTuple):
+    """What `score_responses` gives.
+
+    `scores`: instruction_id, system, metric, score (float64), signature. All rows of the first name
+    come first, each block in the order of the responses. `skipped`: metric, reason; one row a name
+    that could not be scored, none of which has a row in `scores`.
+    """
+
+    scores: pd.DataFrame
+    skipped: pd.DataFrame
 
 
 def score_responses(
@@ -49,13 +85,18 @@ def score_responses(
     *,
     annotator: str = ANNOTATOR,
     comet_checkpoint: str | Path | None = None,
-    bertscore_model: str | None = None,
     bertscore_layer: int | None = None,
+    weights: Mapping[str, str] = MappingProxyType({}),
+    cache: Path | None = None,
+    private: bool = False,
     progress: bool = True,
-) -> pd.DataFrame:
+) -> Scored:
     """Score responses against one annotator's reference by each of the metrics.
 
-    Everything is checked before the first model loads.
+    All settings are checked before the first model loads. Each distinct set of texts is scored
+    once, and none that `cache` has a score of, computed by the same code with the same signature. A
+    metric whose weights cannot be had now is skipped, and the reason given; what is asked for
+    wrongly is an error.
 
     Args:
         responses: table with instruction_id, system, response; one row a pair of the first two.
@@ -65,51 +106,121 @@ def score_responses(
         metrics: names in `METRICS`, in the order wanted.
         annotator: whose reference is preferred.
         comet_checkpoint: see `score_comet`; needed for "comet".
-        bertscore_model: see `score_bertscore`; needed for "bertscore".
-        bertscore_layer: as `bertscore_model`.
+        bertscore_layer: see `score_bertscore`; needed for "bertscore".
+        weights: of `WITH_WEIGHTS` the metric's name -> its `model`, a path counted from the
+            project's root or a hub id. A metric that is not among them is skipped.
+        cache: the file of scores computed before; None keeps none.
+        private: a new cache is readable by its owner only.
         progress: show progress bars.
 
     Returns:
-        The scores table: instruction_id, system, metric, score (float64), signature. All rows of
-        the first metric come first, each block in the order of `responses`. The metric column holds
-        the metric's name, and for COMET the checkpoint's (`name_comet`).
+        The scores, and the metrics skipped with their reasons, by the names that they have in
+        tables: the metric's key; for COMET its checkpoint's (`name_comet`), for METEOR see
+        `names_meteor`, for UniEval one a dimension (`names_unieval`).
 
     Raises:
-        MedAlignError: no metric or an unknown one is asked for, a setting or a column is missing, a
-            response occurs twice or has no instruction or no reference.
+        MedAlignError: no metric or an unknown one is asked for, two metrics give scores of one
+            name, a setting or a column is missing, a response occurs twice or has no instruction or
+            no reference, or every metric was skipped.
 
     >>> responses = pd.DataFrame({"instruction_id": ["7"], "system": ["bm25"], "response": ["1.4"]})
     >>> instructions = pd.DataFrame({"instruction_id": ["7"], "question": ["Last creatinine?"]})
     >>> references = pd.DataFrame(
     ...     {"instruction_id": ["7"], "annotator": ["Annotator_1"], "reference": ["1.4 mg/dL"]})
-    >>> scores = score_responses(responses, instructions, references, ["rouge_l", "chrf"])
-    >>> scores[["system", "metric", "score"]].round(2).values.tolist()
+    >>> scored = score_responses(responses, instructions, references,
+    ...     ["rouge_l", "chrf", "bleurt"])
+    >>> scored.scores[["system", "metric", "score"]].round(2).values.tolist()
     [['bm25', 'rouge_l', 0.67], ['bm25', 'chrf', 0.32]]
+    >>> scored.skipped.values.tolist()
+    [['bleurt', 'weights names none for bleurt']]
     """
     settings: dict[str, dict[str, Any]] = {
         "comet": {"checkpoint": comet_checkpoint},
-        "bertscore": {"model": bertscore_model, "layer": bertscore_layer},
+        **{name: {"model": resolve_weights(weights.get(name, ""))} for name in WITH_WEIGHTS},
     }
+    settings["bertscore"]["layer"] = bertscore_layer
     _check_metrics(metrics, settings)
     texts = _join(responses, instructions, references, annotator)
-    if "comet" in metrics:
-        checkpoint_path(comet_checkpoint)
+    names = {name: _names(name, settings) for name in metrics}
+    _check_names(names)
 
-    blocks = []
+    signatures, blocks, reasons = {}, [], {}
     for name in metrics:
-        metric, options = METRICS[name], settings.get(name, {})
-        columns = {
-            "predictions": texts["response"].tolist(),
-            "references": texts["reference"].tolist(),
+        if name in WITH_WEIGHTS and not settings[name]["model"]:
+            reasons[name] = f"weights names none for {name}"
+            continue
+        try:
+            signatures[name] = METRICS[name].signature(**settings.get(name, {}))
+        except NotAvailableError as error:
+            reasons[name] = str(error)
+    for name, signature in signatures.items():
+        try:
+            scores = _score(name, names[name], signature, texts, settings, cache, private, progress)
+        except NotAvailableError as error:
+            reasons[name] = str(error)
+            continue
+        for column, values in zip(names[name], scores.T, strict=True):
+            block = texts[["instruction_id", "system"]].copy()
+            blocks.append(block.assign(metric=column, score=values, signature=signature))
+    if not blocks:
+        raise MedAlignError(f"score_responses: no metric can be scored: {reasons}")
+    skipped = [(column, reasons[name]) for name in reasons for column in names[name]]
+    return Scored(
+        pd.concat(blocks, ignore_index=True), pd.DataFrame(skipped, columns=["metric", "reason"])
+    )
+
+
+def _names(name: str, settings: Mapping[str, dict[str, Any]]) -> list[str]:
+    metric = METRICS[name]
+    return list(metric.names(**settings.get(name, {}))) if metric.names else [name]
+
+
+def _check_names(names: Mapping[str, Sequence[str]]) -> None:
+    """One name in the scores means one metric with one signature."""
+    owners: dict[str, str] = {}
+    for metric, columns in names.items():
+        for column in columns:
+            if column in owners:
+                raise MedAlignError(
+                    f"score_responses: {owners[column]} and {metric} would both give scores named "
+                    f"{column}; rename the checkpoint's folder"
+                )
+            owners[column] = metric
+
+
+def _score(
+    name: str,
+    columns: Sequence[str],
+    signature: str,
+    texts: pd.DataFrame,
+    settings: Mapping[str, dict[str, Any]],
+    cache: Path | None,
+    private: bool,
+    progress: bool,
+) -> np.ndarray:
+    """Score the texts by one metric, as far as the cache does not know them: (N, columns)."""
+    metric = METRICS[name]
+    used = {"predictions": "response", "references": "reference"}
+    if metric.needs_source:
+        used["sources"] = "question"
+    rows = list(texts[[*used.values()]].itertuples(index=False, name=None))
+    # A signature does not tell one version of a metric's own module from another.
+    module = Path(sys.modules[metric.score.__module__].__file__).read_bytes()
+    how = (signature, hashlib.sha256(module).hexdigest())
+    keys = {row: [digest(column, *how, *row) for column in columns] for row in rows}
+    known = recall(cache, (key for of_row in keys.values() for key in of_row))
+    new = [row for row in keys if not known.keys() >= set(keys[row])]
+    if new:
+        arguments = dict(zip(used, map(list, zip(*new, strict=True)), strict=True))
+        scores = metric.score(**arguments, **settings.get(name, {}), progress=progress)
+        scores = np.asarray(scores, dtype=np.float64).reshape(len(new), len(columns))
+        computed = {
+            key: score
+            for row, of_row in zip(new, scores.tolist(), strict=True)
+            for key, score in zip(keys[row], of_row, strict=True)
         }
-        if metric.needs_source:
-            columns["sources"] = texts["question"].tolist()
-        block = texts[["instruction_id", "system"]].copy()
-        block["metric"] = name_comet(comet_checkpoint) if name == "comet" else name
-        block["score"] = metric.score(**columns, **options, progress=progress)
-        block["signature"] = metric.signature(**options)
-        blocks.append(block)
-    return pd.concat(blocks, ignore_index=True)
+        known |= store(cache, computed, private=private)
+    return np.array([[known[key] for key in keys[row]] for row in rows])
 
 
 def _check_metrics(metrics: Sequence[str], settings: dict[str, dict[str, Any]]) -> None:

@@ -1,7 +1,6 @@
 """BERTScore through the bert-score package."""
 
 import warnings
-from collections import defaultdict
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medalign_utils.encoder import MINILM_NAME, length_batches, load_minilm
+from medalign_utils.encoder import MINILM_NAME, load_minilm, token_batches
 from medalign_utils.errors import MedAlignError
+from medalign_utils.metrics.checkpoints import TRANSFORMERS, find_checkpoint
 from medalign_utils.metrics.texts import check_texts
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ def score_bertscore(
         empty answer or reference scores 0 and is warned of with a count.
 
     Raises:
-        MedAlignError: the lengths differ, a value is not a string, the model cannot be had or has
-            fewer layers.
+        NotAvailableError: a hub's model is not here and cannot be had now.
+        MedAlignError: the lengths differ, a value is not a string, there is no such model, or it
+            has fewer layers.
 
     Source: Zhang et al. 2020.
 
@@ -117,12 +118,12 @@ def _load(model: str, layer: int) -> tuple["PreTrainedTokenizerBase", "PreTraine
             )
         network.encoder.layer = network.encoder.layer[:layer]
         return tokenizer, network
+    folder = str(find_checkpoint(model, *TRANSFORMERS).folder)
     try:
-        return get_tokenizer(model), get_model(model, layer)
+        return get_tokenizer(folder), get_model(folder, layer)
     except (OSError, ValueError, AssertionError) as error:
         raise MedAlignError(
-            f"score_bertscore: cannot load layer {layer} of model {model!r} "
-            f"(neither a model's folder nor a hub id that can be had now): {error}"
+            f"score_bertscore: cannot load layer {layer} of model {model!r}: {error}"
         ) from error
 
 
@@ -133,21 +134,22 @@ def _encode(
     progress: bool,
 ) -> dict[str, tuple["torch.Tensor", "torch.Tensor"]]:
     """Give each distinct text its token vectors (tokens, units) and token weights (tokens,)."""
-    from bert_score.utils import get_bert_embedding
+    import torch
+    from bert_score.utils import bert_encode, padding, sent_encode
     from tqdm.auto import tqdm
 
-    weights = defaultdict(lambda: 1.0)
-    weights[tokenizer.sep_token_id] = 0
-    weights[tokenizer.cls_token_id] = 0
+    special = {tokenizer.cls_token_id, tokenizer.sep_token_id}
+    distinct = sorted(set(texts))
+    tokens = [sent_encode(tokenizer, text) for text in distinct]
     encoded = {}
     # Not the package's own batches: it orders texts by way of a set, anew in each process.
-    for batch in tqdm(length_batches(texts), "bertscore", unit="batch", disable=not progress):
-        vectors, mask, idf = get_bert_embedding(
-            batch, network, tokenizer, weights, device=network.device
-        )
-        for i, text in enumerate(batch):
-            n_tokens = int(mask[i].sum())
-            encoded[text] = (vectors[i, :n_tokens].cpu(), idf[i, :n_tokens])
+    batches = token_batches([len(ids) for ids in tokens])
+    for batch in tqdm(batches, "bertscore", unit="batch", disable=not progress):
+        padded, _lengths, mask = padding([tokens[i] for i in batch], tokenizer.pad_token_id)
+        vectors = bert_encode(network, padded.to(network.device), mask.to(network.device)).cpu()
+        for i, vector in zip(batch, vectors, strict=True):
+            weights = torch.tensor([float(token not in special) for token in tokens[i]])
+            encoded[distinct[i]] = (vector[: len(tokens[i])], weights)
     return encoded
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import yaml
 
-from medalign_utils.encoder import BATCH_SIZE, MINILM_NAME, length_batches, minilm_path
-from medalign_utils.errors import MedAlignError
+from medalign_utils.encoder import BATCH_SIZE, MINILM_NAME, minilm_path, token_batches
+from medalign_utils.errors import MedAlignError, NotAvailableError
+from medalign_utils.metrics.checkpoints import find_checkpoint
 from medalign_utils.metrics.texts import check_texts
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PAPER_CHECKPOINT = "Unbabel/wmt22-comet-da"
 MINILM_HUB_ID = f"sentence-transformers/{MINILM_NAME}"
+CHECKPOINT = ("hparams.yaml", "checkpoints/model.ckpt")
 
 
 def score_comet(
@@ -122,12 +124,13 @@ def checkpoint_path(checkpoint: str | Path) -> Path:
         The ``.ckpt`` file, with ``hparams.yaml`` two folders up.
 
     Raises:
-        MedAlignError: nothing is there, or the hub has no such model or cannot be reached.
+        NotAvailableError: the hub's checkpoint is not here and cannot be had now.
+        MedAlignError: nothing is there, or the hub has no such model.
 
-    >>> checkpoint_path("models/no-such-model")
+    >>> checkpoint_path("no/such/folder/model.ckpt")
     Traceback (most recent call last):
     ...
-    medalign_utils.errors.MedAlignError: checkpoint_path: models/no-such-model ...
+    medalign_utils.errors.MedAlignError: checkpoint_path: no/such/folder/model.ckpt does not exist
     """
     path = Path(checkpoint)
     if path.is_dir():
@@ -137,16 +140,8 @@ def checkpoint_path(checkpoint: str | Path) -> Path:
             if not expected.is_file():
                 raise MedAlignError(f"checkpoint_path: {expected} does not exist")
         return path
-    with quiet_lightning():
-        from comet import download_model
-
-        try:
-            return Path(download_model(str(checkpoint)))
-        except KeyError as error:  # the library's one error for "unknown" and for "no network"
-            raise MedAlignError(
-                f"checkpoint_path: {checkpoint} is neither a checkpoint's folder here nor a model "
-                "that can be had from the hub now (no network, no such id, or a licence to accept)"
-            ) from error
+    found = find_checkpoint(str(checkpoint), CHECKPOINT)
+    return found.folder / "checkpoints" / "model.ckpt"
 
 
 def load_comet(path: Path) -> "CometModel":
@@ -185,7 +180,7 @@ def load_comet(path: Path) -> "CometModel":
             try:
                 model = load_from_checkpoint(str(path))
             except OSError as error:
-                raise MedAlignError(
+                raise NotAvailableError(
                     f"load_comet: {path} needs the configuration and the tokenizer of {encoder}, "
                     "which are not on this machine and cannot be downloaded now"
                 ) from error
@@ -208,12 +203,19 @@ def sentence_embeddings(
     import torch
     from tqdm.auto import tqdm
 
+    distinct = sorted(set(texts))
+    tokens = model.encoder.prepare_sample(distinct)  # cut at the limit, padded on the right
+    lengths = tokens["attention_mask"].sum(dim=1).tolist()
     embeddings = {}
     with torch.inference_mode():
-        for batch in tqdm(length_batches(texts), "comet", unit="batch", disable=not progress):
-            tokens = model.encoder.prepare_sample(batch).to(model.device)
-            vectors = model.get_sentence_embedding(tokens["input_ids"], tokens["attention_mask"])
-            embeddings.update(zip(batch, vectors, strict=True))
+        for batch in tqdm(token_batches(lengths), "comet", unit="batch", disable=not progress):
+            longest = lengths[batch[-1]]
+            ids, mask = (
+                tokens[key][batch, :longest].to(model.device)
+                for key in ("input_ids", "attention_mask")
+            )
+            vectors = model.get_sentence_embedding(ids, mask)
+            embeddings.update(zip((distinct[i] for i in batch), vectors, strict=True))
     return embeddings
 
 

@@ -1,0 +1,264 @@
+"""What COMET, BERTScore and the bootstrap cost against the libraries' own way and a plain loop.
+
+`make benchmark` runs this as part of `speed.py`; by itself it takes some minutes. 60 instructions
+of a synthetic release are answered by six extractive systems; the six responses share instruction
+and reference. Each way takes its turn in every round, in another order each time; the median of the
+rounds' ratios counts. Models are loaded beforehand, for both sides. The same numbers must come out,
+to 1e-5.
+
+`python benchmarks/scoring.py --device-check` scores the same texts on the GPU and on the CPU and
+fails where COMET or BERTScore differ by more than 1e-4.
+"""
+
+import argparse
+import dataclasses
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from medalign_utils import comet_compact, dataset, params, running
+from medalign_utils.encoder import minilm_path
+from medalign_utils.metrics import bertscore, comet
+from medalign_utils.statistics import bootstrap_mean
+from medalign_utils.synthetic import write_release
+from medalign_utils.training_pairs import labelled_pairs
+
+N_INSTRUCTIONS = 60
+SYSTEMS = ("bm25-full", "bm25-8k", "bm25-4k", "bm25-2k", "recent-note-2k", "random-2k")
+BATCH_SIZES = (1, 2, 4, 8, 16, 32)  # of the library's predict, which takes 16 by default
+LAYER = 6
+REPEATS = 5
+TOLERANCE, DEVICE_TOLERANCE = 1e-5, 1e-4
+N_PATIENTS, N_TAUS, RESAMPLES = 275, 303, 10_000
+
+
+def texts(folder: Path) -> pd.DataFrame:
+    """Instruction, system, source, prediction and reference: 60 x 6 rows."""
+    write_release(folder / "release")
+    release = dataset.load_release(folder / "release")
+    references = dataset.primary_references(release.references, release.annotator)
+    release = dataclasses.replace(release, references=references.head(N_INSTRUCTIONS))
+    responses = []
+    for name in SYSTEMS:
+        # As bm25-2k with more to read; minilm-2k would take longer than all that is measured.
+        system = params.load_system(name.replace("4k", "2k")) | {"system": name}
+        if name == "bm25-4k":
+            system["context_length"] = 4096
+        path = folder / f"{name}.jsonl"
+        responses.append(running.run_system(release, system, path, progress=False))
+    table = pd.concat(responses, ignore_index=True)[["instruction_id", "system", "response"]]
+    of = table["instruction_id"].map
+    question = release.instructions.set_index("instruction_id")["question"]
+    return table.rename(columns={"response": "prediction"}).assign(
+        source=of(question), reference=of(references.set_index("instruction_id")["reference"])
+    )
+
+
+def checkpoint(folder: Path) -> Path:
+    """comet-compact's network; how well it is trained makes no difference to its speed."""
+    pairs = labelled_pairs(patients=3, instructions=12, progress=False)
+    comet_compact.train(pairs, folder / "comet-compact", seed=1, progress=False)
+    return folder / "comet-compact"
+
+
+def seconds(call: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
+    start = time.perf_counter()
+    result = call()
+    return time.perf_counter() - start, result
+
+
+def compare(
+    what: str, plain: Callable[[], np.ndarray], ours: Callable[[], np.ndarray], repeats: int
+) -> dict:
+    """Time both in turn, once unmeasured; the ratios of the rounds, and the largest difference."""
+    difference = float(np.abs(plain() - ours()).max())
+    if not difference <= TOLERANCE:
+        raise SystemExit(f"{what}: differs by {difference:.1e}, more than {TOLERANCE}")
+    took = {plain: [], ours: []}
+    for turn in tqdm(range(repeats), what):
+        for call in (plain, ours) if turn % 2 else (ours, plain):
+            took[call].append(seconds(call)[0])
+    ratios = np.array(took[plain]) / took[ours]
+    return {
+        "what": what,
+        "plain": np.median(took[plain]),
+        "ours": np.median(took[ours]),
+        "ratio": np.median(ratios),
+        "lowest": ratios.min(),
+        "highest": ratios.max(),
+        "difference": difference,
+    }
+
+
+def comet_rows(table: pd.DataFrame, path: Path, repeats: int) -> Iterator[dict]:
+    """Against the library's `predict` at the batch size it is fastest with."""
+    model = comet.load_comet(comet.checkpoint_path(path))
+    columns = [table[name].tolist() for name in ("source", "prediction", "reference")]
+    samples = [
+        {"src": source, "mt": prediction, "ref": reference}
+        for source, prediction, reference in zip(*columns, strict=True)
+    ]
+
+    def predict(batch_size: int) -> np.ndarray:
+        with comet.quiet_lightning():
+            output = model.predict(samples, batch_size, gpus=0, num_workers=0, progress_bar=False)
+        return np.array(output.scores)
+
+    took = {size: seconds(lambda s=size: predict(s))[0] for size in tqdm(BATCH_SIZES, "predict")}
+    best = min(took, key=took.__getitem__)
+    with mock.patch.object(comet, "load_comet", return_value=model):
+        yield compare(
+            f"COMET: the library's `predict`, batch size {best}",
+            lambda: predict(best),
+            lambda: comet.score_comet(*columns, checkpoint=path),
+            repeats,
+        ) | {"promised": 2.5}
+
+
+def bertscore_rows(table: pd.DataFrame, repeats: int) -> Iterator[dict]:
+    """Against `BERTScorer.score` as it comes, once a system and once for all."""
+    from bert_score import BERTScorer
+
+    scorer = BERTScorer(model_type=str(minilm_path()), num_layers=LAYER, device="cpu")
+    predictions, references = table["prediction"].tolist(), table["reference"].tolist()
+    groups = list(table.groupby("system").indices.values())
+
+    def stock(groups: Sequence[np.ndarray]) -> np.ndarray:
+        scores = np.empty(len(table))
+        for rows in groups:
+            scores[rows] = scorer.score(
+                [predictions[i] for i in rows], [references[i] for i in rows]
+            )[2]
+        return scores
+
+    def ours() -> np.ndarray:
+        return bertscore.score_bertscore(predictions, references, model="minilm", layer=LAYER)
+
+    loaded = bertscore._load("minilm", LAYER)
+    with mock.patch.object(bertscore, "_load", return_value=loaded):
+        yield compare(
+            "BERTScore: one stock call a system", lambda: stock(groups), ours, repeats
+        ) | {"promised": 2.5}
+        everything = [np.arange(len(table))]
+        yield compare(
+            "BERTScore: one stock call for all", lambda: stock(everything), ours, repeats
+        ) | {"promised": 1.25}
+
+
+def bootstrap_row(repeats: int) -> dict:
+    """Against a loop that draws patients and takes the mean of their taus; the same draws."""
+    rng = np.random.default_rng(1)
+    taus = rng.choice([np.nan, *np.linspace(-1, 1, 15)], size=N_TAUS)
+    repeated = rng.integers(0, N_PATIENTS, size=N_TAUS - N_PATIENTS)
+    patients = np.concatenate([np.arange(N_PATIENTS), repeated])
+    names = np.array([f"{patient:03}" for patient in patients])
+    taus_of = [taus[patients == patient] for patient in range(N_PATIENTS)]
+
+    def loop() -> np.ndarray:
+        rng = np.random.default_rng(2)
+        means = []
+        for _ in range(RESAMPLES):
+            drawn = rng.integers(0, N_PATIENTS, size=N_PATIENTS)
+            means.append(np.nanmean(np.concatenate([taus_of[patient] for patient in drawn])))
+        return np.array([np.nanmean(taus), *np.percentile(means, [2.5, 97.5])])
+
+    def ours() -> np.ndarray:
+        rng = np.random.default_rng(2)
+        return np.array(bootstrap_mean(taus, names, resamples=RESAMPLES, rng=rng))
+
+    what = f"Bootstrap of a mean tau, {RESAMPLES:,} resamples: a loop"
+    return compare(what, loop, ours, repeats) | {"promised": 15}
+
+
+def scoring(repeats: int = REPEATS) -> list[str]:
+    """The section of RESULTS.md."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on empty or cut responses
+        table = texts(Path(folder))
+        distinct = table.assign(
+            prediction=[f"{i}. {text}" for i, text in enumerate(table["prediction"])]
+        )
+        path = checkpoint(Path(folder))
+        blocks = [
+            (rows["prediction"].nunique(), row)
+            for rows in (table, distinct)
+            for row in (*comet_rows(rows, path, repeats), *bertscore_rows(rows, repeats))
+        ]
+        blocks.append(("", bootstrap_row(repeats)))
+    return [
+        f"## Scoring {N_INSTRUCTIONS} instructions x {len(SYSTEMS)} systems, MiniLM",
+        "",
+        f"Same numbers to {TOLERANCE}; models loaded beforehand; ratio: median (range) of "
+        f"{repeats} rounds. Some of the systems give the same response; numbered, all differ. The "
+        f"bootstrap is over {N_TAUS} instructions of {N_PATIENTS} patients.",
+        "",
+        "| against | distinct responses | plain, s | ours, s | ratio | promised | "
+        "largest difference |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        *(
+            f"| {row['what']} | {n} | {row['plain']:.2f} | {row['ours']:.2f} | {row['ratio']:.1f} "
+            f"({row['lowest']:.1f} to {row['highest']:.1f}) | {row['promised']} | "
+            f"{row['difference']:.0e} |"
+            for n, row in blocks
+        ),
+        "",
+    ]
+
+
+def device_check() -> None:
+    """Score on the GPU and on the CPU: the release's references, an empty and a long response."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise SystemExit("--device-check needs a GPU that PyTorch can use")
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        write_release(Path(folder, "release"))
+        release = dataset.load_release(Path(folder, "release"))
+        table = dataset.primary_references(release.references, release.annotator)
+        question = release.instructions.set_index("instruction_id")["question"]
+        sources = table["instruction_id"].map(question).tolist()
+        references = table["reference"].tolist()
+        # Another instruction's reference each; the last two are an empty and a long response.
+        predictions = [*references[2:], "", "pain " * 10_000]
+        path = checkpoint(Path(folder))
+        calls = {
+            "COMET": lambda: comet.score_comet(sources, predictions, references, checkpoint=path),
+            "BERTScore": lambda: bertscore.score_bertscore(
+                predictions, references, model="minilm", layer=LAYER
+            ),
+        }
+        for name, call in calls.items():
+            with mock.patch("torch.cuda.is_available", return_value=False):
+                on_the_cpu = call()
+            before = torch.cuda.memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
+            on_the_gpu = call()
+            if torch.cuda.max_memory_allocated() <= before:
+                raise SystemExit(f"{name}: nothing was computed on the GPU")
+            difference = np.abs(on_the_gpu - on_the_cpu).max()
+            print(f"{name}: {len(sources)} scores, largest difference {difference:.1e}")
+            if not difference <= DEVICE_TOLERANCE:
+                raise SystemExit(f"{name}: more than {DEVICE_TOLERANCE}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="default %(default)s")
+    parser.add_argument("--device-check", action="store_true", help="compare the GPU with the CPU")
+    args = parser.parse_args()
+    if args.device_check:
+        device_check()
+    else:
+        print("\n".join(scoring(args.repeats)))
+
+
+if __name__ == "__main__":
+    main()

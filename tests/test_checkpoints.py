@@ -1,0 +1,111 @@
+import shutil
+import socket
+import threading
+import time
+
+import huggingface_hub.constants
+import pytest
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from huggingface_hub.utils import reset_sessions
+from requests import Response
+
+from medalign_utils.errors import MedAlignError, NotAvailableError
+from medalign_utils.metrics import checkpoints
+from medalign_utils.metrics.checkpoints import TRANSFORMERS, describe, find_checkpoint
+from medalign_utils.paths import weights
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in ("config.json", "README.md", "pytorch_model.bin"):
+        (folder / name).write_text(name)
+    return folder
+
+
+@pytest.fixture
+def empty_cache(monkeypatch, tmp_path):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+
+
+def test_the_first_form_of_weights_that_there_is_counts(folder):
+    found = find_checkpoint(str(folder), *TRANSFORMERS)
+    assert [file.name for file in found.files] == ["config.json", "pytorch_model.bin"]
+    (folder / "model.safetensors").write_text("safe")
+    found = find_checkpoint(str(folder), *TRANSFORMERS)
+    assert [file.name for file in found.files] == ["config.json", "model.safetensors"]
+
+
+def test_a_folder_without_weights_is_an_error(folder):
+    (folder / "pytorch_model.bin").unlink()
+    with pytest.raises(MedAlignError, match=r"model holds no \*\.safetensors or \*\.bin") as caught:
+        find_checkpoint(str(folder), *TRANSFORMERS)
+    assert not isinstance(caught.value, NotAvailableError)
+
+
+def test_a_description_hangs_on_what_is_read_and_not_on_where_it_lies(folder, tmp_path):
+    before = describe(find_checkpoint(str(folder), *TRANSFORMERS))
+    copy = shutil.copytree(folder, tmp_path / "elsewhere" / "model")
+    (copy / "README.md").write_text("other")
+    assert describe(find_checkpoint(str(copy), *TRANSFORMERS)) == before
+    (copy / "config.json").write_text("other")
+    after = describe(find_checkpoint(str(copy), *TRANSFORMERS))
+    assert after != before and after.startswith("model:model|sha256:")
+
+
+def test_without_a_network_the_reason_names_the_model(monkeypatch, empty_cache):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(NotAvailableError) as caught:
+        find_checkpoint("owner/name", *TRANSFORMERS)
+    reason = "owner/name is not on this machine and cannot be downloaded now"
+    assert str(caught.value) == reason
+
+
+def test_a_hub_that_never_answers_is_not_waited_for(monkeypatch, empty_cache):
+    silent = socket.create_server(("127.0.0.1", 0))
+    kept = []
+    threading.Thread(target=lambda: kept.append(silent.accept()), daemon=True).start()
+    endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(checkpoints, "TIMEOUT_SECONDS", 0.5)
+    reset_sessions()  # one made offline stays so
+    start = time.monotonic()
+    with pytest.raises(NotAvailableError, match="cannot be downloaded now"):
+        find_checkpoint("owner/name", *TRANSFORMERS)
+    assert kept  # it was asked
+    assert time.monotonic() - start < 10
+    silent.close()
+    reset_sessions()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (RepositoryNotFoundError, MedAlignError, "the hub has no owner/nam, and it is no folder"),
+        (GatedRepoError, NotAvailableError, "owner/nam asks for a licence to be accepted"),
+    ],
+)
+def test_what_a_user_spelt_wrongly_is_no_skip(monkeypatch, error, kind, message):
+    def model_info(self, name, timeout):
+        raise error("401", response=Response())
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", model_info)
+    with pytest.raises(MedAlignError, match=message) as caught:
+        find_checkpoint("owner/nam", *TRANSFORMERS)
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize(
+    "name", ["/no/such/folder", "models/a/b", "tests/none", "./none", "../none/model", "~/none"]
+)
+def test_a_path_that_leads_nowhere_is_an_error(name):
+    with pytest.raises(MedAlignError, match=f"^no folder {name}$"):
+        weights(name)
+
+
+def test_a_hub_id_and_no_name_stay_as_they_are(folder):
+    for name in ("", "minilm", "roberta-large", "Unbabel/wmt22-comet-da"):
+        assert weights(name) == name
+    assert weights(str(folder)) == str(folder)

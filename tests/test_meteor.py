@@ -1,0 +1,94 @@
+import nltk.corpus
+import numpy as np
+import pytest
+from nltk.translate.meteor_score import meteor_score
+from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
+
+from medalign_utils.errors import MedAlignError
+from medalign_utils.metrics import meteor
+from medalign_utils.metrics.meteor import names_meteor, score_meteor, signature_meteor
+
+
+class Synonyms:
+    """A WordNet in which physician and doctor are one."""
+
+    class Lemma(str):
+        def name(self):
+            return str(self)
+
+    class Synset:
+        def lemmas(self):
+            return [Synonyms.Lemma("doctor"), Synonyms.Lemma("physician")]
+
+    def synsets(self, word):
+        return [self.Synset()] if word in ("doctor", "physician") else []
+
+    def get_version(self):
+        return "3.0"
+
+
+@pytest.fixture
+def without_wordnet(monkeypatch):
+    monkeypatch.setattr(meteor, "_wordnet", lambda: None)
+
+
+def test_score_meteor_by_hand(without_wordnet):
+    # "creatinine was high" | "the creatinine was 1.4": 2 words match, precision 2/3, recall 2/4,
+    # F = PR / (0.9 P + 0.1 R) = (1/3) / 0.65, in one chunk of 2 words: penalty 0.5 (1/2)^3.
+    expected = (1 / 3) / 0.65 * (1 - 0.5 / 8)
+    [score] = score_meteor(["creatinine was high"], ["the creatinine was 1.4"])
+    assert score == pytest.approx(expected, abs=1e-12)
+    # In the other order they are two chunks of one word: penalty 0.5 (2/2)^3.
+    [score] = score_meteor(["was creatinine high"], ["the creatinine was 1.4"])
+    assert score == pytest.approx((1 / 3) / 0.65 * 0.5, abs=1e-12)
+
+
+def test_score_meteor_takes_case_stems_and_numbers_as_said(without_wordnet):
+    # Equal but for case and stem: 3 words in one chunk, 1 - 0.5 / 27.
+    scores = score_meteor(["Patient Denies pains", "1.4"], ["patient denied pain", "1 4"])
+    np.testing.assert_allclose(scores, [1 - 0.5 / 27, 0])  # 1.4 is one word, no two
+
+
+def test_score_meteor_equals_the_librarys(without_wordnet):
+    rng = np.random.default_rng(1)
+    words = np.array(["pain", "pains", "no", "1.4", "mg/dL,", "chest", "(left)", "denied."])
+    texts = [" ".join(rng.choice(words, size=rng.integers(0, 9))) for _ in range(60)]
+    predictions, references = texts[:30], texts[30:]
+    tokenize = Tokenizer13a()
+    expected = [
+        meteor_score([tokenize(r).split()], tokenize(p).split(), wordnet=meteor._NoWordNet)
+        for p, r in zip(predictions, references, strict=True)
+    ]
+    np.testing.assert_array_equal(score_meteor(predictions, references), expected)
+
+
+def test_score_meteor_edges(without_wordnet):
+    scores = score_meteor(["", "pain", "pain", " \n"], ["pain", "", "pain", ""])
+    np.testing.assert_array_equal(scores, [0, 0, 0.5, 0])
+    assert score_meteor([], []).shape == (0,)
+    # 10,000 words of which one matches: P = 1/10000, R = 1, one chunk of one word: penalty 0.5.
+    [score] = score_meteor(["no " * 9999 + "pain"], ["pain"])
+    assert score == pytest.approx(1e-4 / (0.9e-4 + 0.1) * 0.5)
+    with pytest.raises(MedAlignError, match="score_meteor: 1 predictions, 2 references"):
+        score_meteor(["a"], ["a", "b"])
+
+
+def test_with_and_without_wordnet_are_two_metrics(monkeypatch, without_wordnet):
+    texts = ["doctor"], ["physician"]
+    assert names_meteor() == ("meteor_no_wordnet",) and score_meteor(*texts) == [0]
+    without = signature_meteor()
+    assert without.startswith("meteor|case:lower|tok:13a|match:exact,porter|alpha:0.9|")
+    monkeypatch.setattr(meteor, "_wordnet", Synonyms)
+    assert names_meteor() == ("meteor",) and score_meteor(*texts) == [0.5]
+    assert signature_meteor() == without.replace("porter|", "porter,wordnet-3.0|")
+
+
+def test_wordnet_is_found_where_nltk_finds_it(monkeypatch):
+    class Absent:
+        def ensure_loaded(self):
+            raise LookupError("Resource wordnet not found.")
+
+    monkeypatch.setattr(nltk.corpus, "wordnet", Absent())
+    assert meteor._wordnet() is None
+    monkeypatch.setattr(Absent, "ensure_loaded", lambda self: None)
+    assert isinstance(meteor._wordnet(), Absent)
