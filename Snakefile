@@ -360,6 +360,7 @@ rule counterfactuals:
         package(*PACKING, "packing", "strategies", "ranking", "encoder", *READING, *GRADING),
         package("systems", "running", "asking", "run_files", "terms", "generators"),
         expand(f"{RUN}/responses/{{system}}.jsonl", system=EXPERIMENT["counterfactual_systems"]),
+        expand("params/systems/{system}.yaml", system=EXPERIMENT["counterfactual_systems"]),
         notebook="notebooks/09_audit_counterfactuals.ipynb",
     output:
         # The rewritten records and the answers to them stay in counterfactuals/, undeclared, as
