@@ -1,5 +1,6 @@
 # make reproduce: the demo experiment, from an empty clone to its tables and figures.
 # make test: everything that holds this repository together. make lab: JupyterLab on the notebooks.
+# make reproduce PROFILE=slurm: the same on a SLURM cluster. make test-cluster: on one of its own.
 # make benchmark: speed against the plain way, to benchmarks/RESULTS.md.
 # make figures: publish the demo's figures and tables in figures/ and README.md.
 # Each makes .venv itself; PYTHON=... names another Python 3.11 or 3.12.
@@ -7,18 +8,24 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
 	&& echo $$p && break; done)
 BIN := .venv/bin
+# Where it runs: a folder in profiles/.
+PROFILE ?= local
 
-.PHONY: reproduce test lab figures benchmark
+.PHONY: reproduce test test-cluster lab figures benchmark
 
 reproduce: .venv/installed
-	$(BIN)/snakemake
+	$(BIN)/snakemake --workflow-profile profiles/$(PROFILE)
 	@echo "runs/demo/report.html shows it all; beside it tables/, figures/ and notebooks/."
 
 test: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
-		tests/test_workflow.py tests/test_kills.py medalign_utils tests
+		--ignore tests/test_cluster.py tests/test_workflow.py tests/test_kills.py medalign_utils tests
+
+# Needs SLURM's daemons, which it installs where it may; without them it is skipped, and says so.
+test-cluster: .venv/installed
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs tests/test_cluster.py
 
 lab: .venv/installed
 	$(BIN)/jupyter lab notebooks

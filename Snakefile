@@ -1,9 +1,14 @@
 # One experiment, from its release to its tables: `snakemake` runs params/demo.yaml,
 # `snakemake --configfile params/<experiment>.yaml` another one. Everything that a file there can
-# get wrong is found before the first job starts.
+# get wrong is found before the first job starts. Where it runs is said by a folder in profiles/.
 
+import functools
+import hashlib
+import json
+import math
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,7 +23,8 @@ from medalign_utils.params import (
     load_experiment,
     load_system,
 )
-from medalign_utils.paths import COMET_COMPACT, resolve
+from medalign_utils.paths import COMET_COMPACT, part, resolve
+from medalign_utils.systems import job_resources, shaping_settings
 from medalign_utils.terms import check_terms, is_restricted
 
 # Jobs find papermill and python in the environment that runs Snakemake.
@@ -36,16 +42,44 @@ try:
     if not IS_SYNTHETIC:
         release = load_release(resolve(EXPERIMENT["release"]), columns=EXPERIMENT["columns"])
         IS_RESTRICTED = is_restricted(release)
-        for system in [] if IS_RELEASED else EXPERIMENT["systems"]:
-            check_terms(release, load_system(system))
+    # The release brings the responses of released systems, which need no YAML.
+    SYSTEMS = {} if IS_RELEASED else {name: load_system(name) for name in EXPERIMENT["systems"]}
+    if not IS_SYNTHETIC:
+        for system in SYSTEMS.values():
+            check_terms(release, system)
 except MedAlignError as error:
     sys.exit(str(error))
 
 RELEASE = EXPERIMENT["release"]
 RUN = f"runs/{EXPERIMENT['experiment']}"
 
+
+def shards_of(system):
+    """Into how many jobs a system's generation and scoring are cut."""
+    return SYSTEMS.get(system, {}).get("shards", 1)
+
+
+def parts_of(file, system):
+    """The parts of a system's file that several jobs make, in their order; none where one does."""
+    shards = shards_of(system)
+    return [str(part(Path(file), k + 1, shards)) for k in range(shards)] if shards > 1 else []
+
+
+def files_of(system):
+    """All that generating and scoring make of a system."""
+    files = [f"{RUN}/scores/{system}.parquet", f"{RUN}/scores/{system}-skipped.csv"]
+    if not IS_RELEASED:
+        files.append(f"{RUN}/responses/{system}.jsonl")
+    return files + [each for file in files for each in parts_of(file, system)]
+
+
+# Systems that a run failed to finish; see `onerror`, which goes on without them.
+FAILED = os.environ.get("MEDALIGN_FAILED", "").split()
+for key in ("systems", "counterfactual_systems"):
+    EXPERIMENT[key] = [s for s in EXPERIMENT[key] if s not in FAILED]
+
 RESPONSES = expand(f"{RUN}/responses/{{system}}.jsonl", system=EXPERIMENT["systems"])
-if IS_RELEASED:  # the release brings them
+if IS_RELEASED:
     RESPONSES = []
 # Responses of this run can be rated by an answer key only.
 IS_RATED = IS_RELEASED or IS_SYNTHETIC or (resolve(RELEASE) / "answer-key.jsonl").is_file()
@@ -57,23 +91,31 @@ SCORES = expand(f"{RUN}/scores/{{system}}.parquet", system=EXPERIMENT["systems"]
 # The metrics by which there are no scores, and why.
 SKIPPED = expand(f"{RUN}/scores/{{system}}-skipped.csv", system=EXPERIMENT["systems"])
 
+# What is made from a restricted release is for its owner's eyes.
+UMASK = "umask 077; " if IS_RESTRICTED else ""
 # Threads are pinned because the order of a parallel sum moves the last digits of a score.
 PAPERMILL = (
-    # What is made from a restricted release is for its owner's eyes.
-    ("umask 077; " if IS_RESTRICTED else "")
-    + "OMP_NUM_THREADS={threads} papermill --engine ipc --no-progress-bar --log-level ERROR"
-    " {input.notebook} {log} -y {params.notebook:q}"
+    UMASK
+    # What it says goes beside the executed notebook, and where it fails to the screen as well.
+    + "log={log}; OMP_NUM_THREADS={threads} papermill --engine ipc --no-progress-bar"
+    " --log-level ERROR {input.notebook} $log -y {params.notebook:q} >${{log%.ipynb}}.log 2>&1"
+    " || {{ cat ${{log%.ipynb}}.log >&2; exit 1; }}"
 )
 
-REPORT = ("umask 077; " if IS_RESTRICTED else "") + (
-    "python -m medalign_utils report {FILE:q} -y {SETTINGS:q}"
-)
+REPORT = UMASK + "python -m medalign_utils report {FILE:q} -y {SETTINGS:q}"
 
 
 # What reading a release takes, putting it into prompts, and grading responses.
 READING = ("dataset", "tables", "taxonomy", "ehr", "units")
 PACKING = ("prompts", "measuring", "chat")
 GRADING = ("grading", "units", "ratings", "published")
+# What generating responses takes besides the generator, and what scoring them.
+GENERATING = (
+    *PACKING, "packing", "strategies", "ranking", "encoder", *READING,
+    "systems", "running", "asking", "run_files", "sharding", "terms",
+    "generators/generation", "generators/passages",
+)
+SCORING = ("encoder", "pretrained", "metrics", "ratings", *READING)
 
 
 def package(*modules):
@@ -85,12 +127,20 @@ def package(*modules):
     return list(map(str, files))
 
 
+@functools.cache
+def digest(*modules):
+    """Stands for these modules where there are many jobs: Snakemake looks at each input of each."""
+    content = b"".join(Path(file).read_bytes() for file in package(*modules))
+    return hashlib.sha256(content).hexdigest()
+
+
 def parameters(notebook):
-    """Exactly the parameters that this notebook declares, as YAML."""
+    """Exactly the parameters that this notebook declares, as JSON, which is YAML too."""
+    usual = for_notebook(f"notebooks/{notebook}.ipynb", EXPERIMENT, system=None)
 
     def of_job(wildcards):
-        values = for_notebook(f"notebooks/{notebook}.ipynb", EXPERIMENT, **dict(wildcards))
-        return yaml.safe_dump(values, sort_keys=False)
+        job = {k: int(v) if k.startswith("shard") else v for k, v in wildcards.items()}
+        return json.dumps({k: job.get(k, v) for k, v in usual.items()}, ensure_ascii=False)
 
     return of_job
 
@@ -109,10 +159,34 @@ def ehr_files():
     return sorted(str(file) for file in ehr_files_of(resolve(RELEASE))[0])
 
 
-def generator_module(wildcards):
-    """The module of this system's generator, so that a new one makes no other system run again."""
-    generator = GENERATORS[load_system(wildcards.system)["generator"]]
-    return package(generator.__module__.removeprefix("medalign_utils.").replace(".", "/"))
+def code_of(wildcards):
+    """What generates a system's responses: of the generators its own alone."""
+    generator = GENERATORS[SYSTEMS[wildcards.system]["generator"]]
+    own = generator.__module__.removeprefix("medalign_utils.").replace(".", "/")
+    return digest(*GENERATING, own)
+
+
+def asks(job, resource, factor=1):
+    """What a system's job asks of where it runs, as its YAML says; of released ones, the usual."""
+
+    def of_job(wildcards):
+        asked = job_resources(SYSTEMS.get(wildcards.system, {}), job)
+        return math.ceil(factor * asked[resource])
+
+    return of_job
+
+
+def parts(file):
+    return lambda wildcards: parts_of(file.format(system=wildcards.system), wildcards.system)
+
+
+def any_of(systems):
+    """A wildcard constraint: one of these names, or what is no name where there are none."""
+    return "|".join(map(re.escape, systems)) or "(?!)"
+
+
+WHOLE = any_of([s for s in EXPERIMENT["systems"] if shards_of(s) == 1])
+SHARDED = any_of([s for s in EXPERIMENT["systems"] if shards_of(s) > 1])
 
 
 def comet_files():
@@ -131,7 +205,15 @@ def weight_files():
 
 
 wildcard_constraints:
-    system="|".join(map(re.escape, EXPERIMENT["systems"])),
+    system=any_of(EXPERIMENT["systems"]),
+    shard=r"\d+",
+    shards=r"\d+",
+
+
+localrules:
+    all,
+    join_responses,
+    join_scores,
 
 
 if IS_SYNTHETIC:
@@ -226,11 +308,6 @@ rule generate:
     input:
         release_files(),
         ehr_files(),
-        package(*PACKING, "packing", "strategies", "ranking", "encoder", *READING),
-        package("systems", "running", "asking", "run_files", "terms"),
-        package("generators/generation", "generators/passages"),
-        generator_module,
-        "params/systems/{system}.yaml",
         notebook="notebooks/03_generate_responses.ipynb",
     output:
         # Snakemake deletes it before the job runs again. The responses stay in the folder
@@ -238,12 +315,46 @@ rule generate:
         f"{RUN}/responses/{{system}}.jsonl",
     log:
         f"{RUN}/notebooks/03_generate_responses-{{system}}.ipynb",
+    wildcard_constraints:
+        system=WHOLE,
     params:
         notebook=parameters("03_generate_responses"),
+        code=code_of,
+        # In place of its YAML, which also says what changes no response.
+        system=lambda wildcards: shaping_settings(SYSTEMS[wildcards.system]),
+    threads: asks("generate", "cores")
+    resources:
+        mem_mb=asks("generate", "memory_gb", 1000),
+        runtime=asks("generate", "hours", 60),
+        gpus=asks("generate", "gpus"),
     message:
         "generate the responses of {wildcards.system}"
     shell:
         PAPERMILL
+
+
+use rule generate as generate_shard with:
+    output:
+        f"{RUN}/responses/{{system}}/{{shard}}-of-{{shards}}.jsonl",
+    log:
+        f"{RUN}/notebooks/03_generate_responses-{{system}}-{{shard}}-of-{{shards}}.ipynb",
+    wildcard_constraints:
+        system=SHARDED,
+    message:
+        "generate the responses of {wildcards.system}, {wildcards.shard} of {wildcards.shards}"
+
+
+rule join_responses:
+    input:
+        parts(f"{RUN}/responses/{{system}}.jsonl"),
+    output:
+        f"{RUN}/responses/{{system}}.jsonl",
+    wildcard_constraints:
+        system=SHARDED,
+    message:
+        "join the responses of {wildcards.system}"
+    shell:
+        UMASK + "cat {input} > {output}"
 
 
 rule score:
@@ -251,7 +362,6 @@ rule score:
         release_files(),
         comet_files(),
         weight_files(),
-        package("encoder", "pretrained", "metrics", "ratings", *READING),
         [] if IS_RELEASED else f"{RUN}/responses/{{system}}.jsonl",
         notebook="notebooks/04_score_responses.ipynb",
     output:
@@ -259,12 +369,55 @@ rule score:
         f"{RUN}/scores/{{system}}-skipped.csv",
     log:
         f"{RUN}/notebooks/04_score_responses-{{system}}.ipynb",
+    wildcard_constraints:
+        system=WHOLE,
     params:
         notebook=parameters("04_score_responses"),
+        code=digest(*SCORING),
+    threads: asks("score", "cores")
+    resources:
+        mem_mb=asks("score", "memory_gb", 1000),
+        runtime=asks("score", "hours", 60),
+        gpus=asks("score", "gpus"),
     message:
         "score the responses of {wildcards.system}"
     shell:
         PAPERMILL
+
+
+use rule score as score_shard with:
+    input:
+        release_files(),
+        comet_files(),
+        weight_files(),
+        f"{RUN}/responses/{{system}}/{{shard}}-of-{{shards}}.jsonl",
+        notebook="notebooks/04_score_responses.ipynb",
+    output:
+        f"{RUN}/scores/{{system}}/{{shard}}-of-{{shards}}.parquet",
+        f"{RUN}/scores/{{system}}-skipped/{{shard}}-of-{{shards}}.csv",
+    log:
+        f"{RUN}/notebooks/04_score_responses-{{system}}-{{shard}}-of-{{shards}}.ipynb",
+    wildcard_constraints:
+        system=SHARDED,
+    message:
+        "score the responses of {wildcards.system}, {wildcards.shard} of {wildcards.shards}"
+
+
+rule join_scores:
+    input:
+        scores=parts(f"{RUN}/scores/{{system}}.parquet"),
+        skipped=parts(f"{RUN}/scores/{{system}}-skipped.csv"),
+    output:
+        scores=f"{RUN}/scores/{{system}}.parquet",
+        skipped=f"{RUN}/scores/{{system}}-skipped.csv",
+    wildcard_constraints:
+        system=SHARDED,
+    message:
+        "join the scores of {wildcards.system}"
+    shell:
+        # Which also finds out if the shards have skipped other metrics.
+        UMASK + "python -m medalign_utils join-scores {output.scores} {input.scores}"
+        " && cp {input.skipped[0]} {output.skipped}"
 
 
 rule evaluate:
@@ -405,8 +558,20 @@ rule report:
 
 
 onerror:
-    # What did not fail is there; the report shows it and names the rest.
-    shell(f"{REPORT} || true")
+    # Everything that could run has run, unless it was interrupted. What takes all systems is then
+    # made of those that have run to their end, and the report names the rest; this run has failed.
+    unfinished = [s for s in EXPERIMENT["systems"] if not all(map(os.path.exists, files_of(s)))]
+    others = len(EXPERIMENT["systems"]) - len(unfinished)
+    interrupted = workflow.scheduler.running or list(workflow.scheduler.open_jobs)
+    if not (FAILED or interrupted):
+        if unfinished and others >= 2 and not workflow.dag_settings.targets:
+            print(f"\nNot finished: {', '.join(unfinished)}; see {RUN}/notebooks/.")
+            print(f"Going on with the other {others} systems.\n", flush=True)
+            subprocess.run(
+                [sys.executable, "-m", "snakemake", *sys.argv[1:], "--nolock"],
+                env=os.environ | {"MEDALIGN_FAILED": " ".join(unfinished)},
+            )
+        shell(f"{REPORT} || true")
 
 
 rule all:
@@ -415,15 +580,13 @@ rule all:
         # Not only the last files, or Snakemake would not miss one on the way that is deleted.
         release_files(),
         comet_files(),
-        RESPONSES,
-        SCORES,
-        SKIPPED,
-        rules.explore.output,
-        rules.match.output,
+        [file for system in EXPERIMENT["systems"] for file in files_of(system)],
+        [] if FAILED else rules.explore.output,
+        [] if FAILED else rules.match.output,
         rules.evaluate.output if IS_RATED else [],
         rules.correlate.output if IS_RATED else [],
         rules.reproduce_paper.output if IS_RATED else [],
         rules.counterfactuals.output if IS_AUDITED else [],
-        rules.report.output,
+        [] if FAILED else rules.report.output,
     message:
         "everything is there"

@@ -69,6 +69,13 @@ def _comet_compact(args: argparse.Namespace) -> int:
     return 0
 
 
+def _join_scores(args: argparse.Namespace) -> int:
+    from medalign_utils.sharding import join_scores
+
+    join_scores(args.parts, args.out, private=False)  # or as the umask says
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit status.
 
@@ -137,6 +144,11 @@ def main(argv: list[str] | None = None) -> int:
     comet.add_argument("--instructions", type=int, default=100, help="of each training release")
     comet.add_argument("--seed", type=int, default=1, help="default %(default)s")
     comet.set_defaults(run=_comet_compact)
+
+    join = commands.add_parser("join-scores", help="join the scores of a system's shards")
+    join.add_argument("out", type=Path, help="Parquet file to write")
+    join.add_argument("parts", type=Path, nargs="+", help="the shards' files, in their order")
+    join.set_defaults(run=_join_scores)
 
     args = parser.parse_args(argv)
     try:

@@ -9,7 +9,7 @@ import functools
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ import numpy as np
 from medalign_utils.errors import MedAlignError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MINILM_NAME = "all-MiniLM-L6-v2"
@@ -26,6 +27,8 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 
 EMBEDDING_SIZE = 384
 BATCH_SIZE = 32
+# The shapes of batches that are scored: at most so many rows, a multiple of so many columns.
+ROWS, COLUMNS = 8, 16
 # What a layer makes of 1,024 tokens stays in a CPU's caches; larger batches are slower there.
 BATCH_TOKENS = 1024
 
@@ -174,25 +177,41 @@ def length_batches(texts: Iterable[str]) -> list[list[str]]:
     return [distinct[i : i + BATCH_SIZE] for i in range(0, len(distinct), BATCH_SIZE)]
 
 
-def token_batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Split tokenized texts into batches that need little padding.
+def fixed_batches(
+    ids: Sequence[Sequence[int]], pad_id: int
+) -> Iterator[tuple[list[int], "torch.Tensor", "torch.Tensor"]]:
+    """Batch tokenized texts so that a text's vectors do not hang on the texts it is scored with.
 
-    As in `length_batches`, the batches should depend on the set of texts alone: give the distinct
-    texts' lengths, in the order of the sorted texts.
+    The last bits of a network's output change with the shape of its input. Here the shape depends
+    on a text's own length alone: the next multiple of `COLUMNS`, by `ROWS` rows or as many fewer as
+    keep to `BATCH_TOKENS`, the last batch of a length filled up with copies. So any part of the
+    texts gives what all of them give, and jobs that score a part each give what one job gives, bit
+    for bit.
 
     Args:
-        lengths: the tokens of each text, 1 or more.
+        ids: the token ids of each text, 1 or more.
+        pad_id: what fills a row's end.
 
-    Returns:
-        Lists of positions in `lengths`, shortest first, in each at most 1,024 tokens, padding to
-        its longest (its last) text included, or one longer text.
+    Yields:
+        places of texts in `ids`, shortest first; their ids and attention mask, int64 of shape
+        (rows, width), of which the first ``len(places)`` rows count.
 
-    >>> token_batches([500, 3, 512, 500, 2000])
-    [[1, 0], [3, 2], [4]]
+    >>> [(places, tuple(rows.shape)) for places, rows, _ in fixed_batches([[5] * 300, [5] * 3], 0)]
+    [([1], (8, 16)), ([0], (3, 304))]
     """
-    batches: list[list[int]] = [[]]
-    for position in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batches[-1] and lengths[position] * (len(batches[-1]) + 1) > BATCH_TOKENS:
-            batches.append([])
-        batches[-1].append(position)
-    return batches if lengths else []
+    import torch
+
+    places_of: dict[int, list[int]] = {}
+    for place, row in enumerate(ids):
+        places_of.setdefault(-(-len(row) // COLUMNS) * COLUMNS, []).append(place)
+    for width, places in sorted(places_of.items()):
+        n_rows = max(1, min(ROWS, BATCH_TOKENS // width))
+        for start in range(0, len(places), n_rows):
+            batch = places[start : start + n_rows]
+            padded = torch.full((n_rows, width), pad_id)
+            mask = torch.zeros_like(padded)
+            for row in range(n_rows):
+                text = ids[batch[row % len(batch)]]
+                padded[row, : len(text)] = torch.tensor(text)
+                mask[row, : len(text)] = 1
+            yield batch, padded, mask

@@ -23,7 +23,8 @@ from medalign_utils.published import context_lengths as published_contexts
 from medalign_utils.systems import check_system, shaping_settings
 
 # Given to each notebook by the workflow, never by an experiment's file.
-JOB_KEYS = ("experiment", "system")
+JOB_KEYS = ("experiment", "system", "shard", "shards")
+_WHOLE = {"shard": 1, "shards": 1}
 
 # An experiment with these writes its own release; one without them reads a release that exists.
 SYNTHETIC_KEYS = ("synthetic_patients", "synthetic_instructions", "synthetic_seed")
@@ -228,15 +229,17 @@ def context_series(systems: Sequence[str], responses: str = "generated") -> dict
 def for_notebook(notebook: str | Path, experiment: Mapping[str, Any], **job: Any) -> dict[str, Any]:
     """The values of exactly those parameters that a notebook declares.
 
-    `job` holds what is not the experiment's to say, such as `system="bm25-2k"`.
+    `job` holds what is not the experiment's to say, such as `system="bm25-2k"`; unless it says
+    otherwise, a system's job is the whole of it.
 
     Raises: ParamsError where the notebook declares a parameter that neither has.
 
     >>> experiment = load_experiment("params/demo.yaml")
     >>> for_notebook("notebooks/03_generate_responses.ipynb", experiment, system="random-2k")
-    {'experiment': 'demo', 'release': 'data/demo', 'columns': {}, 'system': 'random-2k'}
+    {'experiment': 'demo', 'release': 'data/demo', 'columns': {}, 'system': 'random-2k', \
+'shard': 1, 'shards': 1}
     """
-    values = dict(experiment) | job
+    values = _WHOLE | dict(experiment) | job
     names = notebook_parameters(notebook)
     if missing := [name for name in names if name not in values]:
         raise ParamsError(f"{Path(notebook).name}: no value for {', '.join(missing)}")
@@ -252,7 +255,8 @@ def notebooks() -> list[Path]:
     return sorted((project_root() / "notebooks").glob("[0-9]*.ipynb"))
 
 
-class _Loader(yaml.SafeLoader):
+# The loader in C takes a tenth of the time, where PyYAML was built with it.
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """YAML in which a key that stands twice is an error, where PyYAML takes the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:

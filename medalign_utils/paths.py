@@ -64,6 +64,15 @@ def scores(experiment: str, system: str) -> Path:
     return resolve(f"runs/{experiment}/scores/{system}.parquet")
 
 
+def part(path: Path, shard: int, shards: int) -> Path:
+    """What one of several jobs makes of a system's file; of a single job the file itself.
+
+    >>> part(Path("scores/bm25-2k.parquet"), 1, 3).as_posix()
+    'scores/bm25-2k/1-of-3.parquet'
+    """
+    return path if shards == 1 else path.with_suffix("") / f"{shard}-of-{shards}{path.suffix}"
+
+
 def skipped(experiment: str, system: str) -> Path:
     """The metrics by which a system's responses could not be scored, and why, CSV.
 

@@ -333,16 +333,24 @@ def rate_by_each(
 
 
 def responses_of(
-    release: Release, experiment: str, system: str, responses: str = "generated"
+    release: Release,
+    experiment: str,
+    system: str,
+    responses: str = "generated",
+    *,
+    shard: int = 1,
+    shards: int = 1,
 ) -> pd.DataFrame:
     """One system's responses: instruction_id, system, response, and of this run's more columns.
+
+    Of `shards` shards of generated responses only those of one.
 
     Raises:
         ReleaseError: the release brings no responses of the system.
         MedAlignError: `responses` is unknown, or the run's file cannot be read.
     """
     if not _is_released(responses):
-        return read_responses(paths.responses(experiment, system))
+        return read_responses(paths.part(paths.responses(experiment, system), shard, shards))
     table = _reviews(release, [system]).responses
     if table is None:
         raise ReleaseError(

@@ -21,6 +21,7 @@ from medalign_utils.packing import pack_ehrs
 from medalign_utils.paths import resolve
 from medalign_utils.prompts import ANSWER, REFINE, check_fits, load_tokenizer
 from medalign_utils.run_files import RunFiles, mend, read_lines, write_line
+from medalign_utils.sharding import shard_of
 from medalign_utils.strategies import next_prompt
 from medalign_utils.systems import (
     check_system,
@@ -61,6 +62,8 @@ def run_system(
     path: str | Path,
     *,
     only_with_reference: bool = True,
+    shard: int = 1,
+    shards: int = 1,
     workers: int = 1,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -73,7 +76,7 @@ def run_system(
     its names, nor where it runs), its tokenizer and chat template, the files of a model in a
     folder, the instructions, the EHRs, the prompts' wording and the package's version. A prompt
     that fails is recorded with its reason while the others go on, and is tried again by the next
-    run. Two runs must not write one ``path`` at the same time.
+    run. Two runs must not write one ``path`` at the same time, save for different shards of it.
 
     Of a restricted release the files are readable by their owner only, and nothing is sent to
     another machine unless the system states the agreement that covers it; see `terms`.
@@ -84,6 +87,9 @@ def run_system(
         path: ``<system>.jsonl``, in a folder that is made if need be. The file's stem is the
             responses' ``system``.
         only_with_reference: leave out the instructions that no clinician answered.
+        shard: which part of the instructions to answer, from 1; see `sharding.shard_of`. Its
+            responses go to `paths.part`.
+        shards: of how many; it may be another number than an earlier run's.
         workers: processes that pack prompts; see :func:`medalign_utils.packing.pack_ehrs`.
         progress: show a bar, with the rate, the time left and the failures so far.
 
@@ -91,7 +97,8 @@ def run_system(
         The responses; see :func:`read_responses`. Rows go by patient, then in the release's order.
 
     Raises:
-        ParamsError: the system asks for something that does not exist.
+        ParamsError: the system asks for something that does not exist, or there are more shards
+            than instructions.
         TermsError: the system would send a restricted release to a machine without an agreement.
         ReleaseError: an instruction has no patient, or its EHR is absent.
         PromptError: an instruction does not fit the context; it is named.
@@ -115,27 +122,35 @@ def run_system(
     generator = make_generator(system)
 
     settings = _settings(release, instructions, system, tokenizer, chat)
-    files = RunFiles(path, settings, terms, private=terms["restricted"])
+    files = RunFiles(path, settings, terms, private=terms["restricted"], shard=shard, shards=shards)
     mend(files.responses, set(RESPONSE_COLUMNS))
     mend(files.steps, _STEP_KEYS)
-    files.failures.unlink(missing_ok=True)
-    finished = _read(files.responses) if files.responses.exists() else []
-    to_do = instructions[
-        ~instructions["instruction_id"].isin([row["instruction_id"] for row in finished])
-    ]
+    files.forget_failures()
+    mine = shard_of(release, instructions, system, shard, shards)
+    finished = _finished(files)
+    to_do = mine[~mine["instruction_id"].isin(finished)]
     if len(to_do):
-        path.unlink(missing_ok=True)  # of other settings, or not complete
+        for published in (path, files.published):  # of other settings, or not complete
+            published.unlink(missing_ok=True)
         asked = _instructions(release, to_do, system, files, tokenizer, chat, workers)
-        with tqdm(
-            total=len(instructions), initial=len(finished), desc=path.stem, disable=not progress
-        ) as bar:
+        desc = files.system if shards == 1 else f"{files.system} {shard}/{shards}"
+        n = len(mine) - len(to_do)
+        with tqdm(total=len(mine), initial=n, desc=desc, disable=not progress) as bar:
             failures = _answer(asked, generator, system, files, tokenizer, chat, bar)
         if failures:
             raise IncompleteError(_summary(failures, len(to_do), files))
-        finished = _read(files.responses)
-    rows = {row["instruction_id"]: row for row in finished}
-    files.publish([rows[instruction_id] for instruction_id in instructions["instruction_id"]])
-    return read_responses(path)
+        finished = _finished(files)
+    files.publish([finished[instruction_id] for instruction_id in mine["instruction_id"]])
+    return read_responses(files.published)
+
+
+def _finished(files: RunFiles) -> dict[str, dict[str, Any]]:
+    """All responses so far, this job's and other jobs', by their instruction."""
+    finished: dict[str, dict[str, Any]] = {}
+    for file in files.all_of("responses"):
+        for row in _read(file, growing=file != files.responses):
+            finished.setdefault(row["instruction_id"], row)
+    return finished
 
 
 def read_responses(path: str | Path) -> pd.DataFrame:
@@ -170,8 +185,11 @@ def read_responses(path: str | Path) -> pd.DataFrame:
         raise MedAlignError(f"{path}: a response's counts are no numbers") from None
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path, *, growing: bool = False) -> list[dict[str, Any]]:
+    """Read responses; of a file that another job may be writing to without a torn last line."""
     rows = read_lines(path, set(RESPONSE_COLUMNS))
+    if growing and rows and rows[-1] is None:
+        rows.pop()
     if None in rows:
         raise MedAlignError(
             f"{path}, line {rows.index(None) + 1}: not a response, expected a JSON object with "
@@ -275,9 +293,10 @@ def _instructions(
 ) -> Iterator[Asked]:
     """What is to be asked, each instruction as far as an earlier run had got with it."""
     earlier = {}
-    for row in read_lines(files.steps, _STEP_KEYS):
-        if row is not None:
-            earlier[row["instruction_id"], row["prompt_sha256"]] = row
+    for file in files.all_of("steps"):
+        for row in read_lines(file, _STEP_KEYS):
+            if row is not None:
+                earlier[row["instruction_id"], row["prompt_sha256"]] = row
     for one in packed_instructions(release, to_do, system, workers):
         # A step counts if it answers just these prompts.
         while one.later and (step := earlier.get((one.instruction_id, one.digest.hexdigest()))):
@@ -319,7 +338,7 @@ def _answer(
                 _next(one, outcome.text, tokenizer, system["context_length"], chat)
                 bar.set_postfix(failed=failures.total(), parts_read=n_steps)
                 return True
-            write_line(responses, _row(one, outcome, files.published.stem))
+            write_line(responses, _row(one, outcome, files.system))
             bar.update()
             return False
 
@@ -369,7 +388,7 @@ def _row(one: Asked, outcome: Outcome, system: str) -> dict[str, Any]:
 def _summary(failures: Counter, n: int, files: RunFiles) -> str:
     reasons = "; ".join(f"{count} x {reason}" for reason, count in failures.most_common(5))
     return (
-        f"{files.published.stem}: {failures.total()} of {n} instructions have no response yet "
+        f"{files.system}: {failures.total()} of {n} instructions have no response yet "
         f"({reasons}); each with its reason is in {files.failures}, what is finished is kept, and "
         "another run tries only those"
     )

@@ -1,5 +1,6 @@
 """What describes a system, and whether all that it names exists."""
 
+import functools
 import inspect
 import json
 import typing
@@ -30,6 +31,11 @@ _RUNNING_KEYS = (
     "device",
     "timeout_s",
 )
+# What the workflow cuts a system's work into, and what its jobs ask for.
+_JOB_KEYS = ("shards", "resources")
+_RESOURCES = {"cores": 1, "memory_gb": 8, "hours": 12, "gpus": 0}
+# A language model in this process, unless its device is the CPU, needs one.
+_GPU_JOB = {"cores": 4, "memory_gb": 48, "hours": 24, "gpus": 1}
 
 
 def check_system(system: Mapping[str, Any]) -> None:
@@ -43,7 +49,9 @@ def check_system(system: Mapping[str, Any]) -> None:
             otherwise; ``chat_template``, see :func:`medalign_utils.chat.load_chat`; the options of
             generator and strategy. Of what is known of it: ``label`` and ``system``, its names;
             ``price_per_million`` and ``tokens_per_second``, each ``{input: number, output:
-            number}``; ``covered_by``, ``{host: agreement}``, see `terms.check_terms`.
+            number}``; ``covered_by``, ``{host: agreement}``, see `terms.check_terms`. Of its jobs:
+            ``shards``, how many of them generate and score, 1 unless said otherwise; ``resources``,
+            see :func:`job_resources`.
 
     Raises:
         ParamsError: in one line, what was found and what there is. A tokenizer on Hugging Face is
@@ -73,6 +81,7 @@ minilm_passage, openai, random_passage, recent_note
     _check_numbers("price_per_million", system.get("price_per_million"), least=0)
     _check_numbers("tokens_per_second", system.get("tokens_per_second"), least=1e-9)
     _check_covered_by(system.get("covered_by"))
+    _check_jobs(system.get("shards", 1), system.get("resources", {}))
     name = tokenizer_name(system)
     if not isinstance(name, str):
         raise ParamsError(
@@ -80,7 +89,7 @@ minilm_passage, openai, random_passage, recent_note
             "folder, or a repository on Hugging Face"
         )
     if name == "minilm" or Path(name).is_dir():
-        load_tokenizer(name)
+        _check_tokenizer(name)
 
 
 def tokenizer_name(system: Mapping[str, Any]) -> str | None:
@@ -131,8 +140,27 @@ def shaping_settings(system: Mapping[str, Any]) -> dict[str, Any]:
     >>> shaping_settings({"label": "Random", "generator": "random_passage", "seed": 1})
     {'strategy': 'truncate', 'generator': 'random_passage', 'seed': 1}
     """
-    other = (*_KNOWN_OF_IT, *_RUNNING_KEYS)
+    other = (*_KNOWN_OF_IT, *_RUNNING_KEYS, *_JOB_KEYS)
     return {"strategy": "truncate"} | {k: v for k, v in system.items() if k not in other}
+
+
+def job_resources(system: Mapping[str, Any], job: str) -> dict[str, int | float]:
+    """What one job of a system asks of the machine or cluster that runs it.
+
+    Args:
+        system: what its YAML says; under ``resources``, by "generate" and "score", those of cores,
+            memory_gb, hours and gpus that are to be other than usual.
+        job: "generate" or "score".
+
+    >>> job_resources({"generator": "openai"}, "score")
+    {'cores': 1, 'memory_gb': 8, 'hours': 12, 'gpus': 0}
+    >>> job_resources({"generator": "huggingface", "model": "microsoft/phi-4",
+    ...     "resources": {"generate": {"hours": 72}}}, "generate")
+    {'cores': 4, 'memory_gb': 48, 'hours': 72, 'gpus': 1}
+    """
+    loads_model = job == "generate" and system.get("generator") == "huggingface"
+    usual = _GPU_JOB if loads_model and system.get("device") != "cpu" else _RESOURCES
+    return usual | system.get("resources", {}).get(job, {})
 
 
 def _options(function: Callable) -> dict[str, inspect.Parameter]:
@@ -145,7 +173,7 @@ def _check_options(system: Mapping[str, Any]) -> None:
     strategy = system.get("strategy", "truncate")
     of_generator = _options(GENERATORS[system["generator"]])
     accepted = of_generator | _options(STRATEGIES[strategy])
-    own = (*_REQUIRED_KEYS, *_OPTIONAL_KEYS, *_KNOWN_OF_IT)
+    own = (*_REQUIRED_KEYS, *_OPTIONAL_KEYS, *_KNOWN_OF_IT, *_JOB_KEYS)
     for option in system:
         if option not in own and option not in accepted:
             names = ", ".join(name for name in accepted if name not in own) or "none"
@@ -213,6 +241,33 @@ def _check_numbers(key: str, found: object, least: float) -> None:
         for n in found.values()
     ):
         raise ParamsError(f"{key}: found {found!r}, expected {{input: number, output: number}}")
+
+
+@functools.cache
+def _check_tokenizer(name: str) -> None:
+    """Hundreds of systems may have the same, and it takes a while to load."""
+    load_tokenizer(name)
+
+
+def _check_jobs(shards: object, resources: object) -> None:
+    if isinstance(shards, bool) or not isinstance(shards, int) or shards < 1:
+        raise ParamsError(f"shards: found {shards!r}, expected a whole number from 1")
+    by_job = resources if isinstance(resources, Mapping) else {"": None}
+    for job, asked in by_job.items():
+        if job not in ("generate", "score") or not isinstance(asked, Mapping):
+            raise ParamsError(
+                f"resources: found {resources!r}, expected {{generate: {{...}}, score: {{...}}}}"
+            )
+        for name, value in asked.items():
+            _check_known(f"resource of {job}", name, _RESOURCES)
+            least = 0 if name == "gpus" else 1 if name == "cores" else 1e-3
+            whole = name in ("cores", "gpus")
+            kinds = int if whole else int | float
+            if isinstance(value, bool) or not isinstance(value, kinds) or value < least:
+                raise ParamsError(
+                    f"resources: {job}: {name}: found {value!r}, expected a "
+                    f"{'whole ' if whole else ''}number from {least}"
+                )
 
 
 def _check_covered_by(found: object) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 def kept(path: Path, name: str = "responses.jsonl") -> Path:
     """A file of the only settings under which a system has run."""
-    [folder] = path.with_suffix("").iterdir()
+    [folder] = [entry for entry in path.with_suffix("").iterdir() if entry.is_dir()]
     return folder / name
 
 

@@ -52,6 +52,16 @@ def test_score_bertscore_is_the_same_to_the_last_bit_in_any_order():
     np.testing.assert_array_equal(forth, back[::-1])
 
 
+def test_score_bertscore_of_a_part_is_the_same_to_the_last_bit():
+    predictions, references = map(list, zip(*PAIRS, strict=True))
+    whole = score_bertscore(predictions, references, model="minilm", layer=6)
+    for start in range(3):
+        part = (predictions[start::3], references[start::3])
+        np.testing.assert_array_equal(
+            score_bertscore(*part, model="minilm", layer=6), whole[start::3]
+        )
+
+
 def test_score_bertscore_encodes_each_distinct_text_once(monkeypatch):
     encoded = Counter()
     library = bert_score.utils.sent_encode

@@ -49,6 +49,13 @@ def test_score_comet_is_the_same_to_the_last_bit_in_any_order(checkpoint):
     np.testing.assert_array_equal(forth, back[::-1])
 
 
+def test_score_comet_of_a_part_is_the_same_to_the_last_bit(checkpoint):
+    whole = score_comet(*zip(*TRIPLES, strict=True), checkpoint=checkpoint)
+    for start in range(3):
+        part = zip(*TRIPLES[start::3], strict=True)
+        np.testing.assert_array_equal(score_comet(*part, checkpoint=checkpoint), whole[start::3])
+
+
 def test_score_comet_encodes_each_distinct_text_once(checkpoint, monkeypatch):
     from comet.encoders.base import Encoder
 

@@ -1,5 +1,3 @@
-import itertools
-
 import numpy as np
 import pytest
 
@@ -8,9 +6,9 @@ from medalign_utils.encoder import (
     BATCH_TOKENS,
     check_weights,
     embed,
+    fixed_batches,
     length_batches,
     minilm_path,
-    token_batches,
 )
 from medalign_utils.errors import MedAlignError
 
@@ -77,13 +75,23 @@ def test_check_weights_refuses_missing_and_other_weights(tmp_path):
         check_weights(weights, encoder.MINILM_SHA256)
 
 
-def test_token_batches_hold_every_position_once_within_the_budget():
-    lengths = np.random.default_rng(1).integers(2, 600, size=200).tolist()
-    batches = token_batches(lengths)
-    assert sorted(i for batch in batches for i in batch) == list(range(200))
-    assert [lengths[i] for batch in batches for i in batch] == sorted(lengths)
-    assert max(len(batch) * lengths[batch[-1]] for batch in batches) <= BATCH_TOKENS
-    # None is split without need: the next batch's first text would not have fitted.
-    for batch, after in itertools.pairwise(batches):
-        assert (len(batch) + 1) * lengths[after[0]] > BATCH_TOKENS
-    assert token_batches([]) == []
+def test_fixed_batches_hold_every_text_once_in_a_shape_of_its_own_length():
+    rng = np.random.default_rng(1)
+    ids = [rng.integers(5, 99, size=n).tolist() for n in [1, 16, 17, *rng.integers(1, 600, 90)]]
+    ids.append([7] * 2000)
+    shapes = {}
+    for places, rows, mask in fixed_batches(ids, 0):
+        assert 1 <= len(places) <= len(rows) and rows.shape == mask.shape
+        for place, row, kept in zip(places, rows, mask, strict=False):
+            assert row[kept.bool()].tolist() == ids[place] and not row[~kept.bool()].any()
+            assert place not in shapes
+            shapes[place] = tuple(rows.shape)
+    assert sorted(shapes) == list(range(len(ids)))
+    # Alone, each has the shape that it has among all.
+    for place, row in enumerate(ids):
+        [(_, rows, _)] = fixed_batches([row], 0)
+        assert tuple(rows.shape) == shapes[place]
+    assert shapes[0] == shapes[1] == (8, 16) and shapes[2] == (8, 32)
+    assert max(n * width for n, width in shapes.values() if n > 1) <= BATCH_TOKENS
+    assert shapes[len(ids) - 1] == (1, 2000)
+    assert list(fixed_batches([], 0)) == []

@@ -48,7 +48,8 @@ def test_opens_with_its_question_what_it_reads_and_what_it_writes(path):
 @EVERY
 def test_cells_are_short_and_hold_no_logic_and_no_commands(path):
     for cell in cells_of(path):
-        assert len(cell.source.splitlines()) <= 10, cell.source
+        is_list = "tags" in cell.metadata  # of parameters, a line each
+        assert is_list or len(cell.source.splitlines()) <= 10, cell.source
         tree = ast.parse(cell.source)  # neither magics nor shell commands parse
         banned = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.While, ast.Try, ast.For)
         assert not [node for node in ast.walk(tree) if isinstance(node, banned)], cell.source

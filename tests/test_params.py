@@ -76,7 +76,7 @@ def test_overrides_are_checked_like_the_file(project):
         ({"comet_checkpoint": "models/mine.ckpt"}, "comet_checkpoint: no file models/mine.ckpt"),
         ({"weights": {"blurt": "a/b"}}, "weights: no metric 'blurt' with weights; did you mean"),
         ({"weights": {"bleurt": None}}, "weights: bleurt: None, expected a folder or a hub id"),
-        ({"weights": {"lens": "data/none"}}, "mine.yaml: weights: no folder data/none"),
+        ({"weights": {"lens": "params/none"}}, "mine.yaml: weights: no folder params/none"),
         ({"comet_checkpoint": "/no/model"}, "mine.yaml: weights: no folder /no/model"),
         ({"synthetic_seed": None}, "without the rest of synthetic_patients, "),
     ],
@@ -97,6 +97,22 @@ def test_a_wrong_experiment_is_one_clear_line(project, changes, message):
         ({"context_length": "2k"}, "mine.yaml: context_length: found '2k', expected a whole num"),
         ({"format": "xml"}, "mine.yaml: no format 'xml'; there are lines, markup"),
         ({"generator": "random_passage"}, "mine.yaml: generator random_passage needs the option s"),
+        ({"shards": 0}, "mine.yaml: shards: found 0, expected a whole number from 1"),
+        ({"shards": True}, "mine.yaml: shards: found True, expected a whole number from 1"),
+        ({"resources": 8}, "mine.yaml: resources: found 8, expected {generate: {...}, score: "),
+        ({"resources": {"cores": 8}}, "mine.yaml: resources: found {'cores': 8}, expected {gen"),
+        (
+            {"resources": {"score": {"memory": 8}}},
+            "mine.yaml: no resource of score 'memory'; there are cores, memory_gb, hours, gpus",
+        ),
+        (
+            {"resources": {"generate": {"cores": 1.5}}},
+            "mine.yaml: resources: generate: cores: found 1.5, expected a whole number from 1",
+        ),
+        (
+            {"resources": {"generate": {"hours": 0}}},
+            "mine.yaml: resources: generate: hours: found 0, expected a number from 0.001",
+        ),
     ],
 )
 def test_a_wrong_system_is_one_clear_line(project, changes, message):

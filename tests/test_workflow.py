@@ -212,6 +212,28 @@ def test_a_changed_system_runs_that_system_and_what_depends_on_it(project):
     assert to_do(project) == set()
 
 
+def test_shards_cut_a_systems_generation_and_scoring(project):
+    system = project / "params/systems/bm25-2k.yaml"
+    with changed(system, "context_length: 2048", "context_length: 2048\nshards: 2"):
+        assert to_do(project) == {
+            "generate the responses of bm25-2k, 1 of 2",
+            "generate the responses of bm25-2k, 2 of 2",
+            "join the responses of bm25-2k",
+            "score the responses of bm25-2k, 1 of 2",
+            "score the responses of bm25-2k, 2 of 2",
+            "join the scores of bm25-2k",
+            "evaluate the systems",
+            "correlate the metrics with the ratings",
+        }
+
+
+def test_what_jobs_ask_for_and_what_a_system_is_called_make_nothing_run(project):
+    system = project / "params/systems/bm25-2k.yaml"
+    more = "\nresources: {generate: {memory_gb: 99}, score: {gpus: 1}}\nlabel: Mine"
+    with changed(system, "context_length: 2048", f"context_length: 2048{more}"):
+        assert to_do(project) == set()
+
+
 def test_a_changed_value_runs_what_uses_it(project):
     with changed(project / "params/tiny.yaml", "bertscore_layer: 6", "bertscore_layer: 5"):
         assert to_do(project) == {

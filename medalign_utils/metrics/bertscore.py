@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medalign_utils.encoder import MINILM_NAME, load_minilm, token_batches
+from medalign_utils.encoder import MINILM_NAME, fixed_batches, load_minilm
 from medalign_utils.errors import MedAlignError
 from medalign_utils.metrics.checkpoints import TRANSFORMERS, find_checkpoint
 from medalign_utils.metrics.texts import check_texts
@@ -28,12 +28,12 @@ def score_bertscore(
 ) -> np.ndarray:
     """BERTScore F1 without IDF weights and without baseline rescaling.
 
-    Each distinct text is encoded once, in batches that depend on the texts alone, and the pairs are
-    then matched one by one with the package's own functions; ``bert_score.score`` gives the same to
-    1e-5. As there, [CLS] and [SEP] may be matched but carry no weight themselves, and a text longer
-    than the model's limit is cut, which is warned of with a count. A token whose cosines are all
-    negative counts 0. In the package that is so for every pair that its batch pads, so that there a
-    pair's score can hang on its neighbours; here it always is.
+    Each distinct text is encoded once, to the same bits whatever it is scored with, and the pairs
+    are then matched one by one with the package's own functions; ``bert_score.score`` gives the
+    same to 1e-5. As there, [CLS] and [SEP] may be matched but carry no weight themselves, and a
+    text longer than the model's limit is cut, which is warned of with a count. A token whose
+    cosines are all negative counts 0. In the package that is so for every pair that its batch pads,
+    so that there a pair's score can hang on its neighbours; here it always is.
 
     Args:
         predictions: N answers.
@@ -135,21 +135,22 @@ def _encode(
 ) -> dict[str, tuple["torch.Tensor", "torch.Tensor"]]:
     """Give each distinct text its token vectors (tokens, units) and token weights (tokens,)."""
     import torch
-    from bert_score.utils import bert_encode, padding, sent_encode
+    from bert_score.utils import bert_encode, sent_encode
     from tqdm.auto import tqdm
 
-    special = {tokenizer.cls_token_id, tokenizer.sep_token_id}
+    unweighted = (tokenizer.cls_token_id, tokenizer.sep_token_id)
     distinct = sorted(set(texts))
-    tokens = [sent_encode(tokenizer, text) for text in distinct]
+    ids = [sent_encode(tokenizer, text) for text in distinct]
     encoded = {}
-    # Not the package's own batches: it orders texts by way of a set, anew in each process.
-    batches = token_batches([len(ids) for ids in tokens])
-    for batch in tqdm(batches, "bertscore", unit="batch", disable=not progress):
-        padded, _lengths, mask = padding([tokens[i] for i in batch], tokenizer.pad_token_id)
-        vectors = bert_encode(network, padded.to(network.device), mask.to(network.device)).cpu()
-        for i, vector in zip(batch, vectors, strict=True):
-            weights = torch.tensor([float(token not in special) for token in tokens[i]])
-            encoded[distinct[i]] = (vector[: len(tokens[i])], weights)
+    # Not the package's own batches, in which a text's last bits hang on its neighbours.
+    batches = list(fixed_batches(ids, tokenizer.pad_token_id))
+    bar = tqdm(batches, "bertscore", unit="batch", disable=not progress)
+    for places, padded, mask in bar:
+        inputs = (padded.to(network.device), mask.to(network.device))
+        vectors = bert_encode(network, inputs[0], attention_mask=inputs[1]).cpu()
+        for place, vector in zip(places, vectors, strict=False):
+            weights = torch.tensor([float(id not in unweighted) for id in ids[place]])
+            encoded[distinct[place]] = (vector[: len(ids[place])], weights)
     return encoded
 
 

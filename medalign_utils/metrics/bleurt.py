@@ -6,7 +6,6 @@ from importlib.metadata import version
 
 import numpy as np
 
-from medalign_utils.encoder import BATCH_SIZE
 from medalign_utils.metrics.checkpoints import (
     TRANSFORMERS,
     Checkpoint,
@@ -63,7 +62,7 @@ def score_bleurt(
     cut = sum(len(ids) > limit for ids in encoded["input_ids"])
     order = sorted(range(len(predictions)), key=lambda i: (len(encoded["input_ids"][i]), i))
     scores = np.empty(len(predictions))
-    batches = [order[i : i + BATCH_SIZE] for i in range(0, len(order), BATCH_SIZE)]
+    batches = [[i] for i in order]  # one by one: a score must not hang on the others of its batch
     with torch.inference_mode():
         for batch in tqdm(batches, "bleurt", unit="batch", disable=not progress):
             tokens = tokenizer(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import yaml
 
-from medalign_utils.encoder import BATCH_SIZE, MINILM_NAME, minilm_path, token_batches
+from medalign_utils.encoder import MINILM_NAME, ROWS, fixed_batches, minilm_path
 from medalign_utils.errors import MedAlignError, NotAvailableError
 from medalign_utils.metrics.checkpoints import find_checkpoint
 from medalign_utils.metrics.texts import check_texts
@@ -204,18 +204,16 @@ def sentence_embeddings(
     from tqdm.auto import tqdm
 
     distinct = sorted(set(texts))
-    tokens = model.encoder.prepare_sample(distinct)  # cut at the limit, padded on the right
-    lengths = tokens["attention_mask"].sum(dim=1).tolist()
+    tokens = model.encoder.prepare_sample(distinct)
+    rows = zip(tokens["input_ids"], tokens["attention_mask"], strict=True)
+    ids = [row[mask.bool()].tolist() for row, mask in rows]
+    batches = list(fixed_batches(ids, model.encoder.tokenizer.pad_token_id))
+    bar = tqdm(batches, "comet", unit="batch", disable=not progress)
     embeddings = {}
     with torch.inference_mode():
-        for batch in tqdm(token_batches(lengths), "comet", unit="batch", disable=not progress):
-            longest = lengths[batch[-1]]
-            ids, mask = (
-                tokens[key][batch, :longest].to(model.device)
-                for key in ("input_ids", "attention_mask")
-            )
-            vectors = model.get_sentence_embedding(ids, mask)
-            embeddings.update(zip((distinct[i] for i in batch), vectors, strict=True))
+        for places, padded, mask in bar:
+            vectors = model.get_sentence_embedding(padded.to(model.device), mask.to(model.device))
+            embeddings |= {distinct[p]: v for p, v in zip(places, vectors, strict=False)}
     return embeddings
 
 
@@ -233,13 +231,17 @@ def _score_triples(model, sources, predictions, references, progress) -> np.ndar
     embeddings = sentence_embeddings(
         model, [*sources, *predictions, *references], progress=progress
     )
-    columns = [
-        torch.stack([embeddings[text] for text in column])
-        for column in (sources, predictions, references)
-    ]
+    triples = list(zip(sources, predictions, references, strict=True))
+    scores = []
     with torch.inference_mode():
-        score = model.estimate(*columns).score
-    return score.cpu().numpy().astype(np.float64)
+        for start in range(0, len(triples), ROWS):
+            batch = triples[start : start + ROWS]
+            # Filled up with copies: the shape of its input moves an estimator's last bits, too.
+            batch += batch[:1] * (ROWS - len(batch))
+            columns = zip(*batch, strict=True)
+            vectors = [torch.stack([embeddings[text] for text in column]) for column in columns]
+            scores += model.estimate(*vectors).score.flatten().tolist()
+    return np.array(scores[: len(triples)], dtype=np.float64)
 
 
 def _predict(model, sources, predictions, references) -> np.ndarray:
@@ -250,7 +252,7 @@ def _predict(model, sources, predictions, references) -> np.ndarray:
     samples = [{"src": source, "mt": mt, "ref": reference} for source, mt, reference in rows]
     output = model.predict(
         samples,
-        batch_size=BATCH_SIZE,
+        batch_size=1,  # a score must not hang on the others of its batch
         gpus=int(torch.cuda.is_available()),
         num_workers=0,
         progress_bar=False,

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import yaml
 
-from medalign_utils.encoder import length_batches
 from medalign_utils.errors import MedAlignError, NotAvailableError
 from medalign_utils.metrics.checkpoints import Checkpoint, describe, find_checkpoint
 from medalign_utils.metrics.texts import check_texts
@@ -80,17 +79,16 @@ def score_lens(
     source, answer, reference = (
         torch.stack([vectors[text] for text in column]) for column in lower
     )
+    features = torch.cat(
+        [
+            *(source, answer, reference),
+            *(answer * reference, (answer - reference).abs()),
+            *(answer * source, (answer - source).abs()),
+        ],
+        dim=1,
+    )
     with torch.inference_mode():
-        estimates = network["estimator"](
-            torch.cat(
-                [
-                    *(source, answer, reference),
-                    *(answer * reference, (answer - reference).abs()),
-                    *(answer * source, (answer - source).abs()),
-                ],
-                dim=1,
-            )
-        )
+        estimates = torch.cat([network["estimator"](row[None]) for row in features])
     return ndtr(estimates[:, 0].cpu().numpy().astype(np.float64))
 
 
@@ -187,7 +185,8 @@ def _embed(
     limit = model.config.max_position_embeddings - 4  # COMET's
     vectors, cut = {}, 0
     with torch.inference_mode():
-        for batch in tqdm(length_batches(texts), "lens", unit="batch", disable=not progress):
+        # One by one: a score must not hang on the others of its batch.
+        for batch in tqdm([[text] for text in sorted(set(texts))], "lens", disable=not progress):
             lengths = [len(ids) for ids in tokenizer(batch, verbose=False)["input_ids"]]
             cut += sum(length > limit for length in lengths)
             tokens = tokenizer(

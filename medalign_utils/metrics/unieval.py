@@ -6,7 +6,6 @@ from importlib.metadata import version
 
 import numpy as np
 
-from medalign_utils.encoder import BATCH_SIZE
 from medalign_utils.metrics.checkpoints import (
     TRANSFORMERS,
     Checkpoint,
@@ -147,7 +146,7 @@ def _ask(prompts: list[tuple], model: str, progress: bool) -> dict[tuple, float]
     # The last token, which ends the prompt, stays.
     encoded = [[*ids[: min(len(ids), MAX_TOKENS) - 1], ids[-1]] for ids in encoded]
     order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
-    batches = [order[i : i + BATCH_SIZE] for i in range(0, len(order), BATCH_SIZE)]
+    batches = [[i] for i in order]  # one by one: a score must not hang on the others of its batch
     shares = np.empty(len(prompts))
     with torch.inference_mode():
         for batch in tqdm(batches, "unieval", unit="batch", disable=not progress):

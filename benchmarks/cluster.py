@@ -1,0 +1,137 @@
+"""What the workflow itself costs: a cluster against this machine, and many systems.
+
+    python benchmarks/cluster.py overhead   # the demo by both profiles, on a SLURM of this machine
+    python benchmarks/cluster.py systems    # a dry run of 500 systems that are up to date; memory
+
+The first runs the demo twice (about 10 minutes on 2 cores) and needs SLURM's daemons, as `make
+test-cluster` does; the second makes 1,500 empty outputs first (some minutes).
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from slurm_cluster import Cluster, install  # noqa: E402
+
+N_SYSTEMS = 500
+SHARDS = 2  # of each of the demo's systems, on the cluster
+# In place of notebooks, where their outputs do not matter.
+EMPTY = 'PAPERMILL = "touch {output} {log}"\n\n\n# What reading'
+
+
+def copy_project(to: Path) -> Path:
+    """The project without what it has made."""
+    shutil.copy(ROOT / "Snakefile", to)
+    for folder in ("medalign_utils", "notebooks", "params", "profiles", "data/paper"):
+        shutil.copytree(ROOT / folder, to / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return to
+
+
+def snakemake(
+    project: Path, *arguments: str, env: dict[str, str] | None = None
+) -> tuple[float, float]:
+    """Run the workflow; the seconds it took, and the largest process's peak memory in MB."""
+    began = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            [Path(sys.executable).parent / "snakemake", *arguments],
+            cwd=project, env=(env or os.environ) | {"PYTHONPATH": _path(project)},
+            stdout=said, stderr=said,
+        )  # fmt: skip
+        _, status, used = os.wait4(process.pid, 0)
+        if status:
+            said.seek(0)
+            sys.exit(f"{arguments}:\n{said.read()}")
+    return time.perf_counter() - began, used.ru_maxrss / 1024
+
+
+def _path(project: Path) -> str:
+    return os.pathsep.join([str(project), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def overhead(folder: Path) -> None:
+    """The demo by profiles/local and by profiles/slurm with shards, in turn."""
+    if why := install():
+        sys.exit(why)
+    seconds = {}
+    cores = os.cpu_count() or 1
+    for profile in ("local", "slurm"):
+        project = copy_project(_made(folder / profile))
+        if profile == "local":
+            arguments = ("--cores", str(cores))
+            seconds[profile], _ = snakemake(project, *arguments)
+            continue
+        for name in yaml.safe_load((project / "params/demo.yaml").read_text())["systems"]:
+            with (project / f"params/systems/{name}.yaml").open("a") as file:
+                small = "{memory_gb: 2}"
+                file.write(f"shards: {SHARDS}\nresources: {{generate: {small}, score: {small}}}\n")
+        cluster = Cluster(_made(folder / "daemons"), cpus=cores)
+        try:
+            arguments = ("--workflow-profile", "profiles/slurm")
+            seconds[profile], _ = snakemake(project, *arguments, env=cluster.env)
+        finally:
+            cluster.stop()
+    ratio = seconds["slurm"] / seconds["local"]
+    print(f"the demo on {cores} cores: local {seconds['local']:.0f} s, slurm with {SHARDS} shards "
+          f"a system {seconds['slurm']:.0f} s, ratio {ratio:.2f}")  # fmt: skip
+    tables = [{file.name: file.read_bytes() for file in (folder / profile).glob("runs/*/tables/*")}
+              for profile in seconds]  # fmt: skip
+    print("tables byte-identical:", tables[0] == tables[1])
+
+
+def systems(folder: Path) -> None:
+    """A dry run when all is up to date, and the memory of a job's Snakemake, by systems."""
+    for n in (2, N_SYSTEMS):
+        project = copy_project(_made(folder / str(n)))
+        base = (project / "params/systems/bm25-2k.yaml").read_text()
+        names = [f"system-{i}" for i in range(n)]
+        for i, name in enumerate(names):
+            text = base.replace("2048", str(1000 + i))
+            (project / f"params/systems/{name}.yaml").write_text(text)
+        experiment = yaml.safe_load((project / "params/demo.yaml").read_text())
+        experiment |= {"systems": names, "counterfactual_systems": [], "metrics": ["chrf"],
+                       "synthetic_patients": 3, "synthetic_instructions": 20}  # fmt: skip
+        (project / "params/many.yaml").write_text(yaml.safe_dump(experiment))
+        snakefile = (project / "Snakefile").read_text()
+        changed, times = re.subn(r"PAPERMILL = \(.*?\n\)\n.*?# What reading", EMPTY, snakefile,
+                                 flags=re.DOTALL)  # fmt: skip
+        if times != 1:
+            sys.exit("Snakefile: PAPERMILL is not where this looks for it")
+        (project / "Snakefile").write_text(changed)
+        options = ("--configfile", "params/many.yaml", "--cores", "2")
+        made, _ = snakemake(project, *options)
+        seconds, _ = snakemake(project, *options, "--dry-run")
+        print(f"{n} systems: made in {made:.0f} s, dry run with nothing to do {seconds:.1f} s")
+        # One job as a cluster runs it: Snakemake's own memory, then with the notebook's kernel.
+        for what in ("empty", "real"):
+            if what == "real":
+                (project / "Snakefile").write_text(snakefile)
+            for rule, file in (("generate", "responses/system-0.jsonl"),
+                               ("score", "scores/system-0.parquet")):  # fmt: skip
+                job = ("--target-jobs", f"{rule}:system=system-0", "--allowed-rules", rule)
+                remote = ("--mode", "remote", "--nolock", "--force", "--", f"runs/many/{file}")
+                _, peak = snakemake(project, *options, *job, *remote)
+                print(f"{n} systems, {what} notebook, {rule}: largest process {peak:.0f} MB")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("what", choices=("overhead", "systems"))
+    with tempfile.TemporaryDirectory() as temporary:
+        {"overhead": overhead, "systems": systems}[parser.parse_args().what](Path(temporary))

@@ -1,0 +1,158 @@
+"""A SLURM of one node on the loopback device, for as long as a test takes."""
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+PACKAGES = ("slurm-wlm", "munge")
+DAEMONS = ("munged", "slurmctld", "slurmd")
+CONFIGURATION = """\
+ClusterName=medalign
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+SlurmdParameters=config_overrides
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+ReturnToService=2
+MinJobAge=300
+KillWait=10
+SchedulerParameters=batch_sched_delay=0,sched_interval=1
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} CoresPerSocket={cpus} RealMemory={memory}
+PartitionName=all Nodes=ALL Default=YES State=UP MaxTime=INFINITE
+"""
+
+
+def daemons() -> dict[str, str | None]:
+    """Where SLURM's daemons are, which are not in an ordinary user's PATH."""
+    path = f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"
+    return {name: shutil.which(name, path=path) for name in DAEMONS}
+
+
+def install() -> str:
+    """Install what is missing, where that may be done; say why not, or nothing."""
+    if all(daemons().values()):
+        return ""
+    if not shutil.which("apt-get"):
+        return "no SLURM here, and no apt-get to install it by"
+    if os.geteuid():
+        return f"no SLURM here, and only root may `apt-get install {' '.join(PACKAGES)}`"
+    said = ""
+    for command in (["apt-get", "update"], ["apt-get", "install", "--yes", *PACKAGES]):
+        options = {"DEBIAN_FRONTEND": "noninteractive"}
+        if command[1] == "install":
+            command.insert(2, "--no-install-recommends")
+        done = subprocess.run(
+            command, env=os.environ | options, capture_output=True, text=True, timeout=900
+        )
+        said = (done.stderr.strip().splitlines() or [""])[-1]
+    missing = [name for name, path in daemons().items() if not path]
+    return f"apt-get did not install {', '.join(missing)}: {said}" if missing else ""
+
+
+class Cluster:
+    """munged, slurmctld and slurmd with all of their files in one folder; stopped by their pids."""
+
+    def __init__(self, folder: Path, cpus: int = 2, memory: int = 12_000) -> None:
+        """Start the daemons; `memory` is in MB.
+
+        Raises: RuntimeError, with the logs' last lines, where jobs do not run after 30 s.
+        """
+        self._folder = folder
+        self._processes: list[subprocess.Popen] = []
+        for name in ("state", "spool"):
+            (folder / name).mkdir()
+        self.env = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
+        (folder / "slurm.conf").write_text(
+            CONFIGURATION.format(
+                host=socket.gethostname(), user=getpass.getuser(), ports=_free_ports(2),
+                folder=folder, cpus=cpus, memory=memory,
+            )
+        )  # fmt: skip
+        key = folder / "munge.key"
+        key.write_bytes(os.urandom(128))
+        key.chmod(0o600)
+        found = daemons()
+        # --force: as root, and with the key in a temporary folder.
+        options = {
+            name: f"{folder}/munge.{name}"
+            for name in ("socket", "key-file", "pid-file", "log-file")
+        } | {"key-file": str(key), "seed-file": f"{folder}/munge.seed"}
+        munge = [f"--{name}={value}" for name, value in options.items()]
+        try:
+            self._start(found["munged"], "--foreground", "--force", *munge)
+            self._start(found["slurmctld"], "-D")
+            self._start(found["slurmd"], "-D")
+            self._wait_for_a_job()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self, *command: str) -> None:
+        output = self._folder / f"{Path(command[0]).name}.out"
+        with output.open("w") as out:
+            process = subprocess.Popen(
+                command, env=self.env, stdout=out, stderr=out, start_new_session=True
+            )
+        self._processes.append(process)
+        time.sleep(0.5)
+
+    def _wait_for_a_job(self) -> None:
+        for _ in range(30):
+            if subprocess.run(
+                ["srun", "--quiet", "--immediate=5", "true"], env=self.env, capture_output=True
+            ).returncode == 0:  # fmt: skip
+                return
+            time.sleep(1)
+        logs = [file for file in self._folder.iterdir() if file.suffix in (".log", ".out")]
+        said = [f"{file.name}: {line}" for file in logs
+                for line in file.read_text(errors="replace").splitlines()[-5:]]  # fmt: skip
+        raise RuntimeError("SLURM runs no job:\n" + "\n".join(said))
+
+    def ask(self, *command: str) -> str:
+        """Run one of SLURM's commands; what it printed."""
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def jobs(self) -> list[str]:
+        """Ids of the jobs that have not ended."""
+        return self.ask("squeue", "--noheader", "--format=%i").split()
+
+    def stop(self) -> None:
+        """Stop the daemons, the last first, each by its pid."""
+        for process in reversed(self._processes):
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _free_ports(n: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(n)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
