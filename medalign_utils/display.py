@@ -20,7 +20,7 @@ PERSONAL_COLUMNS = frozenset(
 )
 # Text that is known to be no patient's: names of systems, metrics, groups, and the like.
 TEXT_COLUMNS = frozenset(
-    "attribute best category coefficient comparison group grouping item kind measure metric "
+    "attribute best category change coefficient comparison group grouping item kind measure metric "
     "metric_a metric_b of opponent outcome rating reason setting signature source statistic status "
     "subcategory suppressed system table test title worst".split()
 )

@@ -95,6 +95,7 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
     _check_choices(path, experiment)
     _check_pairs(path, experiment["pairs"])
     _check_systems(path, experiment["systems"], generated=experiment["responses"] == "generated")
+    _check_counterfactuals(path, experiment)
     _check_metrics(path, experiment)
     release = resolve(experiment["release"])
     tables = [*release.glob("*.tsv"), *release.glob("*.csv")]
@@ -338,6 +339,20 @@ def _check_systems(path: Path, systems: list, *, generated: bool) -> None:
             load_system(system)
         except ParamsError as error:
             raise ParamsError(f"{_short(path)}: systems: {error}") from None
+
+
+def _check_counterfactuals(path: Path, experiment: Mapping) -> None:
+    from medalign_utils.rewriting import CHANGES
+
+    # Each is compared with what the experiment has anyway.
+    choices = {"counterfactual_systems": experiment["systems"], "counterfactual_changes": CHANGES}
+    for key, known in choices.items():
+        names = experiment[key]
+        for name in names:
+            if name not in known:
+                raise ParamsError(f"{_short(path)}: {key}: {name!r}{_suggest(str(name), known)}")
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ParamsError(f"{_short(path)}: {key}: {', '.join(repeated)} named twice")
 
 
 def _check_metrics(path: Path, experiment: Mapping) -> None:

@@ -915,6 +915,50 @@ def audit_power(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@mpl.rc_context(STYLE)
+def counterfactual_changes(table: pd.DataFrame) -> Figure:
+    """Shares of responses and verdicts that change with one demographic, with 95 % intervals.
+
+    Instructions whose right answer rests on what is rewritten stand in rows of their own.
+
+    Args:
+        table: as `counterfactual.summarise` returns it.
+
+    >>> row = {"change": "age", "system": "a", "relevant": True, "n": 9, "n_patients": 4}
+    >>> for measure in ("changed", "changed_beyond", "flipped"):
+    ...     row |= {measure: 0.5, f"{measure}_low": 0.2, f"{measure}_high": 0.7}
+    >>> figure = counterfactual_changes(pd.DataFrame([row]))
+    >>> figure.axes[0].get_yticklabels()[0].get_text()
+    'age, relevant · a'
+    >>> plt.close(figure)
+    """
+    panels = {
+        "changed": "Responses that\nchange",
+        "changed_beyond": "… beyond the\nrewritten words",
+        "flipped": "Verdicts that\nflip",
+    }
+    names = [
+        f"{row.change}{', relevant' if row.relevant else ''} · {row.system}"
+        for row in table.itertuples()
+    ]
+    size = (PAGE_WIDTH, 0.9 + 0.2 * len(table))
+    figure, axes = plt.subplots(1, 3, figsize=size, layout="constrained", sharex=True)
+    for i, (ax, (measure, title)) in enumerate(zip(axes, panels.items(), strict=True)):
+        _draw_intervals(ax, names, table[[measure, f"{measure}_low", f"{measure}_high"]])
+        _name_rows(ax, [""] * len(names) if i else names, wrap=False)
+        ax.set_xlim(-0.02, 1.02)
+        ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        ax.set_title(title, fontsize=7.5)
+    counts = zip(table["n"], table["n_patients"], strict=True)
+    _right_column(axes[-1], "n (patients)", [f"{n} ({patients})" for n, patients in counts], 44)
+    figure.supxlabel(
+        "Share of n instructions, 95% interval over patients; relevant: the right answer rests on "
+        "what was rewritten",
+        fontsize=7.5,
+    )
+    return figure
+
+
 def save(ax: Axes | Figure, path: Path | str) -> Path:
     """Write the figure as PNG and close it; the same figure gives the same bytes.
 

@@ -60,6 +60,9 @@ TABLES = {
     "paper beside this run. Whether the two compare is said in the first table.",
     "08_reproduce_paper-facts": "Sizes and protocol, the paper beside this run. Whether the two "
     "compare is said in the first table.",
+    "09_audit_counterfactuals": "Responses and verdicts that change when one demographic of the "
+    "record is rewritten; relevant: the right answer rests on it. Left out are instructions of "
+    "patients of whom it cannot be rewritten.",
 }
 FIGURES = {
     "01_explore_release-categories": "Instructions by category.",
@@ -84,6 +87,7 @@ FIGURES = {
     "08_reproduce_paper-head_to_head": "Win rates of pairs, a table that has the paper's marginals "
     "beside this run.",
     "08_reproduce_paper-metric_correlation": "Correlation of metrics, the paper beside this run.",
+    "09_audit_counterfactuals-changes": "What changes when one demographic is rewritten.",
 }
 # A longer table is folded away on a screen; on paper it is not.
 LONG = 15
@@ -225,6 +229,10 @@ def _is_rated(experiment: Mapping[str, Any], release: Release) -> bool:
     return experiment["responses"] == "released" or release.answer_key_path is not None
 
 
+def _is_audited(experiment: Mapping[str, Any]) -> bool:
+    return experiment["responses"] != "released" and bool(experiment["counterfactual_systems"])
+
+
 def _missing_tables(
     experiment: Mapping[str, Any],
     release: Release,
@@ -243,6 +251,9 @@ def _missing_tables(
     for notebook, stems in lacking.items():
         if not rated and notebook >= "05":
             why = "the responses are not rated"
+        elif notebook == "09_audit_counterfactuals" and not _is_audited(experiment):
+            yield Gap(f"table {', '.join(stems)}", "no system answers rewritten records")
+            continue
         else:
             why = provenance.failure(experiment["experiment"], notebook, restricted=restricted)
         yield Gap(f"table {', '.join(stems)}", why, is_failure=rated or notebook < "05")

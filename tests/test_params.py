@@ -64,6 +64,12 @@ def test_overrides_are_checked_like_the_file(project):
         ({"systems": ["bm25-2k", "bm25-3k"]}, "no system 'bm25-3k' in params/systems/; did you"),
         ({"systems": ["bm25-2k", "../demo"]}, "no system '../demo' in params/systems/"),
         ({"systems": ["bm25-2k", 7]}, "no system 7 in params/systems/; known: "),
+        (
+            {"counterfactual_systems": ["bm25-3k"]},
+            "mine.yaml: counterfactual_systems: 'bm25-3k'; did you mean 'bm25-8k'?",
+        ),
+        ({"counterfactual_changes": ["sex"]}, "counterfactual_changes: 'sex'; known: age, ethn"),
+        ({"counterfactual_changes": ["age"] * 2}, "counterfactual_changes: age named twice"),
         ({"metrics": []}, "mine.yaml: metrics: empty, expected some of comet, bertscore"),
         ({"metrics": ["rouge"]}, "metrics: no metric 'rouge'; did you mean 'rouge_l'?"),
         ({"metrics": ["chrf", "chrf"]}, "metrics: chrf named twice"),

@@ -305,6 +305,27 @@ def test_paired_differences_of_one_system():
     assert "no pair of systems" in plots.paired_differences(PAIRS[:0]).get_xlabel()
 
 
+def test_counterfactual_changes_has_a_panel_a_measure_and_rows_apart_for_what_is_relevant():
+    table = pd.DataFrame(
+        {"change": ["nothing", "age", "age"], "system": "a", "relevant": [False, False, True],
+         "n": [80, 74, 6], "n_patients": [24, 24, 1]}
+    )  # fmt: skip
+    for i, measure in enumerate(("changed", "changed_beyond", "flipped")):
+        shares = [0, 0.1 + 0.1 * i, 0.5]
+        table[measure], table[f"{measure}_low"], table[f"{measure}_high"] = shares, shares, shares
+    # One patient has no interval.
+    table.loc[2, ["changed_low", "changed_high"]] = np.nan
+    figure = plots.counterfactual_changes(table)
+    first, *others = figure.axes
+    names = [label.get_text() for label in first.get_yticklabels()]
+    assert names == ["nothing · a", "age · a", "age, relevant · a"]
+    assert all(label.get_text() == "" for ax in others for label in ax.get_yticklabels())
+    points = [ax.lines[-1].get_xdata().tolist() for ax in figure.axes]
+    assert points == [[0, 0.1, 0.5], [0, 0.2, 0.5], [0, pytest.approx(0.3), 0.5]]
+    assert [text.get_text() for text in others[-1].texts][1:] == ["80 (24)", "74 (24)", "6 (1)"]
+    plt.close(figure)
+
+
 def test_accuracy_by_group_has_a_panel_a_group_on_one_axis(tmp_path):
     figure = plots.accuracy_by_group(GROUPS)
     figure.canvas.draw()

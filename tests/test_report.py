@@ -83,7 +83,8 @@ def project(tmp_path, monkeypatch):
 def written(**changes):
     """Write params/mine.yaml, the demo with changes."""
     demo = yaml.safe_load(Path("params/demo.yaml").read_text())
-    content = demo | {"release": "data/mine", "systems": SYSTEMS, "metrics": ["chrf"]} | changes
+    content = demo | {"release": "data/mine", "systems": SYSTEMS, "metrics": ["chrf"]}
+    content |= {"counterfactual_systems": []} | changes
     Path("params/mine.yaml").write_text(
         yaml.safe_dump({key: value for key, value in content.items() if value is not None})
     )

@@ -46,6 +46,7 @@ TABLES = [
     "08_reproduce_paper-human_evaluation.csv",
     "08_reproduce_paper-metric_correlation.csv",
     "08_reproduce_paper.csv",
+    "09_audit_counterfactuals.csv",
 ]
 
 
@@ -60,6 +61,8 @@ def copy_project(to: Path) -> Path:
         "synthetic_patients": 3,
         "synthetic_instructions": 20,
         "systems": SYSTEMS,
+        "counterfactual_systems": ["bm25-2k"],
+        "counterfactual_changes": ["gender"],
         "resamples": 100,
     }
     (to / "params/tiny.yaml").write_text(yaml.safe_dump(tiny))
@@ -158,6 +161,7 @@ def test_keeps_each_executed_notebook(project):
     executed = {path.stem for path in (project / "runs/tiny/notebooks").glob("*.ipynb")}
     once = {"01_explore_release", "02_match_instructions", "05_evaluate_systems"}
     once |= {"06_correlate_metrics", "07_audit_fairness", "08_reproduce_paper"}
+    once |= {"09_audit_counterfactuals"}
     each = {"03_generate_responses", "04_score_responses"}
     assert executed == once | {f"{stem}-{system}" for stem in each for system in SYSTEMS}
 
@@ -187,6 +191,7 @@ def test_a_deleted_response_file_is_made_again(project):
         "generate the responses of bm25-2k",
         "score the responses of bm25-2k",
         "evaluate the systems",
+        "audit counterfactual records",
         "correlate the metrics with the ratings",
         "audit the fairness of the systems",
         "set the paper beside the run",
@@ -209,6 +214,7 @@ def test_a_changed_system_runs_that_system_and_what_depends_on_it(project):
             "generate the responses of bm25-2k",
             "score the responses of bm25-2k",
             "evaluate the systems",
+            "audit counterfactual records",
             "correlate the metrics with the ratings",
             "audit the fairness of the systems",
             "set the paper beside the run",
@@ -372,6 +378,7 @@ def test_the_notebooks_run_by_themselves_to_the_same_tables(project, tmp_path, m
         ("06_correlate_metrics", [None]),
         ("07_audit_fairness", [None]),
         ("08_reproduce_paper", [None]),
+        ("09_audit_counterfactuals", [None]),
     ):
         for system in systems:
             notebook = Path("notebooks", f"{stem}.ipynb")
