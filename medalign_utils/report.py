@@ -289,6 +289,10 @@ def _is_rated(experiment: Mapping[str, Any], release: Release) -> bool:
     return experiment["responses"] == "released" or release.answer_key_path is not None
 
 
+def _is_audited(experiment: Mapping[str, Any]) -> bool:
+    return experiment["responses"] != "released" and bool(experiment["counterfactual_systems"])
+
+
 def _missing_tables(
     experiment: Mapping[str, Any],
     release: Release,
@@ -307,6 +311,9 @@ def _missing_tables(
     for notebook, stems in lacking.items():
         if not rated and notebook >= "05":
             why = "the responses are not rated"
+        elif notebook == "09_audit_counterfactuals" and not _is_audited(experiment):
+            yield Gap(f"table {', '.join(stems)}", "no system answers rewritten records")
+            continue
         else:
             why = provenance.failure(experiment["experiment"], notebook, restricted=restricted)
         yield Gap(f"table {', '.join(stems)}", why, is_failure=rated or notebook < "05")
