@@ -138,7 +138,7 @@ def _read_weights(checkpoint: Checkpoint) -> tuple[str, dict[str, "torch.Tensor"
     try:
         # Numbers alone: a file that would run code of its own is not read.
         return file.name, torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError, TypeError) as error:
         if isinstance(error, pickle.UnpicklingError) and _holds_more_than_weights(file):
             raise NotAvailableError(
                 f"{checkpoint.name}: {file.name} holds more than weights and is not read; whoever "
@@ -156,7 +156,7 @@ def _holds_more_than_weights(file: Path) -> bool:
 
     try:
         return bool(get_unsafe_globals_in_checkpoint(file))
-    except (pickle.UnpicklingError, RuntimeError, ValueError):  # not torch's
+    except (pickle.UnpicklingError, RuntimeError, OSError, ValueError):  # not torch's
         return False
 
 
