@@ -15,9 +15,11 @@ import pytest
 import yaml
 from tiny_release import write_release
 
+from medalign_utils.display import read_aggregates, unknown_text
 from medalign_utils.metrics.meteor import names_meteor
 from medalign_utils.metrics.unieval import names_unieval
 from medalign_utils.params import for_notebook, load_experiment
+from medalign_utils.report import PATIENT_TABLES
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -170,6 +172,9 @@ def test_writes_the_report_of_all_tables(project):
     page = (project / "runs/tiny/report.html").read_text()
     assert "not complete" not in page
     assert all(table in page for table in TABLES)
+    # Of a restricted release it would show the same columns.
+    for file in (project / "runs/tiny/tables").glob("*.csv"):
+        assert file.stem in PATIENT_TABLES or unknown_text(read_aggregates(file)) == []
 
 
 def test_a_second_run_does_nothing_and_soon(project):
