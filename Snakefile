@@ -267,7 +267,7 @@ rule explore:
         "data/paper/table_categories.csv",
         notebook="notebooks/01_explore_release.ipynb",
     output:
-        f"{RUN}/tables/01_explore_release.csv",
+        f"{RUN}/patients.csv",
         f"{RUN}/figures/01_explore_release-categories.png",
         f"{RUN}/figures/01_explore_release-specialties.png",
         f"{RUN}/figures/01_explore_release-ehr_lengths.png",
@@ -510,7 +510,7 @@ rule audit_fairness:
 rule reproduce_paper:
     input:
         release_files(),
-        f"{RUN}/tables/01_explore_release.csv",
+        f"{RUN}/patients.csv",
         f"{RUN}/tables/05_evaluate_systems.csv",
         f"{RUN}/tables/05_evaluate_systems-contexts.csv",
         f"{RUN}/tables/06_correlate_metrics.csv",

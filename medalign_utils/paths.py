@@ -82,6 +82,15 @@ def skipped(experiment: str, system: str) -> Path:
     return resolve(f"runs/{experiment}/scores/{system}-skipped.csv")
 
 
+def patients(experiment: str) -> Path:
+    """What an experiment's EHRs hold, one row a patient, CSV; `tables/` holds aggregates only.
+
+    >>> patients("demo").relative_to(project_root()).as_posix()
+    'runs/demo/patients.csv'
+    """
+    return resolve(f"runs/{experiment}/patients.csv")
+
+
 def score_cache(experiment: str) -> Path:
     """The scores that an experiment has computed so far, by the digest of what was scored.
 

@@ -21,8 +21,6 @@ from medalign_utils.params import notebooks
 from medalign_utils.provenance import Gap
 from medalign_utils.terms import is_restricted
 
-# Tables of one row a patient: their notebooks' figures stand for them.
-PATIENT_TABLES = ("01_explore_release",)
 # A table's or figure's stem -> its caption, in the order of the page.
 TABLES = {
     "02_match_instructions": "Records that BM25 ranks for an instruction: how often its own "
@@ -196,12 +194,12 @@ def write_report(experiment: Mapping[str, Any]) -> Path:
 
 
 def read_tables(experiment: str, *, without: Sequence[Path] = ()) -> dict[str, pd.DataFrame]:
-    """The run's tables of aggregates by stem, in the order of the page; those of patients left out.
+    """The run's tables of aggregates by stem, in the order of the page.
 
     Raises: MedAlignError as `display.read_aggregates`.
     """
     files = sorted(paths.table(experiment, "").parent.glob("*.csv"), key=lambda f: _place(f.stem))
-    files = [file for file in files if file.stem not in PATIENT_TABLES and file not in without]
+    files = [file for file in files if file not in without]
     return {file.stem: read_aggregates(file) for file in files}
 
 
@@ -235,7 +233,7 @@ def _unknown(experiment: str) -> list[Path]:
     tables = paths.table(experiment, "").parent.glob("*.csv")
     figures = paths.figure(experiment, "").parent.glob("*.png")
     return [
-        *(file for file in sorted(tables) if file.stem not in (*TABLES, *PATIENT_TABLES)),
+        *(file for file in sorted(tables) if file.stem not in TABLES),
         *(file for file in sorted(figures) if file.stem not in FIGURES),
     ]
 
@@ -300,8 +298,6 @@ def _missing_tables(
     *,
     restricted: bool,
 ) -> Iterator[Gap]:
-    for stem in PATIENT_TABLES:
-        yield Gap(stem, "one row a patient; the figures of its notebook stand for it")
     rated = _is_rated(experiment, release)
     lacking: dict[str, list[str]] = {}
     there = [notebook.stem for notebook in notebooks()]

@@ -160,7 +160,7 @@ def test_the_notebooks_give_the_papers_table_and_set_the_two_beside_each_other(
     for system, scores in scores_of(release).groupby("system"):
         paths.write_scores(scores, paths.scores("constructed", system), private=False)
     records = explore.explore_records(release, progress=False).records
-    paths.write_table(records, paths.table("constructed", "01_explore_release"))
+    paths.write_table(records, paths.patients("constructed"))
     for stem in ("05_evaluate_systems", "06_correlate_metrics", "08_reproduce_paper"):
         values = yaml.safe_dump(params.for_notebook(f"notebooks/{stem}.ipynb", experiment))
         options = ("--no-progress-bar", "--log-level", "ERROR", "-y", values)

@@ -21,7 +21,7 @@ from medalign_utils.__main__ import main
 from medalign_utils.dataset import load_release
 from medalign_utils.errors import MedAlignError
 from medalign_utils.params import SYNTHETIC_KEYS, load_experiment
-from medalign_utils.report import FIGURES, PATIENT_TABLES, TABLES, write_report
+from medalign_utils.report import FIGURES, TABLES, write_report
 from medalign_utils.running import RESPONSE_COLUMNS
 from medalign_utils.synthetic import write_release as synthesize
 
@@ -111,8 +111,6 @@ def run_everything(instruction_ids):
     systems = pd.DataFrame({"system": SYSTEMS, "n": 80, "correct": [0.3125, 0.1625],
                             "correct_low": [0.21, 0.07], "correct_high": [0.41, 0.26]})  # fmt: skip
     paths.write_table(systems, paths.table("mine", "05_evaluate_systems"))
-    patients = pd.DataFrame({"person_id": [MARKER], "tokens": [2048]})
-    paths.write_table(patients, paths.table("mine", "01_explore_release"))
     _, ax = plt.subplots(figsize=(2, 1))
     plots.save(ax, paths.figure("mine", "05_evaluate_systems-accuracy"))
 
@@ -231,15 +229,6 @@ def test_a_table_of_single_rows_is_refused_and_no_page_written(run, column):
     with pytest.raises(MedAlignError, match=rf"05_evaluate_systems-rows\.csv: column {column}"):
         write_report(run)
     assert not paths.report("mine").exists()
-
-
-def test_the_table_of_patients_is_left_out_and_said_so(run):
-    report = page(run)
-    assert MARKER not in report.text
-    assert [
-        "01_explore_release",
-        "one row a patient; the figures of its notebook stand for it",
-    ] in [row for table in report.tables for row in table]
 
 
 def test_a_system_that_failed_is_named_with_its_error(run):
@@ -364,7 +353,7 @@ def test_of_the_releases_responses_what_compares_with_the_paper_is_what_08_says(
 
 def test_every_table_and_figure_of_the_workflow_has_a_caption():
     outputs = re.findall(r"\{RUN\}/(tables|figures)/([\w-]+)\.(?:csv|png)", SNAKEFILE)
-    tables = {stem for kind, stem in outputs if kind == "tables"} - set(PATIENT_TABLES)
+    tables = {stem for kind, stem in outputs if kind == "tables"}
     figures = {stem for kind, stem in outputs if kind == "figures"}
     assert len(tables) > 10 and len(figures) > 10
     assert tables - TABLES.keys() == figures - FIGURES.keys() == set()

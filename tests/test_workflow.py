@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -19,13 +20,11 @@ from medalign_utils.display import read_aggregates, unknown_text
 from medalign_utils.metrics.meteor import names_meteor
 from medalign_utils.metrics.unieval import names_unieval
 from medalign_utils.params import for_notebook, load_experiment
-from medalign_utils.report import PATIENT_TABLES
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 SYSTEMS = ["bm25-full", "bm25-2k"]
 TABLES = [
-    "01_explore_release.csv",
     "02_match_instructions-dedup.csv",
     "02_match_instructions.csv",
     "05_evaluate_systems-contexts.csv",
@@ -174,7 +173,7 @@ def test_writes_the_report_of_all_tables(project):
     assert all(table in page for table in TABLES)
     # Of a restricted release it would show the same columns.
     for file in (project / "runs/tiny/tables").glob("*.csv"):
-        assert file.stem in PATIENT_TABLES or unknown_text(read_aggregates(file)) == []
+        assert unknown_text(read_aggregates(file)) == []
 
 
 def test_a_second_run_does_nothing_and_soon(project):
@@ -306,38 +305,60 @@ def test_a_wrong_experiment_ends_at_once_with_one_line(project, old, new, messag
     assert len(lines) == 1 and message in lines[0], done.stderr
 
 
-def test_a_release_with_clinicians_ratings_is_evaluated_by_them(project):
-    release = write_release(project / "data/reviewed")
-    a, b = "gpt4-32k", "gpt4-32k-vicuna-context"
+MARKER = "Zebrafish-4711"
+
+
+def reviewed(release: Path, names: tuple[str, str]) -> None:
+    """Ratings of two systems by clinicians, in the release's own table."""
+    a, b = names
     rows = [
-        ("5479314876123", a, "1", "yes", "1.1 mg/dL", "1"),
-        ("5479314876123", b, "0", "yes", "1.4", "2"),
-        ("02", a, "True", "yes", "No.", "1"),
-        ("02", b, "True", "yes", "He said none.", "2"),
-        ("3", a, "1", "no", "Atorvastatin", "1"),  # not used for the evaluation
+        ("5479314876123", a, "1", "yes", f"1.1 mg/dL {MARKER}", "1", f"Dr. {MARKER}"),
+        ("5479314876123", b, "0", "yes", "1.4", "2", f"Dr. {MARKER}"),
+        ("02", a, "True", "yes", "No.", "1", "Dr. B"),
+        ("02", b, "True", "yes", "He said none.", "2", "Dr. B"),
+        ("3", a, "1", "no", "Atorvastatin", "1", "Dr. B"),  # not used for the evaluation
     ]
-    header = "instruction_id\tmodel_name\tbinary_correct\tis_used_eval\tmodel_output\tplace\n"
+    header = "instruction_id\tmodel_name\tbinary_correct\tis_used_eval\tmodel_output\tplace\t"
     (release / "clinician-reviewed-model-responses.tsv").write_text(
-        header + "".join("\t".join(row) + "\n" for row in rows)
+        header + "rater\n" + "".join("\t".join(row) + "\n" for row in rows)
     )
+
+
+def test_a_release_with_clinicians_ratings_is_evaluated_by_them_and_no_text_of_it_gets_out(project):
+    release = write_release(project / "data/reviewed")
+    a, b = names = ("gpt4-32k", "gpt4-32k-vicuna-context")
+    reviewed(release, names)
+    # Wherever a patient may be told of: notes, names of events, the questions, the references.
+    for file in [*release.glob("*.tsv"), *release.glob("ehrs/*.xml")]:
+        text = file.read_text()
+        for word in ("creatinine", "Creatinine", "chest pain"):
+            text = text.replace(word, f"{word} {MARKER}")
+        file.write_text(text)
+    planted = [file for file in release.rglob("*") if file.is_file() and MARKER in file.read_text()]
+    assert {file.suffix for file in planted} == {".tsv", ".xml"}
     paper = yaml.safe_load((project / "params/paper.yaml").read_text()) | {
         "release": "data/reviewed", "systems": [a, b], "metrics": ["rouge_l", "chrf"],
         "columns": {"rank": "place"}, "resamples": 100,
     }  # fmt: skip
     (project / "params/reviewed.yaml").write_text(yaml.safe_dump(paper))
-    targets = [
-        f"runs/reviewed/tables/{stem}.csv"
-        for stem in ("05_evaluate_systems", "05_evaluate_systems-contexts", "06_correlate_metrics")
-    ]
-    options = ("--cores", "2", "--configfile", "params/reviewed.yaml")
-    run(project, "snakemake", *targets, *options)
-    systems, contexts, metrics = (pd.read_csv(project / target) for target in targets)
+    run(project, "snakemake", "--cores", "2", "--configfile", "params/reviewed.yaml")
+
+    tables = project / "runs/reviewed/tables"
+    systems = pd.read_csv(tables / "05_evaluate_systems.csv")
+    contexts = pd.read_csv(tables / "05_evaluate_systems-contexts.csv")
     # a is right twice of 2, b once; a wins both.
     assert systems.set_index("system")["correct"].to_dict() == {a: 1.0, b: 0.5}
     assert systems.set_index("system")["win_rate"].to_dict() == {a: 1.0, b: 0.0}
     assert contexts["context_tokens"].tolist() == [2048, 32768]
     assert contexts["difference"].tolist()[0] == -0.5
-    assert metrics["n"].tolist() == [2, 2]
+    assert pd.read_csv(tables / "06_correlate_metrics.csv")["n"].tolist() == [2, 2]
+
+    shown = [*tables.glob("*"), *tables.parent.glob("figures/*"), tables.parent / "report.html"]
+    assert {file.suffix for file in shown} == {".csv", ".png", ".html"}
+    for file in shown:
+        content = file.read_bytes()
+        assert MARKER.encode() not in content and b"5479314876123" not in content, file
+        assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
 
 
 def test_a_job_that_fails_leaves_its_notebook_and_finished_responses(project, tmp_path):
