@@ -54,6 +54,12 @@ def test_score_bleurt_cuts_what_is_too_long_and_says_so(model):
     assert np.isfinite(scores).all()
 
 
+def test_score_bleurt_of_a_part_is_the_same_to_the_last_bit(model):
+    whole = score_bleurt(PREDICTIONS, REFERENCES, model=str(model))
+    for i, pair in enumerate(zip(PREDICTIONS, REFERENCES, strict=True)):
+        assert score_bleurt(*([text] for text in pair), model=str(model))[0] == whole[i]
+
+
 def test_score_bleurt_refuses_what_is_no_bleurt(model, tmp_path):
     with pytest.raises(MedAlignError, match="num_labels is 2, expected 1"):
         score_bleurt(["a"], ["a"], model=str(write_tiny_bleurt(tmp_path / "two", labels=2)))
@@ -70,6 +76,12 @@ def test_score_bleurt_refuses_what_is_no_bleurt(model, tmp_path):
     save_file(weights, headless / "model.safetensors", {"format": "pt"})
     with pytest.raises(MedAlignError, match=r"it lacks 1 weights, the first is classifier\.bias"):
         score_bleurt(["a"], ["a"], model=str(headless))
+    shapes = shutil.copytree(model, tmp_path / "shapes")
+    weights["classifier.bias"] = np.zeros(1, np.float32)
+    weights["classifier.weight"] = np.zeros((1, 7), np.float32)  # of 16 units
+    save_file(weights, shapes / "model.safetensors", {"format": "pt"})
+    with pytest.raises(MedAlignError, match=r"shapes does not load as AutoModelForSeq.*: Error"):
+        score_bleurt(["a"], ["a"], model=str(shapes))
     assert score_bleurt([], [], model=str(model)).shape == (0,)
 
 

@@ -78,6 +78,13 @@ def test_score_unieval_as_published(model, published):
     assert expected.std(axis=0).min() > 1e-3  # or it would show little
 
 
+def test_score_unieval_of_a_part_is_the_same_to_the_last_bit(model):
+    whole = score_unieval(SOURCES, PREDICTIONS, REFERENCES, model=str(model))
+    for i in range(3):
+        one = ([texts[i]] for texts in (SOURCES, PREDICTIONS, REFERENCES))
+        np.testing.assert_array_equal(score_unieval(*one, model=str(model))[0], whole[i])
+
+
 def test_names_unieval_are_the_columns():
     dimensions = ("relevance", "fluency", "coherence", "consistency", "overall")
     assert names_unieval(model="") == tuple(f"unieval_{dimension}" for dimension in dimensions)
