@@ -425,6 +425,7 @@ rule evaluate:
         release_files(),
         ehr_files(),
         package("statistics", "evaluation", "comparisons", "groups", "plots", "synthetic/check"),
+        package("explore", "terms"),
         package(*READING, *GRADING),
         RESPONSES,
         notebook="notebooks/05_evaluate_systems.ipynb",

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from medalign_utils import comparisons, dataset, grading, params, running
 from medalign_utils.synthetic import write_release
 
-SYSTEMS = ("bm25-full", "bm25-8k", "bm25-2k")
+SYSTEMS = {"bm25-full": None, "bm25-8k": 8192, "bm25-2k": 2048}  # context, in tokens
+SHORTER = ("bm25-8k", "bm25-2k")
 
 
 def one_release(seed: int, resamples: int) -> dict:
@@ -34,17 +35,14 @@ def one_release(seed: int, resamples: int) -> dict:
         ratings = grading.rate_with_answer_key(responses, key)
     row = {"seed": seed, "n": ratings["instruction_id"].nunique()}
     row |= {f"correct {s}": ratings.loc[ratings["system"] == s, "correct"].mean() for s in SYSTEMS}
-    for system in SYSTEMS[1:]:
-        interval = comparisons.paired_difference(
-            ratings,
-            release.instructions,
-            system,
-            "bm25-full",
-            resamples=resamples,
-            rng=np.random.default_rng(seed),
-        )
-        row |= {f"{system} - bm25-full": interval.estimate, f"{system} low": interval.low}
-        row |= {f"{system} high": interval.high}
+    rng = np.random.default_rng(seed)
+    costs = comparisons.compare_contexts(
+        ratings, release.instructions, SYSTEMS, resamples=resamples, rng=rng
+    ).set_index("system")
+    for system in SHORTER:
+        cost = costs.loc[system]
+        row |= {f"{system} - bm25-full": cost["difference"]}
+        row |= {f"{system} low": cost["difference_low"], f"{system} high": cost["difference_high"]}
     return row
 
 
@@ -58,7 +56,7 @@ def main() -> None:
     table = pd.DataFrame(rows)
     table.to_csv(args.out, index=False, float_format="%.4f")
     print(table.round(3).to_string(index=False))
-    for system in SYSTEMS[1:]:
+    for system in SHORTER:
         below = int((table[f"{system} high"] < 0).sum())
         above = int((table[f"{system} low"] > 0).sum())
         print(

@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 from medalign_utils.correlation import kendall_tau_b
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation import patients_of
+from medalign_utils.grading.answer_key import RATER
 from medalign_utils.statistics import (
     Interval,
     Resampled,
@@ -55,7 +56,8 @@ def inter_rater_reliability(
           then (agreement - chance) / (1 - chance). Of two raters it is Cohen's.
         - `NOMINAL` on correctness and `ORDINAL` on ranks; the unit is a response. Ranks are taken
           anew among the responses that all of an instruction's raters ranked, ties sharing their
-          average, so that raters' ranks are on one scale.
+          average, so that raters' ranks are on one scale. Only instructions with two such responses
+          enter `ORDINAL` and its counts.
 
         All are at most 1, and 0 is agreement by chance. The units of an instruction depend on each
         other, ranks above all; the intervals allow for it, because patients are drawn whole.
@@ -82,7 +84,7 @@ def inter_rater_reliability(
         (TAU, ranked, _mean_tau),
         (KAPPA, judged, _kappa),
         (NOMINAL, judged, _alpha_nominal),
-        (ORDINAL, ranked, _alpha_ordinal),
+        (ORDINAL, ranked.by_all(), _alpha_ordinal),
     ):
         interval, n_undefined = Interval(np.nan, np.nan, np.nan), 0
         if len(wide.values):
@@ -90,7 +92,8 @@ def inter_rater_reliability(
             interval, n_undefined = compute(wide, patients, resamples=resamples, rng=rng)
         shared = (wide.counts() >= 2).sum()
         n = (wide.n_raters, len(wide.instructions), shared, n_undefined)
-        rows.append((measure, wide.column, *n, *interval, _reason(ratings, wide, interval)))
+        reason = _reason(ratings, wide, ranked, interval)
+        rows.append((measure, wide.column, *n, *interval, reason))
     counts = ["n_raters", "n_instructions", "n_responses", "n_undefined"]
     bounds = ["estimate", "estimate_low", "estimate_high"]
     return pd.DataFrame(rows, columns=["measure", "of", *counts, *bounds, "reason"])
@@ -137,6 +140,23 @@ class _Wide(NamedTuple):
         pairs = [pair for _, of_one in rows for pair in combinations(of_one, 2)]
         first, second = np.array(pairs, dtype=int).reshape(-1, 2).T
         return first, second
+
+    def by_all(self) -> "_Wide":
+        """Only the responses that all of an instruction's raters ranked, ranked among themselves.
+
+        Instructions with fewer than two are left out: alone a response is first whatever it is.
+        """
+        n_raters = np.bincount(self.row_instruction, minlength=len(self.instructions))
+        by_all = self.counts() == n_raters[:, np.newaxis]
+        rows = (by_all.sum(axis=1) >= 2)[self.row_instruction]
+        common = np.where(by_all[self.row_instruction], self.values, np.nan)[rows]
+        codes, kept = pd.factorize(self.row_instruction[rows])
+        return self._replace(
+            instructions=self.instructions[kept],
+            row_instruction=codes,
+            raters=self.raters[rows],
+            values=rankdata(common, axis=1, nan_policy="omit") if rows.any() else common,
+        )
 
 
 def _mean_tau(wide: _Wide, patients: np.ndarray, **draws) -> tuple[Interval, int]:
@@ -191,21 +211,18 @@ def _pooled_kappa(tables: np.ndarray) -> np.ndarray:
 
 
 def _alpha_nominal(wide: _Wide, patients: np.ndarray, **draws) -> tuple[Interval, int]:
-    return _alpha(wide, wide.values, "nominal", patients, **draws)
+    return _alpha(wide, "nominal", patients, **draws)
 
 
 def _alpha_ordinal(wide: _Wide, patients: np.ndarray, **draws) -> tuple[Interval, int]:
-    n_raters = np.bincount(wide.row_instruction)
-    by_all = wide.counts() == n_raters[:, np.newaxis]
-    by_all &= by_all.sum(axis=1, keepdims=True) >= 2  # alone a response is first whatever it is
-    common = np.where(by_all[wide.row_instruction], wide.values, np.nan)
-    return _alpha(wide, rankdata(common, axis=1, nan_policy="omit"), "ordinal", patients, **draws)
+    return _alpha(wide, "ordinal", patients, **draws)
 
 
 def _alpha(
-    wide: _Wide, values: np.ndarray, level: str, patients: np.ndarray, *, resamples: int, rng
+    wide: _Wide, level: str, patients: np.ndarray, *, resamples: int, rng: np.random.Generator
 ) -> tuple[Interval, int]:
-    """Krippendorff's alpha of values of shape (M, S), with responses as units."""
+    """Krippendorff's alpha with responses as units."""
+    values = wide.values
     domain = np.unique(values[~np.isnan(values)])
     counts = np.zeros((len(wide.instructions), values.shape[1], len(domain)), dtype=int)
     np.add.at(counts, wide.row_instruction, values[:, :, np.newaxis] == domain)
@@ -253,12 +270,16 @@ def _interval(estimate: float, resampled: np.ndarray, patients: np.ndarray) -> I
     return interval
 
 
-def _reason(ratings: pd.DataFrame, wide: _Wide, interval: Interval) -> str:
+def _reason(ratings: pd.DataFrame, wide: _Wide, ranked: _Wide, interval: Interval) -> str:
     if not np.isnan(interval.estimate):
         return ""
+    if not len(wide.values) and wide.column == "rank" and len(ranked.values):
+        return "no instruction has two responses that all of its raters ranked"
     if not len(wide.values):
-        raters = ", ".join(sorted(set(ratings["rater"])))
-        return f"no response has two raters; rated by {raters}"
+        # Clinicians are counted and not named, for the table may be published.
+        raters = set(ratings["rater"])
+        by = RATER if raters == {RATER} else f"{len(raters)} clinician{'s'[: len(raters) != 1]}"
+        return f"no response has two raters; rated by {by}"
     return "nothing varies in what raters share"
 
 

@@ -15,7 +15,7 @@ from medalign_utils.evaluation import (
     patients_of,
     wide,
 )
-from medalign_utils.statistics import Interval, bootstrap_mean, bootstrap_means
+from medalign_utils.statistics import Interval, bootstrap_means
 
 
 def compare_systems(
@@ -153,42 +153,6 @@ def holm(p: list[float]) -> list[float]:
     [0.03, 0.06, 0.06]
     """
     return multipletests(p, method="holm")[1].tolist() if p else []
-
-
-def paired_difference(
-    ratings: pd.DataFrame,
-    instructions: pd.DataFrame,
-    a: str,
-    b: str,
-    *,
-    resamples: int,
-    rng: np.random.Generator,
-) -> Interval:
-    """Accuracy of system `a` minus that of system `b` on the same instructions, in [-1, 1].
-
-    Returns:
-        The difference with its 95 % interval, bootstrapped over patients (NaN for one patient).
-
-    Raises:
-        MedAlignError: if ratings are incomplete, or `a` or `b` is not rated.
-
-    >>> ratings = pd.DataFrame({
-    ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
-    ...     "correct": [True, False, True, True], "rank": [1.0, 2.0, 1.5, 1.5]})
-    >>> instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
-    >>> paired_difference(ratings, instructions, "a", "b",
-    ...     resamples=100, rng=np.random.default_rng(1))
-    Interval(estimate=0.5, low=0.0, high=1.0)
-    """
-    check_ratings(ratings)
-    correct = wide(ratings, "correct").astype(float)
-    for system in (a, b):
-        if system not in correct.columns:
-            raise MedAlignError(
-                f"paired_difference: no ratings of {system}; found {', '.join(correct.columns)}"
-            )
-    patients = patients_of(correct.index, instructions)
-    return bootstrap_mean(correct[a] - correct[b], patients, resamples=resamples, rng=rng)
 
 
 def compare_contexts(

@@ -139,10 +139,9 @@ def correlate_metrics(
         metric's best response to one of them is the raters', and same_best_chance, how often one
         picked at random is (`same_best`).
 
-        system_tau, tau-b of the systems' mean scores with minus their mean ranks; best_system, of
-        the highest mean score (several with commas between them);
-        same_best_system, the share of these that the mean ranks too have first (1 or 0 where it is
-        one); same_best_system_resampled, its mean over the resamples.
+        best_system, of the highest mean score (several with commas between them); same_best_system,
+        the share of these that the mean ranks too have first (1 or 0 where it is one);
+        same_best_system_resampled, its mean over the resamples.
 
         Taus lie in [-1, 1], shares in [0, 1]. A mean over nothing is NaN: a metric without a
         defined tau has mean_tau NaN, and of a single system only the counts are defined.
@@ -213,9 +212,13 @@ def correlate_systems(
         with its sign turned, so that a good metric correlates positively); coefficient, one of
         `COEFFICIENTS`; n_systems; n, the instructions averaged over, those on which all systems
         have a score; estimate in [-1, 1] with its 95 % interval estimate_low to estimate_high. The
-        interval says what other patients would change; it cannot say what other systems would. An
-        estimate is NaN where all systems do equally well by score or by rating, as a single system
-        does; with two systems it is else 1 or -1.
+        interval says what other patients would change; it cannot say what other systems would.
+        Noise in the means moves a correlation towards 0, in a resample twice over, so that near 1
+        the interval lies too low and Pearson's may leave out a true 1 altogether; corrections for
+        bias cover less still where systems are close, and are not used.
+
+        An estimate is NaN where all systems do equally well by score or by rating, as a single
+        system does; with two systems it is else 1 or -1.
 
     >>> ratings = pd.DataFrame({
     ...     "instruction_id": ["1", "1"], "system": ["a", "b"],
@@ -262,12 +265,13 @@ def compare_metrics(
         One row a pair, the metric with the higher mean tau first: metric_a, metric_b; n, the
         instructions on which both taus are defined; mean_tau_a, mean_tau_b over these; difference,
         a minus b, with its 95 % interval difference_low to difference_high by bootstrap over
-        patients; p, two-sided, by a sign-flip test over patients: were the two equally good, a
+        patients; p, two-sided, by a sign-flip test over patients: were the two exchangeable, a
         patient's differences might as well bear the other sign (all assignments of signs where they
         are at most `SIGN_FLIPS`, else that many random ones); p_holm, p corrected over the table by
         Holm's method. All are NaN where n is 0; with one patient the interval is NaN and p is 1.
-        No row for a single metric. Of few patients the interval is somewhat too narrow, so that it
-        may leave 0 out where p does not fall below 0.05: then p is the one to go by.
+        No row for a single metric. p is not read off the bootstrap, whose tails are too short of
+        few patients and which draws about the observed difference, not about none; so the interval
+        may leave 0 out where p does not fall below 0.05, and then p is the one to go by.
 
     Source: Efron and Tibshirani 1993; Good 2005 for the test; Holm 1979.
 
@@ -312,19 +316,20 @@ def add_skipped(table: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         table: as `correlate_metrics` returns it.
-        skipped: metric, reason; a metric that several systems' scores lack comes several times.
+        skipped: metric, reason; a metric that several systems' scores lack comes several times,
+            with reasons that may differ.
 
     Returns:
         The table with a last column, not_scored: "" for a metric with scores; for another the
-        reason, in a row with n and the other counts 0 and nothing else.
+        reasons with "; " between them, in a row with n and the other counts 0 and nothing else.
 
     >>> skipped = pd.DataFrame({"metric": ["lens", "lens"], "reason": "no weights are named"})
     >>> table = add_skipped(pd.DataFrame({"metric": ["chrf"], "n": 9, "mean_tau": 0.3}), skipped)
     >>> table.to_csv(index=False).splitlines()
     ['metric,n,mean_tau,not_scored', 'chrf,9,0.3,', 'lens,0,,no weights are named']
     """
-    reasons = skipped.drop_duplicates("metric")
-    rows = pd.DataFrame({"metric": reasons["metric"], "not_scored": reasons["reason"]})
+    reasons = skipped.drop_duplicates().groupby("metric", sort=False)["reason"].agg("; ".join)
+    rows = reasons.rename("not_scored").reset_index()
     both = pd.concat([table.assign(not_scored=""), rows], ignore_index=True)
     counts = list(table.columns[table.dtypes == np.int64])
     return both.astype({name: "Int64" for name in counts}).fillna(dict.fromkeys(counts, 0))
@@ -415,15 +420,13 @@ def _correlation(x: np.ndarray, y: np.ndarray, coefficient: str) -> np.ndarray:
 
 def _system_columns(data: _Aligned, *, resamples: int, rng: np.random.Generator) -> dict[str, list]:
     """What `correlate_metrics` says of the systems' means."""
-    means, n_patients = _system_means(data, resamples=resamples, rng=rng)
-    taus, names, shares = [], [], []
+    means, _ = _system_means(data, resamples=resamples, rng=rng)
+    names, shares = [], []
     for score, rank, _ in means:
-        taus.append(kendall_tau_b(score, rank))
         best = score[0] == score[0].max()
         names.append(", ".join(np.array(data.systems, dtype=object)[best]))
         shares.append(same_best(score, -rank)[0])
     return {
-        **interval_columns("system_tau", _intervals(taus, n_patients)),
         "best_system": names,
         "same_best_system": [share[0] for share in shares],
         "same_best_system_resampled": [_mean(share[1:]) for share in shares],

@@ -249,8 +249,10 @@ def evaluate_systems(
         for a system without an opponent, or whose ranks differ from no opponent's in two patients
         (where all tie, win_rate is 0.5). Wilson's takes instructions as independent. It stands
         beside the other because it is what most tables give and because it has bounds where the
-        bootstrap has none (one patient, no correct response); where a patient's instructions
-        resemble each other it is too narrow.
+        bootstrap has none (one patient) or bounds without width (no correct response, or all):
+        there correct_low and correct_high only repeat the share. Where a patient's instructions
+        resemble each other it is too narrow; the bootstrap's is far too narrow under about 10
+        patients.
 
     Raises:
         MedAlignError: if ratings are incomplete, an instruction is unknown, or `contexts` and

@@ -1,23 +1,29 @@
 """Whether systems do better on some instructions than on others: the table of systems by group."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
 
 from medalign_utils.dataset import Release
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation import (
     bootstrap_systems,
+    check_ratings,
     evaluate_systems,
-    interval_columns,
     patients_of,
     wide,
 )
+from medalign_utils.explore import LEAST_PATIENTS
 from medalign_utils.ratings import responses_of
+from medalign_utils.statistics import CONFIDENCE
 
 EHR_QUARTILE, CONTEXT_LENGTH = "EHR length quartile", "context length"
+SUPPRESSED = (
+    f"groups under {LEAST_PATIENTS} patients, and others from which their figures would follow"
+)
 # Grouping -> the instructions' column.
 _BY_COLUMN = {
     "category": "category",
@@ -92,7 +98,8 @@ def group_instructions(
         The groups, largest first. An instruction without a category (and so on) is in group
         "(none)"; a grouping for which all are without is left out. Quartiles are of the patients,
         each counted once, shortest first, so their numbers of instructions differ; equal lengths
-        fall into the lower one. Fewer than four patients have no quartiles.
+        fall into the lower one. Their bounds, each one record's length, are given to two digits.
+        Fewer than four patients have no quartiles.
 
     Raises:
         MedAlignError: an instruction is unknown, or its patient's EHR has no length.
@@ -105,7 +112,7 @@ def group_instructions(
     >>> groups.members["group"].tolist()[:4]
     ['Other', 'Other', 'Other', '(none)']
     >>> groups.members["group"].tolist()[4:6], list(groups.left_out)
-    (['1: up to 50 tokens', '2: up to 700 tokens'], ['subcategory', 'specialty'])
+    (['1 (shortest): up to 50 tokens', '2: up to 700 tokens'], ['subcategory', 'specialty'])
     """
     ids = pd.Index(instruction_ids).unique()
     patients = patients_of(ids, instructions)
@@ -159,7 +166,8 @@ def evaluate_groups(
         correct_low, correct_high, wilson_low, wilson_high, win_rate, win_rate_low, win_rate_high,
         mean_rank, rank_low, rank_high, all as in `evaluation.evaluate_systems`. However small a
         group is, it has its row; with one patient its bootstrap intervals are NaN. Nothing is
-        adjusted for the number of groups.
+        adjusted for the number of groups, and groups are not compared with each other, nor systems
+        in pairs within one. `suppress_small` is for releases of real patients.
 
     Raises:
         MedAlignError: if ratings are incomplete or an instruction is unknown.
@@ -175,6 +183,66 @@ def evaluate_groups(
         table = table.set_index("system").loc[systems].reset_index()
         tables.append(table.assign(grouping=grouping, group=group)[_COLUMNS])
     return pd.concat(tables[1:] or tables, ignore_index=True)
+
+
+def suppress_small(
+    table: pd.DataFrame, members: pd.DataFrame, instructions: pd.DataFrame
+) -> pd.DataFrame:
+    """Blank the figures of groups under 11 patients, so that the table may be published.
+
+    A suppressed group's figures must not follow by subtraction either: from all instructions, or
+    from a shown group of another grouping (a category holds its subcategories), less the shown
+    groups that lie in it. While that leaves 1 to 10 patients, the smallest of these is suppressed
+    too.
+
+    Args:
+        table: as `evaluate_groups` returns it.
+        members: what it was made from.
+        instructions: instruction_id, person_id.
+
+    Returns:
+        The same rows, with NA in every figure of a suppressed group, n and n_patients included, and
+        a last column, suppressed: `SUPPRESSED` there, else "".
+
+    >>> members = pd.DataFrame({"instruction_id": list(map(str, range(40))),
+    ...     "grouping": "category", "group": ["a"] * 15 + ["b"] * 12 + ["c"] * 11 + ["d"] * 2})
+    >>> instructions = members.assign(person_id=members["instruction_id"])
+    >>> table = pd.DataFrame({"grouping": "category", "group": list("abcd"), "system": "s",
+    ...     "n": [15, 12, 11, 2], "correct": 0.5})
+    >>> suppress_small(table, members, instructions)["n"].tolist()
+    [15, 12, <NA>, <NA>]
+    """
+    patient = dict(instructions[["instruction_id", "person_id"]].itertuples(index=False))
+    shown = {
+        key: frozenset(ids) for key, ids in members.groupby(["grouping", "group"])["instruction_id"]
+    }
+
+    def n_patients(ids: frozenset) -> int:
+        return len({patient[each] for each in ids})
+
+    every = frozenset(members["instruction_id"])
+    shown = {key: ids for key, ids in shown.items() if n_patients(ids) >= LEAST_PATIENTS}
+    while (gives_away := _gives_away(shown, every, n_patients)) is not None:
+        del shown[gives_away]
+    keys = zip(table["grouping"], table["group"], strict=True)
+    hidden = pd.Series([key not in shown for key in keys], index=table.index, dtype=bool)
+    figures = table.columns.drop(["grouping", "group", "system"])
+    table = table.astype({name: "Int64" for name in ("n", "n_patients") if name in table})
+    table[figures] = table[figures].mask(hidden)
+    return table.assign(suppressed=np.where(hidden, SUPPRESSED, ""))
+
+
+def _gives_away(
+    shown: Mapping[tuple, frozenset], every: frozenset, n_patients: Callable[[frozenset], int]
+) -> tuple | None:
+    """The smallest shown group by which a few patients' figures follow; None if none do."""
+    for whole in (every, *shown.values()):
+        for grouping in dict.fromkeys(grouping for grouping, _ in shown):
+            parts = {k: ids for k, ids in shown.items() if k[0] == grouping and ids <= whole}
+            rest = whole.difference(*parts.values())
+            if parts and 0 < n_patients(rest) < LEAST_PATIENTS:
+                return min(parts, key=lambda key: (n_patients(parts[key]), key))
+    return None
 
 
 def evaluate_context_lengths(
@@ -217,43 +285,48 @@ def evaluate_context_lengths(
     [['2,048 tokens', 'b', 0.5], ['2,048 tokens', 'mean of 2 systems', 0.75]]
     """
     correct, ranks = wide(ratings, "correct").astype(float), wide(ratings, "rank")
+    ranks = ranks[ranks.mean().sort_values(kind="stable").index]
+    correct = correct[ranks.columns]
     if unrated := [system for system in contexts if system not in ranks]:
         raise MedAlignError(
-            f"evaluate_context_lengths: no ratings of {unrated[0]}; found {', '.join(ranks)}"
+            f"evaluate_context_lengths: no ratings of {unrated[0]}; "
+            f"found {', '.join(sorted(ranks))}"
         )
-    every = evaluate_systems(
-        ratings, instructions, dict.fromkeys(ranks), resamples=resamples, rng=rng
-    )
+    check_ratings(ratings)
     patients = patients_of(ranks.index, instructions)
     drawn = bootstrap_systems(
         correct.to_numpy(), ranks.to_numpy(), patients, resamples=resamples, rng=rng
     )
-    tables = [pd.DataFrame(columns=_COLUMNS)]
+    counts = {"n": len(ranks), "n_patients": len(set(patients))}
+    rows = []
     for length in sorted(set(contexts.values()), key=lambda n: np.inf if n is None else n):
-        systems = [system for system, tokens in contexts.items() if tokens == length]
-        table = every[every["system"].isin(systems)]
-        if len(systems) > 1:
-            columns = ranks.columns.get_indexer(systems)
-            mean = {"system": f"mean of {len(systems)} systems", "n": len(ranks)}
-            mean["n_patients"] = len(set(patients))
-            for name, of_systems in drawn.items():
-                interval = of_systems.mean_of(columns).intervals()
-                mean |= interval_columns(name, interval)
-            mean = pd.DataFrame(mean).rename(columns=_short_bounds)
-            table = pd.concat([table, mean])
+        systems = [system for system in ranks if system in contexts and contexts[system] == length]
         group = "full record" if length is None else f"{length:,} tokens"
-        tables.append(table.assign(grouping=CONTEXT_LENGTH, group=group)[_COLUMNS])
-    return pd.concat(tables[1:] or tables, ignore_index=True)
-
-
-def _short_bounds(column: str) -> str:
-    """mean_rank's bounds are rank_low and rank_high, as in the table of systems."""
-    return column.removeprefix("mean_") if column.endswith(("_low", "_high")) else column
+        pooled = {f"mean of {len(systems)} systems": systems} if len(systems) > 1 else {}
+        for name, members in ({system: [system] for system in systems} | pooled).items():
+            row = {"grouping": CONTEXT_LENGTH, "group": group, "system": name, **counts}
+            for figure, of_systems in drawn.items():
+                mean = of_systems.mean_of(ranks.columns.get_indexer(members))
+                [(estimate, low, high)] = mean.intervals()
+                stem = figure.removeprefix("mean_")  # mean_rank's bounds are rank_low and rank_high
+                row |= {figure: estimate, f"{stem}_low": low, f"{stem}_high": high}
+            if name in ranks:
+                n_correct = correct[name].sum()
+                bounds = proportion_confint(
+                    n_correct, len(correct), alpha=1 - CONFIDENCE, method="wilson"
+                )
+                row |= {"wilson_low": bounds[0], "wilson_high": bounds[1]}
+            rows.append(row)
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def _quartiles(lengths: pd.Series, unit: str) -> pd.Series:
     """The label of each patient's quartile, ordered."""
-    bounds = np.quantile(lengths, [0.25, 0.5, 0.75, 1.0], method="inverted_cdf")
-    labels = [f"{i}: up to {bound:,} {unit}" for i, bound in enumerate(bounds, start=1)]
+    bounds = np.quantile(lengths, [0.25, 0.5, 0.75], method="inverted_cdf")
+    ends = [f"{float(f'{bound:.2g}'):,.0f} {unit}" for bound in bounds]
+    labels = [
+        *(f"1 (shortest): up to {ends[0]}", f"2: up to {ends[1]}", f"3: up to {ends[2]}"),
+        f"4 (longest): over {ends[2]}",
+    ]
     codes = np.searchsorted(bounds, lengths)
     return pd.Series(pd.Categorical.from_codes(codes, labels, ordered=True), index=lengths.index)

@@ -215,7 +215,8 @@ def metric_correlation(
         table: as `correlation.correlate_metrics` or `add_skipped` returns it.
         ax: where to draw; a figure one column wide if None.
         ceiling: the raters' mean tau with each other, drawn as a line in a band; None or NaN where
-            the responses have one rater.
+            the responses have one rater. It is what a second rater would reach on the instructions
+            that have several; of a metric, only one side is noisy, so it can lie above.
 
     >>> ax = metric_correlation(pd.DataFrame({"metric": ["chrf"], "n": [9], "n_undefined": [1],
     ...     "mean_tau": [0.3], "tau_low": [0.2], "tau_high": [0.4]}))
@@ -231,7 +232,7 @@ def metric_correlation(
     if ceiling is not None and np.isfinite(ceiling.estimate):
         ax.axvspan(ceiling.low, ceiling.high, color=ORANGE, alpha=0.15, lw=0, zorder=0)
         ax.axvline(ceiling.estimate, color=ORANGE, lw=1, ls="--", zorder=0)
-        label += f"; dashed: raters with each other,\n{_tau(ceiling)}"
+        label += f"; dashed: a second rater's,\n{_tau(ceiling)} (no strict ceiling)"
     ax.set_xlabel(label)
     reasons = table.get("not_scored", pd.Series("", index=table.index)).to_list()
     for row, reason in enumerate(reasons):
@@ -696,8 +697,8 @@ def accuracy_by_group(table: pd.DataFrame) -> Figure:
     stands behind the bootstrap's, which is no wider than a point where all or none are correct.
 
     Args:
-        table: as `groups.evaluate_groups` returns it, of the groupings to draw; without a row the
-            one panel says so.
+        table: as `groups.evaluate_groups` or `suppress_small` returns it, of the groupings to draw;
+            suppressed groups are left out, and without a group the one panel says so.
 
     >>> figure = accuracy_by_group(pd.DataFrame({"grouping": "category", "group": ["Other"] * 2,
     ...     "system": ["a", "b"], "n": 9, "n_patients": 4, "correct": [0.4, 0.2],
@@ -707,6 +708,7 @@ def accuracy_by_group(table: pd.DataFrame) -> Figure:
     ['Other', 'n = 9 (4 patients)']
     >>> plt.close(figure)
     """
+    table = table[table["n"].notna()]
     if table.empty:
         figure, ax = plt.subplots(figsize=(PAGE_WIDTH, 0.6), layout="constrained")
         ax.set_axis_off()

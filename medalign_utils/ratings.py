@@ -132,6 +132,8 @@ class Common(NamedTuple):
         ratings: those of the instructions on which each system has a rating and a rank.
         n_instructions: how many instructions had a rating, complete or not.
         n_left_out: how many of them were left out, with whatever ratings they had.
+        n_mixed: on how many of those kept the ratings are of several raters, each ranking what the
+            others did not, so that their ranks need not be on one scale.
         by_system: one row a system: system; rated, the instructions on which it has a rating and a
             rank; missing, the others of the `n_instructions`; alone, those that were left out
             for want of this system only.
@@ -140,16 +142,18 @@ class Common(NamedTuple):
     ratings: pd.DataFrame
     n_instructions: int
     n_left_out: int
+    n_mixed: int
     by_system: pd.DataFrame
 
     def __str__(self) -> str:
-        """One line that says what was left out and for want of which systems' ratings."""
+        """One line: what was left out, for want of which systems' ratings, and what is mixed."""
         lacking = self.by_system[self.by_system["missing"] > 0]
         lacks = ", ".join(f"{s} lacks {n}" for s, n in lacking[["system", "missing"]].to_numpy())
         kept = self.n_instructions - self.n_left_out
         return (
             f"{kept} of {self.n_instructions} instructions have a rating and a rank of every system"
             + (f"; {self.n_left_out} left out: {lacks}" if lacks else "")
+            + (f"; {self.n_mixed} have theirs from several raters" if self.n_mixed else "")
         )
 
 
@@ -160,13 +164,13 @@ def common_ratings(ratings: pd.DataFrame) -> Common:
     costs the others theirs: `Common.by_system` says which, so that it can be taken out instead.
 
     Args:
-        ratings: instruction_id, system (key), correct, rank, as `combine_raters` gives them.
+        ratings: instruction_id, system (key), rater, correct, rank, as `combine_raters` gives them.
 
     Raises:
         MedAlignError: no instruction is left.
 
     >>> ratings = pd.DataFrame({"instruction_id": ["1", "1", "2"], "system": ["a", "b", "a"],
-    ...     "correct": True, "rank": [1.5, 1.5, 1.0]})
+    ...     "rater": "x", "correct": True, "rank": [1.5, 1.5, 1.0]})
     >>> common = common_ratings(ratings)
     >>> print(common)
     1 of 2 instructions have a rating and a rank of every system; 1 left out: b lacks 1
@@ -191,7 +195,9 @@ def common_ratings(ratings: pd.DataFrame) -> Common:
             f"ranked are {counts or 'none'}"
         )
     kept = ratings[ratings["instruction_id"].map(complete)].reset_index(drop=True)
-    return Common(kept.astype({"correct": bool}), len(rated), int((~complete).sum()), by_system)
+    n_mixed = int((kept.groupby("instruction_id")["rater"].nunique() > 1).sum())
+    n_left_out = int((~complete).sum())
+    return Common(kept.astype({"correct": bool}), len(rated), n_left_out, n_mixed, by_system)
 
 
 def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
@@ -201,8 +207,9 @@ def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFram
         ratings: as `Reviews` has them.
         combine: ``"first"`` takes the verdict and the rank of the instruction's first rater in the
             table's order, and of a response that this rater did not judge or did not rank those of
-            the first who did; ``"majority"`` the verdict of most raters (of as many each way, that
-            of the first) and the median rank.
+            the first who did (`common_ratings` counts such instructions); ``"majority"`` the
+            verdict of most raters (of as many each way, that of the first) and the median of their
+            ranks, counted among what each rater ranked, ties sharing their average.
 
     Returns:
         instruction_id, system, rater ("first" keeps the name, "majority" says "majority"), correct,
@@ -236,7 +243,10 @@ def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFram
     if combine == "majority":
         share = groups["correct"].mean().to_numpy()
         one["correct"] = (share > 0.5) | ((share == 0.5) & one["correct"].to_numpy(dtype=bool))
-        one["rank"] = groups["rank"].median().to_numpy()
+        # Ties written 1, 1, 3 or 1, 1, 2 by one rater and 1.5, 1.5, 3 by another are the same.
+        averaged = ratings.groupby(["instruction_id", "rater"])["rank"].rank()
+        averaged = ratings.assign(rank=averaged).groupby(key, sort=False)["rank"]
+        one["rank"] = averaged.median().to_numpy()
         one["rater"] = "majority"
     one["rank"] = one.groupby("instruction_id")["rank"].rank()
     one["correct"] = one["correct"].astype(bool)
@@ -246,7 +256,8 @@ def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFram
 def one_rating(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
     """As `combine_raters`, and only the instructions rated throughout (`common_ratings`).
 
-    A warning says how many instructions that leaves out, and for want of which systems' ratings.
+    A warning says how many instructions that leaves out, for want of which systems' ratings, and
+    how many have theirs from several raters.
     """
     return _complete(combine_raters(ratings, combine))
 
@@ -361,9 +372,9 @@ def responses_of(
 
 
 def _complete(ratings: pd.DataFrame) -> pd.DataFrame:
-    """The common set, with a warning where something is left out."""
+    """The common set, with a warning where something is left out or mixed."""
     common = common_ratings(ratings)
-    if common.n_left_out:
+    if common.n_left_out or common.n_mixed:
         warnings.warn(str(common), stacklevel=3)
     return common.ratings
 

@@ -16,6 +16,7 @@ from medalign_utils.agreement import (
     inter_rater_reliability,
 )
 from medalign_utils.errors import MedAlignError
+from medalign_utils.statistics import percentile_levels
 
 SYSTEMS = "abcd"
 
@@ -201,7 +202,7 @@ def test_intervals_equal_a_loop_that_copies_patients(measure):
                 measure, "estimate"
             ]
         )
-    expected = np.percentile(found, [2.5, 97.5])
+    expected = np.quantile(found, percentile_levels(len(people)))
     assert row[["estimate_low", "estimate_high"]].tolist() == pytest.approx(expected, abs=1e-9)
 
 
@@ -212,6 +213,15 @@ def test_one_rater_is_a_reason_and_not_a_missing_table():
     assert table["estimate"].isna().all() and (table["n_instructions"] == 0).all()
 
 
+def test_raters_are_counted_and_not_named():
+    ratings, instructions = random_ratings(1, n=4, raters="x", per_instruction=1)
+    reasons = reliability(ratings.assign(rater="Dr. Doe"), instructions)["reason"]
+    assert set(reasons) == {"no response has two raters; rated by 1 clinician"}
+    each = ratings.assign(rater="Dr. " + ratings["instruction_id"])
+    reasons = reliability(each, instructions)["reason"]
+    assert set(reasons) == {"no response has two raters; rated by 4 clinicians"}
+
+
 def test_raters_who_judged_different_responses_are_not_compared():
     ratings = ratings_of(((1, 0), (1, 2)), ((1, 0), (1, 2)))
     ratings.loc[2:, "system"] = ["c", "d"]
@@ -219,9 +229,11 @@ def test_raters_who_judged_different_responses_are_not_compared():
     # They share one response: there are verdicts to compare, and no order.
     ratings.loc[2, "system"] = "a"
     table = reliability(ratings, ONE)
-    assert table["n_responses"].tolist() == [1] * 4
+    assert table["n_responses"].tolist() == [1, 1, 1, 0]
     assert table["estimate"].isna().all()
-    assert set(table["reason"]) == {"nothing varies in what raters share"}
+    assert set(table["reason"][:3]) == {"nothing varies in what raters share"}
+    no_order = "no instruction has two responses that all of its raters ranked"
+    assert table.loc[ORDINAL, "reason"] == no_order
     assert table.loc[TAU, "n_undefined"] == 1
 
 
@@ -237,6 +249,22 @@ def test_only_what_all_raters_ranked_is_ranked_for_alpha():
     assert table.loc[TAU, "estimate"] == pytest.approx((2 / 3 + 1 + 1) / 3)
     # All verdicts are "correct", so agreement on them says nothing.
     assert table.loc[[KAPPA, NOMINAL], "estimate"].isna().all()
+
+
+def test_alpha_of_ranks_counts_and_resamples_only_what_enters_it():
+    # x and y rank four responses to one instruction, and one response to each of four others.
+    ratings, _ = random_ratings(1, n=1, raters="xy", per_instruction=2)
+    more = [(f"j{i}", "a", rater, rater == "x", 1.0) for i in range(4) for rater in "xy"]
+    ratings = pd.concat([ratings, pd.DataFrame(more, columns=ratings.columns)])
+    ids = ratings["instruction_id"].unique()
+    table = reliability(ratings, pd.DataFrame({"instruction_id": ids, "person_id": ids}))
+    counts = ["n_instructions", "n_responses"]
+    assert table.loc[[KAPPA, ORDINAL], counts].values.tolist() == [[5, 8], [1, 4]]
+    bounds = ["estimate_low", "estimate_high"]
+    assert table.loc[KAPPA, bounds].notna().all()
+    # Of the one patient that enters there is an estimate and nothing to resample.
+    assert not np.isnan(table.loc[ORDINAL, "estimate"])
+    assert table.loc[ORDINAL, bounds].isna().all()
 
 
 def test_a_rater_who_ties_everything_has_no_tau():

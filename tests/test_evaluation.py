@@ -9,6 +9,7 @@ from tiny_ratings import THREE, instructions_of, random_ratings, ratings_of
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation import check_ratings, evaluate_systems, head_to_head, win_rates
+from medalign_utils.statistics import percentile_levels
 
 
 def evaluated(ratings, instructions, resamples=100):
@@ -162,6 +163,15 @@ def test_all_tied():
     assert (table[["mean_rank", "rank_low", "rank_high"]] == 2).all(axis=None)
 
 
+def test_where_none_or_all_are_correct_the_bootstraps_bounds_have_no_width():
+    correct = np.array([[1, 0]] * 5)
+    table = evaluated(ratings_of(rankdata(-correct, axis=1), correct), instructions_of(5))
+    assert table[["correct_low", "correct", "correct_high"]].values.tolist() == [[1] * 3, [0] * 3]
+    # Wilson's, of 5 of 5 and 0 of 5: 1 / (1 + z^2 / 5) from either end.
+    assert table["wilson_low"][0] == pytest.approx(1 / (1 + 1.959964**2 / 5), abs=1e-6)
+    assert table["wilson_high"][1] == pytest.approx(1 - table["wilson_low"][0])
+
+
 def test_one_system():
     table = evaluated(ratings_of([[1], [1], [1]], [[1], [0], [1]]), instructions_of(3))
     assert table["correct"].tolist() == [2 / 3]
@@ -194,7 +204,8 @@ def test_intervals_of_rates_and_ranks_equal_a_loop_over_resampled_ratings():
         for system in "abcd":
             values = [each.loc[system, column] for each in tables]
             found = table.loc[system, [f"{stem}_low", f"{stem}_high"]].tolist()
-            assert found == pytest.approx(np.percentile(values, [2.5, 97.5]), abs=1e-12)
+            levels = percentile_levels(len(people))
+            assert found == pytest.approx(np.quantile(values, levels), abs=1e-12)
 
 
 @pytest.mark.parametrize(

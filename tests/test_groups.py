@@ -8,12 +8,15 @@ from medalign_utils.dataset import load_release
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation import evaluate_systems
 from medalign_utils.groups import (
+    SUPPRESSED,
     EHRLengths,
     ehr_lengths,
     evaluate_context_lengths,
     evaluate_groups,
     group_instructions,
+    suppress_small,
 )
+from medalign_utils.provenance import suppressed_groups
 from medalign_utils.statistics import bootstrap_mean
 
 
@@ -39,7 +42,8 @@ def test_quartiles_are_of_the_patients_and_equal_lengths_stay_together():
         EHRLengths(by_patient, "bytes"),
     )
     sizes = groups.members.groupby("group", sort=False).size()
-    labels = [f"{i}: up to {bound} bytes" for i, bound in enumerate([2, 3, 6, 8], start=1)]
+    labels = ["1 (shortest): up to 2 bytes", "2: up to 3 bytes", "3: up to 6 bytes"]
+    labels.append("4 (longest): over 6 bytes")
     assert sizes.to_dict() == dict(zip(labels, [4, 2, 2, 2], strict=True))
     assert set(groups.left_out) == {"category", "subcategory", "specialty"}
     assert groups.left_out["specialty"] == "the release gives no specialty of a rated instruction"
@@ -53,8 +57,81 @@ def test_only_rated_patients_count_and_fewer_than_four_have_no_quartiles():
     assert three.members.values.tolist() == [[f"i{i}", "category", "Other"] for i in (2, 3, 4)]
     four = group_instructions(["i1", "i2", "i3", "i4"], instructions, lengths).members
     assert four.query("grouping != 'category'")["group"].tolist() == [
-        f"{i}: up to {10 * i} tokens" for i in (1, 2, 3, 4)
+        *("1 (shortest): up to 10 tokens", "2: up to 20 tokens", "3: up to 30 tokens"),
+        "4 (longest): over 30 tokens",
     ]
+
+
+def test_the_quartiles_names_hold_no_records_exact_length():
+    lengths = EHRLengths(pd.Series([1234, 23456, 345678, 4567890], list("pqrs")), "tokens")
+    instructions = described(
+        pd.DataFrame({"instruction_id": list("1234"), "person_id": list("pqrs")})
+    )
+    names = group_instructions(list("1234"), instructions, lengths).members["group"].tolist()
+    assert names == [
+        *("1 (shortest): up to 1,200 tokens", "2: up to 23,000 tokens", "3: up to 350,000 tokens"),
+        "4 (longest): over 350,000 tokens",
+    ]
+
+
+def suppressed(members, instructions, systems=1):
+    ratings = ratings_of(np.tile(np.arange(1.0, systems + 1), (len(instructions), 1)))
+    table = evaluate_groups(ratings, instructions, members, resamples=9, rng=rng())
+    return table, suppress_small(table, members, instructions)
+
+
+def members_of(**groupings):
+    return pd.concat(
+        pd.DataFrame({"instruction_id": [f"i{i}" for i in range(len(of))], "grouping": name,
+                      "group": of})
+        for name, of in groupings.items()
+    )  # fmt: skip
+
+
+def shown_in(table):
+    return table.loc[table["n"].notna(), "group"].unique().tolist()
+
+
+def test_groups_under_11_patients_and_the_next_smallest_have_no_figures():
+    members = members_of(category=["A"] * 20 + ["B"] * 12 + ["C"] * 11 + ["D"] * 10)
+    table, safe = suppressed(members, instructions_of(53), systems=2)
+    # Without C, D would be what the whole has more than A, B and C.
+    assert shown_in(table) == list("ABCD") and shown_in(safe) == ["A", "B"]
+    hidden = safe["group"].isin(["C", "D"])
+    assert safe["group"].tolist() == table["group"].tolist()
+    figures = safe.columns.drop(["grouping", "group", "system", "suppressed"])
+    assert safe.loc[hidden, figures].isna().all(axis=None)
+    assert set(safe.loc[hidden, "suppressed"]) == {SUPPRESSED}
+    assert set(safe.loc[~hidden, "suppressed"]) == {""}
+    pd.testing.assert_frame_equal(
+        safe.loc[~hidden, figures], table.loc[~hidden, figures], check_dtype=False
+    )
+    [gap] = suppressed_groups({"groups": safe.replace("", np.nan)})
+    assert gap == ("groups by category", SUPPRESSED, False)
+
+
+def test_patients_count_and_not_instructions():
+    members = members_of(category=["A"] * 24 + ["B"] * 24)
+    _, safe = suppressed(members, instructions_of(48, per_patient=3))  # 8 patients each
+    assert shown_in(safe) == []
+
+
+def test_two_small_groups_that_have_11_patients_together_cost_no_third():
+    members = members_of(category=["A"] * 20 + ["B"] * 12 + ["C"] * 6 + ["D"] * 5)
+    assert shown_in(suppressed(members, instructions_of(43))[1]) == ["A", "B"]
+    fewer = members_of(category=["A"] * 20 + ["B"] * 12 + ["C"] * 6 + ["D"] * 4)
+    assert shown_in(suppressed(fewer, instructions_of(42))[1]) == ["A"]
+
+
+def test_a_small_subcategory_does_not_follow_from_its_category():
+    # y of 5 and z of 6 patients are 11 together. But x is all of A less y, so it goes too.
+    category = ["A"] * 20 + ["B"] * 26
+    members = members_of(
+        category=category, subcategory=["x"] * 15 + ["y"] * 5 + ["w"] * 20 + ["z"] * 6
+    )
+    _, safe = suppressed(members, instructions_of(46))
+    # And w is all of B less z.
+    assert shown_in(safe) == ["A", "B"]
 
 
 def test_a_group_is_evaluated_by_itself():
@@ -101,14 +178,18 @@ def test_context_lengths_pool_systems_of_one_length():
     assert pooled["correct"] == 0.25 and pooled["mean_rank"] == 2.25
     rates = table.set_index("system")["win_rate"]
     assert rates["mean of 2 systems"] == pytest.approx((rates["b"] + rates["c"]) / 2)
-    source = rng()
-    evaluate_systems(
-        ratings, instructions, dict.fromkeys("abc"), resamples=50, rng=source
-    )  # whose draws come first
     expected = bootstrap_mean(
-        *(correct[:, 1:].mean(axis=1), ["p0", "p1", "p2", "p3"]), resamples=50, rng=source
+        *(correct[:, 1:].mean(axis=1), ["p0", "p1", "p2", "p3"]), resamples=50, rng=rng()
     )
     assert pooled[["correct_low", "correct_high"]].tolist() == pytest.approx(expected[1:])
+    every = evaluate_systems(
+        ratings, instructions, dict.fromkeys("abc"), resamples=50, rng=rng()
+    ).set_index("system")
+    single = table[table["system"].isin(list("abc"))].set_index("system")
+    shared = [column for column in single if column in every]
+    pd.testing.assert_frame_equal(
+        single[shared], every.loc[single.index, shared], check_dtype=False
+    )
 
 
 def test_a_system_without_a_comparable_length_is_an_opponent_only():

@@ -120,18 +120,14 @@ def test_the_systems_table_is_the_papers(release, verdicts):
 
 
 def test_a_short_context_costs_8_3_points(release, verdicts):
-    cost = comparisons.paired_difference(
-        verdicts,
-        release.instructions,
-        "gpt4-32k",
-        "gpt4-32k-vicuna-context",
-        resamples=100,
-        rng=np.random.default_rng(1),
-    )
-    # 182 - 157 = 25 of 303 responses: 8.25 points
-    assert cost.estimate == pytest.approx(25 / 303)
-    assert round(100 * cost.estimate, 1) == 8.3
-    assert cost.low < cost.estimate < cost.high
+    contexts = {"gpt4-32k": 32_768, "gpt4-32k-vicuna-context": 2048}
+    cost = comparisons.compare_contexts(
+        verdicts, release.instructions, contexts, resamples=100, rng=np.random.default_rng(1)
+    ).iloc[0]
+    # 157 - 182 = -25 of 303 responses: -8.25 points
+    assert cost["difference"] == pytest.approx(-25 / 303)
+    assert round(100 * cost["difference"], 1) == -8.3
+    assert cost["difference_low"] < cost["difference"] < cost["difference_high"]
 
 
 def test_a_metric_that_orders_as_the_ratings_do_has_tau_1(release, verdicts, found):

@@ -122,9 +122,10 @@ def test_majority_and_median_with_an_even_vote_going_to_the_first_rater():
     rows = [("7", "a", r, c, k) for r, c, k in [("x", True, 3), ("y", False, 1), ("z", False, 2)]]
     rows += [("7", "b", r, c, k) for r, c, k in [("x", True, 1), ("y", False, 2)]]
     majority = one_rating(ratings_of(rows), "majority").set_index("system")
-    # a: 1 of 3 say correct, median rank 2; b: 1 of 2, so the first rater's, median rank 1.5
+    # a: 1 of 3 say correct; x has it second, y first, z, who ranks nothing else, first: median 1.
+    # b: 1 of 2 say correct, so the first rater's; first and second, median 1.5.
     assert majority["correct"].to_dict() == {"a": False, "b": True}
-    assert majority["rank"].to_dict() == {"a": 2.0, "b": 1.0}
+    assert majority["rank"].to_dict() == {"a": 1.0, "b": 2.0}
     first = one_rating(ratings_of(rows)).set_index("system")
     assert first["correct"].to_dict() == {"a": True, "b": True}
     assert first["rater"].to_dict() == {"a": "x", "b": "x"}
@@ -133,11 +134,43 @@ def test_majority_and_median_with_an_even_vote_going_to_the_first_rater():
 def test_the_first_rater_is_an_instructions_and_ranks_what_was_judged():
     rows = [("7", "a", "x", True, 2), ("7", "b", "y", False, 1), ("7", "b", "x", True, 3)]
     rows += [("7", "c", "x", False, np.nan), ("7", "c", "y", True, 2), ("7", "d", "y", False, 4)]
-    one = one_rating(ratings_of(rows)).set_index("system")
+    with pytest.warns(UserWarning, match="; 1 have theirs from several raters"):
+        one = one_rating(ratings_of(rows)).set_index("system")
     # x judged b after y did, gave c no rank and did not judge d; ranks 2, 3, 2, 4 become 1.5 to 4.
     assert one["rater"].to_dict() == {"a": "x", "b": "x", "c": "y", "d": "y"}
     assert one["correct"].to_dict() == {"a": True, "b": True, "c": True, "d": False}
     assert one["rank"].to_dict() == {"a": 1.5, "b": 3.0, "c": 1.5, "d": 4.0}
+
+
+@pytest.mark.parametrize("ties", [(1, 1, 3), (1.5, 1.5, 3), (1, 1, 2)])
+def test_a_median_rank_does_not_depend_on_how_ties_are_written(ties):
+    # Averaged, x gives 1.5, 1.5, 3 and y 2, 1, 3: medians 1.75, 1.25, 3, so the ranks are 2, 1, 3.
+    rows = [("7", s, "x", True, k) for s, k in zip("abc", ties, strict=True)]
+    rows += [("7", s, "y", True, k) for s, k in zip("abc", (2, 1, 3), strict=True)]
+    one = combine_raters(ratings_of(rows), "majority").set_index("system")
+    assert one["rank"].to_dict() == {"a": 2.0, "b": 1.0, "c": 3.0}
+
+
+def test_dense_ties_weigh_as_much_as_ties_with_gaps():
+    # x: all but d tied first, d last; as written 1, 1, 1, 2, 1 it would be hardly worse than they.
+    # Averaged 2.5, 2.5, 2.5, 5, 2.5; y 2, 3, 4, 1, 5: medians 2.25, 2.75, 3.25, 3, 3.75.
+    rows = [("7", s, "x", True, k) for s, k in zip("abcde", (1, 1, 1, 2, 1), strict=True)]
+    rows += [("7", s, "y", True, k) for s, k in zip("abcde", (2, 3, 4, 1, 5), strict=True)]
+    one = combine_raters(ratings_of(rows), "majority")
+    assert one["rank"].tolist() == [1, 2, 4, 3, 5]
+
+
+def test_instructions_of_several_raters_are_counted_and_said():
+    # x gives c no rank, so its rank is y's, of another order; of 8 x ranks all.
+    rows = [("7", "a", "x", True, 3), ("7", "b", "x", True, 6), ("7", "c", "y", True, 1)]
+    rows += [("8", s, "x", True, 1.0) for s in "abc"]
+    common = common_ratings(combine_raters(ratings_of(rows)))
+    assert common.n_mixed == 1
+    assert str(common) == (
+        "2 of 2 instructions have a rating and a rank of every system; "
+        "1 have theirs from several raters"
+    )
+    assert common_ratings(combine_raters(ratings_of(rows), "majority")).n_mixed == 0
 
 
 def test_instructions_that_are_not_rated_throughout_are_left_out():

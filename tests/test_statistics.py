@@ -7,7 +7,47 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.statistics import bootstrap_mean, bootstrap_means, resample_means
+from medalign_utils.statistics import (
+    bootstrap_mean,
+    bootstrap_means,
+    percentile_levels,
+    resample_means,
+)
+
+
+def levels(n):
+    """Hesterberg 2015: the t quantile, times sqrt(n / (n - 1)), as a normal one."""
+    low = stats.norm.cdf(stats.t(n - 1).ppf(0.025) * (n / (n - 1)) ** 0.5)
+    return [low, 1 - low]
+
+
+def test_levels_are_those_of_a_t_interval_by_the_bootstraps_standard_error():
+    # For a normal mean of 9 the bootstrap's standard error is s / 3 x sqrt(8 / 9), and the quantile
+    # at each level then is the bound of the t interval, 2.306 x s / 3 from the mean.
+    rng = np.random.default_rng(2)
+    low, high = percentile_levels(9)
+    assert (low, high) == pytest.approx(levels(9), abs=1e-12)
+    values = rng.normal(size=9)
+    spread = values.std() / 3  # the bootstrap's standard error
+    bounds = stats.norm(values.mean(), spread).ppf([low, high])
+    theirs = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert bounds == pytest.approx([theirs.low, theirs.high], abs=1e-9)
+
+
+def test_levels_of_many_patients_are_the_plain_ones_and_of_two_the_extremes():
+    assert percentile_levels(10**6) == pytest.approx((0.025, 0.975), abs=1e-6)
+    assert percentile_levels(2) == pytest.approx((0, 1), abs=1e-12)
+
+
+def test_the_levels_go_by_the_patients_with_a_defined_value():
+    values = np.random.default_rng(6).normal(size=(30, 2))
+    values[8:, 1] = np.nan  # eight patients have the second one
+    drawn = resample_means(
+        values, [f"{i:02}" for i in range(30)], resamples=400, rng=np.random.default_rng(1)
+    )
+    for column, n in enumerate((30, 8)):
+        expected = np.nanquantile(drawn.resampled[:, column], levels(n))
+        assert drawn.intervals()[column][1:] == pytest.approx(expected, abs=1e-12)
 
 
 def test_equals_scipy_when_each_patient_has_one_row():
@@ -16,8 +56,9 @@ def test_equals_scipy_when_each_patient_has_one_row():
     ours = bootstrap_mean(values, patients, resamples=999, rng=np.random.default_rng(8))
     # Sorted patients and the same generator: the same draws, so the bounds agree exactly.
     theirs = stats.bootstrap(
-        (values,), np.mean, n_resamples=999, method="percentile", rng=np.random.default_rng(8)
-    ).confidence_interval
+        (values,), np.mean, n_resamples=999, method="percentile", rng=np.random.default_rng(8),
+        confidence_level=np.diff(levels(40)).item(),
+    ).confidence_interval  # fmt: skip
     assert ours.estimate == pytest.approx(values.mean())
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
@@ -30,7 +71,7 @@ def test_equals_a_loop_that_copies_patients_rows():
     names = np.unique(patients)
     drawn = np.random.default_rng(4).integers(0, len(names), size=(200, len(names)))
     means = [np.concatenate([values[patients == names[i]] for i in row]).mean() for row in drawn]
-    assert ours[1:] == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=1e-12)
+    assert ours[1:] == pytest.approx(np.quantile(means, levels(len(names))), abs=1e-12)
 
 
 def test_patients_are_drawn_whole():
@@ -112,8 +153,8 @@ def test_covers_the_truth_about_95_times_in_100():
         answers = rng.random((40, 5)) < rng.random((40, 1))
         interval = bootstrap_mean(answers.ravel(), patients, resamples=400, rng=rng)
         covered += interval.low <= 0.5 <= interval.high
-    # Percentile intervals run a little short: 0.90 to 0.98 is 2.5 standard errors around 0.94.
-    assert 0.90 <= covered / 200 <= 0.98
+    # 2.5 standard errors of 0.0154 on either side.
+    assert 0.91 <= covered / 200 <= 0.99
 
 
 def test_ten_thousand_resamples_are_quick():

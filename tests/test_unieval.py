@@ -74,7 +74,7 @@ def test_score_unieval_as_published(model, published):
     four = np.array([relevance, fluency, coherence, consistency]).T
     expected = np.column_stack([four, four.mean(axis=1)])
     scores = score_unieval(SOURCES, PREDICTIONS, REFERENCES, model=str(model))
-    np.testing.assert_allclose(scores, expected, atol=1e-6)
+    np.testing.assert_allclose(scores, expected, atol=1e-5)  # a GPU adds up in another order
     assert expected.std(axis=0).min() > 1e-3  # or it would show little
 
 

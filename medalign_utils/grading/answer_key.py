@@ -10,6 +10,8 @@ from medalign_utils.errors import MedAlignError, ReleaseError
 from medalign_utils.grading.facts import check_facts
 from medalign_utils.grading.verdict import grade
 
+RATER = "answer key"
+
 
 def load_answer_key(path: str | Path) -> dict[str, dict]:
     """Read `answer-key.jsonl`, one JSON object a line.
@@ -107,7 +109,7 @@ def rate_with_answer_key(
         merit.append((graded.correct, points))
     place = {value: n for n, value in enumerate(sorted(set(merit)))}
     ratings = pairs.reset_index(drop=True)
-    ratings["rater"] = "answer key"
+    ratings["rater"] = RATER
     ratings["correct"] = pd.Series(correct, dtype=bool)
     places = pd.Series([place[m] for m in merit], dtype="float64")
     ratings["rank"] = places.groupby(ratings["instruction_id"]).rank(ascending=False)
