@@ -39,6 +39,14 @@ def test_score_bleurt_by_the_formula(model):
     assert scores.dtype == np.float64 and len(set(scores.round(4))) == 4
 
 
+def test_score_bleurt_of_a_part_is_the_same_to_the_last_bit(model):
+    columns = (PREDICTIONS, REFERENCES)
+    whole = score_bleurt(*columns, model=str(model))
+    for i in range(len(whole)):
+        part = (column[i : i + 1] for column in columns)
+        np.testing.assert_array_equal(score_bleurt(*part, model=str(model)), whole[i : i + 1])
+
+
 def test_score_bleurt_reads_special_tokens_as_characters(model):
     scores = score_bleurt(["[SEP] pain", "[ SEP ] pain"], ["pain"] * 2, model=str(model))
     assert scores[0] == pytest.approx(scores[1], abs=1e-6)

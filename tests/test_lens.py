@@ -53,6 +53,14 @@ def test_score_lens_by_the_formula(model):
     assert scores.dtype == np.float64 and len(set(scores.round(4))) == 3
 
 
+def test_score_lens_of_a_part_is_the_same_to_the_last_bit(model):
+    columns = (SOURCES, PREDICTIONS, REFERENCES)
+    whole = score_lens(*columns, model=str(model))
+    for i in range(len(whole)):
+        part = (column[i : i + 1] for column in columns)
+        np.testing.assert_array_equal(score_lens(*part, model=str(model)), whole[i : i + 1])
+
+
 def test_score_lens_ignores_case(model):
     upper = [text.upper() for text in PREDICTIONS]
     np.testing.assert_array_equal(

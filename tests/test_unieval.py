@@ -78,6 +78,14 @@ def test_score_unieval_as_published(model, published):
     assert expected.std(axis=0).min() > 1e-3  # or it would show little
 
 
+def test_score_unieval_of_a_part_is_the_same_to_the_last_bit(model):
+    columns = (SOURCES, PREDICTIONS, REFERENCES)
+    whole = score_unieval(*columns, model=str(model))
+    for i in range(len(whole)):
+        part = (column[i : i + 1] for column in columns)
+        np.testing.assert_array_equal(score_unieval(*part, model=str(model)), whole[i : i + 1])
+
+
 def test_names_unieval_are_the_columns():
     dimensions = ("relevance", "fluency", "coherence", "consistency", "overall")
     assert names_unieval(model="") == tuple(f"unieval_{dimension}" for dimension in dimensions)
