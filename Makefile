@@ -28,7 +28,7 @@ test-cluster: .venv/installed
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs tests/test_cluster.py
 
 lab: .venv/installed
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --KernelManager.transport=ipc notebooks
 
 figures: reproduce
 	$(BIN)/python -m medalign_utils.publish

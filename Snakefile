@@ -75,7 +75,8 @@ def files_of(system):
 
 # Systems that a run failed to finish; see `onerror`, which goes on without them.
 FAILED = os.environ.get("MEDALIGN_FAILED", "").split()
-EXPERIMENT["systems"] = [s for s in EXPERIMENT["systems"] if s not in FAILED]
+for key in ("systems", "counterfactual_systems"):
+    EXPERIMENT[key] = [s for s in EXPERIMENT[key] if s not in FAILED]
 
 RESPONSES = expand(f"{RUN}/responses/{{system}}.jsonl", system=EXPERIMENT["systems"])
 if IS_RELEASED:
@@ -84,6 +85,8 @@ if IS_RELEASED:
 IS_RATED = IS_RELEASED or IS_SYNTHETIC or (resolve(RELEASE) / "answer-key.jsonl").is_file()
 if not IS_RATED:
     print(f"{RELEASE} has no answer key: responses are generated and scored, not rated.")
+# Systems answer rewritten records anew, which nobody but the answer key can rate.
+IS_AUDITED = IS_RATED and not IS_RELEASED and bool(EXPERIMENT["counterfactual_systems"])
 SCORES = expand(f"{RUN}/scores/{{system}}.parquet", system=EXPERIMENT["systems"])
 # The metrics by which there are no scores, and why.
 SKIPPED = expand(f"{RUN}/scores/{{system}}-skipped.csv", system=EXPERIMENT["systems"])
@@ -472,6 +475,38 @@ rule correlate:
         PAPERMILL
 
 
+rule audit_fairness:
+    input:
+        release_files(),
+        ehr_files(),
+        package("fairness", "confounding", "permutation", "power", "suppression", "demographics"),
+        package("statistics", "evaluation", "correlation", "explore", "plots", *READING, *GRADING),
+        RESPONSES,
+        SCORES,
+        notebook="notebooks/07_audit_fairness.ipynb",
+    output:
+        f"{RUN}/tables/07_audit_fairness.csv",
+        f"{RUN}/tables/07_audit_fairness-ranges.csv",
+        f"{RUN}/tables/07_audit_fairness-adjusted.csv",
+        f"{RUN}/tables/07_audit_fairness-agreement.csv",
+        f"{RUN}/tables/07_audit_fairness-data.csv",
+        f"{RUN}/tables/07_audit_fairness-categories.csv",
+        f"{RUN}/tables/07_audit_fairness-simulation.csv",
+        f"{RUN}/figures/07_audit_fairness-systems.png",
+        f"{RUN}/figures/07_audit_fairness-gaps.png",
+        f"{RUN}/figures/07_audit_fairness-agreement.png",
+        f"{RUN}/figures/07_audit_fairness-lengths.png",
+        f"{RUN}/figures/07_audit_fairness-power.png",
+    log:
+        f"{RUN}/notebooks/07_audit_fairness.ipynb",
+    params:
+        notebook=parameters("07_audit_fairness"),
+    message:
+        "audit the fairness of the systems"
+    shell:
+        PAPERMILL
+
+
 rule reproduce_paper:
     input:
         release_files(),
@@ -502,6 +537,31 @@ rule reproduce_paper:
         PAPERMILL
 
 
+rule counterfactuals:
+    input:
+        release_files(),
+        ehr_files(),
+        package("counterfactual", "rewriting", "statistics", "plots"),
+        package(*PACKING, "packing", "strategies", "ranking", "encoder", *READING, *GRADING),
+        package("systems", "running", "asking", "run_files", "terms", "generators"),
+        expand(f"{RUN}/responses/{{system}}.jsonl", system=EXPERIMENT["counterfactual_systems"]),
+        expand("params/systems/{system}.yaml", system=EXPERIMENT["counterfactual_systems"]),
+        notebook="notebooks/09_audit_counterfactuals.ipynb",
+    output:
+        # The rewritten records and the answers to them stay in counterfactuals/, undeclared, as
+        # responses do.
+        f"{RUN}/tables/09_audit_counterfactuals.csv",
+        f"{RUN}/figures/09_audit_counterfactuals-changes.png",
+    log:
+        f"{RUN}/notebooks/09_audit_counterfactuals.ipynb",
+    params:
+        notebook=parameters("09_audit_counterfactuals"),
+    message:
+        "audit counterfactual records"
+    shell:
+        PAPERMILL
+
+
 rule report:
     input:
         release_files(),
@@ -513,7 +573,9 @@ rule report:
         rules.match.output,
         rules.evaluate.output if IS_RATED else [],
         rules.correlate.output if IS_RATED else [],
+        rules.audit_fairness.output if IS_RATED else [],
         rules.reproduce_paper.output if IS_RATED else [],
+        rules.counterfactuals.output if IS_AUDITED else [],
         [] if IS_RELEASED else expand("params/systems/{system}.yaml", system=EXPERIMENT["systems"]),
         package("report", "display", "provenance"),
         "medalign_utils/report.html",
@@ -556,7 +618,9 @@ rule all:
         [] if FAILED else rules.match.output,
         rules.evaluate.output if IS_RATED else [],
         rules.correlate.output if IS_RATED else [],
+        rules.audit_fairness.output if IS_RATED else [],
         rules.reproduce_paper.output if IS_RATED else [],
+        rules.counterfactuals.output if IS_AUDITED else [],
         [] if FAILED else rules.report.output,
     message:
         "everything is there"

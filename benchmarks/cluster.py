@@ -100,8 +100,8 @@ def systems(folder: Path) -> None:
             text = base.replace("2048", str(1000 + i))
             (project / f"params/systems/{name}.yaml").write_text(text)
         experiment = yaml.safe_load((project / "params/demo.yaml").read_text())
-        experiment |= {"systems": names, "metrics": ["chrf"], "synthetic_patients": 3,
-                       "synthetic_instructions": 20}  # fmt: skip
+        experiment |= {"systems": names, "counterfactual_systems": [], "metrics": ["chrf"],
+                       "synthetic_patients": 3, "synthetic_instructions": 20}  # fmt: skip
         (project / "params/many.yaml").write_text(yaml.safe_dump(experiment))
         snakefile = (project / "Snakefile").read_text()
         changed, times = re.subn(r"PAPERMILL = \(.*?\n\)\n.*?# What reading", EMPTY, snakefile,

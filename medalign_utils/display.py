@@ -1,6 +1,6 @@
 """Tables as people read them: intervals in one cell, rounded here and nowhere before.
 
-A table that holds a person's or an instruction's row is refused: what is shown are aggregates.
+A table that holds a person's, a rater's or an instruction's row is refused: aggregates are shown.
 """
 
 import math
@@ -14,15 +14,17 @@ import pandas as pd
 
 from medalign_utils.errors import MedAlignError
 
-# What only a row of one patient, instruction or response has.
+# What only a row of one patient, instruction, rater or response has.
 PERSONAL_COLUMNS = frozenset(
-    "evidence filename name prompt question reference response source_text text".split()
+    "evidence filename instruction mrn name patient person prompt question rater reference "
+    "response reviewer source_text text".split()
 )
 # Text that is known to be no patient's: names of systems, metrics, groups, and the like.
 TEXT_COLUMNS = frozenset(
-    "attribute best category coefficient comparison group grouping item kind measure metric "
-    "metric_a metric_b of opponent outcome rating reason setting signature source statistic status "
-    "subcategory suppressed system table test title worst".split()
+    "attribute best best_system category change coefficient comparable comparison group grouping "
+    "item kind measure metric metric_a metric_b not_scored of opponent outcome rating reason "
+    "setting signature source statistic status subcategory suppressed system table test title "
+    "worst".split()
 )
 HEADINGS = {
     "context_tokens": "Context (tokens)",
@@ -90,7 +92,7 @@ def is_personal(column: str) -> bool:
 
 
 def unknown_text(frame: pd.DataFrame) -> list[str]:
-    """The columns of text that are not known to hold no patient's.
+    """The columns of text that are not known to hold no patient's; one without a value holds none.
 
     >>> unknown_text(pd.DataFrame({"system": ["a"], "remark": ["?"], "n": [1]}))
     ['remark']
@@ -98,7 +100,9 @@ def unknown_text(frame: pd.DataFrame) -> list[str]:
     return [
         name
         for name in frame
-        if name not in TEXT_COLUMNS and pd.api.types.is_string_dtype(frame[name])
+        if name not in TEXT_COLUMNS
+        and pd.api.types.is_string_dtype(frame[name])
+        and frame[name].notna().any()
     ]
 
 

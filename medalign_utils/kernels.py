@@ -1,5 +1,6 @@
 """How papermill starts the kernels of batch runs: `papermill --engine ipc`."""
 
+import tempfile
 from typing import Any
 
 from papermill.engines import NBClientEngine
@@ -7,11 +8,10 @@ from traitlets.config import Config
 
 
 class IpcEngine(NBClientEngine):
-    """Papermill's own engine, with kernels on sockets of the file system.
+    """Papermill's own engine, with kernels on sockets in a folder that only their owner may enter.
 
     By default a kernel listens on TCP ports of the loopback device, in plain text, and whoever has
-    an account on the machine can connect to them and read what a notebook shows. Sockets have an
-    owner; where there are none (Windows), the default has to do.
+    an account on the machine can connect to them and read what a notebook shows.
 
     >>> IpcEngine.transport
     'ipc'
@@ -22,5 +22,8 @@ class IpcEngine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **kwargs: Any) -> Any:
         """Execute a notebook as papermill does."""
-        config = Config({"KernelManager": {"transport": cls.transport}})
-        return super().execute_managed_notebook(nb_man, kernel_name, config=config, **kwargs)
+        # A folder for each: two kernels that start at once in one would take the same names.
+        with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
+            manager = {"transport": cls.transport, "ip": f"{folder}/socket"}
+            config = Config({"KernelManager": manager})
+            return super().execute_managed_notebook(nb_man, kernel_name, config=config, **kwargs)

@@ -93,7 +93,9 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
             f"{', '.join(SYNTHETIC_KEYS)}"
         )
     _check_choices(path, experiment)
+    _check_pairs(path, experiment["pairs"])
     _check_systems(path, experiment["systems"], generated=experiment["responses"] == "generated")
+    _check_counterfactuals(path, experiment)
     _check_metrics(path, experiment)
     release = resolve(experiment["release"])
     tables = [*release.glob("*.tsv"), *release.glob("*.csv")]
@@ -314,6 +316,19 @@ def _check_choices(path: Path, experiment: Mapping) -> None:
             )
 
 
+def _check_pairs(path: Path, pairs: list) -> None:
+    from medalign_utils.demographics import GROUPINGS
+
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2 or len({*map(str, pair)} - {*GROUPINGS}):
+            raise ParamsError(
+                f"{_short(path)}: pairs: {pair!r}, expected two of {', '.join(GROUPINGS)}"
+            )
+        # Two tables of one pair, merged differently, would tell more than either.
+        if pair[0] == pair[1] or [sorted(other) for other in pairs].count(sorted(pair)) > 1:
+            raise ParamsError(f"{_short(path)}: pairs: {' x '.join(pair)} named twice")
+
+
 def _check_systems(path: Path, systems: list, *, generated: bool) -> None:
     if len(systems) < 2:
         raise ParamsError(f"{_short(path)}: systems: {systems}, expected at least 2 to compare")
@@ -324,6 +339,20 @@ def _check_systems(path: Path, systems: list, *, generated: bool) -> None:
             load_system(system)
         except ParamsError as error:
             raise ParamsError(f"{_short(path)}: systems: {error}") from None
+
+
+def _check_counterfactuals(path: Path, experiment: Mapping) -> None:
+    from medalign_utils.rewriting import CHANGES
+
+    # Each is compared with what the experiment has anyway.
+    choices = {"counterfactual_systems": experiment["systems"], "counterfactual_changes": CHANGES}
+    for key, known in choices.items():
+        names = experiment[key]
+        for name in names:
+            if name not in known:
+                raise ParamsError(f"{_short(path)}: {key}: {name!r}{_suggest(str(name), known)}")
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ParamsError(f"{_short(path)}: {key}: {', '.join(repeated)} named twice")
 
 
 def _check_metrics(path: Path, experiment: Mapping) -> None:

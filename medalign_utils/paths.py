@@ -109,6 +109,15 @@ def figure(experiment: str, stem: str) -> Path:
     return resolve(f"runs/{experiment}/figures/{stem}.png")
 
 
+def counterfactual(experiment: str, change: str) -> Path:
+    """The folder of one rewriting of the records, with the answers to it.
+
+    >>> counterfactual("demo", "gender").relative_to(project_root()).as_posix()
+    'runs/demo/counterfactuals/gender'
+    """
+    return resolve(f"runs/{experiment}/counterfactuals/{change}")
+
+
 def report(experiment: str) -> Path:
     """An experiment's report, one page.
 

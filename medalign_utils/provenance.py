@@ -1,4 +1,8 @@
-"""What a run was made with, by its settings, versions and digests, and what it lacks and why."""
+"""What a run was made with, and what it lacks and why.
+
+Parameters, signatures, scores and digests are the run's. The systems' files, the versions and the
+commit are the project's at the time of asking, which may have changed since the run.
+"""
 
 import hashlib
 import json
@@ -46,7 +50,7 @@ def settings(experiment: Mapping[str, Any]) -> dict[str, str]:
 
 
 def system_settings(experiment: Mapping[str, Any]) -> dict[str, str]:
-    """What each system's file says, without its comments; none where responses are `released`."""
+    """What each system's file says now, without its comments; none of `released` responses."""
     if experiment["responses"] == "released":
         return {}
     files = {system: load_system(system) for system in experiment["systems"]}
@@ -75,7 +79,7 @@ def signatures(experiment: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def versions() -> dict[str, str]:
-    """Python's version, this package's, and those of the packages it says it needs."""
+    """The versions installed now: Python's, this package's, and of those that it says it needs."""
     needed = [name for name in metadata.requires(_DISTRIBUTION) or () if "extra ==" not in name]
     names = sorted(re.match(r"[\w.-]+", name)[0] for name in needed)
     system = f"{platform.python_version()} ({platform.system()}, {platform.machine()})"
@@ -84,7 +88,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """The project's git commit, and whether files differ from it; None outside a checkout."""
+    """The project's git commit now, and whether files differ from it; None outside a checkout."""
     root = paths.project_root()
     found = _git(root, "rev-parse", "--show-toplevel", "HEAD")
     if found is None or Path(found.splitlines()[0]) != root.resolve():
@@ -94,8 +98,9 @@ def commit() -> str | None:
 
 
 def digests(experiment: Mapping[str, Any], release: Release) -> dict[str, list[tuple[str, str]]]:
-    """SHA-256 of what the run read and made: the release's tables, responses, scores, checkpoint.
+    """SHA-256 of what the run reads and made: the release's tables, responses, scores, checkpoint.
 
+    Of the files as they are now, which for what was read may be later than the run.
     A release's EHRs are not listed: their names are patients'. A manifest has their digests.
 
     Returns: what they are -> (name, digest in hexadecimal) of each file that is there.

@@ -1,12 +1,13 @@
 """The report of a run: one page with what it found, what it was made with, and what is missing.
 
-Everything on the page is read from the run's files, so the same run gives the same bytes.
+The page is read from the run's files, and from the project as it is when the page is written: the
+systems' files, the versions, the git commit. The same of both gives the same bytes.
 """
 
 import json
 import struct
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,6 +40,11 @@ TABLES = {
     "number of groups, and small ones are shown as they are.",
     "06_correlate_metrics": "Kendall's tau-b between a metric's scores and the ratings, per "
     "instruction, averaged; where all scores or all ranks are equal it is undefined.",
+    "06_correlate_metrics-systems": "Correlation, over the systems, of a metric's mean scores with "
+    "the ratings' means, by coefficient.",
+    "06_correlate_metrics-pairs": "Each pair of metrics: the difference of their mean taus on the "
+    "same instructions, adjusted over the pairs by Holm's method.",
+    "06_correlate_metrics-raters": "How far raters agree, where several rated the same responses.",
     "07_audit_fairness": "Each group against all other patients, by system and measure. p is by "
     "dealing the groups out anew among the patients, and adjusted by Holm's method over all tests "
     "of one system on one measure.",
@@ -60,6 +66,9 @@ TABLES = {
     "paper beside this run. Whether the two compare is said in the first table.",
     "08_reproduce_paper-facts": "Sizes and protocol, the paper beside this run. Whether the two "
     "compare is said in the first table.",
+    "09_audit_counterfactuals": "Responses and verdicts that change when one demographic of the "
+    "record is rewritten; relevant: the right answer rests on it. Left out are instructions of "
+    "patients of whom it cannot be rewritten.",
 }
 FIGURES = {
     "01_explore_release-categories": "Instructions by category.",
@@ -75,6 +84,7 @@ FIGURES = {
     "05_evaluate_systems-head_to_head": "Win rate of each system against each other one.",
     "05_evaluate_systems-contexts": "Accuracy against context length.",
     "06_correlate_metrics-tau": "Agreement of each metric with the ratings.",
+    "06_correlate_metrics-pairs": "Differences of the metrics' mean taus, by pair.",
     "07_audit_fairness-systems": "Gap in accuracy of each group to all other patients, by system.",
     "07_audit_fairness-gaps": "Gaps in accuracy of the best system, as they are and adjusted.",
     "07_audit_fairness-agreement": "Gap in each metric's agreement with the ratings.",
@@ -84,7 +94,10 @@ FIGURES = {
     "08_reproduce_paper-head_to_head": "Win rates of pairs, a table that has the paper's marginals "
     "beside this run.",
     "08_reproduce_paper-metric_correlation": "Correlation of metrics, the paper beside this run.",
+    "09_audit_counterfactuals-changes": "What changes when one demographic is rewritten.",
 }
+# The table that says of each of the paper's whether a run's compares with it, and why not.
+_PAPER = "08_reproduce_paper"
 # A longer table is folded away on a screen; on paper it is not.
 LONG = 15
 _DPI = 300  # of `plots.save`
@@ -134,7 +147,10 @@ def write_report(experiment: Mapping[str, Any]) -> Path:
     name = experiment["experiment"]
     release = load_release(paths.resolve(experiment["release"]), columns=experiment["columns"])
     restricted = is_restricted(release)
-    tables = read_tables(name)
+    # Of a restricted release nothing is shown that is not known.
+    withheld = _unknown(name) if restricted else []
+    tables = read_tables(name, without=withheld)
+    figures = {f.stem: f for f in paths.figure(name, "").parent.glob("*.png") if f not in withheld}
     signatures = provenance.signatures(experiment)
     gaps = [
         *provenance.missing_systems(experiment, restricted=restricted),
@@ -143,6 +159,13 @@ def write_report(experiment: Mapping[str, Any]) -> Path:
         *provenance.suppressed_groups(tables),
         *_missing_tables(experiment, release, tables, restricted=restricted),
         *(withhold_text(tables) if restricted else ()),
+        *(
+            Gap(
+                f"{file.parent.name}/{file.name}",
+                "not known to hold aggregates alone, of a restricted release",
+            )
+            for file in withheld
+        ),
     ]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -153,9 +176,9 @@ def write_report(experiment: Mapping[str, Any]) -> Path:
     )
     page = environment.get_template("report.html").render(
         name=name,
-        about=_about(experiment, release, restricted=restricted),
+        about=_about(experiment, release, tables, restricted=restricted),
         gaps=gaps,
-        sections=_sections(name, tables),
+        sections=_sections(tables, figures),
         experiment=provenance.settings(experiment),
         systems=provenance.system_settings(experiment),
         signatures=signatures.to_dict("records"),
@@ -172,13 +195,28 @@ def write_report(experiment: Mapping[str, Any]) -> Path:
     return out
 
 
-def read_tables(experiment: str) -> dict[str, pd.DataFrame]:
+def read_tables(experiment: str, *, without: Sequence[Path] = ()) -> dict[str, pd.DataFrame]:
     """The run's tables of aggregates by stem, in the order of the page; those of patients left out.
 
     Raises: MedAlignError as `display.read_aggregates`.
     """
     files = sorted(paths.table(experiment, "").parent.glob("*.csv"), key=lambda f: _place(f.stem))
-    return {f.stem: read_aggregates(f) for f in files if f.stem not in PATIENT_TABLES}
+    files = [file for file in files if file.stem not in PATIENT_TABLES and file not in without]
+    return {file.stem: read_aggregates(file) for file in files}
+
+
+def captions(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """Each table's caption; of the paper's tables what notebook 08 says of how they compare.
+
+    >>> summary = pd.DataFrame({"table": ["facts"], "title": ["Sizes. Comparable."]})
+    >>> captions({"08_reproduce_paper": summary})["08_reproduce_paper-facts"]
+    'Sizes. Comparable.'
+    """
+    summary = tables.get(_PAPER, pd.DataFrame(columns=["table", "title"]))
+    names = summary["table"].str.removeprefix("table_")
+    return TABLES | {
+        f"{_PAPER}-{name}": title for name, title in zip(names, summary["title"], strict=True)
+    }
 
 
 def withhold_text(tables: dict[str, pd.DataFrame]) -> list[Gap]:
@@ -192,7 +230,23 @@ def withhold_text(tables: dict[str, pd.DataFrame]) -> list[Gap]:
     return gaps
 
 
-def _about(experiment: Mapping[str, Any], release: Release, *, restricted: bool) -> list[str]:
+def _unknown(experiment: str) -> list[Path]:
+    """The run's tables and figures without a caption here: what they show is not known."""
+    tables = paths.table(experiment, "").parent.glob("*.csv")
+    figures = paths.figure(experiment, "").parent.glob("*.png")
+    return [
+        *(file for file in sorted(tables) if file.stem not in (*TABLES, *PATIENT_TABLES)),
+        *(file for file in sorted(figures) if file.stem not in FIGURES),
+    ]
+
+
+def _about(
+    experiment: Mapping[str, Any],
+    release: Release,
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    restricted: bool,
+) -> list[str]:
     """What the run is, who rated, and what of it compares with the paper, a sentence each."""
     of = f"{len(release.instructions):,} instructions, {len(release.references):,} references"
     if not restricted:
@@ -212,7 +266,7 @@ def _about(experiment: Mapping[str, Any], release: Release, *, restricted: bool)
     else:
         about.append("This run's responses were scored and not rated: there is no answer key.")
     if restricted and experiment["responses"] == "released":
-        about.append("Accuracy, ranks and correlations may be set beside the paper's.")
+        about.append(_compared(tables))
     else:
         about.append(
             "No accuracy, rank or correlation here may be read as a repetition of the paper's: "
@@ -221,8 +275,22 @@ def _about(experiment: Mapping[str, Any], release: Release, *, restricted: bool)
     return about
 
 
+def _compared(tables: Mapping[str, pd.DataFrame]) -> str:
+    """What of a run on the paper's own responses compares with the paper, as notebook 08 says."""
+    if _PAPER not in tables:
+        return "Whether anything here compares with the paper has not been worked out."
+    said = tables[_PAPER].groupby("comparable", sort=False)["table"].agg(list)
+    verdicts = "; ".join(f"{verdict} for {', '.join(names)}" for verdict, names in said.items())
+    verdicts = verdicts.replace("table_", "").replace("_", " ")
+    return f"Comparable with the paper: {verdicts}. The reasons stand by each table."
+
+
 def _is_rated(experiment: Mapping[str, Any], release: Release) -> bool:
     return experiment["responses"] == "released" or release.answer_key_path is not None
+
+
+def _is_audited(experiment: Mapping[str, Any]) -> bool:
+    return experiment["responses"] != "released" and bool(experiment["counterfactual_systems"])
 
 
 def _missing_tables(
@@ -243,20 +311,25 @@ def _missing_tables(
     for notebook, stems in lacking.items():
         if not rated and notebook >= "05":
             why = "the responses are not rated"
+        elif notebook == "09_audit_counterfactuals" and not _is_audited(experiment):
+            yield Gap(f"table {', '.join(stems)}", "no system answers rewritten records")
+            continue
         else:
             why = provenance.failure(experiment["experiment"], notebook, restricted=restricted)
         yield Gap(f"table {', '.join(stems)}", why, is_failure=rated or notebook < "05")
 
 
-def _sections(experiment: str, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
+def _sections(tables: Mapping[str, pd.DataFrame], files: Mapping[str, Path]) -> list[Section]:
     """The tables and figures by notebook: each table with the figures of its stem."""
-    files = {file.stem: file for file in paths.figure(experiment, "").parent.glob("*.png")}
+    caption_of = captions(tables)
     stems = sorted({*tables, *files}, key=_place)
     headings = {notebook.stem: _opening(notebook) for notebook in notebooks()}
     sections = []
     for notebook in dict.fromkeys(stem.partition("-")[0] for stem in stems):
         own = [stem for stem in stems if stem.partition("-")[0] == notebook]
-        blocks = [_block(stem, tables[stem]) for stem in own if stem in tables]
+        blocks = [
+            _block(stem, tables[stem], caption_of.get(stem, "")) for stem in own if stem in tables
+        ]
         number, heading, lead = headings.get(notebook, ("", notebook, ""))
         # A figure of no table's stem stands beside the notebook's first table.
         first = blocks[0] if blocks else Block(notebook, "", [], [], [])
@@ -268,11 +341,11 @@ def _sections(experiment: str, tables: Mapping[str, pd.DataFrame]) -> list[Secti
     return sections
 
 
-def _block(stem: str, table: pd.DataFrame) -> Block:
+def _block(stem: str, table: pd.DataFrame, caption: str) -> Block:
     # A signature is a setting and stands there.
     columns = columns_to_show(table.drop(columns="signature", errors="ignore"))
     rows = list(zip(*(column.cells for column in columns), strict=True))
-    return Block(stem, TABLES.get(stem, ""), columns, rows, [])
+    return Block(stem, caption, columns, rows, [])
 
 
 def _picture(file: Path) -> Picture:

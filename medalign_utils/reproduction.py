@@ -184,7 +184,8 @@ def compare_correlations(metrics: pd.DataFrame, run: Run) -> Comparison:
     """Mean Kendall's tau of each metric; the published ones are not re-verified.
 
     Args:
-        metrics: as `correlation.correlate_metrics` returns it.
+        metrics: as `correlation.correlate_metrics` returns it. One without a tau, such as one that
+            could not be scored, has no value of this run.
         run: see :class:`Run`. Metrics are paired only where all six systems and no others are
             ranked by clinicians. A metric of the same name may have been set up otherwise.
     """
@@ -192,7 +193,7 @@ def compare_correlations(metrics: pd.DataFrame, run: Run) -> Comparison:
     names = {"metric": "item", "mean_kendall_tau": "value", "ci_low": "low", "ci_high": "high"}
     theirs = paper.rename(columns=names).assign(measure="mean_tau")
     theirs["status"] = f"{DAGGER} {UNVERIFIED}"
-    ours = _long(metrics, "metric", ["mean_tau"])
+    ours = _long(metrics.dropna(subset="mean_tau"), "metric", ["mean_tau"])
     ours["item"] = ours["item"].replace({name: metric for metric, name in METRICS.items()})
     reasons = [*why_not_comparable(run), "the settings of the paper's metrics are not known"]
     return _compare("table_metric_correlation", theirs, ours, _paired(run), reasons)

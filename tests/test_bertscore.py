@@ -1,9 +1,12 @@
+import hashlib
+import re
 from collections import Counter
 
 import bert_score
 import bert_score.utils
 import numpy as np
 import pytest
+from tiny_models import write_tiny_bleurt
 
 from medalign_utils.encoder import minilm_path
 from medalign_utils.errors import MedAlignError
@@ -108,8 +111,16 @@ def test_score_bertscore_names_a_model_that_cannot_be_had(tmp_path):
         score_bertscore(["a"], ["a"], model=str(tmp_path / "nothing"), layer=6)
 
 
-def test_signature_bertscore_names_folder_and_hub_id():
-    assert signature_bertscore(model=str(minilm_path()), layer=5).startswith(
-        "bertscore|model:model|layer:5|idf:no|rescale:no|v:"
-    )
-    assert "|model:roberta-large|layer:17|" in signature_bertscore(model="roberta-large", layer=17)
+def test_signature_bertscore_tells_weights_apart_in_folders_of_one_name(tmp_path):
+    folders = [write_tiny_bleurt(tmp_path / str(seed) / "bert", seed=seed) for seed in (0, 1)]
+    signatures = [signature_bertscore(model=str(folder), layer=2) for folder in folders]
+    form = r"bertscore\|model:bert\|sha256:[0-9a-f]{12}\|layer:2\|idf:no\|rescale:no\|v:.*"
+    assert all(re.fullmatch(form, signature) for signature in signatures)
+    assert signatures[0] != signatures[1]
+
+
+def test_signature_bertscore_of_minilm_has_the_digest_of_its_weights():
+    weights = (minilm_path() / "model.safetensors").read_bytes()
+    digest = hashlib.sha256(weights).hexdigest()[:12]
+    signature = signature_bertscore(model="minilm", layer=6)
+    assert f"|model:all-MiniLM-L6-v2|sha256:{digest}|layer:6|" in signature

@@ -39,14 +39,6 @@ def test_score_bleurt_by_the_formula(model):
     assert scores.dtype == np.float64 and len(set(scores.round(4))) == 4
 
 
-def test_score_bleurt_of_a_part_is_the_same_to_the_last_bit(model):
-    columns = (PREDICTIONS, REFERENCES)
-    whole = score_bleurt(*columns, model=str(model))
-    for i in range(len(whole)):
-        part = (column[i : i + 1] for column in columns)
-        np.testing.assert_array_equal(score_bleurt(*part, model=str(model)), whole[i : i + 1])
-
-
 def test_score_bleurt_reads_special_tokens_as_characters(model):
     scores = score_bleurt(["[SEP] pain", "[ SEP ] pain"], ["pain"] * 2, model=str(model))
     assert scores[0] == pytest.approx(scores[1], abs=1e-6)
@@ -60,6 +52,12 @@ def test_score_bleurt_cuts_what_is_too_long_and_says_so(model):
         score_bleurt(["pain " * 60], ["chest"], model=str(model))[0], abs=1e-5
     )
     assert np.isfinite(scores).all()
+
+
+def test_score_bleurt_of_a_part_is_the_same_to_the_last_bit(model):
+    whole = score_bleurt(PREDICTIONS, REFERENCES, model=str(model))
+    for i, pair in enumerate(zip(PREDICTIONS, REFERENCES, strict=True)):
+        assert score_bleurt(*([text] for text in pair), model=str(model))[0] == whole[i]
 
 
 def test_score_bleurt_refuses_what_is_no_bleurt(model, tmp_path):
@@ -78,6 +76,12 @@ def test_score_bleurt_refuses_what_is_no_bleurt(model, tmp_path):
     save_file(weights, headless / "model.safetensors", {"format": "pt"})
     with pytest.raises(MedAlignError, match=r"it lacks 1 weights, the first is classifier\.bias"):
         score_bleurt(["a"], ["a"], model=str(headless))
+    shapes = shutil.copytree(model, tmp_path / "shapes")
+    weights["classifier.bias"] = np.zeros(1, np.float32)
+    weights["classifier.weight"] = np.zeros((1, 7), np.float32)  # of 16 units
+    save_file(weights, shapes / "model.safetensors", {"format": "pt"})
+    with pytest.raises(MedAlignError, match=r"shapes does not load as AutoModelForSeq.*: Error"):
+        score_bleurt(["a"], ["a"], model=str(shapes))
     assert score_bleurt([], [], model=str(model)).shape == (0,)
 
 

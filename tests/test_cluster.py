@@ -91,6 +91,7 @@ def make_project(to, server, model, *, shards):
         (systems / f"{name}.yaml").write_text(yaml.safe_dump(content))
     experiment = yaml.safe_load((project / "params/tiny.yaml").read_text())
     experiment |= {"systems": list(SYSTEMS), "metrics": ["bertscore", "rouge_l", "chrf"]}
+    experiment["counterfactual_systems"] = []
     (project / "params/tiny.yaml").write_text(yaml.safe_dump(experiment))
     return project
 

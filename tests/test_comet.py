@@ -1,4 +1,6 @@
+import shutil
 from collections import Counter
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from medalign_utils import comet_compact
 from medalign_utils.encoder import minilm_path
 from medalign_utils.errors import MedAlignError, NotAvailableError
 from medalign_utils.metrics.comet import (
+    PAPER_CHECKPOINT,
     checkpoint_path,
     load_comet,
     name_comet,
@@ -71,7 +74,9 @@ def test_score_comet_encodes_each_distinct_text_once(checkpoint, monkeypatch):
     assert encoded == Counter({*SOURCES, *PREDICTIONS, *REFERENCES})
 
 
-def test_score_comet_takes_checkpoints_of_other_classes(tmp_path, capsys):
+@pytest.fixture
+def quality_estimation(tmp_path):
+    """A checkpoint of a class that reads no reference, and its model."""
     import torch
     from comet.models import ReferencelessRegression
 
@@ -93,6 +98,11 @@ def test_score_comet_takes_checkpoints_of_other_classes(tmp_path, capsys):
         path,
     )
     path.parents[1].joinpath("hparams.yaml").write_text(yaml.safe_dump(dict(model.hparams)))
+    return path, model
+
+
+def test_score_comet_takes_checkpoints_of_other_classes(quality_estimation, capsys):
+    path, model = quality_estimation
     expected = model.predict(SAMPLES, batch_size=4, gpus=0, progress_bar=False).scores
     capsys.readouterr()
     scores = score_comet(*zip(*TRIPLES, strict=True), checkpoint=path)
@@ -124,10 +134,38 @@ def test_names_and_signature(checkpoint):
     assert name_comet(checkpoint) == "comet-tiny"
     assert name_comet(checkpoint / "checkpoints" / "model.ckpt") == "comet-tiny"
     assert name_comet("Unbabel/XCOMET-XL") == "XCOMET-XL"
-    name, source, reference, digest, version = signature_comet(checkpoint=checkpoint).split("|")
+    signature = signature_comet(checkpoint=checkpoint)
+    name, source, reference, digest, version, transformers = signature.split("|")
     assert (name, source, reference) == ("comet-tiny", "src:instruction", "ref:yes")
     assert len(digest) == len("sha256:") + 12
     assert version.startswith("v:2.")
+    assert transformers == f"transformers:{metadata.version('transformers')}"
+
+
+def test_a_signature_says_what_the_checkpoints_class_reads(quality_estimation):
+    path, _ = quality_estimation
+    assert signature_comet(checkpoint=path).startswith(
+        "quality-estimation|src:instruction|ref:no|sha256:"
+    )
+    hparams = path.parents[1] / "hparams.yaml"
+    hparams.write_text("class_identifier: unified_metric\ninput_segments: [mt, ref]\n")
+    assert "|src:no|ref:yes|" in signature_comet(checkpoint=path)
+    hparams.write_text("class_identifier: regression_metric_multi_ref\n")
+    with pytest.raises(
+        MedAlignError, match=r"regression_metric_multi_ref in hparams\.yaml, expected"
+    ):
+        signature_comet(checkpoint=path)
+
+
+@pytest.mark.parametrize(
+    "checkpoint", ["models/COMET", "someone/COMET", "models/Comet/checkpoints/model.ckpt"]
+)
+def test_no_other_checkpoint_bears_the_name_of_the_papers(checkpoint):
+    with pytest.raises(
+        MedAlignError, match=f"of {checkpoint} would be named .*; rename its folder"
+    ):
+        name_comet(checkpoint)
+    assert name_comet(PAPER_CHECKPOINT) == "COMET"
 
 
 def test_checkpoint_path_names_the_file_that_is_missing(tmp_path):
@@ -154,8 +192,30 @@ def test_load_comet_names_the_encoder_that_is_missing(tmp_path, monkeypatch):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "model.ckpt").touch()
     (tmp_path / "hparams.yaml").write_text("pretrained_model: xlm-roberta-large\n")
-    with pytest.raises(MedAlignError, match="the tokenizer of xlm-roberta-large, which are not"):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(
+        NotAvailableError, match="encoder: xlm-roberta-large is not on this machine"
+    ):
         load_comet(tmp_path / "checkpoints" / "model.ckpt")
+    # What else goes wrong is no reason to skip the metric.
+    encoder = f"pretrained_model: {minilm_path()}\n"
+    (tmp_path / "hparams.yaml").write_text(encoder)
+    with pytest.raises(
+        MedAlignError, match=r"model\.ckpt does not load: OSError: no netw"
+    ) as caught:
+        load_comet(tmp_path / "checkpoints" / "model.ckpt")
+    assert not isinstance(caught.value, NotAvailableError)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"torn"])
+def test_load_comet_names_a_file_that_is_no_checkpoint(checkpoint, tmp_path, content):
+    folder = shutil.copytree(checkpoint, tmp_path / "comet-tiny")
+    file = folder / "checkpoints" / "model.ckpt"
+    file.write_bytes(file.read_bytes()[:10_000] if content == b"torn" else content)
+    with pytest.raises(MedAlignError, match=r"model\.ckpt does not load: ") as caught:
+        load_comet(file)
+    assert not isinstance(caught.value, NotAvailableError)
 
 
 def test_score_comet_refuses_unequal_lengths(checkpoint):

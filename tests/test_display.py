@@ -1,9 +1,12 @@
 """What a reader sees of a table, and which tables nobody is to see."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from medalign_utils.correlation import add_skipped
 from medalign_utils.display import (
     PERSONAL_COLUMNS,
     columns_to_show,
@@ -13,6 +16,9 @@ from medalign_utils.display import (
 )
 from medalign_utils.errors import MedAlignError
 from medalign_utils.paths import write_table
+from medalign_utils.reproduction import Run, compare_categories, summarize
+
+ROOT = Path(__file__).parents[1]
 
 
 def shown(**columns):
@@ -112,3 +118,19 @@ def test_a_table_of_single_patients_instructions_or_responses_is_refused(tmp_pat
 def test_text_is_known_by_its_columns_name():
     frame = pd.DataFrame({"group": ["F"], "remark": ["?"], "n": [1], "share": [0.5], "ok": [True]})
     assert unknown_text(frame) == ["remark"]
+    # As context_tokens is where every system sees the full record.
+    assert unknown_text(pd.DataFrame({"context_tokens": pd.Series([None], dtype="str")})) == []
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "figures").glob("*.csv")), ids=lambda f: f.stem)
+def test_the_columns_of_the_published_tables_are_known(file):
+    assert unknown_text(read_aggregates(file)) == []
+
+
+def test_the_columns_of_reasons_and_verdicts_are_known(tmp_path):
+    skipped = pd.DataFrame({"metric": ["lens"], "reason": ["weights names none for lens"]})
+    table = pd.DataFrame({"metric": ["chrf"], "n": [9], "best_system": ["a"]})
+    counts = pd.DataFrame({"category": ["Other"], "with_reference": [4], "all": [9]})
+    comparison = compare_categories(counts, Run(True, "generated", [], 4))
+    for made in (add_skipped(table, skipped), summarize([comparison]), comparison.table):
+        assert unknown_text(read_aggregates(write_table(made, tmp_path / "a.csv"))) == []

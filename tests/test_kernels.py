@@ -1,34 +1,40 @@
 """Kernels of batch runs listen on sockets that have an owner, not on TCP ports."""
 
 import json
+from pathlib import Path
 
 import nbformat
 import papermill
 
 SAY = """\
-import json, pathlib, socket, stat
+import json, pathlib, stat
 from ipykernel.connect import get_connection_file
 told = json.loads(pathlib.Path(get_connection_file()).read_text())
-sockets = sorted(pathlib.Path(told["ip"]).parent.glob(pathlib.Path(told["ip"]).name + "-*"))
-modes = [stat.filemode(file.stat().st_mode) for file in sockets]
-print(json.dumps({"transport": told["transport"], "modes": modes}))
+folder = pathlib.Path(told["ip"]).parent
+names = sorted(file.name for file in folder.iterdir())
+mode = stat.filemode(folder.stat().st_mode)
+print(json.dumps([told["transport"], str(folder.absolute()), mode, names]))
 """
 
 
-def test_a_batch_runs_kernel_listens_on_sockets_that_only_their_owner_may_write_to(tmp_path):
+def test_a_batch_runs_kernel_listens_on_sockets_in_a_folder_of_its_own(tmp_path):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SAY)])
     nbformat.write(notebook, tmp_path / "say.ipynb")
-    done = papermill.execute_notebook(
-        tmp_path / "say.ipynb",
-        tmp_path / "said.ipynb",
-        engine_name="ipc",
-        kernel_name="python3",
-        progress_bar=False,
-    )
-    told = json.loads(
-        "".join(out["text"] for out in done.cells[0].outputs if out["name"] == "stdout")
-    )
-    assert told["transport"] == "ipc"
-    assert told["modes"] and all(mode[0] == "s" for mode in told["modes"])
-    assert all(mode[5] == mode[8] == "-" for mode in told["modes"])
-    assert "TCP" not in str(done.cells[0].outputs)
+    folders = set()
+    for said in ("one.ipynb", "two.ipynb"):
+        done = papermill.execute_notebook(
+            tmp_path / "say.ipynb",
+            tmp_path / said,
+            engine_name="ipc",
+            kernel_name="python3",
+            progress_bar=False,
+        )
+        outputs = done.cells[0].outputs
+        printed = "".join(out["text"] for out in outputs if out["name"] == "stdout")
+        transport, folder, mode, names = json.loads(printed)
+        assert transport == "ipc"
+        assert mode == "drwx------" and len(names) == 5  # its five channels
+        assert "TCP" not in str(outputs)
+        assert not Path(folder).exists()
+        folders.add(folder)
+    assert len(folders) == 2

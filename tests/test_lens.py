@@ -1,4 +1,5 @@
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -53,14 +54,6 @@ def test_score_lens_by_the_formula(model):
     assert scores.dtype == np.float64 and len(set(scores.round(4))) == 3
 
 
-def test_score_lens_of_a_part_is_the_same_to_the_last_bit(model):
-    columns = (SOURCES, PREDICTIONS, REFERENCES)
-    whole = score_lens(*columns, model=str(model))
-    for i in range(len(whole)):
-        part = (column[i : i + 1] for column in columns)
-        np.testing.assert_array_equal(score_lens(*part, model=str(model)), whole[i : i + 1])
-
-
 def test_score_lens_ignores_case(model):
     upper = [text.upper() for text in PREDICTIONS]
     np.testing.assert_array_equal(
@@ -70,8 +63,9 @@ def test_score_lens_ignores_case(model):
 
 
 def test_score_lens_cuts_what_is_too_long_and_says_so(model):
+    # Of the 64 positions RoBERTa's first two are no token's.
     with pytest.warns(
-        UserWarning, match="1 of 3 distinct texts are longer than .* limit of 60 tok"
+        UserWarning, match="1 of 3 distinct texts are longer than .* limit of 62 tok"
     ):
         [score] = score_lens(["q"], ["pain " * 10_000], ["r"], model=str(model))
     assert 0 < score < 1
@@ -101,8 +95,23 @@ def test_a_checkpoint_that_would_run_code_is_not_read(tmp_path):
     folder = write_tiny_lens(tmp_path / "lens")
     file = folder / "checkpoints" / "model.ckpt"
     torch.save(torch.load(file, weights_only=True) | {"callbacks": {Path: tmp_path}}, file)
-    with pytest.raises(NotAvailableError, match="holds more than weights, or none, and is not rea"):
+    with pytest.raises(NotAvailableError, match="holds more than weights and is not read"):
         score_lens(["q"], ["a"], ["r"], model=str(folder))
+
+
+@pytest.mark.parametrize("content", ["", "garbage", "<html>", "torn", "a list", "no state_dict"])
+def test_a_file_that_is_no_checkpoint_is_an_error_not_a_skip(tmp_path, content):
+    folder = write_tiny_lens(tmp_path / "lens")
+    file = folder / "checkpoints" / "model.ckpt"
+    if content == "torn":
+        file.write_bytes(file.read_bytes()[:5000])
+    elif content in ("a list", "no state_dict"):
+        torch.save([1] if content == "a list" else {"weights": {}}, file)
+    else:
+        file.write_text(content)
+    with pytest.raises(MedAlignError, match=r"model\.ckpt of .*lens is torn, or no che") as caught:
+        score_lens(["q"], ["a"], ["r"], model=str(folder))
+    assert not isinstance(caught.value, NotAvailableError)
 
 
 def test_an_encoder_that_is_not_here_is_named(tmp_path, monkeypatch):
@@ -123,3 +132,20 @@ def test_signature_lens_hangs_on_the_weights_and_their_settings(model):
     hparams.write_text(yaml.safe_dump(yaml.safe_load(before) | {"activations": "ReLU"}))
     assert signature_lens(model=str(model)) != signature
     hparams.write_text(before)
+
+
+def test_signature_lens_hangs_on_the_encoders_settings(tmp_path):
+    folder = write_tiny_lens(tmp_path / "lens")
+    before = signature_lens(model=str(folder))
+    assert re.search(r"\|model:lens\|sha256:\w{12}\|encoder:encoder\|sha256:\w{12}\|", before)
+    merges = folder / "encoder" / "merges.txt"
+    merges.write_text("\n".join(merges.read_text().splitlines()[:-1]))
+    after = signature_lens(model=str(folder))
+    assert after != before and after.partition("|encoder:")[0] == before.partition("|encoder:")[0]
+
+
+def test_score_lens_of_a_part_is_the_same_to_the_last_bit(model):
+    whole = score_lens(SOURCES, PREDICTIONS, REFERENCES, model=str(model))
+    for i in range(3):
+        alone = score_lens(*([t[i]] for t in (SOURCES, PREDICTIONS, REFERENCES)), model=str(model))
+        assert alone[0] == whole[i]

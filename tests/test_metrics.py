@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tiny_pairs import tiny_pairs
 
+from medalign_utils import comet_compact, encoder
 from medalign_utils.errors import MedAlignError, NotAvailableError
-from medalign_utils.metrics import METRICS, Metric, score_responses
+from medalign_utils.metrics import METRICS, Metric, checkpoints, score_responses
 from medalign_utils.metrics.chrf import score_chrf, signature_chrf
 from medalign_utils.metrics.rouge import score_rouge_l
 
@@ -150,6 +152,25 @@ def score_with(cache, responses=RESPONSES, **options):
     ).scores
 
 
+def test_responses_of_one_token_sequence_tie_whoever_was_scored_first(tmp_path):
+    comet_compact.train(tiny_pairs(), tmp_path / "comet-tiny", seed=1, epochs=1, progress=False)
+    texts = {"a": "No known allergies.", "b": "no known allergies.", "c": "Penicillin " * 40}
+    responses = pd.DataFrame(
+        {"instruction_id": "2", "system": texts.keys(), "response": texts.values()}
+    )
+    for rows in ([0, 2], [0, 1, 2]):  # a is scored beside c, b alone
+        scores = score_responses(
+            *(responses.iloc[rows], INSTRUCTIONS, REFERENCES, ["bertscore", "comet"]),
+            comet_checkpoint=tmp_path / "comet-tiny",
+            bertscore_layer=6,
+            weights={"bertscore": "minilm"},
+            cache=tmp_path / "cache",
+            progress=False,
+        ).scores
+    a, b, c = (scores.loc[scores["system"] == system, "score"].tolist() for system in texts)
+    assert len(a) == 2 and a == b and a[0] != c[0] and a[1] != c[1]
+
+
 def test_a_changed_system_alone_is_scored_again(monkeypatch, tmp_path):
     cache, scored = tmp_path / "cache.sqlite", []
     monkeypatch.setitem(METRICS, "long", counted(scored))
@@ -196,13 +217,14 @@ def test_another_signature_or_source_shares_no_score(monkeypatch, tmp_path):
     assert asked == ["Last creatinine?", "Allergies?"]
 
 
-def test_a_changed_module_shares_no_score(monkeypatch, tmp_path):
+@pytest.mark.parametrize("module", [sys.modules[__name__], encoder, checkpoints])
+def test_a_changed_module_shares_no_score(monkeypatch, tmp_path, module):
     cache, scored = tmp_path / "cache", []
     monkeypatch.setitem(METRICS, "long", counted(scored))
     score_with(cache)
     copy = tmp_path / "copy.py"
-    copy.write_text(Path(__file__).read_text() + "# changed\n")
-    monkeypatch.setattr(sys.modules[__name__], "__file__", str(copy))
+    copy.write_text(Path(module.__file__).read_text() + "# changed\n")
+    monkeypatch.setattr(module, "__file__", str(copy))
     score_with(cache)
     assert len(scored) == 6
 

@@ -94,6 +94,7 @@ def test_the_command_says_what_is_planned_and_what_is_wrong(tmp_path, monkeypatc
     params = yaml.safe_load((project / "params/tiny.yaml").read_text())
     params = {key: value for key, value in params.items() if key not in rest}
     params |= {"release": "data/real", "systems": ["bm25-full", "bm25-2k"]}
+    params["counterfactual_systems"] = []
     file = project / "params/mine.yaml"
     file.write_text(yaml.safe_dump(params))
     assert main(["plan", "params/mine.yaml"]) == 0

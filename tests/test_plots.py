@@ -146,7 +146,44 @@ GROUPS = pd.DataFrame(
         "wilson_high": [0.4, 0.6] * 5 + [0.8, 1.0],
     }
 )
+GAPS = pd.DataFrame(
+    [
+        ("a-generator-with-a-very-long-name-32k", "gender", "Female", 90, 0.1, 0.01, ""),
+        ("a-generator-with-a-very-long-name-32k", "gender", "Male", 80, -0.1, 0.01, ""),
+        ("b", "gender", "Female", 90, 0.02, 0.4, ""),
+        ("b", "gender", "Male", 80, np.nan, np.nan, ""),
+        ("b", "race", "Black or African American + (others)", 23, -0.25, 0.06, "merged"),
+        (None, "payer", "(not shown)", 170, np.nan, np.nan, "not shown: no two groups"),
+    ],
+    columns=["system", "grouping", "group", "n_patients", "gap", "p_holm", "suppressed"],
+).assign(
+    n_instructions=lambda table: table["n_patients"] + 10,
+    gap_low=lambda table: table["gap"] - 0.1,
+    gap_high=lambda table: table["gap"] + 0.1,
+    adjusted_gap=0.03,
+    adjusted_low=-0.1,
+    adjusted_high=0.12,
+)
+NO_GROUPS = GAPS[GAPS["group"] == "(not shown)"]
+LENGTHS = GAPS[2:].assign(events=4000.0, events_low=3000.0, events_high=5500.0)
+SIMULATION = pd.DataFrame(
+    {
+        "size": pd.array([None, 138, 30], "Int64"),
+        "gap": [0, 0.2, 0.2],
+        "audits": [300, 120, 120],
+        "n_patients": [184.3, 92.2, 19.1],
+        "n_instructions": [303, 152.4, 31.6],
+        "share": [0.04, 0.6, 0.1],
+        "share_low": [0.02, 0.5, 0.05],
+        "share_high": [0.06, 0.7, 0.2],
+    }
+)
 FIGURES = {
+    "gaps_by_group": lambda ax=None: plots.gaps_by_group(GAPS[2:], ax),
+    "gap_matrix": lambda ax=None: plots.gap_matrix(GAPS, "system", ax),
+    "gap_matrix, nothing": lambda ax=None: plots.gap_matrix(NO_GROUPS, "system", ax),
+    "lengths_by_group": lambda ax=None: plots.lengths_by_group(LENGTHS, ax),
+    "audit_power": lambda ax=None: plots.audit_power(SIMULATION, ax),
     "accuracy_by_system": lambda ax=None: plots.accuracy_by_system(SYSTEMS, ax),
     "head_to_head": lambda ax=None: plots.head_to_head(MATRIX, ax, n=72),
     "accuracy_by_context": lambda ax=None: plots.accuracy_by_context(CONTEXTS, ax),
@@ -266,6 +303,27 @@ def test_paired_differences_fill_what_holds_over_patients():
 
 def test_paired_differences_of_one_system():
     assert "no pair of systems" in plots.paired_differences(PAIRS[:0]).get_xlabel()
+
+
+def test_counterfactual_changes_has_a_panel_a_measure_and_rows_apart_for_what_is_relevant():
+    table = pd.DataFrame(
+        {"change": ["nothing", "age", "age"], "system": "a", "relevant": [False, False, True],
+         "n": [80, 74, 6], "n_patients": [24, 24, 1]}
+    )  # fmt: skip
+    for i, measure in enumerate(("changed", "changed_beyond", "flipped")):
+        shares = [0, 0.1 + 0.1 * i, 0.5]
+        table[measure], table[f"{measure}_low"], table[f"{measure}_high"] = shares, shares, shares
+    # One patient has no interval.
+    table.loc[2, ["changed_low", "changed_high"]] = np.nan
+    figure = plots.counterfactual_changes(table)
+    first, *others = figure.axes
+    names = [label.get_text() for label in first.get_yticklabels()]
+    assert names == ["nothing · a", "age · a", "age, relevant · a"]
+    assert all(label.get_text() == "" for ax in others for label in ax.get_yticklabels())
+    points = [ax.lines[-1].get_xdata().tolist() for ax in figure.axes]
+    assert points == [[0, 0.1, 0.5], [0, 0.2, 0.5], [0, pytest.approx(0.3), 0.5]]
+    assert [text.get_text() for text in others[-1].texts][1:] == ["80 (24)", "74 (24)", "6 (1)"]
+    plt.close(figure)
 
 
 def test_accuracy_by_group_has_a_panel_a_group_on_one_axis(tmp_path):
@@ -430,6 +488,37 @@ def test_figures_of_nothing_but_undefined_values_still_come_out(tmp_path):
     assert plots.save(plots.metric_correlation(undefined), tmp_path / "tau.png").stat().st_size
     zero = SYSTEMS.assign(correct=0.0, correct_low=np.nan, correct_high=np.nan)
     assert plots.save(plots.accuracy_by_system(zero), tmp_path / "zero.png").stat().st_size
+
+
+def test_gap_matrix_marks_what_is_found_and_says_what_is_withheld():
+    ax = FIGURES["gap_matrix"]()
+    assert {"+10.0*", "−10.0*", "+2.0", "−25.0"} <= set(texts(ax))
+    assert "1 a-generator-with-a-very-long-name-32k, 2 b" in ax.get_xlabel().replace("\n", " ")
+    withheld = "small groups merged: race; not shown, too small: payer"
+    assert withheld in ax.get_xlabel().replace("\n", " ")
+    assert {"90", "100", "patients", "instr."} <= set(texts(ax))
+
+
+def test_figures_by_group_say_how_many_where_there_is_no_group():
+    lengths = NO_GROUPS.assign(events=np.nan, events_low=np.nan, events_high=np.nan)
+    for ax in (
+        plots.gap_matrix(NO_GROUPS, "system"),
+        plots.gaps_by_group(NO_GROUPS),
+        plots.lengths_by_group(lengths),
+    ):
+        assert (
+            "groups too small: payer\n(n = 170 patients, 180 instructions)"
+            in ax.texts[0].get_text()
+        )
+
+
+def test_gaps_by_group_has_both_gaps():
+    ax = FIGURES["gaps_by_group"]()
+    names = [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()]
+    assert names[::2] == ["gender: Female", "race: Black or African American + (others)"]
+    # Points: raw gaps in percentage points; diamonds: adjusted ones.
+    raw, adjusted = (line.get_xdata() for line in ax.lines[:2])
+    assert raw[[0, 2]] == pytest.approx([2, -25]) and adjusted == pytest.approx([3, 3, 3])
 
 
 def test_metric_correlation_draws_the_ceiling_only_where_raters_agree_or_not():

@@ -21,11 +21,12 @@ from medalign_utils.__main__ import main
 from medalign_utils.dataset import load_release
 from medalign_utils.errors import MedAlignError
 from medalign_utils.params import SYNTHETIC_KEYS, load_experiment
-from medalign_utils.report import write_report
+from medalign_utils.report import FIGURES, PATIENT_TABLES, TABLES, write_report
 from medalign_utils.running import RESPONSE_COLUMNS
 from medalign_utils.synthetic import write_release as synthesize
 
 ROOT = Path(__file__).parents[1]
+SNAKEFILE = (ROOT / "Snakefile").read_text()
 MARKER = "Zyxwomab"
 SYSTEMS = ["bm25-full", "bm25-2k"]
 NOT_SYNTHETIC = dict.fromkeys(SYNTHETIC_KEYS)
@@ -83,7 +84,8 @@ def project(tmp_path, monkeypatch):
 def written(**changes):
     """Write params/mine.yaml, the demo with changes."""
     demo = yaml.safe_load(Path("params/demo.yaml").read_text())
-    content = demo | {"release": "data/mine", "systems": SYSTEMS, "metrics": ["chrf"]} | changes
+    content = demo | {"release": "data/mine", "systems": SYSTEMS, "metrics": ["chrf"]}
+    content |= {"counterfactual_systems": []} | changes
     Path("params/mine.yaml").write_text(
         yaml.safe_dump({key: value for key, value in content.items() if value is not None})
     )
@@ -197,6 +199,7 @@ def test_settings_signatures_versions_and_digests(run):
     assert ["bertscore_layer", "6"] in rows and ["systems", "[bm25-full, bm25-2k]"] in rows
     assert ["chrf", "chrF2|v:1", "4", "2"] in rows  # 2 of 4 scores are undefined
     assert "generator: bm25_passage" in report.text
+    assert "When this report was written" in report.text
     for name, module in (("numpy", np), ("pandas", pd)):
         assert re.search(rf"{name}\s*{re.escape(module.__version__)}", report.text)
     for file in ("data/mine/manifest.json", "data/mine/answer-key.jsonl",
@@ -307,21 +310,64 @@ def test_suppressed_groups_are_named_with_their_reason_once(run):
 
 def test_of_a_restricted_release_aggregates_only(restricted_run):
     table = pd.DataFrame({"system": ["a"], "remark": [MARKER], "n": [1]})
-    paths.write_table(table, paths.table("mine", "05_evaluate_systems-more"))
+    paths.write_table(table, paths.table("mine", "05_evaluate_systems-contexts"))
     file = write_report(restricted_run)
     assert MARKER not in file.read_text()
     report = Page(file.read_text())
     for person_id in ("40.xml", "007.xml"):
         assert person_id not in report.text
     assert [["System", "n"], ["a", "1"]] in report.tables
-    assert "05_evaluate_systems-more: column remark" in report.text
-    assert "restrict it" in report.text and "may be set beside the paper's" in report.text
+    assert "05_evaluate_systems-contexts: column remark" in report.text
+    assert "restrict it" in report.text
     rows = report.rows
     # Rows of instruction 3; of 4 the second system has no rating.
     assert ["2 reviews", "the release marks them as not used for the evaluation"] in rows
     assert ["1 rated instructions", "1 of 2 instructions have a rating and a rank of every system; "
-            "the other 1 are left out: bm25-2k lacks 1"] in rows  # fmt: skip
+            "1 left out: bm25-2k lacks 1"] in rows  # fmt: skip
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_of_a_restricted_release_what_is_not_known_is_withheld_and_named(restricted_run):
+    # A number identifies as well as a name, and a figure may show anything.
+    table = pd.DataFrame({"who": [4711004], "n": [1]})
+    paths.write_table(table, paths.table("mine", "05_evaluate_systems-more"))
+    paths.write_table(table.rename(columns={"who": "mrn"}), paths.table("mine", "mine"))
+    _, ax = plt.subplots()
+    plots.save(ax, paths.figure("mine", "05_evaluate_systems"))  # known as a table only
+    report = page(restricted_run)
+    assert "4711004" not in report.text
+    assert [tag for tag, _ in report.attributes].count("img") == 1  # that of run_everything
+    why = "not known to hold aggregates alone, of a restricted release"
+    for file in ("tables/05_evaluate_systems-more.csv", "tables/mine.csv",
+                 "figures/05_evaluate_systems.png"):  # fmt: skip
+        assert [file, why] in report.rows
+    assert ["bm25-full", "80", "0.31 (0.21\xa0to\xa00.41)"] in report.rows
+
+
+def test_of_the_releases_responses_what_compares_with_the_paper_is_what_08_says(restricted_run):
+    assert "compares with the paper has not been worked out" in page(restricted_run).text
+    titles = [
+        "Sizes. Comparable.",
+        "Evaluation. Comparable with reserve: 1 instructions are rated.",
+    ]
+    summary = pd.DataFrame({"table": ["facts", "table_human_evaluation"], "title": titles,
+                            "comparable": ["yes", "with reserve"]})  # fmt: skip
+    paths.write_table(summary, paths.table("mine", "08_reproduce_paper"))
+    table = pd.DataFrame({"item": ["a"], "run": [0.5]})
+    paths.write_table(table, paths.table("mine", "08_reproduce_paper-human_evaluation"))
+    text = page(restricted_run).text
+    assert "with the paper: yes for facts; with reserve for human evaluation. The reasons" in text
+    # As the caption of the table, beside its row in the summary.
+    assert text.count(titles[1]) == 2
+    assert "Whether the two compare is said in the first table." not in text
+
+
+def test_every_table_and_figure_of_the_workflow_has_a_caption():
+    outputs = re.findall(r"\{RUN\}/(tables|figures)/([\w-]+)\.(?:csv|png)", SNAKEFILE)
+    tables = {stem for kind, stem in outputs if kind == "tables"} - set(PATIENT_TABLES)
+    figures = {stem for kind, stem in outputs if kind == "figures"}
+    assert len(tables) > 10 and len(figures) > 10
+    assert tables - TABLES.keys() == figures - FIGURES.keys() == set()
 
 
 def test_responses_that_nobody_rated_leave_no_failure(project):
@@ -331,7 +377,8 @@ def test_responses_that_nobody_rated_leave_no_failure(project):
         paths.write_table(pd.DataFrame({"n": [1]}), paths.table("mine", name))
     report = page(written(**NOT_SYNTHETIC))
     assert "scored and not rated" in report.text and "not complete" not in report.text
-    assert ["table 06_correlate_metrics", "the responses are not rated"] in report.rows
+    [row] = [row for row in report.rows if row[0].startswith("table 06_correlate_metrics, ")]
+    assert row[1] == "the responses are not rated"
 
 
 def git(*arguments):

@@ -148,6 +148,15 @@ def test_correlations_bear_the_dagger_and_get_no_verdict():
         assert made.table["published_within"].isna().all()
 
 
+def test_a_metric_that_was_not_scored_has_no_value_of_the_run():
+    skipped = correlated(["chrf", "lens", "comet-compact"])
+    skipped.loc[1:, ["mean_tau", "tau_low", "tau_high"]] = np.nan
+    for run in (REAL, DEMO):
+        table = compare_correlations(skipped, run).table
+        assert table.loc[table["run"].notna(), "item"].tolist() == ["chrF"]
+        assert table[["published", "run"]].notna().any(axis=1).all()
+
+
 def test_metrics_are_paired_by_name_and_a_stand_in_is_not():
     names = ["rouge_l", "COMET", "comet-compact", "meteor_no_wordnet"]
     made = compare_correlations(correlated(names), REAL)

@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -11,6 +12,7 @@ import pytest
 
 from medalign_utils import dataset, ehr, grading, prompts
 from medalign_utils.__main__ import main
+from medalign_utils.counterfactual import MARK
 from medalign_utils.errors import MedAlignError
 from medalign_utils.synthetic import check, write_release
 from medalign_utils.synthetic import release as releases
@@ -184,7 +186,8 @@ def test_releases_of_other_seeds_hold_together(tmp_path, split):
             assert TEMPLATES[line["template"]].split == split
 
 
-# Of the records, the key and the two tables. A change here changes every published figure.
+# Of the records, the key without `relevant_demographics`, and the two tables. A change here changes
+# every published figure.
 DEMO_DIGEST = "a4d79a5afa8288635913768d327acd11fa48d05bf55fb7eb57379d9c98c3ded3"
 
 
@@ -192,6 +195,11 @@ def test_the_demo_keeps_its_bytes(folder):
     found = digests(folder)
     for name in ("manifest.json", "submitted-instructions.tsv"):
         del found[name]
+    # Version 1.1 added the mark to what version 1 wrote, and nothing else.
+    lines = (folder / "answer-key.jsonl").read_text("utf-8")
+    unmarked = re.sub(r', "relevant_demographics": \[[^]]*\]}$', "}", lines, flags=re.MULTILINE)
+    assert len(lines.splitlines()) == 120 and MARK not in unmarked
+    found["answer-key.jsonl"] = hashlib.sha256(unmarked.encode()).hexdigest()
     assert hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest() == DEMO_DIGEST
 
 

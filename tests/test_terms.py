@@ -210,6 +210,7 @@ def test_a_restricted_experiment_is_its_owners(restricted, tmp_path):
     params = yaml.safe_load((project / "params/tiny.yaml").read_text())
     params = {key: value for key, value in params.items() if key not in rest}
     params |= {"release": "data/real", "systems": ["one", "two"], "metrics": ["chrf", "rouge_l"]}
+    params["counterfactual_systems"] = []
     (project / "params/real.yaml").write_text(yaml.safe_dump(params))
     options = ("--cores", "2", "--configfile", "params/real.yaml")
     with ChatServer(quoting) as server:

@@ -79,11 +79,10 @@ def test_score_unieval_as_published(model, published):
 
 
 def test_score_unieval_of_a_part_is_the_same_to_the_last_bit(model):
-    columns = (SOURCES, PREDICTIONS, REFERENCES)
-    whole = score_unieval(*columns, model=str(model))
-    for i in range(len(whole)):
-        part = (column[i : i + 1] for column in columns)
-        np.testing.assert_array_equal(score_unieval(*part, model=str(model)), whole[i : i + 1])
+    whole = score_unieval(SOURCES, PREDICTIONS, REFERENCES, model=str(model))
+    for i in range(3):
+        one = ([texts[i]] for texts in (SOURCES, PREDICTIONS, REFERENCES))
+        np.testing.assert_array_equal(score_unieval(*one, model=str(model))[0], whole[i])
 
 
 def test_names_unieval_are_the_columns():

@@ -15,9 +15,11 @@ import pytest
 import yaml
 from tiny_release import write_release
 
+from medalign_utils.display import read_aggregates, unknown_text
 from medalign_utils.metrics.meteor import names_meteor
 from medalign_utils.metrics.unieval import names_unieval
 from medalign_utils.params import for_notebook, load_experiment
+from medalign_utils.report import PATIENT_TABLES
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -34,11 +36,19 @@ TABLES = [
     "06_correlate_metrics-raters.csv",
     "06_correlate_metrics-systems.csv",
     "06_correlate_metrics.csv",
+    "07_audit_fairness-adjusted.csv",
+    "07_audit_fairness-agreement.csv",
+    "07_audit_fairness-categories.csv",
+    "07_audit_fairness-data.csv",
+    "07_audit_fairness-ranges.csv",
+    "07_audit_fairness-simulation.csv",
+    "07_audit_fairness.csv",
     "08_reproduce_paper-categories.csv",
     "08_reproduce_paper-facts.csv",
     "08_reproduce_paper-human_evaluation.csv",
     "08_reproduce_paper-metric_correlation.csv",
     "08_reproduce_paper.csv",
+    "09_audit_counterfactuals.csv",
 ]
 
 
@@ -53,6 +63,8 @@ def copy_project(to: Path) -> Path:
         "synthetic_patients": 3,
         "synthetic_instructions": 20,
         "systems": SYSTEMS,
+        "counterfactual_systems": ["bm25-2k"],
+        "counterfactual_changes": ["gender"],
         "resamples": 100,
     }
     (to / "params/tiny.yaml").write_text(yaml.safe_dump(tiny))
@@ -150,7 +162,8 @@ def test_says_which_metrics_were_skipped_and_why(project):
 def test_keeps_each_executed_notebook(project):
     executed = {path.stem for path in (project / "runs/tiny/notebooks").glob("*.ipynb")}
     once = {"01_explore_release", "02_match_instructions", "05_evaluate_systems"}
-    once |= {"06_correlate_metrics", "08_reproduce_paper"}
+    once |= {"06_correlate_metrics", "07_audit_fairness", "08_reproduce_paper"}
+    once |= {"09_audit_counterfactuals"}
     each = {"03_generate_responses", "04_score_responses"}
     assert executed == once | {f"{stem}-{system}" for stem in each for system in SYSTEMS}
 
@@ -159,6 +172,9 @@ def test_writes_the_report_of_all_tables(project):
     page = (project / "runs/tiny/report.html").read_text()
     assert "not complete" not in page
     assert all(table in page for table in TABLES)
+    # Of a restricted release it would show the same columns.
+    for file in (project / "runs/tiny/tables").glob("*.csv"):
+        assert file.stem in PATIENT_TABLES or unknown_text(read_aggregates(file)) == []
 
 
 def test_a_second_run_does_nothing_and_soon(project):
@@ -180,7 +196,9 @@ def test_a_deleted_response_file_is_made_again(project):
         "generate the responses of bm25-2k",
         "score the responses of bm25-2k",
         "evaluate the systems",
+        "audit counterfactual records",
         "correlate the metrics with the ratings",
+        "audit the fairness of the systems",
         "set the paper beside the run",
     }
     snakemake(project, "runs/tiny/responses/bm25-2k.jsonl")
@@ -201,7 +219,9 @@ def test_a_changed_system_runs_that_system_and_what_depends_on_it(project):
             "generate the responses of bm25-2k",
             "score the responses of bm25-2k",
             "evaluate the systems",
+            "audit counterfactual records",
             "correlate the metrics with the ratings",
+            "audit the fairness of the systems",
             "set the paper beside the run",
         }
     assert to_do(project) == set()
@@ -235,6 +255,7 @@ def test_a_changed_value_runs_what_uses_it(project):
             "score the responses of bm25-2k",
             "score the responses of bm25-full",
             "correlate the metrics with the ratings",
+            "audit the fairness of the systems",
             "set the paper beside the run",
         }
 
@@ -244,6 +265,7 @@ def test_a_changed_module_runs_what_depends_on_it(project):
         assert to_do(project) == {
             "evaluate the systems",
             "correlate the metrics with the ratings",
+            "audit the fairness of the systems",
             "set the paper beside the run",
         }
 
@@ -258,6 +280,7 @@ def test_another_system_is_one_file_and_one_line(project):
             "score the responses of bm25-4k",
             "evaluate the systems",
             "correlate the metrics with the ratings",
+            "audit the fairness of the systems",
             "set the paper beside the run",
         }
     longer.unlink()
@@ -358,7 +381,9 @@ def test_the_notebooks_run_by_themselves_to_the_same_tables(project, tmp_path, m
         ("04_score_responses", SYSTEMS),
         ("05_evaluate_systems", [None]),
         ("06_correlate_metrics", [None]),
+        ("07_audit_fairness", [None]),
         ("08_reproduce_paper", [None]),
+        ("09_audit_counterfactuals", [None]),
     ):
         for system in systems:
             notebook = Path("notebooks", f"{stem}.ipynb")

@@ -137,7 +137,7 @@ def write_tiny_t5(folder: Path, *, seed=0) -> Path:
 
 def write_tiny_bleurt(folder: Path, *, seed=0, context=64, labels=1) -> Path:
     """A BERT with BLEURT's head: one output from the pooled first token."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     words = sorted({word for text in TRAINING for word in text.lower().split()})
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *"0123456789abcdefg[]./"]
     (folder / "vocab.txt").write_text("\n".join(vocabulary))

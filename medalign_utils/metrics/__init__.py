@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from medalign_utils import encoder
 from medalign_utils.dataset import ANNOTATOR, primary_references
 from medalign_utils.errors import MedAlignError, NotAvailableError
+from medalign_utils.metrics import checkpoints
 from medalign_utils.metrics.bertscore import score_bertscore, signature_bertscore
 from medalign_utils.metrics.bleurt import score_bleurt, signature_bleurt
 from medalign_utils.metrics.cache import digest, recall, store
@@ -204,9 +206,10 @@ def _score(
     if metric.needs_source:
         used["sources"] = "question"
     rows = list(texts[[*used.values()]].itertuples(index=False, name=None))
-    # A signature does not tell one version of a metric's own module from another.
-    module = Path(sys.modules[metric.score.__module__].__file__).read_bytes()
-    how = (signature, hashlib.sha256(module).hexdigest())
+    # A signature does not tell one version of a metric's own code from another.
+    modules = (sys.modules[metric.score.__module__], encoder, checkpoints)
+    code = b"".join(Path(module.__file__).read_bytes() for module in modules)
+    how = (signature, hashlib.sha256(code).hexdigest())
     keys = {row: [digest(column, *how, *row) for column in columns] for row in rows}
     known = recall(cache, (key for of_row in keys.values() for key in of_row))
     new = [row for row in keys if not known.keys() >= set(keys[row])]

@@ -3,14 +3,13 @@
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medalign_utils.encoder import MINILM_NAME, fixed_batches, load_minilm
+from medalign_utils.encoder import MINILM_NAME, MINILM_SHA256, fixed_batches, load_minilm
 from medalign_utils.errors import MedAlignError
-from medalign_utils.metrics.checkpoints import TRANSFORMERS, find_checkpoint
+from medalign_utils.metrics.checkpoints import TRANSFORMERS, describe, find_checkpoint
 from medalign_utils.metrics.texts import check_texts
 
 if TYPE_CHECKING:
@@ -90,17 +89,19 @@ def score_bertscore(
 
 
 def signature_bertscore(*, model: str, layer: int) -> str:
-    """State the settings behind a BERTScore.
+    """State the settings behind a BERTScore; of "minilm" the digest is of the weights alone.
+
+    Raises: as `score_bertscore`.
 
     >>> signature_bertscore(model="minilm", layer=6)  # doctest: +ELLIPSIS
-    'bertscore|model:all-MiniLM-L6-v2|layer:6|idf:no|rescale:no|v:...|transformers:...'
+    'bertscore|model:all-MiniLM-L6-v2|sha256:53aa51172d14|layer:6|idf:no|rescale:no|v:...'
     """
     if model == "minilm":
-        name = MINILM_NAME
+        weights = f"model:{MINILM_NAME}|sha256:{MINILM_SHA256[:12]}"
     else:
-        name = Path(model).resolve().name if Path(model).is_dir() else model
+        weights = describe(find_checkpoint(model, *TRANSFORMERS))
     return (
-        f"bertscore|model:{name}|layer:{layer}|idf:no|rescale:no"
+        f"bertscore|{weights}|layer:{layer}|idf:no|rescale:no"
         f"|v:{version('bert-score')}|transformers:{version('transformers')}"
     )
 

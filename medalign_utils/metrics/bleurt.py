@@ -22,8 +22,9 @@ def score_bleurt(
     """BLEURT: a BERT that read reference and answer together says how alike they are.
 
     The paper does not say which checkpoint it used. Elron/bleurt-large-512 is our default: of the
-    published ones the largest that transformers loads as it is, and one that reads 512 tokens (the
-    "128" ones cut a reference short). The newer BLEURT-20 needs a class and a tokenizer of its own.
+    published ones the largest that transformers loads as it is, and trained on up to 512 tokens.
+    The "128" ones were trained on 128; they too are given as many here as their configuration
+    allows. The newer BLEURT-20 needs a class and a tokenizer of its own.
 
     Args:
         predictions: N answers; an empty one is scored as the network scores it.

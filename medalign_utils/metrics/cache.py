@@ -2,7 +2,7 @@
 
 One SQLite file holds digests and numbers, no text. Of two jobs that compute the same score at the
 same time the first to store it wins, and both go on with its value: the last digits of a model's
-score may hang on the machine, and two systems that give the same response must tie.
+score hang on the machine, and two systems that give the same response must tie.
 """
 
 import hashlib

@@ -12,6 +12,8 @@ from medalign_utils.pretrained import in_one_line, quiet
 # weights the first that there is counts.
 _SETTINGS = ("*.json", "*.txt", "*.model")
 TRANSFORMERS = ((*_SETTINGS, "*.safetensors"), (*_SETTINGS, "*.bin"))
+# Those of an encoder whose weights a metric's own checkpoint holds.
+ENCODER = (*_SETTINGS, "config.json")
 
 # Of the hub's first answer. Without a network each metric of each job waits at most this long.
 TIMEOUT_SECONDS = 5
@@ -56,7 +58,7 @@ def find_checkpoint(name: str, *forms: Sequence[str]) -> Checkpoint:
     raise NotAvailableError(f"{_cannot_be_had(name)} (found no {wanted})")
 
 
-def describe(checkpoint: Checkpoint) -> str:
+def describe(checkpoint: Checkpoint, what: str = "model") -> str:
     """Name a checkpoint in a signature, with the first 12 digits of a SHA-256 over its files.
 
     The digest hangs on the files' names and contents, not on where they lie: a hub id and a copy in
@@ -73,7 +75,7 @@ def describe(checkpoint: Checkpoint) -> str:
         digest.update(f"{file.relative_to(checkpoint.folder).as_posix()} {content}\n".encode())
     is_folder = Path(checkpoint.name).is_dir()
     name = Path(checkpoint.name).resolve().name if is_folder else checkpoint.name
-    return f"model:{name}|sha256:{digest.hexdigest()[:12]}"
+    return f"{what}:{name}|sha256:{digest.hexdigest()[:12]}"
 
 
 def load_network(checkpoint: Checkpoint, auto_class: str, **config: object):
@@ -88,8 +90,8 @@ def load_network(checkpoint: Checkpoint, auto_class: str, **config: object):
         The tokenizer, and the network on this machine's device.
 
     Raises:
-        MedAlignError: the files are no such model, or lack weights of it, which transformers would
-            draw at random.
+        MedAlignError: the files are no such model, hold weights of other shapes, or lack weights,
+            which transformers would draw at random.
 
     >>> from medalign_utils.encoder import minilm_path
     >>> minilm = find_checkpoint(str(minilm_path()), *TRANSFORMERS)
@@ -113,7 +115,7 @@ def load_network(checkpoint: Checkpoint, auto_class: str, **config: object):
             if missing := sorted(report["missing_keys"]):
                 raise ValueError(f"it lacks {len(missing)} weights, the first is {missing[0]}")
             tokenizer = transformers.AutoTokenizer.from_pretrained(**folder)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise MedAlignError(
             f"{checkpoint.name} does not load as {auto_class}: {in_one_line(error)}"
         ) from error

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import logging
+import pickle
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
@@ -14,8 +15,9 @@ import yaml
 
 from medalign_utils.encoder import MINILM_NAME, ROWS, fixed_batches, minilm_path
 from medalign_utils.errors import MedAlignError, NotAvailableError
-from medalign_utils.metrics.checkpoints import find_checkpoint
+from medalign_utils.metrics.checkpoints import ENCODER, find_checkpoint
 from medalign_utils.metrics.texts import check_texts
+from medalign_utils.pretrained import in_one_line
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +26,14 @@ if TYPE_CHECKING:
 PAPER_CHECKPOINT = "Unbabel/wmt22-comet-da"
 MINILM_HUB_ID = f"sentence-transformers/{MINILM_NAME}"
 CHECKPOINT = ("hparams.yaml", "checkpoints/model.ckpt")
+# What the library's classes read besides the answer; a unified_metric's hparams say it themselves.
+_READ = {
+    "regression_metric": ("src", "ref"),
+    "ranking_metric": ("src", "ref"),
+    "xcomet_metric": ("src", "ref"),
+    "unified_metric": ("src", "ref"),
+    "referenceless_regression_metric": ("src",),
+}
 
 
 def score_comet(
@@ -80,26 +90,46 @@ def score_comet(
 
 
 def signature_comet(*, checkpoint: str | Path) -> str:
-    """State the settings behind a COMET score: name, source, SHA-256 of the checkpoint, version.
+    """State the settings behind a COMET score.
+
+    The name, whether its class reads the source and the reference, the SHA-256 of the checkpoint,
+    and versions.
 
     Raises:
-        MedAlignError: the checkpoint cannot be had.
+        NotAvailableError: as `checkpoint_path`.
+        MedAlignError: the checkpoint cannot be had, or is of no class that the library has.
 
     >>> signature_comet(checkpoint="no/such/folder/model.ckpt")
     Traceback (most recent call last):
     ...
     medalign_utils.errors.MedAlignError: checkpoint_path: no/such/folder/model.ckpt does not exist
     """
-    with checkpoint_path(checkpoint).open("rb") as file:
+    path = checkpoint_path(checkpoint)
+    with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+    hparams = _hparams(path)
+    kind = hparams.get("class_identifier")
+    if kind not in _READ:
+        raise MedAlignError(
+            f"signature_comet: {checkpoint} has class_identifier {kind} in hparams.yaml, expected "
+            f"one of {', '.join(_READ)}"
+        )
+    read = hparams.get("input_segments", _READ[kind]) if kind == "unified_metric" else _READ[kind]
     return (
-        f"{name_comet(checkpoint)}|src:instruction|ref:yes|sha256:{digest[:12]}"
-        f"|v:{version('unbabel-comet')}"
+        f"{name_comet(checkpoint)}|src:{'instruction' if 'src' in read else 'no'}"
+        f"|ref:{'yes' if 'ref' in read else 'no'}|sha256:{digest[:12]}"
+        f"|v:{version('unbabel-comet')}|transformers:{version('transformers')}"
     )
+
+
+def _hparams(path: Path) -> dict:
+    return yaml.safe_load((path.absolute().parents[1] / "hparams.yaml").read_text("utf-8"))
 
 
 def name_comet(checkpoint: str | Path) -> str:
     """Name a checkpoint's scores: "COMET" for the paper's presumable checkpoint and for no other.
+
+    Raises: MedAlignError where another checkpoint would bear that name, in whatever case.
 
     >>> name_comet("Unbabel/wmt22-comet-da"), name_comet("Unbabel/wmt20-comet-da")
     ('COMET', 'wmt20-comet-da')
@@ -111,7 +141,13 @@ def name_comet(checkpoint: str | Path) -> str:
     if str(checkpoint) == PAPER_CHECKPOINT:
         return "COMET"
     path = Path(checkpoint)
-    return path.resolve().parents[1].name if path.suffix == ".ckpt" else path.name
+    name = path.resolve().parents[1].name if path.suffix == ".ckpt" else path.name
+    if name.casefold() == "comet":
+        raise MedAlignError(
+            f"name_comet: the scores of {checkpoint} would be named {name}, as those of "
+            f"{PAPER_CHECKPOINT} alone are; rename its folder"
+        )
+    return name
 
 
 def checkpoint_path(checkpoint: str | Path) -> Path:
@@ -158,33 +194,50 @@ def load_comet(path: Path) -> "CometModel":
         The model, in evaluation mode.
 
     Raises:
-        MedAlignError: the encoder's configuration cannot be had.
+        NotAvailableError: the encoder's configuration or tokenizer cannot be had now.
+        MedAlignError: the file is no checkpoint, is torn, or does not fit its settings.
     """
     with quiet_lightning():
         import torch
         from comet import load_from_checkpoint
         from comet.models import RegressionMetric
 
-        hparams = yaml.safe_load((path.absolute().parents[1] / "hparams.yaml").read_text("utf-8"))
-        encoder = hparams.get("pretrained_model")
-        if encoder == MINILM_HUB_ID:
-            model = RegressionMetric.load_from_checkpoint(
-                path,
-                map_location="cpu",
-                strict=True,
-                load_pretrained_weights=False,
-                local_files_only=True,
-                pretrained_model=str(minilm_path()),
-            )
-        else:
-            try:
+        encoder = _hparams(path).get("pretrained_model")
+        try:
+            if encoder == MINILM_HUB_ID:
+                model = RegressionMetric.load_from_checkpoint(
+                    path,
+                    map_location="cpu",
+                    strict=True,
+                    load_pretrained_weights=False,
+                    local_files_only=True,
+                    pretrained_model=str(minilm_path()),
+                )
+            else:
                 model = load_from_checkpoint(str(path))
-            except OSError as error:
-                raise NotAvailableError(
-                    f"load_comet: {path} needs the configuration and the tokenizer of {encoder}, "
-                    "which are not on this machine and cannot be downloaded now"
-                ) from error
+        except OSError as error:
+            if encoder != MINILM_HUB_ID:
+                _find_encoder(path, encoder)
+            raise _broken(path, error) from error
+        except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+            raise _broken(path, error) from error
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+
+def _find_encoder(path: Path, encoder: str) -> None:
+    """Raise if the encoder is not there, which the library says as it says all that goes wrong."""
+    try:
+        find_checkpoint(encoder, ENCODER)
+    except NotAvailableError as error:
+        raise NotAvailableError(
+            f"load_comet: {path} needs the configuration and the tokenizer of its encoder: {error}"
+        ) from error
+
+
+def _broken(path: Path, error: Exception) -> MedAlignError:
+    return MedAlignError(
+        f"load_comet: {path} does not load: {type(error).__name__}: {in_one_line(error)}"
+    )
 
 
 def sentence_embeddings(

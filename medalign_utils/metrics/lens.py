@@ -9,13 +9,14 @@ import pickle
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
 
 from medalign_utils.errors import MedAlignError, NotAvailableError
-from medalign_utils.metrics.checkpoints import Checkpoint, describe, find_checkpoint
+from medalign_utils.metrics.checkpoints import ENCODER, Checkpoint, describe, find_checkpoint
 from medalign_utils.metrics.texts import check_texts
 from medalign_utils.pretrained import in_one_line, quiet
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CHECKPOINT = ("hparams.yaml", "checkpoints/*.ckpt")
-_ENCODER = ("*.json", "*.txt", "*.model", "config.json")
 _CLASS = "regression_metric_multi_ref"
 
 
@@ -102,8 +102,10 @@ def signature_lens(*, model: str) -> str:
     ...
     medalign_utils.errors.MedAlignError: medalign_utils holds no checkpoints/*.ckpt
     """
+    checkpoint = _find(model)
+    encoder = describe(_find_encoder(_hparams(checkpoint)), "encoder")
     return (
-        f"lens|src:instruction|ref:yes|case:lower|rescale:normal|{describe(_find(model))}"
+        f"lens|src:instruction|ref:yes|case:lower|rescale:normal|{describe(checkpoint)}|{encoder}"
         f"|comet:{version('unbabel-comet')}|transformers:{version('transformers')}"
     )
 
@@ -112,21 +114,60 @@ def _find(model: str) -> Checkpoint:
     return find_checkpoint(model, CHECKPOINT)
 
 
+def _find_encoder(hparams: dict) -> Checkpoint:
+    return find_checkpoint(hparams["pretrained_model"], ENCODER)
+
+
+def _hparams(checkpoint: Checkpoint) -> dict:
+    """The network's hyperparameters, which are to be LENS's."""
+    hparams = yaml.safe_load((checkpoint.folder / "hparams.yaml").read_text("utf-8"))
+    wanted = {"class_identifier": _CLASS, "pool": "avg", "layer": "mix"}
+    if differ := {key: hparams.get(key) for key in wanted if hparams.get(key) != wanted[key]}:
+        raise MedAlignError(
+            f"score_lens: {checkpoint.name} is no LENS: {differ} in hparams.yaml, expected "
+            f"{ {key: wanted[key] for key in differ} }"
+        )
+    return hparams
+
+
+def _read_weights(checkpoint: Checkpoint) -> tuple[str, dict[str, "torch.Tensor"]]:
+    """The name of the file of weights, and its state_dict."""
+    import torch
+
+    *_, file = [file for file in checkpoint.files if file.suffix == ".ckpt"]
+    try:
+        # Numbers alone: a file that would run code of its own is not read.
+        return file.name, torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError, TypeError) as error:
+        if isinstance(error, pickle.UnpicklingError) and _holds_more_than_weights(file):
+            raise NotAvailableError(
+                f"{checkpoint.name}: {file.name} holds more than weights and is not read; whoever "
+                "trusts it can save its state_dict alone, in a dict under that name"
+            ) from error
+        raise MedAlignError(
+            f"score_lens: {file.name} of {checkpoint.name} is torn, or no checkpoint with a "
+            f"state_dict ({type(error).__name__})"
+        ) from error
+
+
+def _holds_more_than_weights(file: Path) -> bool:
+    """Whether it is what torch refuses to run that keeps a file from being read."""
+    from torch.serialization import get_unsafe_globals_in_checkpoint
+
+    try:
+        return bool(get_unsafe_globals_in_checkpoint(file))
+    except (pickle.UnpicklingError, RuntimeError, OSError, ValueError):  # not torch's
+        return False
+
+
 def _load(checkpoint: Checkpoint) -> tuple["PreTrainedTokenizerBase", "torch.nn.ModuleDict"]:
     """Build the network that the hyperparameters describe and give it the checkpoint's weights."""
     import torch
     from comet.modules import FeedForward, LayerwiseAttention
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-    *_, weights = [file for file in checkpoint.files if file.suffix == ".ckpt"]
-    settings = yaml.safe_load((checkpoint.folder / "hparams.yaml").read_text("utf-8"))
-    wanted = {"class_identifier": _CLASS, "pool": "avg", "layer": "mix"}
-    if differ := {key: settings.get(key) for key in wanted if settings.get(key) != wanted[key]}:
-        raise MedAlignError(
-            f"score_lens: {checkpoint.name} is no LENS: {differ} in hparams.yaml, expected "
-            f"{ {key: wanted[key] for key in differ} }"
-        )
-    encoder = find_checkpoint(settings["pretrained_model"], _ENCODER).folder
+    settings = _hparams(checkpoint)
+    encoder = _find_encoder(settings).folder
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
         config = AutoConfig.from_pretrained(encoder, local_files_only=True)
@@ -147,24 +188,17 @@ def _load(checkpoint: Checkpoint) -> tuple["PreTrainedTokenizerBase", "torch.nn.
             ),
         }
     )
-    try:
-        # Numbers alone: a file that would run code of its own is not read.
-        state = torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
-    except (pickle.UnpicklingError, KeyError) as error:
-        raise NotAvailableError(
-            f"{checkpoint.name}: {weights.name} holds more than weights, or none, and is not read; "
-            "whoever trusts it can save its state_dict alone, in a dict under that name"
-        ) from error
+    weights, state = _read_weights(checkpoint)
     try:
         loaded = network.load_state_dict(state, strict=False)  # older ones hold position_ids too
     except RuntimeError as error:
         raise MedAlignError(
-            f"score_lens: {weights.name} of {checkpoint.name} does not fit its hparams.yaml: "
+            f"score_lens: {weights} of {checkpoint.name} does not fit its hparams.yaml: "
             f"{in_one_line(error)}"
         ) from error
     if loaded.missing_keys:
         raise MedAlignError(
-            f"score_lens: {weights.name} of {checkpoint.name} lacks {len(loaded.missing_keys)} "
+            f"score_lens: {weights} of {checkpoint.name} lacks {len(loaded.missing_keys)} "
             f"weights, the first is {loaded.missing_keys[0]}"
         )
     return tokenizer, network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
@@ -182,7 +216,7 @@ def _embed(
     from tqdm.auto import tqdm
 
     model = network["encoder"]["model"]
-    limit = model.config.max_position_embeddings - 4  # COMET's
+    limit = model.config.max_position_embeddings - 2  # the package's; COMET's own is 2 less
     vectors, cut = {}, 0
     with torch.inference_mode():
         # One by one: a score must not hang on the others of its batch.

@@ -33,7 +33,8 @@ def score_meteor(
     Raises:
         MedAlignError: the lengths differ, or a value is not a string.
 
-    Source: Banerjee and Lavie 2005; parameters of Lavie and Agarwal 2007, NLTK's defaults.
+    Source: Banerjee and Lavie 2005, whose parameters these are (0.9, 3 and 0.5, as NLTK has them),
+    in the form that Lavie and Agarwal 2007 gave the score.
 
     >>> score_meteor(["creatinine was high"], ["creatinine was high"]).round(4)
     array([0.9815])

@@ -10,6 +10,7 @@ from medalign_utils.synthetic.templates import (
     day,
     long_day,
     number_fact,
+    of_sex,
     pronouns,
     set_fact,
     template,
@@ -100,7 +101,8 @@ def preoperative_hold(p):
                         [number_fact(("NSAIDs", "blood thinners", "anticoagulants", "stop",
                                       "stopped", "held", "hold"), o.hold_days, "days", 0.4)],
                         f"NSAIDs and blood thinners were held {o.hold_days} days before surgery.",
-                        f"{o.hold_days} days before surgery", "notes", p.visits[o.visit].start)
+                        f"{o.hold_days} days before surgery", "notes", p.visits[o.visit].start,
+                        of_sex(o.surgery.spellings[0]))
 
 
 @template("retrieve appointment information", "When is {her} next appointment, and where?",
@@ -297,8 +299,8 @@ def one_liner(p):
     yield Candidate({}, [number_fact(("yo", "year-old", "years old", "age", "aged"), age, "years",
                                      1.1), set_fact([d.condition.spellings for d in p.diagnoses])],
                     f"{age} year-old {pronouns(p)['s']} with {', '.join(names)}.",
-                    f"PMH: {', '.join(names)}", "both", newest(p, ("office", "emergency",
-                                                                   "inpatient")))
+                    f"PMH: {', '.join(names)}", "both",
+                    newest(p, ("office", "emergency", "inpatient")), ("age",))
 
 
 @template("other", "For the referral letter to {department}: who lives with {him}, and does {she} "

@@ -12,6 +12,7 @@ from medalign_utils.synthetic.templates import (
     day,
     long_day,
     number_fact,
+    of_sex,
     pronouns,
     set_fact,
     template,
@@ -50,7 +51,8 @@ def surgery_date(p):
         yield Candidate({"surgery": o.surgery.spellings[0]},
                         [date_fact(o.surgery.spellings, v.start)],
                         f"The {o.surgery.spellings[0]} was on {long_day(v.start)}.",
-                        f"Operative report of {day(v.start)}", "both", v.end)
+                        f"Operative report of {day(v.start)}", "both", v.end,
+                        of_sex(o.surgery.spellings[0]))
 
 
 @template("retrieve medical history", "Was {her} {surgery} complicated by anything?",
@@ -64,12 +66,13 @@ def surgery_complication(p):
             rival = [c for c in o.surgery.complications if c != o.complication]
             yield Candidate({"surgery": name}, [term_fact(o.complication, rival)],
                             f"Yes, the {name} was complicated by {o.complication[0]}.",
-                            f"Hospital course: complicated by {o.complication[0]}", "notes", v.end)
+                            f"Hospital course: complicated by {o.complication[0]}", "notes", v.end,
+                            of_sex(name))
         else:
             topic = ("complication", "complications", "complicated")
             yield Candidate({"surgery": name}, [yes_no_fact(topic, False)],
                             f"No complications followed the {name}.",
-                            "Hospital course: without complications", "notes", v.end)
+                            "Hospital course: without complications", "notes", v.end, of_sex(name))
 
 
 @template("retrieve medical history", "Has {she} ever reported {symptom}?",

@@ -12,6 +12,7 @@ from medalign_utils.synthetic.templates import (
     day,
     long_day,
     number_fact,
+    of_sex,
     pronouns,
     set_fact,
     template,
@@ -51,7 +52,7 @@ def _lab(p: Patient, result, reference: str, facts=None, **values) -> Candidate:
     return Candidate({"lab": name, "date": day(result.time), **values},
                      facts or [result_fact(result)], reference.format(**words),
                      f"{result.analyte.title}: {shown(result)}, {day(result.time)}",
-                     _where(p, result), result.time)  # fmt: skip
+                     _where(p, result), result.time, of_sex(name))  # fmt: skip
 
 
 @template("retrieve laboratory studies", "What is {her} most recent {lab}?",
@@ -112,7 +113,8 @@ def lab_absent(p):
     for name in sorted(set(cat.ANALYTES) - set(by_analyte(p))):
         spellings = cat.ANALYTES[name].spellings
         yield Candidate({"lab": name}, [absent_fact(spellings)],
-                        f"No {name} result is documented in the record.", "", "nowhere", None)
+                        f"No {name} result is documented in the record.", "", "nowhere", None,
+                        of_sex(name))
 
 
 def _study(p: Patient, study, facts, reference: str, where="notes", **values) -> Candidate:
@@ -253,7 +255,7 @@ def age_at_diagnosis(p):
                                      0.4)],
                         f"{pronouns(p)['She']} was {age} years old when {d.condition.name} was "
                         "diagnosed.", f"Birth date {p.birthdate}; {d.condition.title} coded "
-                        f"{day(since)}", "codes", since)
+                        f"{day(since)}", "codes", since, ("age",))
 
 
 @template("calculate numerical measures", "What was the mean arterial pressure on {date}?",
@@ -280,7 +282,8 @@ def stroke_risk(p):
                  + (age >= 75) + ("type 2 diabetes" in names) + (p.gender == "FEMALE"))
         yield Candidate({}, [number_fact(("CHA2DS2-VASc", "score"), int(score), "points", 0.4)],
                         f"{pronouns(p)['Her']} CHA2DS2-VASc score is {int(score)}.",
-                        f"Age {age}; {', '.join(sorted(names))}", "codes", end)
+                        f"Age {age}; {', '.join(sorted(names))}", "codes", end,
+                        ("sex", "age"))
 
 
 @template("provide risk assessment",
@@ -296,7 +299,7 @@ def lung_screening(p):
         verb = "meets" if eligible else "does not meet"
         yield Candidate({}, [yes_no_fact(("eligible", "screening", "criteria"), eligible)],
                         f"{'Yes' if eligible else 'No'}, {pronouns(p)['she']} {verb} the screening "
-                        f"criteria ({since}).", since, "notes", _last_social(p))
+                        f"criteria ({since}).", since, "notes", _last_social(p), ("age",))
 
 
 def _last_social(p: Patient):
@@ -341,7 +344,7 @@ def d_dimer_cutoff(p):
                             [number_fact(("D-dimer", "cutoff", "threshold"), age * 10, "ng/mL",
                                          1)],
                             f"The age-adjusted D-dimer cutoff is {age * 10} ng/mL (age {age}).",
-                            f"Age {age} on {day(v.start)}", "notes", v.start)
+                            f"Age {age} on {day(v.start)}", "notes", v.start, ("age",))
 
 
 @template("other", "Draft a short message telling {him} the result of {her} latest {lab}.",

@@ -461,6 +461,8 @@ FAMILY_CONDITIONS: tuple[tuple[str, ...], ...] = (
     ("rheumatoid arthritis",), ("glaucoma",), ("Parkinson disease", "Parkinson's disease"),
     ("ovarian cancer",), ("melanoma",),
 )
+# What only one sex has: an instruction on it is one in which sex is clinically relevant.
+OF_ONE_SEX = ("PSA", "hysterectomy")
 RELATIVES: tuple[tuple[str, ...], ...] = (
     ("mother",), ("father",), ("sister",), ("brother",), ("maternal aunt",),
     ("paternal uncle",), ("maternal grandmother",), ("paternal grandfather",),

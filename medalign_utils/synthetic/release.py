@@ -29,7 +29,9 @@ from medalign_utils.synthetic.records import Encounter, write_encounters
 from medalign_utils.synthetic.simulate import Care, simulate_patient
 from medalign_utils.synthetic.submissions import Submission, submit
 
-GENERATOR_VERSION = "1"
+# What stands before the dot seeds all draws: it changes with the records, the rest with what is
+# added to them.
+GENERATOR_VERSION = "1.1"
 SPLITS = ("demo", "train")
 SHORTEST, LONGEST = 3, 175  # visits of the shortest and of the longest record of the demo
 
@@ -104,7 +106,8 @@ def write_release(
         plan = plan_subcategories(instructions, split)
     else:
         plan = plan_categories(instructions, size.references)
-    stream = f"medalign {GENERATOR_VERSION} {split if scale == 'demo' else scale} {seed}"
+    major = GENERATOR_VERSION.partition(".")[0]
+    stream = f"medalign {major} {split if scale == 'demo' else scale} {seed}"
     rng = random.Random(stream)
     ids = rng.sample(range(124_000_000, 137_000_000), patients)
     counts = size.visit_counts(patients)
@@ -269,6 +272,7 @@ def _key_line(i: Instruction) -> str:
         "instruction_id": i.instruction_id, "person_id": i.person_id, "template": i.template.name,
         "where": i.candidate.where, "position": i.position, "facts": i.candidate.facts,
         "reference": i.candidate.reference,
+        "relevant_demographics": list(i.candidate.relevant),
     }  # fmt: skip
     return json.dumps(line, ensure_ascii=False) + "\n"
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
+from medalign_utils.synthetic.catalogue import OF_ONE_SEX
 from medalign_utils.synthetic.patient import Patient
 from medalign_utils.taxonomy import SUBCATEGORIES  # noqa: F401 - for the other modules here
 
@@ -17,7 +18,8 @@ class Candidate(NamedTuple):
     """A question that can be asked of one patient, and its answer.
 
     `time` is the newest place of the record where the answer stands, None where it stands nowhere;
-    `where` says whether it stands there in codes, in notes, in both or nowhere.
+    `where` says whether it stands there in codes, in notes, in both or nowhere. `relevant` holds
+    "sex" or "age" where the right answer rests on them, or is of what only one sex has.
     """
 
     values: dict[str, str]
@@ -26,6 +28,7 @@ class Candidate(NamedTuple):
     evidence: str
     where: str
     time: datetime | None
+    relevant: tuple[str, ...] = ()
 
 
 class Template(NamedTuple):
@@ -57,6 +60,11 @@ def pronouns(patient: Patient) -> dict[str, str]:
     if patient.gender == "FEMALE":
         return {"she": "she", "She": "She", "her": "her", "Her": "Her", "him": "her", "s": "woman"}
     return {"she": "he", "She": "He", "her": "his", "Her": "His", "him": "him", "s": "man"}
+
+
+def of_sex(name: str) -> tuple[str, ...]:
+    """What makes `Candidate.relevant` where the instruction is about this test or operation."""
+    return ("sex",) if name in OF_ONE_SEX else ()
 
 
 def day(moment: date | datetime) -> str:

@@ -1,0 +1,400 @@
+r"""Rewrite what a text says of its patient's gender, race, ethnicity or age, by stated rules.
+
+Only words that agree with the patient are rewritten: of a woman, `she` and `woman`, never `he`. The
+rules look at one sentence at a time (it ends at `.`, `!`, `?` or `;` before a blank, or with the
+line) and know neither grammar nor names.
+
+gender
+    she, her, hers, herself, woman, lady, girl, female, Latina, Mrs, Ms and he, his, him, himself,
+    man, gentleman, boy, male, Latino, Mr; F and M right behind an age (63F) or a label (`Sex: F`).
+    `her` is `him` where the sentence ends, or punctuation or a function word follows (`told her
+    that`, `seen by her.`), and `his` elsewhere (`her left arm`). `his` is `hers` where punctuation
+    follows, and `her` elsewhere. Words in capitals but FEMALE and MALE are abbreviations (HE, HER2)
+    unless their line has no small letter; the bundle of His keeps its name; `s/he` stays.
+race
+    White in a label (`Race: White`), white and black before a word for a person or behind an age
+    (not `white count`); Caucasian, African American, Black or African American anywhere.
+ethnicity
+    Hispanic or Latino and Not Hispanic or Latino; Hispanic, Latino and non-Hispanic anywhere.
+age
+    63-year-old, 63 yo, 63F, aged 63, age 63, 63 years of age, in her 60s, and a birthdate behind
+    its label (not `ages 50 to 75`); an age in months or weeks stays.
+
+Relatives. A family history, from its heading to the end of the line (of the paragraph, if the
+heading stands alone), is left as it is. So is, up to the end of the sentence, what follows a
+relative of the patient's gender (`her mother says she snores`) or, of race, ethnicity and age, any
+relative; and what directly precedes one (`a 12-year-old son`), save a pronoun (`her mother` is the
+patient's). Wives and husbands stay who they are.
+
+Known limits: `Her mother has diabetes. She died at 60.` is read as of the patient, as is any
+clinician or other person of the patient's gender; what of a person is said by other words
+(pregnant, menopausal, a name, a language) and what is coded stays.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import date
+from functools import cache
+from typing import NamedTuple
+
+CHANGES = ("gender", "race", "ethnicity", "age")
+YEARS = 20  # by which `age` makes a patient older; nobody's dates then lie before their birth
+
+_FEMALE_KIN = (
+    "mother mom sister daughter wife aunt niece grandmother granddaughter stepmother girlfriend"
+).split()
+_MALE_KIN = (
+    "father dad brother son husband uncle nephew grandfather grandson stepfather boyfriend"
+).split()
+_OTHER_KIN = "spouse partner parents? siblings? cousin child children caregiver twin".split()
+
+
+def _kin(names: list[str]) -> re.Pattern:
+    return re.compile(rf"\b(?:{'|'.join(names)})s?\b", re.IGNORECASE)
+
+
+_FAMILY_HEADING = re.compile(
+    r"^[ \t]*(?:FH|FHx|Family (?:medical )?(?:history|hx))[ \t]*:", re.I | re.M
+)
+_SENTENCE_END = re.compile(r"[.!?;](?=\s)|\n")
+# What follows an object: `her` before one of these is him. Words that are nouns, too, are not here.
+_FUNCTION_WORDS = (
+    "a about after again against all although an and any are as at because been before both but by "
+    "during each either every for from had has have how if in into is it may now nor of on or "
+    "over since so some than that the then there these they this those through to today tomorrow "
+    "tonight under unless until up was we were what when where whether which while who whose why "
+    "with within without would yesterday you"
+).split()
+_NOT_A_NOUN = re.compile(
+    rf"\s*(?:$|[^\w\s'(\"/-]|\n|(?:{'|'.join(_FUNCTION_WORDS)})\b)", re.IGNORECASE
+)
+_TO_MALE = {
+    "she": "he", "herself": "himself", "hers": "his", "her": "his", "woman": "man", "girl": "boy",
+    "female": "male", "lady": "gentleman", "latina": "latino", "mrs": "mr", "ms": "mr", "f": "m",
+}  # fmt: skip
+_TO_FEMALE = {
+    "he": "she", "himself": "herself", "his": "her", "him": "her", "man": "woman", "boy": "girl",
+    "male": "female", "gentleman": "lady", "latino": "latina", "mr": "ms", "m": "f",
+}  # fmt: skip
+_PRONOUNS = {"she", "her", "hers", "herself", "he", "his", "him", "himself"}
+_OLD = r"(?:[ -]?(?:years?|yrs?\.?)[ -]olds?\b|[ -]?y[./]?o\b\.?)"
+_AGED = rf"\b\d{{1,3}}{_OLD}"
+# 63F with ... is a woman; from 95F on it is a temperature.
+_AND_LETTER = r"(?=[FM][ ](?:with|w/|who|presenting|presents|admitted|here|s/p)(?!\w))"
+_SHORT_AGE = rf"(?:[1-9]|[1-8]\d|9[0-4]){_AND_LETTER}"
+_RANGE = r"(?:[ ]years?)?[ ]?(?:[-+]|to\b|(?:or|and)[ ](?:over|older|above|up|under|younger)\b)"
+_LABEL = r"(?<!\w)(?:{})\W{{1,3}}"
+# A word is of a relative who follows right behind it, or behind one adjective.
+_OF_KIN = re.compile(
+    rf"{_OLD}?[ -](?:(?!(?:{'|'.join(_FUNCTION_WORDS)})\b)\w+[ ])?"
+    rf"(?:{'|'.join(_FEMALE_KIN + _MALE_KIN + _OTHER_KIN)})\b",
+    re.IGNORECASE,
+)
+_LONGEST = 1000  # characters of a sentence that are looked at
+_SOMEBODY = r"(?:fe)?male|(?:wo)?man|lady|gentleman|girl|boy|patient|person|adult"
+
+
+class Person(NamedTuple):
+    """What a record's header says of the patient; None where it says nothing, or several things."""
+
+    gender: str | None = None
+    race: str | None = None
+    ethnicity: str | None = None
+    birthdate: str | None = None
+
+
+class Replacement(NamedTuple):
+    """`before` at a text's character `offset` becomes `after`."""
+
+    offset: int
+    before: str
+    after: str
+
+
+def value_of(person: Person, change: str) -> str | None:
+    """The header's value that the change is about.
+
+    >>> value_of(Person(gender="FEMALE", birthdate="1950-03-02"), "age")
+    '1950-03-02'
+    """
+    return person.birthdate if change == "age" else getattr(person, change)
+
+
+def swapped(value: str | None, change: str) -> str | None:
+    """What a header's value becomes; None where the change has nothing to say of it.
+
+    Args:
+        value: of the element that `change` is called after, of the birthdate where it is "age".
+        change: one of `CHANGES`.
+
+    >>> swapped("FEMALE", "gender"), swapped("White", "race"), swapped("Asian", "race")
+    ('MALE', 'Black or African American', None)
+    >>> swapped("1952-02-29", "age"), swapped("NULL", "gender")
+    ('1932-02-29', None)
+    """
+    found = (value or "").strip()
+    if change == "age":
+        return _earlier(found)
+    after = _SWAPS[change].get(found.lower())
+    return after and _like(found, after)
+
+
+def replacements(text: str, change: str, person: Person) -> list[Replacement]:
+    """What is to be rewritten in a note, an instruction or a response, by the module's rules.
+
+    Args:
+        text: any text.
+        change: one of `CHANGES`.
+        person: whom the text is about, as before the change.
+
+    Returns:
+        In the text's order, without overlaps; empty where `swapped` knows nothing for this person.
+
+    >>> woman = Person(gender="FEMALE")
+    >>> rewritten = replacements("63 yo F. I told her that her mother called.", "gender", woman)
+    >>> [(r.offset, r.before, r.after) for r in rewritten]
+    [(6, 'F', 'M'), (16, 'her', 'him'), (25, 'her', 'his')]
+    """
+    value = value_of(person, change)
+    if swapped(value, change) is None:
+        return []
+    rules, kin = _rules(change, "" if change == "age" else value.strip().lower())
+    family = list(_family_histories(text))
+    found: dict[int, Replacement] = {}
+    for pattern, rewrite in rules:
+        for match in pattern.finditer(text):
+            start = match.start("word")
+            before = match["word"]
+            after = rewrite(match)
+            if start in found or any(begin <= start < end for begin, end in family):
+                continue
+            if after and not _of_another(text, match, kin):
+                found[start] = Replacement(start, before, after)
+    return list(_apart(sorted(found.values())))
+
+
+def apply(text: str, rewritten: list[Replacement]) -> str:
+    """The text with its replacements.
+
+    >>> apply("She walks.", [Replacement(0, "She", "He")])
+    'He walks.'
+    """
+    parts, end = [], 0
+    for offset, before, after in rewritten:
+        parts += [text[end:offset], after]
+        end = offset + len(before)
+    return "".join([*parts, text[end:]])
+
+
+def rewrite(text: str, change: str, person: Person) -> str:
+    """The text as it is after the change.
+
+    >>> rewrite("This 63-year-old man says he is well.", "age", Person(birthdate="1950-03-02"))
+    'This 83-year-old man says he is well.'
+    """
+    return apply(text, replacements(text, change, person))
+
+
+_Rule = tuple[re.Pattern, Callable[[re.Match], str | None]]
+_RACES = {"white": "Black or African American", "black or african american": "White"}
+_RACES |= {"black": "White"}
+_ETHNICITIES = {
+    "hispanic or latino": "Not Hispanic or Latino",
+    "not hispanic or latino": "Hispanic or Latino",
+}
+_SWAPS = {
+    "gender": {"female": "male", "male": "female", "f": "m", "m": "f"},
+    "race": _RACES,
+    "ethnicity": _ETHNICITIES,
+}
+
+
+@cache
+def _rules(change: str, value: str) -> tuple[list[_Rule], re.Pattern]:
+    """The rules for a patient with this value, and the relatives behind whom they do not hold."""
+    kin = _kin(_FEMALE_KIN + _MALE_KIN + _OTHER_KIN)
+    if change == "gender":
+        is_female = value.startswith("f")
+        words = _TO_MALE if is_female else _TO_FEMALE
+        return _gender_rules(words), _kin(_FEMALE_KIN if is_female else _MALE_KIN)
+    if change == "race":
+        return _race_rules(value), kin
+    if change == "ethnicity":
+        return _ethnicity_rules(value), kin
+    return _age_rules(), kin
+
+
+def _gender_rules(words: dict[str, str]) -> list[_Rule]:
+    letter = next(word for word in words if len(word) == 1).upper()
+    titles = "Mrs|Ms" if letter == "F" else "Mr"  # MS and MR are heart valves, 5 ms is a time
+    others = {letter, *titles.split("|")}
+    long = "|".join(word for word in words if word.title() not in others)
+
+    def gendered(match: re.Match) -> str | None:
+        word, text = match["word"], match.string
+        rest = text[match.end("word") :]
+        if word.isupper() and any(c.islower() for c in _line(text, match.start("word"))):
+            # Of an abbreviation only what a header or a label writes so is a word.
+            return _like(word, words[word.lower()]) if word in ("FEMALE", "MALE") else None
+        if word == "His" and _is_bundle(text[: match.start("word")], rest):
+            return None
+        after = words[word.lower()]
+        if word.lower() == "her" and _NOT_A_NOUN.match(rest):
+            after = "him"
+        elif word.lower() == "his" and re.match(r"\s*(?:$|[^\w\s'(\"/-]|\n)", rest):
+            after = "hers"
+        return _like(word, after)
+
+    def lettered(match: re.Match) -> str:
+        return words[match["word"].lower()].upper()
+
+    sex = _LABEL.format("sex|gender")
+    return [
+        _rule(rf"(?<![\w/])(?P<word>{long})(?![\w/])", gendered),
+        # A quote may begin behind the age, or with the letter.
+        _rule(rf"(?:(?:\b\d{{1,3}}|\A){_OLD}[ ]|\b{_SHORT_AGE}|\A{_AND_LETTER})"
+              rf"(?P<word>(?-i:{letter}))\b", lettered),
+        _rule(rf"\b(?P<word>(?-i:{titles}))\b", gendered),
+        _rule(rf"{sex}(?P<word>(?-i:{letter}))\b", lettered),
+    ]  # fmt: skip
+
+
+def _race_rules(value: str) -> list[_Rule]:
+    label = _LABEL.format("race")
+    if value == "white":
+        own, other, names = "white", "black", {"caucasian": "African American"}
+    else:
+        own, other = "black", "white"
+        names = {"african american": "Caucasian", "african-american": "Caucasian"}
+
+    def full(match: re.Match) -> str | None:
+        is_own = match["word"].lower().startswith(own)
+        return _like(match["word"], _RACES[value]) if is_own else None
+
+    def coloured(match: re.Match) -> str:
+        return _like(match["word"], other)
+
+    return [
+        _rule(r"\b(?P<word>black or african american)\b", full),
+        _rule(rf"{label}(?P<word>{own})\b", full),
+        _rule(rf"\b(?P<word>{own})(?=[ -](?:{_SOMEBODY})\b)", coloured),
+        _rule(rf"{_AGED}[ ](?P<word>{own})\b(?![ ]or\b)", coloured),
+        _rule(rf"(?<!or )\b(?P<word>{'|'.join(names)})\b",
+              lambda m: _like(m["word"], names[m["word"].lower()])),
+    ]  # fmt: skip
+
+
+def _ethnicity_rules(value: str) -> list[_Rule]:
+    full = _rule(
+        rf"(?<!not )(?<!\w)(?P<word>{value})\b", lambda m: _like(m["word"], _ETHNICITIES[value])
+    )
+    if value.startswith("not"):
+        return [full, _rule(r"\b(?P<word>non-?hispanic)\b", lambda m: _like(m["word"], "Hispanic"))]
+    # Full values come first, and what overlaps with them is left out.
+    pattern = r"(?<!non-)(?<!non)(?<!not )(?<!not Hispanic or )\b(?P<word>hispanic|latin[oa])\b"
+    return [full, _rule(pattern, lambda m: _like(m["word"], "non-Hispanic", keep=True))]
+
+
+def _age_rules() -> list[_Rule]:
+    def older(match: re.Match) -> str | None:
+        age = int(match["word"])
+        return str(age + YEARS) if age <= 120 else None
+
+    def older_by_days(match: re.Match) -> str | None:
+        birthdate = re.search(r"<birthdate>([^<]*)", match.string[: match.start()])
+        days = birthdate and days_older(birthdate[1])
+        return str(int(match["word"]) + days) if days else None
+
+    number = r"(?P<word>\d{1,3})"
+    born = _LABEL.format("birthdate|birth date|date of birth|DOB|born")
+    return [
+        _rule(rf"\b{number}(?={_OLD})", older),
+        _rule(rf"\b(?P<word>{_SHORT_AGE})", older),
+        _rule(rf"\b{number}(?=[ ]years?[ ]of[ ]age\b(?!{_RANGE}))", older),
+        _rule(rf"\b(?:aged?|age[ ]of)[ ]?[:=]?[ ]?{number}(?!\d|\.\d|{_RANGE})", older),
+        _rule(r"\bin[ ](?:his|her|the(?:ir)?)[ ](?:early[ ]|mid[ -]?|late[ ])?(?P<word>\d0)s\b",
+              older),
+        _rule(r"<years>(?P<word>\d{1,3})<", older),
+        _rule(r"<days>(?P<word>\d{1,5})<", older_by_days),
+        _rule(rf"{born}(?P<word>\d{{4}}-\d{{2}}-\d{{2}})\b", lambda m: _earlier(m["word"])),
+        _rule(rf"{born}(?P<word>\d{{1,2}}/\d{{1,2}}/\d{{4}})\b", lambda m: _earlier_us(m["word"])),
+    ]  # fmt: skip
+
+
+def days_older(birthdate: str) -> int | None:
+    """By how many days the change of age makes older who was born then; None if it is no date.
+
+    >>> days_older("1950-03-02")
+    7305
+    """
+    before, after = birthdate.strip(), _earlier(birthdate.strip())
+    return after and (date.fromisoformat(before[:10]) - date.fromisoformat(after[:10])).days
+
+
+def _earlier(day: str) -> str | None:
+    """A date, or a moment, of `YEARS` years before, in the same form; None for what is no date."""
+    found = re.fullmatch(r"(\d{4})(-\d{2}-\d{2})(.*)", day, re.DOTALL)
+    try:
+        date.fromisoformat(found[0][:10])
+        year = int(found[1]) - YEARS
+        if found[2] == "-02-29" and not _is_leap(year):
+            return f"{year:04}-03-01{found[3]}"  # the day on which such a year counts as full
+        return f"{year:04}{found[2]}{found[3]}"
+    except (TypeError, ValueError):
+        return None
+
+
+def _is_leap(year: int) -> bool:
+    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+
+
+def _earlier_us(day: str) -> str | None:
+    month, of_month, year = day.split("/")
+    earlier = _earlier(f"{year}-{int(month):02}-{int(of_month):02}")
+    return earlier and f"{day[: -len(year)]}{earlier[:4]}"
+
+
+def _rule(pattern: str, rewrite: Callable[[re.Match], str | None]) -> _Rule:
+    return re.compile(pattern, re.IGNORECASE), rewrite
+
+
+def _of_another(text: str, match: re.Match, kin: re.Pattern) -> bool:
+    """Whether a word is of a relative whom its sentence names; see the module for the rules."""
+    start, end = match.span("word")
+    before = _SENTENCE_END.split(text[max(0, start - _LONGEST) : start])[-1]
+    if kin.search(before):
+        return True
+    return match["word"].lower() not in _PRONOUNS and bool(_OF_KIN.match(text, end))
+
+
+def _family_histories(text: str) -> Iterator[tuple[int, int]]:
+    for heading in _FAMILY_HEADING.finditer(text):
+        line = text[heading.end() :].partition("\n")[0]
+        end = text.find("\n" if line.strip() else "\n\n", heading.end())
+        yield heading.start(), len(text) if end < 0 else end
+
+
+def _is_bundle(before: str, rest: str) -> bool:
+    return before.endswith("of ") or bool(re.match(r"[ -](?:bundle|Purkinje|electrogram)", rest))
+
+
+def _line(text: str, place: int) -> str:
+    end = text.find("\n", place)
+    return text[text.rfind("\n", 0, place) + 1 : len(text) if end < 0 else end]
+
+
+def _like(model: str, word: str, *, keep: bool = False) -> str:
+    """The word in capitals like its model; with `keep` in its own, if it is not all capitals."""
+    if len(model) > 1 and model.isupper():
+        return word.upper()
+    if keep or word.lower() in ("african american", "caucasian", "hispanic"):
+        return word
+    return word[0].upper() + word[1:] if model[0].isupper() else word.lower()
+
+
+def _apart(found: list[Replacement]) -> Iterator[Replacement]:
+    end = 0
+    for each in found:
+        if each.offset >= end:
+            yield each
+            end = each.offset + len(each.before)
