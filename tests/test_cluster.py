@@ -1,10 +1,12 @@
 """An experiment of 3 patients on a SLURM that is started for it; `make test-cluster` runs this.
 
-Its four systems: two extractors, one of them in shards; a model behind a server that takes its
-time, in shards; a language model whose weights are damaged. The tests follow one upon the other:
-a run that is interrupted, a run of which a job is cancelled, a run that repairs what is left.
+Its four systems: two extractors, one of them in shards; a model behind a server that answers at the
+pace that a test sets, in shards; a language model whose weights are damaged. The tests follow one
+upon the other: a run that is interrupted, a run of which jobs are cancelled, a run that makes what
+is left.
 """
 
+import math
 import os
 import re
 import shutil
@@ -30,7 +32,7 @@ SYSTEMS = {
     "served": {"shards": 2},
     "tiny-llama": {},
 }
-WAIT_S = 900
+WAIT_S = 1800
 
 
 @pytest.fixture(scope="session")
@@ -44,10 +46,25 @@ def cluster(tmp_path_factory):
     cluster.stop()
 
 
+class Pace:
+    """How many more prompts the server answers; after them all hang, as in a slow model."""
+
+    left = math.inf
+
+    def __call__(self, request):
+        self.left -= 1
+        return Reply(completion(request.prompt[-150:]), after=0 if self.left >= 0 else 1e6)
+
+
 @pytest.fixture(scope="session")
-def server():
-    """A model that answers with the end of the prompt, after half a second."""
-    with ChatServer(lambda request: Reply(completion(request.prompt[-150:]), after=0.5)) as server:
+def pace():
+    return Pace()
+
+
+@pytest.fixture(scope="session")
+def server(pace):
+    """A model that answers with the end of the prompt, at the pace that a test sets."""
+    with ChatServer(pace) as server:
         yield server
 
 
@@ -89,6 +106,8 @@ def start(project, profile, env):
         stdout=(project / "out.log").open("w"),
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        # Where pytest runs in the background it is ignored, and would be here.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
@@ -161,9 +180,10 @@ def project(tmp_path_factory, cluster, server, damaged):
     return make_project(tmp_path_factory.mktemp("cluster"), server, damaged, shards=True)
 
 
-def test_ctrl_c_leaves_no_job_behind(project, cluster):
+def test_ctrl_c_leaves_no_job_behind(project, cluster, pace):
+    pace.left = 3
     process = start(project, "slurm", cluster.env)
-    wait_for("responses", lambda: sum(map(len, kept(project).values())) >= 3, process, project)
+    wait_for("responses", lambda: sum(map(len, kept(project).values())) == 3, process, project)
     assert cluster.jobs()
     os.killpg(process.pid, signal.SIGINT)
     status, said = end(process, project)
@@ -177,18 +197,20 @@ def test_ctrl_c_leaves_no_job_behind(project, cluster):
     assert processes_in(project) == []
 
 
-def test_a_cancelled_job_and_a_damaged_model_leave_the_others_results(project, cluster):
+def test_a_cancelled_job_and_a_damaged_model_leave_the_others_results(project, cluster, pace):
     before = kept(project)
 
-    def running_shard():
-        """The job of a shard that has answered something since."""
-        jobs = cluster.ask("squeue", "--noheader", "--states=RUNNING", "--format=%i %k").split("\n")
-        shards = [job.split()[0] for job in jobs if "generate_shard served" in job]
-        return shards[0] if shards and kept(project) != before else None
+    def running_shards():
+        """The shards' jobs that run, once one of them has answered something and hangs."""
+        jobs = cluster.ask("squeue", "--noheader", "--states=RUNNING", "--format=%i %k")
+        hangs = pace.left < 0 and sum(map(len, kept(project).values())) == 3 + 2
+        return hangs and re.findall(r"^(\d+) generate_shard .*system=served", jobs, re.MULTILINE)
 
+    pace.left = 2
     process = start(project, "slurm", cluster.env)
-    job = wait_for("a shard that runs", running_shard, process, project)
-    cluster.ask("scancel", job)
+    jobs = wait_for("a shard that runs", running_shards, process, project)
+    pace.left = math.inf
+    cluster.ask("scancel", *jobs)
     status, said = end(process, project)
     assert status != 0
     assert "Not finished: served, tiny-llama;" in said
@@ -229,11 +251,11 @@ def test_another_run_makes_what_is_missing_to_the_outputs_of_one_machine(
     assert [name for name in expected if found[name] != expected[name]] == []
     for name, lines in before.items():
         assert kept(project)[name][: len(lines)] == lines
-    # One a prompt here and one on this machine, save those on their way when jobs were killed:
-    # two by Ctrl-C, one by scancel.
+    # One a prompt here and one on this machine, save those that hung when jobs were killed, of two
+    # shards twice.
     n = len(expected["responses/served.jsonl"])
     assert sum(map(len, kept(project).values())) == n
-    assert len(server.requests) <= 2 * n + 3
+    assert len(server.requests) <= 2 * n + 4
 
 
 def test_status_of_real_jobs(cluster, tmp_path):

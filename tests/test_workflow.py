@@ -313,7 +313,7 @@ def reviewed(release: Path, names: tuple[str, str]) -> None:
     a, b = names
     rows = [
         ("5479314876123", a, "1", "yes", f"1.1 mg/dL {MARKER}", "1", f"Dr. {MARKER}"),
-        ("5479314876123", b, "0", "yes", "1.4", "2", f"Dr. {MARKER}"),
+        ("5479314876123", b, "0", "yes", f"1.4 {MARKER}", "2", f"Dr. {MARKER}"),
         ("02", a, "True", "yes", "No.", "1", "Dr. B"),
         ("02", b, "True", "yes", "He said none.", "2", "Dr. B"),
         ("3", a, "1", "no", "Atorvastatin", "1", "Dr. B"),  # not used for the evaluation
