@@ -546,7 +546,6 @@ rule counterfactuals:
         package(*PACKING, "packing", "strategies", "ranking", "encoder", *READING, *GRADING),
         package("systems", "running", "asking", "run_files", "terms", "generators"),
         expand(f"{RUN}/responses/{{system}}.jsonl", system=EXPERIMENT["counterfactual_systems"]),
-        expand("params/systems/{system}.yaml", system=EXPERIMENT["counterfactual_systems"]),
         notebook="notebooks/09_audit_counterfactuals.ipynb",
     output:
         # The rewritten records and the answers to them stay in counterfactuals/, undeclared, as
@@ -557,6 +556,12 @@ rule counterfactuals:
         f"{RUN}/notebooks/09_audit_counterfactuals.ipynb",
     params:
         notebook=parameters("09_audit_counterfactuals"),
+        # In place of their YAML, as of `generate`.
+        systems=[
+            shaping_settings(SYSTEMS[system])
+            for system in EXPERIMENT["counterfactual_systems"]
+            if system in SYSTEMS
+        ],
     message:
         "audit counterfactual records"
     shell:

@@ -19,7 +19,7 @@ from medalign_utils.permutation import (
     permutation_tests,
     sums_by_patient,
 )
-from medalign_utils.statistics import CONFIDENCE
+from medalign_utils.statistics import percentile_levels
 from medalign_utils.suppression import N, Protected, sizes, with_suppressed
 
 ALL = "(all)"
@@ -28,7 +28,6 @@ _KEY = ["system", "measure", "grouping"]
 GROUP_COLUMNS = [*_KEY, "group", *N, "mean", "mean_low", "mean_high", "gap", "gap_low", "gap_high"]
 GROUP_COLUMNS += ["p", "p_holm"]
 RANGE_COLUMNS = [*_KEY, "best", "worst", *N, "range", "range_low", "range_high", "p", "p_holm"]
-_TAIL = 100 * (1 - CONFIDENCE) / 2
 
 
 class Audit(NamedTuple):
@@ -99,7 +98,8 @@ def audit(
 ) -> Audit:
     """Compare the groups: each with the rest, and the best with the worst.
 
-    Intervals are 95 % percentile intervals of a bootstrap over patients, tests are those of
+    Intervals are 95 % percentile intervals of a bootstrap over patients, with the percentiles of
+    `statistics.percentile_levels` for the smaller of the groups compared, tests are those of
     `permutation.permutation_tests`, p_holm by Holm's method over all tests of one system on one
     measure: all its groupings, pairs, groups and ranges.
 
@@ -151,11 +151,13 @@ def audit(
                 own, rest = drawn[i, :, column], drawn_rests[i, :, column]
                 gap = means[i, column] - rests[i, column]
                 row = key | {"group": group} | n.loc[group].to_dict()
-                row |= _interval("mean", means[i, column], own)
-                row |= _interval("gap", gap, own - rest)
+                n_own, n_rest = having[i, column], having[:, column].sum() - having[i, column]
+                row |= _interval("mean", means[i, column], own, n_own)
+                row |= _interval("gap", gap, own - rest, min(n_own, n_rest))
                 groups.append(row | _p(tests.loc[(column, grouping, group)], gap))
             row = key | {"n_patients": len(persons), "n_instructions": len(values)}
-            row |= _range(names, means[:, column], drawn[:, :, column], measure in LOWER_IS_BETTER)
+            of_groups = means[:, column], drawn[:, :, column], having[:, column]
+            row |= _range(names, *of_groups, lower=measure in LOWER_IS_BETTER)
             test = (column, grouping, RANGE if len(names) > 2 else names[0])
             ranges.append(row | _p(tests.loc[test], means[:, column].sum()))
     return Audit(
@@ -175,11 +177,11 @@ def _check(values: pd.DataFrame, patients: np.ndarray, protected: Protected) -> 
         )
 
 
-def _interval(name: str, estimate: float, drawn: np.ndarray) -> dict[str, float]:
+def _interval(name: str, estimate: float, drawn: np.ndarray, n: float) -> dict[str, float]:
     drawn = drawn[~np.isnan(drawn)]
     low = high = np.nan
     if len(drawn) and not np.isnan(estimate):
-        low, high = np.percentile(drawn, [_TAIL, 100 - _TAIL])
+        low, high = np.quantile(drawn, percentile_levels(int(n)))
     return {name: estimate, f"{name}_low": low, f"{name}_high": high}
 
 
@@ -187,12 +189,15 @@ def _p(test: pd.Series, estimate: float) -> dict[str, float]:
     return {name: np.nan if np.isnan(estimate) else test[name] for name in ("p", "p_holm")}
 
 
-def _range(names: list[str], means: np.ndarray, drawn: np.ndarray, lower: bool) -> dict:
+def _range(
+    names: list[str], means: np.ndarray, drawn: np.ndarray, having: np.ndarray, *, lower: bool
+) -> dict:
     """The best and the worst of the groups whose means are shown, and how far they are apart."""
     shown = np.flatnonzero(~np.isnan(means))
     if not shown.size:
-        return {"best": "", "worst": ""} | _interval("range", np.nan, drawn[0])
+        return {"best": "", "worst": ""} | _interval("range", np.nan, drawn[0], 0)
     low, *_, high = shown[np.argsort(means[shown], kind="stable")[[0, -1]]]
     best, worst = (low, high) if lower else (high, low)
-    interval = _interval("range", means[high] - means[low], drawn[high] - drawn[low])
+    n = min(having[high], having[low])
+    interval = _interval("range", means[high] - means[low], drawn[high] - drawn[low], n)
     return {"best": names[best], "worst": names[worst]} | interval

@@ -12,9 +12,6 @@ class IpcEngine(NBClientEngine):
 
     By default a kernel listens on TCP ports of the loopback device, in plain text, and whoever has
     an account on the machine can connect to them and read what a notebook shows.
-
-    >>> IpcEngine.transport
-    'ipc'
     """
 
     transport = "ipc"

@@ -4,10 +4,11 @@ Nothing is left blank in a table whose total is known. Small groups are merged i
 group of a grouping has at least 11 patients; where that leaves a single group, the grouping is not
 shown at all. So all that can be computed from a grouping's counts are counts of its groups taken
 together. A pair of groupings is shown only if each of its cells has at least 11 patients,
-merging the groups of either further if need be: with the two groupings' own tables beside it, and
-other pairs, a sum or difference of published counts still counts nothing but whole groups and whole
-cells. A cell of none is as small as one of few, for what is known to be empty lets one pair's table
-tell what another's does not.
+merging the groups of either further if need be, and if it closes no ring with the pairs before it:
+then a sum or difference of published counts still counts nothing but whole groups and whole cells.
+Of a ring it would not: race x gender, race x age and gender x age together tell how many patients
+are all of White, male and old or none of them. A cell of none is as small as one of few, for what
+is known to be empty lets one pair's table tell what another's does not.
 
 Protected is who the patients are. How many responses to a group were correct is a finding about a
 system, and no group is formed by it.
@@ -34,6 +35,7 @@ NO_GROUPS = "(not shown)"
 N = ["n_patients", "n_instructions"]
 NO_PARTS = "not shown: one of the two groupings is not"
 NO_PAIR = f"not shown: a cell under {LEAST_PATIENTS} patients remains"
+RING = "not shown: with the pairs before it, it could tell of fewer"
 NO_CELLS = f"not shown by category: a cell under {LEAST_PATIENTS} patients remains"
 
 
@@ -58,7 +60,8 @@ def protect(
     Args:
         people: one row a patient, indexed by person_id; a column of text for each grouping.
         groupings: names of columns.
-        pairs: pairs of these; a pair's groups are named "White, Female", itself "race x gender".
+        pairs: pairs of these, the more important first; a pair's groups are named "White, Female",
+            itself "race x gender".
 
     >>> people = pd.DataFrame({"race": ["White"] * 40 + ["Asian"] * 7 + ["Black"] * 5,
     ...     "gender": ["Female"] * 43 + ["Male"] * 9}, index=map(str, range(52)))
@@ -75,15 +78,21 @@ def protect(
         if merged.nunique() >= 2:
             labels[name] = merged
             suppressed[name] = WHOLE if (merged == people[name]).all() else MERGED
+    linked = {name: {name} for name in labels}  # by the pairs shown so far
     for first, second in pairs:
         name = f"{first} x {second}"
         suppressed[name] = NO_PARTS
-        if first in labels and second in labels:
+        if first in linked and second in linked:
+            if linked[first] is linked[second]:
+                suppressed[name] = RING
+                continue
             suppressed[name] = NO_PAIR
             ordered = (first in ORDERED, second in ORDERED)
             crossed = coarsen(labels[first], labels[second], people.index, ordered=ordered)
             if crossed is not None:
                 labels[name] = crossed[0] + ", " + crossed[1]
+                both = linked[first] | linked[second]
+                linked |= dict.fromkeys(both, both)
                 whole = (crossed[0] == people[first]) & (crossed[1] == people[second])
                 suppressed[name] = WHOLE if whole.all() else COARSENED
     return Protected(pd.DataFrame(labels, index=people.index), suppressed)

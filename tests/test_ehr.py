@@ -255,6 +255,7 @@ VISIT = "<visit start='03/01/2019'><day/></visit>"
 
 def test_files_are_closed(write):
     path = write(eventstream("7", "<broken>"))
+    gc.collect()  # what other tests have left open
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         error_of(path)

@@ -107,8 +107,10 @@ def changed(path: Path, old: str, new: str):
     content = path.read_text()
     assert old in content
     path.write_text(content.replace(old, new))
-    yield
-    path.write_text(content)
+    try:
+        yield
+    finally:
+        path.write_text(content)
 
 
 @pytest.fixture(scope="session")
@@ -237,7 +239,10 @@ def test_shards_cut_a_systems_generation_and_scoring(project):
             "score the responses of bm25-2k, 2 of 2",
             "join the scores of bm25-2k",
             "evaluate the systems",
+            "audit counterfactual records",
             "correlate the metrics with the ratings",
+            "audit the fairness of the systems",
+            "set the paper beside the run",
         }
 
 
