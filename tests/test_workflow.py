@@ -278,7 +278,7 @@ def test_another_system_is_one_file_and_one_line(project):
     longer = project / "params/systems/bm25-4k.yaml"
     base = (project / "params/systems/bm25-2k.yaml").read_text()
     longer.write_text(base.replace("2048", "4096"))
-    with changed(project / "params/tiny.yaml", "- bm25-2k", "- bm25-2k\n- bm25-4k"):
+    with changed(project / "params/tiny.yaml", "- bm25-full", "- bm25-full\n- bm25-4k"):
         assert to_do(project) == {
             "generate the responses of bm25-4k",
             "score the responses of bm25-4k",

@@ -1,0 +1,248 @@
+"""What each step costs, and how it grows: `docs/scaling.md` is written from this.
+
+    python benchmarks/scaling.py     # some minutes on 2 cores
+
+Four things grow in turn, to 4 and 16 times their size: the EHR, the instructions (with the patients
+they ask about), the systems, the metrics. Each figure is of a process of its own, so that its peak
+memory is its own too; the seconds are the step's, without imports but with the loading of its
+models. Tables go to benchmarks/scaling.csv and benchmarks/scaling-metrics.csv, the figure to
+docs/scaling.png. `make reproduce` comes first: COMET is the demo's.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+from tqdm import tqdm
+
+from medalign_utils import comparisons, correlation, evaluation, params, running
+from medalign_utils.dataset import Release
+from medalign_utils.ehr import ehr_text, read_events
+from medalign_utils.metrics import score_responses
+from medalign_utils.prompts import count_tokens, load_tokenizer, pack_all
+from medalign_utils.synthetic import write_release
+
+HERE = Path(__file__).parent
+FACTORS = (1, 4, 16)
+# 1x: an EHR of the published release's mean size, 8 instructions about each, the instructions that
+# have a reference, the paper's systems, and as many metrics as the demo has.
+EHR_BYTES, AN_EHR, REFERENCES, SYSTEMS, METRICS = 1_500_000, 8, 303, 6, 4
+CONTEXT, RESAMPLES = 32_768, 2000
+METRIC_NAMES = ("rouge_l", "chrf", "google_bleu", "meteor", "bertscore", "comet")
+# What grows -> the steps that it makes longer. A system is generated and scored by jobs of its own.
+STEPS = {
+    "EHR": ("read", "pack", "generate"),
+    "instructions": ("generate", "score", "evaluate", "correlate"),
+    "systems": ("evaluate", "correlate"),
+    "metrics": ("correlate",),
+}
+
+
+def grown_ehr(files: list[Path], factor: int, person: int = 1) -> str:
+    """EHRs of about the mean size, `factor` of them as one patient's."""
+    nearest = sorted(files, key=lambda file: abs(file.stat().st_size - EHR_BYTES))[:factor]
+    texts = [file.read_text().partition("<eventstream")[2] for file in nearest]
+    bodies = [text.partition(">")[2].rpartition("</eventstream>")[0] for text in texts]
+    return f'<eventstream person_id="{person}">{"".join(bodies)}</eventstream>'
+
+
+def release_of(folder: Path, ehrs: list[str]) -> Release:
+    """A release of these EHRs, with so many instructions about each."""
+    (folder / "ehrs").mkdir()
+    persons = [str(1 + i) for i in range(len(ehrs))]
+    for person, ehr in zip(persons, ehrs, strict=True):
+        (folder / f"ehrs/{person}.xml").write_text(ehr)
+    ids = [f"{person}-{i}" for person in persons for i in range(AN_EHR)]
+    years = [2000 + i for _ in persons for i in range(AN_EHR)]
+    instructions = pd.DataFrame({"instruction_id": ids}).assign(
+        person_id=np.repeat(persons, AN_EHR),
+        question=[f"What was the last creatinine in {year}?" for year in years],
+        category=None, subcategory=None, submitter_specialty=None,
+    )  # fmt: skip
+    references = pd.DataFrame({"instruction_id": ids}).assign(
+        annotator="Annotator_1",
+        reference=[f"It was 1.{year % 10} mg/dL in {year}, as before." for year in years],
+        evidence=None,
+    )
+    return Release(folder, instructions, references, "Annotator_1", {}, None, None, None)
+
+
+def random_results(
+    n: int, systems: int, metrics: int
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Ratings, scores and instructions, as tables of so many."""
+    rng = np.random.default_rng(1)
+    pairs = pd.MultiIndex.from_product(
+        [[f"i{i}" for i in range(n)], [f"s{i}" for i in range(systems)]],
+        names=["instruction_id", "system"],
+    ).to_frame(index=False)
+    correct = rng.random((n, systems)) < 0.4
+    ranks = rankdata(-(correct * 10 + rng.integers(0, 3, correct.shape)), axis=1)
+    ratings = pairs.assign(rater="random", correct=correct.ravel(), rank=ranks.ravel())
+    scores = pd.concat(
+        [pairs.assign(metric=f"m{i}", signature="random", score=rng.random(len(pairs)))
+         for i in range(metrics)], ignore_index=True,
+    )  # fmt: skip
+    persons = [f"p{i // 1.1:.0f}" for i in range(n)]  # 303 instructions of 276 patients
+    instructions = pd.DataFrame({"instruction_id": [f"i{i}" for i in range(n)]})
+    return ratings, scores, instructions.assign(person_id=persons)
+
+
+def measure(grows: str, step: str, factor: int, ehrs: Path, folder: Path) -> dict:
+    """Do one step once, and say what it took; what it works on is made before the clock starts."""
+    files = sorted(ehrs.iterdir())
+    about = {}
+    if step in ("evaluate", "correlate"):
+        n, systems, metrics = (
+            size * (factor if grows == what else 1)
+            for what, size in (
+                ("instructions", REFERENCES), ("systems", SYSTEMS), ("metrics", METRICS)
+            )
+        )  # fmt: skip
+        ratings, scores, instructions = random_results(n, systems, metrics)
+        about = {"instructions": n, "systems": systems, "metrics": metrics}
+        began = time.perf_counter()
+        (_evaluate if step == "evaluate" else _correlate)(ratings, scores, instructions)
+    else:
+        texts = [grown_ehr(files, factor)]
+        if grows == "instructions":
+            texts = [grown_ehr(files[i:], 1, 1 + i) for i in range(factor)]
+        release = release_of(folder, texts)
+        about = {"instructions": len(release.instructions), "bytes": sum(map(len, texts))}
+        ehr = folder / "ehrs/1.xml"
+        responses = release.references.rename(columns={"reference": "response"})
+        responses = responses.assign(system="s", response=responses["response"].str[:-11])
+        began = time.perf_counter()
+        if step == "read":
+            about["events"] = len(read_events(ehr))
+        elif step == "pack":
+            tokenizer = load_tokenizer("minilm")
+            questions = release.instructions["question"].tolist()
+            packed = list(pack_all(questions, ehr_text(ehr, "markup"), tokenizer, CONTEXT))
+            about["prompt_tokens"] = packed[0].prompt_tokens
+        elif step == "generate":
+            system = params.load_system("bm25-full")
+            running.run_system(release, system, folder / "bm25-full.jsonl", progress=False)
+        else:
+            _score(release, responses, params.load_experiment("params/demo.yaml")["metrics"])
+    took = {"seconds": time.perf_counter() - began, "peak_mb": peak()}
+    if step == "pack":  # which packing itself has no need of
+        about["ehr_tokens"] = count_tokens(ehr_text(ehr, "markup"), tokenizer)
+    return about | took
+
+
+def measure_metric(metric: str, folder: Path) -> dict:
+    """What a response takes once the metric is loaded, and what comes before the first."""
+    release = release_of(folder, ["<eventstream/>"] * FACTORS[-1])
+    every = release.references.rename(columns={"reference": "response"}).assign(system="s")
+    every["response"] = every["response"].str[:-11] + [f" ({i})" for i in range(len(every))]
+    took = []
+    for responses in (every.head(1), every):
+        began = time.perf_counter()
+        _score(release, responses, [metric])
+        took.append(time.perf_counter() - began)
+    a_response = took[1] / len(every)
+    loading = took[0] - a_response
+    return {"ms_a_response": 1000 * a_response, "loading_s": loading, "peak_mb": peak()}
+
+
+def _score(release: Release, responses: pd.DataFrame, metrics: list[str]) -> None:
+    demo = params.load_experiment("params/demo.yaml")
+    score_responses(
+        responses, release.instructions, release.references, metrics,
+        comet_checkpoint=demo["comet_checkpoint"], bertscore_layer=demo["bertscore_layer"],
+        weights=demo["weights"], progress=False,
+    )  # fmt: skip
+
+
+def _evaluate(ratings: pd.DataFrame, scores: pd.DataFrame, instructions: pd.DataFrame) -> None:
+    draws = {"resamples": RESAMPLES, "rng": np.random.default_rng(1)}
+    contexts = dict.fromkeys(ratings["system"].unique(), CONTEXT)
+    evaluation.evaluate_systems(ratings, instructions, contexts, **draws)
+    comparisons.compare_systems(ratings, instructions, **draws)
+    evaluation.head_to_head(ratings)
+
+
+def _correlate(ratings: pd.DataFrame, scores: pd.DataFrame, instructions: pd.DataFrame) -> None:
+    draws = {"resamples": RESAMPLES, "rng": np.random.default_rng(1)}
+    correlation.correlate_metrics(scores, ratings, instructions, **draws)
+    correlation.correlate_systems(scores, ratings, instructions, **draws)
+    correlation.compare_metrics(scores, ratings, instructions, **draws)
+
+
+def peak() -> float:
+    """The most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def in_a_process(*arguments: str | int | Path) -> dict:
+    command = [sys.executable, __file__, "--one", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{arguments}:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def draw(table: pd.DataFrame, to: Path) -> None:
+    """Seconds above, memory below; a column for each thing that grows."""
+    fig, axes = plt.subplots(2, len(STEPS), figsize=(10, 5), sharex=True, sharey="row")
+    colors = dict(zip(table["step"].unique(), plt.get_cmap("tab10").colors, strict=False))
+    for column, (grows, steps) in zip(axes.T, STEPS.items(), strict=True):
+        column[0].set_title(f"{grows} x 1, 4, 16", fontsize=10)
+        for step in steps:
+            own = table[(table["grows"] == grows) & (table["step"] == step)]
+            for ax, value in zip(column, ("seconds", "peak_mb"), strict=True):
+                ax.plot(own["factor"], own[value], "o-", color=colors[step], label=step)
+        column[0].legend(fontsize=8)
+        for ax in column:
+            ax.set(xscale="log", yscale="log", xticks=FACTORS, xticklabels=FACTORS)
+            ax.minorticks_off()
+            ax.grid(alpha=0.3)
+    axes[0, 0].set_ylabel("seconds of the step")
+    axes[1, 0].set_ylabel("peak memory of its process (MB)")
+    fig.supxlabel("times the size of the published release", fontsize=10)
+    fig.tight_layout()
+    fig.savefig(to, dpi=150)
+
+
+def main() -> None:
+    rows, metrics = [], []
+    with tempfile.TemporaryDirectory() as temporary:
+        write_release(Path(temporary, "release"), scale="release", progress=True)
+        ehrs = Path(temporary, "release/ehrs")
+        cells = [(g, s, f) for g, steps in STEPS.items() for s in steps for f in FACTORS]
+        for grows, step, factor in tqdm(cells, "steps"):
+            found = in_a_process(grows, step, factor, ehrs)
+            rows.append({"grows": grows, "step": step, "factor": factor} | found)
+        for metric in tqdm(METRIC_NAMES, "metrics"):
+            metrics.append({"metric": metric} | in_a_process(metric))
+    table = pd.DataFrame(rows)
+    table.round(3).to_csv(HERE / "scaling.csv", index=False)
+    pd.DataFrame(metrics).round(2).to_csv(HERE / "scaling-metrics.csv", index=False)
+    draw(table, HERE.parent / "docs/scaling.png")
+    print(table.round(2).to_string(), pd.DataFrame(metrics).round(2).to_string(), sep="\n\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
+    one = parser.parse_args().one
+    if one is None:
+        main()
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            here = Path(temporary)
+            if len(one) == 1:
+                print(json.dumps(measure_metric(one[0], here)))
+            else:
+                grows, step, factor, ehrs = one
+                print(json.dumps(measure(grows, step, int(factor), Path(ehrs), here)))
