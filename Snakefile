@@ -85,8 +85,8 @@ if IS_RELEASED:
 IS_RATED = IS_RELEASED or IS_SYNTHETIC or (resolve(RELEASE) / "answer-key.jsonl").is_file()
 if not IS_RATED:
     print(f"{RELEASE} has no answer key: responses are generated and scored, not rated.")
-# Systems answer rewritten records anew, which nobody but the answer key can rate.
-IS_AUDITED = IS_RATED and not IS_RELEASED and bool(EXPERIMENT["counterfactual_systems"])
+# Systems answer rewritten records anew, which a release's own responses do not.
+IS_AUDITED = not IS_RELEASED and bool(EXPERIMENT["counterfactual_systems"])
 SCORES = expand(f"{RUN}/scores/{{system}}.parquet", system=EXPERIMENT["systems"])
 # The metrics by which there are no scores, and why.
 SKIPPED = expand(f"{RUN}/scores/{{system}}-skipped.csv", system=EXPERIMENT["systems"])
@@ -542,7 +542,7 @@ rule counterfactuals:
     input:
         release_files(),
         ehr_files(),
-        package("counterfactual", "rewriting", "statistics", "plots"),
+        package("counterfactual", "rewriting", "groups", "statistics", "plots"),
         package(*PACKING, "packing", "strategies", "ranking", "encoder", *READING, *GRADING),
         package("systems", "running", "asking", "run_files", "terms", "generators"),
         expand(f"{RUN}/responses/{{system}}.jsonl", system=EXPERIMENT["counterfactual_systems"]),

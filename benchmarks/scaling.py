@@ -5,8 +5,9 @@
 Four things grow in turn, to 4 and 16 times their size: the EHR, the instructions (with the patients
 they ask about), the systems, the metrics. Each figure is of a process of its own, so that its peak
 memory is its own too; the seconds are the step's, without imports but with the loading of its
-models. Tables go to benchmarks/scaling.csv and benchmarks/scaling-metrics.csv, the figure to
-docs/scaling.png. `make reproduce` comes first: COMET is the demo's.
+models. And the prompts of the paper's systems on a release of the published size are counted, by a
+tokenizer that lies on this machine. Tables go to benchmarks/scaling.csv, scaling-metrics.csv and
+scaling-plan.csv, the figure to docs/scaling.png. `make reproduce` comes first: COMET is the demo's.
 """
 
 import argparse
@@ -25,9 +26,10 @@ from scipy.stats import rankdata
 from tqdm import tqdm
 
 from medalign_utils import comparisons, correlation, evaluation, params, running
-from medalign_utils.dataset import Release
+from medalign_utils.dataset import Release, load_release
 from medalign_utils.ehr import ehr_text, read_events
 from medalign_utils.metrics import score_responses
+from medalign_utils.planning import plan_system
 from medalign_utils.prompts import count_tokens, load_tokenizer, pack_all
 from medalign_utils.synthetic import write_release
 
@@ -179,6 +181,18 @@ def _correlate(ratings: pd.DataFrame, scores: pd.DataFrame, instructions: pd.Dat
     correlation.compare_metrics(scores, ratings, instructions, **draws)
 
 
+def plan_paper(folder: Path) -> pd.DataFrame:
+    """What the paper's systems are sent for the instructions that have a reference."""
+    release, plans = load_release(folder), []
+    for name in params.load_experiment("params/paper.yaml")["systems"]:
+        known = {"tokenizer": "minilm", "chat_template": False}
+        system = params.load_system(name) | known
+        began = time.perf_counter()
+        plan = {"system": name} | plan_system(release, system, "none", progress=True)
+        plans.append(plan | {"seconds": time.perf_counter() - began})
+    return pd.DataFrame(plans).drop(columns=["hours", "problem"])
+
+
 def peak() -> float:
     """The most memory that this process has had, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -197,7 +211,7 @@ def draw(table: pd.DataFrame, to: Path) -> None:
     fig, axes = plt.subplots(2, len(STEPS), figsize=(10, 5), sharex=True, sharey="row")
     colors = dict(zip(table["step"].unique(), plt.get_cmap("tab10").colors, strict=False))
     for column, (grows, steps) in zip(axes.T, STEPS.items(), strict=True):
-        column[0].set_title(f"{grows} x 1, 4, 16", fontsize=10)
+        column[0].set_title(grows, fontsize=10)
         for step in steps:
             own = table[(table["grows"] == grows) & (table["step"] == step)]
             for ax, value in zip(column, ("seconds", "peak_mb"), strict=True):
@@ -207,9 +221,11 @@ def draw(table: pd.DataFrame, to: Path) -> None:
             ax.set(xscale="log", yscale="log", xticks=FACTORS, xticklabels=FACTORS)
             ax.minorticks_off()
             ax.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("seconds of the step")
-    axes[1, 0].set_ylabel("peak memory of its process (MB)")
-    fig.supxlabel("times the size of the published release", fontsize=10)
+    axes[0, 0].set_ylabel("seconds")
+    megabytes = (400, 800, 1600, 3200)
+    axes[1, 0].set(ylabel="peak memory (MB)", yticks=megabytes, yticklabels=megabytes)
+    fig.supxlabel("times the size at 1", fontsize=10)
+    fig.align_ylabels(axes[:, 0])
     fig.tight_layout()
     fig.savefig(to, dpi=150)
 
@@ -225,11 +241,14 @@ def main() -> None:
             rows.append({"grows": grows, "step": step, "factor": factor} | found)
         for metric in tqdm(METRIC_NAMES, "metrics"):
             metrics.append({"metric": metric} | in_a_process(metric))
+        plan = plan_paper(ehrs.parent)
     table = pd.DataFrame(rows)
     table.round(3).to_csv(HERE / "scaling.csv", index=False)
     pd.DataFrame(metrics).round(2).to_csv(HERE / "scaling-metrics.csv", index=False)
+    plan.round(3).to_csv(HERE / "scaling-plan.csv", index=False)
     draw(table, HERE.parent / "docs/scaling.png")
-    print(table.round(2).to_string(), pd.DataFrame(metrics).round(2).to_string(), sep="\n\n")
+    for shown in (table, pd.DataFrame(metrics), plan):
+        print(shown.round(2).to_string(), end="\n\n")
 
 
 if __name__ == "__main__":

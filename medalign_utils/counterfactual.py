@@ -2,8 +2,9 @@
 
 `rewrite_release` writes the records of a release anew, the coded header and the notes by the rules
 of `rewriting`, codes as they are; `answer_pairs` has systems answer them and grades both answers by
-the same answer key; `summarise` says how many answers and verdicts change. `NOTHING` is the
-control: it goes the same way and rewrites nothing, so what changes is the system's own doing.
+the same answer key, where the release has one; `summarise` says how many answers and verdicts
+change. `NOTHING` is the control: it goes the same way and rewrites nothing, so what changes is the
+system's own doing.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from medalign_utils import paths
+from medalign_utils import groups, paths
 from medalign_utils.dataset import INSTRUCTIONS_FILE, REFERENCES_FILE, Release, load_release
 from medalign_utils.ehr.markup import cleaned, read_opening
 from medalign_utils.errors import EHRError, MedAlignError, ReleaseError
@@ -225,7 +226,7 @@ def answer_pairs(
     ``runs/<experiment>/counterfactuals/<change>/responses``, and are not asked for again.
 
     Args:
-        release: the original one, with its answer key.
+        release: the original one; without an answer key no answer is graded.
         experiment: whose responses are the original ones.
         made: change -> as `rewrite_release` gives it.
         systems: their names.
@@ -233,24 +234,16 @@ def answer_pairs(
 
     Returns:
         One row a change, system and instruction, with person_id. `relevant`: the answer key marks
-        that the right answer rests on what is rewritten. `changed`: the texts differ.
-        `changed_beyond`: the original, rewritten by the same rules, differs still; of two answers
-        that were cut at their greatest length, as far as both go. `before` and `after`: whether
-        each is correct.
+        that the right answer rests on what is rewritten; False without a key. `changed`: the texts
+        differ. `changed_beyond`: the original, rewritten by the same rules, differs still; of two
+        answers that were cut at their greatest length, as far as both go. `before` and `after`:
+        whether each is correct; NaN without a key.
 
     Raises:
-        ReleaseError: there is no answer key, or it says of an instruction nothing of `MARK`.
+        ReleaseError: the answer key says of an instruction nothing of `MARK`.
         MedAlignError: as `running.run_system`.
     """
-    if release.answer_key_path is None:
-        raise ReleaseError(f"{release.path} has no answer-key.jsonl to grade answers by")
-    key = load_answer_key(release.answer_key_path)
-    if lacking := [i for i in release.references["instruction_id"] if MARK not in key.get(i, {})]:
-        raise ReleaseError(
-            f"{release.answer_key_path}: {MARK} missing for instruction {lacking[0]} "
-            f"({len(lacking)} lack it), expected a list of sex, age, or neither; a synthetic "
-            "release of an earlier version is to be written anew"
-        )
+    key = _load_key(release) if release.answer_key_path is not None else None
     tables = []
     for change, one in made.items():
         for system in systems:
@@ -262,6 +255,17 @@ def answer_pairs(
     columns = ["change", "system", "instruction_id", "person_id", "relevant"]
     columns += ["changed", "changed_beyond", "before", "after"]
     return pd.concat(tables, ignore_index=True)[columns]
+
+
+def _load_key(release: Release) -> dict[str, dict]:
+    key = load_answer_key(release.answer_key_path)
+    if lacking := [i for i in release.references["instruction_id"] if MARK not in key.get(i, {})]:
+        raise ReleaseError(
+            f"{release.answer_key_path}: {MARK} missing for instruction {lacking[0]} "
+            f"({len(lacking)} lack it), expected a list of sex, age, or neither; a synthetic "
+            "release of an earlier version is to be written anew"
+        )
+    return key
 
 
 def summarise(
@@ -284,7 +288,8 @@ def summarise(
         rewritten): n and n_patients; n_left_out; and with ``_low`` and ``_high``, 95 % by bootstrap
         over patients, each of `MEASURES`: the share `changed`, and `changed_beyond` the rewritten
         words; `flipped`, the share of verdicts that differ, parted into `lost` (correct before
-        only) and `gained` (after only), whose difference is `net`. Bounds are NaN for one patient.
+        only) and `gained` (after only), whose difference is `net`; NaN where none is graded.
+        Bounds are NaN for one patient.
 
     >>> pairs = pd.DataFrame({"change": "gender", "system": "a", "relevant": False,
     ...     "person_id": ["1", "1"], "changed": [True, False], "changed_beyond": False,
@@ -312,6 +317,42 @@ def summarise(
             row |= {measure: estimate, f"{measure}_low": low, f"{measure}_high": high}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def suppress_small(table: pd.DataFrame, pairs: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+    """Withhold what would tell of 1 to 10 patients of a restricted release.
+
+    The instructions of each change fall into relevant ones, others, and those left out of it. Of
+    these groups the small ones have no figures, nor those from which theirs would follow, as
+    `groups.suppress_small` has it.
+
+    Args:
+        table: as `summarise` returns it.
+        pairs: what it was made from.
+        asked: instruction_id and person_id of all instructions answered on the original records.
+
+    Returns:
+        The same rows, with NA in every figure of a suppressed group, and in `n_left_out` where
+        those left out are one; `suppressed` says so, else "".
+    """
+    members, named = [], [table.assign(grouping=table["change"], group=table["relevant"].map(str))]
+    for change, own in pairs.groupby("change", sort=False):
+        own = own.drop_duplicates("instruction_id")
+        left_out = asked[~asked["instruction_id"].isin(own["instruction_id"])]
+        for ids, group in ((own, own["relevant"].map(str)), (left_out, "left out")):
+            members.append(ids[["instruction_id"]].assign(grouping=change, group=group))
+        if len(left_out):
+            named.append(pd.DataFrame({"grouping": [change], "group": "left out", "system": ""}))
+    every = pd.concat(named, ignore_index=True)
+    kept = every[["change", "relevant"]]
+    shown = groups.suppress_small(
+        every.drop(columns=[*kept]), pd.concat(members, ignore_index=True), asked
+    )
+    of_left_out = shown["group"] == "left out"
+    hidden = shown.loc[of_left_out & (shown["suppressed"] != ""), "grouping"]
+    shown["n_left_out"] = shown["n_left_out"].mask(shown["grouping"].isin(hidden)).astype("Int64")
+    shown[[*kept]] = kept
+    return shown.loc[~of_left_out, [*table, "suppressed"]].astype({"relevant": bool})
 
 
 class _Token(NamedTuple):
@@ -426,9 +467,9 @@ def _beside(
     answered: pd.DataFrame,
     change: str,
     one: Rewritten,
-    key: Mapping[str, Mapping],
+    key: Mapping[str, Mapping] | None,
 ) -> pd.DataFrame:
-    """Two systems' answers to the same instructions, with their verdicts."""
+    """A system's two answers to the same instructions, with their verdicts."""
     columns = ["instruction_id", "response", "finish_reason"]
     both = original[columns].merge(
         answered[columns], on="instruction_id", suffixes=("_before", "_after"), validate="1:1"
@@ -439,12 +480,14 @@ def _beside(
             f"original response of {answered['system'].iloc[0]}"
         )
     both = both.merge(one.release.instructions[["instruction_id", "person_id"]])
-    for when, table in (("before", original), ("after", answered)):
-        kept = table[table["instruction_id"].isin(both["instruction_id"])]
-        ratings = rate_with_answer_key(kept, key).set_index("instruction_id")
-        both[when] = both["instruction_id"].map(ratings["correct"])
-    mark = _MARKED_AS.get(change)
-    both["relevant"] = [mark in key[i][MARK] for i in both["instruction_id"]]
+    both = both.assign(relevant=False, before=np.nan, after=np.nan)
+    if key is not None:
+        for when, table in (("before", original), ("after", answered)):
+            kept = table[table["instruction_id"].isin(both["instruction_id"])]
+            ratings = rate_with_answer_key(kept, key).set_index("instruction_id")
+            both[when] = both["instruction_id"].map(ratings["correct"])
+        mark = _MARKED_AS.get(change)
+        both["relevant"] = [mark in key[i][MARK] for i in both["instruction_id"]]
     both["changed"] = both["response_before"] != both["response_after"]
     both["changed_beyond"] = [
         _differ(row, change, one.people[row.person_id]) for row in both.itertuples()

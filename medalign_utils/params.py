@@ -9,6 +9,7 @@ record it reads, and the generator's own options.
 import ast
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,18 @@ _WHOLE = {"shard": 1, "shards": 1}
 
 # An experiment with these writes its own release; one without them reads a release that exists.
 SYNTHETIC_KEYS = ("synthetic_patients", "synthetic_instructions", "synthetic_seed")
+
+# What numbers may be, both ends included.
+_RANGES = {
+    "rouge_threshold": (0, 1),
+    "bertscore_layer": (1, math.inf),
+    "resamples": (1, math.inf),
+    "simulated_releases": (1, math.inf),
+    "seed": (0, math.inf),
+    "synthetic_patients": (1, math.inf),
+    "synthetic_instructions": (1, math.inf),
+    "synthetic_seed": (0, math.inf),
+}
 
 # A system's name is a file's, so it leads nowhere else.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -92,6 +105,7 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
             f"{_short(path)}: {', '.join(synthetic)} without the rest of "
             f"{', '.join(SYNTHETIC_KEYS)}"
         )
+    _check_ranges(path, experiment)
     _check_choices(path, experiment)
     _check_pairs(path, experiment["pairs"])
     _check_systems(path, experiment["systems"], generated=experiment["responses"] == "generated")
@@ -304,6 +318,13 @@ def _check_types(path: Path, experiment: Mapping, defaults: Mapping) -> None:
                 f"{_short(path)}: {key}: {value!r} is {type(value).__name__}, "
                 f"expected {expected.__name__}, such as {defaults[key]!r}"
             )
+
+
+def _check_ranges(path: Path, experiment: Mapping) -> None:
+    for key, (least, most) in _RANGES.items():
+        if key in experiment and not least <= experiment[key] <= most:
+            expected = f"at least {least}" if most == math.inf else f"{least} to {most}"
+            raise ParamsError(f"{_short(path)}: {key}: {experiment[key]}, expected {expected}")
 
 
 def _check_choices(path: Path, experiment: Mapping) -> None:

@@ -921,10 +921,11 @@ def audit_power(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def counterfactual_changes(table: pd.DataFrame) -> Figure:
     """Shares of responses and verdicts that change with one demographic, with 95 % intervals.
 
-    Instructions whose right answer rests on what is rewritten stand in rows of their own.
+    Instructions whose right answer rests on what is rewritten stand in rows of their own. Where no
+    verdict is known there is no panel of verdicts.
 
     Args:
-        table: as `counterfactual.summarise` returns it.
+        table: as `counterfactual.summarise` or `counterfactual.suppress_small` returns it.
 
     >>> row = {"change": "age", "system": "a", "relevant": True, "n": 9, "n_patients": 4}
     >>> for measure in ("changed", "changed_beyond", "flipped"):
@@ -939,12 +940,14 @@ def counterfactual_changes(table: pd.DataFrame) -> Figure:
         "changed_beyond": "… beyond the\nrewritten words",
         "flipped": "Verdicts that\nflip",
     }
+    if table["flipped"].isna().all():
+        del panels["flipped"]
     names = [
         f"{row.change}{', relevant' if row.relevant else ''} · {row.system}"
         for row in table.itertuples()
     ]
     size = (PAGE_WIDTH, 0.9 + 0.2 * len(table))
-    figure, axes = plt.subplots(1, 3, figsize=size, layout="constrained", sharex=True)
+    figure, axes = plt.subplots(1, len(panels), figsize=size, layout="constrained", sharex=True)
     for i, (ax, (measure, title)) in enumerate(zip(axes, panels.items(), strict=True)):
         _draw_intervals(ax, names, table[[measure, f"{measure}_low", f"{measure}_high"]])
         _name_rows(ax, [""] * len(names) if i else names, wrap=False)
@@ -952,7 +955,8 @@ def counterfactual_changes(table: pd.DataFrame) -> Figure:
         ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         ax.set_title(title, fontsize=7.5)
     counts = zip(table["n"], table["n_patients"], strict=True)
-    _right_column(axes[-1], "n (patients)", [f"{n} ({patients})" for n, patients in counts], 44)
+    shown = ["not shown" if pd.isna(n) else f"{n} ({patients})" for n, patients in counts]
+    _right_column(axes[-1], "n (patients)", shown, 44)
     figure.supxlabel(
         "Share of n instructions, 95% interval over patients; relevant: the right answer rests on "
         "what was rewritten",

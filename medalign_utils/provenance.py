@@ -177,7 +177,8 @@ def unused_ratings(
 
 def suppressed_groups(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:
     """What tables by group of patients say that they withhold, each grouping and reason once."""
-    parts = [table for table in tables.values() if {"grouping", "suppressed"} <= set(table)]
+    named = (table.rename(columns={"change": "grouping"}) for table in tables.values())
+    parts = [table for table in named if {"grouping", "suppressed"} <= set(table)]
     if parts:
         said = pd.concat(parts)[["grouping", "suppressed"]].dropna().drop_duplicates()
         for grouping, reason in said.itertuples(index=False):

@@ -305,14 +305,15 @@ def _missing_tables(
         if stem not in tables and stem.partition("-")[0] in there:
             lacking.setdefault(stem.partition("-")[0], []).append(stem)
     for notebook, stems in lacking.items():
-        if not rated and notebook >= "05":
-            why = "the responses are not rated"
-        elif notebook == "09_audit_counterfactuals" and not _is_audited(experiment):
+        needs_ratings = "05" <= notebook < "09"
+        if notebook == "09_audit_counterfactuals" and not _is_audited(experiment):
             yield Gap(f"table {', '.join(stems)}", "no system answers rewritten records")
             continue
+        if needs_ratings and not rated:
+            why = "the responses are not rated"
         else:
             why = provenance.failure(experiment["experiment"], notebook, restricted=restricted)
-        yield Gap(f"table {', '.join(stems)}", why, is_failure=rated or notebook < "05")
+        yield Gap(f"table {', '.join(stems)}", why, is_failure=rated or not needs_ratings)
 
 
 def _sections(tables: Mapping[str, pd.DataFrame], files: Mapping[str, Path]) -> list[Section]:

@@ -2,6 +2,7 @@ import json
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +17,7 @@ from tiny_release import (
     note,
 )
 
-from medalign_utils import counterfactual, ehr, paths, rewriting
+from medalign_utils import counterfactual, ehr, paths, plots, rewriting
 from medalign_utils.dataset import load_release
 from medalign_utils.errors import EHRError, MedAlignError, ReleaseError
 from medalign_utils.generators import GENERATORS
@@ -349,9 +350,6 @@ def test_errors_say_what_is_wrong(project):
     file.write_text(file.read_text().replace(counterfactual.MARK, "mark"))
     with pytest.raises(ReleaseError, match=r"relevant_demographics missing for instruction 1 \(4 "):
         counterfactual.answer_pairs(release, "mine", {}, [])
-    file.unlink()
-    with pytest.raises(ReleaseError, match=r"has no answer-key\.jsonl to grade answers by"):
-        counterfactual.answer_pairs(load_release(project), "mine", {}, [])
     (project / "ehrs/10.xml").write_bytes(record("10", "\xe9", **ROE).encode("latin-1"))
     with pytest.raises(EHRError, match=r"10\.xml: not UTF-8 .*; convert it"):
         counterfactual.rewrite_release(release, "gender", Path("x"))
@@ -394,6 +392,80 @@ def test_shares_are_those_of_plain_counting():
         assert (row.lost, row.gained) == pytest.approx((lost, gained))
         assert (row.net, row.flipped) == pytest.approx((gained - lost, gained + lost))
         assert not row.changed_low > row.changed > row.changed_high
+
+
+def test_without_an_answer_key_answers_are_compared_and_not_graded(project, monkeypatch):
+    monkeypatch.setitem(GENERATORS, "by_gender", by_gender)
+    (project / "answer-key.jsonl").unlink()
+    pairs, made = pairs_of(project, "by-gender", "nothing", "gender", generator="by_gender")
+    left_out = {change: one.n_left_out for change, one in made.items()}
+    rng = np.random.default_rng(1)
+    table = counterfactual.summarise(pairs, left_out, resamples=9, rng=rng).set_index("change")
+    assert table["n"].to_dict() == {"nothing": 4, "gender": 4}
+    assert table["changed"].to_dict() == {"nothing": 0, "gender": 1}
+    assert table[["flipped", "lost", "gained", "net"]].isna().all(axis=None)
+    figure = plots.counterfactual_changes(table.reset_index())
+    assert [ax.get_title().partition("\n")[0] for ax in figure.axes] == [
+        "Responses that", "… beyond the",
+    ]  # fmt: skip
+    plt.close(figure)
+
+
+def grouped(sizes: dict[str, dict[str, int]]) -> tuple:
+    """Pairs of two systems for each change, with so many patients in each group, one instruction
+    each; its table, and who was asked."""
+    n = max(sum(groups.values()) for groups in sizes.values())
+    asked = pd.DataFrame({"instruction_id": [f"i{i}" for i in range(n)]})
+    asked["person_id"] = [f"p{i}" for i in range(n)]
+    pairs, left_out = [], {}
+    for change, groups in sizes.items():
+        labels = np.repeat([*groups], [*groups.values()])
+        assert len(labels) == n
+        own = asked.assign(change=change, relevant=labels == "relevant")[labels != "left out"]
+        own = own.assign(changed=True, changed_beyond=False, before=True, after=False)
+        pairs += [own.assign(system=system) for system in "ab"]
+        left_out[change] = groups.get("left out", 0)
+    pairs = pd.concat(pairs, ignore_index=True)
+    rng = np.random.default_rng(1)
+    return counterfactual.summarise(pairs, left_out, resamples=9, rng=rng), pairs, asked
+
+
+@pytest.mark.parametrize(
+    ("groups", "n", "left_out"),
+    [
+        ({"other": 14, "relevant": 12, "left out": 14}, {False: 14, True: 12}, 14),
+        ({"other": 29, "relevant": 11}, {False: 29, True: 11}, 0),
+        # Two small groups: what is left of the whole is both together.
+        ({"other": 25, "relevant": 5, "left out": 10}, {False: 25, True: None}, None),
+        # One small group would follow from the rest.
+        ({"other": 35, "relevant": 5}, {False: None, True: None}, 0),
+        ({"other": 35, "left out": 5}, {False: None}, None),
+        ({"other": 16, "relevant": 15, "left out": 9}, {False: 16, True: None}, None),
+    ],
+)
+def test_of_a_restricted_release_small_groups_have_no_figures(groups, n, left_out):
+    table, pairs, asked = grouped({"nothing": {"other": 40}, "gender": groups})
+    shown = counterfactual.suppress_small(table, pairs, asked)
+    assert shown[["change", "system", "relevant"]].equals(table[["change", "system", "relevant"]])
+    control, gender = (shown[shown["change"] == change] for change in ("nothing", "gender"))
+    assert control["n"].tolist() == [40, 40] and set(control["suppressed"]) == {""}
+    for row in gender.itertuples():
+        hidden = n[row.relevant] is None
+        assert (row.suppressed != "") == hidden
+        if hidden:
+            for measure in counterfactual.MEASURES:
+                assert np.isnan(
+                    [getattr(row, f"{measure}{s}") for s in ("", "_low", "_high")]
+                ).all()
+            assert row.n is pd.NA and row.n_patients is pd.NA
+        else:
+            assert (row.n, row.n_patients, row.changed) == (n[row.relevant],) * 2 + (1,)
+        expected = pd.NA if hidden or left_out is None else left_out
+        assert row.n_left_out is expected or row.n_left_out == expected
+    figure = plots.counterfactual_changes(shown)
+    texts = [text.get_text() for text in figure.axes[-1].texts]
+    assert texts.count("not shown") == (shown["suppressed"] != "").sum()
+    plt.close(figure)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import shutil
 import socket
 import stat
 
+import pandas as pd
 import pytest
 import yaml
 from chat_server import ChatServer, Reply, completion, error
@@ -206,11 +207,14 @@ def test_a_restricted_experiment_is_its_owners(restricted, tmp_path):
     """By Snakemake: responses, scores and notebooks, none of which shows a record."""
     project = copy_project(tmp_path)
     shutil.copytree(restricted, project / "data/real")
+    header = "<person><demographics><gender>FEMALE</gender></demographics></person><events>"
+    for file in (project / "data/real/ehrs").iterdir():
+        file.write_text(file.read_text().replace("<events>", header, 1))
     rest = {"synthetic_patients", "synthetic_instructions", "synthetic_seed"}
     params = yaml.safe_load((project / "params/tiny.yaml").read_text())
     params = {key: value for key, value in params.items() if key not in rest}
     params |= {"release": "data/real", "systems": ["one", "two"], "metrics": ["chrf", "rouge_l"]}
-    params["counterfactual_systems"] = []
+    params |= {"counterfactual_systems": ["one"], "counterfactual_changes": ["gender"]}
     (project / "params/real.yaml").write_text(yaml.safe_dump(params))
     options = ("--cores", "2", "--configfile", "params/real.yaml")
     with ChatServer(quoting) as server:
@@ -228,16 +232,22 @@ def test_a_restricted_experiment_is_its_owners(restricted, tmp_path):
         assert refused.returncode != 0 and "nothing was sent" in refused.stderr
         assert server.requests == []
         done = run(project, "snakemake", *options)
-        assert len(server.requests) == 6
+        answered = len(server.requests)
+        assert 6 < answered <= 12  # and up to as many again about rewritten records
         # Snakemake deletes the responses of a job before it runs again; they are not lost.
         (project / "params/systems/one.yaml").open("a").write("label: One\n")
         run(project, "snakemake", "runs/real/responses/one.jsonl", *options)
-        assert len(server.requests) == 6
+        assert len(server.requests) == answered
     assert "no answer key: responses are generated and scored, not rated" in done.stdout
     assert MARKER not in done.stdout + done.stderr
     files = [file for file in (project / "runs/real").rglob("*") if file.is_file()]
-    holding = {file.name for file in files if MARKER.encode() in file.read_bytes()}
-    assert holding == {"one.jsonl", "two.jsonl", "responses.jsonl"}
+    holding = [file for file in files if MARKER.encode() in file.read_bytes()]
+    rewritten = [file for file in holding if "counterfactuals" in file.parts]
+    names = {file.name for file in holding if file not in rewritten}
+    assert names == {"one.jsonl", "two.jsonl", "responses.jsonl"}
+    assert {file.parent.name for file in rewritten} >= {"ehrs", "responses"}
+    table = pd.read_csv(project / "runs/real/tables/09_audit_counterfactuals.csv")
+    assert len(table) == 2 and table[["n", "changed", "n_left_out"]].isna().all(axis=None)
     kinds = {file.suffix for file in files}
     assert {".ipynb", ".jsonl", ".parquet", ".csv", ".png"} <= kinds
     for file in files:

@@ -64,6 +64,7 @@ def copy_project(to: Path) -> Path:
         "systems": SYSTEMS,
         "counterfactual_systems": ["bm25-2k"],
         "counterfactual_changes": ["gender"],
+        "simulated_releases": 10,
         "resamples": 100,
     }
     (to / "params/tiny.yaml").write_text(yaml.safe_dump(tiny))
@@ -343,7 +344,7 @@ def test_a_release_with_clinicians_ratings_is_evaluated_by_them_and_no_text_of_i
     assert {file.suffix for file in planted} == {".tsv", ".xml"}
     paper = yaml.safe_load((project / "params/paper.yaml").read_text()) | {
         "release": "data/reviewed", "systems": [a, b], "metrics": ["rouge_l", "chrf"],
-        "columns": {"rank": "place"}, "resamples": 100,
+        "columns": {"rank": "place"}, "resamples": 100, "simulated_releases": 10,
     }  # fmt: skip
     (project / "params/reviewed.yaml").write_text(yaml.safe_dump(paper))
     run(project, "snakemake", "--cores", "2", "--configfile", "params/reviewed.yaml")
