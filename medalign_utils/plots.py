@@ -234,7 +234,8 @@ def metric_correlation(
         ax.axvline(ceiling.estimate, color=ORANGE, lw=1, ls="--", zorder=0)
         label += f"; dashed: a second rater's,\n{_tau(ceiling)} (no strict ceiling)"
     ax.set_xlabel(label)
-    reasons = table.get("not_scored", pd.Series("", index=table.index)).to_list()
+    reasons = table.get("not_scored", pd.Series("", index=table.index))
+    reasons = reasons.fillna("").to_list()  # as CSV has the empty ones
     for row, reason in enumerate(reasons):
         if reason:
             text = textwrap.shorten(f"not scored: {reason}", 96, placeholder=" ...")

@@ -37,6 +37,7 @@ TABLES = {
         "n_undefined": "Undefined",
         "mean_tau": "Mean tau (95 % interval)",
         "mean_tau_undefined_as_0": "Mean tau, undefined as 0",
+        "not_scored": "Not scored, since",
     },
     "comet_compact-held_out": {
         "metric": "Held out",

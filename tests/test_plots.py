@@ -1,4 +1,5 @@
 import hashlib
+import io
 
 import matplotlib as mpl
 import numpy as np
@@ -541,6 +542,8 @@ def test_metric_correlation_names_why_a_metric_has_no_scores():
     [reason] = [text for text in found if text.startswith("not scored: ")]
     assert reason.replace("\n", " ").endswith("cannot be downloaded now")
     assert found.count("0") == 0  # n of a metric without scores
+    read_back = pd.read_csv(io.StringIO(SKIPPED.to_csv(index=False)))
+    assert texts(plots.metric_correlation(read_back)) == found
 
 
 def test_metric_differences_mark_what_holms_correction_leaves():
