@@ -739,7 +739,7 @@ def accuracy_by_group(table: pd.DataFrame) -> Figure:
             n, patients = rows["n"].iloc[0], rows["n_patients"].iloc[0]
             counted = f"n = {n} ({patients} patient{'s' if patients != 1 else ''})"
             title = f"{grouping} {group}" if grouping.endswith("quartile") else group
-            title = title.replace(": ", ":\n")
+            title = textwrap.fill(title, 24)
             ax.set_title(f"{title}\n{counted}", fontsize=7.5, parse_math=False)
         row += -(-len(panels) // across)
     for ax in axes.flat:
