@@ -35,7 +35,7 @@ _RANGES = {
     "rouge_threshold": (0, 1),
     "bertscore_layer": (1, math.inf),
     "resamples": (1, math.inf),
-    "simulated_releases": (1, math.inf),
+    "simulated_releases": (5, math.inf),
     "seed": (0, math.inf),
     "synthetic_patients": (1, math.inf),
     "synthetic_instructions": (1, math.inf),

@@ -69,7 +69,7 @@ def test_overrides_are_checked_like_the_file(project):
             "mine.yaml: counterfactual_systems: 'bm25-3k'; did you mean 'bm25-8k'?",
         ),
         ({"resamples": 0}, "mine.yaml: resamples: 0, expected at least 1"),
-        ({"simulated_releases": -1}, "simulated_releases: -1, expected at least 1"),
+        ({"simulated_releases": -1}, "simulated_releases: -1, expected at least 5"),
         ({"rouge_threshold": 1.5}, "rouge_threshold: 1.5, expected 0 to 1"),
         ({"seed": -1}, "seed: -1, expected at least 0"),
         ({"synthetic_patients": 0}, "synthetic_patients: 0, expected at least 1"),

@@ -217,6 +217,10 @@ def test_a_restricted_experiment_is_its_owners(restricted, tmp_path):
     params |= {"counterfactual_systems": ["one"], "counterfactual_changes": ["gender"]}
     (project / "params/real.yaml").write_text(yaml.safe_dump(params))
     options = ("--cores", "2", "--configfile", "params/real.yaml")
+    made = [
+        "runs/real/tables/09_audit_counterfactuals.csv",
+        *(f"runs/real/scores/{s}.parquet" for s in ("one", "two")),
+    ]
     with ChatServer(quoting) as server:
         here = system(server.port, host="127.0.0.1")
         del here["api_key_env"]
@@ -231,7 +235,7 @@ def test_a_restricted_experiment_is_its_owners(restricted, tmp_path):
         refused = run(project, "snakemake", *options[:3], "params/away.yaml", check=False)
         assert refused.returncode != 0 and "nothing was sent" in refused.stderr
         assert server.requests == []
-        done = run(project, "snakemake", *options)
+        done = run(project, "snakemake", *made, *options)
         answered = len(server.requests)
         assert 6 < answered <= 12  # and up to as many again about rewritten records
         # Snakemake deletes the responses of a job before it runs again; they are not lost.

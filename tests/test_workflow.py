@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pandas as pd
+import papermill
 import pytest
 import yaml
 from tiny_release import write_release
@@ -414,10 +415,9 @@ def test_the_notebooks_run_by_themselves_to_the_same_tables(project, tmp_path, m
     ):
         for system in systems:
             notebook = Path("notebooks", f"{stem}.ipynb")
-            parameters = yaml.safe_dump(for_notebook(notebook, experiment, system=system))
+            parameters = for_notebook(notebook, experiment, system=system)
             copies.append(prepared / (f"{stem}-{system}.ipynb" if system else f"{stem}.ipynb"))
-            prepare = ("--prepare-only", "--log-level", "ERROR", "-y", parameters)
-            run(by_hand, "papermill", notebook, copies[-1], *prepare)
+            papermill.execute_notebook(notebook, copies[-1], parameters, prepare_only=True)
 
     nbval = ("--nbval-lax", "--nbval-cell-timeout=600", "-p", "no:cacheprovider")
     run(by_hand, "pytest", "--rootdir", by_hand, "-c", os.devnull, *nbval, *copies)
