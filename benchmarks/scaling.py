@@ -5,9 +5,8 @@
 Four things grow in turn, to 4 and 16 times their size: the EHR, the instructions (with the patients
 they ask about), the systems, the metrics. Each figure is of a process of its own, so that its peak
 memory is its own too; the seconds are the step's, without imports but with the loading of its
-models. And the prompts of the paper's systems on a release of the published size are counted, by a
-tokenizer that lies on this machine. Tables go to benchmarks/scaling.csv, scaling-metrics.csv and
-scaling-plan.csv, the figure to docs/scaling.png. `make reproduce` comes first: COMET is the demo's.
+models. Tables go to benchmarks/scaling.csv and benchmarks/scaling-metrics.csv, the figure to
+docs/scaling.png. `make reproduce` comes first: COMET is the demo's.
 """
 
 import argparse
@@ -26,10 +25,9 @@ from scipy.stats import rankdata
 from tqdm import tqdm
 
 from medalign_utils import comparisons, correlation, evaluation, params, running
-from medalign_utils.dataset import Release, load_release
+from medalign_utils.dataset import Release
 from medalign_utils.ehr import ehr_text, read_events
 from medalign_utils.metrics import score_responses
-from medalign_utils.planning import plan_system
 from medalign_utils.prompts import count_tokens, load_tokenizer, pack_all
 from medalign_utils.synthetic import write_release
 
@@ -181,18 +179,6 @@ def _correlate(ratings: pd.DataFrame, scores: pd.DataFrame, instructions: pd.Dat
     correlation.compare_metrics(scores, ratings, instructions, **draws)
 
 
-def plan_paper(folder: Path) -> pd.DataFrame:
-    """What the paper's systems are sent for the instructions that have a reference."""
-    release, plans = load_release(folder), []
-    for name in params.load_experiment("params/paper.yaml")["systems"]:
-        known = {"tokenizer": "minilm", "chat_template": False}
-        system = params.load_system(name) | known
-        began = time.perf_counter()
-        plan = {"system": name} | plan_system(release, system, "none", progress=True)
-        plans.append(plan | {"seconds": time.perf_counter() - began})
-    return pd.DataFrame(plans).drop(columns=["hours", "problem"])
-
-
 def peak() -> float:
     """The most memory that this process has had, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -241,13 +227,11 @@ def main() -> None:
             rows.append({"grows": grows, "step": step, "factor": factor} | found)
         for metric in tqdm(METRIC_NAMES, "metrics"):
             metrics.append({"metric": metric} | in_a_process(metric))
-        plan = plan_paper(ehrs.parent)
     table = pd.DataFrame(rows)
     table.round(3).to_csv(HERE / "scaling.csv", index=False)
     pd.DataFrame(metrics).round(2).to_csv(HERE / "scaling-metrics.csv", index=False)
-    plan.round(3).to_csv(HERE / "scaling-plan.csv", index=False)
     draw(table, HERE.parent / "docs/scaling.png")
-    for shown in (table, pd.DataFrame(metrics), plan):
+    for shown in (table, pd.DataFrame(metrics)):
         print(shown.round(2).to_string(), end="\n\n")
 
 

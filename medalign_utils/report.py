@@ -339,8 +339,8 @@ def _sections(tables: Mapping[str, pd.DataFrame], files: Mapping[str, Path]) -> 
 
 
 def _block(stem: str, table: pd.DataFrame, caption: str) -> Block:
-    # A signature is a setting and stands there.
-    columns = columns_to_show(table.drop(columns="signature", errors="ignore"))
+    # A signature stands with the settings, why a metric has no scores with what was left out.
+    columns = columns_to_show(table.drop(columns=["signature", "not_scored"], errors="ignore"))
     rows = list(zip(*(column.cells for column in columns), strict=True))
     return Block(stem, caption, columns, rows, [])
 
