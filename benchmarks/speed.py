@@ -2,7 +2,7 @@
 
 `make benchmark` runs this and writes benchmarks/RESULTS.md. Each figure is a ratio within one run:
 the plain way and ours take turns on the same EHRs, and the median of their ratios counts. About
-three quarters of an hour on 2 cores.
+35 minutes on 2 cores.
 """
 
 import argparse
