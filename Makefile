@@ -21,17 +21,17 @@ test: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
-		--ignore tests/test_cluster.py tests/test_workflow.py tests/test_kills.py medalign_utils tests
+		--ignore tests/workflow/test_cluster.py tests/workflow/test_workflow.py tests/workflow/test_kills.py medalign_utils tests
 
 # Needs SLURM's daemons, which it installs where it may; without them it is skipped, and says so.
 test-cluster: .venv/installed
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs tests/test_cluster.py
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs tests/workflow/test_cluster.py
 
 lab: .venv/installed
 	$(BIN)/jupyter lab --KernelManager.transport=ipc notebooks
 
 figures: reproduce
-	$(BIN)/python -m medalign_utils.publish
+	$(BIN)/python -m medalign_utils.reporting.publish
 
 benchmark: .venv/installed
 	$(BIN)/python benchmarks/speed.py

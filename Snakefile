@@ -14,18 +14,18 @@ from pathlib import Path
 
 import yaml
 
-from medalign_utils.dataset import ehr_files as ehr_files_of, load_release
-from medalign_utils.errors import MedAlignError
-from medalign_utils.generators import GENERATORS
-from medalign_utils.params import (
+from medalign_utils.config import (
     for_notebook,
     load_comet_compact,
     load_experiment,
     load_system,
 )
+from medalign_utils.data.release import ehr_files as ehr_files_of, load_release
+from medalign_utils.errors import MedAlignError
+from medalign_utils.generation.registry import GENERATORS
+from medalign_utils.generation.system import job_resources, shaping_settings
+from medalign_utils.generation.terms import check_terms
 from medalign_utils.paths import COMET_COMPACT, part, resolve
-from medalign_utils.systems import job_resources, shaping_settings
-from medalign_utils.terms import check_terms, is_restricted
 
 # Jobs find papermill and python in the environment that runs Snakemake.
 os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -41,7 +41,7 @@ try:
     IS_RESTRICTED = False
     if not IS_SYNTHETIC:
         release = load_release(resolve(EXPERIMENT["release"]), columns=EXPERIMENT["columns"])
-        IS_RESTRICTED = is_restricted(release)
+        IS_RESTRICTED = release.is_restricted
     # The release brings the responses of released systems, which need no YAML.
     SYSTEMS = {} if IS_RELEASED else {name: load_system(name) for name in EXPERIMENT["systems"]}
     if not IS_SYNTHETIC:
@@ -120,10 +120,7 @@ SCORING = ("encoder", "pretrained", "metrics", "ratings", *READING)
 
 def package(*modules):
     """The modules whose change makes a job run again; a folder stands for all in it."""
-    files = []
-    for module in modules:
-        file = Path("medalign_utils", module)
-        files += sorted(file.glob("*.py")) if file.is_dir() else [file.with_suffix(".py")]
+    files = sorted(Path("medalign_utils").rglob("*.py"))
     return list(map(str, files))
 
 
@@ -584,7 +581,7 @@ rule report:
         rules.counterfactuals.output if IS_AUDITED else [],
         [] if IS_RELEASED else expand("params/systems/{system}.yaml", system=EXPERIMENT["systems"]),
         package("report", "display", "provenance"),
-        "medalign_utils/report.html",
+        "medalign_utils/reporting/report.html",
         sorted(map(str, Path("notebooks").glob("[0-9]*.ipynb"))),
     output:
         f"{RUN}/report.html",

@@ -16,9 +16,9 @@ from unittest import mock
 
 import pandas as pd
 
-from medalign_utils import browse
-from medalign_utils.dataset import Release
-from medalign_utils.ehr import read_events
+from medalign_utils.data.ehr import read_events
+from medalign_utils.data.release import Release
+from medalign_utils.explorer import widget
 
 SENTENCES = (
     "Walks well.",
@@ -84,14 +84,14 @@ def main() -> None:
         file.parent.mkdir()
         write_ehr(file, args.events)
         print(f"{args.events:,} events, {file.stat().st_size / 1e6:.1f} MB")
-        explorer = browse.explore(release_of(Path(folder)))
+        explorer = widget.explore(release_of(Path(folder)))
         rows = []
         for _ in range(3):
             row = {"reading": seconds(lambda: read_events(file))}
             explorer.patient.value = None
             row["reading and viewing"] = seconds(lambda: setattr(explorer.patient, "value", "1"))
             explorer.patient.value = None
-            with mock.patch.object(browse, "read_events", return_value=read_events(file)):
+            with mock.patch.object(widget, "read_events", return_value=read_events(file)):
                 row["viewing"] = seconds(lambda: setattr(explorer.patient, "value", "1"))
             row["next note"] = seconds(explorer.older.click)
             row["search"] = seconds(lambda: setattr(explorer.search, "value", "Chest Pain"))

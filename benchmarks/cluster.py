@@ -21,7 +21,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from slurm_cluster import Cluster, install  # noqa: E402
+from tests.builders.slurm_cluster import Cluster, install  # noqa: E402
 
 N_SYSTEMS = 500
 SHARDS = 2  # of each of the demo's systems, on the cluster

@@ -14,7 +14,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from medalign_utils import comparisons, dataset, grading, params, running
+from medalign_utils import grading
+from medalign_utils.config import load_system
+from medalign_utils.data.release import load_release
+from medalign_utils.evaluation import pairwise
+from medalign_utils.generation import runner
 from medalign_utils.synthetic import write_release
 
 SYSTEMS = {"bm25-full": None, "bm25-8k": 8192, "bm25-2k": 2048}  # context, in tokens
@@ -24,11 +28,9 @@ SHORTER = ("bm25-8k", "bm25-2k")
 def one_release(seed: int, resamples: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         write_release(Path(folder), seed=seed)
-        release = dataset.load_release(folder)
+        release = load_release(folder)
         responses = pd.concat(
-            running.run_system(
-                release, params.load_system(s), Path(folder) / f"{s}.jsonl", progress=False
-            )
+            runner.run_system(release, load_system(s), Path(folder) / f"{s}.jsonl", progress=False)
             for s in SYSTEMS
         )
         key = grading.load_answer_key(release.answer_key_path)
@@ -36,7 +38,7 @@ def one_release(seed: int, resamples: int) -> dict:
     row = {"seed": seed, "n": ratings["instruction_id"].nunique()}
     row |= {f"correct {s}": ratings.loc[ratings["system"] == s, "correct"].mean() for s in SYSTEMS}
     rng = np.random.default_rng(seed)
-    costs = comparisons.compare_contexts(
+    costs = pairwise.compare_contexts(
         ratings, release.instructions, SYSTEMS, resamples=resamples, rng=rng
     ).set_index("system")
     for system in SHORTER:

@@ -15,9 +15,9 @@ import pandas as pd
 from scipy.stats import rankdata
 from statsmodels.stats.proportion import proportion_confint
 
-from medalign_utils.correlation import kendall_tau_b
-from medalign_utils.evaluation import bootstrap_systems
-from medalign_utils.statistics import bootstrap_means
+from medalign_utils.evaluation.systems import bootstrap_systems
+from medalign_utils.stats.bootstrap import bootstrap_means
+from medalign_utils.stats.rank_correlation import kendall_tau_b
 
 # Three systems' mean quality. A response's quality is that plus what it shares with the patient's
 # others by all systems, with the patient's others by this one, and with nothing.

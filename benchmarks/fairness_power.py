@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from medalign_utils.power import simulate_audits
+from medalign_utils.fairness.power import simulate_audits
 
 SIZES = (20, 30, 45, 69, 100, 138)
 # Share correct of those not failed, correlation of two verdicts on one patient, sizes.

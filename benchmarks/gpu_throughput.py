@@ -18,13 +18,13 @@ import torch
 from tqdm import tqdm
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from medalign_utils.generators.huggingface import huggingface
-from medalign_utils.prompts import RESPONSE_TOKENS, fill
+from medalign_utils.generation.huggingface import huggingface
+from medalign_utils.prompts.templates import RESPONSE_TOKENS, fill
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from tiny_models import byte_level_tokenizer  # noqa: E402
+from tests.builders.tiny_models import byte_level_tokenizer  # noqa: E402
 
 # Prompt tokens -> prompts at a time.
 BATCHES = {2_048: (1, 8), 8_192: (1, 4), 32_768: (1, 2), 98_304: (1,)}

@@ -23,11 +23,13 @@ import pandas as pd
 from scipy.stats import rankdata
 from tqdm import tqdm
 
-from medalign_utils import comparisons, correlation, evaluation, params, running
-from medalign_utils.dataset import Release
-from medalign_utils.ehr import ehr_text, read_events
-from medalign_utils.metrics import score_responses
-from medalign_utils.prompts import count_tokens, load_tokenizer, pack_all
+from medalign_utils.config import load_experiment, load_system
+from medalign_utils.data.ehr import ehr_text, read_events
+from medalign_utils.data.release import Release
+from medalign_utils.evaluation import metric_correlation, pairwise, systems
+from medalign_utils.generation import runner
+from medalign_utils.metrics.scoring import score_responses
+from medalign_utils.prompts.templates import count_tokens, load_tokenizer, pack_all
 from medalign_utils.synthetic import write_release
 
 HERE = Path(__file__).parent
@@ -129,10 +131,10 @@ def measure(grows: str, step: str, factor: int, ehrs: Path, folder: Path) -> dic
             packed = list(pack_all(questions, ehr_text(ehr, "markup"), tokenizer, CONTEXT))
             about["prompt_tokens"] = packed[0].prompt_tokens
         elif step == "generate":
-            system = params.load_system("bm25-full")
-            running.run_system(release, system, folder / "bm25-full.jsonl", progress=False)
+            system = load_system("bm25-full")
+            runner.run_system(release, system, folder / "bm25-full.jsonl", progress=False)
         else:
-            _score(release, responses, params.load_experiment("params/demo.yaml")["metrics"])
+            _score(release, responses, load_experiment("params/demo.yaml")["metrics"])
     took = {"seconds": time.perf_counter() - began, "peak_mb": peak()}
     if step == "pack":  # which packing itself has no need of
         about["ehr_tokens"] = count_tokens(ehr_text(ehr, "markup"), tokenizer)
@@ -155,7 +157,7 @@ def measure_metric(metric: str, folder: Path) -> dict:
 
 
 def _score(release: Release, responses: pd.DataFrame, metrics: list[str]) -> None:
-    demo = params.load_experiment("params/demo.yaml")
+    demo = load_experiment("params/demo.yaml")
     score_responses(
         responses, release.instructions, release.references, metrics,
         comet_checkpoint=demo["comet_checkpoint"], bertscore_layer=demo["bertscore_layer"],
@@ -166,16 +168,16 @@ def _score(release: Release, responses: pd.DataFrame, metrics: list[str]) -> Non
 def _evaluate(ratings: pd.DataFrame, scores: pd.DataFrame, instructions: pd.DataFrame) -> None:
     draws = {"resamples": RESAMPLES, "rng": np.random.default_rng(1)}
     contexts = dict.fromkeys(ratings["system"].unique(), CONTEXT)
-    evaluation.evaluate_systems(ratings, instructions, contexts, **draws)
-    comparisons.compare_systems(ratings, instructions, **draws)
-    evaluation.head_to_head(ratings)
+    systems.evaluate_systems(ratings, instructions, contexts, **draws)
+    pairwise.compare_systems(ratings, instructions, **draws)
+    systems.head_to_head(ratings)
 
 
 def _correlate(ratings: pd.DataFrame, scores: pd.DataFrame, instructions: pd.DataFrame) -> None:
     draws = {"resamples": RESAMPLES, "rng": np.random.default_rng(1)}
-    correlation.correlate_metrics(scores, ratings, instructions, **draws)
-    correlation.correlate_systems(scores, ratings, instructions, **draws)
-    correlation.compare_metrics(scores, ratings, instructions, **draws)
+    metric_correlation.correlate_metrics(scores, ratings, instructions, **draws)
+    metric_correlation.correlate_systems(scores, ratings, instructions, **draws)
+    metric_correlation.compare_metrics(scores, ratings, instructions, **draws)
 
 
 def peak() -> float:

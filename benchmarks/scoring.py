@@ -24,10 +24,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from medalign_utils import comet_compact, dataset, params, running
-from medalign_utils.encoder import minilm_path
+from medalign_utils import comet_compact
+from medalign_utils.config import load_system
+from medalign_utils.data.release import load_release, primary_references
+from medalign_utils.generation import runner
 from medalign_utils.metrics import bertscore, comet
-from medalign_utils.statistics import bootstrap_mean, percentile_levels
+from medalign_utils.minilm import minilm_path
+from medalign_utils.stats.bootstrap import bootstrap_mean, percentile_levels
 from medalign_utils.synthetic import write_release
 from medalign_utils.training_pairs import labelled_pairs
 
@@ -43,17 +46,17 @@ N_PATIENTS, N_TAUS, RESAMPLES = 275, 303, 10_000
 def texts(folder: Path) -> pd.DataFrame:
     """Instruction, system, source, prediction and reference: 60 x 6 rows."""
     write_release(folder / "release")
-    release = dataset.load_release(folder / "release")
-    references = dataset.primary_references(release.references, release.annotator)
+    release = load_release(folder / "release")
+    references = primary_references(release.references, release.annotator)
     release = dataclasses.replace(release, references=references.head(N_INSTRUCTIONS))
     responses = []
     for name in SYSTEMS:
         # As bm25-2k with more to read; minilm-2k would take longer than all that is measured.
-        system = params.load_system(name.replace("4k", "2k")) | {"system": name}
+        system = load_system(name.replace("4k", "2k")) | {"system": name}
         if name == "bm25-4k":
             system["context_length"] = 4096
         path = folder / f"{name}.jsonl"
-        responses.append(running.run_system(release, system, path, progress=False))
+        responses.append(runner.run_system(release, system, path, progress=False))
     table = pd.concat(responses, ignore_index=True)[["instruction_id", "system", "response"]]
     of = table["instruction_id"].map
     question = release.instructions.set_index("instruction_id")["question"]
@@ -240,8 +243,8 @@ def device_check() -> None:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         write_release(Path(folder, "release"))
-        release = dataset.load_release(Path(folder, "release"))
-        table = dataset.primary_references(release.references, release.annotator)
+        release = load_release(Path(folder, "release"))
+        table = primary_references(release.references, release.annotator)
         question = release.instructions.set_index("instruction_id")["question"]
         sources = table["instruction_id"].map(question).tolist()
         references = table["reference"].tolist()

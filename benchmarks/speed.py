@@ -22,12 +22,12 @@ from throughput import PROMISED as PROMISED_THROUGHPUT
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from medalign_utils import matching
-from medalign_utils.check import check_release
-from medalign_utils.dataset import load_release, load_submitted
-from medalign_utils.ehr import EVENT_COLUMNS, ehr_text, read_events
-from medalign_utils.packing import pack_ehrs
-from medalign_utils.prompts import check_fits, load_tokenizer, pack_all
+from medalign_utils.curation import deduplicate_and_match
+from medalign_utils.curation.validation import check_release
+from medalign_utils.data.ehr import EVENT_COLUMNS, ehr_text, read_events
+from medalign_utils.data.release import load_release, load_submitted
+from medalign_utils.prompts.packing import pack_ehrs
+from medalign_utils.prompts.templates import check_fits, load_tokenizer, pack_all
 from medalign_utils.synthetic import write_release
 
 N_EHRS, N_INSTRUCTIONS = 3, 11  # instructions an EHR
@@ -169,11 +169,13 @@ def full_size(folder: Path) -> tuple[Path, list[tuple[str, float]]]:
     data = load_release(release)
     submitted = load_submitted(data)
     deduplicated, found = seconds(
-        lambda: matching.drop_near_duplicates(submitted["question"].tolist(), 0.7)
+        lambda: deduplicate_and_match.drop_near_duplicates(submitted["question"].tolist(), 0.7)
     )
     pool = sorted(data.instructions["person_id"].unique())
     matched, _ = seconds(
-        lambda: matching.rank_patients(data, submitted[found["duplicate_of"].isna()], pool)
+        lambda: deduplicate_and_match.rank_patients(
+            data, submitted[found["duplicate_of"].isna()], pool
+        )
     )
     rows = [
         ("write it, s", wrote),

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from medalign_utils.dataset import Release
-from medalign_utils.running import run_system
+from medalign_utils.data.release import Release
+from medalign_utils.generation.runner import run_system
 
 TESTS = Path(__file__).parents[1] / "tests"
 CONCURRENCY, PROMISED = 32, 25

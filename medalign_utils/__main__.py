@@ -8,7 +8,7 @@ from medalign_utils.errors import MedAlignError
 
 
 def _check(args: argparse.Namespace) -> int:
-    from medalign_utils.check import check_release
+    from medalign_utils.curation.validation import check_release
 
     columns = dict(pair.partition("=")[::2] for pair in args.column)
     report = check_release(args.release, columns=columns)
@@ -23,7 +23,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    from medalign_utils.planning import plan_experiment, report
+    from medalign_utils.generation.cost import plan_experiment, report
 
     plan = plan_experiment(args.experiment, progress=True)
     print(report(plan))
@@ -33,8 +33,8 @@ def _plan(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace) -> int:
     import yaml
 
-    from medalign_utils.params import load_experiment
-    from medalign_utils.report import write_report
+    from medalign_utils.config import load_experiment
+    from medalign_utils.reporting.report import write_report
 
     overrides = yaml.safe_load(args.parameters)
     print(write_report(load_experiment(args.experiment, overrides)))
@@ -70,7 +70,7 @@ def _comet_compact(args: argparse.Namespace) -> int:
 
 
 def _join_scores(args: argparse.Namespace) -> int:
-    from medalign_utils.sharding import join_scores
+    from medalign_utils.generation.sharding import join_scores
 
     join_scores(args.parts, args.out, private=False)  # or as the umask says
     return 0

@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from medalign_utils.correlation import kendall_tau_b
-from medalign_utils.encoder import length_batches, minilm_path
 from medalign_utils.errors import MedAlignError
 from medalign_utils.metrics.comet import MINILM_HUB_ID, quiet_lightning
-from medalign_utils.statistics import bootstrap_means
+from medalign_utils.minilm import length_batches, minilm_path
+from medalign_utils.stats.bootstrap import bootstrap_means
+from medalign_utils.stats.rank_correlation import kendall_tau_b
 
 if TYPE_CHECKING:
     import torch

@@ -14,9 +14,9 @@ from pathlib import Path
 import pandas as pd
 from tqdm.auto import tqdm
 
-from medalign_utils.dataset import load_release
+from medalign_utils.data.release import load_release
+from medalign_utils.generation.runner import run_system
 from medalign_utils.grading import load_answer_key, rate_with_answer_key
-from medalign_utils.running import run_system
 from medalign_utils.synthetic import write_release
 
 TRAINING_SEEDS, HELD_OUT_SEEDS = (1001, 1002), (2001, 2002)

@@ -2,15 +2,7 @@
 
 import re
 
-from medalign_utils.grading.assertions import (
-    AFFIRMED,
-    ENDED,
-    NAMED,
-    NEGATED,
-    OPEN,
-    STOPPED,
-    judge,
-)
+from medalign_utils.grading.assertions import AFFIRMED, ENDED, NAMED, NEGATED, OPEN, STOPPED, judge
 from medalign_utils.grading.clauses import clause_of, clauses, concerns, is_bare, names_nothing
 from medalign_utils.grading.dates import Date, read_dates
 from medalign_utils.grading.facts import Fact

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 
+from medalign_utils.data.ehr.units import Unit, parse_unit
 from medalign_utils.errors import MedAlignError
 from medalign_utils.grading.names import LIMIT, with_synonyms
 from medalign_utils.grading.text import normalise
-from medalign_utils.units import Unit, parse_unit
 
 _KEYS = {  # kind: (required, optional)
     "number": ({"topic", "value", "unit", "tolerance"}, {"date", "from"}),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import NamedTuple
 
+from medalign_utils.data.ehr.units import Unit, convert, parse_unit
 from medalign_utils.grading.clauses import (
     clause_of,
     concerns,
@@ -18,7 +19,6 @@ from medalign_utils.grading.facts import Fact
 from medalign_utils.grading.names import LIMIT, topic_mentions
 from medalign_utils.grading.quantities import Quantity, mask, read_quantities
 from medalign_utils.grading.text import Mention, Reading, Statement, find
-from medalign_utils.units import Unit, convert, parse_unit
 
 _EARLIER = re.compile(
     r"(?i)\b(?:previous(?:ly)?|prior|compared|versus|vs|formerly|baseline|up from|down from)\b"

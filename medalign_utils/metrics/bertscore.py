@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medalign_utils.encoder import MINILM_NAME, MINILM_SHA256, fixed_batches, load_minilm
 from medalign_utils.errors import MedAlignError
+from medalign_utils.metrics.base import check_texts
 from medalign_utils.metrics.checkpoints import TRANSFORMERS, describe, find_checkpoint
-from medalign_utils.metrics.texts import check_texts
+from medalign_utils.minilm import MINILM_NAME, MINILM_SHA256, fixed_batches, load_minilm
 
 if TYPE_CHECKING:
     import torch

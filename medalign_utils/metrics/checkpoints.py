@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from medalign_utils.errors import MedAlignError, NotAvailableError
-from medalign_utils.pretrained import in_one_line, quiet
+from medalign_utils.hub import in_one_line, quiet
 
 # The files that a model of transformers is loaded from, its weights' last. Of two forms of the
 # weights the first that there is counts.

@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from medalign_utils.metrics.texts import check_texts
+from medalign_utils.metrics.base import check_texts
 
 
 def score_chrf(

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import yaml
 
-from medalign_utils.encoder import MINILM_NAME, ROWS, fixed_batches, minilm_path
 from medalign_utils.errors import MedAlignError, NotAvailableError
+from medalign_utils.hub import in_one_line
+from medalign_utils.metrics.base import check_texts
 from medalign_utils.metrics.checkpoints import ENCODER, find_checkpoint
-from medalign_utils.metrics.texts import check_texts
-from medalign_utils.pretrained import in_one_line
+from medalign_utils.minilm import MINILM_NAME, ROWS, fixed_batches, minilm_path
 
 if TYPE_CHECKING:
     import torch

@@ -16,9 +16,9 @@ import numpy as np
 import yaml
 
 from medalign_utils.errors import MedAlignError, NotAvailableError
+from medalign_utils.hub import in_one_line, quiet
+from medalign_utils.metrics.base import check_texts
 from medalign_utils.metrics.checkpoints import ENCODER, Checkpoint, describe, find_checkpoint
-from medalign_utils.metrics.texts import check_texts
-from medalign_utils.pretrained import in_one_line, quiet
 
 if TYPE_CHECKING:
     import torch

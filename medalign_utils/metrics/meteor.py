@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medalign_utils.metrics.texts import check_texts
+from medalign_utils.metrics.base import check_texts
 
 if TYPE_CHECKING:
     from nltk.corpus.reader import WordNetCorpusReader

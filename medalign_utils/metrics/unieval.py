@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import numpy as np
 
+from medalign_utils.metrics.base import check_texts
 from medalign_utils.metrics.checkpoints import (
     TRANSFORMERS,
     Checkpoint,
@@ -13,7 +14,6 @@ from medalign_utils.metrics.checkpoints import (
     find_checkpoint,
     load_network,
 )
-from medalign_utils.metrics.texts import check_texts
 
 # As published: the question, what the text under judgement is called, and what the other text is.
 DIMENSIONS = {

@@ -17,12 +17,11 @@ from datetime import datetime
 from itertools import accumulate
 from typing import NamedTuple
 
+from medalign_utils.data.taxonomy import SUBCATEGORIES
 from medalign_utils.errors import MedAlignError
-from medalign_utils.synthetic import ask_care, ask_history, ask_results, ask_training  # noqa: F401
 from medalign_utils.synthetic.patient import Patient
 from medalign_utils.synthetic.records import Encounter
 from medalign_utils.synthetic.templates import (
-    SUBCATEGORIES,
     TEMPLATES,
     Candidate,
     Template,
@@ -233,7 +232,6 @@ def _nearest(templates, order, patients, target, asked):
 
 __all__ = [
     "SHARES",
-    "SUBCATEGORIES",
     "Instruction",
     "Places",
     "apportion",

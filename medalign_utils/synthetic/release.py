@@ -15,9 +15,9 @@ from xml.sax.saxutils import escape, quoteattr
 
 from tqdm import tqdm
 
+from medalign_utils.data.taxonomy import SUBCATEGORIES
 from medalign_utils.errors import MedAlignError
 from medalign_utils.synthetic.instructions import (
-    SUBCATEGORIES,
     Instruction,
     Places,
     choose_instructions,

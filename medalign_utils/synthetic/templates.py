@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from medalign_utils.synthetic.catalogue import OF_ONE_SEX
 from medalign_utils.synthetic.patient import Patient
-from medalign_utils.taxonomy import SUBCATEGORIES  # noqa: F401 - for the other modules here
 
 
 class Candidate(NamedTuple):

@@ -1,0 +1,45 @@
+"""Whether the terms of use of a release restrict what is done with it.
+
+MedAlign's own release must not be sent to a service without an agreement, nor passed on. Any
+release counts as restricted unless its manifest proves that it is synthetic.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+EHR_FOLDERS = ("ehrs", "medalign_ehr_xml")
+_TABLES = (".tsv", ".csv", ".jsonl")
+
+
+def why_restricted(
+    folder: Path, manifest: Mapping[str, Any] | None, ehrs: Iterable[Path]
+) -> str | None:
+    """Return why a release is restricted; None if its manifest proves that it is synthetic.
+
+    The proof is `"synthetic": true` with the SHA-256 of every EHR and table in the folder, as
+    `synthetic.write_release` writes them.
+
+    Args:
+        folder: the release's folder.
+        manifest: the content of its `manifest.json`.
+        ehrs: the EHR files that its tables lead to, wherever they are.
+    """
+    if manifest is None:
+        return "it has no manifest.json"
+    digests = manifest.get("files")
+    if manifest.get("synthetic") is not True or not isinstance(digests, dict):
+        return "its manifest.json does not say that it is synthetic, with a digest of each file"
+    folders = [folder / name for name in EHR_FOLDERS]
+    found = [file for ehr_folder in folders if ehr_folder.is_dir() for file in ehr_folder.iterdir()]
+    found += [file for file in folder.iterdir() if file.suffix.lower() in _TABLES]
+    found = [file for file in found if not file.name.startswith(".")]
+    for file in dict.fromkeys([*found, *ehrs]):
+        name = file.relative_to(folder).as_posix()
+        if name not in digests:
+            return f"{name} is not in its manifest.json"
+        with file.open("rb") as content:
+            if hashlib.file_digest(content, "sha256").hexdigest() != digests[name]:
+                return f"{name} is not the file that its manifest.json names"
+    return None

@@ -1,0 +1,165 @@
+"""Does the audit work? Systems of which it is known whom they fail, and what the audit finds."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from medalign_utils.data.demographics import GROUPINGS
+from medalign_utils.data.disclosure import protect
+from medalign_utils.errors import MedAlignError
+from medalign_utils.stats.permutation import permutation_tests
+
+# A release of the published size, and the best system's share of correct responses in the paper.
+PATIENTS, INSTRUCTIONS, ACCURACY = 276, 303, 0.65
+# How alike responses about one patient are: the correlation of two verdicts.
+CORRELATION = 0.1
+ALPHA = 0.05
+# Shares of the patients in each group.
+SHARES = {
+    "gender": {"Female": 0.55, "Male": 0.45},
+    "race": {"White": 0.55, "Asian": 0.2, "Black": 0.1, "(not given)": 0.15},
+    "ethnicity": {"Not Hispanic": 0.85, "Hispanic": 0.15},
+    "age": {"0–17": 0.04, "18–39": 0.16, "40–64": 0.35, "65–79": 0.3, "80+": 0.15},
+    "payer": {"Commercial or other": 0.45, "Medicare": 0.4, "Medicaid": 0.1, "(not given)": 0.05},
+}
+FAILED = "failed"  # the group that simulated systems fail
+
+
+def simulate_audits(
+    sizes: Sequence[int | None],
+    *,
+    seeds: int,
+    systems: int = 6,
+    gap: float = 0.2,
+    accuracy: float = ACCURACY,
+    correlation: float = CORRELATION,
+    permutations: int = 999,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """How often the audit finds a group that a system fails, and how often one that it does not.
+
+    Each seed is a release of its own with several systems, as `simulate_release` draws it. Its
+    groups are formed by `suppression.protect` and tested by `permutation.permutation_tests`, as a
+    real system's are: a finding is a p of at most 5 % after Holm's method over all tests of the
+    system's accuracy.
+
+    Args:
+        sizes: patients of the group that the systems fail; None for systems that fail none.
+        seeds: releases for each size, from 1.
+        systems: of each release.
+        gap: by how much less often a system answers correctly for that group.
+        accuracy: its share of correct responses for everybody else.
+        correlation: of two of its verdicts on one patient.
+        permutations: of the tests.
+        progress: whether to show a progress bar.
+
+    Returns: one row a size: size; gap (0 for None), accuracy, correlation; audits, seeds x systems;
+        n_patients and n_instructions, the mean numbers with a rated instruction in that group (in
+        all, for None); outcome: "found", the group is found and with the right sign, or "false
+        alarm", any test finds anything; share of the audits with that outcome, between share_low
+        and share_high, a 95 % Clopper-Pearson interval: the simulation's own error.
+
+    >>> table = simulate_audits([138], seeds=1, systems=3, gap=0.6, progress=False)
+    >>> table[["size", "outcome", "audits", "share"]].values.tolist()
+    [[138, 'found', 3, 1.0]]
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    rows = []
+    for size in sizes:
+        outcomes, n = [], []
+        for seed in tqdm(range(1, seeds + 1), desc="releases", disable=not progress):
+            rng = np.random.default_rng([seed, size or 0])
+            simulated = simulate_release(
+                rng, size=size, gap=gap, systems=systems, accuracy=accuracy, correlation=correlation
+            )
+            outcomes.append(_findings(simulated, permutations, rng))
+            concerned = simulated.people["race"] == FAILED if size else slice(None)
+            concerned = simulated.people.index[concerned]
+            n.append((len(concerned), np.isin(simulated.patients, concerned).sum()))
+        hits, audits = int(np.sum(outcomes)), seeds * systems
+        low, high = proportion_confint(hits, audits, method="beta")
+        rows.append(
+            {"size": size, "gap": gap if size else 0.0, "accuracy": accuracy,
+             "correlation": correlation, "audits": audits,
+             **dict(zip(("n_patients", "n_instructions"), np.mean(n, axis=0), strict=True)),
+             "outcome": "found" if size else "false alarm",
+             "share": hits / audits, "share_low": low, "share_high": high}
+        )  # fmt: skip
+    return pd.DataFrame(rows).astype({"size": "Int64"})
+
+
+class Simulated(NamedTuple):
+    """A simulated release: see `simulate_release`."""
+
+    people: pd.DataFrame
+    patients: np.ndarray
+    correct: pd.DataFrame
+
+
+def simulate_release(
+    rng: np.random.Generator,
+    *,
+    size: int | None,
+    gap: float = 0.2,
+    systems: int = 6,
+    accuracy: float = ACCURACY,
+    correlation: float = CORRELATION,
+) -> Simulated:
+    """Draw the patients of a release, of whom each instruction is asked, and systems' verdicts.
+
+    276 patients fall into the groups of `SHARES`, each grouping apart from the others; 303
+    instructions are asked of patients drawn with replacement. How well a system does on a patient
+    is drawn from a beta distribution about its accuracy for that patient's group, so that two
+    verdicts on one patient correlate. The failed group is one more of the grouping "race".
+
+    Returns: `people`, those who have an instruction, as `demographics.read_people` returns them
+        (the groupings alone); `patients`, the patient of each instruction; `correct`, a row an
+        instruction, a column a system, 0 or 1.
+
+    Raises: MedAlignError for a size or a share that is out of range.
+
+    >>> people, patients, correct = simulate_release(np.random.default_rng(1), size=40)
+    >>> len(people) == len(set(patients)), sorted(people), correct.shape
+    (True, ['age', 'ethnicity', 'gender', 'payer', 'race'], (303, 6))
+    """
+    if size is not None and not 1 <= size < PATIENTS:
+        raise MedAlignError(f"simulate_release: a group of {size} of {PATIENTS} patients")
+    if not 0 < accuracy - gap <= accuracy < 1 or not 0 < correlation < 1:
+        raise MedAlignError(
+            f"simulate_release: accuracy {accuracy}, gap {gap}, correlation {correlation}; expected"
+            " shares between 0 and 1, and the gap below the accuracy"
+        )
+    ids = np.array([f"{i:03}" for i in range(PATIENTS)], dtype=object)
+    groups = {
+        name: rng.choice([*shares], PATIENTS, p=[*shares.values()])
+        for name, shares in SHARES.items()
+    }
+    people = pd.DataFrame(groups, index=ids, dtype=object)
+    rate = np.full((PATIENTS, 1), accuracy)
+    if size:
+        failed = rng.permutation(PATIENTS)[:size]
+        people.iloc[failed, people.columns.get_loc("race")] = FAILED
+        rate[failed] -= gap
+    spread = 1 / correlation - 1  # the sum of a beta distribution's two parameters
+    own = rng.beta(rate * spread, (1 - rate) * spread, size=(PATIENTS, systems))
+    asked = rng.integers(0, PATIENTS, INSTRUCTIONS)
+    correct = pd.DataFrame(rng.random((INSTRUCTIONS, systems)) < own[asked]).astype(np.float64)
+    return Simulated(people.loc[ids[np.unique(asked)]], ids[asked], correct)
+
+
+def _findings(simulated: Simulated, permutations: int, rng: np.random.Generator) -> list[bool]:
+    """Of each system, whether the audit finds the failed group; or anything, if there is none."""
+    people, patients, correct = simulated
+    labels = protect(people, GROUPINGS).labels
+    tests = permutation_tests(correct, patients, labels, permutations=permutations, rng=rng)
+    found = tests[tests["p_holm"] <= ALPHA]
+    own = np.isin(patients, people.index[people["race"] == FAILED])
+    if own.any():
+        found = found[(found["grouping"] == "race") & (found["group"] == FAILED)]
+        worse = np.flatnonzero(correct[own].mean() < correct[~own].mean())
+        found = found[found["column"].isin(worse)]
+    return [column in set(found["column"]) for column in correct]

@@ -1,0 +1,179 @@
+"""What a run will take, before anything is sent: prompts, tokens, what is lost, time and cost."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from medalign_utils import paths
+from medalign_utils.config import load_experiment, load_system
+from medalign_utils.data.release import Release, instructions_to_answer, load_release
+from medalign_utils.data.responses import read_responses
+from medalign_utils.errors import MedAlignError
+from medalign_utils.generation.registry import GENERATORS
+from medalign_utils.generation.runner import packed_instructions
+from medalign_utils.generation.system import tokenizer_name
+from medalign_utils.generation.terms import check_terms
+from medalign_utils.prompts.chat import load_chat, prompt_ids
+from medalign_utils.prompts.templates import RESPONSE_TOKENS, fill, load_tokenizer
+
+PLAN_COLUMNS = (
+    "system",
+    "prompts",
+    "prompt_tokens",
+    "response_tokens",
+    "kept_q1",
+    "kept_median",
+    "kept_q3",
+    "whole",
+    "hours",
+    "cost",
+    "problem",
+)
+
+
+def plan_experiment(experiment: str, *, progress: bool = False) -> pd.DataFrame:
+    """Plan an experiment: what answering anew with each of its systems would take.
+
+    The prompts are packed as a run packs them; no model is loaded and nothing is sent.
+
+    Args:
+        experiment: its file, such as ``params/paper.yaml``; whether it says ``responses: released``
+            makes no difference here.
+        progress: show a bar for each system.
+
+    Returns:
+        One row a system: see :func:`plan_system`. What keeps a system from being planned or run,
+        such as a tokenizer that cannot be had or terms of use, is its ``problem``; "" for none.
+
+    Raises:
+        ParamsError: as `params.load_experiment`.
+    """
+    loaded = load_experiment(experiment, overrides={"responses": "generated"})
+    paths.require(loaded["experiment"], paths.resolve(loaded["release"]))
+    release = load_release(paths.resolve(loaded["release"]), columns=loaded["columns"])
+    rows = []
+    for name in loaded["systems"]:
+        try:
+            row = plan_system(release, load_system(name), loaded["experiment"], progress=progress)
+        except MedAlignError as error:
+            row = {"problem": str(error)}
+        rows.append({"system": name} | row)
+    return pd.DataFrame(rows, columns=list(PLAN_COLUMNS))
+
+
+def plan_system(
+    release: Release, system: Mapping[str, Any], experiment: str, *, progress: bool = False
+) -> dict[str, Any]:
+    """Plan one system.
+
+    Args:
+        release: as `dataset.load_release` gives it.
+        system: as `params.load_system` gives it.
+        experiment: whose earlier responses of the system tell how long one takes.
+        progress: show a bar.
+
+    Returns:
+        prompts; prompt_tokens of all of them (where refinement takes several, each with an answer
+        of `RESPONSE_TOKENS` to refine, so at most); response_tokens, at most; kept_q1, kept_median
+        and kept_q3, quartiles over the instructions of the share of the EHR's tokens that the
+        system sees, in [0, 1]; whole, the share of instructions whose EHR it sees in full; hours,
+        by the system's ``tokens_per_second`` or else by earlier responses, NaN where there are
+        neither; cost, at most, by its ``price_per_million`` and in that currency, NaN where no
+        price is given; problem.
+
+    Raises:
+        MedAlignError: the prompts cannot be made.
+    """
+    chat = load_chat(tokenizer_name(system), system.get("chat_template"))
+    tokenizer = load_tokenizer(tokenizer_name(system), chat)
+    instructions = instructions_to_answer(release)
+    prompts = tokens = 0
+    kept = []
+    asked = packed_instructions(release, instructions, system)
+    for one in tqdm(asked, system["system"], len(instructions), disable=not progress):
+        prompts += 1 + len(one.later)
+        tokens += one.prompt_tokens
+        for part in one.later:
+            text = fill(one.prompt.instruction, part, "").text
+            tokens += len(prompt_ids(text, tokenizer, chat)) + RESPONSE_TOKENS
+        total = one.ehr_tokens_total
+        kept.append(one.ehr_tokens_kept / total if total else 1.0)
+    quartiles = np.quantile(kept, [0.25, 0.5, 0.75])
+    row = {
+        "prompts": prompts,
+        "prompt_tokens": tokens,
+        "response_tokens": prompts * RESPONSE_TOKENS,
+        **dict(zip(("kept_q1", "kept_median", "kept_q3"), quartiles, strict=True)),
+        "whole": float(np.mean(np.array(kept) == 1)),
+        "hours": _hours(system, experiment, prompts, tokens),
+        "cost": _cost(system, prompts, tokens),
+        "problem": "",
+    }
+    try:
+        check_terms(release, system)
+    except MedAlignError as error:
+        row["problem"] = str(error)
+    return row
+
+
+def report(plan: pd.DataFrame) -> str:
+    """The plan as lines of text, and what its figures mean."""
+
+    def share(value: float) -> str:
+        return f"{value:.0%}"
+
+    formats = {
+        "prompts": "{:,.0f}".format,
+        "prompt_tokens": "{:,.0f}".format,
+        "response_tokens": "{:,.0f}".format,
+        "kept_q1": share,
+        "kept_median": share,
+        "kept_q3": share,
+        "whole": share,
+        "hours": "{:.2f}".format,
+        "cost": "{:,.2f}".format,
+    }
+    planned = plan[plan["prompts"].notna()].drop(columns="problem")
+    lines = []
+    if len(planned):
+        table = planned.astype({column: "float64" for column in formats})
+        lines = [table.to_string(index=False, formatters=formats, na_rep="not known"), ""]
+    lines += [f"{row.system}: {row.problem}" for row in plan.itertuples() if row.problem]
+    lines += [
+        "kept: the share of a record's tokens that the system sees, quartiles over instructions; "
+        "whole: the share of instructions whose record it sees in full.",
+        f"Responses are counted at their limit of {RESPONSE_TOKENS} tokens, so tokens and cost are "
+        "at most. hours: by tokens_per_second in the system's YAML, or by its earlier responses; "
+        "cost: by price_per_million.",
+        "Nothing was sent.",
+    ]
+    return "\n".join(lines)
+
+
+def _hours(system: Mapping[str, Any], experiment: str, prompts: int, tokens: int) -> float:
+    if (speed := system.get("tokens_per_second")) is not None:
+        seconds = tokens / speed["input"] + prompts * RESPONSE_TOKENS / speed["output"]
+        return seconds / 3600
+    file = paths.responses(experiment, system["system"])
+    files = [*file.with_suffix("").glob("*/responses.jsonl")]
+    tables = [read_responses(each) for each in files]
+    earlier = pd.concat(tables) if tables else pd.DataFrame()
+    if earlier.empty:
+        return float("nan")
+    options = inspect.signature(GENERATORS[system["generator"]]).parameters
+    at_a_time = 1
+    for name in ("batch_size", "concurrency"):
+        if name in options:
+            at_a_time *= system.get(name, options[name].default)
+    each = earlier["seconds"].sum() / earlier["n_prompts"].sum()
+    return each * prompts / at_a_time / 3600
+
+
+def _cost(system: Mapping[str, Any], prompts: int, tokens: int) -> float:
+    if (price := system.get("price_per_million")) is None:
+        return float("nan")
+    return (tokens * price["input"] + prompts * RESPONSE_TOKENS * price["output"]) / 1e6

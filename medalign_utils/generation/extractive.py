@@ -1,0 +1,137 @@
+"""Extractive baselines: the answer is a passage of the record, quoted.
+
+They run on a CPU within seconds and see only the prompt. Each cuts its answer to `RESPONSE_TOKENS`
+tokens of MiniLM's tokenizer, and answers "" where the prompt holds no record. An answer that is to
+be refined is one more passage that may be quoted.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from medalign_utils.generation.base import Generation, Generator
+from medalign_utils.prompts.passages import last_note, split_passages
+from medalign_utils.prompts.retrieval import Bm25
+from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt, load_tokenizer
+
+
+def bm25_passage() -> Generator:
+    r"""Quote the passage that ranks first for the instruction by BM25.
+
+    See :class:`Bm25`. Among passages of the same score the most recent one
+    is quoted.
+
+    >>> record = ("2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
+    ...     "2014-08-10 09:12 measurement LOINC/2951-2 Sodium: 139 mmol/L")
+    >>> [answer] = bm25_passage().answer([Prompt("What was the creatinine?", record, "")])
+    >>> answer.text
+    '2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL'
+    """
+
+    # The prompts of one patient come one after another and share their record.
+    @lru_cache(maxsize=1)
+    def index_of(ehr: str, previous: str | None) -> tuple[list[str], Bm25]:
+        passages = _passages(ehr, previous)
+        return passages, Bm25(passages)
+
+    def answer(prompt: Prompt) -> str:
+        passages, index = index_of(prompt.ehr, prompt.previous)
+        return _most_recent_best(passages, index.scores(prompt.instruction))
+
+    return _generator(answer)
+
+
+def minilm_passage() -> Generator:
+    r"""Quote the passage whose MiniLM embedding has the highest cosine with the instruction's.
+
+    Among passages of the same cosine the most recent one is quoted.
+
+    Source: Reimers and Gurevych 2019 (Sentence-BERT).
+
+    >>> record = ("2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
+    ...     "2014-08-10 09:12 measurement LOINC/8867-4 Heart rate: 72 /min")
+    >>> [answer] = minilm_passage().answer([Prompt("How fast does the heart beat?", record, "")])
+    >>> answer.text
+    '2014-08-10 09:12 measurement LOINC/8867-4 Heart rate: 72 /min'
+    """
+    vectors: dict[str, np.ndarray] = {}  # of the last record's passages
+
+    def answer(prompt: Prompt) -> str:
+        from medalign_utils.minilm import embed
+
+        passages = _passages(prompt.ehr, prompt.previous)
+        if not passages:
+            return ""
+        distinct = list(dict.fromkeys(passages))
+        new = [passage for passage in distinct if passage not in vectors]
+        known = vectors | dict(zip(new, embed(new), strict=True))
+        vectors.clear()
+        vectors.update((passage, known[passage]) for passage in distinct)
+        [instruction] = embed([prompt.instruction])
+        cosine = {passage: float(vectors[passage] @ instruction) for passage in distinct}
+        return _most_recent_best(passages, np.array([cosine[passage] for passage in passages]))
+
+    return _generator(answer)
+
+
+def recent_note() -> Generator:
+    r"""Quote the opening of the most recent note, whatever the instruction.
+
+    >>> record = "2014-08-10 10:00 note N/1 Progress note:\nNo pain."
+    >>> [answer] = recent_note().answer([Prompt("Any pain?", record, "")])
+    >>> answer.text, answer.finish_reason
+    ('2014-08-10 10:00 note N/1 Progress note:\nNo pain.', 'stop')
+    """
+    return _generator(lambda prompt: last_note(prompt.ehr) or prompt.previous or "")
+
+
+def random_passage(*, seed: int) -> Generator:
+    r"""Quote a passage drawn with equal chances.
+
+    The draw depends on the seed and the prompt alone, so it is the same on any machine and in any
+    order of the prompts.
+
+    >>> record = "2014-08-10 10:00 note N/1 Progress note:\nNo pain."
+    >>> [answer] = random_passage(seed=1).answer([Prompt("Any pain?", record, "")])
+    >>> answer.text.splitlines()[-1]
+    'No pain.'
+    """
+
+    def answer(prompt: Prompt) -> str:
+        passages = _passages(prompt.ehr, prompt.previous)
+        drawn_from = "\0".join((str(seed), prompt.instruction, prompt.text))
+        drawn = int.from_bytes(hashlib.sha256(drawn_from.encode()).digest())
+        return passages[drawn % len(passages)] if passages else ""
+
+    return _generator(answer)
+
+
+def _generator(answer: Callable[[Prompt], str]) -> Generator:
+    tokenizer = load_tokenizer("minilm")
+
+    def one(prompt: Prompt) -> Generation:
+        text = answer(prompt)
+        places = tokenizer.encode(text, add_special_tokens=False).offsets
+        if len(places) <= RESPONSE_TOKENS:
+            return Generation(text, "stop", len(places))
+        _, end = places[RESPONSE_TOKENS - 1]
+        return Generation(text[:end], "length", RESPONSE_TOKENS)
+
+    def answer_all(prompts: Sequence[Prompt]) -> list[Generation]:
+        return [one(prompt) for prompt in prompts]
+
+    return Generator(answer_all)
+
+
+def _passages(ehr: str, previous: str | None) -> list[str]:
+    """What may be quoted: the record's passages, and before them the answer to be refined."""
+    return [*([previous] if previous else []), *split_passages(ehr)]
+
+
+def _most_recent_best(passages: list[str], scores: np.ndarray) -> str:
+    if not passages:
+        return ""
+    # Passages stand oldest first, and argmax gives the first of equals.
+    return passages[len(passages) - 1 - int(np.argmax(scores[::-1]))]

@@ -1,0 +1,322 @@
+"""Language models that run on this machine, through transformers."""
+
+import functools
+import gc
+import hashlib
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from medalign_utils.errors import ParamsError
+from medalign_utils.generation.base import Failure, Generation, Generator
+from medalign_utils.hub import in_one_line, quiet
+from medalign_utils.prompts.chat import load_chat, prompt_ids
+from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt, load_tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig, PreTrainedModel
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+# Two tokens whose logits lie nearer than this may change places with the size of the batch.
+NEAR_TIE = 1e-4
+
+# Of a model's own generation settings these alone take part. Penalties, temperatures and bans would
+# make the answer another than the model's most probable tokens, and a forced end would hide that
+# the limit cut it.
+_TOKEN_SETTINGS = (
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+    "decoder_start_token_id",
+    "forced_bos_token_id",
+)
+# What allocators other than CUDA's say in a plain RuntimeError.
+_OUT_OF_MEMORY = ("DefaultCPUAllocator", "MPS backend out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+logger = logging.getLogger(__name__)
+
+
+def huggingface(
+    *,
+    model: str,
+    tokenizer: str,
+    context_length: int | None = None,
+    chat_template: str | bool | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    batch_size: int = 8,
+    seed: int = 0,
+) -> Generator:
+    """Answer by the greedy choice of a causal language model or an encoder-decoder.
+
+    The model is loaded at the first prompt. Decoding is greedy, with at most `RESPONSE_TOKENS` new
+    tokens; of the model's own generation settings only its special tokens take part, and the token
+    that ends a turn of its chat template ends an answer too. `tokens` counts the new tokens with
+    the one that ends the answer, as servers do. An answer's text is neither stripped nor tidied.
+
+    Where memory runs out, the batch is halved, then and for good. A prompt that does not fit alone,
+    or that with its response would exceed the model's positions, is a `Failure`.
+
+    In float32 the size of the batch changes an answer only where two tokens are nearly equally
+    probable; each such answer is logged. In 16 bits it may change any.
+
+    Args:
+        model: a folder or a repository on Hugging Face.
+        tokenizer: see :func:`medalign_utils.prompts.templates.load_tokenizer`.
+        context_length: the system's, which the model must have positions for.
+        chat_template: see :func:`medalign_utils.prompts.chat.load_chat`.
+        device: a name of PyTorch's, "cuda:1" for instance; without one, a GPU if there is one.
+        dtype: one of `DTYPES`; without one bfloat16 on a GPU that has it, float16 on another, and
+            float32 on the CPU.
+        batch_size: prompts at a time.
+        seed: for whatever of the model is random; greedy choices are not.
+
+    Raises:
+        ParamsError: an option has no such value. At the first prompt: there is no such model or
+            device, weights are missing, or the tokenizer is another model's.
+    """
+    if dtype not in (None, *DTYPES):
+        raise ParamsError(f"huggingface: no dtype {dtype!r}; there are {', '.join(DTYPES)}")
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ParamsError(f"huggingface: batch_size is {batch_size!r}, expected 1 or more")
+    chat = load_chat(tokenizer, chat_template)
+    words = load_tokenizer(tokenizer, chat)
+    # Where a template ends the user's turn with a token, models end their own with it, and not all
+    # of them say so in their settings.
+    ends = set(chat.after_ids[:1]) if chat else set()
+    load = functools.cache(
+        functools.partial(_Model, model, device, dtype, seed, ends, context_length)
+    )
+    at_once = batch_size
+
+    def answer(prompts: Sequence[Prompt]) -> list[Generation | Failure]:
+        nonlocal at_once
+        loaded = load()
+        ids = [prompt_ids(prompt.text, words, chat) for prompt in prompts]
+        loaded.check_known(ids, tokenizer)
+        outcomes = [loaded.too_long(len(prompt)) for prompt in ids]
+        waiting = [place for place, failure in enumerate(outcomes) if failure is None]
+        while waiting:
+            batch = waiting[:at_once]
+            answered = _within_memory(loaded, [ids[place] for place in batch])
+            if answered is not None:
+                for place, response in zip(batch, answered, strict=True):
+                    outcomes[place] = _outcome(response, prompts[place], words, loaded.dtype)
+            elif len(batch) == 1:
+                tokens = len(ids[batch[0]])
+                outcomes[batch[0]] = Failure(
+                    f"out of memory with this prompt alone ({tokens} tokens)"
+                )
+            else:
+                at_once = len(batch) // 2
+                logger.warning("out of memory; from here on %d prompts at a time", at_once)
+                continue
+            del waiting[: len(batch)]
+        return outcomes
+
+    return Generator(answer, batch_size)
+
+
+class _Response(NamedTuple):
+    """The new tokens, the ending one among them, and by how much each was the best."""
+
+    ids: list[int]
+    ended: bool
+    gaps: list[float]
+
+
+class _Model:
+    """A model on its device, set to decode greedily."""
+
+    def __init__(
+        self,
+        name: str,
+        device: str | None,
+        dtype: str | None,
+        seed: int,
+        ends: set[int],
+        context_length: int | None,
+    ) -> None:
+        import transformers
+
+        transformers.set_seed(seed)
+        self._device = _find_device(device)
+        self.dtype = dtype or _default_dtype(self._device)
+        self._network = _load_network(name, self._device, self.dtype)
+        self._config = self._network.config
+        self._positions = _positions(self._config)
+        if self._positions is not None and (context_length or 0) > self._positions:
+            raise ParamsError(
+                f"huggingface: {name!r} has {self._positions} positions, fewer than the system's "
+                f"context_length of {context_length}"
+            )
+        own = self._network.generation_config
+        tokens = {setting: getattr(own, setting, None) for setting in _TOKEN_SETTINGS}
+        own_ends = tokens["eos_token_id"]
+        own_ends = own_ends if isinstance(own_ends, list) else [own_ends]
+        self._ends = ends | {end for end in own_ends if end is not None}
+        tokens["eos_token_id"] = sorted(self._ends) or None
+        if tokens["pad_token_id"] is None or tokens["pad_token_id"] < 0:
+            # Any will do: the attention mask hides what fills the batch.
+            tokens["pad_token_id"] = min(self._ends, default=0)
+        self._pad = tokens["pad_token_id"]
+        # In place of the model's own settings: those that `generate` is given as an argument are
+        # filled up from the model's own.
+        self._network.generation_config = transformers.GenerationConfig(
+            do_sample=False, num_beams=1, max_new_tokens=RESPONSE_TOKENS, **tokens
+        )
+
+    def check_known(self, prompts: Sequence[Sequence[int]], tokenizer: str) -> None:
+        """Raise an error unless the model has all of the prompts' tokens."""
+        known = self._network.get_input_embeddings().num_embeddings
+        highest = max((id for prompt in prompts for id in prompt), default=0)
+        if highest >= known:
+            raise ParamsError(
+                f"huggingface: the tokenizer {tokenizer!r} is another model's: it gives the token "
+                f"{highest}, and the model has {known}"
+            )
+
+    def too_long(self, tokens: int) -> Failure | None:
+        """Say whether a prompt of so many tokens exceeds the model's positions."""
+        response = 0 if self._config.is_encoder_decoder else RESPONSE_TOKENS
+        if self._positions is None or tokens + response <= self._positions:
+            return None
+        also = f" and the response up to {response}" if response else ""
+        return Failure(
+            f"the prompt takes {tokens} tokens{also}, but the model has {self._positions} positions"
+        )
+
+    def generate(self, prompts: Sequence[list[int]]) -> list[_Response]:
+        """Answer a batch of prompts."""
+        import torch
+
+        width = max(map(len, prompts))
+        left = not self._config.is_encoder_decoder
+        ids = torch.full((len(prompts), width), self._pad)
+        mask = torch.zeros_like(ids)
+        for row, prompt in enumerate(prompts):
+            place = slice(width - len(prompt), width) if left else slice(len(prompt))
+            ids[row, place] = torch.tensor(prompt)
+            mask[row, place] = 1
+        gaps: list[torch.Tensor] = []
+
+        def keep_gaps(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            best = scores.topk(2).values
+            gaps.append(best[:, 0] - best[:, 1])
+            return scores
+
+        with quiet(), torch.inference_mode():
+            output = self._network.generate(
+                input_ids=ids.to(self._device),
+                attention_mask=mask.to(self._device),
+                logits_processor=[keep_gaps],
+            )
+        new = output[:, width if left else 1 :].tolist()
+        gaps_of = torch.stack(gaps, 1).tolist()
+        return [self._response(*row) for row in zip(new, gaps_of, strict=True)]
+
+    def _response(self, ids: list[int], gaps: list[float]) -> _Response:
+        end = next((place for place, id in enumerate(ids) if id in self._ends), None)
+        length = len(ids) if end is None else end + 1
+        return _Response(ids[:length], end is not None, gaps[:length])
+
+
+def _within_memory(loaded: _Model, prompts: list[list[int]]) -> list[_Response] | None:
+    """Answer a batch of prompts; None where memory runs out."""
+    import torch
+
+    try:
+        return loaded.generate(prompts)
+    except RuntimeError as error:  # torch.OutOfMemoryError is one
+        if not _is_out_of_memory(error):
+            raise
+    # Past the except clause nothing holds the failed call's tensors any more.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        said in str(error) for said in _OUT_OF_MEMORY
+    )
+
+
+def _outcome(response: _Response, prompt: Prompt, words, dtype: str) -> Generation | Failure:
+    if any(gap != gap for gap in response.gaps):
+        return Failure(f"the model gives no numbers in {dtype}; `dtype:` in the YAML names another")
+    near = next((place for place, gap in enumerate(response.gaps) if gap < NEAR_TIE), None)
+    if near is not None and dtype == "float32":
+        logger.warning(
+            "near tie: prompt %s, token %d of the response; it may change with the batch's size",
+            hashlib.sha256(prompt.text.encode()).hexdigest()[:12],
+            near + 1,
+        )
+    text = words.decode(response.ids, skip_special_tokens=True)
+    return Generation(text, "stop" if response.ended else "length", len(response.ids))
+
+
+def _find_device(name: str | None) -> "torch.device":
+    import torch
+
+    if name is None:
+        gpu = torch.cuda.is_available()
+        name = "cuda" if gpu else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # PyTorch asserts that it was built for CUDA
+        raise ParamsError(f"huggingface: no device {name!r} here ({in_one_line(error)})") from None
+    return device
+
+
+def _default_dtype(device: "torch.device") -> str:
+    import torch
+
+    if device.type == "cpu":
+        return "float32"
+    supported = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if supported else "float16"
+
+
+def _load_network(name: str, device: "torch.device", dtype: str) -> "PreTrainedModel":
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(name)
+            kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+            network, report = kind.from_pretrained(
+                name, dtype=getattr(torch, dtype), output_loading_info=True
+            )
+            network = network.to(device).eval()
+    except Exception as error:  # the library raises many kinds
+        if isinstance(error, RuntimeError) and _is_out_of_memory(error):
+            raise ParamsError(
+                f"huggingface: the model {name!r} does not fit into the memory of {device} in "
+                f"{dtype}; `device:` and `dtype:` in the YAML name others"
+            ) from None
+        raise ParamsError(
+            f"huggingface: {name!r} is neither a folder with a language model nor a repository "
+            f"that can be had from here; for a gated one accept its terms and run "
+            f"`huggingface-cli login` ({in_one_line(error)})"
+        ) from None
+    if missing := sorted(report["missing_keys"]):
+        # They would be drawn at random, and the answers with them.
+        raise ParamsError(
+            f"huggingface: {name!r} is no whole language model: it lacks {missing[0]}"
+            + (f" and {len(missing) - 1} more weights" if missing[1:] else "")
+        )
+    return network
+
+
+def _positions(config: "PretrainedConfig") -> int | None:
+    text: Any = config.get_text_config()
+    names = ("max_encoder_position_embeddings", "max_position_embeddings", "max_seq_len")
+    return next((getattr(text, name) for name in names if getattr(text, name, None)), None)

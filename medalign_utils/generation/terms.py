@@ -1,0 +1,44 @@
+"""What a release's terms of use ask of software: whom it may be sent to, and who may read it.
+
+MedAlign's own release must not go to a service that is not covered by an agreement, and must not be
+passed on. A release is held to that unless its manifest proves it synthetic.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from medalign_utils.data.release import Release
+from medalign_utils.errors import TermsError
+from medalign_utils.generation.openai_api import host_of, is_loopback
+
+
+def check_terms(release: Release, system: Mapping[str, Any]) -> dict[str, Any]:
+    """Refuse a system that would send a restricted release where no agreement covers it.
+
+    Args:
+        release: as `dataset.load_release` gives it.
+        system: what its YAML says.
+
+    Returns:
+        What is kept with the run: ``restricted``, and of a server ``host`` and ``covered_by``, the
+        agreement that the system states for it, None where none is needed.
+
+    Raises:
+        TermsError: the release is restricted, and the system's server is another machine whose host
+            its ``covered_by`` does not name.
+    """
+    reason = release.why_restricted
+    terms: dict[str, Any] = {"restricted": reason is not None}
+    if "base_url" not in system:
+        return terms
+    host = host_of(system["base_url"])
+    agreement = (system.get("covered_by") or {}).get(host)
+    if reason is not None and not is_loopback(system["base_url"]) and not agreement:
+        raise TermsError(
+            f"{release.path} is restricted ({reason}), and {host} is another machine: nothing was "
+            "sent. MedAlign's terms of use allow a service only under an agreement that covers "
+            "health records; where there is one, the system's YAML states it, as in "
+            f'`covered_by: {{{host}: "<which agreement, with whom>"}}`. A server on this machine '
+            "(http://127.0.0.1:...) needs none"
+        )
+    return terms | {"host": host, "covered_by": agreement}

@@ -1,0 +1,51 @@
+"""The metrics by name."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from medalign_utils.metrics.bertscore import score_bertscore, signature_bertscore
+from medalign_utils.metrics.bleurt import score_bleurt, signature_bleurt
+from medalign_utils.metrics.chrf import score_chrf, signature_chrf
+from medalign_utils.metrics.comet import name_comet, score_comet, signature_comet
+from medalign_utils.metrics.google_bleu import score_google_bleu, signature_google_bleu
+from medalign_utils.metrics.lens import score_lens, signature_lens
+from medalign_utils.metrics.meteor import names_meteor, score_meteor, signature_meteor
+from medalign_utils.metrics.rouge import score_rouge_l, signature_rouge_l
+from medalign_utils.metrics.unieval import names_unieval, score_unieval, signature_unieval
+
+
+class Metric(NamedTuple):
+    """A metric's functions.
+
+    ``score(predictions=..., references=..., progress=..., **settings)`` gives float64 of shape
+    (N,); with `needs_source` it takes ``sources`` (the instructions) too. ``signature(**settings)``
+    gives a string such as "rougeL|stem:yes|v:0.1.2". ``names(**settings)`` gives what the scores
+    are called, where that is not the metric's key; of several names `score` gives (N, names).
+    Either of the first two raises `NotAvailableError` where weights cannot be had now.
+    """
+
+    score: Callable[..., np.ndarray]
+    signature: Callable[..., str]
+    needs_source: bool = False
+    names: Callable[..., Sequence[str]] | None = None
+
+
+METRICS = {
+    "comet": Metric(
+        score_comet, signature_comet, needs_source=True, names=lambda **s: [name_comet(**s)]
+    ),
+    "bertscore": Metric(score_bertscore, signature_bertscore),
+    "meteor": Metric(score_meteor, signature_meteor, names=names_meteor),
+    "chrf": Metric(score_chrf, signature_chrf),
+    "google_bleu": Metric(score_google_bleu, signature_google_bleu),
+    "rouge_l": Metric(score_rouge_l, signature_rouge_l),
+    "bleurt": Metric(score_bleurt, signature_bleurt),
+    "lens": Metric(score_lens, signature_lens, needs_source=True),
+    "unieval": Metric(score_unieval, signature_unieval, needs_source=True, names=names_unieval),
+}
+
+
+# Those whose weights an experiment's `weights` names; COMET's have a parameter of their own.
+WITH_WEIGHTS = ("bertscore", "bleurt", "lens", "unieval")

@@ -1,0 +1,64 @@
+"""Figures: a table in, a matplotlib `Axes` out; one module for each subject."""
+
+from medalign_utils.plots.fairness import (
+    audit_power,
+    counterfactual_changes,
+    gap_matrix,
+    gaps_by_group,
+    lengths_by_group,
+)
+from medalign_utils.plots.metrics import (
+    METRIC_LABELS,
+    metric_correlation,
+    metric_differences,
+    published_correlation,
+)
+from medalign_utils.plots.release import (
+    EVENT_COLOURS,
+    categories,
+    deduplication,
+    ehr_lengths,
+    event_years,
+    match_recall,
+    note_types,
+    specialties,
+    timeline,
+)
+from medalign_utils.plots.style import save, side_by_side
+from medalign_utils.plots.systems import (
+    accuracy_by_context,
+    accuracy_by_group,
+    accuracy_by_system,
+    head_to_head,
+    human_evaluation,
+    paired_differences,
+)
+
+__all__ = [
+    "EVENT_COLOURS",
+    "METRIC_LABELS",
+    "accuracy_by_context",
+    "accuracy_by_group",
+    "accuracy_by_system",
+    "audit_power",
+    "categories",
+    "counterfactual_changes",
+    "deduplication",
+    "ehr_lengths",
+    "event_years",
+    "gap_matrix",
+    "gaps_by_group",
+    "head_to_head",
+    "human_evaluation",
+    "lengths_by_group",
+    "match_recall",
+    "metric_correlation",
+    "metric_differences",
+    "note_types",
+    "paired_differences",
+    "published_correlation",
+    "save",
+    "side_by_side",
+    "specialties",
+    "timeline",
+]

@@ -1,0 +1,236 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
+
+from medalign_utils.curation import deduplicate_and_match
+from medalign_utils.data.ehr import ehr_text
+from medalign_utils.data.release import load_release, load_submitted
+from medalign_utils.errors import MedAlignError, ReleaseError
+from medalign_utils.synthetic import write_release
+from tests.builders.tiny_release import write_release as write_tiny_release
+
+SUBMITTED_HEADER = (
+    "instruction_id\tquestion\tsubmitter_specialty\tperson_id\tduplicate_of\trequest\n"
+)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    out = tmp_path_factory.mktemp("demo")
+    write_release(out, patients=8, instructions=60)
+    return load_release(out)
+
+
+@pytest.fixture(scope="module")
+def submitted(demo):
+    return load_submitted(demo)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return write_tiny_release(tmp_path / "release")
+
+
+def brute_force(questions, threshold):
+    """As `drop_near_duplicates`, with every pair scored by the library from its texts."""
+    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    kept, found = [], []
+    for position, question in enumerate(questions):
+        scores = [scorer.score(questions[k], question)["rougeL"].fmeasure for k in kept]
+        best = max(scores, default=0.0)
+        if scores and best >= threshold - 1e-9:
+            found.append((kept[scores.index(best)], best))
+        else:
+            kept.append(position)
+            found.append((None, None))
+    return found
+
+
+def dropped(questions, threshold):
+    table = deduplicate_and_match.drop_near_duplicates(questions, threshold)
+    return [
+        (None, None) if pd.isna(row.duplicate_of) else (row.duplicate_of, row.rouge_l)
+        for row in table.itertuples()
+    ]
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7, 0.9, 1.0])
+def test_drops_what_scoring_every_pair_drops(submitted, threshold):
+    questions = submitted["question"].tolist()
+    assert len(questions) == 80
+    assert dropped(questions, threshold) == brute_force(questions, threshold)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(st.lists(st.sampled_from("a b c d e testing tests".split()), max_size=10), max_size=8),
+    st.sampled_from([0.2, 0.5, 0.6, 2 / 3, 0.7, 0.75, 0.8, 1.0]),
+)
+def test_drops_what_scoring_every_pair_drops_of_any_words(words, threshold):
+    questions = [" ".join(each) for each in words]
+    assert dropped(questions, threshold) == brute_force(questions, threshold)
+
+
+def test_a_score_of_the_threshold_itself_drops():
+    # 7 words of 10 in common: 2 x 7 / 20 = 0.7.
+    questions = ["a b c d e f g h i j", "a b c d e f g x y z"]
+    assert dropped(questions, 0.7)[1][0] == 0
+    assert dropped(questions, 0.71)[1][0] is None
+
+
+def test_the_best_kept_one_counts_and_of_equals_the_earliest():
+    # The last has 4 of 5 words with each of the first two (0.8), and 3 of 5 with the third (0.6).
+    questions = ["a b c d x", "a b c d y", "a b c u v", "a b c d z"]
+    assert dropped(questions[:1] + questions[3:], 0.8) == [(None, None), (0, pytest.approx(0.8))]
+    assert dropped(questions, 0.85)[3] == (None, None)
+    table = deduplicate_and_match.drop_near_duplicates(["a b c d x", "q b c d e", "a b c d e"], 0.7)
+    assert table["duplicate_of"].tolist() == [pd.NA, pd.NA, 0]
+
+
+def test_what_is_like_a_dropped_one_only_stays():
+    # Each neighbour shares 3 of 4 words (0.75), the first and the third 2 of 4 (0.5).
+    assert dropped(["a b c d", "b c d e", "c d e f"], 0.75) == [
+        *((None, None), (0, 0.75), (None, None))
+    ]
+
+
+def test_questions_without_a_word_stay():
+    assert dropped(["?", "?", ""], 0.1) == [(None, None)] * 3
+    assert deduplicate_and_match.drop_near_duplicates([], 0.7).empty
+
+
+@pytest.mark.parametrize("threshold", [0, -0.1, 1.1])
+def test_a_threshold_out_of_range_is_an_error(threshold):
+    with pytest.raises(MedAlignError, match="expected above 0 and at most 1"):
+        deduplicate_and_match.drop_near_duplicates(["a"], threshold)
+
+
+def test_a_question_that_is_no_text_is_an_error():
+    with pytest.raises(MedAlignError, match=r"similar_pairs: questions\[1\] is None"):
+        deduplicate_and_match.drop_near_duplicates(["a", None], 0.7)
+
+
+def test_assess_thresholds_by_hand():
+    rows = [
+        ("a b c d e", "r1", "p1", None),
+        ("a b c d x", "r2", "p1", None),  # looks like the first (0.8), asks for something else
+        ("a b c d e", "r1", "p2", None),  # the first, for another patient
+        ("u v w", "r3", "p3", None),
+        ("please u v w", "r3", "p3", "4"),  # 2 x 3 / 7 = 0.86
+        ("y z", "r3", "p3", "4"),  # another way to ask it
+    ]
+    table = pd.DataFrame(rows, columns=["question", "request", "person_id", "duplicate_of"])
+    table = deduplicate_and_match.assess_thresholds(table, [1.0, 0.8]).set_index("threshold")
+    # At 0.8: the second (wrongly), third and fifth of the third, fifth and sixth that should be.
+    assert table.loc[0.8].to_dict() == {
+        **{"submitted": 6, "duplicates": 3, "dropped": 3, "reworded": 2, "other_patient": 1},
+        **{"precision": 2 / 3, "recall": 2 / 3, "reworded_recall": 0.5},
+    }
+    # At 1: the third only.
+    assert table.loc[1.0, ["dropped", "precision"]].tolist() == [1, 1]
+    assert table.loc[1.0, "recall"] == pytest.approx(1 / 3)
+
+
+def test_some_submitted_questions_look_alike_and_ask_for_different_things(submitted):
+    pairs = deduplicate_and_match.similar_pairs(submitted["question"].tolist(), 0.7)
+    requests = submitted["request"].to_numpy()
+    alike = requests[pairs["earlier"]] == requests[pairs["later"]]
+    assert alike.any() and not alike.all()
+
+
+def test_the_release_s_own_instructions_where_nothing_else_was_submitted(tiny):
+    release = load_release(tiny)
+    submitted = load_submitted(release)
+    assert submitted["question"].tolist() == release.instructions["question"].tolist()
+    assert submitted[["duplicate_of", "request"]].isna().all(axis=None)
+    table = deduplicate_and_match.assess_thresholds(submitted)
+    assert list(table["threshold"]) == list(deduplicate_and_match.THRESHOLDS)
+    assert table["dropped"].eq(0).all() and table[["precision", "recall"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("5\ta\t\t40\t6\tr\n6\ta\t\t40\t\tr\n", "row 1: duplicate_of names no earlier"),
+        ("5\ta\t\t40\t\tr\n6\ta\t\t40\t7\tr\n", "row 2: duplicate_of names no earlier"),
+        ("5\ta\t\t40\t\tr\n5\tb\t\t40\t\tr\n", "row 2: instruction_id 5 stands in row 1"),
+        ("5\t\t\t40\t\tr\n", "row 1: no question"),
+    ],
+)
+def test_submitted_instructions_that_do_not_hold_together(tiny, rows, message):
+    (tiny / "submitted-instructions.tsv").write_text(SUBMITTED_HEADER + rows)
+    with pytest.raises(ReleaseError, match=message):
+        load_submitted(load_release(tiny))
+
+
+def bm25(query, documents):
+    """Lucene's BM25 by its formula, k1 = 1.5, b = 0.75."""
+    mean = np.mean([len(words) for words in documents])
+    scores = np.zeros(len(documents))
+    for word in query:
+        n = sum(word in words for words in documents)
+        idf = np.log(1 + (len(documents) - n + 0.5) / (n + 0.5))
+        for i, words in enumerate(documents):
+            tf = words.count(word)
+            scores[i] += idf * tf / (tf + 1.5 * (1 - 0.75 + 0.75 * len(words) / mean))
+    return scores
+
+
+def test_ranks_agree_with_the_formula(demo):
+    import bm25s
+
+    def words(texts):
+        return bm25s.tokenize(texts, stopwords="english", return_ids=False, show_progress=False)
+
+    pool = sorted(demo.instructions["person_id"].unique())
+    asked = demo.instructions.head(25)
+    ranks = deduplicate_and_match.rank_patients(demo, asked, pool, progress=False)
+    documents = words([ehr_text(demo.ehr_path(person), "lines") for person in pool])
+    for row in asked.itertuples():
+        scores = bm25(words([row.question])[0], documents)
+        own = scores[pool.index(row.person_id)]
+        assert ranks[row.Index] == (scores >= own - 1e-9).sum()
+
+
+def test_equal_scores_have_the_worst_of_their_ranks(tiny):
+    release = load_release(tiny)
+    asked = pd.DataFrame(
+        # The drug is in one record, the instrument in none; the last holds no word at all.
+        {"question": ["atorvastatin", "xylophone", "?"], "person_id": ["007", "007", "40"]},
+        index=[7, 8, 9],
+    )
+    ranks = deduplicate_and_match.rank_patients(release, asked, ["007", "40"], progress=False)
+    assert ranks.to_dict() == {7: 1, 8: 2, 9: 2}
+
+
+def test_a_patient_outside_the_pool_is_an_error(tiny):
+    release = load_release(tiny)
+    asked = pd.DataFrame({"question": ["a", "b"], "person_id": ["007", "40"]})
+    with pytest.raises(MedAlignError, match="1 instructions whose patient is not in the pool of 1"):
+        deduplicate_and_match.rank_patients(release, asked, ["40"], progress=False)
+    with pytest.raises(MedAlignError, match="not in the pool of 2, the first one's being nan"):
+        without = asked.assign(person_id=[None, "40"])
+        deduplicate_and_match.rank_patients(release, without, ["40", "007"], progress=False)
+    with pytest.raises(MedAlignError, match="a pool of 2 with 1 patients"):
+        deduplicate_and_match.rank_patients(release, asked, ["40", "40"], progress=False)
+    with pytest.raises(MedAlignError, match="rank_patients: no instructions; does any name its"):
+        deduplicate_and_match.rank_patients(release, asked[:0], [], progress=False)
+
+
+def test_recall_and_its_table():
+    ranks, patients = pd.Series([1, 5, 6, 30]), pd.Series(["a", "a", "b", "c"])
+    assert [deduplicate_and_match.recall_at(ranks, k) for k in (1, 5, 20)] == [0.25, 0.5, 0.75]
+    assert np.isnan(deduplicate_and_match.recall_at([], 5))
+    options = {"resamples": 500, "rng": np.random.default_rng(1)}
+    table = deduplicate_and_match.recall_table(ranks, patients, 30, **options).set_index("k")
+    assert table["recall"].tolist() == [0.25, 0.5, 0.75]
+    assert table["random"].tolist() == [1 / 30, 5 / 30, 20 / 30]
+    assert (table["recall_low"] < table["recall"]).all()
+    assert (table["n"] == 4).all() and (table["pool"] == 30).all()
+    # Nobody can be missed among more records than there are.
+    assert deduplicate_and_match.recall_table(ranks[:2], patients[:2], 3, **options)[
+        "random"
+    ].tolist() == [*(1 / 3, 1, 1)]

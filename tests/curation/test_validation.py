@@ -1,0 +1,179 @@
+import subprocess
+import sys
+
+import pytest
+
+from medalign_utils.__main__ import main
+from medalign_utils.curation.validation import check_release
+from medalign_utils.errors import ReleaseError
+from tests.builders.tiny_release import encounter, entry, event, eventstream, write_release
+
+ASKED = "all-instructions-rouge.tsv"
+ANSWERED = "clinician-instruction-responses.tsv"
+REVIEWED = "clinician-reviewed-model-responses.tsv"
+SUBMITTED = "submitted-instructions.tsv"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_release(tmp_path / "release")
+
+
+def edit(file, old, new):
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def check(folder):
+    report = check_release(folder, progress=False)
+    return dict(report.summary.to_numpy().tolist()), [str(p) for p in report.problems]
+
+
+def test_a_sound_release_is_counted_and_has_no_problem(folder):
+    (folder / REVIEWED).write_text(
+        "instruction_id\tmodel_name\tbinary_correct\tis_used_eval\trank\n"
+        "02\tgpt4-32k\t1\tyes\t1\n02\tmpt\t0\tyes\t2\n3\tmpt\t0\tno\t2\n"
+    )
+    (folder / "ehrs/.DS_Store").write_bytes(b"\x00")
+    (folder / "ehrs/40.bak.xml").write_text("<broken")
+    summary, problems = check(folder)
+    assert problems == []
+    expected = {
+        "instructions": "4", "patients they are asked of": "2", "instructions of no patient": "1",
+        "instructions with a reference": "3", "references": "4",
+        "instructions without Annotator_1, whose first reference counts": "1",
+        "rated responses": "2", "rows not used for the evaluation": "1", "systems": "gpt4-32k, mpt",
+        "EHRs": "2", "other files beside them": "2", "notes": "2", "note types": "1",
+        "events": "5", "events: measurement": "2", "events: drug_exposure": "1",
+        "first event": "2014-08-10", "last event": "2015-01-02",
+        "longest EHR": "3 events, patient 40",
+    }  # fmt: skip
+    assert expected.items() <= summary.items()
+
+
+def test_every_problem_is_listed_with_its_file_and_row(folder):
+    bad = entry("soon", event("visit", "A/1", "x"), event("visit", "A/2", "y"))
+    good = entry("2014-08-10 09:00", event("visit", "A/1", "x"), "<event/>")
+    (folder / "ehrs/40.xml").write_text(eventstream("40", encounter(bad + "\n" + good)))
+    (folder / "ehrs/EHR_007.xml").write_text("<eventstream person_id='007'><encounter>")
+    (folder / "ehrs/9.xml").write_text("<!DOCTYPE a><eventstream person_id='9'/>")
+    edit(folder / ASKED, "\n3\t", "\n02\t")
+    edit(folder / ANSWERED, "40\t\tAnnotator_1\t1.1", "41\t\tAnnotator_1\t")
+    (folder / REVIEWED).write_text("instruction_id\tmodel_name\tverdict\n")
+    (folder / "manifest.json").write_text("{")
+    summary, problems = check(folder)
+    found = "\n".join(problems)
+    for file, fault in (
+        (ASKED, "row 3: instruction_id 02 stands in row 2 already"),
+        (ANSWERED, "row 3: no EHR of patient 41"),
+        (ANSWERED, "row 3: no clinician's response; the row is left out"),
+        (REVIEWED, "no column for correct; tried binary_correct, correct; found instruction_id"),
+        ("manifest.json", "not JSON"),
+        ("40.xml", "line 4: event 0 (from 0), timestamp: found 'aaaa'"),
+        ("40.xml", "line 5: event 0 (from 0), timestamp: found 'aaaa'"),
+        ("40.xml", "line 9: event 1 (from 0): no type"),
+        ("EHR_007.xml", "line 1: not well-formed XML"),
+        ("9.xml", "holds a DOCTYPE"),
+    ):
+        assert any(file in line and fault in line for line in problems), (fault, found)
+    assert len(problems) == 10, found
+    # What can be read is counted all the same.
+    assert summary["events"] == "1" and summary["EHRs"] == "3"
+
+
+def test_links_out_of_the_ehr_folder_are_not_followed(folder):
+    (folder / "secret.xml").write_text(eventstream("8", ""))
+    (folder / "ehrs/8.xml").symlink_to(folder / "secret.xml")
+    _, problems = check(folder)
+    assert [p for p in problems if "8.xml: a link out of the EHR folder" in p]
+
+
+def test_links_in_a_circle(folder):
+    (folder / "ehrs/8.xml").symlink_to(folder / "ehrs/9.xml")
+    (folder / "ehrs/9.xml").symlink_to(folder / "ehrs/8.xml")
+    _, problems = check(folder)
+    assert (
+        len(problems) == 2 and "8.xml: a link out of the EHR folder or in a circle" in problems[0]
+    )
+
+
+def test_what_another_ehr_or_folder_hides(folder):
+    (folder / "ehrs/EHR_40.xml").write_text((folder / "ehrs/40.xml").read_text())
+    (folder / "medalign_ehr_xml").mkdir()
+    _, problems = check(folder)
+    assert problems == [
+        f"{folder / 'medalign_ehr_xml'}: not read, since {folder / 'ehrs'} is there too",
+        f"{folder / 'ehrs/EHR_40.xml'}: a second EHR of patient 40, beside 40.xml",
+    ]
+
+
+@pytest.mark.parametrize("header", ["", "<person><birthdate>1950-03-02</birthdate></person>"])
+def test_an_ehr_without_events(folder, header):
+    (folder / "ehrs/40.xml").write_text(eventstream("40", encounter("", header)))
+    assert check(folder)[1] == [f"{folder / 'ehrs/40.xml'}: no events"]
+
+
+def test_no_instruction_with_a_patient(folder):
+    answered = folder / ANSWERED
+    answered.write_text(answered.read_text().splitlines()[0] + "\n")
+    assert check(folder)[1] == [f"{folder}: no instruction names its patient"]
+
+
+def test_every_table_is_read(folder):
+    (folder / ASKED).write_text("instruction_id\tquestion\tperson_id\n77\tNew?\t999\n")
+    (folder / REVIEWED).write_text(
+        "instruction_id\tmodel_name\tbinary_correct\trank\tperson_id\n"
+        "02\ta\t1\t1\t998\n99\ta\t1\t1\t40\n"
+    )
+    (folder / SUBMITTED).write_text(
+        "instruction_id\tquestion\tperson_id\tduplicate_of\n1\tx\t997\t\n2\ty\t40\t3\n"
+    )
+    summary, problems = check(folder)
+    for file, fault in (
+        (ASKED, "row 1: no EHR of patient 999"),
+        (REVIEWED, "row 1: no EHR of patient 998"),
+        (REVIEWED, "row 1: instruction 02 belongs to 2 patients (007, 998)"),
+        (REVIEWED, "row 2: a review of instruction 99, not in any table"),
+        (SUBMITTED, "row 1: no EHR of patient 997"),
+        (SUBMITTED, "row 2: duplicate_of names no earlier instruction"),
+    ):
+        assert any(file in line and fault in line for line in problems), (fault, problems)
+    assert len(problems) == 6 and summary["instructions as submitted"] == "2"
+
+
+def test_a_table_that_is_read_twice_is_one_problem(folder):
+    (folder / REVIEWED).write_text("model_name\n")
+    _, problems = check(folder)
+    assert len(problems) == 1 and "no column for instruction_id" in problems[0]
+
+
+def test_missing_tables_are_problems_and_a_missing_folder_an_error(tmp_path):
+    (tmp_path / "ehrs").mkdir()
+    _, problems = check(tmp_path)
+    assert len(problems) == 2 and "holds neither all-instructions-rouge.tsv nor" in problems[0]
+    with pytest.raises(ReleaseError, match="no folder"):
+        check_release(tmp_path / "none")
+
+
+def test_the_command_prints_all_and_its_status_says_whether_there_are_problems(folder, capsys):
+    assert main(["check", str(folder)]) == 0
+    assert "no problems" in capsys.readouterr().out
+    edit(folder / ANSWERED, "clinician_response", "answer")
+    assert main(["check", str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert "1 problems" not in out and "1 problem\n" in out and "no column for reference" in out
+    assert main(["check", str(folder), "--column", "reference=answer"]) == 0
+    assert main(["check", str(folder), "--column", "subcategory=category"]) == 2
+    assert "columns: subcategory: no column 'category'; all-instr" in capsys.readouterr().err
+    assert main(["check", str(folder), "--column", "referense=answer"]) == 2
+    assert "did you mean 'reference'?" in capsys.readouterr().err
+    assert main(["check", str(folder / "none")]) == 2
+
+
+@pytest.mark.parametrize("command", ["check", "synthesize", "comet-compact"])
+def test_help(command):
+    done = subprocess.run(
+        [sys.executable, "-m", "medalign_utils", command, "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "usage" in done.stdout

@@ -1,0 +1,218 @@
+"""Nobody can derive a count under 11, by any sums and differences of what is published."""
+
+from itertools import combinations, product
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medalign_utils.data import disclosure
+from medalign_utils.data.disclosure import LEAST_PATIENTS, coarsen, merge_small, protect
+from medalign_utils.fairness.covariates import count_categories_by_group
+
+# Eight, or twelve, combinations of what is said of a patient, some common and some rare.
+LABELS = {
+    "race": ["White", "Asian", "Black"],
+    "gender": ["Female", "Male"],
+    "age": ["18–39", "80+"],
+}
+SIZES = st.sampled_from([0, 0, 1, 2, 3, 5, 8, 10, 11, 12, 15, 22, 40])
+
+
+def people_of(sizes: list[int]) -> pd.DataFrame:
+    combinations = [*product(*LABELS.values())]
+    rows = [c for c, n in zip(combinations, sizes, strict=True) for _ in range(n)]
+    return pd.DataFrame(rows, columns=[*LABELS], index=[f"{i:04}" for i in range(len(rows))])
+
+
+def derivable_counts(people: pd.DataFrame, published: list[pd.Series]) -> set[int]:
+    """The sizes of all sets of patients that sums and differences of published counts give.
+
+    A set is a choice among the combinations of what may be said of a patient: 4,096 of twelve.
+    Its number can be derived if the choice, as a vector of zeros and ones, is a linear combination
+    of the published groups' vectors, on what is not in a cell published as empty.
+    """
+    cells = [*product(*LABELS.values())]
+    atom_of = {cell: i for i, cell in enumerate(cells)}
+    atoms = np.array([atom_of[row] for row in people.itertuples(index=False)], dtype=int)
+    n = np.bincount(atoms, minlength=len(cells))
+    vectors = [np.ones(len(cells))]
+    possible = np.ones(len(cells), dtype=bool)
+    for names, label_of in published:
+        labels = [label_of(cell) for cell in cells]
+        vectors += [np.array([label == each for label in labels], float) for each in set(labels)]
+        for each in set(labels):
+            inside = np.array([label == each for label in labels])
+            if n[inside].sum() == 0 and " x " in names:
+                possible &= ~inside
+    basis = np.linalg.svd(np.array(vectors)[:, possible], full_matrices=False)
+    q = basis[2][basis[1] > 1e-9]
+    chosen = np.array([*product((0.0, 1.0), repeat=int(possible.sum()))])
+    spanned = np.abs(chosen - chosen @ q.T @ q).max(axis=1) < 1e-9
+    return set((chosen[spanned] @ n[possible]).astype(int))
+
+
+def publication(people: pd.DataFrame, labels: pd.DataFrame) -> list:
+    """What a reader can tell of each published grouping: the group of each combination."""
+    found = []
+    for name in labels:
+        parts = name.split(" x ")
+        raw = people[parts].apply(tuple, axis=1)
+        group = [dict(zip(people[part], labels[name].str.split(", ").str[i], strict=True))
+                 for i, part in enumerate(parts)]  # fmt: skip
+        assert (raw.map(lambda r, g=group: ", ".join(m[v] for m, v in zip(g, r, strict=True)))
+                == labels[name]).all()  # fmt: skip
+        places = [[*LABELS].index(part) for part in parts]
+        found.append(
+            (
+                name,
+                lambda cell, g=group, p=places: tuple(
+                    m.get(cell[i]) for m, i in zip(g, p, strict=True)
+                ),
+            )
+        )
+    return found
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.lists(SIZES, min_size=12, max_size=12))
+def test_no_count_under_11_can_be_derived(sizes):
+    people = people_of(sizes)
+    if people.empty:
+        return
+    protected = protect(people, [*LABELS], [*combinations(LABELS, 2)])
+    derived = derivable_counts(people, publication(people, protected.labels))
+    total = len(people)
+    small = {n for n in derived if 0 < n < LEAST_PATIENTS}
+    assert not small - {total}, protected
+    for name in protected.labels:
+        counts = protected.labels[name].value_counts()
+        assert counts.min() >= LEAST_PATIENTS and counts.sum() == total
+        assert (total - counts).min() >= LEAST_PATIENTS  # the rest that a group is compared with
+
+
+def test_the_same_attack_finds_what_blanks_alone_would_hide():
+    # 40 White, 30 Asian, 5 Black: with the 5 left blank, 75 - 40 - 30 still tells them.
+    people = people_of([20, 0, 20, 0, 15, 0, 15, 0, 3, 0, 2, 0])
+    blanked = [("race", lambda cell: cell[0])]
+    assert 5 in derivable_counts(people, blanked)
+    # Two marginals and one cell: 38 White, of whom 35 are female, so 3 are not.
+    people = people_of([20, 15, 3, 0, 15, 0, 15, 0, 5, 0, 12, 0])
+    crossed = [
+        ("race", lambda cell: cell[0]),
+        ("race x gender", lambda cell: cell[:2] == ("White", "Female")),
+    ]
+    assert 3 in derivable_counts(people, crossed)
+
+
+def test_an_empty_cell_is_not_shown_either():
+    # All 11 Asian are 18–39 and nobody else is. Were race x age shown with its empty cells, then
+    # gender x age would tell that 11 Asian are female, and 12 females of "Asian + White" that 1
+    # White is.
+    people = people_of([0, 1, 0, 11, 11, 0, 0, 0, 0, 11, 0, 0])
+    protected = protect(people, [*LABELS], [*combinations(LABELS, 2)])
+    assert {"race", "gender", "age"} == set(protected.labels)
+    assert protected.suppressed["race x age"] == disclosure.NO_PAIR
+
+
+def test_the_last_pair_of_a_ring_is_not_shown():
+    people = people_of([20] * 12)
+    protected = protect(people, [*LABELS], [*combinations(LABELS, 2)])
+    assert [*protected.labels] == ["race", "gender", "age", "race x gender", "race x age"]
+    assert protected.suppressed["gender x age"] == disclosure.RING
+    # Every cell of two has 11 and more. With it, the one who is White, female and 18–39 would be
+    # told, as nobody is Asian, male and 80+.
+    people = people_of([1, 11, 11, 11, 11, 11, 11, 0, 0, 0, 0, 0])
+    names = [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]
+    ring = [
+        (" x ".join(map(str, places)), lambda cell, p=places: tuple(cell[i] for i in p))
+        for places in names
+    ]
+    assert 1 in derivable_counts(people, ring)
+    assert 1 not in derivable_counts(people, ring[:-1])
+
+
+def test_pairs_are_shown_where_they_can_be():
+    people = people_of([20] * 12)
+    protected = protect(people, [*LABELS], [("race", "gender")])
+    assert protected.labels["race x gender"].nunique() == 6
+    assert set(protected.suppressed.values()) == {""}
+
+
+def test_a_small_cell_merges_its_smaller_neighbour_group():
+    # Black females are 6, so Black goes with the smaller of the other two races.
+    people = people_of([30, 0, 30, 0, 15, 0, 15, 0, 6, 0, 14, 0])
+    protected = protect(people, ["race", "gender"], [("race", "gender")])
+    assert protected.labels["race x gender"].value_counts().to_dict() == {
+        "White, Female": 30, "White, Male": 30, "Asian + Black, Female": 21,
+        "Asian + Black, Male": 29,
+    }  # fmt: skip
+    assert protected.suppressed["race x gender"] == disclosure.COARSENED
+    assert protected.suppressed["race"] == ""
+
+
+def test_what_cannot_be_shown_says_so():
+    # 12 females and 9 males; 12 of 21 and 9 of 21 are one group of all.
+    people = people_of([12, 0, 3, 0, 0, 0, 3, 0, 0, 0, 3, 0])
+    protected = protect(people, ["gender", "race"], [("gender", "race")])
+    assert protected.labels.empty
+    assert protected.suppressed == {
+        "gender": disclosure.NOT_SHOWN,
+        "race": disclosure.NOT_SHOWN,
+        "gender x race": disclosure.NO_PARTS,
+    }
+
+
+def test_names_of_small_groups_are_not_told():
+    values = pd.Series(["White"] * 30 + ["Roe's own plan"] * 1 + ["Doe's own plan"] * 11)
+    assert set(merge_small(values)) == {"White", "Doe's own plan + (others)"}
+
+
+def test_age_bands_merge_with_the_smaller_neighbour():
+    # 40–64 is small, between 12 and 30: it goes with the 12. 80+ goes with 65–79.
+    ages = ["18–39"] * 12 + ["40–64"] * 4 + ["65–79"] * 30 + ["80+"] * 2
+    assert merge_small(pd.Series(ages), ordered=True).value_counts().to_dict() == {
+        "65+": 32, "18–64": 16
+    }  # fmt: skip
+    ages = ["0–17"] * 11 + ["80+"] * 11 + ["(not given)"] * 3
+    assert set(merge_small(pd.Series(ages), ordered=True)) == {"0–17", "80+ + (not given)"}
+
+
+def test_coarsen_counts_patients_not_rows():
+    # 12 rows of b and y, but of 4 patients only; two by two cannot be merged further.
+    first = pd.Series(["a"] * 48 + ["b"] * 48)
+    second = pd.Series((["x"] * 24 + ["y"] * 24) + ["x"] * 36 + ["y"] * 12)
+    patients = [*range(84), *[84, 85, 86, 87] * 3]
+    assert coarsen(first, second, patients) is None
+    assert coarsen(first, second, range(96)) is not None
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(st.integers(0, 10_000))
+def test_categories_by_group_have_no_small_cell(seed):
+    rng = np.random.default_rng(seed)
+    people = people_of(rng.integers(0, 25, 12).tolist())
+    patients = rng.choice(people.index.to_numpy(dtype=object), 2 * len(people))
+    protected = protect(people.loc[np.unique(patients)], ["race", "gender"])
+    category = rng.choice(["Retrieve", "Plan", "Other"], len(patients), p=[0.7, 0.2, 0.1])
+    table = count_categories_by_group(patients, protected, category.astype(object))
+    for grouping, own in table[table["group"] != "(not shown)"].groupby("grouping"):
+        labels = protected.labels.loc[patients, grouping].to_numpy()
+        for row in own.itertuples():
+            inside = np.isin(labels, row.group.split(" + ")) | (labels == row.group)
+            inside &= np.isin(category, row.category.split(" + "))
+            assert inside.sum() == row.n_instructions
+            assert len(set(patients[inside])) >= LEAST_PATIENTS
+        assert own["n_instructions"].sum() == len(patients)
+        assert own.groupby("group")["share"].sum().to_numpy() == pytest.approx(1)
+
+
+def test_of_the_release_only_what_tells_no_small_rest():
+    rated = pd.Series({"F": 30, "M": 25})
+    every = pd.Series({"F": 41, "M": 25})
+    assert disclosure.audit_unrated(rated, every).to_dict() == {"F": 41, "M": 25}
+    assert disclosure.audit_unrated(rated, every + pd.Series({"F": -1, "M": 0})) is None
+    # A group that only patients without a rated instruction have.
+    assert disclosure.audit_unrated(rated, pd.Series({"F": 41, "M": 25, "X": 1})) is None

@@ -1,0 +1,353 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from medalign_utils.data.release import (
+    INSTRUCTION_COLUMNS,
+    REFERENCE_COLUMNS,
+    load_release,
+    load_submitted,
+    primary_references,
+    read_instructions,
+)
+from medalign_utils.errors import ParamsError, ReleaseError
+from tests.builders.tiny_release import write_release
+
+OFFICIAL = Path(__file__).parents[3] / "shared/official/instructions-sample.csv"
+ASKED = "all-instructions-rouge.tsv"
+ANSWERED = "clinician-instruction-responses.tsv"
+REVIEWED = "clinician-reviewed-model-responses.tsv"
+SUBMITTED = "submitted-instructions.tsv"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_release(tmp_path / "release")
+
+
+def edit(file, old, new):
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def error_of(folder):
+    with pytest.raises(ReleaseError) as caught:
+        load_release(folder)
+    return str(caught.value)
+
+
+def test_tables_have_their_columns_and_text_ids(folder):
+    release = load_release(folder)
+    assert tuple(release.instructions.columns) == INSTRUCTION_COLUMNS
+    assert tuple(release.references.columns) == REFERENCE_COLUMNS
+    assert release.instructions["instruction_id"].tolist() == ["5479314876123", "02", "3", "4"]
+    assert all(dtype == "str" for dtype in release.instructions.dtypes)
+    assert all(dtype == "str" for dtype in release.references.dtypes)
+
+
+def test_what_one_table_lacks_comes_from_the_other(folder):
+    instructions = load_release(folder).instructions.set_index("instruction_id")
+    # The table of instructions names no patient here; only answered ones get one.
+    assert instructions["person_id"].tolist()[:3] == ["40", "007", "007"]
+    assert pd.isna(instructions.loc["4", "person_id"])
+    assert instructions["subcategory"].tolist()[:3] == ["other"] * 3
+    # The subcategory "other" implies a category; instruction 4 has neither.
+    assert instructions["category"].tolist()[:3] == ["Other"] * 3
+    assert pd.isna(instructions.loc["4", "category"])
+    assert set(instructions["submitter_specialty"]) == {"Cardiology"}
+
+
+def test_instruction_only_in_the_references_is_kept(folder):
+    edit(folder / ASKED, "3\tWhich statin does the patient take?\tCardiology\t\n", "")
+    instructions = load_release(folder).instructions.set_index("instruction_id")
+    assert instructions.loc["3", "question"] == "Which statin does the patient take?"
+
+
+def test_references_keep_quoted_text_and_put_annotator_1_first(folder):
+    references = load_release(folder).references
+    assert references[["instruction_id", "annotator"]].to_numpy().tolist() == [
+        ["02", "Annotator_1"],
+        ["02", "Annotator_2"],
+        ["5479314876123", "Annotator_1"],
+        ["3", "Annotator_2"],
+    ]
+    assert references["reference"].tolist() == ['No;\the said "none"\n— déni', "None.", "1.1", "NA"]
+    assert references["evidence"].isna().tolist() == [True, False, False, True]
+
+
+def test_primary_references_are_annotator_1s_or_the_first(folder):
+    references = load_release(folder).references
+    primary = primary_references(references)
+    assert primary["annotator"].tolist() == ["Annotator_1", "Annotator_1", "Annotator_2"]
+    # Also of a table in another order.
+    primary = primary_references(references.iloc[::-1].reset_index(drop=True))
+    assert primary["annotator"].tolist() == ["Annotator_2", "Annotator_1", "Annotator_1"]
+
+
+def test_older_copies_with_commas_and_other_folder(folder):
+    for name in (ASKED, ANSWERED):
+        old = pd.read_csv(folder / name, sep="\t", dtype="str", keep_default_na=False)
+        old.to_csv(folder / name.replace("tsv", "csv"), index=False, encoding="utf-8-sig")
+        (folder / name).unlink()
+    (folder / "ehrs").rename(folder / "medalign_ehr_xml")
+    release = load_release(folder)
+    assert release.references["reference"].iloc[0] == 'No;\the said "none"\n— déni'
+    assert release.ehr_path("40") == folder / "medalign_ehr_xml" / "40.xml"
+
+
+def test_synthetic_extras(folder):
+    release = load_release(folder)
+    assert (release.manifest, release.answer_key_path, release.reviews_path) == (None, None, None)
+    (folder / "manifest.json").write_text(json.dumps({"synthetic": True}))
+    (folder / "answer-key.jsonl").write_text("")
+    release = load_release(folder)
+    assert release.manifest == {"synthetic": True}
+    assert release.answer_key_path == folder / "answer-key.jsonl"
+    (folder / "manifest.json").write_text("{")
+    assert "manifest.json: not JSON" in error_of(folder)
+    (folder / "manifest.json").write_text("[]")
+    assert "manifest.json: found a list, expected an object" in error_of(folder)
+
+
+def test_ehr_path(folder):
+    release = load_release(folder)
+    assert release.ehr_path("007") == folder / "ehrs" / "EHR_007.xml"
+    with pytest.raises(ReleaseError, match=r"no EHR of patient 8 in .*tried 8.xml, EHR_8.xml"):
+        release.ehr_path("8")
+
+
+def test_missing_folder_table_and_ehr_folder(folder):
+    assert error_of(folder / "no") == f"load_release: no folder {folder / 'no'}"
+    (folder / "ehrs").rename(folder / "records")
+    assert "row 1: no EHR folder in" in error_of(folder)
+    (folder / ANSWERED).unlink()
+    assert (
+        "holds neither clinician-instruction-responses.tsv nor "
+        "clinician-instruction-responses.csv" in error_of(folder)
+    )
+
+
+def test_missing_column(folder):
+    edit(folder / ANSWERED, "clinician_response", "answer")
+    message = error_of(folder)
+    assert message.startswith(str(folder / ANSWERED))
+    assert "no column for reference; tried clinician_response, reference; found instr" in message
+    assert "annotator_num, answer, evidence" in message
+
+
+def test_repeated_rows_are_named(folder):
+    edit(folder / ASKED, "\n3\t", "\n02\t")
+    assert (
+        "all-instructions-rouge.tsv, row 3: instruction_id 02 stands in row 2 already"
+        in error_of(folder)
+    )
+    edit(folder / ASKED, "\n02\tWhich", "\n3\tWhich")
+    edit(folder / ANSWERED, "Annotator_2\tNone.", "Annotator_1\tNone.")
+    assert "row 2: instruction_id 02, annotator Annotator_1 stands in row 1" in error_of(folder)
+
+
+def test_one_instruction_of_two_patients(folder):
+    edit(folder / ANSWERED, "007\tEHR_007.xml\tAnnotator_2", "40\t\tAnnotator_2")
+    assert "instruction 02 belongs to 2 patients (40, 007)" in error_of(folder)
+
+
+def test_missing_values(folder):
+    edit(folder / ASKED, "\n3\t", "\n \t")
+    assert "all-instructions-rouge.tsv, row 3: no instruction_id" in error_of(folder)
+
+
+def test_row_without_response_is_left_out_and_said(folder):
+    edit(folder / ANSWERED, "Annotator_1\t1.1\tlab", "Annotator_1\t\t")
+    with pytest.warns(UserWarning, match="left out row 3, without a clinician's response"):
+        release = load_release(folder)
+    assert "5479314876123" not in set(release.references["instruction_id"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("\tlab\t\tother", "\tlab\tother", "line 5: 8 fields, expected 9 as in the header"),
+        ("\tlab\t\tother", "\tlab\t\t\t\tother", "line 5: 11 fields, expected 9"),
+        ('\t"No;', '\t"No" ;', "line 3: "),
+        ("\tNone.\t", '\t"None.\t', "line 3: "),
+        ("\tevidence\t", "\tquestion\t", "column question occurs twice"),
+    ],
+)
+def test_malformed_table_is_named_with_its_line(folder, old, new, fault):
+    edit(folder / ANSWERED, old, new)
+    message = error_of(folder)
+    assert ANSWERED in message
+    assert fault in message
+
+
+def test_table_that_is_not_utf_8(folder):
+    file = folder / ANSWERED
+    file.write_bytes(file.read_text(encoding="utf-8").encode("utf-16"))
+    assert "not UTF-8" in error_of(folder)
+
+
+def test_absent_ehr_is_named_with_its_row(folder):
+    (folder / "ehrs" / "EHR_007.xml").unlink()
+    message = error_of(folder)
+    assert f"{folder / ANSWERED}, row 1: no EHR of patient 007" in message
+    assert "tried EHR_007.xml, 007.xml, EHR_007.xml" in message
+
+
+@pytest.mark.parametrize(
+    "filename",
+    ["../outside.xml", "a/../../outside.xml", "..\\outside.xml", "link.xml", "{absolute}"],
+)
+def test_filename_never_leads_out(folder, filename):
+    outside = folder / "outside.xml"
+    outside.write_text("<eventstream/>")
+    (folder / "ehrs" / "a").mkdir()
+    (folder / "ehrs" / "link.xml").symlink_to(outside)
+    edit(folder / ANSWERED, "EHR_007.xml\tAnnotator_1", "\tAnnotator_1")
+    edit(folder / ANSWERED, "EHR_007.xml", filename.format(absolute=outside))
+    assert "leads out of the EHR folder" in error_of(folder)
+
+
+def test_person_id_never_leads_out(folder):
+    (folder / "outside.xml").write_text("<eventstream/>")
+    with pytest.raises(ReleaseError, match="leads out of the EHR folder"):
+        load_release(folder).ehr_path("../outside")
+
+
+@pytest.mark.parametrize(
+    ("table", "header", "row", "fault"),
+    [
+        (ASKED, "person_id", "../../x", "'../../x.xml' leads out of the EHR folder"),
+        (ASKED, "filename", "../../etc/passwd", "'../../etc/passwd' leads out of the EHR folder"),
+        (ASKED, "person_id\tfilename", "40\t007.xml", "filename '007.xml' is not of patient 40"),
+        (REVIEWED, "person_id", "999", "no EHR of patient 999"),
+        (REVIEWED, "person_id\tfilename", "40\t../40.xml", "'../40.xml' leads out of the EHR"),
+        (REVIEWED, "person_id", "007", "instruction 4 belongs to 2 patients (40, 007), expected"),
+    ],
+)
+def test_every_table_that_names_an_ehr_is_looked_at(folder, table, header, row, fault):
+    edit(folder / ASKED, "Cardiology\t\n4", "Cardiology\t\n5")
+    edit(folder / ANSWERED, "5479314876123\t", "4\t")
+    (folder / table).write_text(f"instruction_id\tquestion\t{header}\n4\tx\t{row}\n")
+    assert f"{folder / table}, row 1: {fault}" in error_of(folder)
+
+
+def test_a_patient_whose_ehr_is_not_released(folder):
+    """Named by the table of instructions alone, which says of all that were collected."""
+    edit(folder / ASKED, "Cardiology\t\n4", "Cardiology\t\n5")
+    table = (folder / ASKED).read_text()
+    (folder / ASKED).write_text(f"{table}77\tNew?\tCardiology\t999\n")
+    with pytest.warns(UserWarning, match=r"no EHR of 1 patients \(999\); their instructions are"):
+        instructions = load_release(folder).instructions.set_index("instruction_id")
+    assert instructions.loc["77", "question"] == "New?"
+    assert pd.isna(instructions.loc["77", "person_id"])
+
+
+def test_a_submitted_instruction_of_a_patient_without_ehr(folder):
+    (folder / SUBMITTED).write_text("instruction_id\tquestion\tperson_id\n1\tx\t40\n2\ty\t9\n")
+    with pytest.raises(ReleaseError, match=f"{SUBMITTED}, row 2: no EHR of patient 9"):
+        load_submitted(load_release(folder))
+
+
+def test_a_review_of_no_instruction_counts_unless_it_is_left_out(folder):
+    file = folder / REVIEWED
+    file.write_text("instruction_id\tperson_id\tis_used_eval\n02\t007\tyes\n99\t9\tno\n")
+    load_release(folder)
+    edit(file, "99\t9\tno", "99\t\tyes")
+    assert f"{file}, row 2: a review of instruction 99, not in any table" in error_of(folder)
+
+
+def test_blanks_around_ids_do_not_count(folder):
+    edit(folder / ASKED, "\n3\t", "\n3 \t")
+    edit(folder / ANSWERED, "\n3\tWhich", "\n 3\tWhich")
+    edit(folder / ANSWERED, "40\t\tAnnotator_1", " 40\t40.xml \tAnnotator_1 ")
+    release = load_release(folder)
+    assert release.instructions["instruction_id"].tolist() == ["5479314876123", "02", "3", "4"]
+    assert release.instructions["person_id"].tolist()[:3] == ["40", "007", "007"]
+    assert set(release.references["annotator"]) == {"Annotator_1", "Annotator_2"}
+
+
+def test_two_filenames_of_one_patient(folder):
+    (folder / "ehrs" / "007.xml").write_text("<eventstream/>")
+    edit(folder / ANSWERED, "EHR_007.xml\tAnnotator_1", "007.xml\tAnnotator_1")
+    message = error_of(folder)
+    assert "row 2: filename '007.xml' for patient 007, whose EHR is 'EHR_007.xml'" in message
+
+
+def test_a_filename_of_another_patient(folder):
+    edit(folder / ANSWERED, "EHR_007.xml\tAnnotator_1", "40.xml\tAnnotator_1")
+    assert "row 2: filename '40.xml' is not of patient 007, expected 007.xml" in error_of(folder)
+
+
+def test_an_id_that_a_spreadsheet_turned_into_a_number(folder):
+    edit(folder / ASKED, "5479314876123\t", "5.47931E+12\t")
+    message = error_of(folder)
+    assert "row 1: instruction_id '5.47931E+12' was turned into a number" in message
+    edit(folder / ASKED, "5.47931E+12\t", "5479314876123.0\t")
+    assert "instruction_id '5479314876123.0' was turned into a number" in error_of(folder)
+
+
+def test_ids_beyond_2_to_the_53_keep_their_digits(folder):
+    for name in (ASKED, ANSWERED):
+        edit(folder / name, "5479314876123\t", "9007199254740993123\t")
+    assert "9007199254740993123" in set(load_release(folder).references["instruction_id"])
+
+
+def test_other_column_names_are_mapped(folder):
+    edit(folder / ANSWERED, "clinician_response", "answer")
+    references = load_release(folder, columns={"reference": "answer"}).references
+    assert references["reference"].iloc[-1] == "NA"
+    with pytest.raises(ParamsError, match="no column 'referense' to map; did you mean 'reference'"):
+        load_release(folder, columns={"referense": "answer"})
+
+
+def test_a_column_that_is_mapped_for_one_table_keeps_its_name_in_the_others(folder):
+    edit(folder / ASKED, "\tquestion\t", "\tprompt\t")
+    release = load_release(folder, columns={"question": "prompt"})
+    assert release.instructions["question"].iloc[1] == "Any chest pain?"
+    # What only a table has that is read later is in a table all the same.
+    (folder / SUBMITTED).write_text("instruction_id\tasked\n1\tx\n")
+    edit(folder / ASKED, "\tprompt\t", "\tquestion\t")
+    assert load_submitted(load_release(folder, columns={"question": "asked"})).shape == (1, 6)
+
+
+@pytest.mark.parametrize("column", ["subcategory", "question", "rater"])
+def test_a_mapped_column_that_no_table_has(folder, column):
+    (folder / REVIEWED).write_text("instruction_id\treviewer\n02\tR\n")
+    with pytest.raises(ParamsError) as caught:
+        load_release(folder, columns={column: "categoryy"})
+    assert str(caught.value).startswith(f"columns: {column}: no column 'categoryy'; ")
+    assert f"{REVIEWED} has instruction_id, reviewer" in str(caught.value) or column != "rater"
+    assert f"{ASKED} has instruction_id, question, specialty" in str(caught.value) or (
+        column == "rater"
+    )
+
+
+def test_another_annotator_is_preferred(folder):
+    release = load_release(folder, annotator="Annotator_2")
+    assert release.references["annotator"].tolist()[:2] == ["Annotator_2", "Annotator_1"]
+    primary = primary_references(release.references, release.annotator)
+    assert primary["annotator"].tolist() == ["Annotator_2", "Annotator_1", "Annotator_2"]
+
+
+def test_the_first_problem_says_how_many_more_there_are(folder):
+    (folder / "ehrs" / "EHR_007.xml").unlink()
+    edit(folder / ASKED, "\n3\t", "\n \t")
+    message = error_of(folder)
+    # No id in one row; the two patients' rows with and without a file name.
+    assert f"(2 more; `python -m medalign_utils check {folder}` lists them)" in message
+
+
+def test_strays_beside_the_ehrs_are_not_read(folder):
+    (folder / "ehrs" / ".DS_Store").write_bytes(b"\x00\x01")
+    (folder / "ehrs" / "40.bak.xml").write_text("<broken")
+    assert load_release(folder).ehr_path("40").name == "40.xml"
+
+
+@pytest.mark.skipif(not OFFICIAL.exists(), reason="the authors' sample files are not here")
+def test_the_public_sample_of_instructions():
+    table = read_instructions(OFFICIAL)
+    assert len(table.frame) == 62 and not table.problems
+    assert table.frame["category"].notna().all() and table.frame["question"].notna().all()

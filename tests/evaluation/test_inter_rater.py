@@ -1,0 +1,294 @@
+import numpy as np
+import pandas as pd
+import pytest
+from krippendorff import alpha
+from scipy.stats import kendalltau
+from sklearn.metrics import cohen_kappa_score
+from statsmodels.stats.inter_rater import cohens_kappa
+
+from medalign_utils.errors import MedAlignError
+from medalign_utils.evaluation.inter_rater import (
+    KAPPA,
+    NOMINAL,
+    ORDINAL,
+    TAU,
+    _alphas,
+    _coincidences,
+    inter_rater_reliability,
+)
+from medalign_utils.stats.bootstrap import percentile_levels
+
+SYSTEMS = "abcd"
+
+
+def random_ratings(seed, n=30, raters="xyz", per_instruction=3, gaps=0.0):
+    """Ratings of four systems by some raters of each instruction, with ties and gaps."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(n):
+        merit = rng.normal(size=4)
+        for rater in rng.choice(list(raters), per_instruction, replace=False):
+            seen = np.round(merit + rng.normal(size=4) * 0.8)
+            rank = pd.Series(-seen).rank(method="min")
+            rows += [
+                (f"i{i:02}", system, rater, seen[s] > 0, rank[s])
+                for s, system in enumerate(SYSTEMS)
+                if rng.random() >= gaps
+            ]
+    columns = ["instruction_id", "system", "rater", "correct", "rank"]
+    instructions = pd.DataFrame({"instruction_id": [f"i{i:02}" for i in range(n)]})
+    instructions["person_id"] = [str(i // 2) for i in range(n)]
+    return pd.DataFrame(rows, columns=columns), instructions
+
+
+def reliability(ratings, instructions, seed=1, resamples=50):
+    return inter_rater_reliability(
+        ratings, instructions, resamples=resamples, rng=np.random.default_rng(seed)
+    ).set_index("measure")
+
+
+def ratings_of(*raters):
+    """One instruction, rated by x, y, ..., each given as (correct, ranks)."""
+    return pd.DataFrame(
+        [
+            ("i", system, name, bool(right), float(rank))
+            for name, (correct, ranks) in zip("xyz", raters, strict=False)
+            for system, right, rank in zip(SYSTEMS, correct, ranks, strict=False)
+        ],
+        columns=["instruction_id", "system", "rater", "correct", "rank"],
+    )
+
+
+ONE = pd.DataFrame({"instruction_id": ["i"], "person_id": ["p"]})
+
+
+def test_by_hand():
+    ratings = ratings_of(((1, 1, 0, 0), (1, 2, 3, 4)), ((1, 0, 0, 0), (1, 2, 4, 3)))
+    table = reliability(ratings, ONE)
+    # Ranks: 5 of 6 pairs agree, one does not: 4/6.
+    assert table.loc[TAU, "estimate"] == pytest.approx(2 / 3)
+    # Correct: 3 of 4 agree; by chance 2/4 x 1/4 + 2/4 x 3/4 = 1/2; (3/4 - 1/2) / (1/2) = 1/2.
+    assert table.loc[KAPPA, "estimate"] == pytest.approx(1 / 2)
+    # Alpha: 3 ones and 5 zeros of 8; the disagreeing unit counts twice of 8: 1/4; expected
+    # 2 x 3 x 5 / (8 x 7) = 15/28; 1 - (1/4) / (15/28) = 8/15.
+    assert table.loc[NOMINAL, "estimate"] == pytest.approx(8 / 15)
+    # Ordinal: each rank twice, so neighbours are 2 apart. Two units are 2 apart: 4 x 2^2 / 8 = 2.
+    # Expected: 2 x 2 x 2 x (3 x 2^2 + 2 x 4^2 + 6^2) / (8 x 7) = 80/7; 1 - 14/80 = 0.825.
+    assert table.loc[ORDINAL, "estimate"] == pytest.approx(0.825)
+    assert table["n_raters"].tolist() == [2] * 4 and table["n_responses"].tolist() == [4] * 4
+    assert table[["estimate_low", "estimate_high"]].isna().all(axis=None)  # one patient
+    assert table["reason"].tolist() == [""] * 4
+
+
+@pytest.mark.parametrize("gaps", [0.0, 0.3])
+def test_tau_equals_scipys_over_pairs_then_instructions(gaps):
+    ratings, instructions = random_ratings(1, raters="vwxyz", gaps=gaps)
+    of_instructions = []
+    for _, rows in ratings.groupby("instruction_id"):
+        ranks = rows.pivot(index="system", columns="rater", values="rank")
+        taus = []
+        for i, first in enumerate(ranks):
+            for second in ranks.columns[i + 1 :]:
+                both = ranks[[first, second]].dropna()
+                if len(both) > 1 and (both.nunique() > 1).all():
+                    taus.append(kendalltau(both[first], both[second]).statistic)
+        if taus:
+            of_instructions.append(np.mean(taus))
+    row = reliability(ratings, instructions).loc[TAU]
+    assert row["estimate"] == pytest.approx(np.mean(of_instructions), abs=1e-9)
+    assert row["n_instructions"] - row["n_undefined"] == len(of_instructions)
+    assert row["estimate_low"] < row["estimate"] < row["estimate_high"]
+
+
+def test_kappa_of_two_raters_is_cohens():
+    ratings, instructions = random_ratings(2, raters="xy", per_instruction=2, gaps=0.2)
+    both = ratings.pivot(index=["instruction_id", "system"], columns="rater", values="correct")
+    both = both.dropna().astype(int)
+    row = reliability(ratings, instructions).loc[KAPPA]
+    assert row["n_responses"] == len(both)
+    assert row["estimate"] == pytest.approx(cohen_kappa_score(both["x"], both["y"]), abs=1e-9)
+    theirs = cohens_kappa(pd.crosstab(both["x"], both["y"]).to_numpy()).kappa
+    assert row["estimate"] == pytest.approx(theirs, abs=1e-9)
+
+
+def test_kappa_pools_pairs_of_varying_raters():
+    ratings, instructions = random_ratings(3, raters="vwxyz", gaps=0.2)
+    wide = ratings.pivot(index=["instruction_id", "system"], columns="rater", values="correct")
+    agreement, room = 0.0, 0.0
+    for i, first in enumerate(wide):
+        for second in wide.columns[i + 1 :]:
+            both = wide[[first, second]].dropna().astype(int)
+            table = pd.crosstab(both[first], both[second]).reindex([0, 1]).reindex(columns=[0, 1])
+            table = table.fillna(0).to_numpy()
+            kappa, observed = cohens_kappa(table).kappa, np.trace(table) / table.sum()
+            chance = (observed - kappa) / (1 - kappa)
+            agreement += table.sum() * (observed - chance)
+            room += table.sum() * (1 - chance)
+    estimate = reliability(ratings, instructions).loc[KAPPA, "estimate"]
+    assert estimate == pytest.approx(agreement / room, abs=1e-9)
+
+
+@pytest.mark.parametrize("gaps", [0.0, 0.3])
+def test_nominal_alpha_equals_the_librarys(gaps):
+    ratings, instructions = random_ratings(4, raters="vwxyz", gaps=gaps)
+    units = ratings.pivot(index=["instruction_id", "system"], columns="rater", values="correct")
+    theirs = alpha(units.to_numpy(dtype=float).T, level_of_measurement="nominal")
+    estimate = reliability(ratings, instructions).loc[NOMINAL, "estimate"]
+    assert estimate == pytest.approx(theirs, abs=1e-9)
+
+
+def test_ordinal_alpha_equals_the_librarys_on_average_ranks():
+    ratings, instructions = random_ratings(5, raters="vwxyz")
+    groups = ratings.groupby(["instruction_id", "rater"])["rank"]
+    units = ratings.assign(rank=groups.rank()).pivot(
+        index=["instruction_id", "system"], columns="rater", values="rank"
+    )
+    theirs = alpha(units.to_numpy(dtype=float).T, level_of_measurement="ordinal")
+    estimate = reliability(ratings, instructions).loc[ORDINAL, "estimate"]
+    assert estimate == pytest.approx(theirs, abs=1e-9)
+
+
+@pytest.mark.parametrize("level", ["nominal", "ordinal"])
+def test_alphas_of_resamples_equal_the_librarys(level):
+    counts = np.random.default_rng(6).integers(0, 3, (12, 4, 5))  # up to 8 raters; some have 1 or 0
+    drawn = np.random.default_rng(7).integers(0, 3, (9, 12))
+    ours = _alphas(np.einsum("rn,nvw->rvw", drawn, _coincidences(counts)), level)
+    theirs = [
+        alpha(
+            value_counts=np.repeat(counts, each, axis=0).reshape(-1, 5), level_of_measurement=level
+        )
+        for each in drawn
+    ]
+    assert ours == pytest.approx(theirs, abs=1e-9)
+
+
+def test_alphas_of_krippendorffs_own_example():
+    # Krippendorff 2011, example C: four observers, twelve units, gaps; nominal 0.743, ordinal 0.815
+    nan = np.nan
+    data = np.array([
+        [1, 2, 3, 3, 2, 1, 4, 1, 2, nan, nan, nan],
+        [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, nan, 3],
+        [nan, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, nan],
+        [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, nan],
+    ])  # fmt: skip
+    counts = (data.T[np.newaxis, :, :, np.newaxis] == np.arange(1, 6)).sum(axis=2)
+    coincidences = _coincidences(counts)
+    assert _alphas(coincidences, "nominal")[0] == pytest.approx(0.743, abs=0.0005)
+    assert _alphas(coincidences, "ordinal")[0] == pytest.approx(0.815, abs=0.0005)
+
+
+@pytest.mark.parametrize("measure", [KAPPA, NOMINAL])
+def test_intervals_equal_a_loop_that_copies_patients(measure):
+    ratings, instructions = random_ratings(8, n=16)
+    wide = ratings.merge(instructions, on="instruction_id")
+    people = np.unique(instructions["person_id"])
+    row = reliability(ratings, instructions, seed=3, resamples=12).loc[measure]
+    # The measures before it have drawn as often as this one: tau, then kappa, then alpha.
+    rng = np.random.default_rng(3)
+    for _ in range([TAU, KAPPA, NOMINAL].index(measure) + 1):
+        drawn = rng.integers(0, len(people), (12, len(people)))
+    found = []
+    for each in drawn:
+        copies = [
+            wide[wide["person_id"] == people[i]].assign(
+                instruction_id=lambda rows, n=n: rows["instruction_id"] + f" copy {n}"
+            )
+            for n, i in enumerate(each)
+        ]
+        rows = pd.concat(copies)
+        of_copies = rows[["instruction_id", "person_id"]].drop_duplicates()
+        found.append(
+            reliability(rows.drop(columns="person_id"), of_copies, resamples=1).loc[
+                measure, "estimate"
+            ]
+        )
+    expected = np.quantile(found, percentile_levels(len(people)))
+    assert row[["estimate_low", "estimate_high"]].tolist() == pytest.approx(expected, abs=1e-9)
+
+
+def test_one_rater_is_a_reason_and_not_a_missing_table():
+    ratings, instructions = random_ratings(1, raters="x", per_instruction=1)
+    table = reliability(ratings.assign(rater="answer key"), instructions)
+    assert set(table["reason"]) == {"no response has two raters; rated by answer key"}
+    assert table["estimate"].isna().all() and (table["n_instructions"] == 0).all()
+
+
+def test_raters_are_counted_and_not_named():
+    ratings, instructions = random_ratings(1, n=4, raters="x", per_instruction=1)
+    reasons = reliability(ratings.assign(rater="Dr. Doe"), instructions)["reason"]
+    assert set(reasons) == {"no response has two raters; rated by 1 clinician"}
+    each = ratings.assign(rater="Dr. " + ratings["instruction_id"])
+    reasons = reliability(each, instructions)["reason"]
+    assert set(reasons) == {"no response has two raters; rated by 4 clinicians"}
+
+
+def test_raters_who_judged_different_responses_are_not_compared():
+    ratings = ratings_of(((1, 0), (1, 2)), ((1, 0), (1, 2)))
+    ratings.loc[2:, "system"] = ["c", "d"]
+    assert set(reliability(ratings, ONE)["n_responses"]) == {0}
+    # They share one response: there are verdicts to compare, and no order.
+    ratings.loc[2, "system"] = "a"
+    table = reliability(ratings, ONE)
+    assert table["n_responses"].tolist() == [1, 1, 1, 0]
+    assert table["estimate"].isna().all()
+    assert set(table["reason"][:3]) == {"nothing varies in what raters share"}
+    no_order = "no instruction has two responses that all of its raters ranked"
+    assert table.loc[ORDINAL, "reason"] == no_order
+    assert table.loc[TAU, "n_undefined"] == 1
+
+
+def test_only_what_all_raters_ranked_is_ranked_for_alpha():
+    # z did not rank b. Without b x ranks a, c, d 1, 2, 3, y and z too: they agree throughout.
+    ratings = ratings_of(
+        ((1, 1, 1, 1), (1, 2, 3, 4)), ((1, 1, 1, 1), (2, 1, 3, 4)), ((1, 1, 1, 1), (1, 9, 2, 3))
+    )
+    ratings.loc[ratings["rank"] == 9, "rank"] = np.nan
+    table = reliability(ratings, ONE)
+    assert table.loc[ORDINAL, "estimate"] == 1
+    # x and y differ on one pair of six, 2/3; each agrees with z.
+    assert table.loc[TAU, "estimate"] == pytest.approx((2 / 3 + 1 + 1) / 3)
+    # All verdicts are "correct", so agreement on them says nothing.
+    assert table.loc[[KAPPA, NOMINAL], "estimate"].isna().all()
+
+
+def test_alpha_of_ranks_counts_and_resamples_only_what_enters_it():
+    # x and y rank four responses to one instruction, and one response to each of four others.
+    ratings, _ = random_ratings(1, n=1, raters="xy", per_instruction=2)
+    more = [(f"j{i}", "a", rater, rater == "x", 1.0) for i in range(4) for rater in "xy"]
+    ratings = pd.concat([ratings, pd.DataFrame(more, columns=ratings.columns)])
+    ids = ratings["instruction_id"].unique()
+    table = reliability(ratings, pd.DataFrame({"instruction_id": ids, "person_id": ids}))
+    counts = ["n_instructions", "n_responses"]
+    assert table.loc[[KAPPA, ORDINAL], counts].values.tolist() == [[5, 8], [1, 4]]
+    bounds = ["estimate_low", "estimate_high"]
+    assert table.loc[KAPPA, bounds].notna().all()
+    # Of the one patient that enters there is an estimate and nothing to resample.
+    assert not np.isnan(table.loc[ORDINAL, "estimate"])
+    assert table.loc[ORDINAL, bounds].isna().all()
+
+
+def test_a_rater_who_ties_everything_has_no_tau():
+    ratings = ratings_of(((1, 0, 0), (1, 2, 3)), ((1, 0, 0), (1, 1, 1)))
+    table = reliability(ratings, ONE)
+    assert np.isnan(table.loc[TAU, "estimate"]) and table.loc[TAU, "n_undefined"] == 1
+    assert table.loc[KAPPA, "estimate"] == 1
+
+
+def test_instructions_of_one_rater_do_not_count():
+    ratings, instructions = random_ratings(9)
+    single = ratings[ratings["rater"] == "x"].assign(instruction_id="more")
+    single = single.drop_duplicates(["instruction_id", "system"])
+    more = pd.concat([instructions, pd.DataFrame([{"instruction_id": "more", "person_id": "q"}])])
+    pd.testing.assert_frame_equal(
+        reliability(pd.concat([ratings, single]), more), reliability(ratings, instructions)
+    )
+
+
+def test_errors_name_the_fault():
+    ratings, instructions = random_ratings(1)
+    with pytest.raises(MedAlignError, match=r"no column rank, rater; found instruction_id"):
+        reliability(ratings.drop(columns=["rank", "rater"]), instructions)
+    with pytest.raises(MedAlignError, match=r"rated \(instruction i00, a\) more than once"):
+        reliability(pd.concat([ratings, ratings[:1]]), instructions)
+    with pytest.raises(MedAlignError, match="instruction i00 is rated but not among"):
+        reliability(ratings, instructions[1:])

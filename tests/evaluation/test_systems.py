@@ -1,0 +1,240 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import binomtest, rankdata
+
+from medalign_utils.errors import MedAlignError
+from medalign_utils.evaluation.ratings import check_ratings
+from medalign_utils.evaluation.systems import evaluate_systems, head_to_head, win_rates
+from medalign_utils.stats.bootstrap import percentile_levels
+from tests.builders.tiny_ratings import THREE, instructions_of, random_ratings, ratings_of
+
+
+def evaluated(ratings, instructions, resamples=100):
+    contexts = dict.fromkeys(ratings["system"].unique(), 2048)
+    rng = np.random.default_rng(1)
+    return evaluate_systems(ratings, instructions, contexts, resamples=resamples, rng=rng)
+
+
+def test_win_rates_by_hand():
+    table = win_rates(THREE)
+    # a-b: 2 wins, 2 ties -> 2/2; a-c: 3 wins, 1 tie -> 3/3; b-c: the same.
+    # a (1 + 1)/2, b (0 + 1)/2, c 0. They sum to 3/2.
+    assert table["win_rate"].to_dict() == {"a": 1.0, "b": 0.5, "c": 0.0}
+    # Ties half: a (2 + 1 + 3 + 0.5)/8, b (0 + 1 + 3 + 0.5)/8, c (0.5 + 0.5)/8.
+    assert table["win_rate_ties_half"].to_dict() == {"a": 6.5 / 8, "b": 4.5 / 8, "c": 1 / 8}
+    # a (1 + 1 + 1.5 + 2)/4 = 1.375 = 3 - 2 x 6.5/8.
+    assert table["mean_rank"].to_dict() == {"a": 1.375, "b": 1.875, "c": 2.75}
+
+
+def test_a_pair_that_never_differs_counts_half():
+    # a and b always tie; both always beat c. a: (0.5 + 1)/2.
+    table = win_rates(ratings_of([[1.5, 1.5, 3]] * 4))
+    assert table["win_rate"].to_dict() == {"a": 0.75, "b": 0.75, "c": 0.0}
+
+
+def test_head_to_head_is_a_square_with_the_best_first():
+    matrix = head_to_head(ratings_of([[3, 1, 2], [3, 2, 1], [3, 1, 2]]))
+    # b beats a thrice and c twice of three; mean ranks 4/3, 5/3, 3.
+    assert list(matrix.index) == list(matrix.columns) == ["b", "c", "a"]
+    assert matrix.loc["b", "c"] == pytest.approx(2 / 3)
+    assert matrix.loc["b", "a"] == 1
+    assert np.isnan(np.diag(matrix)).all()
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    st.tuples(st.integers(1, 12), st.integers(2, 7)).flatmap(
+        lambda shape: arrays(int, shape, elements=st.integers(0, 3))
+    )
+)
+def test_sums_and_identity_hold(quality):
+    ranks = rankdata(-quality, axis=1)
+    n = ranks.shape[1]
+    ratings = ratings_of(ranks)
+    table = win_rates(ratings)
+    assert table["win_rate"].sum() == pytest.approx(n / 2)
+    assert table["win_rate_ties_half"].sum() == pytest.approx(n / 2)
+    assert table["mean_rank"].sum() == pytest.approx(n * (n + 1) / 2)
+    by_rate = n - (n - 1) * table["win_rate_ties_half"]
+    assert table["mean_rank"].to_numpy() == pytest.approx(by_rate.to_numpy())
+    matrix = head_to_head(ratings).fillna(0.5).to_numpy()
+    assert matrix + matrix.T == pytest.approx(np.ones((n, n)))
+    # The same by a plain count over pairs.
+    for i, a in enumerate("abcdefg"[:n]):
+        rates = []
+        for j in set(range(n)) - {i}:
+            wins, losses = (ranks[:, i] < ranks[:, j]).sum(), (ranks[:, i] > ranks[:, j]).sum()
+            rates.append(wins / (wins + losses) if wins + losses else 0.5)
+        assert table.loc[a, "win_rate"] == pytest.approx(np.mean(rates))
+
+
+def test_one_system_has_no_opponent():
+    table = win_rates(ratings_of([[1], [1]]))
+    assert table["mean_rank"].tolist() == [1.0]
+    assert table[["win_rate", "win_rate_ties_half"]].isna().all(axis=None)
+
+
+def test_evaluate_systems(tmp_path):
+    ratings = ratings_of([[2, 1, 3], [1, 2, 3], [2.5, 1, 2.5], [2, 1, 3]])
+    table = evaluate_systems(
+        ratings,
+        instructions_of(4),
+        {"a": 2048, "b": None, "c": 8192},
+        resamples=500,
+        rng=np.random.default_rng(1),
+    )
+    assert list(table.columns) == [
+        "system",
+        "context_tokens",
+        "n",
+        "correct",
+        "correct_low",
+        "correct_high",
+        "win_rate",
+        "win_rate_ties_half",
+        "mean_rank",
+        "n_patients",
+        "wilson_low",
+        "wilson_high",
+        "win_rate_low",
+        "win_rate_high",
+        "rank_low",
+        "rank_high",
+    ]
+    assert table["system"].tolist() == ["b", "a", "c"]
+    assert table["correct"].tolist() == [0.75, 0.25, 0.0]
+    assert table["n"].tolist() == [4, 4, 4]
+    assert str(table["context_tokens"].dtype) == "Int64"
+    assert (table["correct_low"] <= table["correct"]).all()
+    assert (table["correct"] <= table["correct_high"]).all()
+    table.to_csv(tmp_path / "table.csv", index=False)
+    written = (tmp_path / "table.csv").read_text().splitlines()
+    assert written[1].startswith("b,,4,0.75,") and written[2].startswith("a,2048,4,0.25,")
+
+
+def test_intervals_do_not_depend_on_row_order_or_on_other_systems():
+    rng = np.random.default_rng(6)
+    correct = rng.random((12, 3)) < 0.5
+    ranks = rankdata(~correct, axis=1)
+    ratings, instructions = ratings_of(ranks, correct), instructions_of(12, per_patient=3)
+    contexts = dict.fromkeys("abc", 2048)
+    kwargs = {"resamples": 100}
+    table = evaluate_systems(
+        ratings, instructions, contexts, **kwargs, rng=np.random.default_rng(1)
+    )
+    shuffled = evaluate_systems(
+        ratings.sample(frac=1, random_state=1),
+        instructions.sample(frac=1, random_state=2),
+        contexts,
+        **kwargs,
+        rng=np.random.default_rng(1),
+    )
+    pd.testing.assert_frame_equal(table, shuffled)
+    single = ratings_of(np.ones((12, 1)), correct[:, :1])
+    alone = evaluate_systems(
+        single, instructions, {"a": 2048}, **kwargs, rng=np.random.default_rng(1)
+    )
+    shares = ["correct", "correct_low", "correct_high"]
+    assert table.set_index("system").loc["a", shares].tolist() == alone.loc[0, shares].tolist()
+
+
+BOUNDS = [f"{name}_{end}" for name in ("correct", "win_rate", "rank") for end in ("low", "high")]
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_one_patient_and_one_instruction_have_no_bootstrap_interval(n):
+    ratings = THREE[THREE["instruction_id"].isin([f"i{i}" for i in range(n)])]
+    table = evaluated(ratings, instructions_of(4, per_patient=4))
+    assert table[BOUNDS].isna().all(axis=None)
+    # Wilson's has: a is correct on i0 and i1 (rank 1), so on 1 of 1 or 2 of 4.
+    assert table["wilson_low"][0] > 0 and table["n_patients"].tolist() == [1, 1, 1]
+    assert table[["correct", "win_rate", "mean_rank"]].notna().all(axis=None)
+
+
+def test_all_tied():
+    table = evaluated(ratings_of(np.full((6, 3), 2.0)), instructions_of(6))
+    # No pair ever differs: 0.5 by definition, and no interval; a mean rank of (1 + 2 + 3) / 3 in
+    # every resample.
+    assert table["win_rate"].tolist() == [0.5] * 3
+    assert table[["win_rate_low", "win_rate_high"]].isna().all(axis=None)
+    assert (table[["mean_rank", "rank_low", "rank_high"]] == 2).all(axis=None)
+
+
+def test_where_none_or_all_are_correct_the_bootstraps_bounds_have_no_width():
+    correct = np.array([[1, 0]] * 5)
+    table = evaluated(ratings_of(rankdata(-correct, axis=1), correct), instructions_of(5))
+    assert table[["correct_low", "correct", "correct_high"]].values.tolist() == [[1] * 3, [0] * 3]
+    # Wilson's, of 5 of 5 and 0 of 5: 1 / (1 + z^2 / 5) from either end.
+    assert table["wilson_low"][0] == pytest.approx(1 / (1 + 1.959964**2 / 5), abs=1e-6)
+    assert table["wilson_high"][1] == pytest.approx(1 - table["wilson_low"][0])
+
+
+def test_one_system():
+    table = evaluated(ratings_of([[1], [1], [1]], [[1], [0], [1]]), instructions_of(3))
+    assert table["correct"].tolist() == [2 / 3]
+    assert table[["win_rate", "win_rate_low", "win_rate_high"]].isna().all(axis=None)
+    assert table[["mean_rank", "rank_low", "rank_high"]].values.tolist() == [[1, 1, 1]]
+
+
+def test_wilsons_interval_is_scipys():
+    ratings, instructions = random_ratings(np.random.default_rng(3), 37, 5)
+    for row in evaluated(ratings, instructions).to_dict("records"):
+        theirs = binomtest(round(37 * row["correct"]), 37).proportion_ci(0.95, method="wilson")
+        assert (row["wilson_low"], row["wilson_high"]) == pytest.approx(tuple(theirs), abs=1e-9)
+
+
+def test_intervals_of_rates_and_ranks_equal_a_loop_over_resampled_ratings():
+    ratings, instructions = random_ratings(np.random.default_rng(8), 30, 4)
+    table = evaluated(ratings, instructions, resamples=15).set_index("system")
+    people = np.unique(instructions["person_id"])
+    drawn = np.random.default_rng(1).integers(0, len(people), size=(15, len(people)))
+    tables = []
+    for row in drawn:
+        ids = [instructions.loc[instructions["person_id"] == people[i]] for i in row]
+        ids = pd.concat(ids)["instruction_id"]
+        copies = [
+            ratings[ratings["instruction_id"] == id_].assign(instruction_id=f"{n} {id_}")
+            for n, id_ in enumerate(ids)
+        ]
+        tables.append(win_rates(pd.concat(copies, ignore_index=True)))
+    for column, stem in (("win_rate", "win_rate"), ("mean_rank", "rank")):
+        for system in "abcd":
+            values = [each.loc[system, column] for each in tables]
+            found = table.loc[system, [f"{stem}_low", f"{stem}_high"]].tolist()
+            levels = percentile_levels(len(people))
+            assert found == pytest.approx(np.quantile(values, levels), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r.drop(columns="rank"), "no column rank"),
+        (lambda r: r.iloc[:0], "no ratings"),
+        (lambda r: r.drop(index=5), r"no rating of \(instruction i1, c\); expected 4 instructions"),
+        (lambda r: pd.concat([r, r.iloc[[4]]]), r"2 ratings of \(instruction i1, b\)"),
+        (lambda r: r.assign(correct="yes"), "column correct is str"),
+        (lambda r: r.assign(rank="1"), "column rank is str"),
+        (lambda r: r.assign(system=r["system"].replace("c", np.nan)), "no system"),
+        (lambda r: r.assign(rank=r["rank"].where(r.index != 4)), r"no rank of \(instruction i1, b"),
+        (lambda r: r.assign(rank=r["rank"] - 1), "instruction i0 has ranks a 0, b 1, c 2"),
+        # 1, 1, 4 sums to 6 as it should, yet is no ranking.
+        (lambda r: r.assign(rank=[1, 1, 4] * 4), "expected a 1.5, b 1.5, c 3"),
+    ],
+)
+def test_check_ratings_names_the_fault(change, message):
+    with pytest.raises(MedAlignError, match=message):
+        check_ratings(change(THREE))
+
+
+def test_errors_name_the_fault():
+    rng = np.random.default_rng(1)
+    with pytest.raises(MedAlignError, match="contexts names a, b; ratings has a, b, c"):
+        evaluate_systems(THREE, instructions_of(4), {"a": 1, "b": 2}, resamples=10, rng=rng)
+    with pytest.raises(MedAlignError, match=r"instruction i3 is rated but not among the 3"):
+        evaluated(THREE, instructions_of(3))
+    with pytest.raises(MedAlignError, match="i0 is in the table twice"):
+        evaluated(THREE, pd.concat([instructions_of(4)] * 2))

@@ -1,0 +1,389 @@
+import json
+import re
+from datetime import date
+
+import nbformat
+import pandas as pd
+import pytest
+from papermill import execute_notebook
+
+from medalign_utils.data.ehr import read_events
+from medalign_utils.data.release import load_release
+from medalign_utils.explorer import widget
+from medalign_utils.explorer.evidence import locate_evidence, search_pattern
+from medalign_utils.explorer.html import excerpt, highlight, select_events, title_of
+from medalign_utils.paths import project_root
+from tests.builders.explorer_release import (
+    BROKEN,
+    CREATININE,
+    MARKUP,
+    NO_NOTES,
+    NOT_ASKED,
+    NOTES,
+    PATIENT,
+    QUESTIONS,
+    SCRIPT,
+    UNANSWERED,
+    write_release,
+    write_responses,
+)
+
+
+@pytest.fixture
+def release(tmp_path):
+    return load_release(write_release(tmp_path / "release"))
+
+
+@pytest.fixture
+def events(release):
+    return read_events(release.ehr_path(PATIENT))
+
+
+@pytest.fixture
+def explorer(release, tmp_path, monkeypatch):
+    (tmp_path / "Snakefile").touch()
+    monkeypatch.chdir(tmp_path)
+    write_responses(tmp_path / "runs/mine/responses/some-system.jsonl")
+    return widget.explore(release, *widget.responses_and_ratings(release, "mine"))
+
+
+def types_of(explorer):
+    return {box.type: box for box in explorer.types.children}
+
+
+def rows_of(table):
+    return table.count("<tr") - 1  # without the heading
+
+
+# Filtering and searching
+
+
+def test_filters_by_type_and_by_day_both_ends_included(events):
+    day = date(2014, 8, 10)
+    chosen = select_events(events, {"note", "measurement"}, day, day)
+    assert chosen["type"].tolist() == ["measurement", "note"]
+    assert select_events(events, set()).empty
+    assert len(select_events(events)) == len(events)
+
+
+@pytest.mark.parametrize("text", ["a+b (c)", "[x]", "\\d", "50 %", "$5 & a"])
+def test_searches_literally(text):
+    assert search_pattern(text).findall(f"see {text.upper()}.") == [text.upper()]
+    assert search_pattern(text).search("see 5 ab c x") is None
+
+
+def test_a_blank_search_is_none():
+    assert search_pattern(" \n") is None
+
+
+def test_highlights_and_escapes_every_part():
+    html = highlight(f"<b>{SCRIPT}</b>", search_pattern("<script>"))
+    assert "<script" not in html and "<img" not in html and "<b>" not in html
+    assert re.search(r"<mark[^>]*>&lt;script&gt;</mark>", html)
+
+
+def test_highlights_evidence_and_search_apart():
+    both = highlight("Chest pain", search_pattern("pain"), search_pattern("chest"))
+    colours = re.findall(r"background:(#\w+)[^>]*>(\w+)<", both)
+    assert [word for _, word in colours] == ["Chest", "pain"]
+    assert len({colour for colour, _ in colours}) == 2
+    assert both.count("scroll-initial-target") == 1  # the first one is brought into view
+
+
+def test_an_excerpt_holds_the_hit():
+    text = "word " * 200 + "needle " + "word " * 200
+    shown = excerpt(text, search_pattern("needle"))
+    assert "needle" in shown and len(shown) < 200
+    assert shown.startswith("… word") and shown.endswith(" …")
+    assert excerpt("short") == "short"
+
+
+# Evidence
+
+
+def located(events, evidence):
+    found = locate_evidence(events, evidence)
+    return [title_of(events.loc[row]) for row in found.rows], found.messages
+
+
+def test_evidence_in_a_note_across_a_line_break(events):
+    places, messages = located(events, "denies chest pain")
+    assert places == ["2014-08-10 10:00  Progress note"]
+    assert messages == ["“denies chest pain”: found word for word, 1 time"]
+
+
+def test_evidence_in_coded_events_with_and_without_a_date(events):
+    places, _ = located(events, "Creatinine: 1.1 mg/dL, 01/02/2015")
+    assert places == ["2015-01-02 08:00  Creatinine"]
+    places, messages = located(events, "Creatinine")  # 4 results and a note; the latest first
+    assert len(places) == 5 and places[0] == "2015-01-02 08:00  Creatinine"
+    assert messages == ["“Creatinine”: found word for word, 5 times"]
+
+
+def test_evidence_named_by_a_note_and_its_date(events):
+    places, messages = located(events, "CT chest report of 09/01/2014")
+    assert places == ["2014-09-01 11:00  Imaging report"]
+    assert messages[0].endswith("the note of 2014-09-01 with all of its words")
+
+
+def test_the_place_with_most_parts_comes_first(events):
+    places, messages = located(events, "creatinine was 1.4; chest pain; gout\n")
+    assert places[0] == "2014-08-10 10:00  Progress note"
+    assert [m.split("”: ")[1][:5] for m in messages] == ["found", "found", "not f"]
+
+
+@pytest.mark.parametrize("evidence", [None, "", " ;\n", "xyzzy", "99/99/2014", "gout of 1/1/1999"])
+def test_evidence_that_is_nowhere(events, evidence):
+    found = locate_evidence(events, evidence)
+    assert found.rows == []
+    assert all(message.endswith("not found") for message in found.messages)
+
+
+def test_a_day_without_the_words_is_shown_as_such(events):
+    places, messages = located(events, "biopsy, 08/11/2014")
+    assert places == ["2014-08-11 09:12  Creatinine"]
+    assert messages == ["“biopsy, 08/11/2014”: not found; the events of 2014-08-11"]
+
+
+# The explorer
+
+
+def test_shows_nothing_of_a_record_before_a_patient_is_picked(explorer):
+    assert explorer.patient.value is None
+    assert explorer.record.layout.display == "none"
+    state = json.dumps(
+        [widget.get_state(drop_defaults=True) for widget in everything(explorer)], default=str
+    )
+    assert_no_text_of_patients(state)
+
+
+def test_opens_a_patient(explorer):
+    explorer.patient.value = PATIENT
+    assert explorer.record.layout.display is None
+    assert explorer.person.value.startswith("MALE, born 1950-02-03 · 2 encounters, 7 events")
+    assert list(types_of(explorer)) == ["measurement", "note", "person"]
+    assert [box.value for box in explorer.types.children] == [True, True, False]
+    assert (explorer.since.value, explorer.until.value) == (date(2014, 8, 10), date(2015, 1, 2))
+    assert "data:image/png" in explorer.timeline.value
+    assert explorer.tabs.titles == ("Notes (3)", "Events (7)")
+    assert "Home with $5 &amp; a friend." in explorer.note.value  # the most recent note
+    assert rows_of(explorer.table.value) == 7
+    assert explorer.newer.disabled and not explorer.older.disabled
+    explorer.older.click()
+    assert "Imaging report" in explorer.note.value and "<script" not in explorer.note.value
+    assert explorer.note_status.value == "2 of 3 notes"
+
+
+def test_finds_by_the_id_of_a_patient_or_an_instruction(explorer):
+    assert len(explorer.patient.options) == 5
+    explorer.find.value = "41"
+    assert explorer.patient.value == NO_NOTES
+    explorer.find.value = CREATININE
+    assert (explorer.patient.value, explorer.instruction.value) == (PATIENT, CREATININE)
+    explorer.find.value = ""
+    assert explorer.patient.value == PATIENT and len(explorer.patient.options) == 5
+    explorer.find.value = "nobody"
+    assert explorer.patient.options == (("no such id: choose one", None),)
+    assert explorer.record.layout.display == "none"
+
+
+def test_searches_notes_and_events(explorer):
+    explorer.patient.value = PATIENT
+    explorer.search.value = "CHEST pain"
+    assert explorer.hits.value.startswith("“CHEST pain”: <b>2 hits</b> in 2 notes")
+    assert [label.split("  · ")[1] for label, _ in explorer.notes.options] == ["1 hit", "1 hit"]
+    assert re.search(r"<mark[^>]*>Chest pain</mark>", explorer.note.value)
+    explorer.older.click()
+    assert re.search(r"<mark[^>]*>chest\npain</mark>", explorer.note.value)
+    explorer.search.value = "creatinine"
+    assert explorer.tabs.titles == ("Notes (1)", "Events (5)")
+    explorer.search.value = "<script>"
+    assert explorer.hits.value.startswith("“&lt;script&gt;”: <b>1 hit</b>")
+    explorer.search.value = "xyzzy"
+    assert explorer.hits.value.startswith("<b>No hits</b> for “xyzzy”")
+    assert explorer.note.value == "No notes to show."
+    assert explorer.table.value == "No events to show."
+    explorer.reset.click()
+    assert explorer.tabs.titles == ("Notes (3)", "Events (7)")
+
+
+def test_filters_what_is_listed(explorer):
+    explorer.patient.value = PATIENT
+    types_of(explorer)["note"].value = False
+    assert explorer.tabs.titles == ("Notes (0)", "Events (4)")
+    explorer.since.value = date(2015, 1, 1)
+    assert explorer.tabs.titles == ("Notes (0)", "Events (1)")
+    types_of(explorer)["measurement"].value = False
+    assert explorer.timeline.value == "The filters leave no events."
+    explorer.reset.click()
+    explorer.until.value = None  # as when a date is deleted
+    assert explorer.tabs.titles == ("Notes (3)", "Events (7)")
+
+
+def test_shows_an_instruction_with_its_evidence_in_place(explorer):
+    explorer.patient.value = PATIENT
+    types_of(explorer)["note"].value = False  # hides the evidence
+    explorer.instruction.value = MARKUP
+    assert "Does he have &lt;i&gt;chest pain&lt;/i&gt;?" in explorer.answer.value
+    assert "No, he denies it." in explorer.answer.value
+    assert "No system's response to it is there." in explorer.answer.value
+    assert explorer.tabs.selected_index == 0 and types_of(explorer)["note"].value
+    assert re.search(r"<mark[^>]*>Denies chest\npain</mark>", explorer.note.value)
+    assert explorer.places.options[0][0] == "1 of 1: 2014-08-10 10:00  Progress note"
+
+
+def test_shows_responses_and_verdicts_and_marks_a_coded_event(explorer):
+    explorer.patient.value = PATIENT
+    explorer.instruction.value = CREATININE
+    answer = explorer.answer.value
+    assert re.search("gpt4-32k</td><td>correct .clinician 1.</td><td>The last", answer)
+    assert re.search("some-system</td><td>not rated</td><td>It was &lt;b&gt;1.4", answer)
+    assert explorer.tabs.selected_index == 1
+    (marked,) = re.findall(r"<tr style=\"[^\"]+\">.*?</tr>", explorer.table.value)
+    assert "2015-01-02&nbsp;08:00" in marked
+    explorer.notes.index = 2  # reading on from there
+    assert "Progress note" in explorer.note.value
+
+
+def test_strays_beside_the_ehrs_are_no_patients(explorer, release):
+    for name in ("40.bak.xml", "._40.xml", "EHR_50.xml"):
+        (release.path / "ehrs" / name).write_text("x")
+    explorer.find.value = "0"
+    assert [p for _, p in explorer.patient.options] == [None, "40", "50"]
+
+
+def test_evidence_of_the_first_annotator_who_gives_any(tmp_path):
+    folder = write_release(tmp_path / "release")
+    file = folder / "clinician-instruction-responses.tsv"
+    text = file.read_text().replace("denies it.\tDenies chest pain", "denies it.\t")
+    file.write_text(text + f"{MARKUP}\tq\t{PATIENT}\t\tAnnotator_2\tNo.\tDenies chest pain\t\t\n")
+    explorer = widget.explore(load_release(folder))
+    explorer.patient.value = PATIENT
+    explorer.instruction.value = MARKUP
+    assert explorer.answer.value.index("none is given") < explorer.answer.value.index("found word")
+    assert explorer.places.options[0][0] == "1 of 1: 2014-08-10 10:00  Progress note"
+
+
+def test_instructions_of_nobody(tmp_path):
+    folder = write_release(tmp_path / "release")
+    with (folder / "all-instructions-rouge.tsv").open("a") as file:
+        file.write("99\tWhich <i>drug</i> is first?\tCardiology\t\n")
+    reviews = widget.load_reviews(folder / "clinician-reviewed-model-responses.tsv")
+    responses = reviews.responses.assign(instruction_id="99")
+    explorer = widget.explore(load_release(folder), responses)
+    assert explorer.patient.options[0][0] == "4 patients: choose one"
+    assert explorer.patient.options[-1] == ("no patient named · 1 instruction", widget.NOBODY)
+    explorer.find.value = "99"
+    assert (explorer.patient.value, explorer.instruction.value) == (widget.NOBODY, "99")
+    assert "Which &lt;i&gt;drug&lt;/i&gt; is first?" in explorer.answer.value
+    assert "The last creatinine was 1.1" in explorer.answer.value
+    assert (explorer.record.layout.display, explorer.reading.layout.display) == (None, "none")
+    explorer.find.value = PATIENT
+    assert explorer.patient.value == PATIENT and explorer.reading.layout.display is None
+
+
+def test_an_instruction_without_reference_or_evidence(explorer):
+    explorer.patient.value = PATIENT
+    explorer.instruction.value = UNANSWERED
+    assert "No clinician has answered it" in explorer.answer.value
+    assert explorer.places.layout.display == "none"
+    explorer.instruction.value = None
+    assert explorer.answer.layout.display == "none"
+
+
+def test_patients_without_notes_or_instructions_or_events(explorer, release):
+    explorer.patient.value = NO_NOTES
+    assert explorer.person.value.startswith("1 encounter, 1 event, 2014")
+    assert explorer.note.value == "No notes to show."
+    explorer.instruction.value = "4"
+    assert "“lipid clinic”: not found" in explorer.answer.value
+    explorer.patient.value = NOT_ASKED
+    assert explorer.instruction.options == (("no instructions", None),)
+    assert "0.9 mg/dL" in explorer.table.value
+    file = release.ehr_path(NOT_ASKED)
+    file.write_text(f'<eventstream person_id="{NOT_ASKED}"></eventstream>')
+    explorer.patient.value = None
+    explorer.patient.value = NOT_ASKED
+    assert explorer.person.value == "no events"
+    assert explorer.table.value == "No events to show."
+
+
+def test_a_broken_record_says_so_and_leaves_nothing_of_the_last_one(explorer, release):
+    explorer.patient.value = PATIENT
+    explorer.patient.value = BROKEN
+    assert "43.xml, line 4: not well-formed XML" in explorer.message.value
+    assert explorer.record.layout.display == "none"
+    assert explorer.note.value == explorer.table.value == explorer.person.value == ""
+    release.ehr_path(NOT_ASKED).unlink()
+    explorer.patient.value = NOT_ASKED
+    assert "no EHR of patient 42" in explorer.message.value
+    explorer.patient.value = PATIENT
+    assert explorer.message.value == "" and "Home with" in explorer.note.value
+
+
+def test_pages_of_events(explorer, release, tmp_path):
+    labs = [("2014-01-01", "measurement", f"Lab {i}") for i in range(450)]
+    explorer.patient.value = PATIENT
+    table = pd.DataFrame(labs, columns=["timestamp", "type", "name"])
+    explorer.selected = table.assign(
+        timestamp=pd.to_datetime(table["timestamp"]), value=None, unit=None, code=None
+    )
+    explorer._show_table()
+    seen = [(explorer.page_status.value, rows_of(explorer.table.value))]
+    while not explorer.forth.disabled:
+        explorer.forth.click()
+        seen.append((explorer.page_status.value, rows_of(explorer.table.value)))
+    assert seen == [
+        ("1 to 200 of 450 events", 200),
+        ("201 to 400 of 450 events", 200),
+        ("401 to 450 of 450 events", 50),
+    ]
+    explorer.back.click()
+    assert explorer.page_status.value == "201 to 400 of 450 events"
+
+
+def test_responses_still_being_written_are_left_alone(release, tmp_path, monkeypatch):
+    (tmp_path / "Snakefile").touch()
+    monkeypatch.chdir(tmp_path)
+    responses, ratings = widget.responses_and_ratings(release, "none")
+    assert responses["system"].tolist() == ["gpt4-32k"] and len(ratings) == 1
+    file = write_responses(tmp_path / "runs/mine/responses/a.jsonl")
+    (file.parent / "b" / "0123456789ab").mkdir(parents=True)
+    (file.parent / "b" / "0123456789ab" / "responses.jsonl").write_text("{")
+    responses, _ = widget.responses_and_ratings(release, "mine")
+    assert responses["system"].tolist() == ["a", "gpt4-32k"]
+
+
+# The notebook
+
+
+def everything(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from everything(child)
+
+
+def assert_no_text_of_patients(content):
+    for text in [text for _, text in NOTES.values()] + [row[0] for row in QUESTIONS.values()]:
+        for part in re.findall(r"[\w ]{9,}", text):
+            assert part not in content, part
+
+
+def test_the_executed_notebook_holds_no_text_of_patients(tmp_path):
+    write_release(tmp_path / "release")
+    executed = tmp_path / "executed.ipynb"
+    root = project_root()
+    parameters = {"experiment": "none", "release": str(tmp_path / "release")}
+    (tmp_path / "Snakefile").touch()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/paper").symlink_to(root / "data/paper")
+    notebook = root / "notebooks/01_explore_release.ipynb"
+    execute_notebook(
+        notebook, executed, parameters, cwd=tmp_path, progress_bar=False, log_output=False
+    )
+    assert "widgets" in nbformat.read(executed, 4).metadata  # the state of widgets is saved
+    content = executed.read_text()
+    assert "Explorer(" in content and "3 instructions" in content
+    assert_no_text_of_patients(content)
+    assert len(list((tmp_path / "runs/none/figures").glob("*.png"))) == 5
+    assert content.count('"image/png"') == 5  # every figure is seen

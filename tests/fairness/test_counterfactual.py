@@ -1,0 +1,558 @@
+import json
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from medalign_utils import paths, plots
+from medalign_utils.config import load_system
+from medalign_utils.data import ehr
+from medalign_utils.data.release import load_release
+from medalign_utils.errors import EHRError, MedAlignError, ReleaseError
+from medalign_utils.fairness import counterfactual, perturbation
+from medalign_utils.fairness.perturbation import Person, rewrite
+from medalign_utils.generation.base import Generation, Generator
+from medalign_utils.generation.registry import GENERATORS
+from medalign_utils.generation.runner import run_system
+from medalign_utils.synthetic import write_release
+from tests.builders.tiny_release import (
+    INSTRUCTIONS_HEADER,
+    REFERENCES_HEADER,
+    encounter,
+    entry,
+    event,
+    eventstream,
+    note,
+)
+
+WOMAN, MAN = Person(gender="FEMALE"), Person(gender="MALE")
+WHITE, BLACK = Person(race="White"), Person(race="Black or African American")
+HISPANIC = Person(ethnicity="Hispanic or Latino")
+NOT_HISPANIC = Person(ethnicity="Not Hispanic or Latino")
+BORN_1950 = Person(birthdate="1950-03-02")
+
+
+@pytest.mark.parametrize(
+    ("person", "before", "after"),
+    [
+        (WOMAN, "She hurt herself; the choice is hers.", "He hurt himself; the choice is his."),
+        (MAN, "He hurt himself; the choice is his.", "She hurt herself; the choice is hers."),
+        # `her`: an object before punctuation, the end and function words, else a possessive.
+        (WOMAN, "Told her that her left arm is fine.", "Told him that his left arm is fine."),
+        (WOMAN, "Seen by her. Her son drove her", "Seen by him. His son drove him"),
+        (WOMAN, "Gave her the results of her MRI", "Gave him the results of his MRI"),
+        (MAN, "Told him that his left arm is fine.", "Told her that her left arm is fine."),
+        (WOMAN, "63 yo F with CHF", "63 yo M with CHF"),
+        (WOMAN, "63F with CHF, T 101F with chills", "63M with CHF, T 101F with chills"),
+        (MAN, "A 63-year-old man. Sex: M. Vit. M", "A 63-year-old woman. Sex: F. Vit. M"),
+        (WOMAN, "F with CHF, B12 and F", "M with CHF, B12 and F"),  # as quotes may begin
+        (MAN, "yo M with CHF", "yo F with CHF"),
+        (WOMAN, "Mrs. Roe, a pleasant lady", "Mr. Roe, a pleasant gentleman"),
+        (MAN, "Mr. Roe, Latino male", "Ms. Roe, Latina female"),
+        (WOMAN, "she's well, SHE is an acronym", "he's well, SHE is an acronym"),
+        (WOMAN, "SHE DENIES PAIN IN HER ARM", "HE DENIES PAIN IN HIS ARM"),
+        (WOMAN, "HER-2 positive, MS since 2009, QT 5 ms", "HER-2 positive, MS since 2009, QT 5 ms"),
+        (MAN, "HE on lactulose; mild MR", "HE on lactulose; mild MR"),
+        (MAN, "His bundle: see bundle of His", "His bundle: see bundle of His"),
+        (WOMAN, "if he/she agrees, s/he signs", "if he/she agrees, s/he signs"),
+        (WOMAN, "gender: FEMALE", "gender: MALE"),
+        # Nobody of the other gender is the patient.
+        (WOMAN, "Her husband says he snores.", "His husband says he snores."),
+        (WOMAN, "Her husband says she snores.", "His husband says he snores."),
+        # Behind a relative of the patient's gender nobody can tell; the next sentence is hers.
+        (WOMAN, "Her mother says she has diabetes. She is well.",
+         "His mother says she has diabetes. He is well."),
+        (MAN, "His mother says he is well", "Her mother says she is well"),
+        (WOMAN, "a female cousin of hers", "a female cousin of his"),
+        (WOMAN, "This woman with her mother", "This man with his mother"),
+        (WOMAN, "FH: mother; she died.\nShe is well.", "FH: mother; she died.\nHe is well."),
+        (WOMAN, "Family history:\nAunt: she died.\n\nShe",
+         "Family history:\nAunt: she died.\n\nHe"),
+        (Person(gender="UNKNOWN"), "She is well.", "She is well."),
+        (Person(), "She is well.", "She is well."),
+    ],
+)  # fmt: skip
+def test_gender_rules(person, before, after):
+    assert rewrite(before, "gender", person) == after
+
+
+@pytest.mark.parametrize(
+    ("change", "person", "before", "after"),
+    [
+        ("race", WHITE, "63 yo white man, Race: White",
+         "63 yo black man, Race: Black or African American"),
+        ("race", BLACK, "63 yo black man, Race: Black or African American",
+         "63 yo white man, Race: White"),
+        ("race", WHITE, "white count 9; Caucasian", "white count 9; African American"),
+        ("race", BLACK, "black stools; African-American lady", "black stools; Caucasian lady"),
+        ("race", BLACK, "black or African American, not White", "white, not White"),
+        ("race", WHITE, "his black cousin, Caucasian uncle", "his black cousin, Caucasian uncle"),
+        ("race", Person(race="Asian"), "Asian man", "Asian man"),
+        ("ethnicity", HISPANIC, "ethnicity: Hispanic or Latino",
+         "ethnicity: Not Hispanic or Latino"),
+        ("ethnicity", NOT_HISPANIC, "Not Hispanic or Latino", "Hispanic or Latino"),
+        ("ethnicity", HISPANIC, "Hispanic woman, a Latina", "non-Hispanic woman, a non-Hispanic"),
+        ("ethnicity", NOT_HISPANIC, "non-Hispanic; Hispanic nurse", "Hispanic; Hispanic nurse"),
+        ("age", BORN_1950, "63-year-old, 63 yo, 63 y.o., 63 years old",
+         "83-year-old, 83 yo, 83 y.o., 83 years old"),
+        ("age", BORN_1950, "63F with CHF, in her 60s, aged 63",
+         "83F with CHF, in her 80s, aged 83"),
+        ("age", BORN_1950, "Age: 9, 63 years of age at 63.", "Age: 29, 83 years of age at 63."),
+        ("age", BORN_1950, "DOB: 03/02/1950; birthdate: 1950-03-02",
+         "DOB: 03/02/1930; birthdate: 1930-03-02"),
+        # Ranges, other ages and other numbers.
+        ("age", BORN_1950, "age 50 to 75, age 5 years or older",
+         "age 50 to 75, age 5 years or older"),
+        ("age", BORN_1950, "aged 50-75, age 65+, stage 3, dx 2001",
+         "aged 50-75, age 65+, stage 3, dx 2001"),
+        ("age", BORN_1950, "18-month-old stent, 98F with chills",
+         "18-month-old stent, 98F with chills"),
+        ("age", BORN_1950, "63 yo with a 12-year-old son", "83 yo with a 12-year-old son"),
+        ("age", BORN_1950, "Mother died at age 60. He is 63 yo.",
+         "Mother died at age 60. He is 83 yo."),
+        ("age", BORN_1950, "FH: stroke (dx age 52).", "FH: stroke (dx age 52)."),
+        ("age", Person(), "63 yo", "63 yo"),
+    ],
+)  # fmt: skip
+def test_rules_of_race_ethnicity_and_age(change, person, before, after):
+    assert rewrite(before, change, person) == after
+
+
+def test_offsets_are_the_original_text_s():
+    text = "She told her\tthat Ms. Roe (63 yo F) left."
+    found = perturbation.replacements(text, "gender", WOMAN)
+    assert [text[r.offset : r.offset + len(r.before)] for r in found] == [r.before for r in found]
+    assert [r.after for r in found] == ["He", "him", "Mr", "M"]
+    assert perturbation.apply(text, found) == "He told him\tthat Mr. Roe (63 yo M) left."
+
+
+def test_a_birthday_that_an_earlier_year_has_not_got_keeps_the_age():
+    # 1900 was no leap year: who was born on 29 February 1920 came of each age on 1 March.
+    assert perturbation.swapped("1920-02-29", "age") == "1900-03-01"
+    assert perturbation.swapped("1952-02-29 00:00:00", "age") == "1932-02-29 00:00:00"
+    assert perturbation.swapped("1952-02-30", "age") is None
+
+
+HEADER = (
+    "<person><birthdate>{born}</birthdate><age><days>{days}</days><years>{years}</years></age>"
+    "<demographics><ethnicity>Hispanic or Latino</ethnicity><gender>{gender}</gender>"
+    "<race>{race}</race></demographics><payerplan>Medicare</payerplan></person>"
+)
+ROE = {"born": "1950-03-02", "days": "23172", "years": "63", "gender": "FEMALE", "race": "White"}
+DOE = ROE | {"gender": "MALE", "race": "Asian"}
+
+
+def record(person_id: str, text: str, **header: str) -> str:
+    coded = entry("2013-08-10 09:30", event("observation", "X/1", "Partner", "she"))
+    inside = note("2013-08-10 10:00", text) + coded
+    return eventstream(person_id, encounter(inside, HEADER.format(**header), "2013-08-10 09:00"))
+
+
+QUESTIONS = {  # instruction -> patient, question, right answer, mark
+    "1": ("10", "Did she ever have a stroke?", True, []),
+    "2": ("10", "Does her gout hurt?", False, []),
+    "3": ("20", "Has he got gout?", True, []),
+    "4": ("20", "Is he known for gout?", False, ["sex"]),
+}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project of its own, with a release of a woman and a man."""
+    monkeypatch.chdir(tmp_path)
+    Path("Snakefile").touch()
+    folder = Path("data/mine")
+    (folder / "ehrs").mkdir(parents=True)
+    notes = {"10": ("She is a 63 yo woman &amp; she is well.", ROE), "20": ("He is 63 yo.", DOE)}
+    for person, (text, header) in notes.items():
+        (folder / f"ehrs/{person}.xml").write_text(record(person, text, **header))
+    asked, answered, key = INSTRUCTIONS_HEADER, REFERENCES_HEADER, ""
+    for i, (person, question, answer, mark) in QUESTIONS.items():
+        asked += f"{i}\t{question}\tCardiology\t{person}\n"
+        answered += f"{i}\t{question}\t{person}\t\tAnnotator_1\tYes.\t\t\tother\n"
+        topic = ["stroke" if "stroke" in question else "gout"]
+        facts = [{"kind": "yes_no", "topic": topic, "answer": answer}]
+        key += json.dumps({"instruction_id": i, "facts": facts, counterfactual.MARK: mark}) + "\n"
+    (folder / "all-instructions-rouge.tsv").write_text(asked)
+    (folder / "clinician-instruction-responses.tsv").write_text(answered)
+    (folder / "answer-key.jsonl").write_text(key)
+    return folder
+
+
+def made_system(name: str, **system) -> dict:
+    Path("params/systems").mkdir(parents=True, exist_ok=True)
+    system = {"context_length": None, "format": "lines", "tokenizer": "minilm"} | system
+    Path(f"params/systems/{name}.yaml").write_text(yaml.safe_dump(system))
+    return load_system(name)
+
+
+def rewritten(release, *changes) -> dict:
+    return {
+        change: counterfactual.rewrite_release(
+            release, change, paths.counterfactual("mine", change)
+        )
+        for change in changes
+    }
+
+
+def pairs_of(folder, system: str, *changes, **options) -> tuple:
+    """A system's answers to the original and to the rewritten records."""
+    release = load_release(folder)
+    settings = made_system(system, **options)
+    run_system(release, settings, paths.responses("mine", system), progress=False)
+    made = rewritten(release, *changes)
+    return counterfactual.answer_pairs(release, "mine", made, [system], progress=False), made
+
+
+def by_gender() -> Generator:
+    def answer(prompts):
+        told = ["gender: FEMALE" in prompt.ehr for prompt in prompts]
+        return [Generation("Yes." if is_female else "No.", "stop", 1) for is_female in told]
+
+    return Generator(answer)
+
+
+def test_a_system_that_answers_by_gender_is_found_out(project, monkeypatch):
+    monkeypatch.setitem(GENERATORS, "by_gender", by_gender)
+    changes = ("nothing", "gender", "race")
+    pairs, made = pairs_of(project, "mine", *changes, generator="by_gender")
+    left_out = {change: one.n_left_out for change, one in made.items()}
+    # The man's race is none of those that are swapped: his 2 instructions are left out.
+    assert left_out == {"nothing": 0, "gender": 0, "race": 2}
+    table = counterfactual.summarise(
+        pairs, left_out, resamples=200, rng=np.random.default_rng(1)
+    ).set_index(["change", "relevant"])
+    # The woman got Yes twice and gets No: 1 was right and is lost, 2 was wrong and is gained.
+    # The man got No and gets Yes: 3 was wrong and is gained; 4, which rests on sex, is lost.
+    gender = table.loc[("gender", False)]
+    assert (gender["n"], gender["n_patients"]) == (3, 2)
+    assert gender[["changed", "changed_beyond", "flipped"]].tolist() == [1, 1, 1]
+    assert gender[["lost", "gained", "net"]].tolist() == pytest.approx([1 / 3, 2 / 3, 1 / 3])
+    # Resampled patients: the woman alone nets (1 - 1)/2 = 0, the man alone 1.
+    assert gender[["net_low", "net_high"]].tolist() == [0, 1]
+    relevant = table.loc[("gender", True)]
+    assert relevant[["n", "n_patients", "lost", "net"]].tolist() == [1, 1, 1, -1]
+    assert np.isnan(relevant[["lost_low", "lost_high"]].astype(float)).all()
+    for change, n in (("nothing", 4), ("race", 2)):
+        row = table.loc[(change, False)]
+        assert row["n"] == n and (row[list(counterfactual.MEASURES)] == 0).all()
+
+
+def test_a_quote_of_a_rewritten_word_changes_the_text_only(project):
+    pairs, _ = pairs_of(project, "mine", "nothing", "gender", "age", generator="recent_note")
+    shares = pairs.groupby("change")[["changed", "changed_beyond"]].mean()
+    assert shares.loc["nothing"].tolist() == [0, 0]
+    assert shares.loc["gender"].tolist() == [1, 0]
+    assert shares.loc["age"].tolist() == [1, 0]
+    assert (pairs["before"] == pairs["after"]).all()
+
+
+def test_header_notes_and_instructions_agree_and_all_else_stays(project):
+    release = load_release(project)
+    made = rewritten(release, "gender", "age", "ethnicity")
+    before = ehr.read_events(release.ehr_path("10"))
+    events = {c: ehr.read_events(one.release.ehr_path("10")) for c, one in made.items()}
+    for change, table in events.items():
+        differ = table["source_text"].ne(before["source_text"])
+        changed = table[differ].set_index("name")["value"].to_dict()
+        assert changed == {
+            "gender": {"gender": "MALE", "Progress note": "He is a 63 yo man & he is well."},
+            # 20 years with 5 leap days: 7,305 days.
+            "age": {"birthdate": "1930-03-02", "age_days": "30477", "age_years": "83",
+                    "Progress note": "She is a 83 yo woman & she is well."},
+            "ethnicity": {"ethnicity": "Not Hispanic or Latino"},
+        }[change]  # fmt: skip
+        others = [column for column in table if column not in ("value", "source_text")]
+        pd.testing.assert_frame_equal(table[others], before[others])
+    questions = made["gender"].release.instructions.set_index("instruction_id")["question"]
+    assert questions.tolist() == [
+        "Did he ever have a stroke?", "Does his gout hurt?",
+        "Has she got gout?", "Is she known for gout?",
+    ]  # fmt: skip
+
+
+def test_every_replacement_is_listed_where_it_stands(project):
+    release = load_release(project)
+    made = rewritten(release, "gender")
+    listed = made["gender"].replacements
+    folder = paths.counterfactual("mine", "gender")
+    kept = pd.read_csv(folder / "replacements.csv", dtype="str")
+    assert kept["before"].tolist() == listed["before"].tolist()
+    notes = listed[listed["place"].eq("note") & listed["person_id"].eq("10")]
+    events = ehr.read_events(release.ehr_path("10"))
+    [text] = events.loc[events["type"] == "note", "source_text"]
+    assert notes["before"].tolist() == ["She", "woman", "she"]
+    for row in notes.itertuples():  # the offset counts an &amp; as the one character it is
+        assert text[row.offset : row.offset + len(row.before)] == row.before
+        assert (row.encounter, row.event, row.item) == (0, 0, "9")
+    headers = listed[listed["place"] == "header"]
+    assert headers[["item", "before", "after"]].values.tolist() == [
+        ["gender", "FEMALE", "MALE"], ["gender", "MALE", "FEMALE"],
+    ]  # fmt: skip
+    counts = counterfactual.count_replacements(made).set_index(["place", "before"])
+    # "She" and "she" of her note; "he" of his note and two of his questions.
+    assert counts.loc[("note", "she"), ["after", "n", "n_patients"]].tolist() == ["he", 2, 1]
+    assert counts.loc[("instruction", "he"), "n"] == 2
+
+
+def test_counts_tell_no_age_and_no_date(project):
+    counts = counterfactual.count_replacements(rewritten(load_release(project), "nothing", "age"))
+    assert set(counts["before"]) == {"##", "#####", "####-##-##"}
+    assert counterfactual.count_replacements(rewritten(load_release(project), "nothing")).empty
+
+
+def test_what_is_made_of_a_restricted_release_is_its_owner_s(project):
+    made = rewritten(load_release(project), "gender")["gender"]
+    folder = paths.counterfactual("mine", "gender")
+    for path in [folder, *folder.rglob("*")]:
+        assert path.stat().st_mode & 0o077 == 0, path
+    assert "no manifest.json" in made.release.why_restricted
+
+
+@pytest.mark.parametrize(
+    ("text", "person"),
+    [
+        ("<person><gender>FEMALE</gender></person>", Person(gender="FEMALE")),
+        ("<person><gender>A</gender></person><person><gender>B</gender></person>", Person()),
+        ("<person><gender>NULL</gender><race> White </race></person>", Person(race="White")),
+        ("<gender>FEMALE</gender><person/>", Person()),
+        ("<!-- <person><gender>A</gender></person> --><person><race/></person>", Person()),
+    ],
+)
+def test_what_headers_say_of_the_person(text, person):
+    assert counterfactual.person_of(f"<encounter>{text}</encounter>") == person
+
+
+def test_markup_that_is_no_text_keeps_its_bytes():
+    kept = (
+        "<?xml version='1.0'?>\r\n<eventstream person_id='1'><!-- she --><encounter>"
+        "<person><gender>{}</gender></person><events><entry><event type='observation' name='a > b'>"
+        'she</event><event name="she" type = "note">{} <![CDATA[she & she]]> {} 1&lt;2</event>'
+        "<event type='note'/><event type='image'>she</event></entry></events></encounter>\n"
+        "</eventstream>"
+    )
+    before, after = kept.format("FEMALE", "She", "her"), kept.format("MALE", "He", "his")
+    new, rows = counterfactual.rewrite_ehr(before, "gender", WOMAN)
+    assert new == after
+    # "She " are 4 characters, what the section holds 9, and a blank.
+    assert rows[1:] == [("note", 0, 1, "", 0, "She", "He"), ("note", 0, 1, "", 14, "her", "his")]
+    assert counterfactual.rewrite_ehr(before, "nothing", WOMAN) == (before, [])
+
+
+def test_errors_say_what_is_wrong(project):
+    release = load_release(project)
+    with pytest.raises(MedAlignError, match="change 'sex', expected one of nothing, gender, race"):
+        counterfactual.rewrite_release(release, "sex", Path("x"))
+    file = project / "answer-key.jsonl"
+    file.write_text(file.read_text().replace(counterfactual.MARK, "mark"))
+    with pytest.raises(ReleaseError, match=r"relevant_demographics missing for instruction 1 \(4 "):
+        counterfactual.answer_pairs(release, "mine", {}, [])
+    (project / "ehrs/10.xml").write_bytes(record("10", "\xe9", **ROE).encode("latin-1"))
+    with pytest.raises(EHRError, match=r"10\.xml: not UTF-8 .*; convert it"):
+        counterfactual.rewrite_release(release, "gender", Path("x"))
+    (project / "ehrs/10.xml").write_text("<record><visit/></record>")
+    with pytest.raises(EHRError, match=r"10\.xml: in the record dialect; only eventstream"):
+        counterfactual.rewrite_release(release, "gender", Path("x"))
+    for person in ("10", "20"):
+        text = record(person, "Well.", **DOE)
+        (project / f"ehrs/{person}.xml").write_text(text)
+    with pytest.raises(MedAlignError, match="no record says a race that can be rewritten"):
+        counterfactual.rewrite_release(release, "race", Path("x"))
+
+
+def test_shares_are_those_of_plain_counting():
+    rng = np.random.default_rng(5)
+    pairs = pd.DataFrame(
+        {
+            "change": rng.choice(["gender", "age"], 200),
+            "system": rng.choice(["a", "b"], 200),
+            "relevant": rng.random(200) < 0.1,
+            "person_id": rng.choice(list("pqrst"), 200),
+            "changed": rng.random(200) < 0.5,
+            "changed_beyond": rng.random(200) < 0.3,
+            "before": rng.random(200) < 0.4,
+            "after": rng.random(200) < 0.4,
+        }
+    )
+    table = counterfactual.summarise(pairs, {"gender": 3, "age": 0}, resamples=50, rng=rng)
+    assert table["n"].sum() == 200
+    for row in table.itertuples():
+        chosen = [
+            p for p in pairs.itertuples()
+            if (p.change, p.system, p.relevant) == (row.change, row.system, row.relevant)
+        ]  # fmt: skip
+        lost = sum(p.before and not p.after for p in chosen) / len(chosen)
+        gained = sum(p.after and not p.before for p in chosen) / len(chosen)
+        assert row.n == len(chosen) and row.n_patients == len({p.person_id for p in chosen})
+        assert row.n_left_out == {"gender": 3, "age": 0}[row.change]
+        assert row.changed == pytest.approx(sum(p.changed for p in chosen) / len(chosen))
+        assert (row.lost, row.gained) == pytest.approx((lost, gained))
+        assert (row.net, row.flipped) == pytest.approx((gained - lost, gained + lost))
+        assert not row.changed_low > row.changed > row.changed_high
+
+
+def test_without_an_answer_key_answers_are_compared_and_not_graded(project, monkeypatch):
+    monkeypatch.setitem(GENERATORS, "by_gender", by_gender)
+    (project / "answer-key.jsonl").unlink()
+    pairs, made = pairs_of(project, "by-gender", "nothing", "gender", generator="by_gender")
+    left_out = {change: one.n_left_out for change, one in made.items()}
+    rng = np.random.default_rng(1)
+    table = counterfactual.summarise(pairs, left_out, resamples=9, rng=rng).set_index("change")
+    assert table["n"].to_dict() == {"nothing": 4, "gender": 4}
+    assert table["changed"].to_dict() == {"nothing": 0, "gender": 1}
+    assert table[["flipped", "lost", "gained", "net"]].isna().all(axis=None)
+    figure = plots.counterfactual_changes(table.reset_index())
+    assert [ax.get_title().partition("\n")[0] for ax in figure.axes] == [
+        "Responses that", "… beyond the",
+    ]  # fmt: skip
+    plt.close(figure)
+
+
+def grouped(sizes: dict[str, dict[str, int]]) -> tuple:
+    """Pairs of two systems for each change, with so many patients in each group, one instruction
+    each; its table, and who was asked."""
+    n = max(sum(groups.values()) for groups in sizes.values())
+    asked = pd.DataFrame({"instruction_id": [f"i{i}" for i in range(n)]})
+    asked["person_id"] = [f"p{i}" for i in range(n)]
+    pairs, left_out = [], {}
+    for change, groups in sizes.items():
+        labels = np.repeat([*groups], [*groups.values()])
+        assert len(labels) == n
+        own = asked.assign(change=change, relevant=labels == "relevant")[labels != "left out"]
+        own = own.assign(changed=True, changed_beyond=False, before=True, after=False)
+        pairs += [own.assign(system=system) for system in "ab"]
+        left_out[change] = groups.get("left out", 0)
+    pairs = pd.concat(pairs, ignore_index=True)
+    rng = np.random.default_rng(1)
+    return counterfactual.summarise(pairs, left_out, resamples=9, rng=rng), pairs, asked
+
+
+@pytest.mark.parametrize(
+    ("groups", "n", "left_out"),
+    [
+        ({"other": 14, "relevant": 12, "left out": 14}, {False: 14, True: 12}, 14),
+        ({"other": 29, "relevant": 11}, {False: 29, True: 11}, 0),
+        # Two small groups: what is left of the whole is both together.
+        ({"other": 25, "relevant": 5, "left out": 10}, {False: 25, True: None}, None),
+        # One small group would follow from the rest.
+        ({"other": 35, "relevant": 5}, {False: None, True: None}, 0),
+        ({"other": 35, "left out": 5}, {False: None}, None),
+        ({"other": 16, "relevant": 15, "left out": 9}, {False: 16, True: None}, None),
+    ],
+)
+def test_of_a_restricted_release_small_groups_have_no_figures(groups, n, left_out):
+    table, pairs, asked = grouped({"nothing": {"other": 40}, "gender": groups})
+    shown = counterfactual.suppress_small(table, pairs, asked)
+    assert shown[["change", "system", "relevant"]].equals(table[["change", "system", "relevant"]])
+    control, gender = (shown[shown["change"] == change] for change in ("nothing", "gender"))
+    assert control["n"].tolist() == [40, 40] and set(control["suppressed"]) == {""}
+    for row in gender.itertuples():
+        hidden = n[row.relevant] is None
+        assert (row.suppressed != "") == hidden
+        if hidden:
+            for measure in counterfactual.MEASURES:
+                assert np.isnan(
+                    [getattr(row, f"{measure}{s}") for s in ("", "_low", "_high")]
+                ).all()
+            assert row.n is pd.NA and row.n_patients is pd.NA
+        else:
+            assert (row.n, row.n_patients, row.changed) == (n[row.relevant],) * 2 + (1,)
+        expected = pd.NA if hidden or left_out is None else left_out
+        assert row.n_left_out is expected or row.n_left_out == expected
+    figure = plots.counterfactual_changes(shown)
+    texts = [text.get_text() for text in figure.axes[-1].texts]
+    assert texts.count("not shown") == (shown["suppressed"] != "").sum()
+    plt.close(figure)
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("synthetic")
+    write_release(folder / "original", patients=3, instructions=20)
+    release = load_release(folder / "original")
+    changes = (counterfactual.NOTHING, *perturbation.CHANGES)
+    made = {c: counterfactual.rewrite_release(release, c, folder / c) for c in changes}
+    return folder, release, made
+
+
+def files_of(release) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in (release.path / "ehrs").iterdir()}
+
+
+def test_rewriting_nothing_gives_the_same_bytes(synthetic):
+    _, release, made = synthetic
+    originals, copies = files_of(release), files_of(made["nothing"].release)
+    assert copies and all(originals[name] == content for name, content in copies.items())
+    assert len(made["nothing"].replacements) == 0
+    asked = made["nothing"].release.instructions.set_index("instruction_id")["question"]
+    assert asked.equals(release.instructions.set_index("instruction_id")["question"][asked.index])
+
+
+@pytest.mark.parametrize("change", ["gender", "race", "ethnicity"])
+def test_rewriting_twice_gives_back_the_original(synthetic, tmp_path, change):
+    _, release, made = synthetic
+    again = counterfactual.rewrite_release(made[change].release, change, tmp_path)
+    originals = files_of(release)
+    assert len(made[change].replacements)
+    assert again.n_left_out == 0
+    for name, content in files_of(again.release).items():
+        assert content == originals[name]
+        assert content != files_of(made[change].release)[name]
+    questions = release.instructions.set_index("instruction_id")["question"]
+    for row in again.release.instructions.itertuples():
+        assert row.question == questions[row.instruction_id]
+
+
+def test_notes_and_headers_agree_in_the_synthetic_release(synthetic):
+    _, release, made = synthetic
+    for person in release.instructions["person_id"].unique():
+        gender = ehr.read_events(made["gender"].release.ehr_path(person))
+        text = "\n".join(gender.loc[gender["type"] == "note", "value"])
+        text = re.sub(r"^FH:.*$", "", text, flags=re.MULTILINE)
+        [header] = gender.loc[gender["name"] == "gender", "value"].unique()
+        of = {"FEMALE": {"she", "her", "woman"}, "MALE": {"he", "his", "man"}}
+        words = set(re.findall(r"\w+", text.lower()))
+        other = of["MALE" if header == "FEMALE" else "FEMALE"]
+        assert words & of[header] and not words & other
+        # The age in each opening is the one that the header's birthdate gives it, or a copied one.
+        aged = ehr.read_events(made["age"].release.ehr_path(person))
+        [born] = aged.loc[aged["name"] == "birthdate", "value"].unique()
+        for row in aged[aged["type"] == "note"].itertuples():
+            if found := re.search(r"^HPI: (\d+) yo", row.value, re.MULTILINE):
+                now, birth = row.timestamp, pd.Timestamp(born)
+                years = now.year - birth.year - ((now.month, now.day) < (birth.month, birth.day))
+                assert abs(int(found[1]) - years) <= 1  # a stay may last over a birthday
+
+
+def test_family_histories_stay_as_they_are(synthetic):
+    _, release, made = synthetic
+    lines = re.compile(r"^FH:.*$", re.MULTILINE)
+    for change in perturbation.CHANGES:
+        for name, content in files_of(made[change].release).items():
+            original = (release.path / "ehrs" / name).read_text()
+            assert lines.findall(content.decode()) == lines.findall(original) != []
+
+
+def test_what_is_made_of_a_synthetic_release_is_synthetic(synthetic):
+    _, _, made = synthetic
+    assert all(one.release.why_restricted is None for one in made.values())
+    assert made["age"].release.manifest["rewritten"] == "age"
+
+
+def test_the_answer_key_marks_where_sex_or_age_matters(synthetic):
+    _, release, _ = synthetic
+    key = [json.loads(line) for line in release.answer_key_path.read_text().splitlines()]
+    by_age = {"age_at_diagnosis", "lung_screening", "one_liner", "d_dimer_cutoff"}
+    assert any(line[counterfactual.MARK] for line in key)
+    for line in key:
+        about = line["reference"]
+        expected = ["age"] if line["template"] in by_age else []
+        if line["template"] == "stroke_risk":
+            expected = ["sex", "age"]
+        elif "PSA" in about or "hysterectomy" in about:
+            expected = ["sex"]
+        assert line[counterfactual.MARK] == expected, line

@@ -1,0 +1,121 @@
+import math
+
+import pytest
+import yaml
+
+from medalign_utils.__main__ import main
+from medalign_utils.data.release import load_release
+from medalign_utils.generation.cost import plan_experiment, plan_system
+from medalign_utils.generation.registry import GENERATORS, Generation, Generator
+from medalign_utils.generation.runner import run_system
+from medalign_utils.prompts.templates import RESPONSE_TOKENS, load_tokenizer
+from tests.builders.tiny_release import write_release
+from tests.workflow.test_workflow import copy_project
+
+SYSTEM = {
+    "system": "echo",
+    "generator": "echo",
+    "context_length": 256 + 90,
+    "format": "lines",
+    "tokenizer": "minilm",
+}
+
+
+@pytest.fixture
+def release(tmp_path):
+    return load_release(write_release(tmp_path / "release"))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The prompts of a generator whose answers are as long as may be."""
+    asked = []
+
+    def factory(*, concurrency=1):
+        def answer(prompts):
+            asked.extend(prompt.text for prompt in prompts)
+            return [Generation("word " * RESPONSE_TOKENS, "length", RESPONSE_TOKENS)]
+
+        return Generator(answer, concurrency=concurrency)
+
+    monkeypatch.setitem(GENERATORS, "echo", factory)
+    return asked
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"strategy": "truncate"},
+        {"strategy": "truncate", "context_length": None},
+        {"strategy": "retrieve"},
+        {"strategy": "refine", "context_length": 700},
+    ],
+)
+def test_a_plan_is_what_a_run_asks(release, asked, tmp_path, how):
+    plan = plan_system(release, SYSTEM | how, "none")
+    assert asked == []
+    responses = run_system(release, SYSTEM | how, tmp_path / "echo.jsonl", progress=False)
+    tokens = [len(load_tokenizer("minilm").encode(text).ids) for text in asked]
+    assert plan["prompts"] == len(asked) == responses["n_prompts"].sum()
+    assert plan["response_tokens"] == len(asked) * RESPONSE_TOKENS
+    # An answer to refine is counted at its limit; [CLS] and [SEP] are in every prompt.
+    assert plan["prompt_tokens"] == pytest.approx(sum(tokens), abs=2 * len(tokens))
+    share = responses["ehr_tokens_kept"] / responses["ehr_tokens_total"]
+    assert plan["kept_median"] == pytest.approx(share.median())
+    assert plan["whole"] == (share == 1).mean()
+    assert math.isnan(plan["cost"]) and math.isnan(plan["hours"]) and plan["problem"] == ""
+
+
+def test_time_and_cost_follow_the_systems_figures(release, asked):
+    rates = {
+        "price_per_million": {"input": 60, "output": 120},
+        "tokens_per_second": {"input": 1000, "output": 50},
+    }
+    plan = plan_system(release, SYSTEM | rates, "none")
+    n, m = plan["prompt_tokens"], plan["response_tokens"]
+    assert plan["cost"] == pytest.approx((60 * n + 120 * m) / 1e6)
+    assert plan["hours"] == pytest.approx((n / 1000 + m / 50) / 3600)
+
+
+def test_time_follows_earlier_responses(release, asked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "runs/mine/responses/echo.jsonl"
+    seconds = run_system(release, SYSTEM, path, progress=False)["seconds"].sum()
+    plan = plan_system(release, SYSTEM | {"concurrency": 2}, "mine")
+    assert plan["hours"] == pytest.approx(seconds / 2 / 3600)
+
+
+def test_the_command_says_what_is_planned_and_what_is_wrong(tmp_path, monkeypatch, capsys):
+    project = copy_project(tmp_path)
+    write_release(project / "data/real")
+    monkeypatch.chdir(project)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    rest = {"synthetic_patients", "synthetic_instructions", "synthetic_seed"}
+    params = yaml.safe_load((project / "params/tiny.yaml").read_text())
+    params = {key: value for key, value in params.items() if key not in rest}
+    params |= {"release": "data/real", "systems": ["bm25-full", "bm25-2k"]}
+    params["counterfactual_systems"] = []
+    file = project / "params/mine.yaml"
+    file.write_text(yaml.safe_dump(params))
+    assert main(["plan", "params/mine.yaml"]) == 0
+    shown = capsys.readouterr().out
+    assert "bm25-2k" in shown and "not known" in shown and shown.endswith("Nothing was sent.\n")
+
+    away = {
+        "generator": "openai", "model": "m", "base_url": "https://models.example.org/v1",
+        "context_length": 2048, "format": "lines", "tokenizer": "minilm",
+    }  # fmt: skip
+    (project / "params/systems/away.yaml").write_text(yaml.safe_dump(away))
+    unknown = away | {"base_url": "http://127.0.0.1:1/v1", "tokenizer": "no/such"}
+    (project / "params/systems/unknown.yaml").write_text(yaml.safe_dump(unknown))
+    file.write_text(yaml.safe_dump(params | {"systems": ["away", "unknown"]}))
+    assert main(["plan", "params/mine.yaml"]) == 1
+    shown = capsys.readouterr().out
+    assert "away: data/real is restricted" in shown.replace(str(project) + "/", "")
+    assert "unknown: load_chat: no tokenizer 'no/such'" in shown
+    plan = plan_experiment("params/mine.yaml")
+    assert plan["prompts"].tolist()[0] == 3 and plan["problem"].ne("").all()
+
+    file.write_text(yaml.safe_dump(params | {"release": "data/none"}))
+    assert main(["plan", "params/mine.yaml"]) == 2
+    assert "no folder" in capsys.readouterr().err

@@ -1,0 +1,250 @@
+import math
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medalign_utils import minilm as encoder
+from medalign_utils.data.ehr import ehr_text
+from medalign_utils.generation import extractive
+from medalign_utils.generation.registry import GENERATORS, Generation
+from medalign_utils.prompts import retrieval
+from medalign_utils.prompts.passages import last_note, split_passages
+from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt, count_tokens, load_tokenizer
+from tests.builders.tiny_release import ehr_40
+
+LAB = "2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL"
+LATER_LAB = "2015-01-02 08:00 measurement LOINC/2160-0 Creatinine: 1.1 mg/dL"
+NOTE = "2014-08-10 10:00 note STANFORD_NOTE/1 Progress note:"
+DRUG = "2014-08-11 10:00 drug_exposure RxNorm/83367 atorvastatin: start"
+TEXT = "Denies chest pain. Walks well.\nPlan:\n1. Statin 40 mg b.i.d. daily\n2. Return in 2 weeks."
+RECORD = "\n".join([LAB, NOTE, TEXT, DRUG, LATER_LAB])
+
+OPTIONS = {"random_passage": {"seed": 1}}
+EXTRACTIVE = ("bm25_passage", "minilm_passage", "random_passage", "recent_note")
+ALL_GENERATORS = pytest.mark.parametrize("name", EXTRACTIVE)
+
+
+def make(name):
+    return GENERATORS[name](**OPTIONS.get(name, {}))
+
+
+def ask(name, instruction, ehr):
+    [generation] = make(name).answer([Prompt(instruction, ehr, f"{ehr}\n\n{instruction}")])
+    return generation
+
+
+def test_passages_are_events_and_windows_under_their_notes_line():
+    sentences = [
+        "Denies chest pain.",
+        "Walks well.",
+        "Plan:",
+        "1. Statin 40 mg b.i.d.",
+        "daily",
+        "2. Return in 2 weeks.",
+    ]
+    passages = split_passages(RECORD)
+    # 6 sentences give 4 windows of 3; the three coded events are one passage each.
+    assert passages[0] == LAB
+    assert passages[5:] == [DRUG, LATER_LAB]
+    for first, passage in enumerate(passages[1:5]):
+        line, window = passage.split("\n", 1)
+        assert line == NOTE
+        assert window in TEXT
+        assert re.split(r"\s+", window) == " ".join(sentences[first : first + 3]).split()
+
+
+def test_passages_of_a_short_note_and_of_one_cut_at_its_start():
+    assert split_passages(f"{NOTE}\nNo pain.") == [f"{NOTE}\nNo pain."]
+    assert split_passages(f"s well. Eats well.\n{LAB}") == ["s well. Eats well.", LAB]
+    assert split_passages(f"nine: 1.4 mg/dL\n{LAB}") == ["nine: 1.4 mg/dL", LAB]
+    assert split_passages("") == split_passages(" \n\n ") == []
+    assert split_passages(f"{LAB}\n{DRUG}") == [LAB, DRUG]
+
+
+def test_note_text_that_looks_like_a_line_stays_in_its_note():
+    note = f"{NOTE}\n2014-08-09 11:00 seen at home.\n2014-08-09 measurement due."
+    assert split_passages(f"{note}\n{LAB}") == [note, LAB]
+
+
+def test_passages_of_the_written_format(tmp_path):
+    (tmp_path / "40.xml").write_text(ehr_40())
+    passages = split_passages(ehr_text(tmp_path / "40.xml", "lines"))
+    assert passages == [
+        LAB,
+        f"{NOTE}\nCreatinine was 1.4. Walks well. Eats well.",
+        f"{NOTE}\nWalks well. Eats well. Sleeps well.",
+        LATER_LAB,
+    ]
+
+
+def test_last_note():
+    later = "2016-01-01 09:00 note N/2 Discharge summary:\nWent home."
+    assert last_note(f"{RECORD}\n{later}\n{LAB}") == later
+    assert last_note(RECORD) == f"{NOTE}\n{TEXT}"
+    assert last_note(f"end of a note.\n{LAB}") == "end of a note."
+    assert last_note(f"{LAB}\n{DRUG}") == ""
+
+
+@ALL_GENERATORS
+def test_record_without_passages_gives_an_empty_answer(name):
+    assert ask(name, "Any pain?", "") == Generation("", "stop", 0)
+
+
+@ALL_GENERATORS
+def test_answers_are_in_the_order_of_the_prompts(name):
+    records = [f"2014-08-10 10:00 note N/{i} Note {i}:\nSeen {i} times." for i in range(3)]
+    generations = make(name).answer([Prompt("How often?", record, record) for record in records])
+    for i, generation in enumerate(generations):
+        assert f"Seen {i} times." in generation.text
+
+
+@ALL_GENERATORS
+def test_an_answer_to_refine_may_be_quoted_again(name):
+    earlier = "2013-01-01 10:00 measurement LOINC/2160-0 Creatinine: 1.1 mg/dL"
+    last = Prompt("Last creatinine?", "", "", earlier)
+    assert make(name).answer([last])[0].text == earlier
+    if name == "bm25_passage":
+        as_good = Prompt("Last creatinine?", LAB, "", earlier)
+        assert make(name).answer([as_good])[0].text == LAB  # and more recent
+
+
+@ALL_GENERATORS
+def test_long_answer_is_cut_at_256_tokens(name):
+    note = f"{NOTE}\n" + "atorvastatin, " * 400
+    answer = ask(name, "Which statin?", note)
+    assert answer.finish_reason == "length"
+    assert note.startswith(answer.text)
+    assert count_tokens(answer.text, load_tokenizer("minilm")) == RESPONSE_TOKENS
+
+
+PARTS = ["é̂", "病", "😀", "x" * 99, "x" * 101, "LOINC/2160-0 ", "ﬁ", "\n"]
+recent_note = make("recent_note")
+minilm = load_tokenizer("minilm")
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from(PARTS)))
+def test_no_answer_exceeds_256_tokens(parts):
+    [answer] = recent_note.answer([Prompt("", f"{NOTE}\n" + "".join(parts * 30), "")])
+    tokens = count_tokens(answer.text, minilm)
+    assert tokens <= RESPONSE_TOKENS
+    assert answer.finish_reason == "stop" or tokens == RESPONSE_TOKENS
+
+
+def test_bm25_quotes_the_passage_that_says_it():
+    assert ask("bm25_passage", "Is the patient on atorvastatin?", RECORD).text == DRUG
+    answer = ask("bm25_passage", "Any chest pain?", RECORD)
+    assert answer.text == f"{NOTE}\nDenies chest pain. Walks well.\nPlan:"
+    assert answer.tokens == count_tokens(answer.text, minilm)
+
+
+@pytest.mark.parametrize("instruction", ["creatinine", "", "is it the?", "zzz", "?"])
+def test_bm25_gives_equals_to_the_most_recent(instruction):
+    assert ask("bm25_passage", instruction, f"{LAB}\n{LATER_LAB}").text == LATER_LAB
+    assert ask("bm25_passage", instruction, "? !\n. .").text == "? !\n. ."
+
+
+def test_bm25_scores_follow_the_formula():
+    passages = ["chest pain pain", "chest clear bilaterally on exam", "eats well"]
+    record = "\n".join(f"2014-08-1{i} 10:00 visit {text}" for i, text in enumerate(passages))
+    words = [re.findall(r"\b\w\w+\b", passage.lower()) for passage in split_passages(record)]
+    words = [[word for word in passage if word != "on"] for passage in words]  # a stop word
+    k1, b, n = 1.5, 0.75, len(words)
+    mean_length = np.mean([len(passage) for passage in words])
+    expected = np.zeros(n)
+    for word in ("chest", "pain"):
+        df = sum(word in passage for passage in words)
+        idf = math.log(1 + (n - df + 0.5) / (df + 0.5))
+        for i, passage in enumerate(words):
+            tf = passage.count(word)
+            expected[i] += idf * tf / (tf + k1 * (1 - b + b * len(passage) / mean_length))
+    scores = retrieval.Bm25(split_passages(record)).scores("Any chest pain?")
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+
+
+def test_bm25_indexes_a_shared_record_once(monkeypatch):
+    split = []
+    monkeypatch.setattr(
+        extractive, "split_passages", lambda ehr: split.append(ehr) or split_passages(ehr)
+    )
+    other = f"{RECORD}\n{LAB}"
+    prompts = [Prompt(question, RECORD, "") for question in ("a", "b", "c")]
+    GENERATORS["bm25_passage"]().answer([*prompts, Prompt("d", other, "")])
+    assert split == [RECORD, other]
+
+
+def test_minilm_quotes_the_nearest_passage_and_the_most_recent_of_equals():
+    record = f"{RECORD}\n2016-01-01 09:00 measurement LOINC/8867-4 Heart rate: 72 /min"
+    assert "Heart rate" in ask("minilm_passage", "How fast is the pulse?", record).text
+    repeated = f"{NOTE}\nPulse 72.\n{LAB}\n{NOTE}\nPulse 72."
+    assert ask("minilm_passage", "pulse?", repeated).text == f"{NOTE}\nPulse 72."
+
+
+def test_minilm_answer_is_the_highest_cosine():
+    passages = split_passages(RECORD)
+    cosines = encoder.embed(passages) @ encoder.embed(["Does she take a statin?"])[0]
+    answer = ask("minilm_passage", "Does she take a statin?", RECORD)
+    assert answer.text == passages[int(np.argmax(cosines))]
+
+
+def test_minilm_embeds_each_distinct_passage_once(monkeypatch):
+    embedded = []
+    embed = encoder.embed
+    monkeypatch.setattr(encoder, "embed", lambda texts: embedded.extend(texts) or embed(texts))
+    record = f"{RECORD}\n{LAB}"
+    prompts = [Prompt("a?", record, ""), Prompt("b?", record[5:], ""), Prompt("c?", record, "")]
+    GENERATORS["minilm_passage"]().answer(prompts)
+    # The second record begins within its first line, which is a new passage; LAB stands at its
+    # end as well, so the third has nothing new.
+    assert len(embedded) == len(set(embedded))
+    assert set(embedded) == {*split_passages(record), *split_passages(record[5:]), "a?", "b?", "c?"}
+
+
+def test_recent_note_opens_the_last_note():
+    assert ask("recent_note", "Any pain?", RECORD).text == f"{NOTE}\n{TEXT}"
+    assert ask("recent_note", "Any pain?", LAB) == Generation("", "stop", 0)
+
+
+def test_random_passage_depends_on_seed_and_prompt_alone():
+    record = "\n".join(LAB.replace("1.4", str(i)) for i in range(50))
+    prompts = [Prompt(f"Question {i}?", record, f"{record} {i}") for i in range(400)]
+    first = [answer.text for answer in GENERATORS["random_passage"](seed=1).answer(prompts)]
+    again = [answer.text for answer in GENERATORS["random_passage"](seed=1).answer(prompts[::-1])]
+    other = [answer.text for answer in GENERATORS["random_passage"](seed=2).answer(prompts)]
+    assert first == again[::-1]
+    # Two seeds agree on about 1 of 50.
+    assert sum(a == b for a, b in zip(first, other, strict=True)) < 40
+    assert len(set(first)) == 50
+
+
+def test_random_passage_is_the_same_in_another_process():
+    code = (
+        "from medalign_utils.generators import random_passage\n"
+        "from medalign_utils.prompts import Prompt\n"
+        f"[a] = random_passage(seed=3).answer([Prompt('Any pain?', {RECORD!r}, 'x')])\n"
+        "print(a.text, end='')"
+    )
+    [here] = GENERATORS["random_passage"](seed=3).answer([Prompt("Any pain?", RECORD, "x")])
+    there = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONHASHSEED": "7", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert there.stdout == here.text
+
+
+def test_importing_generators_loads_neither_torch_nor_transformers():
+    code = (
+        "import sys, medalign_utils.running\n"
+        "print({'torch', 'transformers', 'bm25s'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

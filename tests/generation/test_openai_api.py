@@ -1,0 +1,715 @@
+import itertools
+import logging
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from email.utils import formatdate
+
+import pytest
+
+from medalign_utils.errors import ParamsError
+from medalign_utils.generation import openai_api
+from medalign_utils.generation.openai_api import host_of, is_loopback
+from medalign_utils.generation.registry import Failure, Generation
+from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
+from tests.builders.chat_server import ChatServer, Reply, chunk, completion, error, stream
+
+YES = Generation("yes", "stop", 3)
+KEY = "sk-Secret0123456789"
+MARKER = "Zebrafish-4711"
+PRIVATE = re.compile(f"{KEY}|{MARKER}|Secret|Zebra")
+
+
+@pytest.fixture(autouse=True)
+def quick_and_without_the_environment(monkeypatch):
+    monkeypatch.setattr(openai_api, "BACKOFF_S", 0.005)
+    for name in list(os.environ):
+        if name.startswith(("OPENAI_", "AZURE_OPENAI_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def serve():
+    with ExitStack() as servers:
+        yield lambda reply: servers.enter_context(ChatServer(reply))
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """One server and generator for tests that differ in replies alone, since to build is slow."""
+    with ChatServer(None) as server, pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(openai_api, "BACKOFF_S", 0.005)
+        yield server, make(server)
+
+
+@pytest.fixture
+def ask_once(shared):
+    """Ask when the server replies so in turn; give the outcome and the number of requests."""
+    server, generator = shared
+
+    def ask_once(*replies):
+        server.reply = in_turn(*replies)
+        server.requests.clear()
+        [outcome] = generator.answer([prompt()])
+        return outcome, len(server.requests)
+
+    return ask_once
+
+
+def prompt(text="Any pain?"):
+    return Prompt(text, "", text)
+
+
+def make(server, **options):
+    return openai_api.openai(
+        **{"model": "m", "base_url": server.base_url, "timeout_s": 5, "attempts": 2, **options}
+    )
+
+
+def ask(server, text="Any pain?", **options):
+    [outcome] = make(server, **options).answer([prompt(text)])
+    return outcome
+
+
+def in_turn(*replies):
+    """Give one reply after another, and the last one from then on."""
+    left = list(replies)
+    return lambda _: left.pop(0) if len(left) > 1 else left[0]
+
+
+def test_asks_with_one_user_message_and_reads_the_reply(serve):
+    server = serve(in_turn(Reply(completion("yes"))))
+    generator = make(server, model="llama", concurrency=3)
+    assert (generator.batch_size, generator.concurrency) == (1, 3)
+    assert generator.answer([prompt("Any pain?"), prompt("Since when?")]) == [YES, YES]
+    [first, second] = server.requests
+    assert first.target == "/v1/chat/completions"
+    assert first.body == {
+        "model": "llama",
+        "messages": [{"role": "user", "content": "Any pain?"}],
+        "max_tokens": RESPONSE_TOKENS,
+        "temperature": 0,
+    }
+    assert second.prompt == "Since when?"
+
+
+def test_request_is_merged_into_the_body(serve):
+    server = serve(in_turn(Reply(completion("yes"))))
+    request = {
+        "max_tokens": None,
+        "temperature": None,
+        "max_completion_tokens": 300,
+        "chat_template_kwargs": {"enable_thinking": False},
+    }
+    assert ask(server, request=request) == YES
+    assert server.requests[0].body == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Any pain?"}],
+        "max_completion_tokens": 300,
+        "chat_template_kwargs": {"enable_thinking": False},
+    }
+
+
+BODY = completion("yes")
+READABLE = {
+    "length": (completion("ye", "length"), Generation("ye", "length", 3)),
+    "empty": (completion(""), Generation("", "stop", 3)),
+    "filtered": (completion(None, "content_filter"), Generation("", "content_filter", 3)),
+    "filtered in part": (completion("y", "content_filter"), Generation("", "content_filter", 3)),
+    "refusal": (completion(None, refusal="No."), Generation("No.", "stop", 3)),
+    "thought only": (completion(None, "length"), Generation("", "length", 3)),
+    "no reason": (completion("yes", None), YES),
+    "no usage": ({**BODY, "usage": None}, Generation("yes", "stop", None)),
+    "odd usage": ({**BODY, "usage": {"completion_tokens": True}}, Generation("yes", "stop", None)),
+    "surrogates": (
+        b'{"choices": [{"message": {"content": "\\ud83d\\ude00 \\ud83d."}}]}',
+        Generation("\U0001f600 \ufffd.", "stop", None),
+    ),
+}
+
+
+@pytest.mark.parametrize("body, expected", READABLE.values(), ids=READABLE)
+def test_what_counts_as_a_response(ask_once, body, expected):
+    assert ask_once(Reply(body)) == (expected, 1)
+
+
+UNUSABLE = {
+    "nothing": b"",
+    "half a JSON": b'{"choices": [{"message": {"content": "ye',
+    "not JSON": b"<html>Bad gateway</html>",
+    "not UTF-8": b'{"choices": "\xff"}',
+    "deep": b"[" * 100_000,
+    "another JSON": [1, "a"],
+    "no choices": {**BODY, "choices": []},
+    "an error": {"error": {"code": 500, "message": "no"}},
+    "choices of nothing": {**BODY, "choices": [None]},
+    "null content": completion(None),
+    "content of parts": completion([{"type": "text", "text": "yes"}]),
+    "aborted": completion("ye", "abort"),
+    "a tool": completion(None, "tool_calls"),
+}
+
+
+@pytest.mark.parametrize("body", UNUSABLE.values(), ids=UNUSABLE)
+def test_unusable_body_is_asked_for_again(ask_once, body):
+    assert ask_once(Reply(body), Reply(BODY)) == (YES, 2)
+    failure, requests = ask_once(Reply(body))
+    assert failure.reason.startswith("unusable body: ")
+    assert failure.reason.endswith("; attempts: 2")
+    assert requests == 2
+
+
+USAGE = {"choices": [], "usage": {"completion_tokens": 7}}
+ROLE = chunk(role="assistant")
+STREAMS = {
+    "to the end": (
+        stream(ROLE, chunk(content="y"), chunk(content="es"), chunk("stop"), USAGE),
+        Generation("yes", "stop", 7),
+    ),
+    # as `transformers serve` ends one
+    "without [DONE]": (
+        stream(ROLE, chunk(content="yes"), chunk("stop"), end=b""),
+        Generation("yes", "stop", None),
+    ),
+    "without a reason": (stream(chunk(content="yes")), Generation("yes", "stop", None)),
+    "cut at the limit": (
+        stream(chunk(content="ye"), chunk("length")),
+        Generation("ye", "length", None),
+    ),
+    "filtered": (
+        stream(chunk(content="ye"), chunk("content_filter")),
+        Generation("", "content_filter", None),
+    ),
+    "refusal": (stream(chunk(refusal="No."), chunk("stop")), Generation("No.", "stop", None)),
+    "empty": (stream(ROLE, chunk("stop")), Generation("", "stop", None)),
+    "comments and CRLF": (
+        Reply(
+            b': ping\r\n\r\nevent: x\r\ndata:{"choices": [{"index": 0, "delta":\r\n'
+            b'data: {"content": "a\xe2\x80\xa8b"}}]}\r\n\r\ndata: [DONE]',
+            headers=(("Content-Type", "Text/Event-Stream"),),
+        ),
+        Generation("a\u2028b", "stop", None),
+    ),
+    "a surrogate pair in two": (
+        stream(chunk(content="\ud83d"), chunk(content="\ude00"), chunk("stop")),
+        Generation("\U0001f600", "stop", None),
+    ),
+}
+
+
+@pytest.mark.parametrize("reply, expected", STREAMS.values(), ids=STREAMS)
+def test_stream_is_put_together(ask_once, reply, expected):
+    assert ask_once(reply) == (expected, 1)
+
+
+BROKEN_STREAMS = {
+    "nothing": stream(end=b""),
+    "no end": stream(ROLE, chunk(content="ye"), end=b""),
+    "half a chunk": stream(chunk(content="ye"), end=b'data: {"choi'),
+    "an error": stream(chunk(content="ye"), {"error": "CUDA"}, end=b""),
+    "content of parts": stream(chunk(content=["ye"]), chunk("stop")),
+    "cut": stream(chunk(content="ye"), chunk("stop"))._replace(until_closed=False, cut=True),
+}
+
+
+@pytest.mark.parametrize("reply", BROKEN_STREAMS.values(), ids=BROKEN_STREAMS)
+def test_broken_stream_is_asked_for_again(ask_once, reply):
+    assert ask_once(reply, Reply(BODY)) == (YES, 2)
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 529])
+def test_what_may_pass_is_asked_again(ask_once, status):
+    failure, requests = ask_once(error(status, "busy_1"))
+    assert re.fullmatch(rf"HTTP {status} \(\w+Error, busy_1\); attempts: 2", failure.reason)
+    assert requests == 2
+    assert ask_once(error(status), Reply(BODY)) == (YES, 2)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
+def test_what_does_not_pass_is_asked_once(ask_once, status):
+    failure, requests = ask_once(error(status, "model_not_found", ("Retry-After", "0")))
+    assert re.fullmatch(rf"HTTP {status} \(\w+Error, model_not_found\)", failure.reason)
+    assert requests == 1
+
+
+def test_code_that_is_no_identifier_is_left_out(ask_once):
+    for code in (None, "a b", "x" * 41, "", {"a": 1}, ["a"], "é"):
+        assert ask_once(error(400, code)) == (Failure("HTTP 400 (BadRequestError)"), 1)
+    assert ask_once(error(400, 17)) == (Failure("HTTP 400 (BadRequestError, 17)"), 1)
+
+
+def test_error_bodies_of_any_kind_give_a_failure(ask_once):
+    plain = (("Content-Type", "text/plain; charset=zlib"),)
+    for body in (b"", b"no", b"null", b"[1]", b'{"error": "no"}', b"\xff", b"[" * 100_000):
+        for headers in ((), plain):
+            failure, requests = ask_once(Reply(body, 400, headers))
+            assert isinstance(failure, Failure)
+            assert requests == 1
+
+
+def test_content_filter_by_http_400_is_a_response(ask_once):
+    filtered = Generation("", "content_filter", None)
+    assert ask_once(error(400, "content_filter")) == (filtered, 1)
+    failure = Failure("HTTP 403 (PermissionDeniedError, content_filter)")
+    assert ask_once(error(403, "content_filter")) == (failure, 1)
+
+
+def test_retry_after_is_respected(serve):
+    until = float(int(time.time()) + 3)
+    asked = {
+        "seconds": (("Retry-After", "1"), 1.0),
+        "a fraction": (("Retry-After", "0.4"), 0.4),
+        "milliseconds": (("Retry-After-Ms", "600"), 0.6),
+        "a date": (("Retry-After", formatdate(until, usegmt=True)), None),
+        "a date that has passed": (("Retry-After", formatdate(0, usegmt=True)), 0.0),
+        "nonsense": (("Retry-After", "soon"), 0.0),
+        "less than nothing": (("Retry-After", "-5"), 0.0),
+        "no number": (("Retry-After", "nan"), 0.0),
+    }
+    seen = Counter()
+
+    def reply(request):
+        seen[request.prompt] += 1
+        if seen[request.prompt] > 1:
+            return Reply(BODY)
+        header, _ = asked[request.prompt]
+        return error(random.Random(request.prompt).choice([429, 503]), None, header)
+
+    server = serve(reply)
+    generator = make(server, concurrency=len(asked))
+    with ThreadPoolExecutor(len(asked)) as pool:
+        assert list(pool.map(generator.answer, [[prompt(name)] for name in asked])) == [
+            [YES] for _ in asked
+        ]
+    for name, (_, wait) in asked.items():
+        first, second = [one.arrived for one in server.requests if one.prompt == name]
+        if wait is None:
+            assert second >= until
+        else:
+            assert wait <= second - first < wait + 0.9
+
+
+def test_date_without_a_zone_is_in_utc(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        date = time.asctime(time.gmtime(time.time() + 60))
+        assert 58 < openai_api._retry_after({"retry-after": date}) <= 60
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_retry_after_is_capped(serve, monkeypatch):
+    monkeypatch.setattr(openai_api, "LONGEST_WAIT_S", 0.2)
+    for asked in ("86400", "inf", "1e999", "Fri, 01 Jan 2190 00:00:00 GMT"):
+        server = serve(in_turn(error(429, None, ("Retry-After", asked)), Reply(BODY)))
+        assert ask(server) == YES
+        first, second = server.requests
+        assert 0.2 <= second.arrived - first.arrived < 1
+
+
+def test_waits_grow(serve, monkeypatch):
+    monkeypatch.setattr(openai_api, "BACKOFF_S", 0.05)
+    server = serve(in_turn(error(500)))
+    ask(server, attempts=5)
+    times = [request.arrived for request in server.requests]
+    waits = [after - before for before, after in itertools.pairwise(times)]
+    # 0.05, 0.1, 0.2, 0.4, to each of which up to 0.05 is added
+    for wait, least in zip(waits, (0.05, 0.1, 0.2, 0.4), strict=True):
+        assert least - 0.001 <= wait < least + 0.3
+
+
+def test_server_that_is_not_there_or_breaks_off_or_hangs(serve):
+    with ChatServer(in_turn()) as gone:
+        pass
+    reason = r"no connection, or one that broke \(\w+\); attempts: 2"
+    assert re.fullmatch(reason, ask(gone).reason)
+    server = serve(in_turn(Reply(BODY, cut=True)))
+    assert re.fullmatch(reason, ask(server).reason)
+    assert len(server.requests) == 2
+    server = serve(in_turn(Reply(BODY, after=30)))
+    assert ask(server, timeout_s=0.2) == Failure("no reply within 0.2 s; attempts: 2")
+
+
+def test_reply_without_an_end_is_given_up(serve, monkeypatch):
+    class Endless(Reply):
+        def encoded(self):
+            return b" " * 3_000_000
+
+    monkeypatch.setattr(openai_api, "LONGEST_REPLY", 1_000_000)
+    failure = ask(serve(in_turn(Endless(None))))
+    assert failure.reason.startswith("no connection, or one that broke (ReadError)")
+
+    # A piece every 50 ms, so that no single wait is too long.
+    def drip(listener):
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            try:
+                for _ in range(100):
+                    connection.sendall(b" ")
+                    time.sleep(0.05)
+            except OSError:
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=[listener])
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        start = time.monotonic()
+        generator = openai_api.openai(model="m", base_url=url, timeout_s=0.5, attempts=1)
+        assert generator.answer([prompt()]) == [Failure("no reply within 0.5 s; attempts: 1")]
+        assert time.monotonic() - start < 3
+        thread.join()
+
+
+def plan(seed, name, attempt):
+    """Draw what a server does with an attempt at a prompt."""
+    draw = random.Random(f"{seed} {name}")
+    hopeless = draw.random() < 0.05
+    faults = [
+        error(429, "rate_limit_exceeded", ("Retry-After", "0.02")),
+        error(500),
+        Reply(completion(name), cut=True),
+        Reply(b'{"choices": [{"mess'),
+        Reply(completion(None)),
+        error(400),
+        stream(chunk(content=name), end=b""),
+    ]
+    good = [
+        *[Reply(completion(name))] * 4,
+        stream(chunk(content=name), chunk("stop")),
+        Reply(completion("")),
+    ]
+    for _ in range(attempt):
+        kind = draw.random()
+        if kind < 0.01:
+            reply = Reply(completion(name), after=30)
+        elif kind < 0.4 or hopeless:
+            reply = draw.choice(faults)
+        else:
+            reply = draw.choice(good)
+    return reply
+
+
+def test_no_prompt_is_lost_or_doubled_among_faults(serve):
+    attempts = Counter()
+    faulty = True
+
+    def reply(request):
+        if not faulty:
+            return Reply(completion(request.prompt))
+        attempts[request.prompt] += 1
+        return plan(1, request.prompt, attempts[request.prompt])
+
+    names = [f"Prompt {i}" for i in range(1000)]
+    generator = make(serve(reply), concurrency=32, attempts=3, timeout_s=1)
+    with ThreadPoolExecutor(32) as pool:
+        outcomes = list(pool.map(lambda name: generator.answer([prompt(name)]), names))
+        assert [len(outcome) for outcome in outcomes] == [1] * 1000
+        failed = []
+        for name, [outcome] in zip(names, outcomes, strict=True):
+            if isinstance(outcome, Failure):
+                failed.append(name)
+            else:
+                assert outcome.text in (name, "")
+                assert outcome.finish_reason == "stop"
+        assert set(attempts) == set(names)
+        assert 1100 < attempts.total() <= 3000
+        assert 50 < len(failed) < 500
+        faulty = False
+        again = pool.map(lambda name: generator.answer([prompt(name)]), failed)
+        assert list(again) == [[Generation(name, "stop", 3)] for name in failed]
+
+
+def echo(status, code=None):
+    """Give back all that was sent, in an error's body and its headers."""
+
+    def reply(request):
+        header = ("X-Echo", f"{request.headers['authorization']} {request.prompt}")
+        return error(status, code, header, message=f"{request.headers} {request.body}")
+
+    return reply
+
+
+LOGGERS = ["openai", "openai._base_client", "openai._legacy_response", "httpx2"]
+LOGGERS += [f"httpcore2.{name}" for name in ("connection", "http11", "proxy")]
+
+
+def test_neither_key_nor_prompt_is_told(serve, monkeypatch, caplog):
+    monkeypatch.setenv("MY_KEY", KEY)
+    replies = [
+        *[echo(status) for status in (302, 401, 429, 500)],
+        *[echo(400, code) for code in (MARKER, f"x-{MARKER}", MARKER[:5], KEY, f"{KEY}.", KEY[3:])],
+        lambda request: Reply({"error": f"{request.headers} {request.body}"}),
+        lambda request: Reply(f"{request.headers} {request.prompt}".encode()),
+        lambda request: Reply(completion(request.prompt), cut=True),
+        lambda request: Reply(completion(request.prompt, request.prompt)),
+        lambda request: stream({"error": request.prompt}),
+        lambda request: Reply(completion(request.prompt), after=30),
+    ]
+    caplog.set_level(logging.DEBUG)
+    for name in LOGGERS:
+        caplog.set_level(logging.DEBUG, logger=name)
+    for reply in replies:
+        server = serve(reply)
+        generator = make(server, api_key_env="MY_KEY", timeout_s=0.5)
+        [failure] = generator.answer([prompt(MARKER)])
+        assert isinstance(failure, Failure)
+        assert "\n" not in failure.reason
+        assert not PRIVATE.search(failure.reason), failure
+        assert not PRIVATE.search(repr(generator))
+        assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
+        assert server.requests[0].prompt == MARKER
+    assert not [record for record in caplog.records if record.name.startswith(("openai", "http"))]
+    assert not PRIVATE.search(caplog.text)
+    # The loggers do work, for requests that are not ours.
+    logging.getLogger("openai._base_client").debug("heard")
+    assert "heard" in caplog.text
+
+
+def test_neither_key_nor_prompt_is_logged_with_openai_log(serve):
+    server = serve(echo(500))
+    code = f"""if True:
+        import logging, sys
+        logging.basicConfig(level=logging.DEBUG)
+        from medalign_utils.generators import openai
+        from medalign_utils.prompts import Prompt
+        generator = openai(model="m", base_url={server.base_url!r}, api_key_env="MY_KEY",
+            attempts=2)
+        for name in {LOGGERS!r}:
+            logging.getLogger(name).setLevel(logging.DEBUG)
+        print(generator, generator.answer([Prompt("", "", {MARKER!r})]))
+    """
+    environment = {**os.environ, "OPENAI_LOG": "debug", "MY_KEY": KEY}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "HTTP 500" in done.stdout
+    assert [request.prompt for request in server.requests] == [MARKER, MARKER]
+    assert not PRIVATE.search(done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_is_not_followed(serve, ask_once, status):
+    other = serve(in_turn(Reply(BODY)))
+    for location in (f"{other.base_url}/chat/completions", "/v1/elsewhere", "http://[", "\xff"):
+        failure, requests = ask_once(Reply(b"", status, (("Location", location),)))
+        assert failure.reason.startswith(f"HTTP {status} (APIStatusError): a redirect")
+        assert requests == 1
+    assert other.requests == []
+
+
+def set_proxies(monkeypatch, proxy):
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+
+
+def test_a_proxy_is_used_for_https_to_another_machine_alone(serve, monkeypatch):
+    server, proxy = serve(in_turn(Reply(BODY))), serve(in_turn(Reply(BODY)))
+    set_proxies(monkeypatch, proxy)
+    for host in ("127.0.0.1", "localhost"):
+        assert ask(server, base_url=f"http://{host}:{server.port}/v1") == YES
+    assert len(server.requests) == 2
+    assert proxy.requests == []
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    # What goes by plain http would be read by the proxy, which is no host that was named.
+    failure = ask(server, base_url="http://models.example/v1", attempts=1)
+    assert failure.reason.startswith("no connection") and proxy.requests == []
+    # By https the proxy is asked for a tunnel, and sees no request.
+    tunnelled = ask(server, base_url="https://models.example/v1", attempts=1, timeout_s=0.5)
+    assert isinstance(tunnelled, Failure)
+    [tunnel] = proxy.requests
+    assert tunnel.target == "models.example:443" and tunnel.body is None
+
+
+def test_environment_changes_neither_where_nor_as_whom(serve, monkeypatch):
+    server, other = serve(in_turn(Reply(BODY))), serve(in_turn(Reply(BODY)))
+    for name in ("API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID", "WEBHOOK_SECRET", "API_VERSION"):
+        monkeypatch.setenv(f"OPENAI_{name}", "ambient")
+    for name in ("OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT"):
+        monkeypatch.setenv(name, other.base_url)
+    for name in ("API_KEY", "AD_TOKEN"):
+        monkeypatch.setenv(f"AZURE_OPENAI_{name}", "ambient")
+    monkeypatch.setenv(
+        "OPENAI_CUSTOM_HEADERS",
+        "Host: ambient.example\nAuthorization: Bearer ambient\napi-key: ambient\nX-A: ambient",
+    )
+    monkeypatch.setenv("MY_KEY", KEY)
+    assert ask(server) == YES  # a server of this machine is not given OPENAI_API_KEY
+    assert ask(server, api_key_env="MY_KEY") == YES
+    assert ask(server, api_key_env="MY_KEY", api_version="2024-10-21") == YES
+    plain, with_key, azure = server.requests
+    assert other.requests == []
+    assert with_key.headers["authorization"] == f"Bearer {KEY}"
+    assert azure.headers["api-key"] == KEY
+    for request in (plain, with_key, azure):
+        assert request.headers["host"] == f"127.0.0.1:{server.port}"
+        assert "ambient" not in str(request.headers)
+        assert not {"openai-organization", "openai-project"} & set(request.headers)
+
+
+def test_azure(serve, monkeypatch):
+    monkeypatch.setenv("AZURE_KEY", KEY)
+    server = serve(in_turn(Reply(BODY), error(400, "content_filter")))
+    azure = {
+        "base_url": f"http://127.0.0.1:{server.port}/openai",
+        "model": "gpt-4-32k",
+        "api_key_env": "AZURE_KEY",
+        "api_version": "2024-10-21",
+    }
+    assert ask(server, **azure) == YES
+    assert ask(server, **azure) == Generation("", "content_filter", None)
+    [request, _] = server.requests
+    assert request.target == (
+        "/openai/deployments/gpt-4-32k/chat/completions?api-version=2024-10-21"
+    )
+    assert request.headers["api-key"] == KEY
+    assert "authorization" not in request.headers
+    assert request.prompt == "Any pain?"
+
+
+def test_key_comes_from_the_environment(serve, monkeypatch):
+    server = serve(in_turn(Reply(BODY)))
+
+    def complaint(**options):
+        with pytest.raises(ParamsError) as raised:
+            make(server, **options)
+        assert raised.value.__suppress_context__ or raised.value.__context__ is None
+        message = str(raised.value)
+        assert "\n" not in message
+        assert not PRIVATE.search(message)
+        return message
+
+    assert "MY_KEY" in complaint(api_key_env="MY_KEY")
+    monkeypatch.setenv("MY_KEY", "")
+    assert "MY_KEY" in complaint(api_key_env="MY_KEY")
+    assert "OPENAI_API_KEY" in complaint(base_url="https://api.openai.com/v1")
+    for key in (f"{KEY}\n", f"{KEY} ", f"{KEY}é"):
+        monkeypatch.setenv("MY_KEY", key)
+        assert "MY_KEY" in complaint(api_key_env="MY_KEY")
+    assert "api_key_env" in complaint(api_key_env=KEY)
+    assert ask(server) == YES
+    assert server.requests[0].headers["authorization"] == "Bearer no-key-needed"
+
+
+BAD_URLS = [
+    "",
+    "api.openai.com/v1",
+    "ftp://127.0.0.1/v1",
+    "file:///etc/passwd",
+    "http://",
+    "http:///v1",
+    f"http://me:{KEY}@127.0.0.1/v1",
+    f"http://{KEY}@127.0.0.1/v1",
+    f"http://127.0.0.1/v1?key={KEY}",
+    f"http://127.0.0.1/v1#{KEY}",
+    "http://127.0.0.1:port/v1",
+    "http://127.0.0.1:70000/v1",
+    "http://127.0.0.1\\.example.com/v1",
+    "http://127.0.0.1\t.example.com/v1",
+    "http://127.0.0.1%2eexample.com/v1",
+    "http://[::1/v1",
+    "http://[::1%25lo]/v1",
+    "http://[127.0.0.1]/v1",
+    "http://[v1.a]/v1",
+    "http://::1/v1",
+    "http://a[::1]/v1",
+    "http://[fe80::g]/v1",
+    "http://[1.2]/v1",
+    "http://256.0.0.1/v1",
+    "http://127.0.0.1\n",
+    "http://localhoſt/v1",
+    "http://１２７.0.0.1/v1",
+    " http://127.0.0.1/v1",
+    None,
+]
+
+
+@pytest.mark.parametrize("url", BAD_URLS)
+def test_bad_urls_are_refused_and_not_repeated(url):
+    for function in (
+        host_of,
+        is_loopback,
+        lambda url: openai_api.openai(model="m", base_url=url),
+    ):
+        with pytest.raises(ParamsError, match=r"^base_url: [^\n]*$") as raised:
+            function(url)
+        assert not PRIVATE.search(str(raised.value))
+
+
+def test_hosts():
+    hosts = {
+        "http://LOCALHOST:1/": ("localhost", True),
+        "https://127.8.9.1/v1": ("127.8.9.1", True),
+        "http://[::1]": ("::1", True),
+        "http://[0:0:0:0:0:0:0:1]:80/v1": ("0:0:0:0:0:0:0:1", True),
+        "http://localhost.example.com/v1": ("localhost.example.com", False),
+        "http://127.0.0.1.example.com": ("127.0.0.1.example.com", False),
+        "http://0.0.0.0:8000/v1": ("0.0.0.0", False),
+        "http://[::]:8000/v1": ("::", False),
+        "http://127.1/v1": ("127.1", False),
+        "http://example.com/@127.0.0.1/v1": ("example.com", False),
+        "http://2130706433/v1": ("2130706433", False),
+        "https://my_server:8000/v1": ("my_server", False),
+    }
+    assert {url: (host_of(url), is_loopback(url)) for url in hosts} == hosts
+
+
+BAD_OPTIONS = [
+    {"model": ""},
+    {"model": None},
+    {"concurrency": 0},
+    {"concurrency": 2.0},
+    {"concurrency": True},
+    {"attempts": 0},
+    {"attempts": "6"},
+    {"timeout_s": 0},
+    {"timeout_s": float("nan")},
+    {"timeout_s": float("inf")},
+    {"timeout_s": "120"},
+    {"api_version": 2024},
+    {"api_version": ""},
+    {"request": ["temperature"]},
+    {"request": {1: 2}},
+    {"request": {"messages": []}},
+    {"request": {"model": "other"}},
+    {"request": {"seed": float("nan")}},
+    {"request": {"seed": {1, 2}}},
+]
+
+
+@pytest.mark.parametrize("options", BAD_OPTIONS, ids=str)
+def test_bad_options_are_refused(options):
+    [name] = options
+    with pytest.raises(ParamsError, match=rf"^{name}: [^\n]*$"):
+        openai_api.openai(**{"model": "m", "base_url": "http://127.0.0.1:1/v1", **options})
+
+
+def test_interrupt_passes(serve, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    generator = make(serve(in_turn(Reply(BODY))))
+    monkeypatch.setattr(openai_api, "_read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        generator.answer([prompt()])
+
+
+def test_importing_generators_does_not_import_openai():
+    code = (
+        "import sys, medalign_utils.generators\n"
+        "print({'openai', 'httpx2', 'tenacity'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,126 @@
+import hashlib
+import re
+from collections import Counter
+
+import bert_score
+import bert_score.utils
+import numpy as np
+import pytest
+
+from medalign_utils.errors import MedAlignError
+from medalign_utils.metrics.bertscore import score_bertscore, signature_bertscore
+from medalign_utils.minilm import minilm_path
+from tests.builders.tiny_models import write_tiny_bleurt
+
+REFERENCES = [
+    "The last creatinine was 1.4 mg/dL on 2014-08-10.",
+    "No.",
+    "Atorvastatin 40 mg daily; simvastatin was stopped for myalgia.",
+]
+PREDICTIONS = [
+    "Creatinine 1.4",
+    "",
+    "Patient denies chest pain. " * 15,
+    "The last creatinine was 1.4 mg/dL on 2014-08-10.",
+    "no",
+    "simvastatin",
+]
+PAIRS = [(prediction, reference) for prediction in PREDICTIONS for reference in REFERENCES]
+
+
+@pytest.mark.parametrize("layer", [6, 3])
+def test_score_bertscore_equals_the_librarys(layer):
+    predictions, references = map(list, zip(*PAIRS, strict=True))
+    longest = "creatinine and potassium " * 50  # so that the library's batch pads every other pair
+    _, _, expected = bert_score.score(
+        [*predictions, longest], [*references, longest], str(minilm_path()), num_layers=layer
+    )
+    scores = score_bertscore(predictions, references, model="minilm", layer=layer)
+    np.testing.assert_allclose(scores, expected.numpy()[:-1], atol=1e-5)
+    assert scores.dtype == np.float64
+
+
+def test_score_bertscore_takes_a_folder():
+    scores = [
+        score_bertscore(PREDICTIONS[:1], REFERENCES[:1], model=model, layer=6)
+        for model in ("minilm", str(minilm_path()))
+    ]
+    np.testing.assert_allclose(*scores, atol=1e-6)
+
+
+def test_score_bertscore_is_the_same_to_the_last_bit_in_any_order():
+    predictions, references = map(list, zip(*PAIRS, strict=True))
+    forth = score_bertscore(predictions, references, model="minilm", layer=6)
+    back = score_bertscore(predictions[::-1], references[::-1], model="minilm", layer=6)
+    np.testing.assert_array_equal(forth, back[::-1])
+
+
+def test_score_bertscore_of_a_part_is_the_same_to_the_last_bit():
+    predictions, references = map(list, zip(*PAIRS, strict=True))
+    whole = score_bertscore(predictions, references, model="minilm", layer=6)
+    for start in range(3):
+        part = (predictions[start::3], references[start::3])
+        np.testing.assert_array_equal(
+            score_bertscore(*part, model="minilm", layer=6), whole[start::3]
+        )
+
+
+def test_score_bertscore_encodes_each_distinct_text_once(monkeypatch):
+    encoded = Counter()
+    library = bert_score.utils.sent_encode
+
+    def counting(tokenizer, text):
+        encoded[text] += 1
+        return library(tokenizer, text)
+
+    monkeypatch.setattr(bert_score.utils, "sent_encode", counting)
+    predictions, references = map(list, zip(*PAIRS, strict=True))
+    score_bertscore(predictions, references, model="minilm", layer=6)
+    assert encoded == Counter({*PREDICTIONS, *REFERENCES})
+
+
+def test_score_bertscore_counts_empty_and_cut_texts():
+    with pytest.warns(UserWarning) as caught:
+        scores = score_bertscore(
+            ["", "  ", "pain", "pain " * 600], ["pain", "pain", "", "pain"], model="minilm", layer=6
+        )
+    np.testing.assert_array_equal(scores[:3], 0)
+    messages = [str(warning.message) for warning in caught if "score_" in str(warning.message)]
+    assert messages[0] == "score_bertscore: 2 of 4 predictions are empty and score 0"
+    assert messages[1].startswith("score_bertscore: 1 of 4 predictions reach the model's limit")
+    assert messages[2] == "score_bertscore: 1 of 4 references are empty and score 0"
+
+
+def test_score_bertscore_of_ten_thousand_words_is_that_of_the_models_limit():
+    # The tokenizer keeps [CLS], the first 510 tokens ("pain" is one) and [SEP].
+    predictions = ["pain " * 10_000, "pain " * 510]
+    with pytest.warns(UserWarning, match="2 of 2 predictions reach the model's limit of 512"):
+        long, cut = score_bertscore(predictions, ["No pain."] * 2, model="minilm", layer=6)
+    assert long == pytest.approx(cut, abs=1e-6) and cut > 0
+
+
+def test_score_bertscore_refuses_what_it_cannot_score():
+    with pytest.raises(MedAlignError, match="score_bertscore: 1 predictions, 0 references"):
+        score_bertscore(["a"], [], model="minilm", layer=6)
+    with pytest.raises(MedAlignError, match="layer 7 of all-MiniLM-L6-v2, which has 6"):
+        score_bertscore(["a"], ["a"], model="minilm", layer=7)
+
+
+def test_score_bertscore_names_a_model_that_cannot_be_had(tmp_path):
+    with pytest.raises(MedAlignError, match=r"the hub has no .*nothing, and it is no"):
+        score_bertscore(["a"], ["a"], model=str(tmp_path / "nothing"), layer=6)
+
+
+def test_signature_bertscore_tells_weights_apart_in_folders_of_one_name(tmp_path):
+    folders = [write_tiny_bleurt(tmp_path / str(seed) / "bert", seed=seed) for seed in (0, 1)]
+    signatures = [signature_bertscore(model=str(folder), layer=2) for folder in folders]
+    form = r"bertscore\|model:bert\|sha256:[0-9a-f]{12}\|layer:2\|idf:no\|rescale:no\|v:.*"
+    assert all(re.fullmatch(form, signature) for signature in signatures)
+    assert signatures[0] != signatures[1]
+
+
+def test_signature_bertscore_of_minilm_has_the_digest_of_its_weights():
+    weights = (minilm_path() / "model.safetensors").read_bytes()
+    digest = hashlib.sha256(weights).hexdigest()[:12]
+    signature = signature_bertscore(model="minilm", layer=6)
+    assert f"|model:all-MiniLM-L6-v2|sha256:{digest}|layer:6|" in signature

@@ -1,0 +1,151 @@
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from transformers import AutoModel, AutoTokenizer
+
+from medalign_utils.errors import MedAlignError, NotAvailableError
+from medalign_utils.metrics.lens import score_lens, signature_lens
+from tests.builders.tiny_models import write_tiny_lens
+
+SOURCES = ["Last creatinine?", "Any chest pain?", "Which statin?"]
+PREDICTIONS = ["Creatinine: 1.4 mg/dL", "", "on atorvastatin 40 mg daily."]
+REFERENCES = ["1.4 mg/dL", "Denies chest pain", ""]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_tiny_lens(tmp_path_factory.mktemp("hub") / "lens")
+
+
+def test_score_lens_by_the_formula(model):
+    """Layers normalised over tokens and units, mixed, averaged; seven blocks; two tanh layers."""
+    state = torch.load(model / "checkpoints" / "model.ckpt", weights_only=True)["state_dict"]
+    state = {name: tensor.numpy().astype(float) for name, tensor in state.items()}
+    tokenizer = AutoTokenizer.from_pretrained(model / "encoder")
+    encoder = AutoModel.from_pretrained(model / "encoder", add_pooling_layer=False).eval()
+    mix = [state[f"layerwise_attention.scalar_parameters.{i}"][0] for i in range(3)]
+    mix = np.exp(mix) / np.exp(mix).sum()
+
+    def embed(text):
+        with torch.no_grad():
+            ids = tokenizer(text.lower(), return_tensors="pt")["input_ids"]
+            layers = [h[0].numpy() for h in encoder(ids, output_hidden_states=True).hidden_states]
+        layers = [(layer - layer.mean()) / layer.std() for layer in layers]
+        mixed = sum(weight * layer for weight, layer in zip(mix, layers, strict=True))
+        return mixed.mean(axis=0) * state["layerwise_attention.gamma"][0]
+
+    expected = []
+    for source, prediction, reference in zip(SOURCES, PREDICTIONS, REFERENCES, strict=True):
+        s, p, r = embed(source), embed(prediction), embed(reference)
+        x = np.concatenate([s, p, r, p * r, abs(p - r), p * s, abs(p - s)])
+        for layer in (0, 3):
+            x = np.tanh(
+                state[f"estimator.ff.{layer}.weight"] @ x + state[f"estimator.ff.{layer}.bias"]
+            )
+        raw = (state["estimator.ff.6.weight"] @ x + state["estimator.ff.6.bias"])[0]
+        expected.append(0.5 * (1 + math.erf(raw / math.sqrt(2))))
+    scores = score_lens(SOURCES, PREDICTIONS, REFERENCES, model=str(model))
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    assert scores.dtype == np.float64 and len(set(scores.round(4))) == 3
+
+
+def test_score_lens_ignores_case(model):
+    upper = [text.upper() for text in PREDICTIONS]
+    np.testing.assert_array_equal(
+        score_lens(SOURCES, upper, REFERENCES, model=str(model)),
+        score_lens(SOURCES, PREDICTIONS, REFERENCES, model=str(model)),
+    )
+
+
+def test_score_lens_cuts_what_is_too_long_and_says_so(model):
+    # Of the 64 positions RoBERTa's first two are no token's.
+    with pytest.warns(
+        UserWarning, match="1 of 3 distinct texts are longer than .* limit of 62 tok"
+    ):
+        [score] = score_lens(["q"], ["pain " * 10_000], ["r"], model=str(model))
+    assert 0 < score < 1
+    assert score_lens([], [], [], model=str(model)).shape == (0,)
+
+
+def test_score_lens_refuses_what_is_no_lens(model, tmp_path):
+    salsa = write_tiny_lens(tmp_path / "salsa", class_identifier="unified_metric")
+    with pytest.raises(
+        MedAlignError, match=r"salsa is no LENS: .*unified_metric.* expected .*multi"
+    ):
+        score_lens(["q"], ["a"], ["r"], model=str(salsa))
+    other = write_tiny_lens(tmp_path / "other", hidden_sizes=[8, 5])
+    with pytest.raises(MedAlignError, match=r"model\.ckpt of .* does not fit its hparams\.yaml"):
+        score_lens(["q"], ["a"], ["r"], model=str(other))
+    lacking = write_tiny_lens(tmp_path / "lacking")
+    file = lacking / "checkpoints" / "model.ckpt"
+    state = torch.load(file, weights_only=True)["state_dict"]
+    torch.save({"state_dict": {k: v for k, v in state.items() if "gamma" not in k}}, file)
+    with pytest.raises(
+        MedAlignError, match=r"lacks 1 weights, the first is layerwise_attention\.gam"
+    ):
+        score_lens(["q"], ["a"], ["r"], model=str(lacking))
+
+
+def test_a_checkpoint_that_would_run_code_is_not_read(tmp_path):
+    folder = write_tiny_lens(tmp_path / "lens")
+    file = folder / "checkpoints" / "model.ckpt"
+    torch.save(torch.load(file, weights_only=True) | {"callbacks": {Path: tmp_path}}, file)
+    with pytest.raises(NotAvailableError, match="holds more than weights and is not read"):
+        score_lens(["q"], ["a"], ["r"], model=str(folder))
+
+
+@pytest.mark.parametrize("content", ["", "garbage", "<html>", "torn", "a list", "no state_dict"])
+def test_a_file_that_is_no_checkpoint_is_an_error_not_a_skip(tmp_path, content):
+    folder = write_tiny_lens(tmp_path / "lens")
+    file = folder / "checkpoints" / "model.ckpt"
+    if content == "torn":
+        file.write_bytes(file.read_bytes()[:5000])
+    elif content in ("a list", "no state_dict"):
+        torch.save([1] if content == "a list" else {"weights": {}}, file)
+    else:
+        file.write_text(content)
+    with pytest.raises(MedAlignError, match=r"model\.ckpt of .*lens is torn, or no che") as caught:
+        score_lens(["q"], ["a"], ["r"], model=str(folder))
+    assert not isinstance(caught.value, NotAvailableError)
+
+
+def test_an_encoder_that_is_not_here_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    folder = write_tiny_lens(tmp_path / "lens", pretrained_model="roberta-large")
+    with pytest.raises(NotAvailableError, match="roberta-large is not on this machine"):
+        score_lens(["q"], ["a"], ["r"], model=str(folder))
+
+
+def test_signature_lens_hangs_on_the_weights_and_their_settings(model):
+    signature = signature_lens(model=str(model))
+    assert signature.startswith(
+        "lens|src:instruction|ref:yes|case:lower|rescale:normal|model:lens|sha256:"
+    )
+    hparams = model / "hparams.yaml"
+    before = hparams.read_text()
+    hparams.write_text(yaml.safe_dump(yaml.safe_load(before) | {"activations": "ReLU"}))
+    assert signature_lens(model=str(model)) != signature
+    hparams.write_text(before)
+
+
+def test_signature_lens_hangs_on_the_encoders_settings(tmp_path):
+    folder = write_tiny_lens(tmp_path / "lens")
+    before = signature_lens(model=str(folder))
+    assert re.search(r"\|model:lens\|sha256:\w{12}\|encoder:encoder\|sha256:\w{12}\|", before)
+    merges = folder / "encoder" / "merges.txt"
+    merges.write_text("\n".join(merges.read_text().splitlines()[:-1]))
+    after = signature_lens(model=str(folder))
+    assert after != before and after.partition("|encoder:")[0] == before.partition("|encoder:")[0]
+
+
+def test_score_lens_of_a_part_is_the_same_to_the_last_bit(model):
+    whole = score_lens(SOURCES, PREDICTIONS, REFERENCES, model=str(model))
+    for i in range(3):
+        alone = score_lens(*([t[i]] for t in (SOURCES, PREDICTIONS, REFERENCES)), model=str(model))
+        assert alone[0] == whole[i]

@@ -1,0 +1,242 @@
+import io
+import json
+import shutil
+
+import pytest
+import sentencepiece
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AddedToken, AutoTokenizer, LlamaTokenizerFast
+
+from medalign_utils.errors import ParamsError
+from medalign_utils.prompts.chat import Chat, added_tokens, load_chat, prompt_ids
+from medalign_utils.prompts.measuring import KnownEnd
+from medalign_utils.prompts.templates import load_tokenizer, measure, pack
+from tests.builders.tiny_models import (
+    LLAMA_3_SPECIAL,
+    LLAMA_3_TEMPLATE,
+    TRAINING,
+    byte_level_tokenizer,
+)
+
+SYSTEM = "You are a clinician's assistant."
+CHATML = (
+    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\n" + SYSTEM + "<|im_end|>\n"
+    "{% endif %}{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+GEMMA = (
+    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
+    "{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for m in messages %}<start_of_turn>{{ m['role'] }}\n{{ m['content'] | trim }}"
+    "<end_of_turn>\n{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+MISTRAL = "{{ bos_token }}{% for m in messages %}[INST] {{ m['content'] }} [/INST]{% endfor %}"
+VICUNA = (
+    "{{ bos_token }}" + SYSTEM + " {% for m in messages %}USER: {{ m['content'] }} {% endfor %}"
+    "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+LLAMA_3_WITH_SYSTEM = LLAMA_3_TEMPLATE.replace(
+    "{% for",
+    "<|start_header_id|>system<|end_header_id|>\n\n" + SYSTEM + "<|eot_id|>{% for",
+    1,
+)
+# Its special tokens swallow the blanks behind them, as Phi-3's do.
+PHI = "{% for m in messages %}<|user|>\n{{ m['content'] }}<|end|>\n{% endfor %}<|assistant|>\n"
+SWALLOWING = [AddedToken(t, rstrip=True, special=True) for t in ("<|user|>", "<|end|>")]
+
+# Special tokens, BOS and template.
+FAMILIES = {
+    "llama_3": (LLAMA_3_SPECIAL, "<|begin_of_text|>", LLAMA_3_TEMPLATE),
+    "llama_3_with_system": (LLAMA_3_SPECIAL, "<|begin_of_text|>", LLAMA_3_WITH_SYSTEM),
+    "chatml": (["<|im_start|>", "<|im_end|>"], None, CHATML),
+    "gemma": (["<bos>", "<start_of_turn>", "<end_of_turn>"], "<bos>", GEMMA),
+    "mistral": (["<s>", "</s>", "[INST]", "[/INST]"], "<s>", MISTRAL),
+    "mistral_in_plain_text": (["<s>", "</s>"], "<s>", MISTRAL),
+    "vicuna": (["<s>", "</s>"], "<s>", VICUNA),
+    "phi": ([*SWALLOWING, "<|assistant|>"], None, PHI),
+    "no_special_token_at_all": (["<|endoftext|>"], None, VICUNA.replace("{{ bos_token }}", "")),
+}
+ALL_FAMILIES = pytest.mark.parametrize("family", FAMILIES)
+
+
+def write_family(folder, family):
+    special, bos, template = FAMILIES[family]
+    byte_level_tokenizer(special, bos=bos, chat=template).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return {family: write_family(tmp_path_factory.mktemp(family), family) for family in FAMILIES}
+
+
+@pytest.fixture(scope="module")
+def loaded(folders):
+    """Each family's tokenizer as transformers has it, and as prompts are made with it."""
+    return {
+        family: (AutoTokenizer.from_pretrained(folder), load_tokenizer(folder), load_chat(folder))
+        for family, folder in folders.items()
+    }
+
+
+def by_transformers(tokenizer, text):
+    message = [{"role": "user", "content": text}]
+    return tokenizer.apply_chat_template(message, tokenize=True, add_generation_prompt=True)
+
+
+@ALL_FAMILIES
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(text=st.lists(st.one_of(st.sampled_from(TRAINING), st.text(max_size=40))).map(" ".join))
+def test_ids_are_those_of_transformers(loaded, family, text):
+    tokenizer, words, chat = loaded[family]
+    text = text.strip()  # some templates strip a message, which no prompt of ours needs
+    assert prompt_ids(text, words, chat) == by_transformers(tokenizer, text)
+
+
+@ALL_FAMILIES
+def test_special_tokens_in_a_message_are_text(loaded, family):
+    tokenizer, words, chat = loaded[family]
+    literals = tokenizer.all_special_tokens
+    text = "a " + " ".join(f"{literal} {literal}b" for literal in literals)
+    special = set(tokenizer.all_special_ids)
+    alone = [id for id in prompt_ids("a", words, chat) if id in special]
+    assert [id for id in prompt_ids(text, words, chat) if id in special] == alone
+    assert len(alone) < sum(id in special for id in by_transformers(tokenizer, text))
+    decoded = words.decode(prompt_ids(text, words, chat), skip_special_tokens=False)
+    assert text in decoded
+
+
+@ALL_FAMILIES
+def test_counted_tokens_are_those_of_the_prompt(loaded, family):
+    _, words, chat = loaded[family]
+    record = " ".join(TRAINING * 40)
+    for context_length in (700, 1500, None):
+        packed = pack("Any pain?", record, words, context_length, chat)
+        assert packed.prompt_tokens == len(prompt_ids(packed.prompt.text, words, chat))
+    count = measure("Any pain?", KnownEnd("", words), 0, words, chat)
+    assert count.text > added_tokens(words, chat)
+
+
+def test_what_stands_around_a_message(loaded):
+    llama = loaded["llama_3"][2]
+    # <|begin_of_text|><|start_header_id|>user<|end_header_id|>; "user" has several tokens.
+    assert (llama.before_ids[:2], llama.before_ids[-1]) == ((0, 2), 3)
+    assert (llama.before, llama.after) == ("\n\n", "")
+    assert llama.after_ids[:2] == (4, 2)
+    gemma = loaded["gemma"][2]
+    assert (gemma.before_ids, gemma.before, gemma.after) == ((0, 1), "user\n", "")
+    assert loaded["vicuna"][2] == Chat((0,), SYSTEM + " USER: ", " ASSISTANT:", ())
+    assert loaded["mistral"][2] == Chat((0, 2), " ", " ", (3,))
+    assert loaded["mistral_in_plain_text"][2] == Chat((0,), "[INST] ", " [/INST]", ())
+    assert loaded["phi"][2].before == ""
+    assert loaded["no_special_token_at_all"][2].before_ids == ()
+
+
+def test_a_template_may_be_given_or_refused(folders, tmp_path):
+    assert load_chat(folders["llama_3"], False) is None
+    assert load_chat(folders["llama_3"], True) == load_chat(folders["llama_3"])
+    vicuna = load_chat(folders["mistral"], VICUNA)
+    assert vicuna.before == SYSTEM + " USER: "
+    byte_level_tokenizer(["<s>"]).save_pretrained(tmp_path)
+    assert load_chat(str(tmp_path)) is None
+    assert load_chat(str(tmp_path), "{{ messages[0]['content'] }}!") == Chat(after="!")
+    with pytest.raises(ParamsError, match="has no chat template of its own"):
+        load_chat(str(tmp_path), True)
+    (tmp_path / "tokenizer_config.json").unlink()
+    assert load_chat(str(tmp_path)) is None
+
+
+def test_without_a_template_a_prompt_has_the_tokenizers_own_special_tokens(loaded):
+    tokenizer, words, _ = loaded["llama_3"]
+    ids = prompt_ids("Any pain?", words, None)
+    assert ids == tokenizer("Any pain?")["input_ids"]
+    assert (ids[0], added_tokens(words, None)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ raise_exception('no users here') }}", r"fails on a user's message \(no users here\);"),
+        ("{% if %}", "fails on a user's message"),
+        ("You are an assistant.", "does not give a user's message back once and unchanged;"),
+        ("{{ messages[0]['content'] | upper }}", "does not give a user's message back"),
+        ("{{ messages[0]['content'] * 2 }}", "does not give a user's message back"),
+    ],
+)
+def test_templates_that_do_not_do(folders, template, message):
+    with pytest.raises(ParamsError, match=f"^load_chat: [^\n]*{message}[^\n]*$"):
+        load_chat(folders["llama_3"], template)
+
+
+def test_a_template_needs_a_tokenizer(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for name in ("minilm", str(tmp_path), "no-such-owner/no-such-model", "not a name"):
+        with pytest.raises(ParamsError, match=r"^load_chat: no tokenizer [^\n]*$"):
+            load_chat(name, VICUNA)
+
+
+@pytest.fixture(scope="module")
+def sentences(tmp_path_factory):
+    """A folder with a sentencepiece model and no tokenizer.json, as Vicuna's repository."""
+    folder = tmp_path_factory.mktemp("sentences")
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TRAINING * 20),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=400,
+        byte_fallback=True,
+        character_coverage=1.0,
+        add_dummy_prefix=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        minloglevel=2,
+    )
+    (folder / "tokenizer.model").write_bytes(model.getvalue())
+    return folder
+
+
+def written(sentences, folder, **settings):
+    """The sentencepiece model with a tokenizer_config.json."""
+    shutil.copy(sentences / "tokenizer.model", folder)
+    settings = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", **settings}
+    settings |= {"eos_token": "</s>", "unk_token": "<unk>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return str(folder)
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_a_sentencepiece_model_is_loaded_without_a_tokenizer_json(sentences, tmp_path, legacy):
+    folder = written(sentences, tmp_path, legacy=legacy, add_bos_token=True)
+    words = load_tokenizer(folder)
+    processor = sentencepiece.SentencePieceProcessor(str(tmp_path / "tokenizer.model"))
+    for text in TRAINING:
+        assert words.encode(text).ids == [1, *processor.encode(text)]
+    assert 2 not in words.encode("a </s> b").ids
+    assert not (tmp_path / "tokenizer.json").exists()
+
+
+@pytest.mark.parametrize("add_bos_token", [True, False])
+def test_whether_a_text_begins_with_bos_is_said_by_the_config(sentences, tmp_path, add_bos_token):
+    folder = written(sentences, tmp_path, add_bos_token=not add_bos_token)
+    LlamaTokenizerFast.from_pretrained(folder).save_pretrained(folder)
+    assert (tmp_path / "tokenizer.json").is_file()
+    # A repository whose tokenizer.json was not written anew with its config.
+    written(sentences, tmp_path, add_bos_token=add_bos_token)
+    ids = load_tokenizer(folder).encode(TRAINING[0]).ids
+    assert ids == AutoTokenizer.from_pretrained(folder)(TRAINING[0])["input_ids"]
+    assert (ids[0] == 1) == add_bos_token
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+@pytest.mark.parametrize("template", [VICUNA, MISTRAL, LLAMA_3_TEMPLATE])
+def test_chats_of_a_sentencepiece_model(sentences, tmp_path, legacy, template):
+    folder = written(sentences, tmp_path, legacy=legacy, chat_template=template)
+    chat = load_chat(folder)
+    words, tokenizer = load_tokenizer(folder, chat), AutoTokenizer.from_pretrained(folder)
+    for text in TRAINING:
+        assert prompt_ids(text, words, chat) == by_transformers(tokenizer, text)
+    packed = pack("Any pain?", " ".join(TRAINING * 40), words, 1500, chat)
+    assert packed.prompt_tokens == len(prompt_ids(packed.prompt.text, words, chat))
+    assert 2 not in prompt_ids("a </s> b", words, chat)

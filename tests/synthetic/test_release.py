@@ -1,0 +1,316 @@
+import csv
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medalign_utils import grading
+from medalign_utils.__main__ import main
+from medalign_utils.curation import answer_key_checks
+from medalign_utils.data import ehr
+from medalign_utils.data.release import load_release
+from medalign_utils.data.taxonomy import SUBCATEGORIES
+from medalign_utils.errors import MedAlignError
+from medalign_utils.fairness.counterfactual import MARK
+from medalign_utils.prompts import templates
+from medalign_utils.synthetic import release as releases
+from medalign_utils.synthetic import write_release
+from medalign_utils.synthetic.instructions import (
+    CATEGORIES,
+    SHARES,
+    plan_categories,
+    plan_subcategories,
+)
+from medalign_utils.synthetic.templates import TEMPLATES
+
+OFFICIAL = Path(__file__).parents[3] / "shared" / "official" / "instruction-taxonomy.csv"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("demo")
+    write_release(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def release(folder):
+    return load_release(folder)
+
+
+@pytest.fixture(scope="module")
+def key(folder):
+    return grading.load_answer_key(folder / "answer-key.jsonl")
+
+
+@pytest.fixture(scope="module")
+def texts(release):
+    people = release.instructions["person_id"].unique()
+    return {p: ehr.ehr_text(release.ehr_path(p), "lines") for p in people}
+
+
+@pytest.fixture(scope="module")
+def monitored(tmp_path_factory):
+    """A release of the scale `release` in all but its size."""
+    out = tmp_path_factory.mktemp("monitored")
+    with pytest.MonkeyPatch.context() as patch:
+        small = releases.SCALES["release"]._replace(patients=12, instructions=60, references=20)
+        patch.setitem(releases.SCALES, "release", small)
+        write_release(out, scale="release")
+    return load_release(out)
+
+
+def submitted_rows(folder):
+    with (folder / "submitted-instructions.tsv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def digests(folder):
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+def test_one_seed_gives_the_same_bytes_in_another_process(folder, tmp_path):
+    command = [sys.executable, "-m", "medalign_utils", "synthesize", str(tmp_path / "again")]
+    subprocess.run(command, check=True, capture_output=True, env={"PYTHONHASHSEED": "7"})
+    assert digests(tmp_path / "again") == digests(folder)
+
+
+def test_another_seed_gives_another_release(folder, tmp_path):
+    write_release(tmp_path, patients=3, instructions=6, seed=2)
+    write_release(tmp_path / "b", patients=3, instructions=6, seed=3)
+    assert digests(tmp_path)["answer-key.jsonl"] != digests(tmp_path / "b")["answer-key.jsonl"]
+
+
+def test_manifest_names_every_file_with_its_digest(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    found = digests(folder)
+    del found["manifest.json"]
+    assert manifest["synthetic"] is True and manifest["files"] == found
+
+
+def test_demo_has_the_size_and_shares_it_promises(release):
+    assert release.instructions["person_id"].nunique() == 24
+    assert len(release.instructions) == 120
+    assert release.references["instruction_id"].nunique() >= 72
+    counts = Counter(release.instructions["category"])
+    assert len(counts) == 6 and release.instructions["subcategory"].nunique() >= 18
+    # The paper's 667, 136, 70, 33, 2, 75 of 983, as shares; 120 instructions round each by 1 %.
+    paper = {"Retrieve & Summarize": 667, "Care Planning": 136, "Calculation & Scoring": 70,
+             "Diagnosis Support": 33, "Translation": 2, "Other": 75}  # fmt: skip
+    for category, n in paper.items():
+        assert abs(counts[category] / 120 - n / 983) < 0.02
+
+
+def test_records_span_two_orders_of_magnitude(texts):
+    tokenizer = templates.load_tokenizer("minilm")
+    tokens = [templates.count_tokens(text, tokenizer) for text in texts.values()]
+    assert 2_000 < min(tokens) < 5_000 and 150_000 < max(tokens) < 250_000
+    assert np.median(tokens) > 20_000
+
+
+@pytest.mark.skipif(not OFFICIAL.exists(), reason="the authors' sample files are not here")
+def test_subcategories_are_the_taxonomy_s():
+    rows = OFFICIAL.read_text("utf-8").splitlines()[1:]
+    names = {tuple(row.split(",", 2)[:2]) for row in rows}
+    ours = {(c.replace("Retrieve & Summarize", "information retrieval").lower(), s)
+            for s, c in SUBCATEGORIES.items()}  # fmt: skip
+    assert ours == names
+
+
+def test_templates_are_many_and_the_splits_are_apart():
+    demo = {t.name for t in TEMPLATES.values() if t.split == "demo"}
+    train = {t.name for t in TEMPLATES.values() if t.split == "train"}
+    assert len(demo) >= 40 and len(train) >= 12 and not demo & train
+    assert all(len(set(t.phrasings)) >= 3 for t in TEMPLATES.values())
+    assert all(t.subcategory in SUBCATEGORIES for t in TEMPLATES.values())
+
+
+def test_shares_follow_the_plan():
+    plan = plan_subcategories(120, "demo")
+    assert sum(n for n, _ in SHARES.values()) == len(plan) == 120
+    assert Counter(s for s, _ in plan) == {s: n for s, (n, _) in SHARES.items()}
+    # 12 patients' worth: largest remainders fill up to exactly the number asked for.
+    assert len(plan_subcategories(37, "demo")) == 37
+
+
+def test_every_reference_grades_correct(key):
+    wrong = [
+        k["template"] for k in key.values() if not grading.grade(k["reference"], k["facts"])[0]
+    ]
+    assert wrong == []
+
+
+def test_references_do_not_answer_other_instructions(key):
+    assert answer_key_checks.swapped_references(key) < 0.05
+
+
+def test_constant_answers_do_not_pass(key, release):
+    table = answer_key_checks.constant_answers(release, key)
+    assert list(table["answer"])[-1] == "the whole prompt"
+    assert (table["n"] == sum(k["where"] != "nowhere" for k in key.values())).all()
+    assert (table["correct"] <= 0.10).all()
+
+
+def test_answers_stand_where_the_key_says(key, texts):
+    """A value that stands in notes only is in no coded line, and one in codes only in no note."""
+    checked = 0
+    for line in key.values():
+        fact = line["facts"][0]
+        if fact["kind"] != "number" or not fact.get("date") or line["where"] not in ("codes",):
+            continue
+        text = texts[line["person_id"]]
+        value = fact["value"]
+        shown = f"{value:.10g}"
+        days = [row for row in text.splitlines() if row.startswith(fact["date"])]
+        assert any(" measurement " in row and shown in row for row in days), line
+        checked += 1
+    assert checked >= 3
+
+
+def test_where_and_position_go_together(key):
+    for line in key.values():
+        assert (line["where"] == "nowhere") == (line["position"] is None)
+        assert line["position"] is None or 0 < line["position"] <= 1
+    assert {line["where"] for line in key.values()} == {"codes", "notes", "both", "nowhere"}
+
+
+@pytest.mark.parametrize("split", ["demo", "train"])
+def test_releases_of_other_seeds_hold_together(tmp_path, split):
+    for seed in (11, 12):
+        out = tmp_path / f"{seed}"
+        write_release(out, patients=12, instructions=60, seed=seed, split=split)
+        for line in grading.load_answer_key(out / "answer-key.jsonl").values():
+            assert grading.grade(line["reference"], line["facts"]).correct, line
+            assert TEMPLATES[line["template"]].split == split
+
+
+# Of the records, the key without `relevant_demographics`, and the two tables. A change here changes
+# every published figure.
+DEMO_DIGEST = "a4d79a5afa8288635913768d327acd11fa48d05bf55fb7eb57379d9c98c3ded3"
+
+
+def test_the_demo_keeps_its_bytes(folder):
+    found = digests(folder)
+    for name in ("manifest.json", "submitted-instructions.tsv"):
+        del found[name]
+    # Version 1.1 added the mark to what version 1 wrote, and nothing else.
+    lines = (folder / "answer-key.jsonl").read_text("utf-8")
+    unmarked = re.sub(r', "relevant_demographics": \[[^]]*\]}$', "}", lines, flags=re.MULTILINE)
+    assert len(lines.splitlines()) == 120 and MARK not in unmarked
+    found["answer-key.jsonl"] = hashlib.sha256(unmarked.encode()).hexdigest()
+    assert hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest() == DEMO_DIGEST
+
+
+def test_submitted_are_the_instructions_and_later_rewordings_of_some(folder, release):
+    rows = submitted_rows(folder)
+    ids = [row["instruction_id"] for row in rows]
+    originals = [row for row in rows if not row["duplicate_of"]]
+    assert len(set(ids)) == len(ids) == 160  # 120 and, as 331 to 983, 40
+    assert sorted(row["instruction_id"] for row in originals) == sorted(
+        release.instructions["instruction_id"]
+    )
+    of = {row["instruction_id"]: row for row in originals}
+    questions = release.instructions.set_index("instruction_id")["question"]
+    for row in rows:
+        original = of[row["duplicate_of"] or row["instruction_id"]]
+        assert original["question"] == questions[original["instruction_id"]]
+        assert (row["request"], row["person_id"]) == (original["request"], original["person_id"])
+        if row["duplicate_of"]:
+            assert row["question"] != original["question"]
+            assert ids.index(row["duplicate_of"]) < ids.index(row["instruction_id"])
+
+
+def test_a_question_makes_one_request_whoever_the_patient(folder, key):
+    requests = {}
+    for row in submitted_rows(folder):
+        requests.setdefault(row["question"], set()).add(row["request"])
+    assert all(len(made) == 1 for made in requests.values())
+    # Some requests are made for several patients, though nobody reworded them.
+    patients = {}
+    for row in submitted_rows(folder):
+        patients.setdefault(row["request"], set()).add(row["person_id"])
+    assert any(len(asked_of) > 1 for asked_of in patients.values())
+
+
+def test_plan_of_the_published_size_is_the_paper_s():
+    plan = plan_categories(983, 303)
+    assert Counter(SUBCATEGORIES[s] for s, _ in plan) == {c: n for c, (n, _) in CATEGORIES.items()}
+    referenced = Counter(SUBCATEGORIES[s] for s, has_reference in plan if has_reference)
+    assert referenced == {c: n for c, (_, n) in CATEGORIES.items() if n}
+    size = releases.SCALES["release"]
+    assert (size.patients, size.instructions, size.references) == (276, 983, 303)
+    assert round(983 * releases.DUPLICATES) == 331
+
+
+def test_visits_of_the_published_size_are_very_uneven():
+    counts = releases.SCALES["release"].visit_counts(276)
+    assert min(counts) >= 3 and max(counts) <= 800
+    assert np.median(counts) < np.mean(counts) / 2 and max(counts) > 7 * np.mean(counts)
+
+
+def test_stays_of_the_published_size_are_dense_and_their_answers_true(monitored):
+    key = grading.load_answer_key(monitored.answer_key_path)
+    assert len(key) == 60 and monitored.references["instruction_id"].nunique() == 20
+    assert monitored.manifest["scale"] == "release" and monitored.manifest["submitted"] == 80
+    assert all(grading.grade(line["reference"], line["facts"]).correct for line in key.values())
+    checked = set()
+    for person, lines in by_patient(key).items():
+        events = ehr.read_events(monitored.ehr_path(person))
+        stays = events[events["name"].eq("Inpatient Visit") & events["value"].eq("start")]
+        for line in lines:
+            fact = line["facts"][0]
+            if line["template"] == "highest_temperature":
+                day = events["timestamp"].dt.strftime("%Y-%m-%d") == fact["date"]
+                readings = events[events["code"] == "LOINC/8310-5"]
+                [stay] = readings[day & readings["value"].eq(str(fact["value"]))]["encounter"]
+                assert stay in set(stays["encounter"])
+                within = readings[readings["encounter"] == stay]
+                assert within["value"].astype(float).max() == fact["value"]
+                checked.add(line["template"])
+            if line["template"] == "latest_weight":
+                weights = events[events["code"] == "LOINC/29463-7"]
+                assert float(weights["value"].iloc[-1]) == fact["value"]
+        hours = events[events["code"] == "LOINC/9269-2"].groupby("encounter").size()
+        assert len(hours) == len(stays) and (hours >= 48).all()
+        # What is given in a stay had been started before it and not been stopped.
+        taken = set()
+        for event in events[events["type"] == "drug_exposure"].itertuples():
+            if event.value == "administered":
+                assert event.code in taken
+            else:
+                (taken.add if event.value == "start" else taken.discard)(event.code)
+    assert checked
+
+
+def by_patient(key):
+    patients = {}
+    for line in key.values():
+        patients.setdefault(line["person_id"], []).append(line)
+    return patients
+
+
+def test_a_scale_has_its_own_size(tmp_path, capsys):
+    with pytest.raises(MedAlignError, match="scale 'x', expected one of demo, release"):
+        write_release(tmp_path, scale="x")
+    for more in (["--patients", "3"], ["--instructions", "5"], ["--split", "train"]):
+        assert main(["synthesize", str(tmp_path), "--scale", "release", *more]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert "scale 'release' has its own patients and instructions" in line
+    assert not any(tmp_path.iterdir())
+
+
+def test_bad_arguments_end_in_one_line(tmp_path, capsys):
+    with pytest.raises(MedAlignError, match="0 patients, 5 instructions; expected at least 1"):
+        write_release(tmp_path, patients=0, instructions=5)
+    with pytest.raises(MedAlignError, match="split 'x', expected one of demo, train"):
+        write_release(tmp_path, split="x")
+    with pytest.raises(MedAlignError, match="ask for fewer or add patients"):
+        write_release(tmp_path, patients=1, instructions=2000)
+    assert not any(tmp_path.iterdir())

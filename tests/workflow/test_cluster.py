@@ -1,0 +1,290 @@
+"""An experiment of 3 patients on a SLURM that is started for it; `make test-cluster` runs this.
+
+Its four systems: two extractors, one of them in shards; a model behind a server that answers at the
+pace that a test sets, in shards; a language model whose weights are damaged. The tests follow one
+upon the other: a run that is interrupted, a run of which jobs are cancelled, a run that makes what
+is left.
+"""
+
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+import yaml
+
+from medalign_utils.config import load_system
+from tests.builders.chat_server import ChatServer, Reply, completion
+from tests.builders.slurm_cluster import Cluster, install
+from tests.builders.tiny_models import write_tiny_llama
+from tests.workflow.test_workflow import BIN, copy_project, without_seconds
+
+SYSTEMS = {
+    "bm25-2k": {"shards": 2},
+    "bm25-full": {},
+    "served": {"shards": 2},
+    "tiny-llama": {},
+}
+WAIT_S = 1800
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    if why := install():
+        pytest.skip(f"THE CLUSTER IS NOT TESTED: {why}")
+    # A folder with a short path: a socket's may have 107 characters.
+    folder = tmp_path_factory.mktemp("slurm")
+    cluster = Cluster(folder)
+    yield cluster
+    cluster.stop()
+
+
+class Pace:
+    """How many more prompts the server answers; after them all hang, as in a slow model."""
+
+    left = math.inf
+
+    def __call__(self, request):
+        self.left -= 1
+        return Reply(completion(request.prompt[-150:]), after=0 if self.left >= 0 else 1e6)
+
+
+@pytest.fixture(scope="session")
+def pace():
+    return Pace()
+
+
+@pytest.fixture(scope="session")
+def server(pace):
+    """A model that answers with the end of the prompt, at the pace that a test sets."""
+    with ChatServer(pace) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    return write_tiny_llama(tmp_path_factory.mktemp("llama"))
+
+
+def make_project(to, server, model, *, shards):
+    """A project with these systems in one job each or in shards."""
+    project = copy_project(to)
+    systems = project / "params/systems"
+    served = {"generator": "openai", "model": "m", "base_url": server.base_url, "concurrency": 1}
+    llama = {"generator": "huggingface", "model": str(model), "device": "cpu"}
+    size = {"format": "lines", "context_length": 600}
+    for name, content in (
+        *((name, load_system(name)) for name in ("bm25-2k", "bm25-full")),
+        ("served", served | size | {"tokenizer": "minilm"}),
+        ("tiny-llama", llama | size),
+    ):
+        small = {job: {"memory_gb": 2, "hours": 0.5} for job in ("generate", "score")}
+        content |= {"resources": small} | (SYSTEMS[name] if shards else {})
+        content.pop("system", None)
+        (systems / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    experiment = yaml.safe_load((project / "params/tiny.yaml").read_text())
+    experiment |= {"systems": list(SYSTEMS), "metrics": ["bertscore", "rouge_l", "chrf"]}
+    experiment["counterfactual_systems"] = []
+    (project / "params/tiny.yaml").write_text(yaml.safe_dump(experiment))
+    return project
+
+
+def start(project, profile, env):
+    """Start the workflow, as `make reproduce PROFILE=...` does."""
+    return subprocess.Popen(
+        [BIN / "snakemake", "--workflow-profile", f"profiles/{profile}",
+         "--configfile", "params/tiny.yaml"],
+        cwd=project,
+        env=env | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        stdout=(project / "out.log").open("w"),
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        # Where pytest runs in the background it is ignored, and would be here.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+
+
+def end(process, project):
+    status = process.wait(WAIT_S)
+    return status, (project / "out.log").read_text()
+
+
+def wait_for(what, true, process, project):
+    for _ in range(10 * WAIT_S):
+        if found := true():
+            return found
+        assert process.poll() is None, f"{what}:\n{(project / 'out.log').read_text()}"
+        time.sleep(0.1)
+    raise AssertionError(f"{what}: not within {WAIT_S} s")
+
+
+def kept(project, system="served"):
+    """What of a system's responses is kept: file name -> lines."""
+    files = (project / f"runs/tiny/responses/{system}").glob("*/responses*.jsonl")
+    return {file.name: file.read_text().splitlines() for file in files}
+
+
+def outputs(project):
+    """What depends on no clock: the tables, the scores, the responses without their seconds."""
+    run = project / "runs/tiny"
+    files = [*run.glob("tables/*.csv"), *run.glob("scores/*.parquet")]
+    found = {str(file.relative_to(run)): file.read_bytes() for file in files}
+    for file in run.glob("responses/*.jsonl"):
+        found[str(file.relative_to(run))] = without_seconds(file.read_text())
+    return found
+
+
+def processes_in(project):
+    """Command lines of processes that work in the project's folder: jobs and their kernels."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if process.joinpath("cwd").resolve() == project.resolve():
+                found.append(process.joinpath("cmdline").read_text().replace("\0", " "))
+        except OSError:  # it has ended
+            continue
+    return found
+
+
+@pytest.fixture(scope="session")
+def local(tmp_path_factory, server, model):
+    """The same experiment on this machine, each system in one job."""
+    project = make_project(tmp_path_factory.mktemp("local"), server, model, shards=False)
+    began = time.monotonic()
+    status, said = end(start(project, "local", os.environ), project)
+    assert status == 0, said
+    print(f"\nlocal: {time.monotonic() - began:.0f} s")
+    return project
+
+
+@pytest.fixture(scope="session")
+def damaged(tmp_path_factory, model):
+    """The model's folder, its file of weights cut off in the middle."""
+    folder = tmp_path_factory.mktemp("damaged") / "llama"
+    shutil.copytree(model, folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory, cluster, server, damaged):
+    """The project that runs on the cluster."""
+    return make_project(tmp_path_factory.mktemp("cluster"), server, damaged, shards=True)
+
+
+def test_ctrl_c_leaves_no_job_behind(project, cluster, pace):
+    pace.left = 3
+    process = start(project, "slurm", cluster.env)
+    wait_for("responses", lambda: sum(map(len, kept(project).values())) == 3, process, project)
+    assert cluster.jobs()
+    os.killpg(process.pid, signal.SIGINT)
+    status, said = end(process, project)
+    assert status != 0
+    assert "Going on with" not in said
+    for _ in range(300):
+        if not cluster.jobs() and not processes_in(project):
+            break
+        time.sleep(0.1)
+    assert cluster.jobs() == []
+    assert processes_in(project) == []
+
+
+def test_a_cancelled_job_and_a_damaged_model_leave_the_others_results(project, cluster, pace):
+    before = kept(project)
+
+    def running_shards():
+        """The shards' jobs that run, once one of them has answered something and hangs."""
+        jobs = cluster.ask("squeue", "--noheader", "--states=RUNNING", "--format=%i %k")
+        hangs = pace.left < 0 and sum(map(len, kept(project).values())) == 3 + 2
+        return hangs and re.findall(r"^(\d+) generate_shard .*system=served", jobs, re.MULTILINE)
+
+    pace.left = 2
+    process = start(project, "slurm", cluster.env)
+    jobs = wait_for("a shard that runs", running_shards, process, project)
+    pace.left = math.inf
+    cluster.ask("scancel", *jobs)
+    status, said = end(process, project)
+    assert status != 0
+    assert "Not finished: served, tiny-llama;" in said
+    assert "Going on with the other 2 systems." in said
+    run = project / "runs/tiny"
+    systems = pd.read_csv(run / "tables/05_evaluate_systems.csv")["system"]
+    assert sorted(systems) == ["bm25-2k", "bm25-full"]
+    assert (run / "tables/06_correlate_metrics.csv").is_file()
+    # What failed has left its executed notebook up to the failing cell, and its log.
+    cells = nbformat.read(run / "notebooks/03_generate_responses-tiny-llama.ipynb", 4).cells
+    errors = [
+        o.ename for cell in cells for o in cell.get("outputs", []) if o.output_type == "error"
+    ]
+    assert errors == ["ParamsError"]
+    page = (run / "report.html").read_text()
+    assert "system served: no responses" in page and "system tiny-llama: no responses" in page
+    log = (run / "notebooks/03_generate_responses-tiny-llama.log").read_text()
+    assert "is neither a folder with a language model nor a repository" in log
+    assert not (run / "responses/served.jsonl").exists()
+    for name, lines in before.items():
+        assert kept(project)[name][: len(lines)] == lines
+
+
+def test_another_run_makes_what_is_missing_to_the_outputs_of_one_machine(
+    project, cluster, server, model, damaged, local
+):
+    before = kept(project)
+    shutil.copy(model / "model.safetensors", damaged)
+    began = time.monotonic()
+    status, said = end(start(project, "slurm", cluster.env), project)
+    assert status == 0, said
+    print(f"\nrest on the cluster: {time.monotonic() - began:.0f} s")
+    done = set(re.findall(r"^Job \d+: (.+)$", said, flags=re.MULTILINE))
+    assert not [job for job in done if "bm25" in job or "release" in job], done
+    assert "generate the responses of tiny-llama" in done
+    found, expected = outputs(project), outputs(local)
+    assert sorted(found) == sorted(expected)
+    assert [name for name in expected if found[name] != expected[name]] == []
+    for name, lines in before.items():
+        assert kept(project)[name][: len(lines)] == lines
+    # One a prompt here and one on this machine, save those that hung when jobs were killed, of two
+    # shards twice.
+    n = len(expected["responses/served.jsonl"])
+    assert sum(map(len, kept(project).values())) == n
+    assert len(server.requests) <= 2 * n + 4
+
+
+def test_status_of_real_jobs(cluster, tmp_path):
+    (tmp_path / ".snakemake/slurm").mkdir(parents=True)
+
+    def status(job):
+        program = Path(__file__).parents[2] / "profiles/slurm/status.sh"
+        done = subprocess.run([program, job], cwd=tmp_path, env=cluster.env, capture_output=True)
+        return done.stdout.decode().strip()
+
+    def submit(command):
+        return cluster.ask(
+            "sbatch", "--parsable", "--mem=10M", "--output=/dev/null", f"--wrap={command}"
+        )
+
+    jobs = {command: submit(command) for command in ("true", "false", "sleep 60")}
+    for _ in range(100):
+        if cluster.jobs() == [jobs["sleep 60"]]:
+            break
+        time.sleep(0.1)
+    assert {command: status(job) for command, job in jobs.items()} == {
+        "true": "success", "false": "failed", "sleep 60": "running",
+    }  # fmt: skip
+    cluster.ask("scancel", jobs["sleep 60"])
+    for _ in range(100):
+        if not cluster.jobs():
+            break
+        time.sleep(0.1)
+    assert status(jobs["sleep 60"]) == "failed"
+    assert status("99999") == "failed"  # SLURM has forgotten it, and it has left nothing
+    (tmp_path / ".snakemake/slurm/99999.exit").write_text("0\n")
+    assert status("99999") == "success"

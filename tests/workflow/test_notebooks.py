@@ -1,0 +1,95 @@
+"""Every notebook is thin, clean, and knows exactly the parameters that experiments give it."""
+
+import ast
+import re
+
+import nbformat
+import pytest
+
+from medalign_utils.config import (
+    JOB_KEYS,
+    SYNTHETIC_KEYS,
+    for_notebook,
+    load_experiment,
+    notebook_parameters,
+    notebooks,
+)
+
+DEMO = load_experiment("params/demo.yaml")
+EVERY = pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
+
+
+def cells_of(path, kind="code"):
+    notebook = nbformat.read(path, as_version=4)
+    return [cell for cell in notebook.cells if cell.cell_type == kind]
+
+
+@EVERY
+def test_is_valid_and_holds_no_outputs_and_no_metadata_of_a_machine(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert set(notebook.metadata.language_info) == {"name"}
+    for cell in cells_of(path):
+        assert cell.outputs == [] and cell.execution_count is None
+
+
+@EVERY
+def test_opens_with_its_question_what_it_reads_and_what_it_writes(path):
+    assert re.fullmatch(r"\d\d_[a-z]+(_[a-z]+)+", path.stem)
+    first = nbformat.read(path, as_version=4).cells[0]
+    assert first.cell_type == "markdown"
+    assert re.match(rf"# {path.stem[:2]} .+\?\n", first.source)
+    for word in ("**Reads**", "**Writes**", "**In the paper**"):
+        assert word in first.source
+
+
+@EVERY
+def test_cells_are_short_and_hold_no_logic_and_no_commands(path):
+    for cell in cells_of(path):
+        is_list = "tags" in cell.metadata  # of parameters, a line each
+        assert is_list or len(cell.source.splitlines()) <= 10, cell.source
+        tree = ast.parse(cell.source)  # neither magics nor shell commands parse
+        banned = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.While, ast.Try, ast.For)
+        assert not [node for node in ast.walk(tree) if isinstance(node, banned)], cell.source
+
+
+@EVERY
+def test_parameters_are_commented_literals(path):
+    first, *others = cells_of(path)
+    assert first.metadata.tags == ["parameters"]
+    assert not any("tags" in cell.metadata for cell in others)
+    assert notebook_parameters(path)  # raises where one is not a literal
+    lines = first.source.splitlines()
+    for statement in ast.parse(first.source).body:
+        above = lines[statement.lineno - 2] if statement.lineno > 1 else ""
+        assert "  # " in lines[statement.end_lineno - 1] or above.startswith("# "), statement.lineno
+
+
+@EVERY
+def test_checks_its_inputs_right_after_the_imports(path):
+    cell = cells_of(path)[1]
+    *before, last = ast.parse(cell.source).body
+    assert isinstance(before[0], ast.Import | ast.ImportFrom)
+    assert ast.unparse(last).startswith("paths.require(experiment, ")
+
+
+@EVERY
+def test_ends_in_assertions(path):
+    statements = ast.parse(cells_of(path)[-1].source).body
+    assert isinstance(statements[-1], ast.Assert)
+    assert all(isinstance(each, ast.Assert | ast.Assign) for each in statements)
+
+
+@EVERY
+def test_defaults_are_the_demo(path):
+    parameters = notebook_parameters(path)
+    system = parameters.get("system")
+    assert system is None or system in DEMO["systems"]
+    assert for_notebook(path, DEMO, system=system) == parameters
+
+
+def test_every_key_of_the_demo_is_a_parameter_of_some_notebook():
+    known = {name for path in notebooks() for name in notebook_parameters(path)}
+    assert set(DEMO) - set(SYNTHETIC_KEYS) == (known - set(JOB_KEYS)) | {"experiment"}
