@@ -10,7 +10,6 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -19,6 +18,7 @@ from medalign_utils.config import load_system
 from medalign_utils.data.release import load_release
 from medalign_utils.evaluation import pairwise
 from medalign_utils.generation import runner
+from medalign_utils.stats.bootstrap import Bootstrap
 from medalign_utils.synthetic import write_release
 
 SYSTEMS = {"bm25-full": None, "bm25-8k": 8192, "bm25-2k": 2048}  # context, in tokens
@@ -37,9 +37,9 @@ def one_release(seed: int, resamples: int) -> dict:
         ratings = grading.rate_with_answer_key(responses, key)
     row = {"seed": seed, "n": ratings["instruction_id"].nunique()}
     row |= {f"correct {s}": ratings.loc[ratings["system"] == s, "correct"].mean() for s in SYSTEMS}
-    rng = np.random.default_rng(seed)
+    bootstrap = Bootstrap.seeded(resamples, seed)
     costs = pairwise.compare_contexts(
-        ratings, release.instructions, SYSTEMS, resamples=resamples, rng=rng
+        ratings, release.instructions, SYSTEMS, bootstrap=bootstrap
     ).set_index("system")
     for system in SHORTER:
         cost = costs.loc[system]

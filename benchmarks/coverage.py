@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from statsmodels.stats.proportion import proportion_confint
 
 from medalign_utils.evaluation.systems import bootstrap_systems
-from medalign_utils.stats.bootstrap import bootstrap_means
+from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_means
 from medalign_utils.stats.rank_correlation import kendall_tau_b
 
 # Three systems' mean quality. A response's quality is that plus what it shares with the patient's
@@ -72,16 +72,16 @@ def truth(rng: np.random.Generator, n_patients: int = 300_000) -> dict[str, pd.S
     }
 
 
-def intervals(sample: Sample, resamples: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def intervals(sample: Sample, bootstrap: Bootstrap) -> dict[str, np.ndarray]:
     """Bounds of each statistic's intervals, shape (as many, 2)."""
     correct, ranks, patients, taus = sample
-    drawn = bootstrap_systems(correct.astype(float), ranks, patients, resamples=resamples, rng=rng)
+    drawn = bootstrap_systems(correct.astype(float), ranks, patients, bootstrap=bootstrap)
     found = {name: [interval[1:] for interval in of.intervals()] for name, of in drawn.items()}
     pairs = correct[:, [0, 0, 1]].astype(float) - correct[:, [1, 2, 2]]
-    differences = bootstrap_means(pairs, patients, resamples=resamples, rng=rng)
+    differences = bootstrap_means(pairs, patients, bootstrap=bootstrap)
     found["difference"] = [interval[1:] for interval in differences]
     taus = np.column_stack([taus, taus[:, 0] - taus[:, 1]])
-    of_taus = bootstrap_means(taus, patients, resamples=resamples, rng=rng)
+    of_taus = bootstrap_means(taus, patients, bootstrap=bootstrap)
     found["mean_tau"] = [interval[1:] for interval in of_taus[:2]]
     found["tau_difference"] = [interval[1:] for interval in of_taus[2:]]
     found["wilson"] = np.transpose(

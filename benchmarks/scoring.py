@@ -30,7 +30,7 @@ from medalign_utils.data.release import load_release, primary_references
 from medalign_utils.generation import runner
 from medalign_utils.metrics import bertscore, comet
 from medalign_utils.minilm import minilm_path
-from medalign_utils.stats.bootstrap import bootstrap_mean, percentile_levels
+from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_mean, percentile_levels
 from medalign_utils.synthetic import write_release
 from medalign_utils.training_pairs import labelled_pairs
 
@@ -188,7 +188,7 @@ def bootstrap_row(repeats: int) -> dict:
 
     def ours() -> np.ndarray:
         rng = np.random.default_rng(2)
-        return np.array(bootstrap_mean(taus, names, resamples=RESAMPLES, rng=rng))
+        return np.array(bootstrap_mean(taus, names, bootstrap=Bootstrap(RESAMPLES, rng)))
 
     what = f"Bootstrap of a mean tau, {RESAMPLES:,} resamples: a loop"
     return compare(what, loop, ours, repeats) | {"promised": 15}

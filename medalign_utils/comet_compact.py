@@ -21,7 +21,7 @@ import yaml
 from medalign_utils.errors import MedAlignError
 from medalign_utils.metrics.comet import MINILM_HUB_ID, quiet_lightning
 from medalign_utils.minilm import length_batches, minilm_path
-from medalign_utils.stats.bootstrap import bootstrap_means
+from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_means
 from medalign_utils.stats.rank_correlation import kendall_tau_b
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def correlate_held_out(
     Returns:
         One row a name of `scores`, then "<first> minus <last>" over the instructions where both are
         defined. Columns: metric; n, the instructions with a defined tau; n_undefined, those where
-        all labels or all scores are tied; mean_tau with its 95 % interval tau_low to tau_high.
+        all labels or all scores are tied; mean_tau with its 95 % interval mean_tau_low to mean_tau_high.
 
     >>> held_out = pd.DataFrame({"label": [0, 0.5, 1] * 2, "instruction_id": list("111222"),
     ...                          "person_id": list("aaabbb")})
@@ -175,7 +175,7 @@ def correlate_held_out(
     taus = np.column_stack([taus, taus[:, 0] - taus[:, -1]])
     first, *_, last = scores
     patients = held_out.groupby("instruction_id", sort=False)["person_id"].first()
-    means = bootstrap_means(taus, patients, resamples=RESAMPLES, rng=rng)
+    means = bootstrap_means(taus, patients, bootstrap=Bootstrap(RESAMPLES, rng))
     undefined = np.isnan(taus).sum(axis=0)
     return pd.DataFrame(
         {
@@ -183,8 +183,8 @@ def correlate_held_out(
             "n": len(taus) - undefined,
             "n_undefined": undefined,
             "mean_tau": [mean.estimate for mean in means],
-            "tau_low": [mean.low for mean in means],
-            "tau_high": [mean.high for mean in means],
+            "mean_tau_low": [mean.low for mean in means],
+            "mean_tau_high": [mean.high for mean in means],
         }
     )
 

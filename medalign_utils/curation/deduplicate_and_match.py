@@ -18,7 +18,7 @@ from medalign_utils.data.ehr import ehr_text
 from medalign_utils.data.release import Release
 from medalign_utils.errors import MedAlignError
 from medalign_utils.metrics.base import check_texts
-from medalign_utils.stats.bootstrap import bootstrap_means
+from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_means
 
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 CUTOFFS = (1, 5, 20)  # ranks to which a match counts
@@ -258,8 +258,7 @@ def recall_table(
     patients: pd.Series,
     pool_size: int,
     *,
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """Recall at each of `CUTOFFS`, with intervals, beside what pairing at random would reach.
 
@@ -267,8 +266,7 @@ def recall_table(
         ranks: as `rank_patients` gives them.
         patients: the patient of each.
         pool_size: how many patients there were to choose from.
-        resamples: of the bootstrap over patients.
-        rng: the source of its draws.
+        bootstrap: over patients.
 
     Returns:
         One row a cutoff: k, n, pool, recall, recall_low, recall_high (95 % interval), random
@@ -276,11 +274,11 @@ def recall_table(
 
     >>> ranks, patients = pd.Series([1, 2, 9]), pd.Series(["a", "a", "b"])
     >>> rng = np.random.default_rng(1)
-    >>> recall_table(ranks, patients, 10, resamples=100, rng=rng)["random"].tolist()
+    >>> recall_table(ranks, patients, 10, bootstrap=Bootstrap(100, rng))["random"].tolist()
     [0.1, 0.5, 1.0]
     """
     hits = np.column_stack([ranks.to_numpy() <= k for k in CUTOFFS])
-    intervals = bootstrap_means(hits, patients.to_numpy(), resamples=resamples, rng=rng)
+    intervals = bootstrap_means(hits, patients.to_numpy(), bootstrap=bootstrap)
     return pd.DataFrame(
         [
             (k, len(ranks), pool_size, *interval, min(k, pool_size) / pool_size)

@@ -12,6 +12,7 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import patients_of
 from medalign_utils.grading.answer_key import RATER
 from medalign_utils.stats.bootstrap import (
+    Bootstrap,
     Interval,
     Resampled,
     bootstrap_means,
@@ -29,8 +30,7 @@ def inter_rater_reliability(
     ratings: pd.DataFrame,
     instructions: pd.DataFrame,
     *,
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """Agreement of raters on ranks and on correctness, each with its interval.
 
@@ -39,8 +39,7 @@ def inter_rater_reliability(
             rater gave none). Raters may differ from instruction to instruction and may have judged
             some of its responses only.
         instructions: instruction_id, person_id.
-        resamples: number of bootstrap resamples over the patients of what two or more rated.
-        rng: the source of the resamples.
+        bootstrap: over patients.
 
     Returns:
         Four rows: measure, of ("rank" or "correct"), n_raters, n_instructions, n_responses (what
@@ -72,7 +71,7 @@ def inter_rater_reliability(
     ...     "correct": [True, False, True, True], "rank": [1.0, 2.0, 1.0, 2.0]})
     >>> instructions = pd.DataFrame({"instruction_id": ["1"], "person_id": ["p"]})
     >>> table = inter_rater_reliability(ratings, instructions,
-    ...     resamples=100, rng=np.random.default_rng(1))
+    ...     bootstrap=Bootstrap.seeded(100, 1))
     >>> table[["of", "n_responses", "estimate"]].values.tolist()
     [['rank', 2, 1.0], ['correct', 2, 0.0], ['correct', 2, 0.0], ['rank', 2, 1.0]]
     """
@@ -89,7 +88,7 @@ def inter_rater_reliability(
         interval, n_undefined = Interval(np.nan, np.nan, np.nan), 0
         if len(wide.values):
             patients = patients_of(wide.instructions, instructions)
-            interval, n_undefined = compute(wide, patients, resamples=resamples, rng=rng)
+            interval, n_undefined = compute(wide, patients, bootstrap=bootstrap)
         shared = (wide.counts() >= 2).sum()
         n = (wide.n_raters, len(wide.instructions), shared, n_undefined)
         reason = _reason(ratings, wide, ranked, interval)
@@ -219,7 +218,7 @@ def _alpha_ordinal(wide: _Wide, patients: np.ndarray, **draws) -> tuple[Interval
 
 
 def _alpha(
-    wide: _Wide, level: str, patients: np.ndarray, *, resamples: int, rng: np.random.Generator
+    wide: _Wide, level: str, patients: np.ndarray, *, bootstrap: Bootstrap
 ) -> tuple[Interval, int]:
     """Krippendorff's alpha with responses as units."""
     values = wide.values
@@ -234,7 +233,7 @@ def _alpha(
     estimate = krippendorff.alpha(
         value_counts=units, value_domain=domain, level_of_measurement=level
     )
-    weights = resample_rows(patients, resamples=resamples, rng=rng)
+    weights = resample_rows(patients, bootstrap=bootstrap)
     coincidences = np.einsum("rn,nvw->rvw", weights, _coincidences(counts))
     return _interval(estimate, _alphas(coincidences, level), patients), 0
 

@@ -16,7 +16,13 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.pairwise import holm
 from medalign_utils.evaluation.ratings import check_ratings, patients_of, wide
 from medalign_utils.evaluation.systems import interval_columns
-from medalign_utils.stats.bootstrap import Interval, Resampled, bootstrap_means, resample_means
+from medalign_utils.stats.bootstrap import (
+    Bootstrap,
+    Interval,
+    Resampled,
+    bootstrap_means,
+    resample_means,
+)
 from medalign_utils.stats.rank_correlation import kendall_tau_b, order_pairs, same_best
 
 _KEY = ["metric", "instruction_id", "system"]
@@ -31,8 +37,7 @@ def correlate_metrics(
     ratings: pd.DataFrame,
     instructions: pd.DataFrame,
     *,
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """How each metric's scores go with the ratings; first Kendall's tau-b with minus the rank.
 
@@ -41,12 +46,11 @@ def correlate_metrics(
             responses without a rating are not used.
         ratings: as `evaluation.check_ratings` describes.
         instructions: instruction_id, person_id.
-        resamples: number of bootstrap resamples over patients.
-        rng: the source of the resamples, which all metrics share.
+        bootstrap: over patients.
 
     Returns:
         One row a metric, highest mean_tau first. An `x` with an x_low and x_high beside it (of
-        mean_tau tau_low and tau_high) has these as its 95 % interval, NaN for one patient.
+        mean_tau mean_tau_low and mean_tau_high) has these as its 95 % interval, NaN for one patient.
 
         metric; n, the instructions whose tau is defined; n_undefined, those where it is not (scores
         or ranks all tied, or a NaN score); mean_tau over the n; mean_tau_undefined_as_0 over all
@@ -77,20 +81,20 @@ def correlate_metrics(
     ...     metric="chrf", score=[0.8, 0.3, 0.5, 0.4], signature="chrF2")
     >>> instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
     >>> table = correlate_metrics(scores, ratings, instructions,
-    ...     resamples=100, rng=np.random.default_rng(1))
+    ...     bootstrap=Bootstrap.seeded(100, 1))
     >>> table[["n", "n_undefined", "mean_tau", "mean_tau_undefined_as_0"]].values.tolist()
     [[1.0, 1.0, 1.0, 0.5]]
     """
     data = _align(scores, ratings, instructions)
     taus = _taus(data)
-    tau = bootstrap_means(taus, data.patients, resamples=resamples, rng=rng)
+    tau = bootstrap_means(taus, data.patients, bootstrap=bootstrap)
     pairs = np.stack([order_pairs(each, data.ranks) for each in data.scores], axis=-1)
     # One row a pair; the pairs of one patient are drawn together like that patient's instructions.
     rows = pairs.reshape(-1, len(data.metrics))
     owners = np.repeat(data.patients, pairs.shape[1])
-    accuracy = bootstrap_means(rows, owners, resamples=resamples, rng=rng)
+    accuracy = bootstrap_means(rows, owners, bootstrap=bootstrap)
     picked, chance = np.transpose([same_best(each, data.ranks) for each in data.scores], (1, 2, 0))
-    best = bootstrap_means(picked, data.patients, resamples=resamples, rng=rng)
+    best = bootstrap_means(picked, data.patients, bootstrap=bootstrap)
 
     undefined = np.isnan(taus).sum(axis=0)
     table = pd.DataFrame(
@@ -99,8 +103,8 @@ def correlate_metrics(
             "n": len(taus) - undefined,
             "n_undefined": undefined,
             "mean_tau": [mean.estimate for mean in tau],
-            "tau_low": [mean.low for mean in tau],
-            "tau_high": [mean.high for mean in tau],
+            "mean_tau_low": [mean.low for mean in tau],
+            "mean_tau_high": [mean.high for mean in tau],
             "mean_tau_undefined_as_0": np.nan_to_num(taus).mean(axis=0),
             "signature": data.signatures,
             "share_undefined": undefined / len(taus),
@@ -109,7 +113,7 @@ def correlate_metrics(
             "n_same_best": (~np.isnan(picked)).sum(axis=0),
             **interval_columns("same_best", best),
             "same_best_chance": [_mean(column) for column in chance.T],
-            **_system_columns(data, resamples=resamples, rng=rng),
+            **_system_columns(data, bootstrap=bootstrap),
         }
     )
     return table.sort_values("mean_tau", ascending=False, kind="stable", ignore_index=True)
@@ -120,8 +124,7 @@ def correlate_systems(
     ratings: pd.DataFrame,
     instructions: pd.DataFrame,
     *,
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """Correlate the systems' mean scores with how well they do by the ratings.
 
@@ -147,12 +150,12 @@ def correlate_systems(
     ...     metric="chrf", score=[0.8, 0.3], signature="chrF2")
     >>> instructions = pd.DataFrame({"instruction_id": ["1"], "person_id": ["p"]})
     >>> table = correlate_systems(scores, ratings, instructions,
-    ...     resamples=100, rng=np.random.default_rng(1))
+    ...     bootstrap=Bootstrap.seeded(100, 1))
     >>> table[["rating", "coefficient", "estimate"]].values[2:4].tolist()
     [['mean_rank', 'spearman', 1.0], ['accuracy', 'kendall_tau_b', 1.0]]
     """
     data = _align(scores, ratings, instructions)
-    means, n_patients = _system_means(data, resamples=resamples, rng=rng)
+    means, n_patients = _system_means(data, bootstrap=bootstrap)
     kinds = [(m, r, c) for m in range(len(means)) for r in (1, 2) for c in COEFFICIENTS]
     values = [_correlation(means[m, 0], means[m, r], c) for m, r, c in kinds]
     of_metric = [m for m, _, _ in kinds]
@@ -174,8 +177,7 @@ def compare_metrics(
     ratings: pd.DataFrame,
     instructions: pd.DataFrame,
     *,
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """Is one metric better than another here? The paired difference of their taus, for all pairs.
 
@@ -202,7 +204,7 @@ def compare_metrics(
     ...     for m, s in (("good", [2, 1, 2, 1]), ("bad", [1, 2, 1, 2]))]
     >>> instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
     >>> table = compare_metrics(pd.concat(both), ratings, instructions,
-    ...     resamples=100, rng=np.random.default_rng(1))
+    ...     bootstrap=Bootstrap.seeded(100, 1))
     >>> table[["metric_a", "metric_b", "difference", "p"]].values.tolist()
     [['good', 'bad', 2.0, 0.5]]
     """
@@ -213,8 +215,8 @@ def compare_metrics(
     a, b = taus[:, pairs[:, 0]], taus[:, pairs[:, 1]]
     both = ~np.isnan(a) & ~np.isnan(b)
     difference = np.where(both, a - b, np.nan)
-    intervals = bootstrap_means(difference, data.patients, resamples=resamples, rng=rng)
-    p = _sign_flip_p(difference, data.patients, rng)
+    intervals = bootstrap_means(difference, data.patients, bootstrap=bootstrap)
+    p = _sign_flip_p(difference, data.patients, bootstrap.rng)
     p_holm = np.full(len(p), np.nan)
     p_holm[~np.isnan(p)] = holm(p[~np.isnan(p)].tolist())
     return pd.DataFrame(
@@ -302,9 +304,7 @@ def _taus(data: _Aligned) -> np.ndarray:
     return np.column_stack([kendall_tau_b(each, -data.ranks) for each in data.scores])
 
 
-def _system_means(
-    data: _Aligned, *, resamples: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def _system_means(data: _Aligned, *, bootstrap: Bootstrap) -> tuple[np.ndarray, np.ndarray]:
     """Means of each system over the instructions on which all of them have a score, and resampled.
 
     Returns:
@@ -317,7 +317,7 @@ def _system_means(
     values[np.isnan(data.scores).any(axis=2)] = np.nan
     k, n, *shape = values.shape
     columns = values.swapaxes(0, 1).reshape(n, -1)
-    drawn = resample_means(columns, data.patients, resamples=resamples, rng=rng)
+    drawn = resample_means(columns, data.patients, bootstrap=bootstrap)
     means = np.vstack([drawn.means, drawn.resampled]).reshape(-1, k, *shape)
     return means.transpose(1, 2, 0, 3), drawn.n_patients.reshape(k, *shape)[:, 0, 0]
 
@@ -338,9 +338,9 @@ def _correlation(x: np.ndarray, y: np.ndarray, coefficient: str) -> np.ndarray:
     return np.clip(r, -1, 1)
 
 
-def _system_columns(data: _Aligned, *, resamples: int, rng: np.random.Generator) -> dict[str, list]:
+def _system_columns(data: _Aligned, *, bootstrap: Bootstrap) -> dict[str, list]:
     """What `correlate_metrics` says of the systems' means."""
-    means, _ = _system_means(data, resamples=resamples, rng=rng)
+    means, _ = _system_means(data, bootstrap=bootstrap)
     names, shares = [], []
     for score, rank, _ in means:
         best = score[0] == score[0].max()

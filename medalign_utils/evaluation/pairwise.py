@@ -10,23 +10,21 @@ from statsmodels.stats.multitest import multipletests
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import check_ratings, patients_of, wide
 from medalign_utils.evaluation.systems import context_column, interval_columns
-from medalign_utils.stats.bootstrap import Interval, bootstrap_means
+from medalign_utils.stats.bootstrap import Bootstrap, Interval, bootstrap_means
 
 
 def compare_systems(
     ratings: pd.DataFrame,
     instructions: pd.DataFrame,
     *,
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """Every pair of systems: the difference in accuracy, its tests, and who is ranked first.
 
     Args:
         ratings: as `check_ratings` describes.
         instructions: instruction_id, person_id.
-        resamples: number of bootstrap resamples over patients.
-        rng: the source of the resamples, which all pairs share.
+        bootstrap: over patients.
 
     Returns:
         One row a pair, the better mean rank as system, the other as opponent; no row for one
@@ -52,7 +50,7 @@ def compare_systems(
     ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
     ...     "correct": [True, False, True, True], "rank": [1.0, 2.0, 1.5, 1.5]})
     >>> instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
-    >>> table = compare_systems(ratings, instructions, resamples=100, rng=np.random.default_rng(1))
+    >>> table = compare_systems(ratings, instructions, bootstrap=Bootstrap.seeded(100, 1))
     >>> table[["system", "opponent", "difference", "mcnemar_p", "wins", "ties"]].values.tolist()
     [['a', 'b', 0.5, 1.0, 1, 1]]
     """
@@ -65,9 +63,7 @@ def compare_systems(
     differences = correct[:, first] - correct[:, second]
     steps = ranks.to_numpy()[:, first] - ranks.to_numpy()[:, second]
     wins = np.where(steps == 0, np.nan, steps < 0)
-    intervals = bootstrap_means(
-        np.hstack([differences, wins]), patients, resamples=resamples, rng=rng
-    )
+    intervals = bootstrap_means(np.hstack([differences, wins]), patients, bootstrap=bootstrap)
     of_difference, of_wins = intervals[: len(first)], intervals[len(first) :]
     of_wins = [Interval(0.5, np.nan, np.nan) if np.isnan(i.estimate) else i for i in of_wins]
     better, worse = (differences > 0).sum(axis=0), (differences < 0).sum(axis=0)
@@ -155,8 +151,7 @@ def compare_contexts(
     instructions: pd.DataFrame,
     contexts: Mapping[str, int | None],
     *,
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """What a shorter context costs one generator: its accuracy at each context length.
 
@@ -165,8 +160,7 @@ def compare_contexts(
         instructions: instruction_id, person_id.
         contexts: the systems that differ in their context length alone, each with that length in
             tokens, None for the full record.
-        resamples: number of bootstrap resamples over patients.
-        rng: the source of the resamples.
+        bootstrap: over patients.
 
     Returns:
         One row a system, shortest context first: system, context_tokens (Int64, NA for the full
@@ -181,8 +175,7 @@ def compare_contexts(
     ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
     ...     "correct": [True, False, True, True], "rank": [1.0, 2.0, 1.5, 1.5]})
     >>> instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
-    >>> compare_contexts(ratings, instructions, {"a": None, "b": 2048}, resamples=100,
-    ...     rng=np.random.default_rng(1))[["system", "correct", "difference"]].values.tolist()
+    >>> compare_contexts(ratings, instructions, {"a": None, "b": 2048}, bootstrap=Bootstrap.seeded(100, 1))[["system", "correct", "difference"]].values.tolist()
     [['b', 0.5, -0.5], ['a', 1.0, nan]]
     """
     check_ratings(ratings)
@@ -204,7 +197,7 @@ def compare_contexts(
     differences[systems[-1]] = np.nan
     both = np.hstack([correct.to_numpy(), differences.to_numpy()])
     patients = patients_of(correct.index, instructions)
-    intervals = bootstrap_means(both, patients, resamples=resamples, rng=rng)
+    intervals = bootstrap_means(both, patients, bootstrap=bootstrap)
     return pd.DataFrame(
         {
             "system": systems,

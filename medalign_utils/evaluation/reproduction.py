@@ -271,7 +271,7 @@ def _minus(shorter: str, longest: str) -> str:
 def _long(table: pd.DataFrame, key: str, measures: Sequence[str]) -> pd.DataFrame:
     """One row a value: item, measure, value, low, high, n.
 
-    The interval of x or mean_x is x_low to x_high; what the table has not got is missing.
+    The interval of x is x_low to x_high; what the table has not got is missing.
     """
     return pd.concat(
         [
@@ -280,8 +280,8 @@ def _long(table: pd.DataFrame, key: str, measures: Sequence[str]) -> pd.DataFram
                     "item": table[key],
                     "measure": measure,
                     "value": table[measure],
-                    "low": table.get(f"{measure.removeprefix('mean_')}_low"),
-                    "high": table.get(f"{measure.removeprefix('mean_')}_high"),
+                    "low": table.get(f"{measure}_low"),
+                    "high": table.get(f"{measure}_high"),
                     "n": table.get("n"),
                 }
             )

@@ -12,7 +12,7 @@ from medalign_utils.data.responses import responses_of
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import check_ratings, patients_of, wide
 from medalign_utils.evaluation.systems import bootstrap_systems, evaluate_systems
-from medalign_utils.stats.bootstrap import CONFIDENCE
+from medalign_utils.stats.bootstrap import CONFIDENCE, Bootstrap
 
 EHR_QUARTILE, CONTEXT_LENGTH = "EHR length quartile", "context length"
 # Grouping -> the instructions' column.
@@ -24,7 +24,7 @@ _BY_COLUMN = {
 _COLUMNS = [
     *("grouping", "group", "system", "n", "n_patients"),
     *("correct", "correct_low", "correct_high", "wilson_low", "wilson_high"),
-    *("win_rate", "win_rate_low", "win_rate_high", "mean_rank", "rank_low", "rank_high"),
+    *("win_rate", "win_rate_low", "win_rate_high", "mean_rank", "mean_rank_low", "mean_rank_high"),
 ]
 
 
@@ -139,8 +139,7 @@ def evaluate_groups(
     instructions: pd.DataFrame,
     members: pd.DataFrame,
     *,
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """Evaluate the systems on each group of instructions by itself.
 
@@ -148,14 +147,13 @@ def evaluate_groups(
         ratings: as `evaluation.check_ratings` describes.
         instructions: instruction_id, person_id.
         members: as `group_instructions` gives them.
-        resamples: number of bootstrap resamples over a group's patients.
-        rng: the source of the resamples, group by group.
+        bootstrap: over patients.
 
     Returns:
         One row a group and system, groups in the order of `members`, systems by their mean rank
         over all ratings: grouping, group, system, n (instructions), n_patients, correct,
         correct_low, correct_high, wilson_low, wilson_high, win_rate, win_rate_low, win_rate_high,
-        mean_rank, rank_low, rank_high, all as in `evaluation.evaluate_systems`. However small a
+        mean_rank, mean_rank_low, mean_rank_high, all as in `evaluation.evaluate_systems`. However small a
         group is, it has its row; with one patient its bootstrap intervals are NaN. Nothing is
         adjusted for the number of groups, and groups are not compared with each other, nor systems
         in pairs within one. `disclosure.suppress_small_groups` is for releases of real patients.
@@ -169,7 +167,7 @@ def evaluate_groups(
     for (grouping, group), ids in members.groupby(["grouping", "group"], sort=False):
         of_group = ratings[ratings["instruction_id"].isin(ids["instruction_id"])]
         table = evaluate_systems(
-            of_group, instructions, dict.fromkeys(systems), resamples=resamples, rng=rng
+            of_group, instructions, dict.fromkeys(systems), bootstrap=bootstrap
         )
         table = table.set_index("system").loc[systems].reset_index()
         tables.append(table.assign(grouping=grouping, group=group)[_COLUMNS])
@@ -181,8 +179,7 @@ def evaluate_context_lengths(
     instructions: pd.DataFrame,
     contexts: Mapping[str, int | None],
     *,
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """Evaluate the systems by their context length, over all instructions.
 
@@ -195,8 +192,7 @@ def evaluate_context_lengths(
         contexts: the systems to compare by it, each with its context length in tokens, None for the
             full record; `params.comparable_contexts` gives them, without refinement. Other
             systems count as opponents only.
-        resamples: number of bootstrap resamples over patients.
-        rng: the source of the resamples.
+        bootstrap: over patients.
 
     Returns:
         The columns of `evaluate_groups`; the group is a context length, shortest first. Each has a
@@ -211,7 +207,7 @@ def evaluate_context_lengths(
     ...     "correct": [True, False, True, True], "rank": [1.0, 2.0, 1.5, 1.5]})
     >>> instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
     >>> table = evaluate_context_lengths(ratings, instructions, {"a": 2048, "b": 2048},
-    ...     resamples=100, rng=np.random.default_rng(1))
+    ...     bootstrap=Bootstrap.seeded(100, 1))
     >>> table[["group", "system", "correct"]].values.tolist()[1:]
     [['2,048 tokens', 'b', 0.5], ['2,048 tokens', 'mean of 2 systems', 0.75]]
     """
@@ -225,9 +221,7 @@ def evaluate_context_lengths(
         )
     check_ratings(ratings)
     patients = patients_of(ranks.index, instructions)
-    drawn = bootstrap_systems(
-        correct.to_numpy(), ranks.to_numpy(), patients, resamples=resamples, rng=rng
-    )
+    drawn = bootstrap_systems(correct.to_numpy(), ranks.to_numpy(), patients, bootstrap=bootstrap)
     counts = {"n": len(ranks), "n_patients": len(set(patients))}
     rows = []
     for length in sorted(set(contexts.values()), key=lambda n: np.inf if n is None else n):
@@ -239,8 +233,7 @@ def evaluate_context_lengths(
             for figure, of_systems in drawn.items():
                 mean = of_systems.mean_of(ranks.columns.get_indexer(members))
                 [(estimate, low, high)] = mean.intervals()
-                stem = figure.removeprefix("mean_")  # mean_rank's bounds are rank_low and rank_high
-                row |= {figure: estimate, f"{stem}_low": low, f"{stem}_high": high}
+                row |= {figure: estimate, f"{figure}_low": low, f"{figure}_high": high}
             if name in ranks:
                 n_correct = correct[name].sum()
                 bounds = proportion_confint(

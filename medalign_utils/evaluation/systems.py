@@ -8,7 +8,13 @@ from statsmodels.stats.proportion import proportion_confint
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import _TOLERANCE, check_ratings, patients_of, wide
-from medalign_utils.stats.bootstrap import CONFIDENCE, Interval, Resampled, resample_means
+from medalign_utils.stats.bootstrap import (
+    CONFIDENCE,
+    Bootstrap,
+    Interval,
+    Resampled,
+    resample_means,
+)
 
 
 def head_to_head(ratings: pd.DataFrame) -> pd.DataFrame:
@@ -87,8 +93,7 @@ def bootstrap_systems(
     ranks: np.ndarray,
     patients: np.ndarray,
     *,
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> dict[str, Resampled]:
     """Bootstrap accuracy, win rate and mean rank of K systems over patients, with common draws.
 
@@ -96,8 +101,7 @@ def bootstrap_systems(
         correct: shape (N, K), 1 for a correct response and 0 for another one.
         ranks: shape (N, K), as `check_ratings` describes.
         patients: shape (N,), the patient of each instruction.
-        resamples: number of bootstrap resamples over patients.
-        rng: the source of the resamples.
+        bootstrap: over patients.
 
     Returns:
         "correct", "win_rate" and "mean_rank", K columns each. A resample's win rate is worked out
@@ -106,8 +110,7 @@ def bootstrap_systems(
         opponent win_rate is NaN.
 
     >>> ranks = np.array([[1.0, 2.0], [1.5, 1.5], [1.0, 2.0]])
-    >>> drawn = bootstrap_systems(ranks < 2, ranks, np.array(["p", "q", "r"]), resamples=9,
-    ...     rng=np.random.default_rng(1))
+    >>> drawn = bootstrap_systems(ranks < 2, ranks, np.array(["p", "q", "r"]), bootstrap=Bootstrap.seeded(9, 1))
     >>> drawn["win_rate"].means.tolist(), drawn["win_rate"].n_patients.tolist()
     ([1.0, 0.0], [2, 2])
     """
@@ -116,7 +119,7 @@ def bootstrap_systems(
     # Per instruction 1 for a win, 0 for a loss, NaN for a tie, which is left out of the mean.
     wins = np.where(before | before.swapaxes(1, 2), before, np.nan).reshape(len(ranks), k * k)
     values = np.hstack([correct, ranks, wins])
-    drawn = resample_means(values, patients, resamples=resamples, rng=rng)
+    drawn = resample_means(values, patients, bootstrap=bootstrap)
 
     def columns(first: int, last: int) -> Resampled:
         return Resampled(*(array[..., first:last] for array in drawn))
@@ -135,8 +138,7 @@ def evaluate_systems(
     instructions: pd.DataFrame,
     contexts: Mapping[str, int | None],
     *,
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """Return the paper's main table: one row a system, best mean rank first.
 
@@ -144,15 +146,14 @@ def evaluate_systems(
         ratings: as `check_ratings` describes.
         instructions: instruction_id, person_id.
         contexts: each rated system's context length in tokens; None for the full record.
-        resamples: number of bootstrap resamples over patients.
-        rng: the source of the resamples, which all systems share.
+        bootstrap: over patients.
 
     Returns:
         system; context_tokens (Int64, NA for the full record); n, the rated instructions; correct,
         the share of responses marked correct, with its 95 % interval correct_low to correct_high;
         win_rate, win_rate_ties_half, mean_rank as in `win_rates`; n_patients; wilson_low to
-        wilson_high, Wilson's 95 % interval of correct; win_rate_low to win_rate_high, and rank_low
-        to rank_high of mean_rank.
+        wilson_high, Wilson's 95 % interval of correct; win_rate_low to win_rate_high, and mean_rank_low
+        to mean_rank_high of mean_rank.
 
         Intervals are bootstrapped over patients, and NaN for one patient; that of a win rate also
         for a system without an opponent, or whose ranks differ from no opponent's in two patients
@@ -172,7 +173,7 @@ def evaluate_systems(
     ...     "correct": [True, False, True, True], "rank": [1.0, 2.0, 1.5, 1.5]})
     >>> instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
     >>> table = evaluate_systems(ratings, instructions, {"a": None, "b": 2048},
-    ...     resamples=100, rng=np.random.default_rng(1))
+    ...     bootstrap=Bootstrap.seeded(100, 1))
     >>> table[["system", "context_tokens", "n", "correct"]].to_csv(index=False).splitlines()
     ['system,context_tokens,n,correct', 'a,,2,1.0', 'b,2048,2,0.5']
     """
@@ -189,8 +190,7 @@ def evaluate_systems(
         correct.to_numpy(),
         wide(ratings, "rank")[systems].to_numpy(),
         patients,
-        resamples=resamples,
-        rng=rng,
+        bootstrap=bootstrap,
     )
     bounds = {name: interval_columns(name, drawn[name].intervals()) for name in drawn}
     wilson_low, wilson_high = proportion_confint(
@@ -208,8 +208,8 @@ def evaluate_systems(
             "wilson_high": wilson_high,
             "win_rate_low": bounds["win_rate"]["win_rate_low"],
             "win_rate_high": bounds["win_rate"]["win_rate_high"],
-            "rank_low": bounds["mean_rank"]["mean_rank_low"],
-            "rank_high": bounds["mean_rank"]["mean_rank_high"],
+            "mean_rank_low": bounds["mean_rank"]["mean_rank_low"],
+            "mean_rank_high": bounds["mean_rank"]["mean_rank_high"],
         }
     )
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from medalign_utils.data.disclosure import LEAST_PATIENTS, N, Protected, sizes, with_suppressed
 from medalign_utils.errors import MedAlignError
-from medalign_utils.stats.bootstrap import percentile_levels
+from medalign_utils.stats.bootstrap import Bootstrap, percentile_levels
 from medalign_utils.stats.permutation import (
     RANGE,
     code_groups,
@@ -92,8 +92,7 @@ def audit(
     patients: np.ndarray,
     protected: Protected,
     *,
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> Audit:
     """Compare the groups: each with the rest, and the best with the worst.
 
@@ -106,8 +105,7 @@ def audit(
         values: as `outcomes` or `agreement` returns it.
         patients: shape (N,), the patient of each row.
         protected: the groups of these patients.
-        resamples: of the bootstrap, and of the permutations.
-        rng: the source of both.
+        bootstrap: over patients.
 
     Returns:
         `groups`, one row a system, measure, grouping and group: n_patients and n_instructions (of
@@ -123,17 +121,19 @@ def audit(
     >>> values = pd.DataFrame({("a", "correct"): [1.0] * 15 + [0.0] * 15})
     >>> labels = pd.DataFrame({"gender": ["F"] * 15 + ["M"] * 15}, index=map(str, range(30)))
     >>> groups, ranges = audit(values, labels.index.to_numpy(), Protected(labels, {"gender": ""}),
-    ...     resamples=99, rng=np.random.default_rng(1))
+    ...     bootstrap=Bootstrap.seeded(99, 1))
     >>> groups[["group", "n_patients", "gap", "p_holm"]].values.tolist()
     [['F', 15, 1.0, 0.01], ['M', 15, -1.0, 0.01]]
     """
     _check(values, patients, protected)
     labels = protected.labels
-    tests = permutation_tests(values, patients, labels, permutations=resamples, rng=rng)
+    tests = permutation_tests(
+        values, patients, labels, permutations=bootstrap.resamples, rng=bootstrap.rng
+    )
     tests = tests.set_index(["column", "grouping", "group"])[["p", "p_holm"]]
     persons, sums, counts = sums_by_patient(values, patients)
     even = np.full(len(persons), 1 / len(persons))
-    weights = rng.multinomial(len(persons), even, size=resamples)
+    weights = bootstrap.rng.multinomial(len(persons), even, size=bootstrap.resamples)
     groups, ranges = [], []
     for grouping in labels:
         codes, names = code_groups(labels.loc[persons, grouping])

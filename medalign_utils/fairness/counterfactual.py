@@ -45,7 +45,7 @@ from medalign_utils.fairness.perturbation import (
 )
 from medalign_utils.generation.runner import run_system
 from medalign_utils.grading import load_answer_key, rate_with_answer_key
-from medalign_utils.stats.bootstrap import bootstrap_means
+from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_means
 
 NOTHING = "nothing"  # the control
 MARK = "relevant_demographics"  # in the answer key: those on which the right answer rests
@@ -279,16 +279,14 @@ def summarise(
     pairs: pd.DataFrame,
     n_left_out: Mapping[str, int],
     *,
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """The share of answers and of verdicts that change, by change, system and relevance.
 
     Args:
         pairs: as `answer_pairs` gives it.
         n_left_out: change -> instructions of patients whom it could not be made of.
-        resamples: of the bootstrap, as for `statistics.bootstrap_means`.
-        rng: the source of its draws.
+        bootstrap: over patients.
 
     Returns:
         One row a change, system and `relevant` (whether the right answer rests on what is
@@ -301,7 +299,7 @@ def summarise(
     >>> pairs = pd.DataFrame({"change": "gender", "system": "a", "relevant": False,
     ...     "person_id": ["1", "1"], "changed": [True, False], "changed_beyond": False,
     ...     "before": [True, True], "after": [False, True]})
-    >>> table = summarise(pairs, {"gender": 0}, resamples=9, rng=np.random.default_rng(1))
+    >>> table = summarise(pairs, {"gender": 0}, bootstrap=Bootstrap.seeded(9, 1))
     >>> table[["n", "changed", "lost", "gained", "net", "net_low"]].values.tolist()
     [[2.0, 0.5, 0.5, 0.0, -0.5, nan]]
     """
@@ -317,7 +315,7 @@ def summarise(
         ["change", "system", "relevant"], sort=False
     ):
         values = group[list(MEASURES)].to_numpy(dtype=float)
-        found = bootstrap_means(values, group["person_id"], resamples=resamples, rng=rng)
+        found = bootstrap_means(values, group["person_id"], bootstrap=bootstrap)
         row = {"change": change, "system": system, "relevant": relevant, "n": len(group)}
         row |= {"n_patients": group["person_id"].nunique(), "n_left_out": n_left_out[change]}
         for measure, (estimate, low, high) in zip(MEASURES, found, strict=True):

@@ -20,7 +20,7 @@ from medalign_utils.data.disclosure import (
     sizes,
     with_suppressed,
 )
-from medalign_utils.stats.bootstrap import CONFIDENCE, bootstrap_means
+from medalign_utils.stats.bootstrap import CONFIDENCE, Bootstrap, bootstrap_means
 from medalign_utils.stats.permutation import code_groups
 
 ALL = "(all)"
@@ -31,8 +31,7 @@ def describe_groups(
     patients: np.ndarray,
     protected: Protected,
     *,
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """Who is in the release, and how long the records are.
 
@@ -40,8 +39,7 @@ def describe_groups(
         people: all patients of the release, as `demographics.read_people` returns them.
         patients: the patient of each rated instruction.
         protected: the groups of the patients who have one.
-        resamples: of the bootstrap over patients.
-        rng: its source.
+        bootstrap: over patients.
 
     Returns: one row for `ALL`, and one a grouping and group: n_patients and n_instructions (rated);
         patients_in_release, missing for a grouping of which the patients without a rated
@@ -61,7 +59,7 @@ def describe_groups(
             values = np.where(inside[:, np.newaxis], lengths, np.nan)
             if inside.sum() < LEAST_PATIENTS:  # all patients there are
                 values = np.full_like(values, np.nan)
-            events, notes = bootstrap_means(values, own.index, resamples=resamples, rng=rng)
+            events, notes = bootstrap_means(values, own.index, bootstrap=bootstrap)
             row = {"grouping": grouping, "group": group}
             row |= sizes(own, patients).loc[group].to_dict()
             row["patients_in_release"] = None if in_release is None else in_release[group]
@@ -130,7 +128,7 @@ def adjusted_gaps(
         events: of each row's EHR, above 0.
 
     Returns: one row a system, grouping and group: n_patients, n_instructions, gap (not adjusted),
-        adjusted_gap, adjusted_low, adjusted_high; unfitted, why these are NaN, otherwise "";
+        adjusted_gap, adjusted_gap_low, adjusted_gap_high; unfitted, why these are NaN, otherwise "";
         suppressed.
 
     Source: Liang and Zeger 1986 for the clustered errors.
@@ -149,8 +147,8 @@ def adjusted_gaps(
                 row = {"system": system, "grouping": grouping, "group": group}
                 row |= n.loc[group].to_dict() | {"gap": y[inside].mean() - y[~inside].mean()}
                 rows.append(row | _adjusted(y, inside, others, patients))
-    columns = ["system", "grouping", "group", *N, "gap", "adjusted_gap", "adjusted_low"]
-    columns += ["adjusted_high", "unfitted"]
+    columns = ["system", "grouping", "group", *N, "gap", "adjusted_gap", "adjusted_gap_low"]
+    columns += ["adjusted_gap_high", "unfitted"]
     return with_suppressed(rows, protected, patients, columns)
 
 
@@ -184,4 +182,9 @@ def _adjusted(
     if not unfitted:
         fit = OLS(y, design).fit(cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True)
         gap, (low, high) = fit.params[0], fit.conf_int(1 - CONFIDENCE)[0]
-    return {"adjusted_gap": gap, "adjusted_low": low, "adjusted_high": high, "unfitted": unfitted}
+    return {
+        "adjusted_gap": gap,
+        "adjusted_gap_low": low,
+        "adjusted_gap_high": high,
+        "unfitted": unfitted,
+    }

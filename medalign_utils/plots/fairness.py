@@ -36,7 +36,7 @@ def gaps_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
     >>> ax = gaps_by_group(pd.DataFrame({"grouping": "gender", "group": ["F", "M"],
     ...     "n_patients": [90, 80], "n_instructions": [99, 88], "gap": [0.1, -0.1], "gap_low": 0,
-    ...     "gap_high": 0, "adjusted_gap": [0.0, np.nan], "adjusted_low": 0, "adjusted_high": 0,
+    ...     "gap_high": 0, "adjusted_gap": [0.0, np.nan], "adjusted_gap_low": 0, "adjusted_gap_high": 0,
     ...     "suppressed": ""}))
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['gender: F', 'gender: M']
@@ -48,8 +48,8 @@ def gaps_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = ax or _new_axes(1.15 + 0.27 * len(shown))
     _draw_intervals(ax, _group_names(shown), 100 * shown[["gap", "gap_low", "gap_high"]])
     rows = np.arange(len(shown)) + 0.25
-    adjusted = 100 * shown[["adjusted_gap", "adjusted_low", "adjusted_high"]].astype(float)
-    ax.hlines(rows, adjusted["adjusted_low"], adjusted["adjusted_high"], color=ORANGE, lw=1)
+    adjusted = 100 * shown[["adjusted_gap", "adjusted_gap_low", "adjusted_gap_high"]].astype(float)
+    ax.hlines(rows, adjusted["adjusted_gap_low"], adjusted["adjusted_gap_high"], color=ORANGE, lw=1)
     ax.plot(adjusted["adjusted_gap"], rows, "D", color=ORANGE, mfc="white", ms=3)
     ax.axvline(0, color=GREY, lw=0.7, zorder=0)
     ax.set_xlabel(

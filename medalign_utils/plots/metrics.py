@@ -54,14 +54,14 @@ def metric_correlation(
             that have several; of a metric, only one side is noisy, so it can lie above.
 
     >>> ax = metric_correlation(pd.DataFrame({"metric": ["chrf"], "n": [9], "n_undefined": [1],
-    ...     "mean_tau": [0.3], "tau_low": [0.2], "tau_high": [0.4]}))
+    ...     "mean_tau": [0.3], "mean_tau_low": [0.2], "mean_tau_high": [0.4]}))
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['chrF']
     >>> plt.close(ax.figure)
     """
     ax = ax or _new_axes(1.0 + 0.26 * len(table))
     names = [METRIC_LABELS.get(metric, metric) for metric in table["metric"]]
-    _draw_intervals(ax, names, table[["mean_tau", "tau_low", "tau_high"]])
+    _draw_intervals(ax, names, table[["mean_tau", "mean_tau_low", "mean_tau_high"]])
     ax.axvline(0, color=GREY, lw=0.7, zorder=0)
     label = "Mean Kendall's tau-b with the ratings,\n95% interval"
     if ceiling is not None and np.isfinite(ceiling.estimate):

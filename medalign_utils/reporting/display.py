@@ -128,10 +128,10 @@ def _typed(column: pd.Series) -> pd.Series:
 def _intervals(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     """The column in whose place an interval is shown -> the columns of its bounds.
 
-    >>> _intervals(["mean_tau", "tau_low", "tau_high", "wilson_low", "wilson_high"])
-    {'mean_tau': ('tau_low', 'tau_high'), 'wilson_low': ('wilson_low', 'wilson_high')}
-    >>> _intervals(["adjusted_gap", "adjusted_low", "adjusted_high"])
-    {'adjusted_gap': ('adjusted_low', 'adjusted_high')}
+    >>> _intervals(["mean_tau", "mean_tau_low", "mean_tau_high", "wilson_low", "wilson_high"])
+    {'mean_tau': ('mean_tau_low', 'mean_tau_high'), 'wilson_low': ('wilson_low', 'wilson_high')}
+    >>> _intervals(["adjusted_gap", "adjusted_gap_low", "adjusted_gap_high"])
+    {'adjusted_gap': ('adjusted_gap_low', 'adjusted_gap_high')}
     """
     found = {}
     for low in names:

@@ -123,9 +123,8 @@ def _cell(row: dict, column: str) -> str:
         return "full record" if column == "context_tokens" else ""
     if not isinstance(value, float):
         return f"{value:,}" if column == "context_tokens" else str(value)
-    stem = column.removeprefix("mean_")
-    if f"{stem}_low" in row:
-        return f"{value:.3f} ({row[f'{stem}_low']:.3f} to {row[f'{stem}_high']:.3f})"
+    if f"{column}_low" in row:
+        return f"{value:.3f} ({row[f'{column}_low']:.3f} to {row[f'{column}_high']:.3f})"
     return f"{value:.3f}"
 
 

@@ -19,12 +19,31 @@ class Interval(NamedTuple):
     high: float
 
 
+class Bootstrap(NamedTuple):
+    """How a bootstrap draws: the number of resamples, and the source of the draws.
+
+    A generator goes on where it stopped, so two calls with one `Bootstrap` draw differently.
+    """
+
+    resamples: int
+    rng: np.random.Generator
+
+    @classmethod
+    def seeded(cls, resamples: int = 2000, seed: int = 1) -> "Bootstrap":
+        """Return a bootstrap that draws the same for the same seed.
+
+        >>> first, second = Bootstrap.seeded(100, seed=7), Bootstrap.seeded(100, seed=7)
+        >>> first.rng.integers(1000) == second.rng.integers(1000)
+        True
+        """
+        return cls(resamples, np.random.default_rng(seed))
+
+
 def bootstrap_means(
     values: np.ndarray,
     patients: Sequence[str] | np.ndarray,
     *,
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> list[Interval]:
     """Means of several columns, with percentile intervals from a bootstrap over patients.
 
@@ -37,8 +56,7 @@ def bootstrap_means(
     Args:
         values: float, shape (N, K); NaN marks a value that is undefined.
         patients: shape (N,), the patient of each row.
-        resamples: number of bootstrap resamples, 1 or more.
-        rng: the source of the draws, which are made over the sorted patients.
+        bootstrap: over patients.
 
     Returns:
         K intervals, in the unit of `values`. The mean is over a column's defined values (NaN
@@ -55,11 +73,11 @@ def bootstrap_means(
 
     >>> correct = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
     >>> rng = np.random.default_rng(1)
-    >>> first, second = bootstrap_means(correct, ["a", "a", "b"], resamples=200, rng=rng)
+    >>> first, second = bootstrap_means(correct, ["a", "a", "b"], bootstrap=Bootstrap(200, rng))
     >>> round(first.estimate, 3), first.low, first.high
     (0.667, 0.0, 1.0)
     """
-    return resample_means(values, patients, resamples=resamples, rng=rng).intervals()
+    return resample_means(values, patients, bootstrap=bootstrap).intervals()
 
 
 class Resampled(NamedTuple):
@@ -120,16 +138,15 @@ def resample_means(
     values: np.ndarray,
     patients: Sequence[str] | np.ndarray,
     *,
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> Resampled:
     """Draw the distributions that `bootstrap_means` takes its intervals from; see there.
 
     For a statistic that is a function of several means, such as a win rate over opponents: apply it
     to `means` and to each row of `resampled`, and ask for the `intervals` of the result.
 
-    >>> drawn = resample_means(np.array([[1.0], [0.0]]), ["a", "b"], resamples=3,
-    ...     rng=np.random.default_rng(1))
+    >>> drawn = resample_means(np.array([[1.0], [0.0]]), ["a", "b"],
+    ...     bootstrap=Bootstrap.seeded(3, 1))
     >>> drawn.means.tolist(), drawn.resampled.shape, drawn.n_patients.tolist()
     ([0.5], (3, 1), [2])
     """
@@ -141,11 +158,11 @@ def resample_means(
         raise MedAlignError(f"resample_means: {len(values)} rows, {patients.size} patients")
     if any(patient is None or patient != patient for patient in patients):
         raise MedAlignError("resample_means: a row has no patient; every row needs one")
-    if resamples < 1:
-        raise MedAlignError(f"resample_means: {resamples} resamples, expected 1 or more")
-    if not isinstance(rng, np.random.Generator):
+    if bootstrap.resamples < 1:
+        raise MedAlignError(f"resample_means: {bootstrap.resamples} resamples, expected 1 or more")
+    if not isinstance(bootstrap.rng, np.random.Generator):
         raise MedAlignError(
-            f"resample_means: rng is {type(rng).__name__}, expected numpy.random.default_rng(seed)"
+            f"resample_means: rng is {type(bootstrap.rng).__name__}, expected a numpy Generator"
         )
 
     names, membership = np.unique(patients.astype(str), return_inverse=True)
@@ -155,7 +172,7 @@ def resample_means(
     np.add.at(sums, membership, np.where(defined, values, 0.0))
     np.add.at(counts, membership, defined)
 
-    weights = _draw_weights(len(names), resamples, rng)
+    weights = _draw_weights(len(names), bootstrap)
     # einsum, not @: BLAS may add up in another order with another number of threads.
     resampled_sums = np.einsum("rp,pk->rk", weights, sums)
     resampled_counts = np.einsum("rp,pk->rk", weights, counts)
@@ -170,47 +187,43 @@ def bootstrap_mean(
     values: Sequence[float] | np.ndarray,
     patients: Sequence[str] | np.ndarray,
     *,
-    resamples: int,
-    rng: np.random.Generator,
+    bootstrap: Bootstrap,
 ) -> Interval:
     """Mean of one column, shape (N,); everything else as in `bootstrap_means`.
 
-    >>> bootstrap_mean([0.0, 1.0], ["a", "a"], resamples=100, rng=np.random.default_rng(1))
+    >>> bootstrap_mean([0.0, 1.0], ["a", "a"], bootstrap=Bootstrap.seeded(100, 1))
     Interval(estimate=0.5, low=nan, high=nan)
     """
     column = np.asarray(values, dtype=np.float64)[:, np.newaxis]
-    return bootstrap_means(column, patients, resamples=resamples, rng=rng)[0]
+    return bootstrap_means(column, patients, bootstrap=bootstrap)[0]
 
 
-def resample_rows(
-    patients: Sequence[str] | np.ndarray, *, resamples: int, rng: np.random.Generator
-) -> np.ndarray:
+def resample_rows(patients: Sequence[str] | np.ndarray, *, bootstrap: Bootstrap) -> np.ndarray:
     """How often each row is in each resample of whole patients, for statistics that are no means.
 
     Args:
         patients: shape (N,), the patient of each row.
-        resamples: number of bootstrap resamples.
-        rng: the source of the draws, the same as those of `bootstrap_means` for these patients.
+        bootstrap: over patients.
 
     Returns:
         float64, shape (resamples, N).
 
-    >>> resample_rows(["a", "a", "b"], resamples=2, rng=np.random.default_rng(1)).tolist()
+    >>> resample_rows(["a", "a", "b"], bootstrap=Bootstrap.seeded(2, 1)).tolist()
     [[1.0, 1.0, 1.0], [0.0, 0.0, 2.0]]
     """
     names, membership = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
-    return _draw_weights(len(names), resamples, rng)[:, membership]
+    return _draw_weights(len(names), bootstrap)[:, membership]
 
 
-def _draw_weights(n_patients: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+def _draw_weights(n_patients: int, bootstrap: Bootstrap) -> np.ndarray:
     """How often each patient is in each resample: shape (resamples, n_patients), rows sum to n."""
     if n_patients == 0:
-        return np.zeros((resamples, 0))
-    drawn = rng.integers(0, n_patients, size=(resamples, n_patients))
+        return np.zeros((bootstrap.resamples, 0))
+    drawn = bootstrap.rng.integers(0, n_patients, size=(bootstrap.resamples, n_patients))
     # One bincount over all resamples: resample r counts in cells r * n_patients onwards.
-    cells = drawn + n_patients * np.arange(resamples)[:, np.newaxis]
-    counts = np.bincount(cells.ravel(), minlength=resamples * n_patients)
-    return counts.reshape(resamples, n_patients).astype(np.float64)
+    cells = drawn + n_patients * np.arange(bootstrap.resamples)[:, np.newaxis]
+    counts = np.bincount(cells.ravel(), minlength=bootstrap.resamples * n_patients)
+    return counts.reshape(bootstrap.resamples, n_patients).astype(np.float64)
 
 
 def _ratio(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from medalign_utils.evaluation.inter_rater import (
     _coincidences,
     inter_rater_reliability,
 )
-from medalign_utils.stats.bootstrap import percentile_levels
+from medalign_utils.stats.bootstrap import Bootstrap, percentile_levels
 
 SYSTEMS = "abcd"
 
@@ -43,7 +43,7 @@ def random_ratings(seed, n=30, raters="xyz", per_instruction=3, gaps=0.0):
 
 def reliability(ratings, instructions, seed=1, resamples=50):
     return inter_rater_reliability(
-        ratings, instructions, resamples=resamples, rng=np.random.default_rng(seed)
+        ratings, instructions, bootstrap=Bootstrap.seeded(resamples, seed)
     ).set_index("measure")
 
 

@@ -16,7 +16,7 @@ from medalign_utils.evaluation.metric_correlation import (
     correlate_metrics,
     correlate_systems,
 )
-from medalign_utils.stats.bootstrap import bootstrap_mean, percentile_levels
+from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_mean, percentile_levels
 from medalign_utils.stats.rank_correlation import kendall_tau_b, order_pairs, same_best
 
 
@@ -89,14 +89,14 @@ BEST = scores_of("best", [[3, 2, 1], [1, 2, 3], [3, 2, 1], [3, 2, 1]], "v2")
 
 
 def correlate(scores, seed=1, resamples=200):
-    rng = np.random.default_rng(seed)
-    return correlate_metrics(scores, RATINGS, INSTRUCTIONS, resamples=resamples, rng=rng)
+    bootstrap = Bootstrap.seeded(resamples, seed)
+    return correlate_metrics(scores, RATINGS, INSTRUCTIONS, bootstrap=bootstrap)
 
 
 def test_correlate_metrics_by_hand():
     table = correlate(pd.concat([GOOD, BEST]))
     assert list(table.columns) == [
-        *("metric", "n", "n_undefined", "mean_tau", "tau_low", "tau_high"),
+        *("metric", "n", "n_undefined", "mean_tau", "mean_tau_low", "mean_tau_high"),
         *("mean_tau_undefined_as_0", "signature", "share_undefined"),
         *("n_pairs", "pairwise_accuracy", "pairwise_accuracy_low", "pairwise_accuracy_high"),
         *("n_same_best", "same_best", "same_best_low", "same_best_high", "same_best_chance"),
@@ -129,10 +129,11 @@ def test_interval_is_the_patient_bootstrap_of_the_taus():
     expected = bootstrap_mean(
         [1, -1 / 3, np.nan, np.nan],
         INSTRUCTIONS["person_id"],
-        resamples=200,
-        rng=np.random.default_rng(5),
+        bootstrap=Bootstrap.seeded(200, 5),
     )
-    assert table.loc[0, ["mean_tau", "tau_low", "tau_high"]].tolist() == pytest.approx(expected)
+    assert table.loc[0, ["mean_tau", "mean_tau_low", "mean_tau_high"]].tolist() == pytest.approx(
+        expected
+    )
 
 
 def test_a_metric_without_any_defined_tau_comes_last():
@@ -141,7 +142,7 @@ def test_a_metric_without_any_defined_tau_comes_last():
     assert table["metric"].tolist() == ["best", "a flat one"]
     last = table.iloc[1]
     assert (last["n"], last["n_undefined"], last["mean_tau_undefined_as_0"]) == (0, 4, 0.0)
-    assert np.isnan(last["mean_tau"]) and np.isnan(last["tau_low"])
+    assert np.isnan(last["mean_tau"]) and np.isnan(last["mean_tau_low"])
 
 
 def test_a_nan_score_leaves_its_instruction_out_and_is_counted():
@@ -178,7 +179,7 @@ def test_errors_name_the_fault(scores, message):
 def test_incomplete_ratings_are_refused():
     rng = np.random.default_rng(1)
     with pytest.raises(MedAlignError, match="no rating of"):
-        correlate_metrics(GOOD, RATINGS.drop(index=0), INSTRUCTIONS, resamples=10, rng=rng)
+        correlate_metrics(GOOD, RATINGS.drop(index=0), INSTRUCTIONS, bootstrap=Bootstrap(10, rng))
 
 
 def random_data(seed, n=60, n_systems=5, n_patients=20, n_metrics=3):
@@ -213,7 +214,7 @@ def matrices(scores, ratings, metric):
 def test_pairs_and_best_picks_equal_a_loop():
     scores, ratings, instructions = random_data(1)
     table = correlate_metrics(
-        scores, ratings, instructions, resamples=20, rng=np.random.default_rng(1)
+        scores, ratings, instructions, bootstrap=Bootstrap.seeded(20, 1)
     ).set_index("metric")
     for metric in ("m0", "m1", "m2"):
         score, rank, _ = matrices(scores, ratings, metric)
@@ -244,7 +245,7 @@ def test_without_ties_pairwise_accuracy_is_tau_on_another_scale():
 def test_systems_correlations_equal_scipys():
     scores, ratings, instructions = random_data(2)
     table = correlate_systems(
-        scores, ratings, instructions, resamples=20, rng=np.random.default_rng(1)
+        scores, ratings, instructions, bootstrap=Bootstrap.seeded(20, 1)
     ).set_index(["metric", "rating", "coefficient"])
     assert len(table) == 3 * 2 * 3
     for metric in ("m0", "m1", "m2"):
@@ -267,9 +268,7 @@ def test_systems_correlations_equal_scipys():
 
 def test_the_systems_interval_equals_a_loop_that_copies_patients_rows():
     scores, ratings, instructions = random_data(4, n_metrics=1)
-    table = correlate_systems(
-        scores, ratings, instructions, resamples=50, rng=np.random.default_rng(7)
-    )
+    table = correlate_systems(scores, ratings, instructions, bootstrap=Bootstrap.seeded(50, 7))
     score, rank, _ = matrices(scores, ratings, "m0")
     complete = score.notna().all(axis=1)
     patients = instructions.set_index("instruction_id")["person_id"][score.index]
@@ -295,7 +294,7 @@ def test_the_same_best_system_is_held_against_the_ratings_of_each_resample():
     )
     instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
     [row] = correlate_metrics(
-        scores, ratings, instructions, resamples=50, rng=np.random.default_rng(1)
+        scores, ratings, instructions, bootstrap=Bootstrap.seeded(50, 1)
     ).to_dict("records")
     assert row["best_system"] == "a" and np.isnan(row["same_best_system"])
     assert row["same_best_system_resampled"] == 1
@@ -305,9 +304,7 @@ def test_the_same_best_system_is_held_against_the_ratings_of_each_resample():
 def test_the_exact_sign_flip_test_equals_scipys(n_patients):
     scores, ratings, instructions = random_data(5, n=40, n_patients=n_patients)
     instructions["person_id"] = [str(i % n_patients) for i in range(40)]
-    table = compare_metrics(
-        scores, ratings, instructions, resamples=20, rng=np.random.default_rng(1)
-    )
+    table = compare_metrics(scores, ratings, instructions, bootstrap=Bootstrap.seeded(20, 1))
     for row in table.itertuples():
         taus = []
         for metric in (row.metric_a, row.metric_b):
@@ -340,7 +337,7 @@ def test_random_sign_flips_come_near_the_exact_p():
     instructions = pd.DataFrame({"instruction_id": ratings["instruction_id"].unique()})
     instructions["person_id"] = instructions["instruction_id"]
     [row] = compare_metrics(
-        pd.concat(both), ratings, instructions, resamples=20, rng=np.random.default_rng(1)
+        pd.concat(both), ratings, instructions, bootstrap=Bootstrap.seeded(20, 1)
     ).to_dict("records")
     assert (row["metric_a"], row["difference"]) == ("good", 2.0)
     assert 1 / 100_001 <= row["p"] <= 9 / 100_001
@@ -348,9 +345,7 @@ def test_random_sign_flips_come_near_the_exact_p():
 
 def test_pairs_of_metrics_are_corrected_by_holm():
     scores, ratings, instructions = random_data(6)
-    table = compare_metrics(
-        scores, ratings, instructions, resamples=200, rng=np.random.default_rng(1)
-    )
+    table = compare_metrics(scores, ratings, instructions, bootstrap=Bootstrap.seeded(200, 1))
     assert table[["metric_a", "metric_b"]].to_numpy().tolist() == [
         ["m0", "m1"], ["m0", "m2"], ["m1", "m2"]
     ]  # fmt: skip
@@ -374,7 +369,7 @@ def test_equally_good_metrics_are_told_apart_in_1_of_20_trials():
 
 def every_table(scores, ratings, instructions=INSTRUCTIONS):
     return [
-        function(scores, ratings, instructions, resamples=30, rng=np.random.default_rng(1))
+        function(scores, ratings, instructions, bootstrap=Bootstrap.seeded(30, 1))
         for function in (correlate_metrics, correlate_systems, compare_metrics)
     ]
 

@@ -13,13 +13,13 @@ from medalign_utils.evaluation.pairwise import (
     sign_flip,
 )
 from medalign_utils.evaluation.systems import head_to_head
-from medalign_utils.stats.bootstrap import bootstrap_mean
+from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_mean
 from tests.builders.tiny_ratings import THREE, instructions_of, random_ratings, ratings_of
 
 
 def compared(ratings, instructions, resamples=100):
-    rng = np.random.default_rng(1)
-    return compare_systems(ratings, instructions, resamples=resamples, rng=rng)
+    bootstrap = Bootstrap.seeded(resamples, 1)
+    return compare_systems(ratings, instructions, bootstrap=bootstrap)
 
 
 def test_pairs_by_hand():
@@ -53,7 +53,7 @@ def test_equals_its_parts_and_the_matrix():
         rng = np.random.default_rng(1)
         steps = wide[a].astype(float) - wide[b]
         patients = instructions.set_index("instruction_id")["person_id"][wide.index]
-        expected = bootstrap_mean(steps, patients, resamples=200, rng=rng)
+        expected = bootstrap_mean(steps, patients, bootstrap=Bootstrap(200, rng))
         found = [row["difference"], row["difference_low"], row["difference_high"]]
         assert found == pytest.approx(list(expected), abs=1e-12)
         assert row["win_rate"] == pytest.approx(matrix.loc[a, b], abs=1e-12)
@@ -158,8 +158,7 @@ def test_compare_contexts_equals_its_parts():
         ratings,
         instructions,
         {"b": None, "a": 2048, "c": 8192},
-        resamples=200,
-        rng=np.random.default_rng(9),
+        bootstrap=Bootstrap.seeded(200, 9),
     )
     assert table["system"].tolist() == ["a", "c", "b"]
     assert table["context_tokens"].tolist() == [2048, 8192, pd.NA]
@@ -167,8 +166,7 @@ def test_compare_contexts_equals_its_parts():
         wide = pd.DataFrame(correct, columns=list("abcd"), dtype=float)
         expected = bootstrap_mean(
             *(wide[row["system"]] - wide["b"], instructions["person_id"]),
-            resamples=200,
-            rng=np.random.default_rng(9),
+            bootstrap=Bootstrap.seeded(200, 9),
         )
         found = (row["difference"], row["difference_low"], row["difference_high"])
         assert found == pytest.approx(expected)
@@ -177,7 +175,7 @@ def test_compare_contexts_equals_its_parts():
 
 def test_errors_name_the_fault():
     rng = np.random.default_rng(1)
-    kwargs = {"resamples": 10, "rng": rng}
+    kwargs = {"bootstrap": Bootstrap(10, rng)}
     with pytest.raises(MedAlignError, match="no ratings of z; found a, b, c"):
         compare_contexts(THREE, instructions_of(4), {"z": None}, **kwargs)
     with pytest.raises(MedAlignError, match="one system a context length"):

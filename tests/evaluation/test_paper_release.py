@@ -15,6 +15,7 @@ from medalign_utils.evaluation import metric_correlation, pairwise, ratings, sys
 from medalign_utils.evaluation.paper import human_evaluation
 from medalign_utils.metrics.chrf import score_chrf
 from medalign_utils.metrics.rouge import score_rouge_l
+from medalign_utils.stats.bootstrap import Bootstrap
 from tests.builders.paper_ratings import (
     CLOSE,
     MATRIX,
@@ -105,8 +106,7 @@ def test_the_systems_table_is_the_papers(release, verdicts):
         verdicts,
         release.instructions,
         context_lengths(SYSTEMS, "released"),
-        resamples=100,
-        rng=np.random.default_rng(1),
+        bootstrap=Bootstrap.seeded(100, 1),
     )
     assert (table["n"] == 303).all()
     assert_as_printed(table)
@@ -117,7 +117,7 @@ def test_the_systems_table_is_the_papers(release, verdicts):
 def test_a_short_context_costs_8_3_points(release, verdicts):
     contexts = {"gpt4-32k": 32_768, "gpt4-32k-vicuna-context": 2048}
     cost = pairwise.compare_contexts(
-        verdicts, release.instructions, contexts, resamples=100, rng=np.random.default_rng(1)
+        verdicts, release.instructions, contexts, bootstrap=Bootstrap.seeded(100, 1)
     ).iloc[0]
     # 157 - 182 = -25 of 303 responses: -8.25 points
     assert cost["difference"] == pytest.approx(-25 / 303)
@@ -127,8 +127,7 @@ def test_a_short_context_costs_8_3_points(release, verdicts):
 
 def test_a_metric_that_orders_as_the_ratings_do_has_tau_1(release, verdicts, found):
     table = metric_correlation.correlate_metrics(
-        scores_of(release), verdicts, release.instructions, resamples=100,
-        rng=np.random.default_rng(1),
+        scores_of(release), verdicts, release.instructions, bootstrap=Bootstrap.seeded(100, 1),
     )  # fmt: skip
     assert set(table["metric"]) == set(METRICS)
     # A response's words are fewer by one for each place, so tau-b is 1 wherever any two differ.

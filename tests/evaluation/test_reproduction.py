@@ -40,8 +40,8 @@ def evaluated(systems, n=303):
             "correct_high": 0.74,
             "win_rate": 0.5,
             "mean_rank": 3.5,
-            "rank_low": 3.0,
-            "rank_high": 4.0,
+            "mean_rank_low": 3.0,
+            "mean_rank_high": 4.0,
         }
     )
 
@@ -67,7 +67,7 @@ def human(run):
 
 def correlated(metrics):
     return pd.DataFrame(
-        {"metric": metrics, "n": 300, "mean_tau": 0.3, "tau_low": 0.0, "tau_high": 1.0}
+        {"metric": metrics, "n": 300, "mean_tau": 0.3, "mean_tau_low": 0.0, "mean_tau_high": 1.0}
     )
 
 
@@ -156,7 +156,7 @@ def test_correlations_bear_the_dagger_and_get_no_verdict():
 
 def test_a_metric_that_was_not_scored_has_no_value_of_the_run():
     skipped = correlated(["chrf", "lens", "comet-compact"])
-    skipped.loc[1:, ["mean_tau", "tau_low", "tau_high"]] = np.nan
+    skipped.loc[1:, ["mean_tau", "mean_tau_low", "mean_tau_high"]] = np.nan
     for run in (REAL, DEMO):
         table = compare_correlations(skipped, run).table
         assert table.loc[table["run"].notna(), "item"].tolist() == ["chrF"]

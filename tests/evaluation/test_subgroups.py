@@ -14,7 +14,7 @@ from medalign_utils.evaluation.subgroups import (
 )
 from medalign_utils.evaluation.systems import evaluate_systems
 from medalign_utils.reporting.provenance import suppressed_groups
-from medalign_utils.stats.bootstrap import bootstrap_mean
+from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_mean
 from tests.builders.tiny_ratings import THREE, instructions_of, random_ratings, ratings_of
 from tests.builders.tiny_release import write_release
 
@@ -75,7 +75,7 @@ def test_the_quartiles_names_hold_no_records_exact_length():
 
 def suppressed(members, instructions, systems=1):
     ratings = ratings_of(np.tile(np.arange(1.0, systems + 1), (len(instructions), 1)))
-    table = evaluate_groups(ratings, instructions, members, resamples=9, rng=rng())
+    table = evaluate_groups(ratings, instructions, members, bootstrap=Bootstrap(9, rng()))
     return table, suppress_small_groups(table, members, instructions)
 
 
@@ -138,20 +138,22 @@ def test_a_group_is_evaluated_by_itself():
     instructions = described(instructions, category=["A"] * 20 + [None] * 9 + ["B"])
     lengths = EHRLengths(pd.Series(1, index=instructions["person_id"].unique()), "bytes")
     members = group_instructions(instructions["instruction_id"], instructions, lengths).members
-    table = evaluate_groups(ratings, instructions, members, resamples=100, rng=rng())
+    table = evaluate_groups(ratings, instructions, members, bootstrap=Bootstrap(100, rng()))
     every = table["grouping"] == "EHR length quartile"
     # Every record is as long as the others, so all are in the first quartile.
     assert table.loc[every, "n"].tolist() == [30] * 3
     of = table[~every].drop_duplicates("group")
     assert of[["group", "n"]].values.tolist() == [["A", 20], ["(none)", 9], ["B", 1]]
     subset = ratings[ratings["instruction_id"].isin([f"i{i}" for i in range(20)])]
-    alone = evaluate_systems(subset, instructions, dict.fromkeys("abc"), resamples=100, rng=rng())
+    alone = evaluate_systems(
+        subset, instructions, dict.fromkeys("abc"), bootstrap=Bootstrap(100, rng())
+    )
     shared = [column for column in table if column in alone and column != "system"]
     first = table.head(3).set_index("system").loc[alone["system"], shared]
     pd.testing.assert_frame_equal(first.reset_index(drop=True), alone[shared], check_dtype=False)
     one = table[table["group"] == "B"]
     assert one["n_patients"].tolist() == [1] * 3
-    assert one[["correct_low", "win_rate_low", "rank_high"]].isna().all(axis=None)
+    assert one[["correct_low", "win_rate_low", "mean_rank_high"]].isna().all(axis=None)
     assert one[["correct", "win_rate", "wilson_low", "wilson_high"]].notna().all(axis=None)
 
 
@@ -160,8 +162,8 @@ def test_no_grouping_gives_an_empty_table():
     instructions = described(instructions_of(4, per_patient=4))
     groups = group_instructions(THREE["instruction_id"], instructions, lengths)
     assert groups.members.empty and len(groups.left_out) == 4
-    table = evaluate_groups(THREE, instructions, groups.members, resamples=9, rng=rng())
-    assert table.empty and "rank_high" in table
+    table = evaluate_groups(THREE, instructions, groups.members, bootstrap=Bootstrap(9, rng()))
+    assert table.empty and "mean_rank_high" in table
 
 
 def test_context_lengths_pool_systems_of_one_length():
@@ -169,7 +171,9 @@ def test_context_lengths_pool_systems_of_one_length():
     ranks = [[1.5, 3, 1.5], [1.5, 1.5, 3], [2, 2, 2], [1, 2.5, 2.5]]
     ratings, instructions = ratings_of(ranks, correct), instructions_of(4)
     contexts = {"a": None, "b": 2048, "c": 2048}
-    table = evaluate_context_lengths(ratings, instructions, contexts, resamples=50, rng=rng())
+    table = evaluate_context_lengths(
+        ratings, instructions, contexts, bootstrap=Bootstrap(50, rng())
+    )
     assert table["group"].tolist() == ["2,048 tokens"] * 3 + ["full record"]
     pooled = table.iloc[2]
     assert pooled["system"] == "mean of 2 systems" and np.isnan(pooled["wilson_low"])
@@ -178,11 +182,11 @@ def test_context_lengths_pool_systems_of_one_length():
     rates = table.set_index("system")["win_rate"]
     assert rates["mean of 2 systems"] == pytest.approx((rates["b"] + rates["c"]) / 2)
     expected = bootstrap_mean(
-        *(correct[:, 1:].mean(axis=1), ["p0", "p1", "p2", "p3"]), resamples=50, rng=rng()
+        *(correct[:, 1:].mean(axis=1), ["p0", "p1", "p2", "p3"]), bootstrap=Bootstrap(50, rng())
     )
     assert pooled[["correct_low", "correct_high"]].tolist() == pytest.approx(expected[1:])
     every = evaluate_systems(
-        ratings, instructions, dict.fromkeys("abc"), resamples=50, rng=rng()
+        ratings, instructions, dict.fromkeys("abc"), bootstrap=Bootstrap(50, rng())
     ).set_index("system")
     single = table[table["system"].isin(list("abc"))].set_index("system")
     shared = [column for column in single if column in every]
@@ -192,9 +196,11 @@ def test_context_lengths_pool_systems_of_one_length():
 
 
 def test_a_system_without_a_comparable_length_is_an_opponent_only():
-    one = evaluate_context_lengths(THREE, instructions_of(4), {"a": 2048}, resamples=9, rng=rng())
+    one = evaluate_context_lengths(
+        THREE, instructions_of(4), {"a": 2048}, bootstrap=Bootstrap(9, rng())
+    )
     assert one["system"].tolist() == ["a"] and one["mean_rank"].tolist() == [1.375]
-    none = evaluate_context_lengths(THREE, instructions_of(4), {}, resamples=9, rng=rng())
+    none = evaluate_context_lengths(THREE, instructions_of(4), {}, bootstrap=Bootstrap(9, rng()))
     assert none.empty and "context length" not in none
 
 
@@ -211,4 +217,4 @@ def test_errors_name_the_fault():
     with pytest.raises(MedAlignError, match="no length of the EHR of patient p1"):
         group_instructions(["i0", "i1"], described(instructions_of(2)), lengths)
     with pytest.raises(MedAlignError, match="no ratings of z; found a, b, c"):
-        evaluate_context_lengths(THREE, instructions_of(4), {"z": 1}, resamples=9, rng=rng())
+        evaluate_context_lengths(THREE, instructions_of(4), {"z": 1}, bootstrap=Bootstrap(9, rng()))

@@ -9,14 +9,14 @@ from scipy.stats import binomtest, rankdata
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import check_ratings
 from medalign_utils.evaluation.systems import evaluate_systems, head_to_head, win_rates
-from medalign_utils.stats.bootstrap import percentile_levels
+from medalign_utils.stats.bootstrap import Bootstrap, percentile_levels
 from tests.builders.tiny_ratings import THREE, instructions_of, random_ratings, ratings_of
 
 
 def evaluated(ratings, instructions, resamples=100):
     contexts = dict.fromkeys(ratings["system"].unique(), 2048)
-    rng = np.random.default_rng(1)
-    return evaluate_systems(ratings, instructions, contexts, resamples=resamples, rng=rng)
+    bootstrap = Bootstrap.seeded(resamples, 1)
+    return evaluate_systems(ratings, instructions, contexts, bootstrap=bootstrap)
 
 
 def test_win_rates_by_hand():
@@ -84,8 +84,7 @@ def test_evaluate_systems(tmp_path):
         ratings,
         instructions_of(4),
         {"a": 2048, "b": None, "c": 8192},
-        resamples=500,
-        rng=np.random.default_rng(1),
+        bootstrap=Bootstrap.seeded(500, 1),
     )
     assert list(table.columns) == [
         "system",
@@ -102,8 +101,8 @@ def test_evaluate_systems(tmp_path):
         "wilson_high",
         "win_rate_low",
         "win_rate_high",
-        "rank_low",
-        "rank_high",
+        "mean_rank_low",
+        "mean_rank_high",
     ]
     assert table["system"].tolist() == ["b", "a", "c"]
     assert table["correct"].tolist() == [0.75, 0.25, 0.0]
@@ -122,22 +121,16 @@ def test_intervals_do_not_depend_on_row_order_or_on_other_systems():
     ranks = rankdata(~correct, axis=1)
     ratings, instructions = ratings_of(ranks, correct), instructions_of(12, per_patient=3)
     contexts = dict.fromkeys("abc", 2048)
-    kwargs = {"resamples": 100}
-    table = evaluate_systems(
-        ratings, instructions, contexts, **kwargs, rng=np.random.default_rng(1)
-    )
+    table = evaluate_systems(ratings, instructions, contexts, bootstrap=Bootstrap.seeded(100, 1))
     shuffled = evaluate_systems(
         ratings.sample(frac=1, random_state=1),
         instructions.sample(frac=1, random_state=2),
         contexts,
-        **kwargs,
-        rng=np.random.default_rng(1),
+        bootstrap=Bootstrap.seeded(100, 1),
     )
     pd.testing.assert_frame_equal(table, shuffled)
     single = ratings_of(np.ones((12, 1)), correct[:, :1])
-    alone = evaluate_systems(
-        single, instructions, {"a": 2048}, **kwargs, rng=np.random.default_rng(1)
-    )
+    alone = evaluate_systems(single, instructions, {"a": 2048}, bootstrap=Bootstrap.seeded(100, 1))
     shares = ["correct", "correct_low", "correct_high"]
     assert table.set_index("system").loc["a", shares].tolist() == alone.loc[0, shares].tolist()
 
@@ -161,7 +154,7 @@ def test_all_tied():
     # every resample.
     assert table["win_rate"].tolist() == [0.5] * 3
     assert table[["win_rate_low", "win_rate_high"]].isna().all(axis=None)
-    assert (table[["mean_rank", "rank_low", "rank_high"]] == 2).all(axis=None)
+    assert (table[["mean_rank", "mean_rank_low", "mean_rank_high"]] == 2).all(axis=None)
 
 
 def test_where_none_or_all_are_correct_the_bootstraps_bounds_have_no_width():
@@ -177,7 +170,7 @@ def test_one_system():
     table = evaluated(ratings_of([[1], [1], [1]], [[1], [0], [1]]), instructions_of(3))
     assert table["correct"].tolist() == [2 / 3]
     assert table[["win_rate", "win_rate_low", "win_rate_high"]].isna().all(axis=None)
-    assert table[["mean_rank", "rank_low", "rank_high"]].values.tolist() == [[1, 1, 1]]
+    assert table[["mean_rank", "mean_rank_low", "mean_rank_high"]].values.tolist() == [[1, 1, 1]]
 
 
 def test_wilsons_interval_is_scipys():
@@ -233,7 +226,7 @@ def test_check_ratings_names_the_fault(change, message):
 def test_errors_name_the_fault():
     rng = np.random.default_rng(1)
     with pytest.raises(MedAlignError, match="contexts names a, b; ratings has a, b, c"):
-        evaluate_systems(THREE, instructions_of(4), {"a": 1, "b": 2}, resamples=10, rng=rng)
+        evaluate_systems(THREE, instructions_of(4), {"a": 1, "b": 2}, bootstrap=Bootstrap(10, rng))
     with pytest.raises(MedAlignError, match=r"instruction i3 is rated but not among the 3"):
         evaluated(THREE, instructions_of(3))
     with pytest.raises(MedAlignError, match="i0 is in the table twice"):

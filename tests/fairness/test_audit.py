@@ -13,7 +13,7 @@ from medalign_utils.data.ehr import read_events
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.metric_correlation import correlate_metrics
 from medalign_utils.fairness import audit, covariates, power
-from medalign_utils.stats.bootstrap import bootstrap_mean
+from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_mean
 from medalign_utils.stats.permutation import RANGE, holm, permutation_tests
 from tests.builders.tiny_release import encounter, entry, event, eventstream
 
@@ -171,9 +171,7 @@ def test_agreement_is_that_of_notebook_06():
     taus = audit.agreement(RATINGS, SCORES)["(all)"]
     assert taus["chrf"].iloc[0] == -1 and np.isnan(taus["chrf"].iloc[1])  # all ranks are tied
     instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
-    table = correlate_metrics(
-        SCORES, RATINGS, instructions, resamples=9, rng=np.random.default_rng(1)
-    )
+    table = correlate_metrics(SCORES, RATINGS, instructions, bootstrap=Bootstrap.seeded(9, 1))
     assert table["mean_tau"].item() == taus["chrf"].mean()
 
 
@@ -182,9 +180,7 @@ def test_means_and_gaps_by_hand():
     patients = np.concatenate([np.repeat(ids(27)[:12], 2), ids(27)[12:]])
     values = pd.DataFrame({("s", "correct"): [1.0] * 24 + [1.0] * 5 + [0.0] * 10})
     protected = grouped(gender=["F"] * 12 + ["M"] * 15)
-    groups, ranges = audit.audit(
-        values, patients, protected, resamples=499, rng=np.random.default_rng(1)
-    )
+    groups, ranges = audit.audit(values, patients, protected, bootstrap=Bootstrap.seeded(499, 1))
     assert groups[["group", "n_patients", "n_instructions"]].values.tolist() == [
         ["F", 12, 24], ["M", 15, 15]
     ]  # fmt: skip
@@ -194,16 +190,14 @@ def test_means_and_gaps_by_hand():
     assert ranges[["best", "worst", "p"]].values.tolist() == [["F", "M", groups["p"][0]]]
     assert ranges["range"].item() == pytest.approx(2 / 3)
     mine = groups.loc[1, ["mean_low", "mean_high"]].tolist()
-    theirs = bootstrap_mean(
-        values.iloc[24:, 0], patients[24:], resamples=4000, rng=np.random.default_rng(2)
-    )
+    theirs = bootstrap_mean(values.iloc[24:, 0], patients[24:], bootstrap=Bootstrap.seeded(4000, 2))
     assert mine == pytest.approx(list(theirs[1:]), abs=0.05)
 
 
 def test_the_lowest_rank_is_the_best():
     protected = grouped(g=["x"] * 11 + ["y"] * 11 + ["z"] * 11)
     values = pd.DataFrame({("s", "rank"): [2.0] * 11 + [1.0] * 11 + [3.0] * 11})
-    _, ranges = audit.audit(values, ids(33), protected, resamples=99, rng=np.random.default_rng(1))
+    _, ranges = audit.audit(values, ids(33), protected, bootstrap=Bootstrap.seeded(99, 1))
     assert ranges[["best", "worst", "range"]].values.tolist() == [["y", "z", 2.0]]
 
 
@@ -211,9 +205,7 @@ def test_a_mean_of_fewer_than_11_patients_is_not_shown():
     # In y only 10 have a defined value.
     protected = grouped(g=["x"] * 20 + ["y"] * 20)
     values = pd.DataFrame({("(all)", "chrf"): [0.5] * 30 + [np.nan] * 10})
-    groups, ranges = audit.audit(
-        values, ids(40), protected, resamples=99, rng=np.random.default_rng(1)
-    )
+    groups, ranges = audit.audit(values, ids(40), protected, bootstrap=Bootstrap.seeded(99, 1))
     y = groups.set_index("group").loc["y"]
     assert y[["mean", "mean_low", "mean_high", "gap", "p", "p_holm"]].isna().all()
     assert y["n_patients"] == 20
@@ -225,9 +217,7 @@ def test_a_mean_of_fewer_than_11_patients_is_not_shown():
 def test_a_grouping_that_is_not_shown_has_one_row():
     protected = Protected(pd.DataFrame(index=ids(5)), {"race": "not shown: too few"})
     values = pd.DataFrame({("s", "correct"): [1.0] * 5})
-    groups, ranges = audit.audit(
-        values, ids(5), protected, resamples=9, rng=np.random.default_rng(1)
-    )
+    groups, ranges = audit.audit(values, ids(5), protected, bootstrap=Bootstrap.seeded(9, 1))
     for table in (groups, ranges):
         assert len(table) == 1 and table["n_patients"].item() == 5
         assert table["suppressed"].item() == "not shown: too few"
@@ -237,13 +227,9 @@ def test_a_grouping_that_is_not_shown_has_one_row():
 def test_groups_of_other_patients_are_refused():
     values = pd.DataFrame({("s", "correct"): [1.0] * 5})
     with pytest.raises(MedAlignError, match="groups of 4 patients, values of 5, 1 of them without"):
-        audit.audit(
-            values, ids(5), grouped(g=list("xxyy")), resamples=9, rng=np.random.default_rng(1)
-        )
+        audit.audit(values, ids(5), grouped(g=list("xxyy")), bootstrap=Bootstrap.seeded(9, 1))
     with pytest.raises(MedAlignError, match="5 rows, 4 patients"):
-        audit.audit(
-            values, ids(4), grouped(g=list("xxyy")), resamples=9, rng=np.random.default_rng(1)
-        )
+        audit.audit(values, ids(4), grouped(g=list("xxyy")), bootstrap=Bootstrap.seeded(9, 1))
 
 
 # What explains a gap.
@@ -267,14 +253,14 @@ def test_a_gap_that_hard_questions_make_is_adjusted_away():
     ).set_index("group")
     # Raw: (0.8 - 0.2) x (0.2 - 0.8) = -0.36 expected.
     assert table.loc["x", "gap"] < -0.25
-    assert table.loc["x", "adjusted_low"] < 0 < table.loc["x", "adjusted_high"]
+    assert table.loc["x", "adjusted_gap_low"] < 0 < table.loc["x", "adjusted_gap_high"]
     assert table.loc["x", "adjusted_gap"] == pytest.approx(-table.loc["y", "adjusted_gap"])
     frame = pd.DataFrame({"y": correct, "x": group == "x", "c": category, "e": np.log(events)})
     fit = ols("y ~ x + c + e", frame.astype({"x": int})).fit(
         cov_type="cluster", cov_kwds={"groups": pd.factorize(patients)[0]}, use_t=True
     )
     assert table.loc["x", "adjusted_gap"] == pytest.approx(fit.params["x"])
-    assert table.loc["x", ["adjusted_low", "adjusted_high"]].tolist() == pytest.approx(
+    assert table.loc["x", ["adjusted_gap_low", "adjusted_gap_high"]].tolist() == pytest.approx(
         fit.conf_int().loc["x"].tolist()
     )
 
@@ -295,7 +281,7 @@ def test_a_model_that_cannot_be_fitted_says_why(correct, category, n, why):
         np.arange(40) + 100,
     )  # fmt: skip
     assert table["unfitted"].str.startswith(why).all()
-    assert table[["adjusted_gap", "adjusted_low", "adjusted_high"]].isna().all(axis=None)
+    assert table[["adjusted_gap", "adjusted_gap_low", "adjusted_gap_high"]].isna().all(axis=None)
 
 
 def test_records_are_described_by_group():
@@ -306,12 +292,12 @@ def test_records_are_described_by_group():
     rated = ids(51)[:40]  # 20 of each, and 11 more males in the release
     protected = Protected(people.loc[rated, ["gender"]], {"gender": ""})
     table = covariates.describe_groups(
-        people, rated, protected, resamples=99, rng=np.random.default_rng(1)
+        people, rated, protected, bootstrap=Bootstrap.seeded(99, 1)
     ).set_index("group")
     assert table["patients_in_release"].to_dict() == {"(all)": 51, "F": 20, "M": 31}
     assert table["events"].to_dict() == pytest.approx({"(all)": 10**2.5, "F": 100, "M": 1000})
     fewer = covariates.describe_groups(
-        people[:50], rated, protected, resamples=99, rng=np.random.default_rng(1)
+        people[:50], rated, protected, bootstrap=Bootstrap.seeded(99, 1)
     ).set_index("group")
     # 10 males without a rated instruction would follow from 30 in all.
     assert fewer["patients_in_release"].isna().to_dict() == {"(all)": False, "F": True, "M": True}

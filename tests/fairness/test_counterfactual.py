@@ -18,6 +18,7 @@ from medalign_utils.fairness.perturbation import Person, rewrite
 from medalign_utils.generation.base import Generation, Generator
 from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.generation.runner import run_system
+from medalign_utils.stats.bootstrap import Bootstrap
 from medalign_utils.synthetic import write_release
 from tests.builders.tiny_release import (
     INSTRUCTIONS_HEADER,
@@ -223,9 +224,9 @@ def test_a_system_that_answers_by_gender_is_found_out(project, monkeypatch):
     left_out = {change: one.n_left_out for change, one in made.items()}
     # The man's race is none of those that are swapped: his 2 instructions are left out.
     assert left_out == {"nothing": 0, "gender": 0, "race": 2}
-    table = counterfactual.summarise(
-        pairs, left_out, resamples=200, rng=np.random.default_rng(1)
-    ).set_index(["change", "relevant"])
+    table = counterfactual.summarise(pairs, left_out, bootstrap=Bootstrap.seeded(200, 1)).set_index(
+        ["change", "relevant"]
+    )
     # The woman got Yes twice and gets No: 1 was right and is lost, 2 was wrong and is gained.
     # The man got No and gets Yes: 3 was wrong and is gained; 4, which rests on sex, is lost.
     gender = table.loc[("gender", False)]
@@ -378,7 +379,7 @@ def test_shares_are_those_of_plain_counting():
             "after": rng.random(200) < 0.4,
         }
     )
-    table = counterfactual.summarise(pairs, {"gender": 3, "age": 0}, resamples=50, rng=rng)
+    table = counterfactual.summarise(pairs, {"gender": 3, "age": 0}, bootstrap=Bootstrap(50, rng))
     assert table["n"].sum() == 200
     for row in table.itertuples():
         chosen = [
@@ -401,7 +402,9 @@ def test_without_an_answer_key_answers_are_compared_and_not_graded(project, monk
     pairs, made = pairs_of(project, "by-gender", "nothing", "gender", generator="by_gender")
     left_out = {change: one.n_left_out for change, one in made.items()}
     rng = np.random.default_rng(1)
-    table = counterfactual.summarise(pairs, left_out, resamples=9, rng=rng).set_index("change")
+    table = counterfactual.summarise(pairs, left_out, bootstrap=Bootstrap(9, rng)).set_index(
+        "change"
+    )
     assert table["n"].to_dict() == {"nothing": 4, "gender": 4}
     assert table["changed"].to_dict() == {"nothing": 0, "gender": 1}
     assert table[["flipped", "lost", "gained", "net"]].isna().all(axis=None)
@@ -428,7 +431,7 @@ def grouped(sizes: dict[str, dict[str, int]]) -> tuple:
         left_out[change] = groups.get("left out", 0)
     pairs = pd.concat(pairs, ignore_index=True)
     rng = np.random.default_rng(1)
-    return counterfactual.summarise(pairs, left_out, resamples=9, rng=rng), pairs, asked
+    return counterfactual.summarise(pairs, left_out, bootstrap=Bootstrap(9, rng)), pairs, asked
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from PIL import Image
 
 from medalign_utils import plots
 from medalign_utils.errors import MedAlignError
+from medalign_utils.plots import style
 from medalign_utils.stats.bootstrap import Interval
 
 SYSTEMS = pd.DataFrame(
@@ -40,8 +41,8 @@ METRICS = pd.DataFrame(
         "n": [70, 68],
         "n_undefined": [2, 4],
         "mean_tau": [0.4, 0.1],
-        "tau_low": [0.3, -0.1],
-        "tau_high": [0.5, 0.3],
+        "mean_tau_low": [0.3, -0.1],
+        "mean_tau_high": [0.5, 0.3],
     }
 )
 SKIPPED = pd.concat(
@@ -162,8 +163,8 @@ GAPS = pd.DataFrame(
     gap_low=lambda table: table["gap"] - 0.1,
     gap_high=lambda table: table["gap"] + 0.1,
     adjusted_gap=0.03,
-    adjusted_low=-0.1,
-    adjusted_high=0.12,
+    adjusted_gap_low=-0.1,
+    adjusted_gap_high=0.12,
 )
 NO_GROUPS = GAPS[GAPS["group"] == "(not shown)"]
 LENGTHS = GAPS[2:].assign(events=4000.0, events_low=3000.0, events_high=5500.0)
@@ -226,7 +227,7 @@ def texts(ax):
 def test_text_lies_inside_the_picture_at_column_width(name):
     ax = FIGURES[name]()
     figure = ax.figure
-    assert figure.get_size_inches()[0] == plots.COLUMN_WIDTH
+    assert figure.get_size_inches()[0] == style.COLUMN_WIDTH
     figure.canvas.draw()
     box = figure.bbox
     inside = ax.get_tightbbox()
@@ -384,7 +385,7 @@ def test_side_by_side_draws_each_table_under_its_title(tmp_path):
     assert left.get_title(loc="left").replace("\n", " ") == long
     assert right.get_title(loc="left") == "This run"
     assert [label.get_text() for label in right.get_yticklabels()] == ["comet-compact", "ROUGE-L"]
-    assert figure.get_size_inches()[0] == plots.PAGE_WIDTH
+    assert figure.get_size_inches()[0] == style.PAGE_WIDTH
     figure.canvas.draw()
     for ax in figure.axes:
         inside = ax.get_tightbbox()
@@ -490,7 +491,7 @@ def test_colours_of_types_stay_apart_by_row_and_are_dark_enough_for_text():
 
 
 def test_figures_of_nothing_but_undefined_values_still_come_out(tmp_path):
-    undefined = METRICS.assign(mean_tau=np.nan, tau_low=np.nan, tau_high=np.nan)
+    undefined = METRICS.assign(mean_tau=np.nan, mean_tau_low=np.nan, mean_tau_high=np.nan)
     assert plots.save(plots.metric_correlation(undefined), tmp_path / "tau.png").stat().st_size
     zero = SYSTEMS.assign(correct=0.0, correct_low=np.nan, correct_high=np.nan)
     assert plots.save(plots.accuracy_by_system(zero), tmp_path / "zero.png").stat().st_size

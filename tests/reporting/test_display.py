@@ -41,8 +41,8 @@ def test_an_interval_stands_in_the_cell_of_its_estimate():
     cells = shown(
         metric=["chrf", "comet"],
         mean_tau=[0.5, -0.126],
-        tau_low=[0.4, -0.25],
-        tau_high=[0.6, 0.001],
+        mean_tau_low=[0.4, -0.25],
+        mean_tau_high=[0.6, 0.001],
         n=[1234, 7],
     )
     # Widths 0.2 and 0.251: two digits show two of each.

@@ -8,6 +8,7 @@ from scipy import stats
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.stats.bootstrap import (
+    Bootstrap,
     bootstrap_mean,
     bootstrap_means,
     percentile_levels,
@@ -43,7 +44,7 @@ def test_the_levels_go_by_the_patients_with_a_defined_value():
     values = np.random.default_rng(6).normal(size=(30, 2))
     values[8:, 1] = np.nan  # eight patients have the second one
     drawn = resample_means(
-        values, [f"{i:02}" for i in range(30)], resamples=400, rng=np.random.default_rng(1)
+        values, [f"{i:02}" for i in range(30)], bootstrap=Bootstrap.seeded(400, 1)
     )
     for column, n in enumerate((30, 8)):
         expected = np.nanquantile(drawn.resampled[:, column], levels(n))
@@ -53,7 +54,7 @@ def test_the_levels_go_by_the_patients_with_a_defined_value():
 def test_equals_scipy_when_each_patient_has_one_row():
     values = np.random.default_rng(5).normal(size=40)
     patients = [f"p{i:02}" for i in range(40)]
-    ours = bootstrap_mean(values, patients, resamples=999, rng=np.random.default_rng(8))
+    ours = bootstrap_mean(values, patients, bootstrap=Bootstrap.seeded(999, 8))
     # Sorted patients and the same generator: the same draws, so the bounds agree exactly.
     theirs = stats.bootstrap(
         (values,), np.mean, n_resamples=999, method="percentile", rng=np.random.default_rng(8),
@@ -67,7 +68,7 @@ def test_equals_a_loop_that_copies_patients_rows():
     rng = np.random.default_rng(3)
     values = rng.normal(size=30)
     patients = rng.integers(0, 7, size=30).astype(str)
-    ours = bootstrap_mean(values, patients, resamples=200, rng=np.random.default_rng(4))
+    ours = bootstrap_mean(values, patients, bootstrap=Bootstrap.seeded(200, 4))
     names = np.unique(patients)
     drawn = np.random.default_rng(4).integers(0, len(names), size=(200, len(names)))
     means = [np.concatenate([values[patients == names[i]] for i in row]).mean() for row in drawn]
@@ -79,21 +80,19 @@ def test_patients_are_drawn_whole():
     # a quarter of the means are 0 and a quarter 1. Rows drawn singly would give 0.5 +- 0.1.
     values = [0.0] * 50 + [1.0] * 50
     patients = ["a"] * 50 + ["b"] * 50
-    interval = bootstrap_mean(values, patients, resamples=500, rng=np.random.default_rng(1))
+    interval = bootstrap_mean(values, patients, bootstrap=Bootstrap.seeded(500, 1))
     assert interval == (0.5, 0.0, 1.0)
 
 
 def test_patients_weigh_by_their_rows():
     # a holds 3 rows of 1, b one of 0: mean 3/4, not the 1/2 of two patients' means.
-    interval = bootstrap_mean(
-        [1, 1, 1, 0], ["a", "a", "a", "b"], resamples=50, rng=np.random.default_rng(1)
-    )
+    interval = bootstrap_mean([1, 1, 1, 0], ["a", "a", "a", "b"], bootstrap=Bootstrap.seeded(50, 1))
     assert interval.estimate == 0.75
 
 
 def test_undefined_values_are_left_out():
     values = [1.0, np.nan, 0.0, np.nan]
-    interval = bootstrap_mean(values, list("abcd"), resamples=500, rng=np.random.default_rng(1))
+    interval = bootstrap_mean(values, list("abcd"), bootstrap=Bootstrap.seeded(500, 1))
     # Resamples of b and d alone, (2/4)^4 = 1/16 of all, have no mean and must not turn up as NaN.
     assert interval == (0.5, 0.0, 1.0)
 
@@ -108,18 +107,16 @@ def test_undefined_values_are_left_out():
     ],
 )
 def test_fewer_than_two_patients_have_no_interval(values, patients, estimate):
-    interval = bootstrap_mean(values, patients, resamples=20, rng=np.random.default_rng(1))
+    interval = bootstrap_mean(values, patients, bootstrap=Bootstrap.seeded(20, 1))
     np.testing.assert_equal(tuple(interval), (estimate, np.nan, np.nan))
 
 
 def test_a_columns_interval_does_not_depend_on_the_others():
     values = np.random.default_rng(2).normal(size=(20, 3))
     patients = np.repeat(list("abcde"), 4)
-    together = bootstrap_means(values, patients, resamples=100, rng=np.random.default_rng(7))
+    together = bootstrap_means(values, patients, bootstrap=Bootstrap.seeded(100, 7))
     for column, interval in enumerate(together):
-        alone = bootstrap_mean(
-            values[:, column], patients, resamples=100, rng=np.random.default_rng(7)
-        )
+        alone = bootstrap_mean(values[:, column], patients, bootstrap=Bootstrap.seeded(100, 7))
         assert alone == pytest.approx(interval, abs=1e-12)
 
 
@@ -127,7 +124,7 @@ def test_a_columns_interval_does_not_depend_on_the_others():
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 1)), min_size=1, max_size=30))
 def test_interval_lies_within_the_values(rows):
     patients, values = zip(*rows, strict=True)
-    interval = bootstrap_mean(values, patients, resamples=50, rng=np.random.default_rng(0))
+    interval = bootstrap_mean(values, patients, bootstrap=Bootstrap.seeded(50, 0))
     if len(set(patients)) == 1:
         assert np.isnan(interval.low) and np.isnan(interval.high)
     else:
@@ -137,10 +134,10 @@ def test_interval_lies_within_the_values(rows):
 def test_the_mean_of_columns_equals_the_columns_of_the_mean():
     values = np.random.default_rng(2).normal(size=(20, 3))
     patients = np.repeat(list("abcde"), 4)
-    drawn = resample_means(values, patients, resamples=50, rng=np.random.default_rng(7))
+    drawn = resample_means(values, patients, bootstrap=Bootstrap.seeded(50, 7))
     [found] = drawn.mean_of([0, 2]).intervals()
     mean = values[:, [0, 2]].mean(axis=1)
-    expected = bootstrap_mean(mean, patients, resamples=50, rng=np.random.default_rng(7))
+    expected = bootstrap_mean(mean, patients, bootstrap=Bootstrap.seeded(50, 7))
     assert found == pytest.approx(expected, abs=1e-12)
 
 
@@ -151,7 +148,7 @@ def test_covers_the_truth_about_95_times_in_100():
     covered = 0
     for _ in range(200):
         answers = rng.random((40, 5)) < rng.random((40, 1))
-        interval = bootstrap_mean(answers.ravel(), patients, resamples=400, rng=rng)
+        interval = bootstrap_mean(answers.ravel(), patients, bootstrap=Bootstrap(400, rng))
         covered += interval.low <= 0.5 <= interval.high
     # 2.5 standard errors of 0.0154 on either side.
     assert 0.91 <= covered / 200 <= 0.99
@@ -161,19 +158,19 @@ def test_ten_thousand_resamples_are_quick():
     rng = np.random.default_rng(0)
     values, patients = rng.random((303, 6)), rng.integers(0, 276, size=303).astype(str)
     start = time.process_time()
-    bootstrap_means(values, patients, resamples=10_000, rng=rng)
+    bootstrap_means(values, patients, bootstrap=Bootstrap(10_000, rng))
     assert time.process_time() - start < 2  # takes about 0.15 s; a loop takes 20 s
 
 
 def test_errors_name_the_fault():
     rng = np.random.default_rng(1)
     with pytest.raises(MedAlignError, match="3 rows, 2 patients"):
-        bootstrap_mean([1, 2, 3], ["a", "b"], resamples=10, rng=rng)
+        bootstrap_mean([1, 2, 3], ["a", "b"], bootstrap=Bootstrap(10, rng))
     with pytest.raises(MedAlignError, match="has no patient"):
-        bootstrap_mean([1, 2], ["a", np.nan], resamples=10, rng=rng)
+        bootstrap_mean([1, 2], ["a", np.nan], bootstrap=Bootstrap(10, rng))
     with pytest.raises(MedAlignError, match="0 resamples"):
-        bootstrap_mean([1, 2], ["a", "b"], resamples=0, rng=rng)
+        bootstrap_mean([1, 2], ["a", "b"], bootstrap=Bootstrap(0, rng))
     with pytest.raises(MedAlignError, match="rng is int"):
         bootstrap_mean([1, 2], ["a", "b"], resamples=10, rng=1)
     with pytest.raises(MedAlignError, match=r"shape \(2,\)"):
-        bootstrap_means(np.array([1.0, 2.0]), ["a", "b"], resamples=10, rng=rng)
+        bootstrap_means(np.array([1.0, 2.0]), ["a", "b"], bootstrap=Bootstrap(10, rng))

@@ -131,7 +131,7 @@ def test_writes_the_tables_with_their_columns(project):
     assert list(systems) == [
         *("system", "context_tokens", "n", "correct", "correct_low", "correct_high"),
         *("win_rate", "win_rate_ties_half", "mean_rank", "n_patients", "wilson_low", "wilson_high"),
-        *("win_rate_low", "win_rate_high", "rank_low", "rank_high"),
+        *("win_rate_low", "win_rate_high", "mean_rank_low", "mean_rank_high"),
     ]
     groups = pd.read_csv(tables / "05_evaluate_systems-groups.csv")
     # Three patients have no quartiles of EHR length.
@@ -142,7 +142,7 @@ def test_writes_the_tables_with_their_columns(project):
     assert context["bm25-2k"] == 2048 and pd.isna(context["bm25-full"])
     metrics = pd.read_csv(tables / "06_correlate_metrics.csv")
     assert list(metrics)[:8] == [
-        *("metric", "n", "n_undefined", "mean_tau", "tau_low", "tau_high"),
+        *("metric", "n", "n_undefined", "mean_tau", "mean_tau_low", "mean_tau_high"),
         *("mean_tau_undefined_as_0", "signature"),
     ]
     raters = pd.read_csv(tables / "06_correlate_metrics-raters.csv")

@@ -39,7 +39,7 @@ EVENT_COLUMNS = (
     "note_id",
     "source_text",
 )
-_DIALECTS = {"eventstream": eventstream, "visit_markup": visit_markup}
+_DIALECTS = {"eventstream": eventstream, "record": visit_markup}
 _AGES = ("age_days", "age_years")
 _TEXT = pd.StringDtype("pyarrow", na_value=np.nan)  # what pandas calls "str"
 _ARROW_TEXT = pa.large_string()

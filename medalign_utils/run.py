@@ -1,0 +1,123 @@
+"""One run of an experiment: its folder, release and systems, and how its results are saved."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from medalign_utils import paths
+from medalign_utils.data.release import ANNOTATOR, Release, load_release
+from medalign_utils.errors import MedAlignError
+from medalign_utils.outputs import OUTPUTS, stem
+from medalign_utils.stats.bootstrap import Bootstrap
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the notebooks of one experiment share.
+
+    Attributes:
+        experiment: its name; the files are under `runs/<experiment>/`.
+        release_folder: the folder of the release, relative to the project's root.
+        systems: names of the systems that are evaluated.
+        source: "generated" for this run's responses, "released" for those that the release brings.
+        combine: how the ratings of several raters become one; see `evaluation.ratings`.
+        columns: our column -> the release's name for it.
+        annotator: whose reference is preferred.
+        resamples: number of bootstrap resamples.
+        seed: of everything random.
+    """
+
+    experiment: str
+    release_folder: str | Path
+    systems: Sequence[str] = ()
+    source: str = "generated"
+    combine: str = "first"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    annotator: str = ANNOTATOR
+    resamples: int = 2000
+    seed: int = 1
+
+    @cached_property
+    def release(self) -> Release:
+        """The release, loaded once.
+
+        Raises:
+            MedAlignError: the folder does not exist; the message names the command that makes it.
+        """
+        folder = paths.resolve(self.release_folder)
+        paths.require(self.experiment, folder)
+        return load_release(folder, annotator=self.annotator, columns=self.columns)
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether the release's terms of use restrict what may be shown or shared."""
+        return self.release.is_restricted
+
+    @property
+    def bootstrap(self) -> Bootstrap:
+        """A bootstrap that starts from the run's seed each time it is asked for."""
+        return Bootstrap.seeded(self.resamples, self.seed)
+
+    def require_responses(self, systems: Sequence[str] | None = None) -> None:
+        """Check that this run's responses of the systems exist.
+
+        Raises:
+            MedAlignError: some are missing; the message names the command that makes them.
+        """
+        if self.source == "generated":
+            names = self.systems if systems is None else systems
+            paths.require(self.experiment, *(paths.responses(self.experiment, s) for s in names))
+
+    def read_table(self, notebook: str, suffix: str = "") -> pd.DataFrame:
+        """Return a table that a notebook of this run has saved.
+
+        Raises:
+            MedAlignError: it does not exist yet; the message names the command that makes it.
+        """
+        file = paths.table(self.experiment, stem(notebook, suffix))
+        paths.require(self.experiment, file)
+        return pd.read_csv(file, float_precision="round_trip")
+
+    def save(
+        self, result: "pd.DataFrame | Axes | Figure", notebook: str, suffix: str = ""
+    ) -> Path:
+        """Write a notebook's table as CSV or its figure as PNG; return the path.
+
+        Raises:
+            MedAlignError: `outputs.OUTPUTS` does not list it.
+
+        >>> Run("demo", "data/demo").save(pd.DataFrame(), "05_evaluate_systems", "pears")
+        Traceback (most recent call last):
+        ...
+        medalign_utils.errors.MedAlignError: 05_evaluate_systems has no table 'pears'; it has \
+'', pairs, contexts, groups
+        """
+        is_table = isinstance(result, pd.DataFrame)
+        kind = "tables" if is_table else "figures"
+        known = getattr(OUTPUTS[notebook], kind)
+        if suffix not in known:
+            names = ", ".join(name or "''" for name in known)
+            raise MedAlignError(f"{notebook} has no {kind[:-1]} {suffix!r}; it has {names}")
+        if is_table:
+            return paths.write_table(result, paths.table(self.experiment, stem(notebook, suffix)))
+        return write_figure(result, paths.figure(self.experiment, stem(notebook, suffix)))
+
+
+def write_figure(figure: "Axes | Figure", path: Path) -> Path:
+    """Write a figure as PNG and close it; the same figure gives the same bytes."""
+    import matplotlib.pyplot as plt
+
+    figure = figure if hasattr(figure, "axes") and hasattr(figure, "savefig") else figure.figure
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # matplotlib would write its version into the file.
+    figure.savefig(path, format="png", dpi=300, metadata={"Software": None})
+    plt.close(figure)
+    return path
