@@ -94,7 +94,8 @@ def coverage(n_patients: int, *, data_sets: int, resamples: int, seed: int) -> p
     """One row a statistic and system, pair or metric: how often its interval held the truth."""
     rng = np.random.default_rng(seed)
     true = truth(rng)
-    samples = [intervals(simulate(n_patients, rng), resamples, rng) for _ in range(data_sets)]
+    bootstrap = Bootstrap(resamples, rng)
+    samples = [intervals(simulate(n_patients, rng), bootstrap) for _ in range(data_sets)]
     rows = []
     for name, values in true.items():
         bounds = np.array([sample[name] for sample in samples])  # (data sets, values, 2)

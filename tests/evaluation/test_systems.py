@@ -135,7 +135,7 @@ def test_intervals_do_not_depend_on_row_order_or_on_other_systems():
     assert table.set_index("system").loc["a", shares].tolist() == alone.loc[0, shares].tolist()
 
 
-BOUNDS = [f"{name}_{end}" for name in ("correct", "win_rate", "rank") for end in ("low", "high")]
+BOUNDS = [f"{name}_{end}" for name in ("correct", "win_rate", "mean_rank") for end in ("low", "high")]
 
 
 @pytest.mark.parametrize("n", [1, 4])
@@ -194,10 +194,10 @@ def test_intervals_of_rates_and_ranks_equal_a_loop_over_resampled_ratings():
             for n, id_ in enumerate(ids)
         ]
         tables.append(win_rates(pd.concat(copies, ignore_index=True)))
-    for column, stem in (("win_rate", "win_rate"), ("mean_rank", "rank")):
+    for column in ("win_rate", "mean_rank"):
         for system in "abcd":
             values = [each.loc[system, column] for each in tables]
-            found = table.loc[system, [f"{stem}_low", f"{stem}_high"]].tolist()
+            found = table.loc[system, [f"{column}_low", f"{column}_high"]].tolist()
             levels = percentile_levels(len(people))
             assert found == pytest.approx(np.quantile(values, levels), abs=1e-12)
 

@@ -171,6 +171,6 @@ def test_errors_name_the_fault():
     with pytest.raises(MedAlignError, match="0 resamples"):
         bootstrap_mean([1, 2], ["a", "b"], bootstrap=Bootstrap(0, rng))
     with pytest.raises(MedAlignError, match="rng is int"):
-        bootstrap_mean([1, 2], ["a", "b"], resamples=10, rng=1)
+        bootstrap_mean([1, 2], ["a", "b"], bootstrap=Bootstrap(10, 1))
     with pytest.raises(MedAlignError, match=r"shape \(2,\)"):
         bootstrap_means(np.array([1.0, 2.0]), ["a", "b"], bootstrap=Bootstrap(10, rng))
