@@ -1,0 +1,120 @@
+"""JSON lines that survive a process that dies while it writes."""
+
+import json
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from medalign_utils.errors import MedAlignError
+from medalign_utils.paths import opener
+
+logger = logging.getLogger(__name__)
+
+
+class Store(Mapping[str, dict[str, Any]]):
+    """Append-only JSON lines, found again by key; survives a killed writer.
+
+    Of several lines with one key the last counts, and those of `path` count more than those of
+    `readable`. A torn last line of `path` is dropped with a warning. Only one process may write
+    to a file; `readable` are files of other jobs, which may be growing.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "scores", "a.jsonl")
+    >>> Store(path, private=True).put("1f", {"score": 0.5})
+    >>> Store(path, private=True).get("1f"), "2e" in Store(path, private=True)
+    ({'score': 0.5}, False)
+    """
+
+    def __init__(self, path: str | Path, *, private: bool, readable: Iterable[Path] = ()) -> None:
+        """Read what is there.
+
+        Args:
+            path: the file, created with its folder at the first `put`.
+            private: only the owner may read the file, also if it exists already.
+            readable: further files, read here once and never changed.
+
+        Raises:
+            MedAlignError: a line other than the last is damaged; names file and line.
+        """
+        self.path, self.private = Path(path), private
+        if self.path.is_file():
+            if private:
+                self.path.chmod(0o600)
+            _mend(self.path)
+        self._values: dict[str, dict[str, Any]] = {}
+        for file in (*readable, self.path):
+            rows = read_lines(file, {"key"}, growing=True) if file.is_file() else []
+            self._values |= {row.pop("key"): row for row in rows}
+
+    def put(self, key: str, value: Mapping[str, Any]) -> None:
+        """Write one line, which is on disk when this returns."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        line = json.dumps({"key": key, **value}, ensure_ascii=False) + "\n"
+        with open(
+            self.path, "a", encoding="utf-8", newline="\n", opener=opener(self.private)
+        ) as file:
+            file.write(line)
+        self._values[key] = dict(value)
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        """Return the value of a key."""
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the keys, in the order in which they were read or put first."""
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        """Return the number of keys."""
+        return len(self._values)
+
+
+def read_lines(path: Path, keys: Collection[str], *, growing: bool = False) -> list[dict[str, Any]]:
+    """Return the objects of a file of JSON lines, each of which has at least these keys.
+
+    Args:
+        path: the file.
+        keys: what each object must have.
+        growing: ignore a torn last line, which another process may be writing.
+
+    Raises:
+        MedAlignError: a line is no such object; names file and line.
+    """
+    rows = []
+    # By bytes: text may hold characters at which str.splitlines would split.
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, 1):
+        row = _parse(line)
+        if row is not None and row.keys() >= set(keys):
+            rows.append(row)
+        elif line and not (growing and number == len(lines)):
+            raise MedAlignError(
+                f"{path}, line {number}: expected a JSON object with {', '.join(keys)}; delete the "
+                "line to have it made again"
+            )
+    return rows
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _mend(path: Path) -> None:
+    """End the last line of a file, or drop it if it is torn."""
+    content = path.read_bytes()
+    end = content.rfind(b"\n") + 1
+    last = content[end:]
+    if not last:
+        return
+    with path.open("r+b") as file:
+        if _parse(last) is not None:
+            file.seek(len(content))
+            file.write(b"\n")
+        else:
+            file.truncate(end)
+            logger.warning("%s: dropped a torn last line of %d bytes", path, len(last))
