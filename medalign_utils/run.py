@@ -86,9 +86,7 @@ class Run:
         paths.require(self.experiment, file)
         return pd.read_csv(file, float_precision="round_trip")
 
-    def save(
-        self, result: "pd.DataFrame | Axes | Figure", notebook: str, suffix: str = ""
-    ) -> Path:
+    def save(self, result: "pd.DataFrame | Axes | Figure", notebook: str, suffix: str = "") -> Path:
         """Write a notebook's table as CSV or its figure as PNG; return the path.
 
         Raises:
