@@ -24,7 +24,6 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from medalign_utils import comet_compact
 from medalign_utils.config import load_system
 from medalign_utils.data.release import load_release, primary_references
 from medalign_utils.generation import runner
@@ -32,7 +31,8 @@ from medalign_utils.metrics import bertscore, comet
 from medalign_utils.minilm import minilm_path
 from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_mean, percentile_levels
 from medalign_utils.synthetic import write_release
-from medalign_utils.training_pairs import labelled_pairs
+from tools.comet_compact import train as comet_compact
+from tools.comet_compact.pairs import labelled_pairs
 
 N_INSTRUCTIONS = 60
 SYSTEMS = ("bm25-full", "bm25-8k", "bm25-4k", "bm25-2k", "recent-note-2k", "random-2k")

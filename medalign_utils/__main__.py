@@ -49,7 +49,6 @@ def _synthesize(args: argparse.Namespace) -> int:
         patients=args.patients,
         instructions=args.instructions,
         seed=args.seed,
-        split=args.split,
         scale=args.scale,
         progress=True,
     )
@@ -57,15 +56,6 @@ def _synthesize(args: argparse.Namespace) -> int:
         f"{args.out}: {release['patients']} patients, {release['instructions']} instructions, "
         f"seed {args.seed}"
     )
-    return 0
-
-
-def _comet_compact(args: argparse.Namespace) -> int:
-    from medalign_utils.comet_compact import train
-    from medalign_utils.training_pairs import labelled_pairs
-
-    pairs = labelled_pairs(patients=args.patients, instructions=args.instructions, seed=args.seed)
-    train(pairs, args.out, seed=args.seed)
     return 0
 
 
@@ -130,20 +120,7 @@ def main(argv: list[str] | None = None) -> int:
     release.add_argument("--patients", type=int, help="of the demo scale, default 24")
     release.add_argument("--instructions", type=int, help="of the demo scale, default 120")
     release.add_argument("--seed", type=int, default=1, help="default %(default)s")
-    release.add_argument(
-        "--split",
-        default="demo",
-        choices=("demo", "train"),
-        help="instruction templates: the benchmark's, or those that only train comet-compact",
-    )
     release.set_defaults(run=_synthesize)
-
-    comet = commands.add_parser("comet-compact", help="train the demo's COMET")
-    comet.add_argument("out", type=Path, help="folder to write, e.g. models/comet-compact")
-    comet.add_argument("--patients", type=int, default=10, help="of each training release")
-    comet.add_argument("--instructions", type=int, default=100, help="of each training release")
-    comet.add_argument("--seed", type=int, default=1, help="default %(default)s")
-    comet.set_defaults(run=_comet_compact)
 
     join = commands.add_parser("join-scores", help="join the scores of a system's shards")
     join.add_argument("out", type=Path, help="Parquet file to write")

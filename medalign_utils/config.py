@@ -164,22 +164,6 @@ def load_system(name: str) -> dict[str, Any]:
     return system | {"system": name}
 
 
-def load_comet_compact() -> dict[str, int]:
-    """How comet-compact is trained, `params/models/comet-compact.yaml`, all whole numbers.
-
-    Raises: ParamsError in one line.
-
-    >>> sorted(load_comet_compact())
-    ['instructions', 'patients', 'seed']
-    """
-    path = resolve("params/models/comet-compact.yaml")
-    training = _read_yaml(path)
-    defaults = dict.fromkeys(("patients", "instructions", "seed"), 1)
-    _check_keys(path, training, required=defaults, optional=())
-    _check_types(path, training, defaults)
-    return training
-
-
 def context_lengths(systems: Iterable[str], responses: str = "generated") -> dict[str, int | None]:
     """Each system's context length in tokens; None for the whole record.
 

@@ -64,7 +64,7 @@ def describe(checkpoint: Checkpoint, what: str = "model") -> str:
     The digest hangs on the files' names and contents, not on where they lie: a hub id and a copy in
     a folder differ in their names alone.
 
-    >>> from medalign_utils.encoder import minilm_path
+    >>> from medalign_utils.minilm import minilm_path
     >>> describe(find_checkpoint(str(minilm_path()), *TRANSFORMERS))  # doctest: +ELLIPSIS
     'model:model|sha256:...'
     """
@@ -93,7 +93,7 @@ def load_network(checkpoint: Checkpoint, auto_class: str, **config: object):
         MedAlignError: the files are no such model, hold weights of other shapes, or lack weights,
             which transformers would draw at random.
 
-    >>> from medalign_utils.encoder import minilm_path
+    >>> from medalign_utils.minilm import minilm_path
     >>> minilm = find_checkpoint(str(minilm_path()), *TRANSFORMERS)
     >>> load_network(minilm, "AutoModel")[1].config.num_hidden_layers
     6

@@ -258,19 +258,6 @@ def age_at_diagnosis(p):
                         f"{day(since)}", "codes", since, ("age",))
 
 
-@template("calculate numerical measures", "What was the mean arterial pressure on {date}?",
-          "MAP at the {date} visit, from the recorded BP?", "Calculate the MAP for {date}.",
-          split="train")
-def mean_arterial_pressure(p):
-    for v in p.vitals:
-        if p.visits[v.visit].kind == "office":
-            value = round((v.systolic + 2 * v.diastolic) / 3)
-            yield Candidate({"date": day(v.time)},
-                            [number_fact(("mean arterial pressure", "MAP"), value, "mmHg", 1)],
-                            f"The mean arterial pressure on {day(v.time)} was {value} mmHg.",
-                            f"BP {v.systolic}/{v.diastolic}", "both", v.time)
-
-
 @template("provide risk assessment", "What is {her} CHA2DS2-VASc score today?",
           "Stroke risk from the AF: CHA2DS2-VASc?", "Work out CHA2DS2-VASc for {him}.")
 def stroke_risk(p):

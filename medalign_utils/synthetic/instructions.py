@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from medalign_utils.data.taxonomy import SUBCATEGORIES
 from medalign_utils.errors import MedAlignError
+from medalign_utils.synthetic import ask_care, ask_history, ask_results  # noqa: F401
 from medalign_utils.synthetic.patient import Patient
 from medalign_utils.synthetic.records import Encounter
 from medalign_utils.synthetic.templates import (
@@ -102,15 +103,17 @@ class Places:
         return round(self.written[bisect_right(self.times, time) - 1] / self.written[-1], 4)
 
 
-def plan_subcategories(count: int, split: str) -> list[tuple[str, bool]]:
+def plan_subcategories(
+    count: int, templates: Mapping[str, Template] = TEMPLATES
+) -> list[tuple[str, bool]]:
     """How many instructions each subcategory gets: (subcategory, with a reference), `count` long.
 
-    In the `train` split each template counts the same, and every instruction has a reference.
+    Of other templates than the benchmark's each counts the same, always with a reference.
     """
     shares = SHARES
-    if split == "train":
-        templates = Counter(t.subcategory for t in TEMPLATES.values() if t.split == split)
-        shares = {name: (n, n) for name, n in templates.items()}
+    if templates is not TEMPLATES:
+        sizes = Counter(template.subcategory for template in templates.values())
+        shares = {name: (n, n) for name, n in sizes.items()}
     plan = []
     for name, n in apportion(count, {name: n for name, (n, _) in shares.items()}).items():
         referenced = round(n * shares[name][1] / shares[name][0])
@@ -160,7 +163,7 @@ def choose_instructions(
     rng: random.Random,
     patients: list[tuple[Patient, Places]],
     plan: list[tuple[str, bool]],
-    split: str,
+    templates: Mapping[str, Template] = TEMPLATES,
 ) -> list[Instruction]:
     """Chooses the planned instructions over the patients, spread evenly over them.
 
@@ -169,19 +172,17 @@ def choose_instructions(
     """
     rng.shuffle(plan)
     pools = {}
-    for name in sorted(TEMPLATES):
-        if TEMPLATES[name].split == split:
-            pools.setdefault(TEMPLATES[name].subcategory, []).append(TEMPLATES[name])
+    for name in sorted(templates):
+        pools.setdefault(templates[name].subcategory, []).append(templates[name])
     used_templates, asked_of = Counter(), Counter()
     asked: set[tuple] = set()
     chosen = []
     for number, (subcategory, has_reference) in enumerate(plan):
         target = 1 - rng.random() ** 2
         # The least used templates and the least asked patients come first; chance breaks ties.
-        templates = sorted(pools[subcategory],
-                           key=lambda t: (used_templates[t.name], rng.random()))  # fmt: skip
+        pool = sorted(pools[subcategory], key=lambda t: (used_templates[t.name], rng.random()))
         order = sorted(range(len(patients)), key=lambda i: (asked_of[i], rng.random()))
-        found = _nearest(templates, order, patients, target, asked)
+        found = _nearest(pool, order, patients, target, asked)
         if found is None:
             raise MedAlignError(
                 f"choose_instructions: {len(patients)} patients yield only {number} of {len(plan)} "

@@ -7,7 +7,7 @@ import json
 import os
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -28,11 +28,11 @@ from medalign_utils.synthetic.patient import Patient, age_at
 from medalign_utils.synthetic.records import Encounter, write_encounters
 from medalign_utils.synthetic.simulate import Care, simulate_patient
 from medalign_utils.synthetic.submissions import Submission, submit
+from medalign_utils.synthetic.templates import TEMPLATES, Template
 
 # What stands before the dot seeds all draws: it changes with the records, the rest with what is
 # added to them.
 GENERATOR_VERSION = "1.1"
-SPLITS = ("demo", "train")
 SHORTEST, LONGEST = 3, 175  # visits of the shortest and of the longest record of the demo
 
 
@@ -55,6 +55,7 @@ def write_release(
     patients: int | None = None,
     instructions: int | None = None,
     seed: int = 1,
+    templates: Mapping[str, Template] = TEMPLATES,
     split: str = "demo",
     scale: str = "demo",
     progress: bool = False,
@@ -70,7 +71,8 @@ def write_release(
         instructions: how many instructions, at least one for each subcategory that rounds to one;
             the scale's number if None.
         seed: any integer.
-        split: "demo", or "train" for instruction templates that no demo release asks.
+        templates: what may be asked; other templates than the benchmark's are asked equally often.
+        split: what the templates are called in the manifest; it also seeds all draws.
         scale: "demo", 24 patients and 120 instructions if not said otherwise, the numbers of
             visits spread from 3 to 175 so that equal steps multiply them equally. "release", the
             published size and always that: 276 patients, 983 instructions of 1,314 submitted, 303
@@ -87,10 +89,12 @@ def write_release(
     """
     if scale not in SCALES:
         raise MedAlignError(f"write_release: scale '{scale}', expected one of {', '.join(SCALES)}")
-    if scale != "demo" and (patients is not None or instructions is not None or split != "demo"):
+    if scale != "demo" and (
+        patients is not None or instructions is not None or templates is not TEMPLATES
+    ):
         raise MedAlignError(
             f"write_release: scale '{scale}' has its own patients and instructions; leave out "
-            "patients, instructions and split, or take scale 'demo'"
+            "patients, instructions and templates, or take scale 'demo'"
         )
     size = SCALES[scale]
     patients = size.patients if patients is None else patients
@@ -100,10 +104,8 @@ def write_release(
             f"write_release: {patients} patients, {instructions} instructions; "
             "expected at least 1 of each"
         )
-    if split not in SPLITS:
-        raise MedAlignError(f"write_release: split '{split}', expected one of {', '.join(SPLITS)}")
     if size.references is None:
-        plan = plan_subcategories(instructions, split)
+        plan = plan_subcategories(instructions, templates)
     else:
         plan = plan_categories(instructions, size.references)
     major = GENERATOR_VERSION.partition(".")[0]
@@ -124,7 +126,7 @@ def write_release(
             name = f"{patient.person_id}.xml"
             files[f"ehrs/{name}"] = _write(folder / name, _xml(patient, encounters))
             people.append((patient, Places(encounters)))
-        chosen = choose_instructions(rng, people, plan, split)
+        chosen = choose_instructions(rng, people, plan, templates)
         (out / "ehrs").mkdir(exist_ok=True)
         for record in sorted(folder.iterdir()):
             os.replace(record, out / "ehrs" / record.name)
@@ -277,4 +279,4 @@ def _key_line(i: Instruction) -> str:
     return json.dumps(line, ensure_ascii=False) + "\n"
 
 
-__all__ = ["GENERATOR_VERSION", "SCALES", "SPLITS", "plan_subcategories", "write_release"]
+__all__ = ["GENERATOR_VERSION", "SCALES", "plan_subcategories", "write_release"]

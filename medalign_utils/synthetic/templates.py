@@ -1,8 +1,7 @@
 """What an instruction template is, and the facts by which its answer is checked.
 
 A template looks at a simulated patient and yields candidates: questions that can be asked of this
-patient, each with its true answer. `TEMPLATES` holds them all by name; those of the `demo` split
-make releases, those of the `train` split only ever train the demo's COMET (`comet_compact`).
+patient, each with its true answer. `TEMPLATES` holds the benchmark's by name.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +34,6 @@ class Template(NamedTuple):
 
     name: str
     subcategory: str
-    split: str
     phrasings: tuple[str, ...]
     candidates: Callable[[Patient], Iterator[Candidate]]
 
@@ -43,12 +41,12 @@ class Template(NamedTuple):
 TEMPLATES: dict[str, Template] = {}
 
 
-def template(subcategory: str, *phrasings: str, split: str = "demo"):
+def template(subcategory: str, *phrasings: str, into: dict[str, Template] = TEMPLATES):
     """Registers the decorated generator of candidates as a template under its own name."""
 
     def register(function: Callable[[Patient], Iterator[Candidate]]):
         name = function.__name__
-        TEMPLATES[name] = Template(name, subcategory, split, phrasings, function)
+        into[name] = Template(name, subcategory, phrasings, function)
         return function
 
     return register

@@ -171,7 +171,7 @@ def test_the_command_prints_all_and_its_status_says_whether_there_are_problems(f
     assert main(["check", str(folder / "none")]) == 2
 
 
-@pytest.mark.parametrize("command", ["check", "synthesize", "comet-compact"])
+@pytest.mark.parametrize("command", ["check", "synthesize"])
 def test_help(command):
     done = subprocess.run(
         [sys.executable, "-m", "medalign_utils", command, "--help"], capture_output=True, text=True

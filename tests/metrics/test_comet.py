@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import yaml
 
-from medalign_utils import comet_compact
 from medalign_utils.errors import MedAlignError, NotAvailableError
 from medalign_utils.metrics.comet import (
     PAPER_CHECKPOINT,
@@ -18,6 +17,7 @@ from medalign_utils.metrics.comet import (
 )
 from medalign_utils.minilm import minilm_path
 from tests.builders.tiny_pairs import tiny_pairs
+from tools.comet_compact import train as comet_compact
 
 SOURCES = ["What was the last creatinine?", "Any allergies?"]
 PREDICTIONS = ["1.4 mg/dL", "", "Penicillin, with a rash. " * 20, "No known allergies", "1.4 mg/dL"]

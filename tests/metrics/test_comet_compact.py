@@ -3,11 +3,11 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from medalign_utils import comet_compact
-from medalign_utils.comet_compact import check_pairs, correlate_held_out
 from medalign_utils.errors import MedAlignError
 from medalign_utils.metrics.comet import score_comet
 from tests.builders.tiny_pairs import tiny_pairs
+from tools.comet_compact import train as comet_compact
+from tools.comet_compact.train import check_pairs, correlate_held_out
 
 EPOCHS = 150  # of one batch each
 

@@ -28,6 +28,7 @@ from medalign_utils.synthetic.instructions import (
     plan_subcategories,
 )
 from medalign_utils.synthetic.templates import TEMPLATES
+from tools.comet_compact.templates import TRAINING
 
 OFFICIAL = Path(__file__).parents[3] / "shared" / "official" / "instruction-taxonomy.csv"
 
@@ -124,20 +125,18 @@ def test_subcategories_are_the_taxonomy_s():
     assert ours == names
 
 
-def test_templates_are_many_and_the_splits_are_apart():
-    demo = {t.name for t in TEMPLATES.values() if t.split == "demo"}
-    train = {t.name for t in TEMPLATES.values() if t.split == "train"}
-    assert len(demo) >= 40 and len(train) >= 12 and not demo & train
-    assert all(len(set(t.phrasings)) >= 3 for t in TEMPLATES.values())
-    assert all(t.subcategory in SUBCATEGORIES for t in TEMPLATES.values())
+def test_templates_are_many_and_those_for_training_are_others():
+    assert len(TEMPLATES) >= 40 and len(TRAINING) >= 12 and not TEMPLATES.keys() & TRAINING.keys()
+    for template in [*TEMPLATES.values(), *TRAINING.values()]:
+        assert len(set(template.phrasings)) >= 3 and template.subcategory in SUBCATEGORIES
 
 
 def test_shares_follow_the_plan():
-    plan = plan_subcategories(120, "demo")
+    plan = plan_subcategories(120)
     assert sum(n for n, _ in SHARES.values()) == len(plan) == 120
     assert Counter(s for s, _ in plan) == {s: n for s, (n, _) in SHARES.items()}
     # 12 patients' worth: largest remainders fill up to exactly the number asked for.
-    assert len(plan_subcategories(37, "demo")) == 37
+    assert len(plan_subcategories(37)) == 37
 
 
 def test_every_reference_grades_correct(key):
@@ -181,14 +180,14 @@ def test_where_and_position_go_together(key):
     assert {line["where"] for line in key.values()} == {"codes", "notes", "both", "nowhere"}
 
 
-@pytest.mark.parametrize("split", ["demo", "train"])
-def test_releases_of_other_seeds_hold_together(tmp_path, split):
+@pytest.mark.parametrize("asked", [TEMPLATES, TRAINING])
+def test_releases_of_other_seeds_hold_together(tmp_path, asked):
     for seed in (11, 12):
         out = tmp_path / f"{seed}"
-        write_release(out, patients=12, instructions=60, seed=seed, split=split)
+        write_release(out, patients=12, instructions=60, seed=seed, templates=asked)
         for line in grading.load_answer_key(out / "answer-key.jsonl").values():
             assert grading.grade(line["reference"], line["facts"]).correct, line
-            assert TEMPLATES[line["template"]].split == split
+            assert line["template"] in asked
 
 
 # Of the records, the key without `relevant_demographics`, and the two tables. A change here changes
@@ -299,7 +298,7 @@ def by_patient(key):
 def test_a_scale_has_its_own_size(tmp_path, capsys):
     with pytest.raises(MedAlignError, match="scale 'x', expected one of demo, release"):
         write_release(tmp_path, scale="x")
-    for more in (["--patients", "3"], ["--instructions", "5"], ["--split", "train"]):
+    for more in (["--patients", "3"], ["--instructions", "5"]):
         assert main(["synthesize", str(tmp_path), "--scale", "release", *more]) == 2
         [line] = capsys.readouterr().err.splitlines()
         assert "scale 'release' has its own patients and instructions" in line
@@ -309,8 +308,6 @@ def test_a_scale_has_its_own_size(tmp_path, capsys):
 def test_bad_arguments_end_in_one_line(tmp_path, capsys):
     with pytest.raises(MedAlignError, match="0 patients, 5 instructions; expected at least 1"):
         write_release(tmp_path, patients=0, instructions=5)
-    with pytest.raises(MedAlignError, match="split 'x', expected one of demo, train"):
-        write_release(tmp_path, split="x")
     with pytest.raises(MedAlignError, match="ask for fewer or add patients"):
         write_release(tmp_path, patients=1, instructions=2000)
     assert not any(tmp_path.iterdir())

@@ -160,7 +160,7 @@ def correlate_held_out(
     Returns:
         One row a name of `scores`, then "<first> minus <last>" over the instructions where both are
         defined. Columns: metric; n, the instructions with a defined tau; n_undefined, those where
-        all labels or all scores are tied; mean_tau with its 95 % interval mean_tau_low to mean_tau_high.
+        all labels or all scores are tied; mean_tau with its interval mean_tau_low, mean_tau_high.
 
     >>> held_out = pd.DataFrame({"label": [0, 0.5, 1] * 2, "instruction_id": list("111222"),
     ...                          "person_id": list("aaabbb")})

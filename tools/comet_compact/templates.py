@@ -1,25 +1,41 @@
-"""Instructions that only train the demo's COMET: no release of the demo split asks them."""
+"""Instruction templates that only train comet-compact: no release of the benchmark asks them."""
+
+from functools import partial
 
 from medalign_utils.synthetic import catalogue as cat
 from medalign_utils.synthetic.ask_history import WITH_HISTORY, WITH_SOCIAL, newest
 from medalign_utils.synthetic.ask_results import _lab, by_analyte
 from medalign_utils.synthetic.templates import (
     Candidate,
+    Template,
     date_fact,
     day,
     number_fact,
     pronouns,
     set_fact,
-    template,
     term_fact,
     yes_no_fact,
 )
+from medalign_utils.synthetic.templates import template as register
 
-train = {"split": "train"}
+TRAINING: dict[str, Template] = {}
+template = partial(register, into=TRAINING)
+
+
+@template("calculate numerical measures", "What was the mean arterial pressure on {date}?",
+          "MAP at the {date} visit, from the recorded BP?", "Calculate the MAP for {date}.")
+def mean_arterial_pressure(p):
+    for v in p.vitals:
+        if p.visits[v.visit].kind == "office":
+            value = round((v.systolic + 2 * v.diastolic) / 3)
+            yield Candidate({"date": day(v.time)},
+                            [number_fact(("mean arterial pressure", "MAP"), value, "mmHg", 1)],
+                            f"The mean arterial pressure on {day(v.time)} was {value} mmHg.",
+                            f"BP {v.systolic}/{v.diastolic}", "both", v.time)
 
 
 @template("retrieve laboratory studies", "What is the lowest {lab} on record?",
-          "Nadir of {her} {lab}?", "How low has the {lab} ever been, and on what day?", **train)
+          "Nadir of {her} {lab}?", "How low has the {lab} ever been, and on what day?")
 def lowest_lab(p):
     for name, series in by_analyte(p).items():
         low = min(series, key=lambda r: r.value)
@@ -29,15 +45,14 @@ def lowest_lab(p):
 
 
 @template("retrieve laboratory studies", "What was {her} very first {lab} here?",
-          "First {lab} we have and its value?", "Baseline {lab} at the start of the record?",
-          **train)
+          "First {lab} we have and its value?", "Baseline {lab} at the start of the record?")
 def first_lab(p):
     for series in by_analyte(p).values():
         yield _lab(p, series[0], "{Her} first {lab} here was {value} on {date}.")
 
 
 @template("retrieve vitals", "What was {her} pulse at the {date} visit?", "Heart rate on {date}?",
-          "HR recorded on {date}?", **train)
+          "HR recorded on {date}?")
 def pulse_on_date(p):
     for v in p.vitals:
         if p.visits[v.visit].kind == "office":
@@ -49,7 +64,7 @@ def pulse_on_date(p):
 
 
 @template("retrieve vitals", "Most recent oxygen saturation?", "What was the last SpO2?",
-          "Latest pulse oximetry reading?", **train)
+          "Latest pulse oximetry reading?")
 def latest_saturation(p):
     v = p.vitals[-1]
     yield Candidate({}, [number_fact(("oxygen saturation", "SpO2", "saturation", "pulse oximetry"),
@@ -59,7 +74,7 @@ def latest_saturation(p):
 
 
 @template("retrieve medication information", "What was {she} taking before {drug}?",
-          "Which drug did {drug} replace?", "{drug} was started instead of what?", **train)
+          "Which drug did {drug} replace?", "{drug} was started instead of what?")
 def previous_drug(p):
     for c in p.courses:
         if c.successor:
@@ -70,8 +85,7 @@ def previous_drug(p):
 
 
 @template("retrieve medication information", "Which {drug_class}s has {she} used?",
-          "List every {drug_class} in the record.", "All {drug_class} drugs, past and current?",
-          **train)
+          "List every {drug_class} in the record.", "All {drug_class} drugs, past and current?")
 def drugs_of_class(p):
     for drug_class in {c.drug.drug_class: None for c in p.courses}:
         used = {c.drug.name: c for c in p.courses if c.drug.drug_class == drug_class}
@@ -85,7 +99,7 @@ def drugs_of_class(p):
 
 
 @template("retrieve medical history", "How many times has {she} been hospitalized?",
-          "Number of admissions on record?", "Count {her} inpatient stays.", **train)
+          "Number of admissions on record?", "Count {her} inpatient stays.")
 def admission_count(p):
     stays = [v for v in p.visits if v.kind == "inpatient"]
     if stays:
@@ -97,7 +111,7 @@ def admission_count(p):
 
 
 @template("retrieve medical history", "List all of {her} chronic conditions.",
-          "Complete problem list, please.", "Which long-term diagnoses does {she} carry?", **train)
+          "Complete problem list, please.", "Which long-term diagnoses does {she} carry?")
 def problem_list(p):
     names = ", ".join(d.condition.name for d in p.diagnoses)
     yield Candidate({}, [set_fact([d.condition.spellings for d in p.diagnoses])],
@@ -106,7 +120,7 @@ def problem_list(p):
 
 
 @template("retrieve medical history", "When was {her} last hospital admission?",
-          "Date of the most recent inpatient stay?", "When was {she} last admitted?", **train)
+          "Date of the most recent inpatient stay?", "When was {she} last admitted?")
 def last_admission(p):
     for v in [v for v in p.visits if v.kind == "inpatient"][-1:]:
         yield Candidate({}, [date_fact(("admitted", "admission", "hospital", "inpatient"),
@@ -116,8 +130,7 @@ def last_admission(p):
 
 
 @template("retrieve medical history", "Is {she} known to have {condition}?",
-          "{condition}: on the problem list or not?", "Does the chart list {condition} for {him}?",
-          **train)
+          "{condition}: on the problem list or not?", "Does the chart list {condition} for {him}?")
 def has_condition(p):
     for d in p.diagnoses:
         yield Candidate({"condition": d.condition.name},
@@ -132,7 +145,7 @@ def has_condition(p):
 
 
 @template("retrieve imaging studies", "What was the lowest ejection fraction on any echo?",
-          "Worst LVEF so far?", "Lowest EF recorded, in percent?", **train)
+          "Worst LVEF so far?", "Lowest EF recorded, in percent?")
 def lowest_lvef(p):
     echos = [s for s in p.studies if s.spellings == cat.ECHO]
     if echos:
@@ -143,7 +156,7 @@ def lowest_lvef(p):
 
 
 @template("retrieve social history", "What is or was {her} job?", "Occupation?",
-          "What does {she} do for a living, or did before retiring?", **train)
+          "What does {she} do for a living, or did before retiring?")
 def occupation(p):
     rivals = [(o,) for o in cat.OCCUPATIONS if o != p.occupation]
     yield Candidate({}, [term_fact((p.occupation,), rivals)],
@@ -152,7 +165,7 @@ def occupation(p):
 
 
 @template("retrieve social history", "How many pack-years did {she} smoke?",
-          "Tobacco exposure in pack-years?", "Quantify the smoking history.", **train)
+          "Tobacco exposure in pack-years?", "Quantify the smoking history.")
 def pack_years(p):
     if p.pack_years:
         yield Candidate({}, [number_fact(("pack-years", "pack years", "smoker", "tobacco"),
@@ -163,7 +176,7 @@ def pack_years(p):
 
 @template("retrieve genetic and family history", "What illness did {her} {relative} have?",
           "{relative}: which disease is noted in the family history?",
-          "Family history: what about the {relative}?", **train)
+          "Family history: what about the {relative}?")
 def disease_of_relative(p):
     for relative, disease, age in p.family:
         yield Candidate({"relative": relative[0]},
@@ -173,7 +186,7 @@ def disease_of_relative(p):
 
 
 @template("retrieve appointment information", "When did {she} last visit the emergency department?",
-          "Date of the latest ED visit?", "Most recent ER visit?", **train)
+          "Date of the latest ED visit?", "Most recent ER visit?")
 def last_emergency_visit(p):
     for v in [v for v in p.visits if v.kind == "emergency"][-1:]:
         yield Candidate({}, [date_fact(("emergency", "ED", "ER"), v.start)],
@@ -183,7 +196,7 @@ def last_emergency_visit(p):
 
 @template("determine plan of care", "How many weeks after the {date} stay should primary care see "
           "{him}?", "Post-discharge follow-up interval for the {date} admission?",
-          "After the stay of {date}, follow-up in how many weeks?", **train)
+          "After the stay of {date}, follow-up in how many weeks?")
 def follow_up_weeks(p):
     for v in p.visits:
         if v.kind == "inpatient":

@@ -18,6 +18,7 @@ from medalign_utils.data.release import load_release
 from medalign_utils.generation.runner import run_system
 from medalign_utils.grading import load_answer_key, rate_with_answer_key
 from medalign_utils.synthetic import write_release
+from tools.comet_compact.templates import TRAINING
 
 TRAINING_SEEDS, HELD_OUT_SEEDS = (1001, 1002), (2001, 2002)
 SYSTEMS = {
@@ -52,7 +53,12 @@ def labelled_pairs(
         for fold, release_seed in tqdm(folds, "training releases", disable=not progress):
             out = Path(folder) / str(release_seed)
             write_release(
-                out, patients=patients, instructions=instructions, seed=release_seed, split="train"
+                out,
+                patients=patients,
+                instructions=instructions,
+                seed=release_seed,
+                templates=TRAINING,
+                split="train",
             )
             tables.append(_pairs_of_release(out, fold, random.Random(f"{seed} {release_seed}")))
     return pd.concat(tables, ignore_index=True)
