@@ -23,9 +23,17 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> int:
+    from medalign_utils import paths
+    from medalign_utils.config import load_experiment, load_system
+    from medalign_utils.data.release import load_release
     from medalign_utils.generation.cost import plan_experiment, report
 
-    plan = plan_experiment(args.experiment, progress=True)
+    experiment = load_experiment(args.experiment, overrides={"responses": "generated"})
+    folder = paths.resolve(experiment["release"])
+    paths.require(experiment["experiment"], folder)
+    release = load_release(folder, columns=experiment["columns"])
+    systems = [load_system(name) for name in experiment["systems"]]
+    plan = plan_experiment(release, systems, experiment["experiment"], progress=True)
     print(report(plan))
     return int((plan["problem"] != "").any())
 
@@ -60,9 +68,20 @@ def _synthesize(args: argparse.Namespace) -> int:
 
 
 def _join_scores(args: argparse.Namespace) -> int:
-    from medalign_utils.generation.sharding import join_scores
+    """Join the scores of a system's shards into the table that one job would have written."""
+    import pandas as pd
 
-    join_scores(args.parts, args.out, private=False)  # or as the umask says
+    from medalign_utils.paths import write_scores
+
+    tables = [pd.read_parquet(part) for part in args.parts]
+    settings = [t[["metric", "signature"]].drop_duplicates().to_numpy().tolist() for t in tables]
+    for part, found in zip(args.parts, settings, strict=True):
+        if found != settings[0]:
+            raise MedAlignError(f"{part} has {found}, expected {settings[0]} as {args.parts[0]}")
+    table = pd.concat(tables, ignore_index=True)
+    blocks = [table[table["metric"] == metric] for metric in table["metric"].unique()]
+    joined = pd.concat(blocks, ignore_index=True)
+    write_scores(joined, args.out, private=False)  # or as the umask says
     return 0
 
 

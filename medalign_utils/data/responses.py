@@ -1,16 +1,14 @@
 """Responses of systems: those that a run generated and those that a release brings."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from medalign_utils import paths
-from medalign_utils.data.jsonl import read_lines
 from medalign_utils.data.release import Release
 from medalign_utils.data.reviews import Reviews, load_reviews
+from medalign_utils.data.store import read_lines
 from medalign_utils.errors import MedAlignError, ReleaseError
 
 SOURCES = ("generated", "released")
@@ -103,27 +101,13 @@ def read_responses(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise MedAlignError(f"read_responses: no file {path}")
-    table = pd.DataFrame(_read(path), columns=list(RESPONSE_COLUMNS))
-    try:
-        return table.astype(RESPONSE_COLUMNS)
-    except (TypeError, ValueError):  # which would quote a response
-        raise MedAlignError(f"{path}: a response's counts are no numbers") from None
-
-
-def _read(path: Path, *, growing: bool = False) -> list[dict[str, Any]]:
-    """Read responses; of a file that another job may be writing to without a torn last line."""
-    rows = read_lines(path, set(RESPONSE_COLUMNS))
-    if growing and rows and rows[-1] is None:
-        rows.pop()
-    if None in rows:
-        raise MedAlignError(
-            f"{path}, line {rows.index(None) + 1}: not a response, expected a JSON object with "
-            f"{', '.join(RESPONSE_COLUMNS)}; take the line out to have it made again"
-        )
-    counts = Counter(row["instruction_id"] for row in rows)
-    for instruction_id, n in counts.items():
+    table = pd.DataFrame(read_lines(path, RESPONSE_COLUMNS), columns=list(RESPONSE_COLUMNS))
+    for instruction_id, n in table["instruction_id"].value_counts().items():
         if n > 1:
             raise MedAlignError(
                 f"{path}: {n} responses to instruction {instruction_id}, expected 1"
             )
-    return rows
+    try:
+        return table.astype(RESPONSE_COLUMNS)
+    except (TypeError, ValueError):  # which would quote a response
+        raise MedAlignError(f"{path}: a response's counts are no numbers") from None

@@ -1,7 +1,7 @@
-"""What a run will take, before anything is sent: prompts, tokens, what is lost, time and cost."""
+"""What a run will take, before anything is sent: prompts, tokens, EHR kept, time and cost."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,8 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from medalign_utils import paths
-from medalign_utils.config import load_experiment, load_system
-from medalign_utils.data.release import Release, instructions_to_answer, load_release
-from medalign_utils.data.responses import read_responses
+from medalign_utils.data.release import Release, instructions_to_answer
+from medalign_utils.data.store import read_lines
 from medalign_utils.errors import MedAlignError
 from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.generation.runner import packed_instructions
@@ -35,55 +34,48 @@ PLAN_COLUMNS = (
 )
 
 
-def plan_experiment(experiment: str, *, progress: bool = False) -> pd.DataFrame:
-    """Plan an experiment: what answering anew with each of its systems would take.
+def plan_experiment(
+    release: Release,
+    systems: Iterable[Mapping[str, Any]],
+    experiment: str,
+    *,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Return what answering a release again with each of an experiment's systems would take.
 
     The prompts are packed as a run packs them; no model is loaded and nothing is sent.
 
-    Args:
-        experiment: its file, such as ``params/paper.yaml``; whether it says ``responses: released``
-            makes no difference here.
-        progress: show a bar for each system.
-
     Returns:
-        One row a system: see :func:`plan_system`. What keeps a system from being planned or run,
-        such as a tokenizer that cannot be had or terms of use, is its ``problem``; "" for none.
-
-    Raises:
-        ParamsError: as `params.load_experiment`.
+        One row per system: see :func:`plan_system`. What keeps a system from being planned or run,
+        such as a missing tokenizer or terms of use, is its ``problem``; "" for none.
     """
-    loaded = load_experiment(experiment, overrides={"responses": "generated"})
-    paths.require(loaded["experiment"], paths.resolve(loaded["release"]))
-    release = load_release(paths.resolve(loaded["release"]), columns=loaded["columns"])
     rows = []
-    for name in loaded["systems"]:
+    for system in systems:
         try:
-            row = plan_system(release, load_system(name), loaded["experiment"], progress=progress)
+            row = plan_system(release, system, experiment, progress=progress)
         except MedAlignError as error:
             row = {"problem": str(error)}
-        rows.append({"system": name} | row)
+        rows.append({"system": system["system"]} | row)
     return pd.DataFrame(rows, columns=list(PLAN_COLUMNS))
 
 
 def plan_system(
     release: Release, system: Mapping[str, Any], experiment: str, *, progress: bool = False
 ) -> dict[str, Any]:
-    """Plan one system.
+    """Return what answering a release again with one system would take.
 
     Args:
-        release: as `dataset.load_release` gives it.
-        system: as `params.load_system` gives it.
-        experiment: whose earlier responses of the system tell how long one takes.
+        release: as `load_release` returns it.
+        system: its YAML, with its name under ``system``.
+        experiment: whose earlier responses tell how long one takes.
         progress: show a bar.
 
     Returns:
-        prompts; prompt_tokens of all of them (where refinement takes several, each with an answer
-        of `RESPONSE_TOKENS` to refine, so at most); response_tokens, at most; kept_q1, kept_median
-        and kept_q3, quartiles over the instructions of the share of the EHR's tokens that the
-        system sees, in [0, 1]; whole, the share of instructions whose EHR it sees in full; hours,
-        by the system's ``tokens_per_second`` or else by earlier responses, NaN where there are
-        neither; cost, at most, by its ``price_per_million`` and in that currency, NaN where no
-        price is given; problem.
+        prompts; prompt_tokens of all of them and response_tokens, both at most; kept_q1,
+        kept_median and kept_q3, quartiles over instructions of the share of the EHR's tokens that
+        the system sees, in [0, 1]; whole, the share of instructions whose EHR it sees in full;
+        hours, by the system's ``tokens_per_second`` or else by earlier responses; cost, at most,
+        in the currency of ``price_per_million``; NaN where unknown; problem.
 
     Raises:
         MedAlignError: the prompts cannot be made.
@@ -121,19 +113,13 @@ def plan_system(
 
 
 def report(plan: pd.DataFrame) -> str:
-    """The plan as lines of text, and what its figures mean."""
-
-    def share(value: float) -> str:
-        return f"{value:.0%}"
-
+    """Return the plan as lines of text, with what its figures mean."""
+    shares = dict.fromkeys(("kept_q1", "kept_median", "kept_q3", "whole"), "{:.0%}".format)
     formats = {
         "prompts": "{:,.0f}".format,
         "prompt_tokens": "{:,.0f}".format,
         "response_tokens": "{:,.0f}".format,
-        "kept_q1": share,
-        "kept_median": share,
-        "kept_q3": share,
-        "whole": share,
+        **shares,
         "hours": "{:.2f}".format,
         "cost": "{:,.2f}".format,
     }
@@ -158,19 +144,18 @@ def _hours(system: Mapping[str, Any], experiment: str, prompts: int, tokens: int
     if (speed := system.get("tokens_per_second")) is not None:
         seconds = tokens / speed["input"] + prompts * RESPONSE_TOKENS / speed["output"]
         return seconds / 3600
-    file = paths.responses(experiment, system["system"])
-    files = [*file.with_suffix("").glob("*/responses.jsonl")]
-    tables = [read_responses(each) for each in files]
-    earlier = pd.concat(tables) if tables else pd.DataFrame()
-    if earlier.empty:
+    stores = paths.responses(experiment, system["system"]).with_suffix("").glob("store*.jsonl")
+    rows = [row for file in stores for row in read_lines(file, {"key"}, growing=True)]
+    earlier = [row for row in rows if "n_prompts" in row]
+    if not earlier:
         return float("nan")
     options = inspect.signature(GENERATORS[system["generator"]]).parameters
     at_a_time = 1
     for name in ("batch_size", "concurrency"):
         if name in options:
             at_a_time *= system.get(name, options[name].default)
-    each = earlier["seconds"].sum() / earlier["n_prompts"].sum()
-    return each * prompts / at_a_time / 3600
+    seconds = sum(row["seconds"] for row in earlier) / sum(row["n_prompts"] for row in earlier)
+    return seconds * prompts / at_a_time / 3600
 
 
 def _cost(system: Mapping[str, Any], prompts: int, tokens: int) -> float:

@@ -1,9 +1,22 @@
-"""Run a system on a release: its responses, written as they come, so that none is lost."""
+"""Run a system on a release: responses are kept as they come, so that none is lost.
 
+Under ``responses/``, ``<system>.jsonl`` holds the responses of a complete run in the order of the
+release. ``<system>/store.jsonl`` (``store-2-of-3.jsonl`` of a shard) keeps all that was ever
+answered, under any settings: responses, the intermediate answers of refinement, and why some
+prompts have no response.
+"""
+
+import contextlib
 import hashlib
 import json
+import logging
+import os
+import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +25,11 @@ from tokenizers import Tokenizer
 from tqdm.auto import tqdm
 
 from medalign_utils import __version__
-from medalign_utils.data.jsonl import mend, read_lines, write_line
 from medalign_utils.data.release import Release, instructions_to_answer
-from medalign_utils.data.responses import RESPONSE_COLUMNS, _read, read_responses
-from medalign_utils.errors import IncompleteError, PromptError
-from medalign_utils.generation.asking import Asked, Outcome, ask_all
-from medalign_utils.generation.registry import Failure, Generator
-from medalign_utils.generation.sharding import shard_of
-from medalign_utils.generation.store import RunFiles
+from medalign_utils.data.responses import read_responses
+from medalign_utils.data.store import Store
+from medalign_utils.errors import IncompleteError, MedAlignError, ParamsError, PromptError
+from medalign_utils.generation.registry import Failure, Generation, Generator
 from medalign_utils.generation.system import (
     check_system,
     make_generator,
@@ -28,21 +38,13 @@ from medalign_utils.generation.system import (
     tokenizer_name,
 )
 from medalign_utils.generation.terms import check_terms
-from medalign_utils.paths import resolve
+from medalign_utils.paths import opener, part, resolve
 from medalign_utils.prompts.chat import Chat, load_chat
 from medalign_utils.prompts.packing import pack_ehrs
 from medalign_utils.prompts.strategies import next_prompt
-from medalign_utils.prompts.templates import ANSWER, REFINE, check_fits, load_tokenizer
+from medalign_utils.prompts.templates import ANSWER, REFINE, Prompt, check_fits, load_tokenizer
 
-_STEP_KEYS = {
-    "instruction_id",
-    "step",
-    "response",
-    "finish_reason",
-    "response_tokens",
-    "seconds",
-    "prompt_sha256",
-}
+logger = logging.getLogger(__name__)
 
 
 def run_system(
@@ -56,44 +58,41 @@ def run_system(
     workers: int = 1,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Answer a release's instructions with one system, or go on where an earlier run ended.
+    """Return a system's responses to a release; continue where an earlier run ended.
 
-    Responses are written one by one, and to ``path``, in the order of the release, when all are
-    there; `run_files` says where. A run with the settings of an earlier one keeps its responses,
-    finished or not, and the intermediate answers of refinement; one with others says what differs
-    and leaves them where they are. Settings are what shapes prompts and answers: the system (not
-    its names, nor where it runs), its tokenizer and chat template, the files of a model in a
-    folder, the instructions, the EHRs, the prompts' wording and the package's version. A prompt
-    that fails is recorded with its reason while the others go on, and is tried again by the next
-    run. Two runs must not write one ``path`` at the same time, save for different shards of it.
+    Responses are stored one by one, and written to ``path`` when all are there. A run with the
+    settings of an earlier one keeps its responses and intermediate answers; a run with others says
+    what differs and leaves them where they are. Settings are what shapes prompts and answers: the
+    system (without its names and where it runs), its tokenizer and chat template, the files of a
+    model in a folder, the instructions, the EHRs, the prompts' wording and the package's version.
+    A prompt that fails is recorded with its reason, and the next run tries it again. Different
+    shards of one ``path`` may run at the same time; nothing else may.
 
-    Of a restricted release the files are readable by their owner only, and nothing is sent to
-    another machine unless the system states the agreement that covers it; see `terms`.
+    The files of a restricted release are readable by their owner only, and nothing is sent to
+    another machine without an agreement that covers it; see `terms`.
 
     Args:
-        release: as :func:`medalign_utils.data.release.load_release` gives it.
-        system: what its YAML says; see :func:`medalign_utils.generation.system.check_system`.
-        path: ``<system>.jsonl``, in a folder that is made if need be. The file's stem is the
-            responses' ``system``.
+        release: as :func:`medalign_utils.data.release.load_release` returns it.
+        system: its YAML; see :func:`medalign_utils.generation.system.check_system`.
+        path: ``<system>.jsonl``, in a folder that need not exist. Its stem names the system.
         only_with_reference: leave out the instructions that no clinician answered.
-        shard: which part of the instructions to answer, from 1; see `sharding.shard_of`. Its
-            responses go to `paths.part`.
-        shards: of how many; it may be another number than an earlier run's.
+        shard: which part of the instructions to answer, from 1; see :func:`shard_of`. Its
+            responses are written to `paths.part`.
+        shards: of how many; an earlier run may have had another number.
         workers: processes that pack prompts; see :func:`medalign_utils.prompts.packing.pack_ehrs`.
-        progress: show a bar, with the rate, the time left and the failures so far.
+        progress: show a bar, with the failures so far.
 
     Returns:
         The responses; see :func:`read_responses`. Rows go by patient, then in the release's order.
 
     Raises:
-        ParamsError: the system asks for something that does not exist, or there are more shards
-            than instructions.
+        ParamsError: the system is not valid, or there are more shards than instructions.
         TermsError: the system would send a restricted release to a machine without an agreement.
         ReleaseError: an instruction has no patient, or its EHR is absent.
         PromptError: an instruction does not fit the context; it is named.
         EHRError: an EHR cannot be read.
         IncompleteError: some prompts failed; it says how many, and why.
-        MedAlignError: the working file is damaged elsewhere than at its end, or the generator gave
+        MedAlignError: a store is damaged elsewhere than at its end, or the generator returned
             another number of responses than it got prompts.
 
     >>> run_system(None, {"generator": "bm25_passage"}, "runs/demo/responses/bm25.jsonl")
@@ -109,66 +108,104 @@ def run_system(
     instructions = instructions_to_answer(release, only_with_reference)
     _check_instructions(release, instructions, system["context_length"], tokenizer, chat)
     generator = make_generator(system)
+    mine = shard_of(instructions, shard, shards)
 
     settings = _settings(release, instructions, system, tokenizer, chat)
-    files = RunFiles(path, settings, terms, private=terms["restricted"], shard=shard, shards=shards)
-    mend(files.responses, set(RESPONSE_COLUMNS))
-    mend(files.steps, _STEP_KEYS)
-    files.forget_failures()
-    mine = shard_of(release, instructions, system, shard, shards)
-    finished = _finished(files)
-    to_do = mine[~mine["instruction_id"].isin(finished)]
+    store = _open_store(path, settings, terms, shard, shards)
+    job = _Job(path.stem, system["context_length"], tokenizer, chat, store, _digest(settings)[:12])
+    output = part(path, shard, shards)
+    to_do = mine[[job.key("response", i) not in store for i in mine["instruction_id"]]]
     if len(to_do):
-        for published in (path, files.published):  # of other settings, or not complete
-            published.unlink(missing_ok=True)
-        asked = _instructions(release, to_do, system, files, tokenizer, chat, workers)
-        desc = files.system if shards == 1 else f"{files.system} {shard}/{shards}"
+        for file in (path, output):  # of other settings, or not complete
+            file.unlink(missing_ok=True)
+        asked = job.resume(packed_instructions(release, to_do, system, workers))
+        desc = job.system if shards == 1 else f"{job.system} {shard}/{shards}"
         n = len(mine) - len(to_do)
         with tqdm(total=len(mine), initial=n, desc=desc, disable=not progress) as bar:
-            failures = _answer(asked, generator, system, files, tokenizer, chat, bar)
-        if failures:
-            raise IncompleteError(_summary(failures, len(to_do), files))
-        finished = _finished(files)
-    files.publish([finished[instruction_id] for instruction_id in mine["instruction_id"]])
-    return read_responses(files.published)
+            _ask_all(asked, generator, lambda one, outcome: job.handle(one, outcome, bar))
+        job.check_complete(len(to_do))
+    rows = [store[job.key("response", i)] for i in mine["instruction_id"]]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    temporary = path.with_suffix("") / f"{output.name}.new"
+    temporary.unlink(missing_ok=True)
+    with open(
+        temporary, "w", encoding="utf-8", newline="\n", opener=opener(terms["restricted"])
+    ) as file:
+        file.write(text)
+    os.replace(temporary, output)
+    return read_responses(output)
 
 
-def _finished(files: RunFiles) -> dict[str, dict[str, Any]]:
-    """All responses so far, this job's and other jobs', by their instruction."""
-    finished: dict[str, dict[str, Any]] = {}
-    for file in files.all_of("responses"):
-        for row in _read(file, growing=file != files.responses):
-            finished.setdefault(row["instruction_id"], row)
-    return finished
+def shard_of(instructions: pd.DataFrame, shard: int, shards: int) -> pd.DataFrame:
+    """Return the instructions of one job: shard `shard`, from 1, of `shards` of about equal size.
+
+    Shards are contiguous, so their responses set end to end are those of a single job.
+
+    Raises:
+        ParamsError: there are fewer instructions than shards.
+
+    >>> [len(shard_of(pd.DataFrame({"instruction_id": range(8)}), k, 3)) for k in (1, 2, 3)]
+    [2, 3, 3]
+    """
+    n = len(instructions)
+    if shards > n > 0:
+        raise ParamsError(f"shards: {shards}, expected at most {n}, one for each instruction")
+    return instructions.iloc[n * (shard - 1) // shards : n * shard // shards]
 
 
-def _check_instructions(
-    release: Release,
-    instructions: pd.DataFrame,
-    context_length: int | None,
-    tokenizer: Tokenizer,
-    chat: Chat | None,
-) -> None:
-    for person_id in instructions["person_id"].unique():
-        release.ehr_path(person_id)
-    if context_length is None:
-        return
-    for row in instructions.itertuples():
-        try:
-            check_fits(row.question, tokenizer, context_length, chat)
-        except PromptError as error:
-            raise PromptError(f"instruction {row.instruction_id}: {error}") from None
+@dataclass
+class Asked:
+    """An instruction that is being answered.
+
+    Attributes:
+        instruction_id: which.
+        prompt: the next one to ask.
+        prompt_tokens: of the longest prompt so far.
+        ehr_tokens_kept: of the EHR, in all its prompts.
+        ehr_tokens_total: of the EHR.
+        later: parts of the EHR for further prompts.
+        n_prompts: prompts so far, with `prompt`.
+        digest: of the texts of these prompts.
+        seconds: spent on the answers to them, `last_seconds` on the last one.
+    """
+
+    instruction_id: str
+    prompt: Prompt
+    prompt_tokens: int
+    ehr_tokens_kept: int
+    ehr_tokens_total: int
+    later: deque[str]
+    n_prompts: int = 0
+    seconds: float = 0.0
+    last_seconds: float = 0.0
+    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+    def __post_init__(self) -> None:
+        """Count the first prompt."""
+        self.ask(self.prompt, self.prompt_tokens)
+
+    def ask(self, prompt: Prompt, prompt_tokens: int) -> None:
+        """Make a prompt the next one."""
+        self.prompt = prompt
+        self.prompt_tokens = max(self.prompt_tokens, prompt_tokens)
+        self.n_prompts += 1
+        self.digest.update(prompt.text.encode())
+
+    @property
+    def prompt_sha256(self) -> str:
+        """Digest of its prompts so far, one after the other."""
+        return self.digest.hexdigest()
 
 
 def packed_instructions(
     release: Release, instructions: pd.DataFrame, system: Mapping[str, Any], workers: int = 1
 ) -> Iterator[Asked]:
-    """Pack a system's first prompt for each instruction.
+    """Yield each instruction with a system's first prompt for it.
 
     Args:
         release: whose EHRs are read.
         instructions: of its table, patient by patient, so that each EHR is read once.
-        system: what its YAML says.
+        system: its YAML.
         workers: as for `packing.pack_ehrs`.
 
     Raises:
@@ -197,116 +234,204 @@ def packed_instructions(
             )
 
 
-def _instructions(
-    release: Release,
-    to_do: pd.DataFrame,
-    system: Mapping[str, Any],
-    files: RunFiles,
-    tokenizer: Tokenizer,
-    chat: Chat | None,
-    workers: int,
-) -> Iterator[Asked]:
-    """What is to be asked, each instruction as far as an earlier run had got with it."""
-    earlier = {}
-    for file in files.all_of("steps"):
-        for row in read_lines(file, _STEP_KEYS):
-            if row is not None:
-                earlier[row["instruction_id"], row["prompt_sha256"]] = row
-    for one in packed_instructions(release, to_do, system, workers):
-        # A step counts if it answers just these prompts.
-        while one.later and (step := earlier.get((one.instruction_id, one.digest.hexdigest()))):
-            one.seconds += step["seconds"]
-            _next(one, step["response"], tokenizer, system["context_length"], chat)
-        yield one
+@dataclass
+class _Job:
+    """One job of a system: what becomes of each outcome."""
 
+    system: str
+    context_length: int | None
+    tokenizer: Tokenizer
+    chat: Chat | None
+    store: Store
+    settings: str  # digest
+    failures: Counter = field(default_factory=Counter)  # by reason
+    n_steps: int = 0
 
-def _answer(
-    asked: Iterator[Asked],
-    generator: Generator,
-    system: Mapping[str, Any],
-    files: RunFiles,
-    tokenizer: Tokenizer,
-    chat: Chat | None,
-    bar: tqdm,
-) -> Counter:
-    """Have all answered; count the failures by their reason."""
-    failures: Counter = Counter()
-    n_steps = 0
-    with (
-        files.append(files.responses) as responses,
-        files.append(files.steps) as steps,
-        files.append(files.failures) as failed,
-    ):
+    def key(self, kind: str, name: str) -> str:
+        return f"{self.settings} {kind} {name}"
 
-        def handle(one: Asked, outcome: Outcome) -> bool:
-            nonlocal n_steps
-            if isinstance(outcome, Failure):
-                failures[outcome.reason] += 1
-                row = {"instruction_id": one.instruction_id, "reason": outcome.reason}
-                write_line(failed, row | {"prompt_sha256": one.digest.hexdigest()})
-                bar.set_postfix(failed=failures.total())
-                bar.update()
-                return False
-            if one.later:
-                n_steps += 1
-                write_line(steps, _step(one, outcome))
-                _next(one, outcome.text, tokenizer, system["context_length"], chat)
-                bar.set_postfix(failed=failures.total(), parts_read=n_steps)
-                return True
-            write_line(responses, _row(one, outcome, files.system))
+    def resume(self, asked: Iterable[Asked]) -> Iterator[Asked]:
+        """Yield each instruction as far as an earlier run answered its prompts."""
+        for one in asked:
+            # A step counts if it answers just these prompts.
+            while one.later and (step := self.store.get(self.key("step", one.prompt_sha256))):
+                one.seconds += step["seconds"]
+                self._refine(one, step["response"])
+            yield one
+
+    def handle(self, one: Asked, outcome: Generation | Failure, bar: tqdm) -> bool:
+        """Store an outcome; return whether the instruction has a next prompt."""
+        ids = {"instruction_id": one.instruction_id}
+        sha = {"prompt_sha256": one.prompt_sha256}
+        if isinstance(outcome, Failure):
+            self.failures[outcome.reason] += 1
+            failure = ids | {"reason": outcome.reason} | sha
+            self.store.put(self.key("failure", one.instruction_id), failure)
+            bar.set_postfix(failed=self.failures.total())
             bar.update()
             return False
+        if one.later:
+            self.n_steps += 1
+            step = ids | {
+                "step": one.n_prompts,
+                "response": outcome.text,
+                "finish_reason": outcome.finish_reason,
+                "response_tokens": outcome.tokens,
+                "seconds": one.last_seconds,
+            }
+            self.store.put(self.key("step", one.prompt_sha256), step | sha)
+            self._refine(one, outcome.text)
+            bar.set_postfix(failed=self.failures.total(), parts_read=self.n_steps)
+            return True
+        response = ids | {
+            "system": self.system,
+            "response": outcome.text,
+            "prompt_tokens": one.prompt_tokens,
+            "ehr_tokens_kept": one.ehr_tokens_kept,
+            "ehr_tokens_total": one.ehr_tokens_total,
+            "response_tokens": outcome.tokens,
+            "n_prompts": one.n_prompts,
+            "finish_reason": outcome.finish_reason,
+            "seconds": one.seconds,
+        }
+        self.store.put(self.key("response", one.instruction_id), response | sha)
+        bar.update()
+        return False
 
-        ask_all(asked, generator, handle)
-    for file in (files.steps, files.failures):
-        if not file.stat().st_size:
-            file.unlink()
-    return failures
+    def check_complete(self, n: int) -> None:
+        if self.failures:
+            reasons = "; ".join(f"{k} x {reason}" for reason, k in self.failures.most_common(5))
+            raise IncompleteError(
+                f"{self.system}: {self.failures.total()} of {n} instructions have no response yet "
+                f"({reasons}); each with its reason is in {self.store.path}, finished responses "
+                "are kept, and another run tries only the failed ones"
+            )
+
+    def _refine(self, one: Asked, answer: str) -> None:
+        """Ask for the answer to be refined with the next part of the EHR."""
+        question, later = one.prompt.instruction, one.later.popleft()
+        one.ask(
+            *next_prompt(question, later, answer, self.tokenizer, self.context_length, self.chat)
+        )
 
 
-def _next(
-    one: Asked, answer: str, tokenizer: Tokenizer, context_length: int, chat: Chat | None
+def _ask_all(
+    asked: Iterable[Asked],
+    generator: Generator,
+    handle: Callable[[Asked, Generation | Failure], bool],
 ) -> None:
-    """Ask for the answer to be refined with the next part of the EHR."""
-    question, part = one.prompt.instruction, one.later.popleft()
-    one.ask(*next_prompt(question, part, answer, tokenizer, context_length, chat))
+    """Have every instruction answered, `concurrency` batches at a time.
+
+    Outcomes are handled in this thread as they come. Where `handle` returns True, the instruction's
+    next prompt goes before new instructions. After an error or KeyboardInterrupt, answers under way
+    are waited for and handled.
+    """
+    new, waiting = iter(asked), deque[Asked]()
+    running: dict[Future, list[Asked]] = {}
+
+    def take() -> Asked | None:
+        return waiting.popleft() if waiting else next(new, None)
+
+    def settle(future: Future) -> None:
+        batch = running.pop(future)
+        seconds, outcomes = future.result()
+        if len(outcomes) != len(batch):
+            raise MedAlignError(
+                f"the generator returned {len(outcomes)} outcomes for {len(batch)} prompts; "
+                "finished responses are kept"
+            )
+        for one, outcome in zip(batch, outcomes, strict=True):
+            one.last_seconds = seconds
+            one.seconds += seconds
+            if handle(one, outcome):
+                waiting.append(one)
+
+    with ThreadPoolExecutor(generator.concurrency) as pool:
+        try:
+            while True:
+                while len(running) < generator.concurrency and (
+                    batch := list(islice(iter(take, None), generator.batch_size))
+                ):
+                    running[pool.submit(_timed, generator, batch)] = batch
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    settle(future)
+        except BaseException:
+            generator.stop()
+            # Answers under way may have been paid for.
+            for future in wait(running).done:
+                if future.exception() is None:
+                    settle(future)
+            raise
 
 
-def _step(one: Asked, outcome: Outcome) -> dict[str, Any]:
-    return {
-        "instruction_id": one.instruction_id,
-        "step": one.n_prompts,
-        "response": outcome.text,
-        "finish_reason": outcome.finish_reason,
-        "response_tokens": outcome.tokens,
-        "seconds": one.last_seconds,
-        "prompt_sha256": one.digest.hexdigest(),
-    }
+def _timed(generator: Generator, batch: list[Asked]) -> tuple[float, list[Generation | Failure]]:
+    start = time.perf_counter()
+    outcomes = list(generator.answer([one.prompt for one in batch]))
+    return time.perf_counter() - start, outcomes
 
 
-def _row(one: Asked, outcome: Outcome, system: str) -> dict[str, Any]:
-    return {
-        "instruction_id": one.instruction_id,
-        "system": system,
-        "response": outcome.text,
-        "prompt_tokens": one.prompt_tokens,
-        "ehr_tokens_kept": one.ehr_tokens_kept,
-        "ehr_tokens_total": one.ehr_tokens_total,
-        "response_tokens": outcome.tokens,
-        "n_prompts": one.n_prompts,
-        "finish_reason": outcome.finish_reason,
-        "seconds": one.seconds,
-        "prompt_sha256": one.digest.hexdigest(),
-    }
+def _check_instructions(
+    release: Release,
+    instructions: pd.DataFrame,
+    context_length: int | None,
+    tokenizer: Tokenizer,
+    chat: Chat | None,
+) -> None:
+    for person_id in instructions["person_id"].unique():
+        release.ehr_path(person_id)
+    if context_length is None:
+        return
+    for row in instructions.itertuples():
+        try:
+            check_fits(row.question, tokenizer, context_length, chat)
+        except PromptError as error:
+            raise PromptError(f"instruction {row.instruction_id}: {error}") from None
 
 
-def _summary(failures: Counter, n: int, files: RunFiles) -> str:
-    reasons = "; ".join(f"{count} x {reason}" for reason, count in failures.most_common(5))
-    return (
-        f"{files.system}: {failures.total()} of {n} instructions have no response yet "
-        f"({reasons}); each with its reason is in {files.failures}, what is finished is kept, and "
-        "another run tries only those"
-    )
+def _open_store(
+    path: Path, settings: dict[str, Any], terms: dict[str, Any], shard: int, shards: int
+) -> Store:
+    """Open a job's store; say what differs if nothing was answered under these settings yet."""
+    private, folder = terms["restricted"], path.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    if private:  # also what was written before the release was restricted
+        folder.chmod(0o700)
+        for file in (path, *folder.glob("*.jsonl")):
+            with contextlib.suppress(FileNotFoundError):
+                file.chmod(0o600)
+    file = folder / ("store.jsonl" if shards == 1 else f"store-{shard}-of-{shards}.jsonl")
+    others = sorted(set(folder.glob("store*.jsonl")) - {file})
+    store = Store(file, private=private, readable=others)
+    before, now = store.get("settings"), {"settings": settings, "terms": terms}
+    if before != now:
+        is_new = not any(key.startswith(_digest(settings)[:12]) for key in store)
+        if before is not None and is_new:
+            logger.warning(
+                "%s: starting over, because %s; earlier responses stay in %s",
+                path,
+                "; ".join(_differences(before["settings"], settings)),
+                folder,
+            )
+        store.put("settings", now)
+    return store
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], under: str = "") -> list[str]:
+    lines = []
+    for key in sorted(set(before) | set(now)):
+        old, new = before.get(key), now.get(key)
+        name = f"{under}{key}"
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            lines += _differences(old, new, f"{name}.")
+        elif name.endswith("_sha256"):
+            lines.append(f"{name.removesuffix('_sha256')} changed")
+        else:
+            lines.append(f"{name} is {new!r} and was {old!r}")
+    return lines
 
 
 def _settings(
@@ -339,4 +464,4 @@ def _settings(
 
 
 def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,13 +1,20 @@
 """Where a run keeps what it has, beside the responses that it publishes."""
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 
-def kept(path: Path, name: str = "responses.jsonl") -> Path:
-    """A file of the only settings under which a system has run."""
-    [folder] = [entry for entry in path.with_suffix("").iterdir() if entry.is_dir()]
-    return folder / name
+def kept(path: Path, name: str = "store.jsonl") -> Path:
+    """The store of a system's run."""
+    return path.with_suffix("") / name
+
+
+def stored(path: Path, kind: str = "response", name: str = "store.jsonl") -> list[dict[str, Any]]:
+    """What a store holds of one kind, "response", "step" or "failure", in its order."""
+    rows = [json.loads(line) for line in kept(path, name).read_bytes().split(b"\n") if line]
+    return [row for row in rows if row["key"].split()[1:2] == [kind]]
 
 
 def forget(path: Path) -> None:

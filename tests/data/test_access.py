@@ -141,7 +141,7 @@ def test_nothing_is_sent_to_another_machine_without_an_agreement(
         covered = system(server.port, covered_by=agreement)
         assert len(run_system(release, covered, path, progress=False)) == 3
         assert server.connections > 0 and len(server.requests) == 3
-        terms = json.loads(kept(path, "settings.json").read_text())["terms"]
+        terms = json.loads(kept(path).read_text().splitlines()[0])["terms"]
         assert terms == {"restricted": True, "host": REMOTE, "covered_by": agreement[REMOTE]}
 
         # A server on this machine needs none, and a synthetic release may go anywhere.
@@ -181,7 +181,7 @@ def test_a_record_is_in_its_responses_and_nowhere_else(
         assert MARKER not in text and "key-of-the-test" not in text
     run_files = [file for file in path.parent.rglob("*") if file.is_file()]
     holding = {file.name for file in run_files if MARKER in file.read_text()}
-    assert holding <= {"responses.jsonl", "steps.jsonl"} and "responses.jsonl" in holding
+    assert holding == {"store.jsonl"}
     for file in run_files:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file.name
 
@@ -247,7 +247,7 @@ def test_a_restricted_experiment_is_its_owners(restricted, tmp_path):
     holding = [file for file in files if MARKER.encode() in file.read_bytes()]
     rewritten = [file for file in holding if "counterfactuals" in file.parts]
     names = {file.name for file in holding if file not in rewritten}
-    assert names == {"one.jsonl", "two.jsonl", "responses.jsonl"}
+    assert names == {"one.jsonl", "two.jsonl", "store.jsonl"}
     assert {file.parent.name for file in rewritten} >= {"ehrs", "responses"}
     table = pd.read_csv(project / "runs/real/tables/09_audit_counterfactuals.csv")
     assert len(table) == 2 and table[["n", "changed", "n_left_out"]].isna().all(axis=None)

@@ -135,7 +135,9 @@ def test_intervals_do_not_depend_on_row_order_or_on_other_systems():
     assert table.set_index("system").loc["a", shares].tolist() == alone.loc[0, shares].tolist()
 
 
-BOUNDS = [f"{name}_{end}" for name in ("correct", "win_rate", "mean_rank") for end in ("low", "high")]
+BOUNDS = [
+    f"{name}_{end}" for name in ("correct", "win_rate", "mean_rank") for end in ("low", "high")
+]
 
 
 @pytest.mark.parametrize("n", [1, 4])

@@ -1,27 +1,40 @@
+"""Runs that end, are killed, fail or are cut into shards, and what is kept of them."""
+
 import json
 import logging
+import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections import Counter
 
 import pandas as pd
 import pytest
 
-from medalign_utils import __version__
-from medalign_utils.data.release import load_release
+from medalign_utils import __version__, paths
+from medalign_utils.data.release import instructions_to_answer, load_release
 from medalign_utils.data.responses import RESPONSE_COLUMNS, read_responses
-from medalign_utils.errors import EHRError, MedAlignError, ParamsError, PromptError, ReleaseError
+from medalign_utils.errors import (
+    EHRError,
+    IncompleteError,
+    MedAlignError,
+    ParamsError,
+    PromptError,
+    ReleaseError,
+)
 from medalign_utils.generation import runner
-from medalign_utils.generation.registry import GENERATORS, Generation, Generator
-from medalign_utils.generation.runner import run_system
+from medalign_utils.generation.registry import GENERATORS, Failure, Generation, Generator
+from medalign_utils.generation.runner import run_system, shard_of
 from medalign_utils.prompts import packing
 from medalign_utils.prompts.templates import count_tokens, load_tokenizer
-from tests.builders.run_folder import forget, kept
+from medalign_utils.synthetic import write_release as synthesize
+from tests.builders.chat_server import ChatServer, Reply, completion
+from tests.builders.run_folder import forget, kept, stored
 from tests.builders.tiny_release import QUESTIONS, write_many, write_release
+from tests.generation.test_openai_api import plan
 
 SYSTEM = {
     "label": "BM25",
@@ -87,7 +100,7 @@ def test_responses_have_their_columns_order_and_values(folder, path):
     assert (responses["seconds"] >= 0).all()
     pd.testing.assert_frame_equal(read_responses(path), responses)
     assert files(path) == ["bm25-2k.v1", "bm25-2k.v1.jsonl"]
-    assert files(kept(path)) == ["responses.jsonl", "settings.json"]
+    assert files(kept(path)) == ["store.jsonl"]
     assert path.read_text(encoding="utf-8").count("\n") == 3
 
 
@@ -166,8 +179,7 @@ def test_interrupted_run_goes_on(folder, path, echo, monkeypatch, read_ahead):
     with pytest.raises(KeyboardInterrupt):
         run(folder, path, generator="echo", read_ahead=read_ahead)
     assert "bm25-2k.v1.jsonl" not in files(path)
-    working = kept(path)
-    assert read_responses(working)["instruction_id"].tolist() == ORDER[:2]
+    assert [row["instruction_id"] for row in stored(path)] == ORDER[:2]
     monkeypatch.setitem(GENERATORS, "echo", factory)
     responses = run(folder, path, generator="echo", read_ahead=read_ahead)
     assert echo == [QUESTIONS[instruction][0] for instruction in ORDER]
@@ -175,27 +187,16 @@ def test_interrupted_run_goes_on(folder, path, echo, monkeypatch, read_ahead):
     pd.testing.assert_frame_equal(responses[unchanging], whole[unchanging])
 
 
-@pytest.mark.parametrize("left", [0, 1, -1, -2])
-def test_torn_last_line_is_dropped_and_said(folder, path, echo, caplog, left):
-    run(folder, path, generator="echo")
+@pytest.mark.parametrize(("left", "again"), [(1, 2), (2, 1), (3, 0)])
+def test_lines_taken_out_or_torn_are_made_again(folder, path, echo, left, again):
+    whole = run(folder, path, generator="echo")
+    _, *lines = kept(path).read_bytes().splitlines(keepends=True)
+    kept(path).write_bytes(b"".join(lines[:left]) + b"".join(lines[left:])[:20])
     echo.clear()
-    lines = path.read_bytes().splitlines(keepends=True)
-    torn = lines[1][:left] if left else b""
-    kept(path).write_bytes(lines[0] + torn)
-    with caplog.at_level(logging.WARNING):
-        responses = run(folder, path, generator="echo")
-    assert responses["instruction_id"].tolist() == ORDER
-    # Without its line break alone (-1) the line is whole, and its response is not asked for again.
-    assert len(echo) == (1 if left == -1 else 2)
-    assert ("dropped a torn last line" in caplog.text) == (left in (1, -2))
-
-
-def test_lines_taken_out_are_made_again(folder, path, echo):
-    run(folder, path, generator="echo")
-    lines = path.read_bytes().splitlines(keepends=True)
-    kept(path).write_bytes(b"".join(lines[:2]))
-    assert run(folder, path, generator="echo")["instruction_id"].tolist() == ORDER
-    assert len(echo) == 4
+    responses = run(folder, path, generator="echo")
+    assert len(echo) == again and responses.drop(columns="seconds").equals(
+        whole.drop(columns="seconds")
+    )
 
 
 @pytest.mark.parametrize("change", ["option", "ehr", "question", "version", "wording"])
@@ -204,11 +205,11 @@ def test_other_settings_start_over_and_say_so(
     folder, path, echo, monkeypatch, caplog, change, unfinished
 ):
     first = run(folder, path, generator="echo")
-    earlier = kept(path)
     echo.clear()
     if unfinished:
         path.unlink()
-        earlier.write_bytes(earlier.read_bytes().splitlines(keepends=True)[0])
+        lines = kept(path).read_bytes().splitlines(keepends=True)
+        kept(path).write_bytes(b"".join(lines[:2]))
     system = {"generator": "echo"}
     if change == "option":
         system["read_ahead"] = 2
@@ -232,8 +233,8 @@ def test_other_settings_start_over_and_say_so(
         "version": f"medalign_utils is '0.0.0' and was '{__version__}'",
         "wording": "templates changed",
     }
-    assert f"starting over, because {said[change]}; what was there stays in" in caplog.text
-    assert len(read_responses(earlier)) == (1 if unfinished else len(first))
+    assert f"starting over, because {said[change]}; earlier responses stay in" in caplog.text
+    assert len(stored(path)) == 3 + (1 if unfinished else len(first))
     caplog.clear()
     run(folder, path, **system)
     assert caplog.text == ""
@@ -313,13 +314,12 @@ def test_broken_ehr_keeps_what_is_finished(folder, path, echo):
     (folder / "ehrs" / "40.xml").write_text(whole[:-20])
     with pytest.raises(EHRError, match=r"40\.xml, line"):
         run(folder, path, generator="echo")
-    working = kept(path)
-    assert read_responses(working)["instruction_id"].tolist() == ORDER[:2]
+    assert [row["instruction_id"] for row in stored(path)] == ORDER[:2]
 
 
 @pytest.mark.parametrize(
     ("answers", "fault"),
-    [(2, "gave 2 outcomes for 3 prompts; what was finished"), (4, "gave 4 outcomes for 3")],
+    [(2, "returned 2 outcomes for 3 prompts; finished"), (4, "returned 4 outcomes for 3")],
 )
 def test_generator_with_another_number_of_responses(folder, path, monkeypatch, answers, fault):
     def short():
@@ -356,7 +356,7 @@ def test_read_responses(tmp_path):
     assert dict(table.dtypes.astype(str)) == RESPONSE_COLUMNS
     for damage in ("{\n", "[]\n", '{"instruction_id": "1"}\n'):
         file.write_text(line + damage)
-        with pytest.raises(MedAlignError, match=r"x\.jsonl, line 2: not a response, expected a"):
+        with pytest.raises(MedAlignError, match=r"x\.jsonl, line 2: expected a JSON object"):
             read_responses(file)
     file.write_text(line * 2)
     with pytest.raises(MedAlignError, match="2 responses to instruction 007, expected 1"):
@@ -365,9 +365,9 @@ def test_read_responses(tmp_path):
 
 SLOW_RUN = """
 import sys, time
-from medalign_utils.dataset import load_release
-from medalign_utils.generators import GENERATORS, Failure, Generation, Generator
-from medalign_utils.running import run_system
+from medalign_utils.data.release import load_release
+from medalign_utils.generation.registry import GENERATORS, Failure, Generation, Generator
+from medalign_utils.generation.runner import run_system
 
 def slow():
     def answer(prompts):
@@ -390,17 +390,17 @@ def test_killed_run_loses_no_response_and_repeats_none(tmp_path):
     path, log = tmp_path / "slow.jsonl", tmp_path / "log"
     command = [sys.executable, "-c", SLOW_RUN, str(folder), str(path), str(log)]
     rng = random.Random(1)
+
+    def whole_lines():
+        return kept(path).read_bytes().split(b"\n")[:-1] if kept(path).exists() else []
+
     kills = 0
     while not path.exists():
         process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert process.stdout.readline() == b"ready\n"
         deadline = time.monotonic() + 60
-        while not path.with_suffix("").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        working = kept(path)
-        before = whole_lines(working)
-        while len(whole_lines(working)) < len(before) + 8 and process.poll() is None:
+        before = whole_lines()
+        while len(whole_lines()) < len(before) + 8 and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.005)
         time.sleep(rng.uniform(0, 0.02))
@@ -408,7 +408,7 @@ def test_killed_run_loses_no_response_and_repeats_none(tmp_path):
             os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         kills += process.returncode != 0
-        assert path.exists() or whole_lines(working)[: len(before)] == before
+        assert whole_lines()[: len(before)] == before
     responses = read_responses(path)
     assert responses["instruction_id"].tolist() == [f"i{i}" for i in range(n)]
     assert kills >= 2
@@ -418,5 +418,211 @@ def test_killed_run_loses_no_response_and_repeats_none(tmp_path):
     assert set(asked) == {f"Question {i}?" for i in range(n)}
 
 
-def whole_lines(file: Path) -> list[bytes]:
-    return file.read_bytes().split(b"\n")[:-1] if file.exists() else []
+def served(port, **more):
+    return SYSTEM | {
+        "generator": "openai",
+        "model": "m",
+        "base_url": f"http://127.0.0.1:{port}/v1",
+        "concurrency": 32,
+    } | more  # fmt: skip
+
+
+def test_1000_instructions_over_a_faulty_server(tmp_path, monkeypatch):
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.005)
+    release = load_release(write_many(tmp_path / "release", 1000))
+    path = tmp_path / "run" / "m.jsonl"
+    attempts = Counter()
+    faulty = True
+
+    def reply(request):
+        attempts[request.prompt] += 1
+        if not faulty:
+            return Reply(completion("good"))
+        return plan(1, request.prompt[-20:], attempts[request.prompt])
+
+    with ChatServer(reply) as server:
+        settings = served(server.port, attempts=3, timeout_s=1)
+        with pytest.raises(IncompleteError) as caught:
+            run_system(release, settings, path, progress=False)
+        failed, finished = stored(path, "failure"), stored(path)
+        # Each is a response or a recorded failure, once.
+        ids = [row["instruction_id"] for row in [*finished, *failed]]
+        assert len(ids) == 1000 and set(ids) == set(release.references["instruction_id"])
+        assert 30 < len(failed) < 500 and all(row["reason"] for row in failed)
+        assert f"{len(failed)} of 1000 instructions have no response yet" in str(caught.value)
+        faulty = False
+        asked_before = attempts.total()
+        responses = run_system(release, settings, path, progress=False)
+        assert attempts.total() - asked_before == len(failed)
+    texts = responses.set_index("instruction_id")["response"]
+    assert len(texts) == 1000
+    assert all(texts[row["instruction_id"]] == row["response"] for row in finished)
+
+
+def test_as_many_requests_are_under_way_as_asked_for(tmp_path):
+    release = load_release(write_many(tmp_path / "release", 40))
+    with ChatServer(lambda _: Reply(completion("yes"), after=2)) as server:
+        run_system(release, served(server.port), tmp_path / "m.jsonl", progress=False)
+    arrived = sorted(request.arrived for request in server.requests)
+    # The first 32 before any of them was answered, the 33rd when one was.
+    assert len(arrived) == 40
+    assert arrived[31] < arrived[0] + 2 <= arrived[32]
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    """A generator whose outcomes the test sets by instruction, or for all by None."""
+    outcomes: dict = {None: Generation("first", "stop", 1)}
+    asked = []
+
+    def factory(*, mode="a", concurrency=1, batch_size=1):
+        def answer(prompts):
+            questions = [prompt.instruction for prompt in prompts]
+            asked.extend(questions)
+            return [outcomes.get(question, outcomes[None]) for question in questions]
+
+        return Generator(answer, batch_size, concurrency)
+
+    monkeypatch.setitem(GENERATORS, "answering", factory)
+    return outcomes, asked
+
+
+ANSWERING = SYSTEM | {"generator": "answering"}
+
+
+def test_each_set_of_settings_keeps_its_responses(folder, path, answering, caplog):
+    outcomes, asked = answering
+    release = load_release(folder)
+    first = run_system(release, ANSWERING, path, progress=False)
+    # Where it runs and what it costs change no response.
+    same = {"concurrency": 2, "label": "M", "price_per_million": {"input": 1, "output": 1}}
+    run_system(release, ANSWERING | same, path, progress=False)
+    assert len(asked) == 3 and caplog.text == ""
+    outcomes[None] = Generation("second", "stop", 1)
+    other = ANSWERING | {"mode": "b", "context_length": 4096}
+    second = run_system(release, other, path, progress=False)
+    assert set(second["response"]) == {"second"} and len(asked) == 6
+    for part in (
+        "starting over, because system.context_length is 4096 and was 2048",
+        "system.mode is 'b' and was None",
+        f"earlier responses stay in {path.with_suffix('')}",
+    ):
+        assert part in caplog.text
+    for settings, expected in ((ANSWERING, first), (other, second)):
+        caplog.clear()
+        assert run_system(release, settings, path, progress=False).equals(expected)
+        assert len(asked) == 6 and caplog.text == ""
+
+
+def test_a_failure_is_kept_until_it_is_mended(folder, path, answering, capsys):
+    outcomes, asked = answering
+    release = load_release(folder)
+    outcomes[None] = Failure("HTTP 500")
+    for _ in range(2):
+        with pytest.raises(IncompleteError, match=r"v1: 3 of 3 .* \(3 x HTTP 500\).*store.jsonl"):
+            run_system(release, ANSWERING, path)
+    assert "failed=3" in capsys.readouterr().err
+    assert len(stored(path, "failure")) == 6
+    assert not path.exists()
+    outcomes[None] = Generation("mended", "stop", 1)
+    assert set(run_system(release, ANSWERING, path, progress=False)["response"]) == {"mended"}
+    assert len(asked) == 9
+
+
+def test_shards_are_the_instructions_in_their_order(tmp_path):
+    instructions = instructions_to_answer(load_release(write_many(tmp_path / "release", 10)))
+    for shards in range(1, 11):
+        parts = [shard_of(instructions, k + 1, shards) for k in range(shards)]
+        pd.testing.assert_frame_equal(pd.concat(parts), instructions)
+        sizes = [len(part) for part in parts]
+        assert max(sizes) - min(sizes) <= 1
+    with pytest.raises(ParamsError, match="shards: 11, expected at most 10, one for each"):
+        shard_of(instructions, 1, 11)
+
+
+def run_all(release, path, shards):
+    """All shards one after the other; what they write, set end to end."""
+    for shard in range(1, shards + 1):
+        run_system(release, ANSWERING, path, shard=shard, shards=shards, progress=False)
+    return b"".join(paths.part(path, k, shards).read_bytes() for k in range(1, shards + 1))
+
+
+def test_another_number_of_shards_asks_nothing_again_and_changes_no_byte(tmp_path, answering):
+    _, asked = answering
+    release, path = load_release(write_many(tmp_path / "release", 10)), tmp_path / "s.jsonl"
+    written = {n: run_all(release, path, n) for n in (3, 1, 4)}
+    assert len(asked) == len(set(asked)) == 10
+    assert len(set(written.values())) == 1
+
+
+def test_a_shard_that_failed_or_was_lost_is_made_again_alone(tmp_path, answering):
+    outcomes, asked = answering
+    release, path = load_release(write_many(tmp_path / "release", 10)), tmp_path / "s.jsonl"
+    outcomes["Question 4?"] = Failure("no")
+    with pytest.raises(IncompleteError, match="s: 1 of 3 instructions have no response yet"):
+        run_system(release, ANSWERING, path, shard=2, shards=3, progress=False)
+    assert not paths.part(path, 2, 3).exists()
+    asked.clear()
+    del outcomes["Question 4?"]
+    written = run_all(release, path, 3)
+    assert asked.count("Question 4?") == 1 and len(asked) == 8
+    # What a shard has written is lost, then also what it kept.
+    asked.clear()
+    paths.part(path, 1, 3).unlink()
+    assert run_all(release, path, 3) == written and asked == []
+    kept(path, "store-1-of-3.jsonl").unlink()
+    run_all(release, path, 3)
+    assert asked == [f"Question {i}?" for i in range(3)]
+
+
+def test_a_torn_line_in_another_jobs_file_is_not_taken_and_not_touched(tmp_path, answering):
+    _, asked = answering
+    release, path = load_release(write_many(tmp_path / "release", 10)), tmp_path / "s.jsonl"
+    run_system(release, ANSWERING, path, shard=1, shards=2, progress=False)
+    file = kept(path, "store-1-of-2.jsonl")
+    torn = file.read_bytes()[:-30]
+    file.write_bytes(torn)
+    asked.clear()
+    assert len(run_system(release, ANSWERING, path, progress=False)) == 10
+    assert file.read_bytes() == torn
+    assert asked == [f"Question {i}?" for i in range(4, 10)]
+
+
+def _answer_shards(folder, path, shards):
+    """In a process of its own: every shard from several processes, each killed now and then."""
+    release = load_release(folder)
+    rng = random.Random(shards)
+    left = set(range(1, shards + 1))
+    while left:
+        children = {}
+        for shard in left:
+            child = os.fork()
+            if child == 0:
+                run_system(release, SYSTEM, path, shard=shard, shards=shards, progress=False)
+                os._exit(0)
+            children[child] = shard
+        if rng.random() < 0.5:
+            time.sleep(rng.uniform(0, 0.4))
+            os.kill(rng.choice(list(children)), 9)
+        for child, shard in children.items():
+            if os.waitpid(child, 0)[1] == 0:
+                left.discard(shard)
+
+
+def test_shards_at_the_same_time_that_are_killed_lose_and_repeat_nothing(tmp_path):
+    folder = tmp_path / "release"
+    synthesize(folder, patients=3, instructions=20, seed=1)
+    alone = run_system(load_release(folder), SYSTEM, tmp_path / "alone" / "s.jsonl", progress=False)
+    path = tmp_path / "runs" / "s.jsonl"
+    process = multiprocessing.get_context("spawn").Process(
+        target=_answer_shards, args=(folder, path, 3)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    responses = pd.concat([read_responses(paths.part(path, k, 3)) for k in (1, 2, 3)])
+    pd.testing.assert_frame_equal(
+        responses.drop(columns="seconds").reset_index(drop=True), alone.drop(columns="seconds")
+    )
+    stores = [f"store-{k}-of-3.jsonl" for k in (1, 2, 3)]
+    assert sum(len(stored(path, name=name)) for name in stores) == len(alone)

@@ -1,4 +1,3 @@
-import json
 import re
 
 import pytest
@@ -14,7 +13,7 @@ from medalign_utils.prompts.chat import Chat, prompt_ids
 from medalign_utils.prompts.retrieval import Bm25
 from medalign_utils.prompts.strategies import next_prompt, refine, retrieve
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, count_tokens, load_tokenizer
-from tests.builders.run_folder import kept
+from tests.builders.run_folder import kept, stored
 from tests.builders.tiny_release import eventstream, note, write_release
 from tests.prompts.test_templates import KINDS, length_of, words
 
@@ -200,8 +199,7 @@ def test_refinement_reads_every_part_of_a_long_record_once(long_release, tmp_pat
     assert [prompt.previous for prompt in chain[1:]] == [
         f"answer {first + i}" for i in range(1, len(chain))
     ]
-    rows = kept(path, "steps.jsonl").read_text().splitlines()
-    assert [json.loads(row)["response"] for row in rows] == [
+    assert [row["response"] for row in stored(path, "step")] == [
         f"answer {first + i + 1}" for i in range(len(chain) - 1)
     ]
     assert row["response"] == f"answer {first + len(chain)}"
@@ -219,15 +217,13 @@ def test_refinement_goes_on_between_two_parts(long_release, tmp_path, recording)
         run_system(release, SYSTEM, path, progress=False)
     with pytest.raises(IncompleteError, match=r"1 of 1 instructions have no .* \(1 x HTTP 500\)"):
         run_system(release, SYSTEM, path, progress=False)
-    failures = kept(path, "failures.jsonl")
-    assert json.loads(failures.read_text())["reason"] == "HTTP 500"
+    assert [row["reason"] for row in stored(path, "failure")] == ["HTTP 500"]
     responses = run_system(release, SYSTEM, path, progress=False)
     assert responses["n_prompts"].tolist() == whole["n_prompts"].tolist()
     asked = [re.sub(r"answer \d+", "answer", prompt.text) for prompt in seen]
     # The prompt that failed was asked twice, every other one once.
     assert asked.count(asked[50]) == 2
     assert asked[:50] + asked[51:] == expected
-    assert not failures.exists()
 
 
 def test_a_step_counts_only_behind_the_prompts_that_it_answered(long_release, tmp_path, recording):
@@ -237,9 +233,9 @@ def test_a_step_counts_only_behind_the_prompts_that_it_answered(long_release, tm
     fail[40] = KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt):
         run_system(release, SYSTEM, path, progress=False)
-    steps = kept(path, "steps.jsonl")
-    lines = steps.read_text().splitlines(keepends=True)
-    steps.write_text("".join([*lines[:9], "damaged\n", *lines[10:]]))
+    text = kept(path).read_text()
+    tenth = [line for line in text.splitlines(keepends=True) if " step " in line][9]
+    kept(path).write_text(text.replace(tenth, ""))
     run_system(release, SYSTEM, path, progress=False)
     # The tenth part is read again, and with it all that was built on the answer to it.
     chain = [prompt for prompt in seen if prompt.instruction == QUESTION]

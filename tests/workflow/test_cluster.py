@@ -127,8 +127,9 @@ def wait_for(what, true, process, project):
 
 def kept(project, system="served"):
     """What of a system's responses is kept: file name -> lines."""
-    files = (project / f"runs/tiny/responses/{system}").glob("*/responses*.jsonl")
-    return {file.name: file.read_text().splitlines() for file in files}
+    files = (project / f"runs/tiny/responses/{system}").glob("store*.jsonl")
+    lines = {file.name: file.read_text().splitlines() for file in files}
+    return {name: [line for line in found if " response " in line] for name, found in lines.items()}
 
 
 def outputs(project):

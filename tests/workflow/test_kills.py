@@ -18,8 +18,8 @@ KILLS = 25
 KILLED_RUNS = """
 import json, logging, os, random, signal, sys, time
 import torch, transformers
-from medalign_utils.dataset import load_release
-from medalign_utils.running import run_system
+from medalign_utils.data.release import load_release
+from medalign_utils.generation.runner import run_system
 
 release, system, path, kills = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 release = load_release(release)
