@@ -9,6 +9,7 @@ from medalign_utils.curation import deduplicate_and_match
 from medalign_utils.data.ehr import ehr_text
 from medalign_utils.data.release import load_release, load_submitted
 from medalign_utils.errors import MedAlignError, ReleaseError
+from medalign_utils.stats.bootstrap import Bootstrap
 from medalign_utils.synthetic import write_release
 from tests.builders.tiny_release import write_release as write_tiny_release
 
@@ -224,7 +225,7 @@ def test_recall_and_its_table():
     ranks, patients = pd.Series([1, 5, 6, 30]), pd.Series(["a", "a", "b", "c"])
     assert [deduplicate_and_match.recall_at(ranks, k) for k in (1, 5, 20)] == [0.25, 0.5, 0.75]
     assert np.isnan(deduplicate_and_match.recall_at([], 5))
-    options = {"resamples": 500, "rng": np.random.default_rng(1)}
+    options = {"bootstrap": Bootstrap.seeded(500, 1)}
     table = deduplicate_and_match.recall_table(ranks, patients, 30, **options).set_index("k")
     assert table["recall"].tolist() == [0.25, 0.5, 0.75]
     assert table["random"].tolist() == [1 / 30, 5 / 30, 20 / 30]

@@ -1,11 +1,6 @@
-"""Read one patient's EHR: as a table of events, or as the text that a prompt carries.
-
-Two dialects of markup give the same table: `eventstream`, the release's, and `record`, that of the
-paper's examples; the root element says which.
-"""
+"""Read one patient's EHR as a table of events, or as the text that goes into a prompt."""
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from medalign_utils.data.ehr import eventstream, visit_markup
-from medalign_utils.data.ehr.events import EVENT_TYPES, Event, Events, Report, read_opening
+from medalign_utils.data.ehr.events import EVENT_TYPES, Event, read_opening
 from medalign_utils.errors import EHRError
 
 __all__ = [
@@ -27,44 +22,30 @@ __all__ = [
 ]
 
 FORMATS = ("lines", "markup")
-EVENT_COLUMNS = (
-    "person_id",
-    "timestamp",
-    "encounter",
-    "type",
-    "code",
-    "name",
-    "value",
-    "unit",
-    "note_id",
-    "source_text",
-)
+_TEXT_COLUMNS = ("type", "code", "name", "value", "unit", "note_id", "source_text")
+EVENT_COLUMNS = ("person_id", "timestamp", "encounter", *_TEXT_COLUMNS)
+# Root element -> the module that reads it: the release's markup, and that of the paper's examples.
 _DIALECTS = {"eventstream": eventstream, "record": visit_markup}
 _AGES = ("age_days", "age_years")
 _TEXT = pd.StringDtype("pyarrow", na_value=np.nan)  # what pandas calls "str"
-_ARROW_TEXT = pa.large_string()
-_EPOCH = datetime(1970, 1, 1)
 
 
 def read_events(path: str | Path) -> pd.DataFrame:
-    """Read one EHR file as a table of events, in the file's order.
+    """Return one EHR as a table, one row per event in the file's order.
+
+    Columns: `timestamp` (datetime64[s]), `encounter` (encounters or visits count from 0), and text,
+    missing where the file has nothing, "NULL" or blanks: person_id, type, code, name, value, unit,
+    note_id, source_text. `value` is the event's text without surrounding blanks (in the record
+    dialect split from its line if possible), `source_text` the text exactly as in the file. What is
+    said of the person becomes rows of type "person": birthdate, age_days, age_years, gender, race,
+    ethnicity, payerplan.
 
     Args:
         path: ``<person_id>.xml`` or ``EHR_<person_id>.xml``, in either dialect.
 
-    Returns:
-        One row an event, indexed from 0. ``timestamp`` is datetime64[s], ``encounter`` counts the
-        file's encounters (or visits) from 0, every other column is text, missing where the file has
-        nothing, "NULL" or blanks. ``value`` is the event's text without surrounding blanks; in the
-        record dialect it is split from the line where the line allows it. ``source_text`` is the
-        event's text or line exactly as in the file. What is said of the person becomes rows of type
-        "person": birthdate, age_days, age_years, gender, race, ethnicity, payerplan. A record
-        without events gives an empty table.
-
     Raises:
-        EHRError: the file is absent, is not well-formed, holds a DOCTYPE, is of no known dialect or
-            of another person, or an event has no type or no timestamp that can be read, or stands
-            where none should.
+        EHRError: the file is missing, is not well-formed, has a DOCTYPE, is of another dialect or
+            person, or an event has no type, no readable timestamp, or is out of place.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp(), "7.xml")
@@ -74,112 +55,60 @@ def read_events(path: str | Path) -> pd.DataFrame:
     >>> read_events(file)[["timestamp", "type", "value", "unit"]]
                 timestamp         type value   unit
     0 2014-08-10 09:12:00  measurement   1.4  mg/dL
+    >>> ehr_text(file, "lines")
+    '2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL'
     """
-    path = Path(path)
-    opening = read_opening(path, tuple(_DIALECTS))
-    events = Events()
-    for _ in _DIALECTS[opening.dialect].read(path, events, _raise):
-        pass
-    moments, encounters = zip(*events.places, strict=True) if events.places else ((), ())
-    sizes = np.diff([*events.starts, len(events)]) if moments else 0
-    seconds = [int((moment - _EPOCH).total_seconds()) for moment in moments]
-    table = {
-        "person_id": _texts(pa.repeat(pa.scalar(opening.person_id, _ARROW_TEXT), len(events))),
-        "timestamp": np.array(seconds, dtype="int64").astype("datetime64[s]").repeat(sizes),
-        "encounter": np.array(encounters, dtype="int64").repeat(sizes),
-    }
-    # Each distinct text becomes Arrow's once, which takes much longer than to repeat it there.
-    about = ("type", "code", "name", "unit", "note_id")
-    table |= _columns(about, events.abouts.rows, events.of_about)
-    table |= _columns(("value", "source_text"), events.texts.rows, events.of_text)
-    return pd.DataFrame(table, columns=list(EVENT_COLUMNS), copy=False)
-
-
-def _columns(names: tuple[str, ...], rows: list[tuple], chosen: list[int]) -> dict:
-    """Those of `rows` that are `chosen`, as a column a name."""
-    columns = zip(*rows, strict=True) if rows else ((),) * len(names)
-    positions = pa.array(chosen, pa.int64())
-    return {
-        name: _texts(pa.array(column, _ARROW_TEXT).take(positions))
-        for name, column in zip(names, columns, strict=True)
-    }
-
-
-def _texts(array: pa.Array) -> pd.api.extensions.ExtensionArray:
+    person_id, iterator = _open(path, _raise)
+    events = list(iterator)
+    columns = dict(zip(Event._fields, zip(*events, strict=True), strict=True)) if events else {}
     # Through Arrow, which takes a third of the time that pandas needs for a list of texts.
-    return _TEXT.__from_arrow__(array)
+    table = {
+        name: _TEXT.__from_arrow__(pa.array(columns.get(name, ()), pa.large_string()))
+        for name in _TEXT_COLUMNS
+    }
+    table["person_id"] = pd.array([person_id] * len(events), dtype=_TEXT)
+    table["timestamp"] = pa.array(columns.get("timestamp", ()), pa.timestamp("s")).to_numpy()
+    table["encounter"] = np.array(columns.get("encounter", ()), dtype="int64")
+    return pd.DataFrame(table, columns=list(EVENT_COLUMNS), copy=False)
 
 
 def iterate_events(path: str | Path, report: Callable[[str], None]) -> Iterator[Event]:
     """Yield the events that can be read, in the file's order, and report the others.
 
-    Args:
-        path: as for :func:`read_events`.
-        report: is called with what is wrong with an event that cannot be read, which is left out.
-
     Raises:
-        EHRError: the file as a whole cannot be read, or not from some line on.
-
-    >>> next(iterate_events("no/such/7.xml", print))
-    Traceback (most recent call last):
-    ...
-    medalign_utils.errors.EHRError: no/such/7.xml: cannot be read (No such file or directory)
+        EHRError: the file cannot be read as a whole, or from some line on.
     """
-    path = Path(path)
-    opening = read_opening(path, tuple(_DIALECTS))
-    yield from _iterate(path, opening.dialect, lambda error: report(str(error)))
-
-
-def _iterate(path: Path, dialect: str, report: Report) -> Iterator[Event]:
-    """Yield the events, holding those of one chunk of the file at a time."""
-    events = Events()
-    for _ in _DIALECTS[dialect].read(path, events, report):
-        yield from events
-        events.clear()
+    yield from _open(path, lambda error: report(str(error)))[1]
 
 
 def ehr_text(path: str | Path, format: str) -> str:
-    """Give one EHR as the text of which a prompt keeps the end.
+    """Return one EHR as text; prompts keep its most recent part.
 
     Args:
-        path: an EHR file, as for :func:`read_events`.
-        format: ``"markup"``, the file's own text; or ``"lines"``, one line an event, oldest first
-            (events of one minute in the file's order): timestamp, type, code, name, value, unit.
-            A note's text stands on the lines after its own. What a header says of the person is
-            given where it differs from what was last given; ages, which the birthdate implies, not
-            at all.
-
-    Returns:
-        The text; "" for a record without events in the ``lines`` format.
+        path: an EHR file, as for `read_events`.
+        format: ``"markup"``, the file's own text; or ``"lines"``, one line per event, oldest first
+            (events of one minute in the file's order): timestamp, type, code, name, value, unit,
+            with a note's text on the lines after its own. Facts about the person are repeated only
+            when they change; ages, which the birthdate implies, are left out.
 
     Raises:
-        EHRError: as for :func:`read_events` (``markup`` looks at the opening of the file only), or
-            a ``markup`` file is not UTF-8.
+        EHRError: as `read_events` (``markup`` checks the file's opening only), or a ``markup`` file
+            is not UTF-8.
         ValueError: an unknown format.
-
-    >>> import tempfile
-    >>> file = Path(tempfile.mkdtemp(), "7.xml")
-    >>> _ = file.write_text('<eventstream person_id="7"><encounter><events><entry timestamp="2014-'
-    ...     '08-10 09:12"><event type="measurement" code="LOINC/2160-0" name="Creatinine" unit='
-    ...     '"mg/dL">1.4</event></entry></events></encounter></eventstream>')
-    >>> ehr_text(file, "lines")
-    '2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL'
     """
-    path = Path(path)
     if format not in FORMATS:
         raise ValueError(f"ehr_text: format {format!r}, expected one of {', '.join(FORMATS)}")
-    opening = read_opening(path, tuple(_DIALECTS))
-    if format == "markup":
-        try:
-            return path.read_bytes().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise EHRError(f"{path}: not UTF-8 ({error}); convert it, or use lines") from None
-    events = sorted(_iterate(path, opening.dialect, _raise), key=lambda event: event.timestamp)
-    return "\n".join(_lines(events))
+    _, events = _open(path, _raise)
+    if format == "lines":
+        return "\n".join(_lines(sorted(events, key=lambda event: event.timestamp)))
+    try:
+        return Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise EHRError(f"{path}: not UTF-8 ({error}); convert it, or use lines") from None
 
 
 def events_text(events: pd.DataFrame) -> str:
-    """What `ehr_text` gives in the ``lines`` format, from a table that has been read already.
+    """Return the ``lines`` of `ehr_text` from the table of `read_events`.
 
     >>> rows = [["2014-08-10 09:12", "measurement", None, "Creatinine", "1.4", "mg/dL"]]
     >>> table = pd.DataFrame(rows, columns=["timestamp", "type", "code", "name", "value", "unit"])
@@ -197,22 +126,24 @@ def _lines(events: Iterable[Event]) -> Iterator[str]:
             if event.name in _AGES or last_given.get(event.name) == event.value:
                 continue
             last_given[event.name] = event.value
-        head = " ".join(
-            _one_line(part)
-            for part in (f"{event.timestamp:%Y-%m-%d %H:%M}", event.type, event.code, event.name)
-            if part is not None
-        )
+        parts = (f"{event.timestamp:%Y-%m-%d %H:%M}", event.type, event.code, event.name)
+        head = _one_line(*parts)
         if event.value is None:
             yield head
         elif event.type == "note":
             yield f"{head}:\n{event.value}"
         else:
-            unit = "" if event.unit is None else f" {_one_line(event.unit)}"
-            yield f"{head}: {_one_line(event.value)}{unit}"
+            yield f"{head}: {_one_line(event.value, event.unit)}"
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _one_line(*parts: str | None) -> str:
+    return " ".join(word for part in parts if part is not None for word in part.split())
+
+
+def _open(path: str | Path, report: Callable[[EHRError], None]) -> tuple[str, Iterator[Event]]:
+    """Return the patient and the events of a file, after a look at its opening."""
+    opening = read_opening(Path(path), tuple(_DIALECTS))
+    return opening.person_id, _DIALECTS[opening.dialect].read(Path(path), report)
 
 
 def _raise(error: EHRError) -> None:

@@ -1,4 +1,4 @@
-"""What both dialects of EHR markup share: safe parsing, where a fault stands, and timestamps."""
+"""What both dialects of EHR markup share: safe parsing, fault messages and timestamps."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -12,21 +12,10 @@ from lxml import etree
 from medalign_utils.errors import EHRError
 
 # The types that the release uses, and "person" for what a header says of the patient.
-EVENT_TYPES = (
-    "condition",
-    "death",
-    "device_exposure",
-    "drug_exposure",
-    "image",
-    "measurement",
-    "note",
-    "observation",
-    "person",
-    "procedure",
-    "visit",
-    "visit_detail",
+EVENT_TYPES = tuple(
+    "condition death device_exposure drug_exposure image measurement note observation person "
+    "procedure visit visit_detail".split()
 )
-
 _SAFE_PARSER = {
     "resolve_entities": False,
     "load_dtd": False,
@@ -34,16 +23,14 @@ _SAFE_PARSER = {
     "remove_comments": True,
     "remove_pis": True,
 }
-# Both dialects write minutes, with seconds or without; the record dialect also in American order.
 _ISO = re.compile(r"[0-9]{4}(-[0-9]{2}){2}([ T][0-9]{2}(:[0-9]{2}){1,2}(\.[0-9]+)?)?")
 _AMERICAN_TIMES = ("", " %H:%M", " %I:%M %p", " %H:%M:%S", " %I:%M:%S %p")
-_SHORT = 12  # characters; longer texts seldom come again
 _EXPECTED = "expected YYYY-MM-DD, alone or with HH:MM or HH:MM:SS"
-_EXPECTED_AMERICAN = "expected MM/DD/YYYY, alone or with HH:MM, with AM or PM or without"
+_EXPECTED_AMERICAN = "expected MM/DD/YYYY, alone or with HH:MM, with or without AM or PM"
 
 
 class Event(NamedTuple):
-    """One event as read from a file: what is absent, "NULL" or blank is None."""
+    """One event as read from a file; what is absent, "NULL" or blank is None."""
 
     timestamp: datetime
     encounter: int
@@ -56,27 +43,27 @@ class Event(NamedTuple):
     source_text: str | None
 
 
-# Takes a fault of one event; it raises it, or keeps it, and then the event is left out.
+# Is called with the fault of an event, which is then left out; or raises it.
 Report = Callable[[EHRError], None]
 
 
 class Opening(NamedTuple):
-    """What stands before the first event."""
+    """What comes before the first event."""
 
     dialect: str
     person_id: str
 
 
 def read_opening(path: Path, dialects: tuple[str, ...]) -> Opening:
-    """Check what stands before a file's first event.
+    """Return what comes before a file's first event.
 
     Raises:
-        EHRError: the file cannot be read, is not well-formed up to its root element, holds a
-            DOCTYPE, has a root that is none of `dialects`, or names a person that its own name
-            does not; or the eventstream dialect names none.
+        EHRError: the file cannot be read, is not well-formed up to its root element, has a DOCTYPE
+            or a root that is none of `dialects`, or names another person than its name does; or
+            the eventstream dialect names none.
     """
     # libxml2 expands entities in attributes whatever resolve_entities says, and huge_tree lifts
-    # its limits on that. So a DOCTYPE is looked for first, with the limits on, up to the root only.
+    # its limits on that. So look for a DOCTYPE first, with the limits on, up to the root only.
     try:
         with path.open("rb") as file:
             parser = etree.iterparse(file, events=("start",), **_SAFE_PARSER)
@@ -101,41 +88,58 @@ def read_opening(path: Path, dialects: tuple[str, ...]) -> Opening:
     return Opening(root.tag, person_id)
 
 
-def iterate(
-    path: Path, tags: tuple[str, ...], read: Callable[[Iterator], Iterator[Event]]
-) -> Iterator[Event]:
-    """Give `read` the starts and ends of the elements `tags`, and yield the events that it makes.
+def iterate(path: Path, *tags: str) -> Iterator[etree._Element]:
+    """Yield the elements with these tags when they end, inner ones first.
 
     Raises:
-        EHRError: as `read` does, or the file is not well-formed.
+        EHRError: the file is not well-formed.
     """
-    # huge_tree: a long note may exceed libxml2's 10 MB for one text.
+    # huge_tree: a long note may exceed libxml2's limit of 10 MB for one text.
     with path.open("rb") as file:
-        parser = etree.iterparse(
-            file, events=("start", "end"), tag=tags, huge_tree=True, **_SAFE_PARSER
-        )
+        parser = etree.iterparse(file, tag=tags, huge_tree=True, **_SAFE_PARSER)
         try:
-            yield from read(parser)
+            for _, element in parser:
+                yield element
         except etree.XMLSyntaxError as error:
             raise _syntax_error(path, parser, error) from None
 
 
-def where(path: Path, line: int, event: int) -> str:
-    """Where an event stands, for a message; events count from 0.
+def _syntax_error(path: Path, parser: etree.iterparse, error: etree.XMLSyntaxError) -> EHRError:
+    # The exception may only say that no element was found; the log then has the cause. An empty
+    # file leaves no log.
+    line, message = error.lineno, error.msg
+    if len(parser.error_log):
+        line, message = parser.error_log[0].line, parser.error_log[0].message
+    return EHRError(f"{path}, line {line or 1}: not well-formed XML ({message})")
 
-    >>> where(Path("7.xml"), 12, 0)
-    '7.xml, line 12: event 0 (from 0)'
+
+class Faults:
+    """Reports what is wrong with a file's events.
+
+    From line 65,535 on, libxml2 only knows the line of an element's text, so a line may be that of
+    the next element, or of the end of a note.
+
+    Attributes:
+        n: the number of the next event, from 0, without those of encounters' headers.
     """
-    return f"{path}, line {line}: event {event} (from 0)"
 
+    def __init__(self, path: Path, report: Report):
+        """Start before the first event."""
+        self.path, self.report, self.n = path, report, 0
 
-def not_well_formed(path: Path, line: int, fault: str) -> EHRError:
-    """What to raise where a file is no XML from some line on."""
-    return EHRError(f"{path}, line {line}: not well-formed XML ({fault})")
+    def add(self, element: etree._Element, fault: str) -> None:
+        """Report a fault of the next event."""
+        place = f"{self.path}, line {element.sourceline}: event {self.n} (from 0)"
+        self.report(EHRError(place + fault))
+
+    def add_misplaced(self, element: etree._Element, expected: str) -> None:
+        """Report an element that its parent should not have."""
+        parent = element.getparent().tag
+        self.add(element, f": element <{element.tag}> in <{parent}>, expected {expected}")
 
 
 def text_of(element: etree._Element) -> str:
-    """An element's text with that of the elements inside it, as in the file.
+    """Return an element's text with that of the elements inside it, as in the file.
 
     >>> text_of(etree.fromstring("<note>No <b>chest</b> pain</note>"))
     'No chest pain'
@@ -144,120 +148,17 @@ def text_of(element: etree._Element) -> str:
 
 
 def cleaned(found: str | None) -> str | None:
-    """A text without the blanks around it; None for what stands for no text.
+    """Return a text without the blanks around it; None if it is blank or "NULL".
 
     >>> cleaned(" mg/dL "), cleaned("NULL"), cleaned(" ")
     ('mg/dL', None, None)
     """
-    if found is None:
-        return None
-    stripped = found.strip()
+    stripped = (found or "").strip()
     return None if stripped in ("", "NULL") else stripped
 
 
-class NoTypeError(ValueError):
-    """An event has no type."""
-
-
-class Events:
-    """Many events, with what comes again and again kept once.
-
-    Attributes:
-        places: timestamp and encounter, of events that follow each other.
-        starts: of each place the number of events before it.
-        abouts: type, code, name, unit and note_id as in a file -> position in its `rows`, which
-            hold them cleaned. One without a type raises NoTypeError.
-        texts: an event's text -> position in its `rows`, which hold value and source_text.
-        of_about: of each event the position in `abouts.rows`; likewise `of_text`.
-
-    >>> events = Events()
-    >>> events.add(Event(datetime(2014, 8, 10), 0, "visit", None, "Office", None, None, None, ""))
-    >>> len(events), next(iter(events)).name
-    (1, 'Office')
-    """
-
-    def __init__(self) -> None:
-        """Begin without events."""
-        self.places: list[tuple[datetime, int]] = []
-        self.starts: list[int] = []
-        self.abouts = _Numbered(_about)
-        self.texts = _Numbered(lambda text: (cleaned(text), text), longest=_SHORT)
-        self.of_about: list[int] = []
-        self.of_text: list[int] = []
-        self.n_cleared = 0
-
-    def __len__(self) -> int:
-        """Count the events."""
-        return len(self.of_about)
-
-    def __iter__(self) -> Iterator[Event]:
-        """Give the events one by one."""
-        ends = [*self.starts, len(self)][1:]
-        for place, start, end in zip(self.places, self.starts, ends, strict=True):
-            for about, text in zip(self.of_about[start:end], self.of_text[start:end], strict=True):
-                event_type, code, name, unit, note_id = self.abouts.rows[about]
-                value, source_text = self.texts.rows[text]
-                yield Event(*place, event_type, code, name, value, unit, note_id, source_text)
-
-    def begin_place(self, timestamp: datetime, encounter: int) -> None:
-        """Say when the events to come were."""
-        self.places.append((timestamp, encounter))
-        self.starts.append(len(self))
-
-    def append(self, about: int, text: str) -> None:
-        """Add an event of which `abouts` knows what is said."""
-        self.of_about.append(about)
-        self.of_text.append(self.texts[text])
-
-    def add(self, event: Event) -> None:
-        """Add an event at a place of its own, its fields cleaned."""
-        self.begin_place(event.timestamp, event.encounter)
-        about = event.type, event.code, event.name, event.unit, event.note_id
-        self.of_about.append(self.abouts[about])
-        self.of_text.append(self.texts.add((event.value, event.source_text)))
-
-    def clear(self) -> None:
-        """Drop all events; those that are appended next are still at the last place."""
-        self.n_cleared += len(self)
-        del self.places[:-1]
-        self.starts[:] = [0] * len(self.places)
-        for part in (self.of_about, self.of_text, self.texts):
-            part.clear()
-
-
-class _Numbered(dict):
-    """Items by number, each made into a row once, and texts of a length each time they come."""
-
-    def __init__(self, row: Callable, longest: int | None = None):
-        self.row, self.longest = row, longest
-        self.rows: list[tuple] = []
-
-    def __missing__(self, item):
-        number = self.add(self.row(item))
-        if self.longest is None or len(item) < self.longest:
-            self[item] = number
-        return number
-
-    def add(self, row: tuple) -> int:
-        """Add a row that no item stands for."""
-        self.rows.append(row)
-        return len(self.rows) - 1
-
-    def clear(self) -> None:
-        """Forget all items."""
-        super().clear()
-        self.rows.clear()
-
-
-def _about(said: tuple[str | None, ...]) -> tuple[str | None, ...]:
-    event_type, *others = map(cleaned, said)
-    if event_type is None:
-        raise NoTypeError
-    return event_type, *others
-
-
 def masked(found: str) -> str:
-    """The form of what an EHR holds, for a message: what it says stays in the EHR.
+    """Return the form of a text, for a message: what an EHR says must not leave it.
 
     >>> masked("10/08/2014 9 AM"), masked("seen by Dr. Who")
     ('##/##/#### # AA', 'aaaa aa Aa. Aaa')
@@ -267,10 +168,10 @@ def masked(found: str) -> str:
 
 
 def timestamp_of(found: str | None, *, american: bool = False) -> datetime:
-    """Read a timestamp, to the second.
+    """Return a timestamp, to the second.
 
     Raises:
-        ValueError: it is none; the message says of what form it is, and what was expected.
+        ValueError: it is none; the message shows its form and what was expected.
 
     >>> timestamp_of("10/08/2018 9:00 PM", american=True)
     datetime.datetime(2018, 10, 8, 21, 0)
@@ -296,12 +197,3 @@ def _parse_timestamp(found: str | None, american: bool) -> datetime | None:
         except ValueError:
             continue
     return None
-
-
-def _syntax_error(path: Path, parser: etree.iterparse, error: etree.XMLSyntaxError) -> EHRError:
-    # What is raised may only say that no element was found; the log then has the cause. An empty
-    # file leaves no log.
-    line, message = error.lineno, error.msg
-    if len(parser.error_log):
-        line, message = parser.error_log[0].line, parser.error_log[0].message
-    return not_well_formed(path, line or 1, message)
