@@ -15,16 +15,15 @@ from medalign_utils.plots.metrics import (
 )
 from medalign_utils.plots.release import (
     EVENT_COLOURS,
-    categories,
     deduplication,
     ehr_lengths,
     event_years,
+    instructions_by,
     match_recall,
     note_types,
-    specialties,
     timeline,
 )
-from medalign_utils.plots.style import save, side_by_side
+from medalign_utils.plots.style import side_by_side
 from medalign_utils.plots.systems import (
     accuracy_by_context,
     accuracy_by_group,
@@ -35,30 +34,10 @@ from medalign_utils.plots.systems import (
 )
 
 __all__ = [
-    "EVENT_COLOURS",
-    "METRIC_LABELS",
-    "accuracy_by_context",
-    "accuracy_by_group",
-    "accuracy_by_system",
-    "audit_power",
-    "categories",
-    "counterfactual_changes",
-    "deduplication",
-    "ehr_lengths",
-    "event_years",
-    "gap_matrix",
-    "gaps_by_group",
-    "head_to_head",
-    "human_evaluation",
-    "lengths_by_group",
-    "match_recall",
-    "metric_correlation",
-    "metric_differences",
-    "note_types",
-    "paired_differences",
-    "published_correlation",
-    "save",
-    "side_by_side",
-    "specialties",
-    "timeline",
-]
+    "EVENT_COLOURS", "METRIC_LABELS", "accuracy_by_context", "accuracy_by_group",
+    "accuracy_by_system", "audit_power", "counterfactual_changes", "deduplication", "ehr_lengths",
+    "event_years", "gap_matrix", "gaps_by_group", "head_to_head", "human_evaluation",
+    "instructions_by", "lengths_by_group", "match_recall", "metric_correlation",
+    "metric_differences", "note_types", "paired_differences", "published_correlation",
+    "side_by_side", "timeline",
+]  # fmt: skip

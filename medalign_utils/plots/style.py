@@ -1,12 +1,11 @@
-"""The figures: a table in, `Axes` out, one function each.
+"""What the figures share: sizes, colours, rows with intervals, heat maps.
 
-Without `ax` a figure is one column wide (3.4 in); pass an `Axes` of any other size, such as the
-7 in of a page's full width. Colours (Okabe and Ito's, PuOr) stay apart for colour-blind readers.
+Without `ax` a figure is one column wide (3.4 in); pass an `Axes` of any other size. Colours (Okabe
+and Ito's, PuOr) are distinct for colour-blind readers.
 """
 
 import textwrap
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -15,7 +14,7 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.4, 7.0  # inches
 NAME_WIDTH = 22  # characters; longer names of systems and metrics are wrapped
@@ -25,6 +24,7 @@ STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that pictures agree across machines
     "font.size": 7.5,
     "axes.labelsize": 7.5,
+    "axes.titlesize": 7.5,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7.5,
     "legend.fontsize": 7,
@@ -34,24 +34,21 @@ STYLE = {
     "xtick.major.size": 3,
     "ytick.major.size": 3,
 }
+COUNT = FuncFormatter(lambda n, _: f"{n:,.0f}")
+PERCENT = PercentFormatter(1.0, decimals=0)
+POINTS = FuncFormatter(lambda share, _: signed(100 * share, 0) if abs(share) > 1e-9 else "0")
 
 # In a notebook the backend, once loaded, has figures shown. Loaded by the first figure, within its
-# rc_context, that would hold for this one figure only.
+# rc_context, that would apply to this one figure only.
 plt.switch_backend(mpl.get_backend())
 
 
-@mpl.rc_context(STYLE)
+styled = mpl.rc_context(STYLE)  # of the functions that draw
+
+
+@styled
 def side_by_side(*panels: tuple[Callable[..., Axes], pd.DataFrame, str]) -> Figure:
-    """Figures beside each other, a page wide in all.
-
-    Args:
-        panels: for each the function that draws it, its table and its title.
-
-    >>> figure = side_by_side((head_to_head, pd.DataFrame([[np.nan]], ["a"], ["a"]), "one system"))
-    >>> figure.axes[0].get_title(loc="left")
-    'one system'
-    >>> plt.close(figure)
-    """
+    """Return panels (function, table, title) beside each other on equal axes, a page wide."""
     height = 1.3 + 0.26 * max(len(table) for _, table, _ in panels)
     figure, axes = plt.subplots(
         1, len(panels), figsize=(PAGE_WIDTH, height), layout="constrained", squeeze=False
@@ -59,83 +56,140 @@ def side_by_side(*panels: tuple[Callable[..., Axes], pd.DataFrame, str]) -> Figu
     for ax, (draw, table, title) in zip(axes.flat, panels, strict=True):
         draw(table, ax)
         # Above the headings of columns on the right.
-        ax.set_title(textwrap.fill(title, 90 // len(panels)), fontsize=7.5, loc="left", pad=22)
+        ax.set_title(textwrap.fill(title, 90 // len(panels)), loc="left", pad=22)
+    lows, highs = zip(*(ax.get_xlim() for ax in axes.flat), strict=True)
+    plt.setp(axes, xlim=(min(lows), max(highs)))
     return figure
 
 
-def save(ax: Axes | Figure, path: Path | str) -> Path:
-    """Write the figure as PNG and close it; the same figure gives the same bytes.
+def new_axes(height: float) -> Axes:
+    """Return the axes of a new figure, one column wide and so many inches high."""
+    return plt.subplots(figsize=(COLUMN_WIDTH, height), layout="constrained")[1]
 
-    Folders on the way are made. Returns the path.
 
-    >>> import tempfile
-    >>> ax = ehr_lengths([3000, 20000])
-    >>> save(ax, Path(tempfile.mkdtemp()) / "lengths.png").name
-    'lengths.png'
+def forest(
+    table: pd.DataFrame,
+    x: str,
+    labels: Sequence[str],
+    right_columns: Mapping[str, Iterable],
+    *,
+    xlabel: str = "",
+    scale: FuncFormatter | PercentFormatter | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Return axes with a point and its interval for each row of the table, the first on top.
+
+    Args:
+        table: `x`, and `x_low` and `x_high` where there are intervals.
+        x: the column drawn.
+        labels: of the rows; those without a line break are wrapped.
+        right_columns: heading -> texts, columns on the right of the axes.
+        xlabel: below the axes.
+        scale: PERCENT for shares, drawn from 0; POINTS for differences, with a line at 0.
+        ax: where to draw; a figure one column wide if None.
+
+    >>> table = pd.DataFrame({"system": ["a", "b"], "n": 9, "tau": [0.4, 0.2]})
+    >>> ax = forest(table, "tau", table["system"], {"n": table["n"]}, xlabel="tau")
+    >>> [label.get_text() for label in ax.get_yticklabels()], [text.get_text() for text in ax.texts]
+    (['a', 'b'], ['n', '9', '9'])
+    >>> plt.close(ax.figure)
     """
-    figure = ax if isinstance(ax, Figure) else ax.figure
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # matplotlib would write its version into the file.
-    figure.savefig(path, format="png", dpi=300, metadata={"Software": None})
-    plt.close(figure)
-    return path
-
-
-def _new_axes(height: float) -> Axes:
-    _, ax = plt.subplots(figsize=(COLUMN_WIDTH, height), layout="constrained")
-    return ax
-
-
-def _draw_intervals(ax: Axes, names: Sequence[str], intervals: pd.DataFrame) -> None:
-    """One row a name: a point with its interval; columns are estimate, low, high."""
-    estimate, low, high = intervals.to_numpy(dtype=float).T
+    labels = [label if "\n" in label else wrapped(label) for label in labels]
+    lines = max((label.count("\n") + 1 for label in labels), default=1)
+    height = 0.66 + 0.12 * xlabel.count("\n") + 0.13 * max(lines, 2) * max(len(table), 1)
+    ax = ax or new_axes(height)
+    table = table.reindex(columns=[x, f"{x}_low", f"{x}_high"])
+    estimate, low, high = table.to_numpy(dtype=float).T
     rows = np.arange(len(estimate))
     ax.hlines(rows, low, high, color=BLUE, lw=1.5)
     ax.plot(estimate, rows, "o", color=BLUE, ms=4.5, clip_on=False)
-    _name_rows(ax, names)
+    name_rows(ax, labels)
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     ax.grid(axis="x", color="#E5E5E5", lw=0.6)
     ax.set_axisbelow(True)
+    if scale is PERCENT:
+        ax.set_xlim(0, min(1.0, 1.08 * np.nanmax(table.to_numpy(dtype=float), initial=0)) or 1.0)
+    else:
+        ax.axvline(0, color=GREY, lw=0.7, zorder=0)
+    if scale is not None:
+        ax.xaxis.set_major_formatter(scale)
+    ax.set_xlabel(xlabel)
+    add_columns(ax, right_columns)
+    return ax
 
 
-def _name_rows(ax: Axes, names: Sequence[str], *, wrap: bool = True) -> None:
+def add_diamonds(ax: Axes, table: pd.DataFrame, x: str, shift: float = 0) -> None:
+    """Draw a second estimate in each row of a forest, `shift` rows below the first."""
+    table = table.reindex(columns=[x, f"{x}_low", f"{x}_high"]).astype(float)
+    rows = np.arange(len(table)) + shift
+    ax.hlines(rows, table[f"{x}_low"], table[f"{x}_high"], color=ORANGE, lw=1)
+    ax.plot(table[x], rows, "D", color=ORANGE, mfc="white", ms=3.5, clip_on=False)
+
+
+def name_rows(ax: Axes, names: Sequence[str]) -> None:
+    """Label the rows of a figure from the top down."""
     # Names come from data, where a dollar sign is no formula.
-    labels = [_wrapped(name) for name in names] if wrap else names
-    ax.set_yticks(range(len(names)), labels, linespacing=1.0, parse_math=False)
+    ax.set_yticks(range(len(names)), names, linespacing=1.0, parse_math=False)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     sns.despine(ax=ax, left=True)
 
 
-def _right_column(
-    ax: Axes, heading: str, texts: Sequence[str], offset: float = 24, shift: float = 0
-) -> None:
-    """A column of the table right of the axes; `offset` is its right edge's distance in points.
-
-    `shift` is where the first row lies, in rows.
-    """
-    style = {
-        "xycoords": ax.get_yaxis_transform(),
-        "xytext": (offset, 0),
-        "textcoords": "offset points",
-        "ha": "right",
-        "fontsize": 7,
-    }
-    ax.annotate(heading, (1, shift - 0.6), va="bottom", color=GREY, **style)
-    for row, text in enumerate(texts):
-        ax.annotate(text, (1, row + shift), va="center", **style)
+def add_columns(ax: Axes, columns: Mapping[str, Iterable], *, shift: float = 0) -> None:
+    """Write columns (heading -> texts) right of the axes, the first row `shift` rows from 0."""
+    style = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "ha": "right"}
+    offset = 0
+    for heading, column in columns.items():
+        texts = [str(text) for text in column]
+        offset += 8 + 4 * max(len(line) for text in [heading, *texts] for line in text.split("\n"))
+        style |= {"xytext": (offset, 0), "fontsize": 7}
+        ax.annotate(heading, (1, shift - 0.6), va="bottom", color=GREY, **style)
+        for row, text in enumerate(texts):
+            ax.annotate(text, (1, row + shift), va="center", **style)
 
 
-def _wrapped(name: str) -> str:
+def heat_map(
+    values: np.ndarray,
+    texts: np.ndarray,
+    names: Sequence[str],
+    *,
+    limits: tuple[float, float],
+    xlabel: str,
+    ax: Axes,
+    size: float = 7,
+) -> Axes:
+    """Return axes with a heat map; its rows have names, its columns numbers, its cells texts."""
+    sns.heatmap(
+        values, ax=ax, vmin=limits[0], vmax=limits[1], cmap="PuOr", cbar=False, annot=texts, fmt="",
+        annot_kws={"size": size}, linewidths=1, linecolor="white", yticklabels=False,
+        xticklabels=range(1, values.shape[1] + 1),
+    )  # fmt: skip
+    ax.set_yticks(np.arange(len(names)) + 0.5, names, linespacing=1.0, parse_math=False)
+    ax.tick_params(length=0)
+    ax.set_xlabel(xlabel)
+    return ax
+
+
+def numbered(names: Iterable[str]) -> list[str]:
+    """Return the names of a heat map's rows with the numbers of its columns."""
+    return [f"{wrapped(name)}  {i}" for i, name in enumerate(names, start=1)]
+
+
+def wrapped(name: str) -> str:
+    """Return a name with line breaks."""
     return textwrap.fill(name, NAME_WIDTH, break_long_words=False)
 
 
-def _n(table: pd.DataFrame) -> str:
-    """The rows' common n, or its range."""
+def n_of(table: pd.DataFrame) -> str:
+    """Return the rows' common n, or its range."""
     fewest, most = table["n"].min(), table["n"].max()
     return f"{fewest}" if fewest == most else f"{fewest} to {most}"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}%"
+def signed(value: float, decimals: int, plus: str = "+") -> str:
+    """Return a number with its sign, a true minus sign.
+
+    >>> signed(-12.34, 1), signed(0.5, 2, plus="")
+    ('−12.3', '0.50')
+    """
+    return f"{value:{plus}.{decimals}f}".replace("-", "\N{MINUS SIGN}")

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from matplotlib import pyplot as plt
 
-from medalign_utils import paths, plots
+from medalign_utils import paths
 from medalign_utils.__main__ import main
 from medalign_utils.config import SYNTHETIC_KEYS, load_experiment
 from medalign_utils.data.release import load_release
@@ -23,6 +23,7 @@ from medalign_utils.data.responses import RESPONSE_COLUMNS
 from medalign_utils.errors import MedAlignError
 from medalign_utils.reporting import provenance
 from medalign_utils.reporting.report import FIGURES, TABLES, write_report
+from medalign_utils.run import write_figure
 from medalign_utils.synthetic import write_release as synthesize
 from tests.builders.tiny_release import write_release
 
@@ -113,7 +114,7 @@ def run_everything(instruction_ids):
                             "correct_low": [0.21, 0.07], "correct_high": [0.41, 0.26]})  # fmt: skip
     paths.write_table(systems, paths.table("mine", "05_evaluate_systems"))
     _, ax = plt.subplots(figsize=(2, 1))
-    plots.save(ax, paths.figure("mine", "05_evaluate_systems-accuracy"))
+    write_figure(ax, paths.figure("mine", "05_evaluate_systems-accuracy"))
 
 
 def answered():
@@ -323,7 +324,7 @@ def test_of_a_restricted_release_what_is_not_known_is_withheld_and_named(restric
     paths.write_table(table, paths.table("mine", "05_evaluate_systems-more"))
     paths.write_table(table.rename(columns={"who": "mrn"}), paths.table("mine", "mine"))
     _, ax = plt.subplots()
-    plots.save(ax, paths.figure("mine", "05_evaluate_systems"))  # known as a table only
+    write_figure(ax, paths.figure("mine", "05_evaluate_systems"))  # known as a table only
     report = page(restricted_run)
     assert "4711004" not in report.text
     assert [tag for tag, _ in report.attributes].count("img") == 1  # that of run_everything
