@@ -29,7 +29,8 @@ from medalign_utils.data.release import Release
 from medalign_utils.evaluation import metric_correlation, pairwise, systems
 from medalign_utils.generation import runner
 from medalign_utils.metrics.scoring import score_responses
-from medalign_utils.prompts.templates import count_tokens, load_tokenizer, pack_all
+from medalign_utils.prompts.context import truncate
+from medalign_utils.prompts.tokenizers import load_tokenizer
 from medalign_utils.synthetic import write_release
 
 HERE = Path(__file__).parent
@@ -128,7 +129,7 @@ def measure(grows: str, step: str, factor: int, ehrs: Path, folder: Path) -> dic
         elif step == "pack":
             tokenizer = load_tokenizer("minilm")
             questions = release.instructions["question"].tolist()
-            packed = list(pack_all(questions, ehr_text(ehr, "markup"), tokenizer, CONTEXT))
+            packed = list(truncate(questions, ehr_text(ehr, "markup"), tokenizer, CONTEXT))
             about["prompt_tokens"] = packed[0].prompt_tokens
         elif step == "generate":
             system = load_system("bm25-full")
@@ -137,7 +138,7 @@ def measure(grows: str, step: str, factor: int, ehrs: Path, folder: Path) -> dic
             _score(release, responses, load_experiment("params/demo.yaml")["metrics"])
     took = {"seconds": time.perf_counter() - began, "peak_mb": peak()}
     if step == "pack":  # which packing itself has no need of
-        about["ehr_tokens"] = count_tokens(ehr_text(ehr, "markup"), tokenizer)
+        about["ehr_tokens"] = tokenizer.count(ehr_text(ehr, "markup"))
     return about | took
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xmltodict
+from medalign_utils.prompts.packing import pack_ehrs
 from scoring import scoring
 from throughput import CONCURRENCY, throughput
 from throughput import PROMISED as PROMISED_THROUGHPUT
@@ -26,7 +27,6 @@ from medalign_utils.curation import deduplicate_and_match
 from medalign_utils.curation.validation import check_release
 from medalign_utils.data.ehr import EVENT_COLUMNS, ehr_text, read_events
 from medalign_utils.data.release import load_release, load_submitted
-from medalign_utils.prompts.packing import pack_ehrs
 from medalign_utils.prompts.templates import check_fits, load_tokenizer, pack_all
 from medalign_utils.synthetic import write_release
 

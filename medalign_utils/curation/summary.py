@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from medalign_utils.data.ehr import events_text, read_events
 from medalign_utils.data.release import Release
 from medalign_utils.errors import ReleaseError
-from medalign_utils.prompts.templates import count_tokens, load_tokenizer
+from medalign_utils.prompts.tokenizers import load_tokenizer
 
 QUARTERS = ("oldest quarter", "second quarter", "third quarter", "most recent quarter")
 
@@ -31,8 +31,8 @@ def explore_records(
     """Read every EHR that an instruction is asked of, once each, and count what it holds.
 
     Returns: `records`, one row a patient, the shortest first: person_id, instructions (asked of
-    it), first and last (dates), encounters, events, notes, tokens (of the `lines` text, in the
-    tokenizer that `prompts.load_tokenizer` gives for this name). `event_types`, commonest first:
+    it), first and last (dates), encounters, events, notes, tokens (of the `lines` text, by
+    the tokenizer of this name, as for `load_tokenizer`). `event_types`, commonest first:
     type, events, patients (who have one). `note_types`, commonest first: note, notes, patients.
     `years`, each calendar year from the first to the last: year, events, patients. What an
     encounter's header says of the person ("person" rows) is not counted as an event. A record
@@ -41,7 +41,7 @@ def explore_records(
     Raises: EHRError where a record cannot be read; ReleaseError where no instruction names its
     patient.
     """
-    counter = load_tokenizer(tokenizer)
+    counter = load_tokenizer(tokenizer, chat_template=False)
     asked = release.instructions["person_id"].value_counts()
     if asked.empty:
         raise ReleaseError(f"explore_records: no instruction of {release.path} names its patient")
@@ -63,7 +63,7 @@ def explore_records(
                 "encounters": events["encounter"].nunique(),
                 "events": len(events),
                 "notes": len(of_note),
-                "tokens": count_tokens(events_text(everything), counter),
+                "tokens": counter.count(events_text(everything)),
             }
         )
     return Exploration(

@@ -16,8 +16,8 @@ from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.generation.runner import packed_instructions
 from medalign_utils.generation.system import tokenizer_name
 from medalign_utils.generation.terms import check_terms
-from medalign_utils.prompts.chat import load_chat, prompt_ids
-from medalign_utils.prompts.templates import RESPONSE_TOKENS, fill, load_tokenizer
+from medalign_utils.prompts.templates import RESPONSE_TOKENS, fill
+from medalign_utils.prompts.tokenizers import load_tokenizer
 
 PLAN_COLUMNS = (
     "system",
@@ -80,8 +80,7 @@ def plan_system(
     Raises:
         MedAlignError: the prompts cannot be made.
     """
-    chat = load_chat(tokenizer_name(system), system.get("chat_template"))
-    tokenizer = load_tokenizer(tokenizer_name(system), chat)
+    tokenizer = load_tokenizer(tokenizer_name(system), system.get("chat_template"))
     instructions = instructions_to_answer(release)
     prompts = tokens = 0
     kept = []
@@ -91,7 +90,7 @@ def plan_system(
         tokens += one.prompt_tokens
         for part in one.later:
             text = fill(one.prompt.instruction, part, "").text
-            tokens += len(prompt_ids(text, tokenizer, chat)) + RESPONSE_TOKENS
+            tokens += len(tokenizer.prompt_ids(text)) + RESPONSE_TOKENS
         total = one.ehr_tokens_total
         kept.append(one.ehr_tokens_kept / total if total else 1.0)
     quartiles = np.quantile(kept, [0.25, 0.5, 0.75])

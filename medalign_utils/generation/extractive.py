@@ -12,9 +12,9 @@ from functools import lru_cache
 import numpy as np
 
 from medalign_utils.generation.base import Generation, Generator
-from medalign_utils.prompts.passages import last_note, split_passages
-from medalign_utils.prompts.retrieval import Bm25
-from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt, load_tokenizer
+from medalign_utils.prompts.retrieval import Bm25, last_note, split_passages
+from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
+from medalign_utils.prompts.tokenizers import load_tokenizer
 
 
 def bm25_passage() -> Generator:
@@ -113,7 +113,7 @@ def _generator(answer: Callable[[Prompt], str]) -> Generator:
 
     def one(prompt: Prompt) -> Generation:
         text = answer(prompt)
-        places = tokenizer.encode(text, add_special_tokens=False).offsets
+        places = tokenizer.encode(text).offsets
         if len(places) <= RESPONSE_TOKENS:
             return Generation(text, "stop", len(places))
         _, end = places[RESPONSE_TOKENS - 1]

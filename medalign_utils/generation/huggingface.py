@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from medalign_utils.errors import ParamsError
 from medalign_utils.generation.base import Failure, Generation, Generator
 from medalign_utils.hub import in_one_line, quiet
-from medalign_utils.prompts.chat import load_chat, prompt_ids
-from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt, load_tokenizer
+from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
+from medalign_utils.prompts.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -64,9 +64,9 @@ def huggingface(
 
     Args:
         model: a folder or a repository on Hugging Face.
-        tokenizer: see :func:`medalign_utils.prompts.templates.load_tokenizer`.
+        tokenizer: see `load_tokenizer`.
         context_length: the system's, which the model must have positions for.
-        chat_template: see :func:`medalign_utils.prompts.chat.load_chat`.
+        chat_template: see `load_tokenizer`.
         device: a name of PyTorch's, "cuda:1" for instance; without one, a GPU if there is one.
         dtype: one of `DTYPES`; without one bfloat16 on a GPU that has it, float16 on another, and
             float32 on the CPU.
@@ -81,11 +81,10 @@ def huggingface(
         raise ParamsError(f"huggingface: no dtype {dtype!r}; there are {', '.join(DTYPES)}")
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ParamsError(f"huggingface: batch_size is {batch_size!r}, expected 1 or more")
-    chat = load_chat(tokenizer, chat_template)
-    words = load_tokenizer(tokenizer, chat)
+    words = load_tokenizer(tokenizer, chat_template)
     # Where a template ends the user's turn with a token, models end their own with it, and not all
     # of them say so in their settings.
-    ends = set(chat.after_ids[:1]) if chat else set()
+    ends = set(words.chat.after_ids[:1]) if words.chat else set()
     load = functools.cache(
         functools.partial(_Model, model, device, dtype, seed, ends, context_length)
     )
@@ -94,7 +93,7 @@ def huggingface(
     def answer(prompts: Sequence[Prompt]) -> list[Generation | Failure]:
         nonlocal at_once
         loaded = load()
-        ids = [prompt_ids(prompt.text, words, chat) for prompt in prompts]
+        ids = [words.prompt_ids(prompt.text) for prompt in prompts]
         loaded.check_known(ids, tokenizer)
         outcomes = [loaded.too_long(len(prompt)) for prompt in ids]
         waiting = [place for place, failure in enumerate(outcomes) if failure is None]
@@ -257,7 +256,7 @@ def _outcome(response: _Response, prompt: Prompt, words, dtype: str) -> Generati
             hashlib.sha256(prompt.text.encode()).hexdigest()[:12],
             near + 1,
         )
-    text = words.decode(response.ids, skip_special_tokens=True)
+    text = words.backend.decode(response.ids, skip_special_tokens=True)
     return Generation(text, "stop" if response.ended else "length", len(response.ids))
 
 

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tokenizers import Tokenizer
 from tqdm.auto import tqdm
 
 from medalign_utils import __version__
@@ -39,10 +38,9 @@ from medalign_utils.generation.system import (
 )
 from medalign_utils.generation.terms import check_terms
 from medalign_utils.paths import opener, part, resolve
-from medalign_utils.prompts.chat import Chat, load_chat
-from medalign_utils.prompts.packing import pack_ehrs
-from medalign_utils.prompts.strategies import next_prompt
-from medalign_utils.prompts.templates import ANSWER, REFINE, Prompt, check_fits, load_tokenizer
+from medalign_utils.prompts.context import check_fits, next_prompt, pack_ehr
+from medalign_utils.prompts.templates import ANSWER, REFINE, Prompt
+from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +53,6 @@ def run_system(
     only_with_reference: bool = True,
     shard: int = 1,
     shards: int = 1,
-    workers: int = 1,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Return a system's responses to a release; continue where an earlier run ended.
@@ -79,7 +76,6 @@ def run_system(
         shard: which part of the instructions to answer, from 1; see :func:`shard_of`. Its
             responses are written to `paths.part`.
         shards: of how many; an earlier run may have had another number.
-        workers: processes that pack prompts; see :func:`medalign_utils.prompts.packing.pack_ehrs`.
         progress: show a bar, with the failures so far.
 
     Returns:
@@ -102,23 +98,22 @@ def run_system(
     """
     path = Path(path)
     check_system(system)
-    chat = load_chat(tokenizer_name(system), system.get("chat_template"))
-    tokenizer = load_tokenizer(tokenizer_name(system), chat)
+    tokenizer = load_tokenizer(tokenizer_name(system), system.get("chat_template"))
     terms = check_terms(release, system)
     instructions = instructions_to_answer(release, only_with_reference)
-    _check_instructions(release, instructions, system["context_length"], tokenizer, chat)
+    _check_instructions(release, instructions, system["context_length"], tokenizer)
     generator = make_generator(system)
     mine = shard_of(instructions, shard, shards)
 
-    settings = _settings(release, instructions, system, tokenizer, chat)
+    settings = _settings(release, instructions, system, tokenizer)
     store = _open_store(path, settings, terms, shard, shards)
-    job = _Job(path.stem, system["context_length"], tokenizer, chat, store, _digest(settings)[:12])
+    job = _Job(path.stem, system["context_length"], tokenizer, store, _digest(settings)[:12])
     output = part(path, shard, shards)
     to_do = mine[[job.key("response", i) not in store for i in mine["instruction_id"]]]
     if len(to_do):
         for file in (path, output):  # of other settings, or not complete
             file.unlink(missing_ok=True)
-        asked = job.resume(packed_instructions(release, to_do, system, workers))
+        asked = job.resume(packed_instructions(release, to_do, system))
         desc = job.system if shards == 1 else f"{job.system} {shard}/{shards}"
         n = len(mine) - len(to_do)
         with tqdm(total=len(mine), initial=n, desc=desc, disable=not progress) as bar:
@@ -198,7 +193,7 @@ class Asked:
 
 
 def packed_instructions(
-    release: Release, instructions: pd.DataFrame, system: Mapping[str, Any], workers: int = 1
+    release: Release, instructions: pd.DataFrame, system: Mapping[str, Any]
 ) -> Iterator[Asked]:
     """Yield each instruction with a system's first prompt for it.
 
@@ -206,32 +201,23 @@ def packed_instructions(
         release: whose EHRs are read.
         instructions: of its table, patient by patient, so that each EHR is read once.
         system: its YAML.
-        workers: as for `packing.pack_ehrs`.
 
     Raises:
-        EHRError, PromptError: as `packing.pack_ehr`.
+        EHRError, PromptError: as `context.pack_ehr`.
     """
-    groups = [group for _, group in instructions.groupby("person_id", sort=False)]
-    packed_ehrs = pack_ehrs(
-        [(release.ehr_path(g["person_id"].iloc[0]), g["question"].tolist()) for g in groups],
-        system["format"],
-        tokenizer_name(system),
-        system["context_length"],
-        workers=workers,
-        strategy=system.get("strategy", "truncate"),
-        chat_template=system.get("chat_template"),
-        options=strategy_options(system),
-    )
-    for group, (packed, total) in zip(groups, packed_ehrs, strict=True):
-        for instruction_id, one in zip(group["instruction_id"], packed, strict=True):
-            yield Asked(
-                instruction_id,
-                one.prompt,
-                one.prompt_tokens,
-                one.ehr_tokens_kept,
-                total,
-                deque(one.later),
-            )
+    for person_id, group in instructions.groupby("person_id", sort=False):
+        prompts = pack_ehr(
+            release.ehr_path(person_id),
+            group["question"].tolist(),
+            system["format"],
+            tokenizer_name(system),
+            system["context_length"],
+            strategy=system.get("strategy", "truncate"),
+            chat_template=system.get("chat_template"),
+            options=strategy_options(system),
+        )
+        for instruction_id, packed in zip(group["instruction_id"], prompts, strict=True):
+            yield Asked(instruction_id, **packed._asdict() | {"later": deque(packed.later)})
 
 
 @dataclass
@@ -240,8 +226,7 @@ class _Job:
 
     system: str
     context_length: int | None
-    tokenizer: Tokenizer
-    chat: Chat | None
+    tokenizer: PromptTokenizer
     store: Store
     settings: str  # digest
     failures: Counter = field(default_factory=Counter)  # by reason
@@ -310,9 +295,7 @@ class _Job:
     def _refine(self, one: Asked, answer: str) -> None:
         """Ask for the answer to be refined with the next part of the EHR."""
         question, later = one.prompt.instruction, one.later.popleft()
-        one.ask(
-            *next_prompt(question, later, answer, self.tokenizer, self.context_length, self.chat)
-        )
+        one.ask(*next_prompt(question, later, answer, self.tokenizer, self.context_length))
 
 
 def _ask_all(
@@ -376,8 +359,7 @@ def _check_instructions(
     release: Release,
     instructions: pd.DataFrame,
     context_length: int | None,
-    tokenizer: Tokenizer,
-    chat: Chat | None,
+    tokenizer: PromptTokenizer,
 ) -> None:
     for person_id in instructions["person_id"].unique():
         release.ehr_path(person_id)
@@ -385,7 +367,7 @@ def _check_instructions(
         return
     for row in instructions.itertuples():
         try:
-            check_fits(row.question, tokenizer, context_length, chat)
+            check_fits(row.question, tokenizer, context_length)
         except PromptError as error:
             raise PromptError(f"instruction {row.instruction_id}: {error}") from None
 
@@ -438,8 +420,7 @@ def _settings(
     release: Release,
     instructions: pd.DataFrame,
     system: Mapping[str, Any],
-    tokenizer: Tokenizer,
-    chat: Chat | None,
+    tokenizer: PromptTokenizer,
 ) -> dict[str, Any]:
     asked = instructions[["instruction_id", "person_id", "question"]].to_numpy().tolist()
     ehrs = hashlib.sha256()
@@ -450,7 +431,7 @@ def _settings(
         "system": shaping_settings(system),
         "instructions_sha256": _digest(asked),
         "ehrs_sha256": ehrs.hexdigest(),
-        "tokenizer_sha256": _digest([tokenizer.to_str(), chat]),
+        "tokenizer_sha256": _digest([tokenizer.backend.to_str(), tokenizer.chat]),
         "templates_sha256": _digest([ANSWER, REFINE]),
         "medalign_utils": __version__,
     }

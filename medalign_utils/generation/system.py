@@ -13,9 +13,10 @@ from medalign_utils.errors import ParamsError
 from medalign_utils.generation.openai_api import host_of
 from medalign_utils.generation.registry import GENERATORS, Generator
 from medalign_utils.paths import resolve
+from medalign_utils.prompts.context import STRATEGIES
 from medalign_utils.prompts.retrieval import RETRIEVERS
-from medalign_utils.prompts.strategies import STRATEGIES
-from medalign_utils.prompts.templates import RESPONSE_TOKENS, load_tokenizer
+from medalign_utils.prompts.templates import RESPONSE_TOKENS
+from medalign_utils.prompts.tokenizers import load_tokenizer
 
 _REQUIRED_KEYS = ("generator", "context_length", "format")
 _OPTIONAL_KEYS = ("strategy", "tokenizer", "chat_template")
@@ -46,7 +47,7 @@ def check_system(system: Mapping[str, Any]) -> None:
             the full record; ``format`` of the EHR, "lines" or "markup"; ``tokenizer``, see
             :func:`load_tokenizer`, which defaults to the ``model`` of the
             generator "huggingface"; ``strategy``, a name in `STRATEGIES`, "truncate" unless said
-            otherwise; ``chat_template``, see :func:`load_chat`; the options of
+            otherwise; ``chat_template``, see `load_tokenizer`; the options of
             generator and strategy. Of what is known of it: ``label`` and ``system``, its names;
             ``price_per_million`` and ``tokens_per_second``, each ``{input: number, output:
             number}``; ``covered_by``, ``{host: agreement}``, see `terms.check_terms`. Of its jobs:
@@ -246,7 +247,7 @@ def _check_numbers(key: str, found: object, least: float) -> None:
 @functools.cache
 def _check_tokenizer(name: str) -> None:
     """Hundreds of systems may have the same, and it takes a while to load."""
-    load_tokenizer(name)
+    load_tokenizer(name, chat_template=False)
 
 
 def _check_jobs(shards: object, resources: object) -> None:

@@ -1,12 +1,93 @@
-"""Rank passages for an instruction: by BM25, or by the cosine of MiniLM's embeddings."""
+"""Passages of an EHR in the ``lines`` format, and rankers that score them for an instruction."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from medalign_utils.data.ehr import EVENT_TYPES
+
+WINDOW_SENTENCES = 3
+
+_EVENT_LINE = re.compile(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d (?P<type>{'|'.join(EVENT_TYPES)})(?!\S)")
+# A sentence ends at its full stop or at its line's end. The number of a list's item ("2. Asthma")
+# belongs to the sentence after it.
+_SENTENCE = re.compile(r"(?:\d+[.)][ \t]+)?\S.*?(?:[.!?](?=\s)|$)", re.MULTILINE)
+
+
+class Block(NamedTuple):
+    """The line of a coded event or a note, and the note's text below it."""
+
+    line: str
+    text: str
+
+    def under_line(self, text: str) -> str:
+        """Return a part of the text under the block's line."""
+        return f"{self.line}\n{text}" if self.line else text
+
+    def passages(self, step: int) -> Iterator[str]:
+        """Yield runs of `WINDOW_SENTENCES` sentences, `step` sentences apart."""
+        if not self.text:
+            yield self.line
+            return
+        sentences = [match.span() for match in _SENTENCE.finditer(self.text)]
+        overlap = WINDOW_SENTENCES - step
+        for first in range(0, max(len(sentences) - overlap, 1), step):
+            window = sentences[first : first + WINDOW_SENTENCES]
+            yield self.under_line(self.text[window[0][0] : window[-1][1]])
+
+
+def split_blocks(ehr: str) -> list[Block]:
+    r"""Return the events of an EHR text, oldest first.
+
+    Text before the first event's line, of an event that was cut, is a block without a line.
+
+    >>> split_blocks("2014-08-10 10:00 note N/1 Progress note:\nDenies pain.\nEats well.")
+    [Block(line='2014-08-10 10:00 note N/1 Progress note:', text='Denies pain.\nEats well.')]
+    """
+    blocks: list[tuple[str, list[str]]] = [("", [])]
+    for row in ehr.split("\n"):
+        if _EVENT_LINE.match(row):
+            blocks.append((row, []))
+        else:
+            blocks[-1][1].append(row)
+    joined = (Block(line, "\n".join(rows).strip()) for line, rows in blocks)
+    return [block for block in joined if any(block)]
+
+
+def split_passages(ehr: str, step: int = 1) -> list[str]:
+    r"""Return the passages of an EHR text, oldest first.
+
+    A coded event is one passage. A note gives one for each run of `WINDOW_SENTENCES` sentences, or
+    a single one if it has fewer, under the note's own line, which shows the date. Runs start
+    `step` sentences apart: with `WINDOW_SENTENCES` they do not overlap.
+
+    >>> split_passages("2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
+    ...     "2014-08-10 10:00 note N/1 Progress note:\nNo pain. Eats. Walks. Sleeps.", step=3)
+    ... # doctest: +NORMALIZE_WHITESPACE
+    ['2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL',
+     '2014-08-10 10:00 note N/1 Progress note:\nNo pain. Eats. Walks.',
+     '2014-08-10 10:00 note N/1 Progress note:\nSleeps.']
+    """
+    return [passage for block in split_blocks(ehr) for passage in block.passages(step)]
+
+
+def last_note(ehr: str) -> str:
+    r"""Return the most recent note under its line; "" if the text holds none.
+
+    If no note's line is left, the text before the first event's line counts as a note.
+
+    >>> last_note("2014-08-10 10:00 note N/1 Progress note:\nNo pain.\n"
+    ...     "2014-08-11 09:00 visit V/1 Outpatient visit: start")
+    '2014-08-10 10:00 note N/1 Progress note:\nNo pain.'
+    """
+    notes = [block for block in split_blocks(ehr) if block.text]
+    return notes[-1].under_line(notes[-1].text) if notes else ""
+
 
 class Bm25:
-    """BM25 over some passages: Lucene's variant, k1 = 1.5, b = 0.75, English stop words, no stems.
+    """BM25 of passages: Lucene's variant, k1 = 1.5, b = 0.75, English stop words, no stemming.
 
     Source: Robertson and Zaragoza 2009; Lù 2024 (BM25S).
 
@@ -26,7 +107,7 @@ class Bm25:
             self._index.index(tokenized, show_progress=False)
 
     def scores(self, instruction: str) -> np.ndarray:
-        """Score each passage: float32, shape (N,), at least 0; 0 where they share no word."""
+        """Return each passage's score: float32, shape (N,), 0 if they share no word."""
         import bm25s
 
         [words] = bm25s.tokenize(
@@ -38,7 +119,7 @@ class Bm25:
 
 
 class MiniLM:
-    """Cosines with some passages, by all-MiniLM-L6-v2.
+    """Cosines of passages with an instruction, by all-MiniLM-L6-v2.
 
     Source: Reimers and Gurevych 2019 (Sentence-BERT).
 
@@ -54,11 +135,10 @@ class MiniLM:
         self._vectors = embed(passages)
 
     def scores(self, instruction: str) -> np.ndarray:
-        """Score each passage: float32, shape (N,), in [-1, 1]."""
+        """Return each passage's cosine: float32, shape (N,), in [-1, 1]."""
         from medalign_utils.minilm import embed
 
-        [vector] = embed([instruction])
-        return self._vectors @ vector
+        return self._vectors @ embed([instruction])[0]
 
 
 RETRIEVERS: dict[str, Callable[[Sequence[str]], Bm25 | MiniLM]] = {"bm25": Bm25, "minilm": MiniLM}

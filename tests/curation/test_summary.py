@@ -11,7 +11,7 @@ from medalign_utils.curation.summary import count_categories, explore_records
 from medalign_utils.data import ehr
 from medalign_utils.data.release import load_release
 from medalign_utils.errors import EHRError, ReleaseError
-from medalign_utils.prompts.templates import count_tokens, load_tokenizer
+from medalign_utils.prompts.tokenizers import load_tokenizer
 from tests.builders.tiny_release import (
     encounter,
     entry,
@@ -72,7 +72,7 @@ def test_tokens_are_those_of_the_text_in_prompts(explored, release):
     for person_id in ("40", "007"):
         text = ehr.ehr_text(release.ehr_path(person_id), "lines")
         assert text == ehr.events_text(ehr.read_events(release.ehr_path(person_id)))
-        assert tokens[person_id] == count_tokens(text, load_tokenizer("minilm"))
+        assert tokens[person_id] == load_tokenizer("minilm").count(text)
 
 
 def test_each_record_is_read_once(release, monkeypatch):

@@ -8,7 +8,8 @@ from medalign_utils.data.release import load_release
 from medalign_utils.generation.cost import plan_system
 from medalign_utils.generation.registry import GENERATORS, Generation, Generator
 from medalign_utils.generation.runner import run_system
-from medalign_utils.prompts.templates import RESPONSE_TOKENS, load_tokenizer
+from medalign_utils.prompts.templates import RESPONSE_TOKENS
+from medalign_utils.prompts.tokenizers import load_tokenizer
 from tests.builders.tiny_release import write_release
 from tests.workflow.test_workflow import copy_project
 
@@ -55,7 +56,7 @@ def test_a_plan_is_what_a_run_asks(release, asked, tmp_path, how):
     plan = plan_system(release, SYSTEM | how, "none")
     assert asked == []
     responses = run_system(release, SYSTEM | how, tmp_path / "echo.jsonl", progress=False)
-    tokens = [len(load_tokenizer("minilm").encode(text).ids) for text in asked]
+    tokens = [len(load_tokenizer("minilm").prompt_ids(text)) for text in asked]
     assert plan["prompts"] == len(asked) == responses["n_prompts"].sum()
     assert plan["response_tokens"] == len(asked) * RESPONSE_TOKENS
     # An answer to refine is counted at its limit; [CLS] and [SEP] are in every prompt.

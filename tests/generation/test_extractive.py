@@ -14,8 +14,9 @@ from medalign_utils.data.ehr import ehr_text
 from medalign_utils.generation import extractive
 from medalign_utils.generation.registry import GENERATORS, Generation
 from medalign_utils.prompts import retrieval
-from medalign_utils.prompts.passages import last_note, split_passages
-from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt, count_tokens, load_tokenizer
+from medalign_utils.prompts.retrieval import last_note, split_passages
+from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
+from medalign_utils.prompts.tokenizers import load_tokenizer
 from tests.builders.tiny_release import ehr_40
 
 LAB = "2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL"
@@ -120,7 +121,7 @@ def test_long_answer_is_cut_at_256_tokens(name):
     answer = ask(name, "Which statin?", note)
     assert answer.finish_reason == "length"
     assert note.startswith(answer.text)
-    assert count_tokens(answer.text, load_tokenizer("minilm")) == RESPONSE_TOKENS
+    assert minilm.count(answer.text) == RESPONSE_TOKENS
 
 
 PARTS = ["é̂", "病", "😀", "x" * 99, "x" * 101, "LOINC/2160-0 ", "ﬁ", "\n"]
@@ -132,7 +133,7 @@ minilm = load_tokenizer("minilm")
 @given(st.lists(st.sampled_from(PARTS)))
 def test_no_answer_exceeds_256_tokens(parts):
     [answer] = recent_note.answer([Prompt("", f"{NOTE}\n" + "".join(parts * 30), "")])
-    tokens = count_tokens(answer.text, minilm)
+    tokens = minilm.count(answer.text)
     assert tokens <= RESPONSE_TOKENS
     assert answer.finish_reason == "stop" or tokens == RESPONSE_TOKENS
 
@@ -141,7 +142,7 @@ def test_bm25_quotes_the_passage_that_says_it():
     assert ask("bm25_passage", "Is the patient on atorvastatin?", RECORD).text == DRUG
     answer = ask("bm25_passage", "Any chest pain?", RECORD)
     assert answer.text == f"{NOTE}\nDenies chest pain. Walks well.\nPlan:"
-    assert answer.tokens == count_tokens(answer.text, minilm)
+    assert answer.tokens == minilm.count(answer.text)
 
 
 @pytest.mark.parametrize("instruction", ["creatinine", "", "is it the?", "zzz", "?"])
@@ -225,8 +226,8 @@ def test_random_passage_depends_on_seed_and_prompt_alone():
 
 def test_random_passage_is_the_same_in_another_process():
     code = (
-        "from medalign_utils.generators import random_passage\n"
-        "from medalign_utils.prompts import Prompt\n"
+        "from medalign_utils.generation.extractive import random_passage\n"
+        "from medalign_utils.prompts.templates import Prompt\n"
         f"[a] = random_passage(seed=3).answer([Prompt('Any pain?', {RECORD!r}, 'x')])\n"
         "print(a.text, end='')"
     )

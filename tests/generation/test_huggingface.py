@@ -9,7 +9,8 @@ from transformers import AutoTokenizer, GenerationConfig, LlamaForCausalLM
 from medalign_utils.errors import ParamsError
 from medalign_utils.generation import huggingface
 from medalign_utils.generation.registry import Failure, Generation
-from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt, fill, load_tokenizer
+from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt, fill
+from medalign_utils.prompts.tokenizers import load_tokenizer
 from tests.builders.tiny_models import TRAINING, write_tiny_gpt2, write_tiny_llama, write_tiny_t5
 
 WRITERS = {"llama": write_tiny_llama, "gpt2": write_tiny_gpt2, "t5": write_tiny_t5}
@@ -160,7 +161,7 @@ def test_other_errors_of_a_model_are_not_taken_for_want_of_memory(llama, monkeyp
 def test_a_prompt_beyond_the_models_positions_is_a_failure(tmp_path):
     folder = str(write_tiny_gpt2(tmp_path, context=300))
     text = "x y " * 11
-    assert len(load_tokenizer(folder).encode(text).ids) == 44
+    assert len(load_tokenizer(folder).prompt_ids(text)) == 44
     fits, exceeds = Prompt("", "", text), Prompt("", "", text + "x")
     found = answers(folder, [exceeds, fits])
     assert found[0] == Failure(

@@ -483,8 +483,8 @@ def test_neither_key_nor_prompt_is_logged_with_openai_log(serve):
     code = f"""if True:
         import logging, sys
         logging.basicConfig(level=logging.DEBUG)
-        from medalign_utils.generators import openai
-        from medalign_utils.prompts import Prompt
+        from medalign_utils.generation.openai_api import openai
+        from medalign_utils.prompts.templates import Prompt
         generator = openai(model="m", base_url={server.base_url!r}, api_key_env="MY_KEY",
             attempts=2)
         for name in {LOGGERS!r}:

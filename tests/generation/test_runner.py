@@ -28,8 +28,8 @@ from medalign_utils.errors import (
 from medalign_utils.generation import runner
 from medalign_utils.generation.registry import GENERATORS, Failure, Generation, Generator
 from medalign_utils.generation.runner import run_system, shard_of
-from medalign_utils.prompts import packing
-from medalign_utils.prompts.templates import count_tokens, load_tokenizer
+from medalign_utils.prompts import context
+from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
 from medalign_utils.synthetic import write_release as synthesize
 from tests.builders.chat_server import ChatServer, Reply, completion
 from tests.builders.run_folder import forget, kept, stored
@@ -115,15 +115,15 @@ def test_short_context_keeps_less(folder, path, echo):
 
 def test_markup_is_the_file(folder, path):
     responses = run(folder, path, format="markup")
-    tokens = count_tokens((folder / "ehrs" / "40.xml").read_text(), load_tokenizer("minilm"))
+    tokens = load_tokenizer("minilm").count((folder / "ehrs" / "40.xml").read_text())
     assert responses["ehr_tokens_total"].iloc[-1] == tokens
 
 
 def test_each_ehr_is_read_and_counted_once_a_patient(folder, path, monkeypatch):
     read, counted = [], []
-    ehr_text, count = packing.ehr_text, packing.count_tokens
-    monkeypatch.setattr(packing, "ehr_text", lambda p, f: read.append(p.stem) or ehr_text(p, f))
-    monkeypatch.setattr(packing, "count_tokens", lambda t, k: counted.append(t) or count(t, k))
+    ehr_text, count = context.ehr_text, PromptTokenizer.count
+    monkeypatch.setattr(context, "ehr_text", lambda p, f: read.append(p.stem) or ehr_text(p, f))
+    monkeypatch.setattr(PromptTokenizer, "count", lambda k, t: counted.append(t) or count(k, t))
     run(folder, path)
     assert read == ["EHR_007", "40"]
     assert len(counted) == 2
@@ -279,7 +279,7 @@ def test_published_responses_that_are_deleted_are_not_asked_for_again(folder, pa
         ({"context_length": "2048"}, "context_length: found '2048'"),
         ({"context_length": True}, "context_length: found True"),
         ({"tokenizer": None}, "tokenizer: found None"),
-        ({"tokenizer": "no/such"}, "load_chat: no tokenizer 'no/such'"),
+        ({"tokenizer": "no/such"}, "load_tokenizer: 'no/such' is neither"),
     ],
 )
 def test_wrong_system_is_said_before_anything_is_read(path, monkeypatch, change, fault):

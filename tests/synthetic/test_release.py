@@ -18,7 +18,7 @@ from medalign_utils.data.release import load_release
 from medalign_utils.data.taxonomy import SUBCATEGORIES
 from medalign_utils.errors import MedAlignError
 from medalign_utils.fairness.counterfactual import MARK
-from medalign_utils.prompts import templates
+from medalign_utils.prompts.tokenizers import load_tokenizer
 from medalign_utils.synthetic import release as releases
 from medalign_utils.synthetic import write_release
 from medalign_utils.synthetic.instructions import (
@@ -110,8 +110,7 @@ def test_demo_has_the_size_and_shares_it_promises(release):
 
 
 def test_records_span_two_orders_of_magnitude(texts):
-    tokenizer = templates.load_tokenizer("minilm")
-    tokens = [templates.count_tokens(text, tokenizer) for text in texts.values()]
+    tokens = load_tokenizer("minilm").counts(texts.values())
     assert 2_000 < min(tokens) < 5_000 and 150_000 < max(tokens) < 250_000
     assert np.median(tokens) > 20_000
 

@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 from transformers import AddedToken, AutoTokenizer, LlamaTokenizerFast
 
 from medalign_utils.errors import ParamsError
-from medalign_utils.prompts.chat import Chat, added_tokens, load_chat, prompt_ids
-from medalign_utils.prompts.measuring import KnownEnd
-from medalign_utils.prompts.templates import load_tokenizer, measure, pack
+from medalign_utils.minilm import minilm_path
+from medalign_utils.prompts.context import pack_prompt
+from medalign_utils.prompts.tokenizers import Chat, load_tokenizer
 from tests.builders.tiny_models import (
     LLAMA_3_SPECIAL,
     LLAMA_3_TEMPLATE,
     TRAINING,
     byte_level_tokenizer,
 )
+from tests.builders.tiny_tokenizers import KINDS, words
 
 SYSTEM = "You are a clinician's assistant."
 CHATML = (
@@ -73,9 +74,9 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded(folders):
-    """Each family's tokenizer as transformers has it, and as prompts are made with it."""
+    """Each family's tokenizer as transformers loads it, and as prompts use it."""
     return {
-        family: (AutoTokenizer.from_pretrained(folder), load_tokenizer(folder), load_chat(folder))
+        family: (AutoTokenizer.from_pretrained(folder), load_tokenizer(folder))
         for family, folder in folders.items()
     }
 
@@ -89,69 +90,59 @@ def by_transformers(tokenizer, text):
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(text=st.lists(st.one_of(st.sampled_from(TRAINING), st.text(max_size=40))).map(" ".join))
 def test_ids_are_those_of_transformers(loaded, family, text):
-    tokenizer, words, chat = loaded[family]
+    pretrained, tokenizer = loaded[family]
     text = text.strip()  # some templates strip a message, which no prompt of ours needs
-    assert prompt_ids(text, words, chat) == by_transformers(tokenizer, text)
+    assert tokenizer.prompt_ids(text) == by_transformers(pretrained, text)
 
 
 @ALL_FAMILIES
 def test_special_tokens_in_a_message_are_text(loaded, family):
-    tokenizer, words, chat = loaded[family]
-    literals = tokenizer.all_special_tokens
+    pretrained, tokenizer = loaded[family]
+    literals = pretrained.all_special_tokens
     text = "a " + " ".join(f"{literal} {literal}b" for literal in literals)
-    special = set(tokenizer.all_special_ids)
-    alone = [id for id in prompt_ids("a", words, chat) if id in special]
-    assert [id for id in prompt_ids(text, words, chat) if id in special] == alone
-    assert len(alone) < sum(id in special for id in by_transformers(tokenizer, text))
-    decoded = words.decode(prompt_ids(text, words, chat), skip_special_tokens=False)
+    special = set(pretrained.all_special_ids)
+    alone = [id for id in tokenizer.prompt_ids("a") if id in special]
+    assert [id for id in tokenizer.prompt_ids(text) if id in special] == alone
+    assert len(alone) < sum(id in special for id in by_transformers(pretrained, text))
+    decoded = tokenizer.backend.decode(tokenizer.prompt_ids(text), skip_special_tokens=False)
     assert text in decoded
 
 
-@ALL_FAMILIES
-def test_counted_tokens_are_those_of_the_prompt(loaded, family):
-    _, words, chat = loaded[family]
-    record = " ".join(TRAINING * 40)
-    for context_length in (700, 1500, None):
-        packed = pack("Any pain?", record, words, context_length, chat)
-        assert packed.prompt_tokens == len(prompt_ids(packed.prompt.text, words, chat))
-    count = measure("Any pain?", KnownEnd("", words), 0, words, chat)
-    assert count.text > added_tokens(words, chat)
-
-
-def test_what_stands_around_a_message(loaded):
-    llama = loaded["llama_3"][2]
+def test_what_a_template_puts_around_a_message(loaded):
+    chats = {family: tokenizer.chat for family, (_, tokenizer) in loaded.items()}
+    llama = chats["llama_3"]
     # <|begin_of_text|><|start_header_id|>user<|end_header_id|>; "user" has several tokens.
     assert (llama.before_ids[:2], llama.before_ids[-1]) == ((0, 2), 3)
     assert (llama.before, llama.after) == ("\n\n", "")
     assert llama.after_ids[:2] == (4, 2)
-    gemma = loaded["gemma"][2]
+    gemma = chats["gemma"]
     assert (gemma.before_ids, gemma.before, gemma.after) == ((0, 1), "user\n", "")
-    assert loaded["vicuna"][2] == Chat((0,), SYSTEM + " USER: ", " ASSISTANT:", ())
-    assert loaded["mistral"][2] == Chat((0, 2), " ", " ", (3,))
-    assert loaded["mistral_in_plain_text"][2] == Chat((0,), "[INST] ", " [/INST]", ())
-    assert loaded["phi"][2].before == ""
-    assert loaded["no_special_token_at_all"][2].before_ids == ()
+    assert chats["vicuna"] == Chat((0,), SYSTEM + " USER: ", " ASSISTANT:", ())
+    assert chats["mistral"] == Chat((0, 2), " ", " ", (3,))
+    assert chats["mistral_in_plain_text"] == Chat((0,), "[INST] ", " [/INST]", ())
+    assert chats["phi"].before == ""
+    assert chats["no_special_token_at_all"].before_ids == ()
 
 
 def test_a_template_may_be_given_or_refused(folders, tmp_path):
-    assert load_chat(folders["llama_3"], False) is None
-    assert load_chat(folders["llama_3"], True) == load_chat(folders["llama_3"])
-    vicuna = load_chat(folders["mistral"], VICUNA)
-    assert vicuna.before == SYSTEM + " USER: "
+    llama, mistral, own = folders["llama_3"], folders["mistral"], str(tmp_path)
+    assert load_tokenizer(llama, False).chat is None
+    assert load_tokenizer(llama, True).chat == load_tokenizer(llama).chat
+    assert load_tokenizer(mistral, VICUNA).chat.before == SYSTEM + " USER: "
     byte_level_tokenizer(["<s>"]).save_pretrained(tmp_path)
-    assert load_chat(str(tmp_path)) is None
-    assert load_chat(str(tmp_path), "{{ messages[0]['content'] }}!") == Chat(after="!")
+    assert load_tokenizer(own).chat is None
+    assert load_tokenizer(own, "{{ messages[0]['content'] }}!").chat == Chat(after="!")
     with pytest.raises(ParamsError, match="has no chat template of its own"):
-        load_chat(str(tmp_path), True)
+        load_tokenizer(own, True)
     (tmp_path / "tokenizer_config.json").unlink()
-    assert load_chat(str(tmp_path)) is None
+    assert load_tokenizer(own).chat is None
 
 
-def test_without_a_template_a_prompt_has_the_tokenizers_own_special_tokens(loaded):
-    tokenizer, words, _ = loaded["llama_3"]
-    ids = prompt_ids("Any pain?", words, None)
-    assert ids == tokenizer("Any pain?")["input_ids"]
-    assert (ids[0], added_tokens(words, None)) == (0, 1)
+def test_without_a_template_a_prompt_has_the_tokenizers_own_special_tokens(folders):
+    tokenizer = load_tokenizer(folders["llama_3"], False)
+    ids = tokenizer.prompt_ids("Any pain?")
+    assert ids == AutoTokenizer.from_pretrained(folders["llama_3"])("Any pain?")["input_ids"]
+    assert (ids[0], len(ids) - tokenizer.count("Any pain?")) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -159,21 +150,45 @@ def test_without_a_template_a_prompt_has_the_tokenizers_own_special_tokens(loade
     [
         ("{{ raise_exception('no users here') }}", r"fails on a user's message \(no users here\);"),
         ("{% if %}", "fails on a user's message"),
-        ("You are an assistant.", "does not give a user's message back once and unchanged;"),
-        ("{{ messages[0]['content'] | upper }}", "does not give a user's message back"),
-        ("{{ messages[0]['content'] * 2 }}", "does not give a user's message back"),
+        ("You are an assistant.", "does not return a user's message once and unchanged;"),
+        ("{{ messages[0]['content'] | upper }}", "does not return a user's message"),
+        ("{{ messages[0]['content'] * 2 }}", "does not return a user's message"),
     ],
 )
-def test_templates_that_do_not_do(folders, template, message):
-    with pytest.raises(ParamsError, match=f"^load_chat: [^\n]*{message}[^\n]*$"):
-        load_chat(folders["llama_3"], template)
+def test_unusable_templates(folders, template, message):
+    with pytest.raises(ParamsError, match=f"^load_tokenizer: [^\n]*{message}[^\n]*$"):
+        load_tokenizer(folders["llama_3"], template)
 
 
-def test_a_template_needs_a_tokenizer(tmp_path, monkeypatch):
+def test_tokenizer_names(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    for name in ("minilm", str(tmp_path), "no-such-owner/no-such-model", "not a name"):
-        with pytest.raises(ParamsError, match=r"^load_chat: no tokenizer [^\n]*$"):
-            load_chat(name, VICUNA)
+    unusable = "load_tokenizer: .* is neither minilm, nor a folder"
+    for name in (str(tmp_path), "no-such-owner/no-such-model", "not a name", ""):
+        with pytest.raises(ParamsError, match=unusable):
+            load_tokenizer(name)
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"version": "1.0"}))
+    with pytest.raises(ParamsError, match=unusable):
+        load_tokenizer(str(tmp_path))
+    minilm = load_tokenizer("minilm")
+    assert load_tokenizer(str(minilm_path())).backend.to_str() == minilm.backend.to_str()
+    with pytest.raises(ParamsError, match=r"'minilm' has no tokenizer_config\.json"):
+        load_tokenizer("minilm", VICUNA)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tokenizers_neither_truncate_nor_read_special_tokens(tmp_path, kind):
+    backend = KINDS[kind]()
+    backend.enable_truncation(16)
+    backend.enable_padding(length=16)
+    backend.save(str(tmp_path / "tokenizer.json"))
+    tokenizer = load_tokenizer(str(tmp_path))
+    assert tokenizer.count(words(100)) > 1000
+    assert tokenizer.count("") == 0
+    for literal in ("[CLS]", "[SEP]", "<|endoftext|>", "<s>"):
+        packed = pack_prompt(literal, f"a {literal} b", tokenizer, 2048)
+        special = tokenizer.backend.token_to_id(literal)
+        assert special is None or special not in tokenizer.encode(packed.prompt.text).ids
+        assert packed.prompt.text.count(literal) == 2
 
 
 @pytest.fixture(scope="module")
@@ -209,22 +224,22 @@ def written(sentences, folder, **settings):
 @pytest.mark.parametrize("legacy", [True, False])
 def test_a_sentencepiece_model_is_loaded_without_a_tokenizer_json(sentences, tmp_path, legacy):
     folder = written(sentences, tmp_path, legacy=legacy, add_bos_token=True)
-    words = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder)
     processor = sentencepiece.SentencePieceProcessor(str(tmp_path / "tokenizer.model"))
     for text in TRAINING:
-        assert words.encode(text).ids == [1, *processor.encode(text)]
-    assert 2 not in words.encode("a </s> b").ids
+        assert tokenizer.prompt_ids(text) == [1, *processor.encode(text)]
+    assert 2 not in tokenizer.prompt_ids("a </s> b")
     assert not (tmp_path / "tokenizer.json").exists()
 
 
 @pytest.mark.parametrize("add_bos_token", [True, False])
-def test_whether_a_text_begins_with_bos_is_said_by_the_config(sentences, tmp_path, add_bos_token):
+def test_the_config_decides_whether_a_text_begins_with_bos(sentences, tmp_path, add_bos_token):
     folder = written(sentences, tmp_path, add_bos_token=not add_bos_token)
     LlamaTokenizerFast.from_pretrained(folder).save_pretrained(folder)
     assert (tmp_path / "tokenizer.json").is_file()
-    # A repository whose tokenizer.json was not written anew with its config.
+    # A repository with another config than its tokenizer.json was written with.
     written(sentences, tmp_path, add_bos_token=add_bos_token)
-    ids = load_tokenizer(folder).encode(TRAINING[0]).ids
+    ids = load_tokenizer(folder).prompt_ids(TRAINING[0])
     assert ids == AutoTokenizer.from_pretrained(folder)(TRAINING[0])["input_ids"]
     assert (ids[0] == 1) == add_bos_token
 
@@ -233,10 +248,7 @@ def test_whether_a_text_begins_with_bos_is_said_by_the_config(sentences, tmp_pat
 @pytest.mark.parametrize("template", [VICUNA, MISTRAL, LLAMA_3_TEMPLATE])
 def test_chats_of_a_sentencepiece_model(sentences, tmp_path, legacy, template):
     folder = written(sentences, tmp_path, legacy=legacy, chat_template=template)
-    chat = load_chat(folder)
-    words, tokenizer = load_tokenizer(folder, chat), AutoTokenizer.from_pretrained(folder)
+    tokenizer, pretrained = load_tokenizer(folder), AutoTokenizer.from_pretrained(folder)
     for text in TRAINING:
-        assert prompt_ids(text, words, chat) == by_transformers(tokenizer, text)
-    packed = pack("Any pain?", " ".join(TRAINING * 40), words, 1500, chat)
-    assert packed.prompt_tokens == len(prompt_ids(packed.prompt.text, words, chat))
-    assert 2 not in prompt_ids("a </s> b", words, chat)
+        assert tokenizer.prompt_ids(text) == by_transformers(pretrained, text)
+    assert 2 not in tokenizer.prompt_ids("a </s> b")
