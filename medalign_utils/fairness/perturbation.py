@@ -32,12 +32,14 @@ clinician or other person of the patient's gender; what of a person is said by o
 """
 
 import re
+from calendar import isleap
 from collections.abc import Callable, Iterator
 from datetime import date
 from functools import cache
 from typing import NamedTuple
 
 CHANGES = ("gender", "race", "ethnicity", "age")
+NOTHING = "nothing"  # the control: as a change, it replaces no word
 YEARS = 20  # by which `age` makes a patient older; nobody's dates then lie before their birth
 
 _FEMALE_KIN = (
@@ -90,6 +92,7 @@ _OF_KIN = re.compile(
     rf"(?:{'|'.join(_FEMALE_KIN + _MALE_KIN + _OTHER_KIN)})\b",
     re.IGNORECASE,
 )
+_BUNDLE = re.compile(r"[ -](?:bundle|Purkinje|electrogram)")
 _LONGEST = 1000  # characters of a sentence that are looked at
 _SOMEBODY = r"(?:fe)?male|(?:wo)?man|lady|gentleman|girl|boy|patient|person|adult"
 
@@ -104,7 +107,7 @@ class Person(NamedTuple):
 
 
 class Replacement(NamedTuple):
-    """`before` at a text's character `offset` becomes `after`."""
+    """At a text's character `offset`, `before` becomes `after`."""
 
     offset: int
     before: str
@@ -112,20 +115,16 @@ class Replacement(NamedTuple):
 
 
 def value_of(person: Person, change: str) -> str | None:
-    """The header's value that the change is about.
-
-    >>> value_of(Person(gender="FEMALE", birthdate="1950-03-02"), "age")
-    '1950-03-02'
-    """
-    return person.birthdate if change == "age" else getattr(person, change)
+    """Return the header's value that the change is about."""
+    return getattr(person, "birthdate" if change == "age" else change, None)
 
 
 def swapped(value: str | None, change: str) -> str | None:
-    """What a header's value becomes; None where the change has nothing to say of it.
+    """Return what a header's value becomes; None for a value that the change does not swap.
 
     Args:
-        value: of the element that `change` is called after, of the birthdate where it is "age".
-        change: one of `CHANGES`.
+        value: of the header's element `change`, or of the birthdate for "age".
+        change: one of `CHANGES`, or `NOTHING`.
 
     >>> swapped("FEMALE", "gender"), swapped("White", "race"), swapped("Asian", "race")
     ('MALE', 'Black or African American', None)
@@ -135,24 +134,24 @@ def swapped(value: str | None, change: str) -> str | None:
     found = (value or "").strip()
     if change == "age":
         return _earlier(found)
-    after = _SWAPS[change].get(found.lower())
+    after = _SWAPS.get(change, {}).get(found.lower())
     return after and _like(found, after)
 
 
 def replacements(text: str, change: str, person: Person) -> list[Replacement]:
-    """What is to be rewritten in a note, an instruction or a response, by the module's rules.
+    """Return what is to be rewritten in a note, an instruction or a response.
 
     Args:
         text: any text.
-        change: one of `CHANGES`.
+        change: one of `CHANGES`, or `NOTHING`.
         person: whom the text is about, as before the change.
 
     Returns:
-        In the text's order, without overlaps; empty where `swapped` knows nothing for this person.
+        In the text's order, without overlaps; empty where `swapped` returns None for this person.
 
     >>> woman = Person(gender="FEMALE")
-    >>> rewritten = replacements("63 yo F. I told her that her mother called.", "gender", woman)
-    >>> [(r.offset, r.before, r.after) for r in rewritten]
+    >>> found = replacements("63 yo F. I told her that her mother called.", "gender", woman)
+    >>> [(r.offset, r.before, r.after) for r in found]
     [(6, 'F', 'M'), (16, 'her', 'him'), (25, 'her', 'his')]
     """
     value = value_of(person, change)
@@ -163,31 +162,33 @@ def replacements(text: str, change: str, person: Person) -> list[Replacement]:
     found: dict[int, Replacement] = {}
     for pattern, rewrite in rules:
         for match in pattern.finditer(text):
-            start = match.start("word")
-            before = match["word"]
-            after = rewrite(match)
+            start, after = match.start("word"), rewrite(match)
             if start in found or any(begin <= start < end for begin, end in family):
                 continue
             if after and not _of_another(text, match, kin):
-                found[start] = Replacement(start, before, after)
-    return list(_apart(sorted(found.values())))
+                found[start] = Replacement(start, match["word"], after)
+    apart: list[Replacement] = []
+    for replacement in sorted(found.values()):
+        if not apart or replacement.offset >= apart[-1].offset + len(apart[-1].before):
+            apart.append(replacement)
+    return apart
 
 
-def apply(text: str, rewritten: list[Replacement]) -> str:
-    """The text with its replacements.
+def apply(text: str, found: list[Replacement]) -> str:
+    """Return the text with its replacements.
 
     >>> apply("She walks.", [Replacement(0, "She", "He")])
     'He walks.'
     """
     parts, end = [], 0
-    for offset, before, after in rewritten:
+    for offset, before, after in found:
         parts += [text[end:offset], after]
         end = offset + len(before)
     return "".join([*parts, text[end:]])
 
 
 def rewrite(text: str, change: str, person: Person) -> str:
-    """The text as it is after the change.
+    """Return the text as it is after the change.
 
     >>> rewrite("This 63-year-old man says he is well.", "age", Person(birthdate="1950-03-02"))
     'This 83-year-old man says he is well.'
@@ -234,9 +235,10 @@ def _gender_rules(words: dict[str, str]) -> list[_Rule]:
         word, text = match["word"], match.string
         rest = text[match.end("word") :]
         if word.isupper() and any(c.islower() for c in _line(text, match.start("word"))):
-            # Of an abbreviation only what a header or a label writes so is a word.
+            # Other words in capitals are abbreviations.
             return _like(word, words[word.lower()]) if word in ("FEMALE", "MALE") else None
-        if word == "His" and _is_bundle(text[: match.start("word")], rest):
+        of_bundle = text[: match.start("word")].endswith("of ")
+        if word == "His" and (of_bundle or _BUNDLE.match(rest)):
             return None
         after = words[word.lower()]
         if word.lower() == "her" and _NOT_A_NOUN.match(rest):
@@ -322,7 +324,7 @@ def _age_rules() -> list[_Rule]:
 
 
 def days_older(birthdate: str) -> int | None:
-    """By how many days the change of age makes older who was born then; None if it is no date.
+    """Return how many days older the change of age makes a person; None for an invalid date.
 
     >>> days_older("1950-03-02")
     7305
@@ -332,20 +334,14 @@ def days_older(birthdate: str) -> int | None:
 
 
 def _earlier(day: str) -> str | None:
-    """A date, or a moment, of `YEARS` years before, in the same form; None for what is no date."""
-    found = re.fullmatch(r"(\d{4})(-\d{2}-\d{2})(.*)", day, re.DOTALL)
+    """A date, or a moment, `YEARS` years before, in the same form; None for an invalid date."""
     try:
-        date.fromisoformat(found[0][:10])
-        year = int(found[1]) - YEARS
-        if found[2] == "-02-29" and not _is_leap(year):
-            return f"{year:04}-03-01{found[3]}"  # the day on which such a year counts as full
-        return f"{year:04}{found[2]}{found[3]}"
-    except (TypeError, ValueError):
+        born = date.fromisoformat(re.match(r"\d{4}-\d{2}-\d{2}|", day)[0])
+        if (born.month, born.day) == (2, 29) and not isleap(born.year - YEARS):
+            born = date(born.year, 3, 1)  # the day on which such a year counts as full
+        return f"{born.replace(year=born.year - YEARS)}{day[10:]}"
+    except ValueError:
         return None
-
-
-def _is_leap(year: int) -> bool:
-    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
 
 
 def _earlier_us(day: str) -> str | None:
@@ -374,10 +370,6 @@ def _family_histories(text: str) -> Iterator[tuple[int, int]]:
         yield heading.start(), len(text) if end < 0 else end
 
 
-def _is_bundle(before: str, rest: str) -> bool:
-    return before.endswith("of ") or bool(re.match(r"[ -](?:bundle|Purkinje|electrogram)", rest))
-
-
 def _line(text: str, place: int) -> str:
     end = text.find("\n", place)
     return text[text.rfind("\n", 0, place) + 1 : len(text) if end < 0 else end]
@@ -390,11 +382,3 @@ def _like(model: str, word: str, *, keep: bool = False) -> str:
     if keep or word.lower() in ("african american", "caucasian", "hispanic"):
         return word
     return word[0].upper() + word[1:] if model[0].isupper() else word.lower()
-
-
-def _apart(found: list[Replacement]) -> Iterator[Replacement]:
-    end = 0
-    for each in found:
-        if each.offset >= end:
-            yield each
-            end = each.offset + len(each.before)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from lxml import etree
 
 from medalign_utils import paths, plots
 from medalign_utils.config import load_system
@@ -18,6 +19,7 @@ from medalign_utils.fairness.perturbation import Person, rewrite
 from medalign_utils.generation.base import Generation, Generator
 from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.generation.runner import run_system
+from medalign_utils.run import Run
 from medalign_utils.stats.bootstrap import Bootstrap
 from medalign_utils.synthetic import write_release
 from tests.builders.tiny_release import (
@@ -123,7 +125,7 @@ def test_rules_of_race_ethnicity_and_age(change, person, before, after):
     assert rewrite(before, change, person) == after
 
 
-def test_offsets_are_the_original_text_s():
+def test_offsets_are_those_of_the_original_text():
     text = "She told her\tthat Ms. Roe (63 yo F) left."
     found = perturbation.replacements(text, "gender", WOMAN)
     assert [text[r.offset : r.offset + len(r.before)] for r in found] == [r.before for r in found]
@@ -131,8 +133,8 @@ def test_offsets_are_the_original_text_s():
     assert perturbation.apply(text, found) == "He told him\tthat Mr. Roe (63 yo M) left."
 
 
-def test_a_birthday_that_an_earlier_year_has_not_got_keeps_the_age():
-    # 1900 was no leap year: who was born on 29 February 1920 came of each age on 1 March.
+def test_a_leap_day_keeps_the_age():
+    # 1900 was not a leap year: someone born on 29 February 1920 came of each age on 1 March.
     assert perturbation.swapped("1920-02-29", "age") == "1900-03-01"
     assert perturbation.swapped("1952-02-29 00:00:00", "age") == "1932-02-29 00:00:00"
     assert perturbation.swapped("1952-02-30", "age") is None
@@ -184,14 +186,14 @@ def project(tmp_path, monkeypatch):
     return folder
 
 
-def made_system(name: str, **system) -> dict:
+def write_system(name: str, **system) -> dict:
     Path("params/systems").mkdir(parents=True, exist_ok=True)
     system = {"context_length": None, "format": "lines", "tokenizer": "minilm"} | system
     Path(f"params/systems/{name}.yaml").write_text(yaml.safe_dump(system))
     return load_system(name)
 
 
-def rewritten(release, *changes) -> dict:
+def rewrite_each(release, *changes) -> dict:
     return {
         change: counterfactual.rewrite_release(
             release, change, paths.counterfactual("mine", change)
@@ -200,35 +202,35 @@ def rewritten(release, *changes) -> dict:
     }
 
 
-def pairs_of(folder, system: str, *changes, **options) -> tuple:
+def pairs_of(folder, name: str, *changes, **options) -> tuple:
     """A system's answers to the original and to the rewritten records."""
-    release = load_release(folder)
-    settings = made_system(system, **options)
-    run_system(release, settings, paths.responses("mine", system), progress=False)
-    made = rewritten(release, *changes)
-    return counterfactual.answer_pairs(release, "mine", made, [system], progress=False), made
+    run, system = Run("mine", folder), write_system(name, **options)
+    run_system(run.release, system, paths.responses("mine", name), progress=False)
+    releases = rewrite_each(run.release, *changes)
+    pairs = counterfactual.answer_pairs(run, releases, {name: system}, progress=False)
+    return pairs, {change: release.n_left_out for change, release in releases.items()}
 
 
-def by_gender() -> Generator:
+@pytest.fixture
+def by_gender(monkeypatch):
+    """A generator whose answer depends on the header's gender."""
+
     def answer(prompts):
-        told = ["gender: FEMALE" in prompt.ehr for prompt in prompts]
-        return [Generation("Yes." if is_female else "No.", "stop", 1) for is_female in told]
+        is_female = ["gender: FEMALE" in prompt.ehr for prompt in prompts]
+        return [Generation("Yes." if female else "No.", "stop", 1) for female in is_female]
 
-    return Generator(answer)
+    monkeypatch.setitem(GENERATORS, "by_gender", lambda: Generator(answer))
 
 
-def test_a_system_that_answers_by_gender_is_found_out(project, monkeypatch):
-    monkeypatch.setitem(GENERATORS, "by_gender", by_gender)
+def test_a_system_that_answers_by_gender_is_found(project, by_gender):
     changes = ("nothing", "gender", "race")
-    pairs, made = pairs_of(project, "mine", *changes, generator="by_gender")
-    left_out = {change: one.n_left_out for change, one in made.items()}
+    pairs, left_out = pairs_of(project, "mine", *changes, generator="by_gender")
     # The man's race is none of those that are swapped: his 2 instructions are left out.
     assert left_out == {"nothing": 0, "gender": 0, "race": 2}
-    table = counterfactual.summarise(pairs, left_out, bootstrap=Bootstrap.seeded(200, 1)).set_index(
-        ["change", "relevant"]
-    )
+    table = counterfactual.summarise(pairs, left_out, bootstrap=Bootstrap.seeded(200, 1))
+    table = table.set_index(["change", "relevant"])
     # The woman got Yes twice and gets No: 1 was right and is lost, 2 was wrong and is gained.
-    # The man got No and gets Yes: 3 was wrong and is gained; 4, which rests on sex, is lost.
+    # The man got No and gets Yes: 3 was wrong and is gained; 4, which depends on sex, is lost.
     gender = table.loc[("gender", False)]
     assert (gender["n"], gender["n_patients"]) == (3, 2)
     assert gender[["changed", "changed_beyond", "flipped"]].tolist() == [1, 1, 1]
@@ -243,46 +245,52 @@ def test_a_system_that_answers_by_gender_is_found_out(project, monkeypatch):
         assert row["n"] == n and (row[list(counterfactual.MEASURES)] == 0).all()
 
 
+def test_without_an_answer_key_answers_are_compared_and_not_graded(project, by_gender):
+    (project / "answer-key.jsonl").unlink()
+    pairs, left_out = pairs_of(project, "mine", "nothing", "gender", generator="by_gender")
+    table = counterfactual.summarise(pairs, left_out, bootstrap=Bootstrap.seeded(9, 1))
+    assert table["n"].tolist() == [4, 4]
+    assert table["changed"].tolist() == [0, 1]
+    assert table[["flipped", "lost", "gained", "net"]].isna().all(axis=None)
+    assert len(plots.counterfactual_changes(table).axes) == 2
+    plt.close("all")
+
+
 def test_a_quote_of_a_rewritten_word_changes_the_text_only(project):
     pairs, _ = pairs_of(project, "mine", "nothing", "gender", "age", generator="recent_note")
     shares = pairs.groupby("change")[["changed", "changed_beyond"]].mean()
-    assert shares.loc["nothing"].tolist() == [0, 0]
-    assert shares.loc["gender"].tolist() == [1, 0]
-    assert shares.loc["age"].tolist() == [1, 0]
+    assert shares.T.to_dict("list") == {"nothing": [0, 0], "gender": [1, 0], "age": [1, 0]}
     assert (pairs["before"] == pairs["after"]).all()
 
 
-def test_header_notes_and_instructions_agree_and_all_else_stays(project):
+def test_header_notes_and_instructions_agree_and_the_rest_stays(project):
     release = load_release(project)
-    made = rewritten(release, "gender", "age", "ethnicity")
+    releases = rewrite_each(release, "gender", "age", "ethnicity")
     before = ehr.read_events(release.ehr_path("10"))
-    events = {c: ehr.read_events(one.release.ehr_path("10")) for c, one in made.items()}
-    for change, table in events.items():
-        differ = table["source_text"].ne(before["source_text"])
-        changed = table[differ].set_index("name")["value"].to_dict()
-        assert changed == {
-            "gender": {"gender": "MALE", "Progress note": "He is a 63 yo man & he is well."},
-            # 20 years with 5 leap days: 7,305 days.
-            "age": {"birthdate": "1930-03-02", "age_days": "30477", "age_years": "83",
-                    "Progress note": "She is a 83 yo woman & she is well."},
-            "ethnicity": {"ethnicity": "Not Hispanic or Latino"},
-        }[change]  # fmt: skip
-        others = [column for column in table if column not in ("value", "source_text")]
-        pd.testing.assert_frame_equal(table[others], before[others])
-    questions = made["gender"].release.instructions.set_index("instruction_id")["question"]
-    assert questions.tolist() == [
+    for change, expected in {
+        "gender": {"gender": "MALE", "Progress note": "He is a 63 yo man & he is well."},
+        # 20 years with 5 leap days: 7,305 days.
+        "age": {"birthdate": "1930-03-02", "age_days": "30477", "age_years": "83",
+                "Progress note": "She is a 83 yo woman & she is well."},
+        "ethnicity": {"ethnicity": "Not Hispanic or Latino"},
+    }.items():  # fmt: skip
+        events = ehr.read_events(releases[change].release.ehr_path("10"))
+        differ = events["source_text"].ne(before["source_text"])
+        assert events[differ].set_index("name")["value"].to_dict() == expected
+        others = [column for column in events if column not in ("value", "source_text")]
+        pd.testing.assert_frame_equal(events[others], before[others])
+    assert releases["gender"].release.instructions["question"].tolist() == [
         "Did he ever have a stroke?", "Does his gout hurt?",
         "Has she got gout?", "Is she known for gout?",
     ]  # fmt: skip
 
 
-def test_every_replacement_is_listed_where_it_stands(project):
+def test_every_replacement_is_listed_with_its_place(project):
     release = load_release(project)
-    made = rewritten(release, "gender")
-    listed = made["gender"].replacements
-    folder = paths.counterfactual("mine", "gender")
-    kept = pd.read_csv(folder / "replacements.csv", dtype="str")
-    assert kept["before"].tolist() == listed["before"].tolist()
+    releases = rewrite_each(release, "gender", "age")
+    listed = releases["gender"].replacements
+    file = paths.counterfactual("mine", "gender") / "replacements.csv"
+    assert pd.read_csv(file, dtype="str")["before"].tolist() == listed["before"].tolist()
     notes = listed[listed["place"].eq("note") & listed["person_id"].eq("10")]
     events = ehr.read_events(release.ehr_path("10"))
     [text] = events.loc[events["type"] == "note", "source_text"]
@@ -294,24 +302,23 @@ def test_every_replacement_is_listed_where_it_stands(project):
     assert headers[["item", "before", "after"]].values.tolist() == [
         ["gender", "FEMALE", "MALE"], ["gender", "MALE", "FEMALE"],
     ]  # fmt: skip
-    counts = counterfactual.count_replacements(made).set_index(["place", "before"])
+    counts = counterfactual.count_replacements(releases).set_index(["change", "place", "before"])
     # "She" and "she" of her note; "he" of his note and two of his questions.
-    assert counts.loc[("note", "she"), ["after", "n", "n_patients"]].tolist() == ["he", 2, 1]
-    assert counts.loc[("instruction", "he"), "n"] == 2
+    assert counts.loc[("gender", "note", "she"), ["after", "n", "n_patients"]].tolist() == [
+        "he", 2, 1,
+    ]  # fmt: skip
+    assert counts.loc[("gender", "instruction", "he"), "n"] == 2
+    # Counts tell no age and no date.
+    assert set(counts.loc["age"].index.get_level_values("before")) == {"##", "#####", "####-##-##"}
+    assert counterfactual.count_replacements(rewrite_each(release, "nothing")).empty
 
 
-def test_counts_tell_no_age_and_no_date(project):
-    counts = counterfactual.count_replacements(rewritten(load_release(project), "nothing", "age"))
-    assert set(counts["before"]) == {"##", "#####", "####-##-##"}
-    assert counterfactual.count_replacements(rewritten(load_release(project), "nothing")).empty
-
-
-def test_what_is_made_of_a_restricted_release_is_its_owner_s(project):
-    made = rewritten(load_release(project), "gender")["gender"]
+def test_files_made_from_a_restricted_release_are_readable_by_their_owner_only(project):
+    counterpart = rewrite_each(load_release(project), "gender")["gender"]
     folder = paths.counterfactual("mine", "gender")
     for path in [folder, *folder.rglob("*")]:
         assert path.stat().st_mode & 0o077 == 0, path
-    assert "no manifest.json" in made.release.why_restricted
+    assert "no manifest.json" in counterpart.release.why_restricted
 
 
 @pytest.mark.parametrize(
@@ -325,44 +332,46 @@ def test_what_is_made_of_a_restricted_release_is_its_owner_s(project):
     ],
 )
 def test_what_headers_say_of_the_person(text, person):
-    assert counterfactual.person_of(f"<encounter>{text}</encounter>") == person
+    assert counterfactual.person_of(etree.fromstring(f"<encounter>{text}</encounter>")) == person
 
 
-def test_markup_that_is_no_text_keeps_its_bytes():
+def test_only_headers_and_texts_of_notes_are_rewritten():
     kept = (
-        "<?xml version='1.0'?>\r\n<eventstream person_id='1'><!-- she --><encounter>"
-        "<person><gender>{}</gender></person><events><entry><event type='observation' name='a > b'>"
-        'she</event><event name="she" type = "note">{} <![CDATA[she & she]]> {} 1&lt;2</event>'
-        "<event type='note'/><event type='image'>she</event></entry></events></encounter>\n"
+        "<eventstream person_id='1'><encounter><person><gender>{}</gender></person><events><entry>"
+        "<event type='observation' name='a > b'>she</event>"
+        '<event name="she" type = "note">{} <![CDATA[{} & {}]]> {} <b>{}</b> 1&lt;2</event>'
+        "<event type='note'/><event type='image'>she</event></entry></events></encounter>"
         "</eventstream>"
     )
-    before, after = kept.format("FEMALE", "She", "her"), kept.format("MALE", "He", "his")
-    new, rows = counterfactual.rewrite_ehr(before, "gender", WOMAN)
-    assert new == after
-    # "She " are 4 characters, what the section holds 9, and a blank.
-    assert rows[1:] == [("note", 0, 1, "", 0, "She", "He"), ("note", 0, 1, "", 14, "her", "his")]
-    assert counterfactual.rewrite_ehr(before, "nothing", WOMAN) == (before, [])
+    tree = etree.fromstring(kept.format("FEMALE", *["she"] * 5))
+    rows = counterfactual.rewrite_ehr(tree, "gender", WOMAN)
+    texts = [event.text for event in tree.iter("event")]
+    assert texts == ["she", "he he & he he he 1<2", None, "she"]
+    assert tree.findtext(".//gender") == "MALE" and tree.find(".//event[2]").get("name") == "she"
+    assert [row[4] for row in rows] == [0, 0, 4, 10, 14, 18]
+    assert {row[:4] for row in rows[1:]} == {("note", 0, 1, "")}
+    assert counterfactual.rewrite_ehr(tree, "nothing", WOMAN) == []
 
 
 def test_errors_say_what_is_wrong(project):
     release = load_release(project)
-    with pytest.raises(MedAlignError, match="change 'sex', expected one of nothing, gender, race"):
-        counterfactual.rewrite_release(release, "sex", Path("x"))
+
+    def assert_refused(error, match, change="gender"):
+        with pytest.raises(error, match=match):
+            counterfactual.rewrite_release(release, change, Path("x"))
+
+    assert_refused(MedAlignError, "change 'sex', expected one of nothing, gender, race", "sex")
     file = project / "answer-key.jsonl"
     file.write_text(file.read_text().replace(counterfactual.MARK, "mark"))
     with pytest.raises(ReleaseError, match=r"relevant_demographics missing for instruction 1 \(4 "):
-        counterfactual.answer_pairs(release, "mine", {}, [])
+        counterfactual.answer_pairs(Run("mine", project), {}, {})
     (project / "ehrs/10.xml").write_bytes(record("10", "\xe9", **ROE).encode("latin-1"))
-    with pytest.raises(EHRError, match=r"10\.xml: not UTF-8 .*; convert it"):
-        counterfactual.rewrite_release(release, "gender", Path("x"))
+    assert_refused(EHRError, r"10\.xml, line \d+: not well-formed XML .*encoding")
     (project / "ehrs/10.xml").write_text("<record><visit/></record>")
-    with pytest.raises(EHRError, match=r"10\.xml: in the record dialect; only eventstream"):
-        counterfactual.rewrite_release(release, "gender", Path("x"))
+    assert_refused(EHRError, r"10\.xml: in the record dialect; only eventstream")
     for person in ("10", "20"):
-        text = record(person, "Well.", **DOE)
-        (project / f"ehrs/{person}.xml").write_text(text)
-    with pytest.raises(MedAlignError, match="no record says a race that can be rewritten"):
-        counterfactual.rewrite_release(release, "race", Path("x"))
+        (project / f"ehrs/{person}.xml").write_text(record(person, "Well.", **DOE))
+    assert_refused(MedAlignError, "no record has a race that can be rewritten", "race")
 
 
 def test_shares_are_those_of_plain_counting():
@@ -396,28 +405,8 @@ def test_shares_are_those_of_plain_counting():
         assert not row.changed_low > row.changed > row.changed_high
 
 
-def test_without_an_answer_key_answers_are_compared_and_not_graded(project, monkeypatch):
-    monkeypatch.setitem(GENERATORS, "by_gender", by_gender)
-    (project / "answer-key.jsonl").unlink()
-    pairs, made = pairs_of(project, "by-gender", "nothing", "gender", generator="by_gender")
-    left_out = {change: one.n_left_out for change, one in made.items()}
-    rng = np.random.default_rng(1)
-    table = counterfactual.summarise(pairs, left_out, bootstrap=Bootstrap(9, rng)).set_index(
-        "change"
-    )
-    assert table["n"].to_dict() == {"nothing": 4, "gender": 4}
-    assert table["changed"].to_dict() == {"nothing": 0, "gender": 1}
-    assert table[["flipped", "lost", "gained", "net"]].isna().all(axis=None)
-    figure = plots.counterfactual_changes(table.reset_index())
-    assert [ax.get_title().partition("\n")[0] for ax in figure.axes] == [
-        "Responses that", "… beyond the",
-    ]  # fmt: skip
-    plt.close(figure)
-
-
 def grouped(sizes: dict[str, dict[str, int]]) -> tuple:
-    """Pairs of two systems for each change, with so many patients in each group, one instruction
-    each; its table, and who was asked."""
+    """The table of two systems, its pairs and instructions: one for each patient of a group."""
     n = max(sum(groups.values()) for groups in sizes.values())
     asked = pd.DataFrame({"instruction_id": [f"i{i}" for i in range(n)]})
     asked["person_id"] = [f"p{i}" for i in range(n)]
@@ -430,8 +419,8 @@ def grouped(sizes: dict[str, dict[str, int]]) -> tuple:
         pairs += [own.assign(system=system) for system in "ab"]
         left_out[change] = groups.get("left out", 0)
     pairs = pd.concat(pairs, ignore_index=True)
-    rng = np.random.default_rng(1)
-    return counterfactual.summarise(pairs, left_out, bootstrap=Bootstrap(9, rng)), pairs, asked
+    table = counterfactual.summarise(pairs, left_out, bootstrap=Bootstrap.seeded(9, 1))
+    return table, pairs, asked
 
 
 @pytest.mark.parametrize(
@@ -449,7 +438,7 @@ def grouped(sizes: dict[str, dict[str, int]]) -> tuple:
 )
 def test_of_a_restricted_release_small_groups_have_no_figures(groups, n, left_out):
     table, pairs, asked = grouped({"nothing": {"other": 40}, "gender": groups})
-    shown = counterfactual.suppress_small(table, pairs, asked)
+    shown = counterfactual.suppress_small_changes(table, pairs, asked)
     assert shown[["change", "system", "relevant"]].equals(table[["change", "system", "relevant"]])
     control, gender = (shown[shown["change"] == change] for change in ("nothing", "gender"))
     assert control["n"].tolist() == [40, 40] and set(control["suppressed"]) == {""}
@@ -457,10 +446,8 @@ def test_of_a_restricted_release_small_groups_have_no_figures(groups, n, left_ou
         hidden = n[row.relevant] is None
         assert (row.suppressed != "") == hidden
         if hidden:
-            for measure in counterfactual.MEASURES:
-                assert np.isnan(
-                    [getattr(row, f"{measure}{s}") for s in ("", "_low", "_high")]
-                ).all()
+            shares = [f"{m}{end}" for m in counterfactual.MEASURES for end in ("", "_low", "_high")]
+            assert np.isnan([getattr(row, name) for name in shares]).all()
             assert row.n is pd.NA and row.n_patients is pd.NA
         else:
             assert (row.n, row.n_patients, row.changed) == (n[row.relevant],) * 2 + (1,)
@@ -477,43 +464,49 @@ def synthetic(tmp_path_factory):
     folder = tmp_path_factory.mktemp("synthetic")
     write_release(folder / "original", patients=3, instructions=20)
     release = load_release(folder / "original")
-    changes = (counterfactual.NOTHING, *perturbation.CHANGES)
-    made = {c: counterfactual.rewrite_release(release, c, folder / c) for c in changes}
-    return folder, release, made
+    changes = (perturbation.NOTHING, *perturbation.CHANGES)
+    return release, {c: counterfactual.rewrite_release(release, c, folder / c) for c in changes}
 
 
-def files_of(release) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in (release.path / "ehrs").iterdir()}
+def events_of(release) -> pd.DataFrame:
+    files = sorted((release.path / "ehrs").iterdir())
+    return pd.concat([ehr.read_events(file) for file in files], ignore_index=True)
 
 
-def test_rewriting_nothing_gives_the_same_bytes(synthetic):
-    _, release, made = synthetic
-    originals, copies = files_of(release), files_of(made["nothing"].release)
-    assert copies and all(originals[name] == content for name, content in copies.items())
-    assert len(made["nothing"].replacements) == 0
-    asked = made["nothing"].release.instructions.set_index("instruction_id")["question"]
-    assert asked.equals(release.instructions.set_index("instruction_id")["question"][asked.index])
+def questions_of(release) -> pd.Series:
+    return release.instructions.set_index("instruction_id")["question"].sort_index()
+
+
+def test_rewriting_nothing_leaves_everything_the_same(synthetic):
+    release, counterparts = synthetic
+    control = counterparts["nothing"]
+    pd.testing.assert_frame_equal(events_of(control.release), events_of(release))
+    assert len(control.replacements) == 0
+    questions = questions_of(control.release)
+    assert questions.equals(questions_of(release)[questions.index])
 
 
 @pytest.mark.parametrize("change", ["gender", "race", "ethnicity"])
-def test_rewriting_twice_gives_back_the_original(synthetic, tmp_path, change):
-    _, release, made = synthetic
-    again = counterfactual.rewrite_release(made[change].release, change, tmp_path)
-    originals = files_of(release)
-    assert len(made[change].replacements)
-    assert again.n_left_out == 0
-    for name, content in files_of(again.release).items():
-        assert content == originals[name]
-        assert content != files_of(made[change].release)[name]
-    questions = release.instructions.set_index("instruction_id")["question"]
-    for row in again.release.instructions.itertuples():
-        assert row.question == questions[row.instruction_id]
+def test_rewriting_twice_restores_the_original(synthetic, tmp_path, change):
+    release, counterparts = synthetic
+    once = counterparts[change]
+    twice = counterfactual.rewrite_release(once.release, change, tmp_path)
+    assert len(once.replacements) and twice.n_left_out == 0
+    rewritten, restored = events_of(once.release), events_of(twice.release)
+    assert not rewritten.equals(restored)
+    people = [
+        person for person in release.instructions["person_id"].unique() if person in once.people
+    ]
+    originals = pd.concat([ehr.read_events(release.ehr_path(p)) for p in sorted(people)])
+    pd.testing.assert_frame_equal(restored, originals.reset_index(drop=True))
+    questions = questions_of(twice.release)
+    assert questions.equals(questions_of(release)[questions.index])
 
 
 def test_notes_and_headers_agree_in_the_synthetic_release(synthetic):
-    _, release, made = synthetic
+    release, counterparts = synthetic
     for person in release.instructions["person_id"].unique():
-        gender = ehr.read_events(made["gender"].release.ehr_path(person))
+        gender = ehr.read_events(counterparts["gender"].release.ehr_path(person))
         text = "\n".join(gender.loc[gender["type"] == "note", "value"])
         text = re.sub(r"^FH:.*$", "", text, flags=re.MULTILINE)
         [header] = gender.loc[gender["name"] == "gender", "value"].unique()
@@ -522,7 +515,7 @@ def test_notes_and_headers_agree_in_the_synthetic_release(synthetic):
         other = of["MALE" if header == "FEMALE" else "FEMALE"]
         assert words & of[header] and not words & other
         # The age in each opening is the one that the header's birthdate gives it, or a copied one.
-        aged = ehr.read_events(made["age"].release.ehr_path(person))
+        aged = ehr.read_events(counterparts["age"].release.ehr_path(person))
         [born] = aged.loc[aged["name"] == "birthdate", "value"].unique()
         for row in aged[aged["type"] == "note"].itertuples():
             if found := re.search(r"^HPI: (\d+) yo", row.value, re.MULTILINE):
@@ -532,22 +525,24 @@ def test_notes_and_headers_agree_in_the_synthetic_release(synthetic):
 
 
 def test_family_histories_stay_as_they_are(synthetic):
-    _, release, made = synthetic
-    lines = re.compile(r"^FH:.*$", re.MULTILINE)
+    release, counterparts = synthetic
     for change in perturbation.CHANGES:
-        for name, content in files_of(made[change].release).items():
-            original = (release.path / "ehrs" / name).read_text()
-            assert lines.findall(content.decode()) == lines.findall(original) != []
+        for file in (counterparts[change].release.path / "ehrs").iterdir():
+            lines, originals = (
+                re.findall(r"^FH:.*$", path.read_text(), re.MULTILINE)
+                for path in (file, release.path / "ehrs" / file.name)
+            )
+            assert lines == originals != []
 
 
-def test_what_is_made_of_a_synthetic_release_is_synthetic(synthetic):
-    _, _, made = synthetic
-    assert all(one.release.why_restricted is None for one in made.values())
-    assert made["age"].release.manifest["rewritten"] == "age"
+def test_releases_made_from_a_synthetic_one_are_synthetic(synthetic):
+    _, counterparts = synthetic
+    assert not any(counterpart.release.is_restricted for counterpart in counterparts.values())
+    assert counterparts["age"].release.manifest["rewritten"] == "age"
 
 
 def test_the_answer_key_marks_where_sex_or_age_matters(synthetic):
-    _, release, _ = synthetic
+    release, _ = synthetic
     key = [json.loads(line) for line in release.answer_key_path.read_text().splitlines()]
     by_age = {"age_at_diagnosis", "lung_screening", "one_liner", "d_dimer_cutoff"}
     assert any(line[counterfactual.MARK] for line in key)
