@@ -1,7 +1,7 @@
 """A synthetic MedAlign release: simulated patients, their records, instructions and answer key.
 
-`catalogue` is the clinical vocabulary, `simulate` what is true of a patient, `records` how it is
-written down, `ask_*` what is asked of it, `instructions` what a release asks,
+`catalogue` is the clinical vocabulary, `simulate` what is true of a patient, `encounters` how
+it is written down, `ask_*` what is asked of it, `instructions` what a release asks,
 `submissions` what clinicians had submitted, `release` the files.
 Nothing in it comes from MedAlign's data.
 """

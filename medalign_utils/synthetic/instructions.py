@@ -20,14 +20,9 @@ from typing import NamedTuple
 from medalign_utils.data.taxonomy import SUBCATEGORIES
 from medalign_utils.errors import MedAlignError
 from medalign_utils.synthetic import ask_care, ask_history, ask_results  # noqa: F401
+from medalign_utils.synthetic.encounters import Encounter
 from medalign_utils.synthetic.patient import Patient
-from medalign_utils.synthetic.records import Encounter
-from medalign_utils.synthetic.templates import (
-    TEMPLATES,
-    Candidate,
-    Template,
-    pronouns,
-)
+from medalign_utils.synthetic.templates import TEMPLATES, Candidate, Template
 
 # Of 120: (instructions, those with a reference). Category sums stand beside the paper's
 # 667, 136, 70, 33, 2, 75 of 983 and 223, 22, 13, 4, 0, 41 of 303.
@@ -77,11 +72,15 @@ class Instruction(NamedTuple):
     instruction_id: str
     person_id: str
     question: str
-    template: Template
     candidate: Candidate
     specialty: str
     has_reference: bool
     position: float | None
+
+    @property
+    def template(self) -> Template:
+        """The template that asks it."""
+        return self.candidate.template
 
 
 class Places:
@@ -114,11 +113,15 @@ def plan_subcategories(
     if templates is not TEMPLATES:
         sizes = Counter(template.subcategory for template in templates.values())
         shares = {name: (n, n) for name, n in sizes.items()}
+    numbers = apportion(count, {name: n for name, (n, _) in shares.items()})
     plan = []
-    for name, n in apportion(count, {name: n for name, (n, _) in shares.items()}).items():
-        referenced = round(n * shares[name][1] / shares[name][0])
-        plan += [(name, i < referenced) for i in range(n)]
+    for name, (n, referenced) in shares.items():
+        plan += _planned(name, numbers[name], round(numbers[name] * referenced / n))
     return plan
+
+
+def _planned(name: str, count: int, referenced: int) -> list[tuple[str, bool]]:
+    return [(name, i < referenced) for i in range(count)]
 
 
 def plan_categories(count: int, referenced: int) -> list[tuple[str, bool]]:
@@ -140,7 +143,7 @@ def plan_categories(count: int, referenced: int) -> list[tuple[str, bool]]:
         # A category without references in the paper may have none to share out, either.
         with_reference = apportion(referenced_of[category], weights)
         for name in names:
-            plan += [(name, i < with_reference[name]) for i in range(numbers[name])]
+            plan += _planned(name, numbers[name], with_reference[name])
     return plan
 
 
@@ -174,69 +177,45 @@ def choose_instructions(
     pools = {}
     for name in sorted(templates):
         pools.setdefault(templates[name].subcategory, []).append(templates[name])
-    used_templates, asked_of = Counter(), Counter()
-    asked: set[tuple] = set()
+    uses, asked_of, asked = Counter(), Counter(), set()
     chosen = []
-    for number, (subcategory, has_reference) in enumerate(plan):
+    for subcategory, has_reference in plan:
         target = 1 - rng.random() ** 2
         # The least used templates and the least asked patients come first; chance breaks ties.
-        pool = sorted(pools[subcategory], key=lambda t: (used_templates[t.name], rng.random()))
-        order = sorted(range(len(patients)), key=lambda i: (asked_of[i], rng.random()))
-        found = _nearest(pool, order, patients, target, asked)
+        pool = sorted(pools[subcategory], key=lambda t: (uses[t.name], rng.random()))
+        order = sorted(patients, key=lambda p: (asked_of[p[0].person_id], rng.random()))
+        found = _nearest(pool, order, target, asked)
         if found is None:
             raise MedAlignError(
-                f"choose_instructions: {len(patients)} patients yield only {number} of {len(plan)} "
-                f"instructions (none left for '{subcategory}'); ask for fewer or add patients"
+                f"choose_instructions: {len(patients)} patients yield only {len(chosen)} of "
+                f"{len(plan)} instructions (none left for '{subcategory}'); ask for fewer or add "
+                "patients"
             )
-        template, who, candidate, position = found
-        patient = patients[who][0]
-        asked.add((patient.person_id, template.name, *sorted(candidate.values.items())))
-        used_templates[template.name] += 1
-        asked_of[who] += 1
-        words = {**pronouns(patient), **candidate.values}
-        question = rng.choice(template.phrasings).format(**words)
-        specialty = rng.choice([s for s, served in SPECIALTIES.items() if subcategory in served]
-                               or list(SPECIALTIES))  # fmt: skip
+        person, candidate, position = found
+        asked.add((person, candidate.request))
+        uses[candidate.template.name] += 1
+        asked_of[person] += 1
+        question = rng.choice(candidate.questions)
+        served = [name for name, of in SPECIALTIES.items() if subcategory in of]
+        specialty = rng.choice(served or list(SPECIALTIES))
+        instruction_id = f"{rng.randint(10**8, 10**10 - 1)}"
         chosen.append(
             Instruction(
-                f"{rng.randint(10**8, 10**10 - 1)}",
-                patient.person_id,
-                question[0].upper() + question[1:],
-                template,
-                candidate,
-                specialty,
-                has_reference,
-                position,
+                instruction_id, person, question, candidate, specialty, has_reference, position
             )
         )
     return sorted(chosen, key=lambda i: int(i.instruction_id))
 
 
-def _nearest(templates, order, patients, target, asked):
-    """The candidate nearest to the target of the first template and patient that have one."""
+def _nearest(templates, patients, target, asked):
+    """Return the candidate nearest to the target of the first template and patient to have any."""
     for template in templates:
-        for who in order:
-            patient, place = patients[who]
+        for patient, places in patients:
             options = [
-                (c, place.share(c.time))
-                for c in template.candidates(patient)
-                if c.time is not None or c.where == "nowhere"
-                if (patient.person_id, template.name, *sorted(c.values.items())) not in asked
+                (patient.person_id, candidate, places.share(candidate.answer.time))
+                for candidate in template.candidates(patient)
+                if (patient.person_id, candidate.request) not in asked
             ]
             if options:
-                candidate, position = min(
-                    options, key=lambda o: abs((target if o[1] is None else o[1]) - target)
-                )
-                return template, who, candidate, position
+                return min(options, key=lambda o: 0 if o[2] is None else abs(o[2] - target))
     return None
-
-
-__all__ = [
-    "SHARES",
-    "Instruction",
-    "Places",
-    "apportion",
-    "choose_instructions",
-    "plan_categories",
-    "plan_subcategories",
-]

@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from medalign_utils.synthetic import catalogue as cat
+from medalign_utils.synthetic.catalogue import Spellings
 
-Spellings = tuple[str, ...]
+# The kinds of visit whose notes carry the history, drugs and allergies, and those that carry the
+# social and family history.
+WITH_HISTORY = ("office", "emergency", "inpatient")
+WITH_SOCIAL = ("office", "inpatient")
 
 
 @dataclass
@@ -16,17 +20,17 @@ class Visit:
     """One encounter; `positives` and `denied` are the symptoms asked about and their answers."""
 
     kind: str  # office, emergency, inpatient, telephone
-    department: str
     start: datetime
     end: datetime
     provider: int
+    payer: str
+    department: str = "Primary Care"
     positives: list[Spellings] = field(default_factory=list)
     denied: list[Spellings] = field(default_factory=list)
     never: list[Spellings] = field(default_factory=list)  # diseases its notes say were never had
     acute: cat.Acute | None = None
     panel: bool = False
     cpt: str = ""
-    payer: str = ""
     differential: list[cat.Acute] = field(default_factory=list)  # considered and not favored
     off_work: int = 0  # days, as an emergency visit's note says
     follow_weeks: int = 0  # after a stay
@@ -43,6 +47,16 @@ class Course:
     stop: int | None = None
     reason: Spellings | None = None
     successor: cat.Drug | None = None
+
+    @property
+    def amount(self) -> str:
+        """The dose as notes write it: `12.5 mg`, `40 mg`."""
+        return f"{self.dose:g} {self.drug.unit}"
+
+    @property
+    def regimen(self) -> str:
+        """The dose and how often it is taken."""
+        return f"{self.amount} {self.drug.frequency}"
 
 
 @dataclass
@@ -61,6 +75,16 @@ class Result:
     visit: int
     time: datetime
     value: float
+
+    @property
+    def digits(self) -> str:
+        """The value with the analyte's decimals."""
+        return f"{self.value:.{self.analyte.decimals}f}"
+
+    @property
+    def shown(self) -> str:
+        """The value with its unit."""
+        return f"{self.digits} {self.analyte.unit}".strip()
 
 
 @dataclass
@@ -96,11 +120,9 @@ class Hour:
 
 @dataclass
 class StudyDone:
-    """One imaging study; `value` is a nodule's size in mm, an ejection fraction in %, or polyps."""
+    """One study with its finding, or its number: a nodule's size, an ejection fraction, polyps."""
 
-    spellings: Spellings
-    cpt: str
-    title: str
+    study: cat.Study
     visit: int
     time: datetime
     finding: Spellings | None = None
@@ -152,7 +174,7 @@ class Appointment:
     """An appointment made at a visit; `kept` False: a no-show; None: still to come."""
 
     made: int
-    day: date
+    time: datetime
     department: str
     kept: bool | None
 
@@ -194,12 +216,30 @@ class Patient:
     goals: dict[str, list[tuple[int, float]]] = field(default_factory=dict)  # analyte -> target
 
     def courses_at(self, visit: int) -> list[Course]:
-        """The drugs taken after that visit."""
+        """Return the drugs taken after that visit."""
         return [c for c in self.courses if c.start <= visit and (c.stop is None or c.stop > visit)]
 
     def diagnoses_at(self, visit: int) -> list[Diagnosis]:
-        """The conditions known at that visit."""
+        """Return the conditions known at that visit."""
         return [d for d in self.diagnoses if d.onset <= visit]
+
+    def visits_of(self, kind: str) -> list[Visit]:
+        """Return the visits of one kind."""
+        return [visit for visit in self.visits if visit.kind == kind]
+
+    def written(self, kinds: tuple[str, ...], first=0, last: int | None = None) -> datetime | None:
+        """Return the end of the newest visit of these kinds from `first` to `last`, if any."""
+        visits = self.visits[first : None if last is None else last + 1]
+        return next((visit.end for visit in reversed(visits) if visit.kind in kinds), None)
+
+    def noted(self, visit: int) -> bool:
+        """Return whether a note says what the visit changed: office notes, discharge summaries."""
+        return self.visits[visit].kind in WITH_SOCIAL
+
+    def age(self, day: datetime) -> int:
+        """Return whole years from birth to `day`."""
+        before = (day.month, day.day) < (self.birthdate.month, self.birthdate.day)
+        return day.year - self.birthdate.year - before
 
     @property
     def last(self) -> int:
@@ -207,15 +247,6 @@ class Patient:
         return len(self.visits) - 1
 
 
-def age_at(birthdate: date, day: date) -> int:
-    """Whole years from birth to `day`.
-
-    >>> age_at(date(1950, 3, 2), date(2010, 3, 1))
-    59
-    """
-    return day.year - birthdate.year - ((day.month, day.day) < (birthdate.month, birthdate.day))
-
-
 def at(series: list[tuple[int, object]], visit: int):
-    """The value in force at a visit, from (from which visit on, value) pairs in order."""
+    """Return the value in force at a visit, from (from which visit on, value) pairs in order."""
     return [value for start, value in series if start <= visit][-1]

@@ -1,22 +1,23 @@
 """Writes a synthetic release in the layout and markup of the real one, plus its answer key."""
 
-import csv
 import hashlib
-import io
 import json
 import os
 import random
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
+import pandas as pd
 from tqdm import tqdm
 
 from medalign_utils.data.taxonomy import SUBCATEGORIES
 from medalign_utils.errors import MedAlignError
+from medalign_utils.synthetic.encounters import Encounter, write_encounters
 from medalign_utils.synthetic.instructions import (
     Instruction,
     Places,
@@ -24,8 +25,7 @@ from medalign_utils.synthetic.instructions import (
     plan_categories,
     plan_subcategories,
 )
-from medalign_utils.synthetic.patient import Patient, age_at
-from medalign_utils.synthetic.records import Encounter, write_encounters
+from medalign_utils.synthetic.patient import Patient
 from medalign_utils.synthetic.simulate import Care, simulate_patient
 from medalign_utils.synthetic.submissions import Submission, submit
 from medalign_utils.synthetic.templates import TEMPLATES, Template
@@ -60,10 +60,10 @@ def write_release(
     scale: str = "demo",
     progress: bool = False,
 ) -> dict:
-    """Writes a synthetic release; the same arguments give the same bytes on every machine.
+    """Write a synthetic release and return what its `manifest.json` says.
 
-    Records are written one by one as they are simulated, into a folder that becomes `ehrs` when
-    all are there, so memory holds one record and what choosing instructions needs of the others.
+    The same arguments give the same bytes on every machine. Memory holds one record, and what
+    choosing instructions needs of the others.
 
     Args:
         out: the folder to write to; made if missing, and must be empty of another release.
@@ -73,19 +73,14 @@ def write_release(
         seed: any integer.
         templates: what may be asked; other templates than the benchmark's are asked equally often.
         split: what the templates are called in the manifest; it also seeds all draws.
-        scale: "demo", 24 patients and 120 instructions if not said otherwise, the numbers of
-            visits spread from 3 to 175 so that equal steps multiply them equally. "release", the
-            published size and always that: 276 patients, 983 instructions of 1,314 submitted, 303
-            of them with a reference, over 3.5 million events and 46,000 notes, most records short
-            and some over ten times the mean, inpatient stays with hourly flowsheets.
+        scale: "demo", 24 patients and 120 instructions by default, with 3 to 175 visits in equal
+            ratios. "release", always the published size: 276 patients, 983 instructions of 1,314
+            submitted, 303 of them with a reference, over 3.5 million events and 46,000 notes, most
+            records short and some over ten times the mean, hourly flowsheets of inpatient stays.
         progress: whether to show a progress bar.
 
-    Returns:
-        What `manifest.json` says.
-
     Raises:
-        MedAlignError: an argument is out of range, or the patients do not yield enough
-            instructions.
+        MedAlignError: an argument is out of range, or the patients yield too few instructions.
     """
     if scale not in SCALES:
         raise MedAlignError(f"write_release: scale '{scale}', expected one of {', '.join(SCALES)}")
@@ -115,6 +110,7 @@ def write_release(
     counts = size.visit_counts(patients)
     rng.shuffle(counts)
     out.mkdir(parents=True, exist_ok=True)
+    # The folder becomes `ehrs` when all records are there.
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=out) as unfinished:
         folder = Path(unfinished)
         people, files = [], {}
@@ -131,30 +127,35 @@ def write_release(
         for record in sorted(folder.iterdir()):
             os.replace(record, out / "ehrs" / record.name)
     # A stream of its own, so that what is submitted changes nothing else.
-    submitted = submit(
-        random.Random(f"{stream} submitted"),
-        chosen,
-        {patient.person_id: patient for patient, _ in people},
-        round(instructions * DUPLICATES),
-    )
+    own = random.Random(f"{stream} submitted")
+    submitted = submit(own, chosen, round(instructions * DUPLICATES))
+    rows = [_row(i) for i in chosen]
     for name, text in {
-        "all-instructions-rouge.tsv": _instructions_table(chosen),
-        "clinician-instruction-responses.tsv": _references_table(chosen),
-        "submitted-instructions.tsv": _submitted_table(submitted),
+        "all-instructions-rouge.tsv": _table(INSTRUCTION_COLUMNS, rows),
+        "clinician-instruction-responses.tsv": _table(
+            REFERENCE_COLUMNS, [row for row, i in zip(rows, chosen, strict=True) if i.has_reference]
+        ),
+        "submitted-instructions.tsv": _table(Submission._fields, [s._asdict() for s in submitted]),
         "answer-key.jsonl": "".join(_key_line(i) for i in chosen),
     }.items():
         files[name] = _write(out / name, text)
     manifest = {
-        "synthetic": True, "generator_version": GENERATOR_VERSION, "scale": scale, "seed": seed,
-        "split": split, "patients": patients, "instructions": instructions,
-        "submitted": len(submitted), "files": dict(sorted(files.items())),
-    }  # fmt: skip
+        "synthetic": True,
+        "generator_version": GENERATOR_VERSION,
+        "scale": scale,
+        "seed": seed,
+        "split": split,
+        "patients": patients,
+        "instructions": instructions,
+        "submitted": len(submitted),
+        "files": dict(sorted(files.items())),
+    }
     _write(out / "manifest.json", json.dumps(manifest, indent=1) + "\n")
     return manifest
 
 
 def _write(path: Path, text: str) -> str:
-    """Writes a file and gives its digest."""
+    """Write a file and return its digest."""
     content = text.encode()
     path.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
@@ -188,95 +189,82 @@ SCALES = {
 
 
 def _stamp(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}"
+    return quoteattr(f"{moment:%Y-%m-%d %H:%M}")
 
 
 def _xml(patient: Patient, encounters: list[Encounter]) -> str:
-    out = io.StringIO()
-    out.write('<?xml version="1.0" encoding="UTF-8"?>\n')
-    out.write(f"<eventstream person_id={quoteattr(patient.person_id)}>\n")
+    person = patient.person_id
+    lines = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        f"<eventstream person_id={quoteattr(person)}>",
+    ]
     note = 0
-    for encounter in encounters:
-        out.write(
-            f"<encounter start_timestamp={quoteattr(_stamp(encounter.start))} "
-            f"end_timestamp={quoteattr(_stamp(encounter.end))}>\n"
-        )
-        days = (encounter.start.date() - patient.birthdate).days
-        years = age_at(patient.birthdate, encounter.start.date())
-        out.write(
+    for x in encounters:
+        days = (x.start.date() - patient.birthdate).days
+        lines += [
+            f"<encounter start_timestamp={_stamp(x.start)} end_timestamp={_stamp(x.end)}>",
             f"<person><birthdate>{patient.birthdate}</birthdate>"
-            f"<age><days>{days}</days><years>{years}</years></age>"
+            f"<age><days>{days}</days><years>{patient.age(x.start)}</years></age>"
             f"<demographics><ethnicity>{patient.ethnicity}</ethnicity>"
             f"<gender>{patient.gender}</gender><race>{patient.race}</race></demographics>"
-            f"<payerplan>{escape(encounter.payer)}</payerplan></person>\n"
-            f"<caresites><caresite>{escape(encounter.care_site)}</caresite></caresites>\n"
-            f"<providers><provider>{encounter.provider}</provider></providers>\n<events>\n"
-        )
-        time = None
-        for event in encounter.events:
-            if event.time != time:
-                out.write("</entry>\n" if time else "")
-                time = event.time
-                out.write(f"<entry timestamp={quoteattr(_stamp(time))}>\n")
-            extra = ""
-            if event.unit:
-                extra += f" unit={quoteattr(event.unit)}"
-            if event.is_note:
-                note += 1
-                extra += f' note_id="{patient.person_id}{note:04d}"'
-            out.write(
-                f'<event type="{event.type}" code={quoteattr(event.code)} '
-                f"name={quoteattr(event.name)}{extra}>{escape(event.text)}</event>\n"
-            )
-        out.write("</entry>\n" if time else "")
-        out.write("</events>\n</encounter>\n")
-    out.write("</eventstream>\n")
-    return out.getvalue()
+            f"<payerplan>{escape(x.payer)}</payerplan></person>",
+            f"<caresites><caresite>{escape(x.care_site)}</caresite></caresites>",
+            f"<providers><provider>{x.provider}</provider></providers>",
+            "<events>",
+        ]
+        for time, events in groupby(x.events, key=lambda event: event.time):
+            lines.append(f"<entry timestamp={_stamp(time)}>")
+            for event in events:
+                extra = f" unit={quoteattr(event.unit)}" if event.unit else ""
+                if event.is_note:
+                    note += 1
+                    extra = f'{extra} note_id="{person}{note:04d}"'
+                lines.append(
+                    f'<event type="{event.type}" code={quoteattr(event.code)} '
+                    f"name={quoteattr(event.name)}{extra}>{escape(event.text)}</event>"
+                )
+            lines.append("</entry>")
+        lines += ["</events>", "</encounter>"]
+    return "\n".join([*lines, "</eventstream>", ""])
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, delimiter="\t", lineterminator="\n")
-    writer.writerows([header, *rows])
-    return out.getvalue()
+INSTRUCTION_COLUMNS = (
+    "instruction_id question category subcategory submitter_specialty person_id filename"
+).split()
+REFERENCE_COLUMNS = (
+    "instruction_id question person_id filename annotator_num clinician_response evidence "
+    "submitter_specialty subcategory"
+).split()
 
 
-def _instructions_table(chosen: list[Instruction]) -> str:
-    return _table(
-        ["instruction_id", "question", "category", "subcategory", "submitter_specialty",
-         "person_id", "filename"],
-        [[i.instruction_id, i.question, SUBCATEGORIES[i.template.subcategory],
-          i.template.subcategory, i.specialty, i.person_id, f"{i.person_id}.xml"]
-         for i in chosen],
-    )  # fmt: skip
+def _row(i: Instruction) -> dict[str, str]:
+    return {
+        "instruction_id": i.instruction_id,
+        "question": i.question,
+        "category": SUBCATEGORIES[i.template.subcategory],
+        "subcategory": i.template.subcategory,
+        "submitter_specialty": i.specialty,
+        "person_id": i.person_id,
+        "filename": f"{i.person_id}.xml",
+        "annotator_num": "Annotator_1",
+        "clinician_response": i.candidate.reference,
+        "evidence": i.candidate.evidence,
+    }
 
 
-def _references_table(chosen: list[Instruction]) -> str:
-    return _table(
-        ["instruction_id", "question", "person_id", "filename", "annotator_num",
-         "clinician_response", "evidence", "submitter_specialty", "subcategory"],
-        [[i.instruction_id, i.question, i.person_id, f"{i.person_id}.xml", "Annotator_1",
-          i.candidate.reference, i.candidate.evidence, i.specialty, i.template.subcategory]
-         for i in chosen if i.has_reference],
-    )  # fmt: skip
-
-
-def _submitted_table(submitted: list[Submission]) -> str:
-    return _table(
-        ["instruction_id", "question", "submitter_specialty", "person_id", "duplicate_of",
-         "request"],
-        [list(s) for s in submitted],
-    )  # fmt: skip
+def _table(columns: Sequence[str], rows: list[dict[str, str]]) -> str:
+    return pd.DataFrame(rows, columns=columns).to_csv(sep="\t", index=False, lineterminator="\n")
 
 
 def _key_line(i: Instruction) -> str:
     line = {
-        "instruction_id": i.instruction_id, "person_id": i.person_id, "template": i.template.name,
-        "where": i.candidate.where, "position": i.position, "facts": i.candidate.facts,
+        "instruction_id": i.instruction_id,
+        "person_id": i.person_id,
+        "template": i.template.name,
+        "where": i.candidate.answer.where,
+        "position": i.position,
+        "facts": i.candidate.answer.facts,
         "reference": i.candidate.reference,
         "relevant_demographics": list(i.candidate.relevant),
-    }  # fmt: skip
+    }
     return json.dumps(line, ensure_ascii=False) + "\n"
-
-
-__all__ = ["GENERATOR_VERSION", "SCALES", "plan_subcategories", "write_release"]

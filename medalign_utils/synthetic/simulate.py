@@ -1,4 +1,4 @@
-"""Simulates a patient: what is true of them and when. No wording here; `records` writes it down.
+"""Simulates a patient: what is true of them and when, without any wording.
 
 A patient is a list of visits and, tied to the visits, everything that was found, started, stopped,
 planned or said. The order is fixed, every draw comes from one `random.Random` (its streams are the
@@ -46,26 +46,23 @@ def _clip(value: float, low: float, high: float) -> float:
 
 
 def simulate_patient(rng: random.Random, person_id: str, visits: int, care: Care) -> Patient:
-    """Simulates one patient.
-
-    Args:
-        rng: the source of every draw.
-        person_id: the id to bear.
-        visits: how many visits to simulate, 2 to 800; the record's length follows it.
-        care: how the patient is seen.
-
-    Returns:
-        The patient, visits in order of time.
-    """
+    """Return a patient with so many visits (2 to 800), which the record's length follows."""
     patient = _person(rng, person_id, visits, care)
     _diagnoses(rng, patient)
-    _drugs(rng, patient)
+    taken = set()
+    for diagnosis in patient.diagnoses:
+        for drug_class in diagnosis.condition.drug_classes:
+            if drug_class not in taken and rng.random() >= 0.25:
+                taken.add(drug_class)
+                _courses(rng, patient, drug_class, diagnosis.onset)
     _visit_contents(rng, patient)
     _results(rng, patient)
     _studies(rng, patient)
     _social_course(rng, patient)
     if care.monitored:
-        _flowsheets(rng, patient)
+        for number, visit in enumerate(patient.visits):
+            if visit.kind == "inpatient":
+                patient.flowsheets[number] = _flowsheet(rng, visit)
     return patient
 
 
@@ -79,10 +76,11 @@ def _person(rng: random.Random, person_id: str, visits: int, care: Care) -> Pati
     diseases = rng.sample(cat.FAMILY_CONDITIONS, len(relatives))
     allergens = rng.sample(cat.ALLERGENS, rng.choice((0, 1, 1, 2, 3)))
     reactions = rng.sample(cat.REACTIONS, len(allergens))
+    races = ("White", "White", "White", "Black or African American", "Asian", "Other")
     return Patient(
         person_id=person_id,
         gender=gender,
-        race=rng.choice(("White", "White", "White", "Black or African American", "Asian", "Other")),
+        race=rng.choice(races),
         ethnicity=rng.choice(("Not Hispanic or Latino",) * 3 + ("Hispanic or Latino",)),
         birthdate=birthdate,
         language=rng.choice(("English",) * 4 + cat.LANGUAGES),
@@ -97,10 +95,7 @@ def _person(rng: random.Random, person_id: str, visits: int, care: Care) -> Pati
         contact=rng.choice(cat.CONTACTS),
         contact_phone=f"555-01{rng.randint(10, 99)}",
         allergies=list(zip(allergens, reactions, strict=True)),
-        family=[
-            (relative, disease, rng.randint(38, 79))
-            for relative, disease in zip(relatives, diseases, strict=True)
-        ],
+        family=[(*pair, rng.randint(38, 79)) for pair in zip(relatives, diseases, strict=True)],
     )
 
 
@@ -121,16 +116,8 @@ def _visits(rng: random.Random, count: int, care: Care) -> list[Visit]:
             "emergency": timedelta(hours=rng.randint(2, 7)),
             "inpatient": timedelta(days=rng.randint(2, care.longest_stay), hours=rng.randint(0, 5)),
         }.get(kind, timedelta(minutes=rng.randint(20, 50)))
-        timeline.append(
-            Visit(
-                kind,
-                "Primary Care",
-                begin,
-                begin + stay,
-                rng.randint(1000, 1899),
-                payer=payers[number >= change][0],
-            )
-        )
+        provider, payer = rng.randint(1000, 1899), payers[number >= change][0]
+        timeline.append(Visit(kind, begin, begin + stay, provider, payer))
     return timeline
 
 
@@ -146,22 +133,12 @@ def _diagnoses(rng: random.Random, patient: Patient) -> None:
     patient.diagnoses.sort(key=lambda d: d.onset)
 
 
-def _drugs(rng: random.Random, patient: Patient) -> None:
-    taken = set()
-    for diagnosis in patient.diagnoses:
-        for drug_class in diagnosis.condition.drug_classes:
-            if drug_class in taken or rng.random() < 0.25:
-                continue
-            taken.add(drug_class)
-            _class_course(rng, patient, drug_class, diagnosis.onset)
-
-
-def _class_course(rng: random.Random, patient: Patient, drug_class: str, start: int) -> None:
-    """A drug of one class, its dose changes, and its switches to another of the same class."""
+def _courses(rng: random.Random, patient: Patient, drug_class: str, start: int) -> None:
+    """Simulates a drug of one class, its dose changes, and its switches to others of the class."""
     members = [d for d in cat.DRUGS.values() if d.drug_class == drug_class]
     rng.shuffle(members)
-    course = Course(members.pop(), 0.0, start)
-    course.dose = rng.choice(course.drug.doses)
+    drug = members.pop()
+    course = Course(drug, rng.choice(drug.doses), start)
     patient.courses.append(course)
     often = 0.10 + 0.5 / len(patient.visits)
     for visit in range(start + 1, patient.last + 1):
@@ -170,23 +147,22 @@ def _class_course(rng: random.Random, patient: Patient, drug_class: str, start: 
         course.stop = visit
         higher = [dose for dose in course.drug.doses if dose > course.dose]
         if higher and rng.random() < 0.45:
-            new = Course(course.drug, higher[0], visit)
-        elif members and rng.random() < 0.8:
-            course.reason = rng.choice(cat.DRUG_CLASSES[drug_class].stop_reasons)
-            course.successor = members[-1]
-            new = Course(members.pop(), 0.0, visit)
-            new.dose = rng.choice(new.drug.doses)
+            drug, dose = course.drug, higher[0]
         else:
+            is_switch = bool(members) and rng.random() < 0.8
             course.reason = rng.choice(cat.DRUG_CLASSES[drug_class].stop_reasons)
-            return
-        patient.courses.append(new)
-        course = new
+            if not is_switch:
+                return
+            drug = course.successor = members.pop()
+            dose = rng.choice(drug.doses)
+        course = Course(drug, dose, visit)
+        patient.courses.append(course)
 
 
 def _visit_contents(rng: random.Random, patient: Patient) -> None:
     # A few symptoms come now and then; any that is absent on the day may be asked about and denied.
     prone = rng.sample(cat.SYMPTOMS, 5)
-    operable = [s for s in cat.SURGERIES if s.gender in (None, patient.gender)]
+    operable = [s for s in cat.SURGERIES if s.gender in ("-", patient.gender)]
     rng.shuffle(operable)
     for number, visit in enumerate(patient.visits):
         visit.positives = [rng.choice(prone)]
@@ -199,8 +175,7 @@ def _visit_contents(rng: random.Random, patient: Patient) -> None:
         elif visit.kind == "emergency":
             visit.department = "Emergency Department"
             visit.acute = rng.choice(cat.ACUTE)
-            others = [a for a in cat.ACUTE if a is not visit.acute]
-            visit.differential = rng.sample(others, 2)
+            visit.differential = rng.sample([a for a in cat.ACUTE if a is not visit.acute], 2)
             visit.off_work = rng.randint(1, 9)
             visit.cpt = rng.choice(("99283", "99284", "99285"))
         elif visit.kind == "inpatient":
@@ -211,19 +186,18 @@ def _visit_contents(rng: random.Random, patient: Patient) -> None:
             if operable and rng.random() < 0.35:
                 surgery = operable.pop()
                 complication = rng.choice(surgery.complications) if rng.random() < 0.5 else None
-                patient.operations.append(
-                    Operation(surgery, number, complication, rng.randint(3, 10))
-                )
+                hold_days = rng.randint(3, 10)
+                patient.operations.append(Operation(surgery, number, complication, hold_days))
                 visit.department = "Surgery"
             else:
                 visit.acute = rng.choice(cat.ACUTE)
-        asked = visit.positives + ([(visit.acute.symptom,)] if visit.acute else [])
-        others = [s for s in cat.SYMPTOMS if not any(word in s for a in asked for word in a)]
+        complaints = visit.positives + ([(visit.acute.symptom,)] if visit.acute else [])
+        others = [s for s in cat.SYMPTOMS if not any(word in s for c in complaints for word in c)]
         visit.denied = rng.sample(others, rng.randint(3, 5))
         visit.panel = visit.kind in ("emergency", "inpatient") or (
             visit.kind == "office" and (number == 0 or rng.random() < 0.6)
         )
-        if visit.kind in ("office", "inpatient"):
+        if patient.noted(number):
             for condition in rng.sample(known, min(len(known), rng.randint(1, 3))):
                 text, *accepted = rng.choice(condition.plans)
                 patient.plans.append(Plan(number, condition, text, tuple(accepted)))
@@ -237,29 +211,26 @@ def _visit_contents(rng: random.Random, patient: Patient) -> None:
 
 def _results(rng: random.Random, patient: Patient) -> None:
     followed = set(cat.ROUTINE_ANALYTES)
-    baseline, drift = {}, {}
+    state, drift = {}, {}
     for number, visit in enumerate(patient.visits):
         for diagnosis in patient.diagnoses_at(number):
             followed.update(diagnosis.condition.analytes)
         if patient.gender == "FEMALE":
             followed.discard("PSA")
-        stay = max((visit.end - visit.start).days, 0)
-        for day in range(stay + 1):
-            _vitals(rng, patient, number, day, baseline)
-            if not visit.panel:
-                continue
-            for name in sorted(followed):
+        for day in range((visit.end - visit.start).days + 1):
+            if visit.kind != "telephone":
+                _vitals(rng, patient, number, day, state)
+            for name in sorted(followed) if visit.panel else ():
                 analyte = cat.ANALYTES[name]
-                if name not in baseline:
-                    baseline[name] = _wobble(rng, analyte.mean, analyte.sd)
+                if name not in state:
+                    state[name] = _wobble(rng, analyte.mean, analyte.sd)
                     drift[name] = _wobble(rng, 0, analyte.sd * 0.06)
-                routine = name in cat.ROUTINE_ANALYTES
-                if rng.random() > (0.95 if routine and visit.kind != "office" else 0.7):
+                routine = name in cat.ROUTINE_ANALYTES and visit.kind != "office"
+                if rng.random() > (0.95 if routine else 0.7):
                     continue
-                baseline[name] = _clip(baseline[name] + drift[name], analyte.low, analyte.high)
-                value = _clip(
-                    _wobble(rng, baseline[name], analyte.sd * 0.35), analyte.low, analyte.high
-                )
+                span = analyte.low, analyte.high
+                state[name] = _clip(state[name] + drift[name], *span)
+                value = _clip(_wobble(rng, state[name], analyte.sd * 0.35), *span)
                 value = round(value, analyte.decimals) if analyte.decimals else float(int(value))
                 time = visit.start + timedelta(days=day, minutes=14)
                 patient.results.append(Result(analyte, number, time, value))
@@ -267,120 +238,79 @@ def _results(rng: random.Random, patient: Patient) -> None:
 
 def _vitals(rng: random.Random, patient: Patient, number: int, day: int, state: dict) -> None:
     visit = patient.visits[number]
-    if visit.kind == "telephone":
-        return
     if "weight" not in state:
         state["weight"] = patient.height - 100 + rng.randint(-12, 35)
         state["systolic"] = rng.randint(112, 148)
     state["weight"] = _clip(_wobble(rng, state["weight"], 1.1), 42, 160)
-    sets = 1 if visit.kind == "office" else 3
     feverish = visit.acute is not None and rng.random() < 0.5
-    for turn in range(sets):
+    for turn in range(1 if visit.kind == "office" else 3):
         systolic = int(_clip(_wobble(rng, state["systolic"], 11), 84, 212))
-        patient.vitals.append(
-            Vitals(
-                number,
-                visit.start + timedelta(days=day, hours=4 * turn, minutes=6),
-                systolic,
-                int(_clip(systolic * 0.58 + _wobble(rng, 0, 5), 44, 118)),
-                int(_clip(_wobble(rng, 76, 11), 44, 138)),
-                round(_clip(_wobble(rng, 38.1 if feverish else 36.8, 0.35), 35.4, 40.2), 1),
-                round(state["weight"], 1),
-                int(_clip(_wobble(rng, 96.5, 1.4), 84, 100)),
-            )
+        vitals = Vitals(
+            visit=number,
+            time=visit.start + timedelta(days=day, hours=4 * turn, minutes=6),
+            systolic=systolic,
+            diastolic=int(_clip(systolic * 0.58 + _wobble(rng, 0, 5), 44, 118)),
+            pulse=int(_clip(_wobble(rng, 76, 11), 44, 138)),
+            temperature=round(_clip(_wobble(rng, 38.1 if feverish else 36.8, 0.35), 35.4, 40.2), 1),
+            weight=round(state["weight"], 1),
+            saturation=int(_clip(_wobble(rng, 96.5, 1.4), 84, 100)),
         )
+        patient.vitals.append(vitals)
 
 
-def _flowsheets(rng: random.Random, patient: Patient) -> None:
-    """Hourly readings of every stay; they carry no weight, so the latest weight stays what it is.
+def _flowsheet(rng: random.Random, visit: Visit) -> list[Hour]:
+    """Return a stay's hourly readings, without weight, so that the latest weight stays what it is.
 
     The illness is what raises temperature, pulse and breathing, as far as it does, and wears off.
     """
-    for number, visit in enumerate(patient.visits):
-        if visit.kind != "inpatient":
-            continue
-        hours = int((visit.end - visit.start) / timedelta(hours=1))
-        pressure, pulse, breaths = rng.randint(106, 148), rng.randint(62, 84), rng.randint(13, 17)
-        fever = rng.choice((0, 0.6, 1.4)) if visit.acute else 0
-        oxygen, urine = rng.choice((0, 0, 2, 4)), rng.randint(40, 90)
-        rows = patient.flowsheets[number] = []
-        for hour in range(hours):
-            ill = 1 - hour / hours
-            systolic = int(_wobble(rng, pressure, 9))
-            diastolic = int(systolic * 0.58 + _wobble(rng, 0, 4))
-            rows.append(
-                Hour(
-                    visit.start + timedelta(hours=hour, minutes=30),
-                    systolic,
-                    diastolic,
-                    (systolic + 2 * diastolic) // 3,
-                    int(_wobble(rng, pulse + 9 * fever * ill, 5)),
-                    int(_wobble(rng, breaths + 4 * fever * ill, 1.5)),
-                    int(_clip(_wobble(rng, 96.5 - 2 * fever * ill, 1), 86, 100)),
-                    round(_wobble(rng, 36.7 + fever * ill, 0.25), 1),
-                    round(oxygen * ill),
-                    int(_wobble(rng, urine, 15)),
-                    14 if fever and rng.random() < 0.1 * ill else 15,
-                )
-            )
+    hours = int((visit.end - visit.start) / timedelta(hours=1))
+    pressure, pulse, breaths = rng.randint(106, 148), rng.randint(62, 84), rng.randint(13, 17)
+    fever = rng.choice((0, 0.6, 1.4)) if visit.acute else 0
+    oxygen, urine = rng.choice((0, 0, 2, 4)), rng.randint(40, 90)
+    rows = []
+    for hour in range(hours):
+        ill = 1 - hour / hours
+        systolic = int(_wobble(rng, pressure, 9))
+        diastolic = int(systolic * 0.58 + _wobble(rng, 0, 4))
+        row = Hour(
+            time=visit.start + timedelta(hours=hour, minutes=30),
+            systolic=systolic,
+            diastolic=diastolic,
+            mean_pressure=(systolic + 2 * diastolic) // 3,
+            pulse=int(_wobble(rng, pulse + 9 * fever * ill, 5)),
+            respirations=int(_wobble(rng, breaths + 4 * fever * ill, 1.5)),
+            saturation=int(_clip(_wobble(rng, 96.5 - 2 * fever * ill, 1), 86, 100)),
+            temperature=round(_wobble(rng, 36.7 + fever * ill, 0.25), 1),
+            oxygen=round(oxygen * ill),
+            urine=int(_wobble(rng, urine, 15)),
+            coma_score=14 if fever and rng.random() < 0.1 * ill else 15,
+        )
+        rows.append(row)
+    return rows
 
 
 def _studies(rng: random.Random, patient: Patient) -> None:
     nodule = rng.randint(4, 9) if rng.random() < 0.6 else None
     ejection = rng.randint(45, 65)
+    visits = len(patient.visits)
     for number, visit in enumerate(patient.visits):
         if visit.kind == "telephone":
             continue
-        time = visit.start + timedelta(minutes=50)
+        when = number, visit.start + timedelta(minutes=50)
         for study in cat.STUDIES:
-            if rng.random() < 0.08 + 0.25 / len(patient.visits):
-                patient.studies.append(
-                    StudyDone(
-                        study.spellings,
-                        study.cpt,
-                        study.title,
-                        number,
-                        time,
-                        finding=rng.choice(study.findings),
-                    )
-                )
-        if nodule and rng.random() < 0.10 + 0.4 / len(patient.visits):
-            patient.studies.append(
-                StudyDone(
-                    cat.CHEST_CT,
-                    "71250",
-                    "Computed tomography, thorax, diagnostic; without contrast material",
-                    number,
-                    time,
-                    value=nodule,
-                )
-            )
+            if rng.random() < 0.08 + 0.25 / visits:
+                finding = rng.choice(study.findings)
+                patient.studies.append(StudyDone(study, *when, finding))
+        if nodule and rng.random() < 0.10 + 0.4 / visits:
+            patient.studies.append(StudyDone(cat.CHEST_CT, *when, value=nodule))
             nodule += rng.choice((0, 1, 1, 2))
-        if rng.random() < 0.10 + 0.4 / len(patient.visits):
-            patient.studies.append(
-                StudyDone(
-                    cat.ECHO,
-                    "93306",
-                    "Echocardiography, transthoracic, complete, with "
-                    "spectral and color flow Doppler",
-                    number,
-                    time,
-                    value=ejection,
-                )
-            )
+        if rng.random() < 0.10 + 0.4 / visits:
+            patient.studies.append(StudyDone(cat.ECHO, *when, value=ejection))
             ejection = int(_clip(ejection + rng.choice((-10, -5, 5)), 20, 70))
-        if visit.kind == "office" and rng.random() < 0.03 + 0.4 / len(patient.visits):
-            patient.studies.append(
-                StudyDone(
-                    cat.COLONOSCOPY,
-                    "45378",
-                    "Colonoscopy, flexible; diagnostic",
-                    number,
-                    time,
-                    value=rng.randint(1, 6),
-                    years_to_next=rng.choice((3, 5, 7)),
-                )
-            )
+        if visit.kind == "office" and rng.random() < 0.03 + 0.4 / visits:
+            polyps, years = rng.randint(1, 6), rng.choice((3, 5, 7))
+            done = StudyDone(cat.COLONOSCOPY, *when, value=polyps, years_to_next=years)
+            patient.studies.append(done)
 
 
 def _social_course(rng: random.Random, patient: Patient) -> None:
@@ -393,18 +323,22 @@ def _social_course(rng: random.Random, patient: Patient) -> None:
         patient.drinks.append((rng.randint(1, last), change))
     if rng.random() < 0.4:
         patient.code_status.append((rng.randint(1, last), ("DNR", "do not resuscitate")))
-    topics = rng.sample(cat.MESSAGES, min(len(cat.MESSAGES), 1 + last // 8))
-    for topic, asks, answer in topics:
+    for topic, asks, answer in rng.sample(cat.MESSAGES, min(len(cat.MESSAGES), 1 + last // 8)):
         visit = patient.visits[rng.randint(0, last)]
         time = visit.end + timedelta(days=rng.randint(1, 6), minutes=rng.randint(0, 300))
         patient.messages.append(Message(time, topic, asks, answer))
     patient.messages.sort(key=lambda m: m.time)
     for number, visit in enumerate(patient.visits):
         if visit.kind != "telephone" and (number == last or rng.random() < 0.25):
-            day = (visit.start + timedelta(days=rng.randint(21, 150))).date()
+            time = _appointment_time(rng, visit)
             department = rng.choice(patient.diagnoses_at(number)).condition.department
             kept = None if number == last else rng.random() < 0.7
-            patient.appointments.append(Appointment(number, day, department, kept))
+            patient.appointments.append(Appointment(number, time, department, kept))
     if not any(a.kept is None for a in patient.appointments):
-        day = (patient.visits[last].start + timedelta(days=rng.randint(21, 150))).date()
-        patient.appointments.append(Appointment(last, day, "Primary Care", None))
+        time = _appointment_time(rng, patient.visits[last])
+        patient.appointments.append(Appointment(last, time, "Primary Care", None))
+
+
+def _appointment_time(rng: random.Random, visit: Visit) -> datetime:
+    day = visit.start + timedelta(days=rng.randint(21, 150))
+    return day.replace(hour=10, minute=30)

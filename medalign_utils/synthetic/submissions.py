@@ -14,37 +14,38 @@ alike ("What is her most recent creatinine?", "What is her most recent potassium
 
 import random
 import re
-from collections.abc import Mapping
-from string import Formatter
 from typing import NamedTuple
 
 from medalign_utils.synthetic import catalogue as cat
 from medalign_utils.synthetic.instructions import SPECIALTIES, Instruction
-from medalign_utils.synthetic.patient import Patient
-from medalign_utils.synthetic.templates import pronouns
-
-# Templates that differ in the answer only: the record holds such a result, or it does not.
-SAME_QUESTION = {"lab_absent": "latest_lab"}
 
 OPENINGS = ("Please: ", "Hello, ", "Before rounds: ", "When you have a moment, ")
 CLOSINGS = (" Thanks.", " Thank you.", " Much appreciated.")
-ABBREVIATIONS = {
-    **{d.name: d.brand for d in cat.DRUGS.values()},
-    **{
-        words[0]: words[1]
-        for words in (
-            *(a.spellings for a in cat.ANALYTES.values()),
-            *(c.spellings for c in cat.CONDITIONS.values()),
-            *(c.spellings for c in cat.DRUG_CLASSES.values()),
-            *(s.spellings for s in (*cat.STUDIES, *cat.SURGERIES)),
-            *(*cat.FAMILY_CONDITIONS, *cat.SYMPTOMS, *cat.NEVER_HAD, *cat.ALLERGENS, cat.ECHO),
-        )
-        if len(words) > 1
-    },
-    "blood pressure": "BP", "ejection fraction": "EF", "temperature": "temp", "diagnosis": "dx",
-    "history": "hx", "appointment": "appt", "follow-up": "f/u", "patient": "pt",
-    "admission": "adm", "hospital": "hosp", "department": "dept", "reason": "rsn",
-}  # fmt: skip
+_ABBREVIATED = (
+    *(
+        entry.spellings
+        for table in (cat.ANALYTES, cat.CONDITIONS, cat.DRUG_CLASSES)
+        for entry in table.values()
+    ),
+    *(study.spellings for study in (*cat.STUDIES, *cat.SURGERIES)),
+    *(*cat.FAMILY_CONDITIONS, *cat.SYMPTOMS, *cat.NEVER_HAD, *cat.ALLERGENS, cat.ECHO.spellings),
+)
+ABBREVIATIONS = {drug.name: drug.brand for drug in cat.DRUGS.values()}
+ABBREVIATIONS |= {words[0]: words[1] for words in _ABBREVIATED if len(words) > 1}
+ABBREVIATIONS |= {
+    "blood pressure": "BP",
+    "ejection fraction": "EF",
+    "temperature": "temp",
+    "diagnosis": "dx",
+    "history": "hx",
+    "appointment": "appt",
+    "follow-up": "f/u",
+    "patient": "pt",
+    "admission": "adm",
+    "hospital": "hosp",
+    "department": "dept",
+    "reason": "rsn",
+}
 _DATED = re.compile(
     r"(?P<rest>.+?) (?:as of|after|drawn|from|of|on|at|for)(?: the)? "
     r"(?P<front>\d\d/\d\d/\d{4}(?: admission| colonoscopy| stay| visit)?)(?P<end>[?.])"
@@ -57,62 +58,33 @@ class Submission(NamedTuple):
 
     instruction_id: str
     question: str
-    specialty: str
+    submitter_specialty: str
     person_id: str
     duplicate_of: str
     request: str
 
 
-def submit(
-    rng: random.Random,
-    chosen: list[Instruction],
-    patients: Mapping[str, Patient],
-    duplicates: int,
-) -> list[Submission]:
-    """The release's instructions and rewordings of some of them, in the order of submission.
+def submit(rng: random.Random, chosen: list[Instruction], duplicates: int) -> list[Submission]:
+    """Return the release's instructions and so many rewordings, in the order of submission.
 
-    Args:
-        rng: the source of every draw.
-        chosen: the instructions of the release.
-        patients: person_id -> patient.
-        duplicates: how many instructions to reword, at most all of them, none of them twice.
-
-    Returns:
-        One submission for each, every rewording somewhere after its original.
+    At most all are reworded, none of them twice; a rewording comes somewhere after its original.
     """
     taken = {i.instruction_id for i in chosen}
     reworded = {i.instruction_id for i in rng.sample(chosen, duplicates)}
     timed = []
     for i in chosen:
-        moment = rng.random()
-        first = Submission(i.instruction_id, i.question, i.specialty, i.person_id, "", request(i))
+        moment, request = rng.random(), i.candidate.request
+        first = Submission(i.instruction_id, i.question, i.specialty, i.person_id, "", request)
         timed.append((moment, first))
         if i.instruction_id in reworded:
             again = first._replace(
                 instruction_id=_new_id(rng, taken),
-                question=_reword(rng, i, patients[i.person_id]),
-                specialty=rng.choice(list(SPECIALTIES)),
+                question=_reword(rng, i),
+                submitter_specialty=rng.choice(list(SPECIALTIES)),
                 duplicate_of=i.instruction_id,
             )
             timed.append((moment + (1 - moment) * rng.random(), again))
     return [submission for _, submission in sorted(timed, key=lambda pair: pair[0])]
-
-
-def request(instruction: Instruction) -> str:
-    """What is asked, whoever the patient: the template and the values that its phrasings name.
-
-    >>> from types import SimpleNamespace
-    >>> from medalign_utils.synthetic.templates import TEMPLATES
-    >>> asked = SimpleNamespace(values={"lab": "sodium", "date": "03/09/2011"})
-    >>> request(SimpleNamespace(template=TEMPLATES["latest_lab"], candidate=asked))
-    'latest_lab lab=sodium'
-    """
-    template = instruction.template
-    named = {
-        slot for phrasing in template.phrasings for _, slot, _, _ in Formatter().parse(phrasing)
-    }
-    values = [f"{k}={v}" for k, v in sorted(instruction.candidate.values.items()) if k in named]
-    return " ".join((SAME_QUESTION.get(template.name, template.name), *values))
 
 
 def _new_id(rng: random.Random, taken: set[str]) -> str:
@@ -122,14 +94,11 @@ def _new_id(rng: random.Random, taken: set[str]) -> str:
     return drawn
 
 
-def _reword(rng: random.Random, instruction: Instruction, patient: Patient) -> str:
+def _reword(rng: random.Random, instruction: Instruction) -> str:
     question = text = instruction.question
-    words = {**pronouns(patient), **instruction.candidate.values}
     edits = rng.sample((_politely, _reordered, _abbreviated, _mistyped), rng.randint(1, 2))
     if rng.random() < 0.3:
-        phrasings = (phrasing.format(**words) for phrasing in instruction.template.phrasings)
-        phrasings = [phrasing[0].upper() + phrasing[1:] for phrasing in phrasings]
-        text = rng.choice([phrasing for phrasing in phrasings if phrasing != question])
+        text = rng.choice([other for other in instruction.candidate.questions if other != question])
         edits = edits[1:]
     for edit in edits:
         text = edit(rng, text)
@@ -165,13 +134,10 @@ def _abbreviated(rng: random.Random, text: str) -> str:
 
 
 def _mistyped(rng: random.Random, text: str) -> str:
-    """Two neighbouring letters inside one longer word change places."""
+    """Return the text with two neighbouring letters inside a longer word swapped."""
     inside = [i for m in re.finditer(r"[a-z]{5,}", text) for i in range(m.start() + 1, m.end() - 1)]
     places = [i for i in inside if text[i] != text[i + 1]]
     if not places:
         return text
-    at = rng.choice(places)
-    return text[:at] + text[at + 1] + text[at] + text[at + 2 :]
-
-
-__all__ = ["Submission", "request", "submit"]
+    i = rng.choice(places)
+    return text[:i] + text[i + 1] + text[i] + text[i + 2 :]
