@@ -39,15 +39,15 @@ class Packed(NamedTuple):
 
 
 def check_fits(question: str, tokenizer: PromptTokenizer, context_length: int) -> int:
-    """Return the number of tokens that a prompt has around its EHR.
+    """Return the number of tokens of a prompt without an EHR.
 
     Raises:
-        PromptError: they exceed the context; the message says by what.
+        PromptError: they exceed the context; the message says by how much.
 
     >>> check_fits("Any cough?", load_tokenizer("minilm"), 2048)
     25
     """
-    tokens = _tokens_around(question, tokenizer)
+    tokens = _count(fill(question, ""), tokenizer)
     limit = context_length - RESPONSE_TOKENS
     if tokens > limit:
         raise PromptError(
@@ -88,10 +88,16 @@ def truncate(
             yield _packed(fill(question, ehr_text), tokenizer)
         return
     limit = context_length - RESPONSE_TOKENS
-    arounds = [check_fits(question, tokenizer, context_length) for question in questions]
+    for question in questions:
+        check_fits(question, tokenizer, context_length)
     end, starts = _tokenized_end(ehr_text, tokenizer, limit)
-    for question, around in zip(questions, arounds, strict=True):
-        first = max(len(starts) - (limit - around), 0)
+    # A few of the EHR's tokens show what the rest of the prompt takes. Without any, the line ends
+    # around the EHR may become one token.
+    few = starts[-20:]
+    for question in questions:
+        sample = fill(question, end[few[0] :] if few else "")
+        budget = limit - (_count(sample, tokenizer) - len(few))
+        first = max(len(starts) - budget, 0)
         cut = _next_start(starts, first, -1, end) if first else 0
         while (packed := _packed(fill(question, end[cut:]), tokenizer)).prompt_tokens > limit:
             first += (packed.prompt_tokens - limit + 1) // 2
@@ -134,7 +140,7 @@ def _parts(
     question: str, text: str, starts: list[int], tokenizer: PromptTokenizer, context_length: int
 ) -> Iterator[str]:
     limit = context_length - RESPONSE_TOKENS
-    around = len(tokenizer.prompt_ids(fill(question, "", "").text)) + RESPONSE_TOKENS
+    around = _count(fill(question, "", ""), tokenizer) + RESPONSE_TOKENS
     if limit - around < _LEAST_TOKENS:
         raise PromptError(
             f"strategy refine: template, instruction and an answer to refine take {around} tokens, "
@@ -148,8 +154,8 @@ def _parts(
             line = text.rfind("\n", begin, end) + 1
             if end < len(text) and line > end - _LAST_PART * (end - begin):
                 end = line
-            prompt = fill(question, text[begin:end], "")
-            excess = len(tokenizer.prompt_ids(prompt.text)) + RESPONSE_TOKENS - limit
+            part = _count(fill(question, text[begin:end], ""), tokenizer)
+            excess = part + RESPONSE_TOKENS - limit
             size = max(size - excess, 1)
         yield text[begin:end]
         begin = end
@@ -166,7 +172,7 @@ def next_prompt(
     limit = context_length - RESPONSE_TOKENS
     while True:
         prompt = fill(question, ehr, previous)
-        tokens = len(tokenizer.prompt_ids(prompt.text))
+        tokens = _count(prompt, tokenizer)
         if tokens <= limit or not previous:
             return prompt, tokens
         starts = tokenizer.starts(previous)
@@ -218,7 +224,7 @@ def retrieve(
         while True:
             ehr = "\n".join(passages[i] for i in sorted(chosen))
             packed = _packed(fill(question, ehr), tokenizer)
-            if packed.prompt_tokens <= limit or not chosen:
+            if packed.prompt_tokens <= limit:
                 break
             chosen.pop()  # joined, passages may take a few more tokens than alone
         yield packed
@@ -275,15 +281,15 @@ def pack_ehr(
 _load_tokenizer = lru_cache(maxsize=1)(load_tokenizer)
 
 
+def _count(prompt: Prompt, tokenizer: PromptTokenizer) -> int:
+    return len(tokenizer.prompt_ids(prompt.text))
+
+
 def _packed(prompt: Prompt, tokenizer: PromptTokenizer) -> Packed:
-    tokens = len(tokenizer.prompt_ids(prompt.text))
-    return Packed(prompt, tokens, max(tokens - _tokens_around(prompt.instruction, tokenizer), 0))
-
-
-def _tokens_around(question: str, tokenizer: PromptTokenizer) -> int:
-    # With a digit for the EHR, since without one the line ends at its edges may become one token.
-    empty, digit = (len(tokenizer.prompt_ids(fill(question, ehr).text)) for ehr in ("", "0"))
-    return max(empty, digit - 1)
+    # A digit is one token, and neither line end around it joins it.
+    around = _count(fill(prompt.instruction, "0"), tokenizer) - 1
+    tokens = _count(prompt, tokenizer)
+    return Packed(prompt, tokens, max(tokens - around, 0))
 
 
 def _tokenized_end(text: str, tokenizer: PromptTokenizer, tokens: int) -> tuple[str, list[int]]:

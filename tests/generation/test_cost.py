@@ -113,7 +113,7 @@ def test_the_command_says_what_is_planned_and_what_is_wrong(tmp_path, monkeypatc
     assert main(["plan", "params/mine.yaml"]) == 1
     shown = capsys.readouterr().out
     assert "away: data/real is restricted" in shown.replace(str(project) + "/", "")
-    assert "unknown: load_chat: no tokenizer 'no/such'" in shown
+    assert "unknown: load_tokenizer: 'no/such' is neither" in shown
 
     file.write_text(yaml.safe_dump(params | {"release": "data/none"}))
     assert main(["plan", "params/mine.yaml"]) == 2
