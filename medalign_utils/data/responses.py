@@ -1,4 +1,4 @@
-"""Responses of systems: those that a run generated and those that a release brings."""
+"""Responses of systems: those that a run generated and those that a release contains."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,60 +7,11 @@ import pandas as pd
 
 from medalign_utils import paths
 from medalign_utils.data.release import Release
-from medalign_utils.data.reviews import Reviews, load_reviews
+from medalign_utils.data.reviews import Reviews
 from medalign_utils.data.store import read_lines
 from medalign_utils.errors import MedAlignError, ReleaseError
 
 SOURCES = ("generated", "released")
-
-
-def responses_of(
-    release: Release,
-    experiment: str,
-    system: str,
-    responses: str = "generated",
-    *,
-    shard: int = 1,
-    shards: int = 1,
-) -> pd.DataFrame:
-    """One system's responses: instruction_id, system, response, and of this run's more columns.
-
-    Of `shards` shards of generated responses only those of one.
-
-    Raises:
-        ReleaseError: the release brings no responses of the system.
-        MedAlignError: `responses` is unknown, or the run's file cannot be read.
-    """
-    if not _is_released(responses):
-        return read_responses(paths.part(paths.responses(experiment, system), shard, shards))
-    table = _reviews(release, [system]).responses
-    if table is None:
-        raise ReleaseError(
-            f"{release.reviews_path}: no column holds the responses; "
-            "`columns: {response: <name>}` in params names one"
-        )
-    return table[table["system"] == system].reset_index(drop=True)
-
-
-def _is_released(responses: str) -> bool:
-    if responses not in SOURCES:
-        raise MedAlignError(f"responses: {responses!r}, expected one of {', '.join(SOURCES)}")
-    return responses == "released"
-
-
-def _reviews(release: Release, systems: Sequence[str]) -> Reviews:
-    if release.reviews_path is None:
-        raise ReleaseError(f"{release.path} brings no clinician-reviewed-model-responses table")
-    reviews = load_reviews(release.reviews_path, columns=release.columns)
-    found = sorted(reviews.ratings["system"].unique())
-    for system in systems:
-        if system not in found:
-            raise ReleaseError(
-                f"{release.reviews_path}: no ratings of {system!r}; systems: {', '.join(found)}"
-            )
-    return reviews
-
-
 RESPONSE_COLUMNS = {
     "instruction_id": "str",
     "system": "str",
@@ -76,27 +27,62 @@ RESPONSE_COLUMNS = {
 }
 
 
-def read_responses(path: str | Path) -> pd.DataFrame:
-    """Read the responses that a run wrote.
+def responses_of(
+    release: Release,
+    experiment: str,
+    system: str,
+    source: str = "generated",
+    *,
+    shard: int = 1,
+    shards: int = 1,
+) -> pd.DataFrame:
+    """Return one system's responses: instruction_id, system, response; more as `read_responses`.
 
-    Args:
-        path: ``<system>.jsonl``.
-
-    Returns:
-        One row a response, in the file's order: instruction_id and system (key); response;
-        prompt_tokens, with those that tokenizer and chat template add, of the longest prompt where
-        refinement takes several; ehr_tokens_kept and ehr_tokens_total; response_tokens, missing
-        where the generator does not say; n_prompts; finish_reason ("stop", "length" or
-        "content_filter"); seconds (wall time of the calls that answered it); prompt_sha256, of the
-        prompts' texts one after the other. An empty file gives an empty table.
+    Of generated responses only those of one of `shards` shards.
 
     Raises:
-        MedAlignError: the file is absent, a line is not one response, or an instruction has two.
+        ReleaseError: the release has no responses of the system.
+        MedAlignError: `source` is unknown, or the run's file cannot be read.
+    """
+    if source not in SOURCES:
+        raise MedAlignError(f"responses: {source!r}, expected one of {', '.join(SOURCES)}")
+    if source == "generated":
+        return read_responses(paths.part(paths.responses(experiment, system), shard, shards))
+    table = reviews_of(release, [system]).responses
+    if table is None:
+        raise ReleaseError(
+            f"{release.reviews_path}: no column contains the responses; "
+            "`columns: {response: <name>}` in params names one"
+        )
+    return table[table["system"] == system].reset_index(drop=True)
 
-    >>> read_responses("no/such/file.jsonl")
-    Traceback (most recent call last):
-    ...
-    medalign_utils.errors.MedAlignError: read_responses: no file no/such/file.jsonl
+
+def reviews_of(release: Release, systems: Sequence[str]) -> Reviews:
+    """Return the release's reviews, after a check that each of the systems has some.
+
+    Raises:
+        ReleaseError: the release has no reviews, or none of one of the systems.
+    """
+    found = sorted(release.reviews.ratings["system"].unique())
+    for system in systems:
+        if system not in found:
+            raise ReleaseError(
+                f"{release.reviews_path}: no ratings of {system!r}; systems: {', '.join(found)}"
+            )
+    return release.reviews
+
+
+def read_responses(path: str | Path) -> pd.DataFrame:
+    """Return the responses that a run wrote, one row per response in the file's order.
+
+    instruction_id and system (key); response; prompt_tokens (with special tokens and those of the
+    chat template, of the longest prompt if there are several); ehr_tokens_kept and
+    ehr_tokens_total; response_tokens, missing if the generator does not report them; n_prompts;
+    finish_reason ("stop", "length" or "content_filter"); seconds (wall time of the calls);
+    prompt_sha256 (of the prompts' concatenated texts).
+
+    Raises:
+        MedAlignError: the file does not exist, a line is not a response, or an instruction has two.
     """
     path = Path(path)
     if not path.is_file():
@@ -109,5 +95,5 @@ def read_responses(path: str | Path) -> pd.DataFrame:
             )
     try:
         return table.astype(RESPONSE_COLUMNS)
-    except (TypeError, ValueError):  # which would quote a response
-        raise MedAlignError(f"{path}: a response's counts are no numbers") from None
+    except (TypeError, ValueError):  # whose message would quote a response
+        raise MedAlignError(f"{path}: a response's counts are not numbers") from None

@@ -1,8 +1,8 @@
-"""Read a release's tables: TSV or CSV, under whatever names a release gives its columns."""
+"""Read a release's tables, TSV or CSV, whose columns may have several names."""
 
 import csv
 import difflib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from medalign_utils.errors import ParamsError, ReleaseError
 
-# Column of our tables -> the names that releases give it, the first one found being used.
+# Column -> the names that releases give it; the first that a table has is used.
 COLUMN_NAMES = {
     "instruction_id": ("instruction_id",),
     "question": ("question", "instruction"),
@@ -35,26 +35,26 @@ COLUMN_NAMES = {
     "rater": ("reviewer", "reviewer_num", "reviewer_id", "rater"),
 }  # fmt: skip
 _IDS = ("instruction_id", "person_id")
-# By these rows are told apart and put together, so blanks around them do not count.
+# Blanks around these do not count, since they identify rows.
 _NAMES = (*_IDS, "filename", "annotator", "system", "rater", "duplicate_of")
-# What a spreadsheet makes of a long id; its last digits may be lost.
+# How a spreadsheet may write a long id, losing its last digits.
 _NUMBER = r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+|[-+]?\d+\.0*"
 _TRUE = frozenset(("1", "1.0", "true", "t", "yes", "y", "correct"))
 _FALSE = frozenset(("0", "0.0", "false", "f", "no", "n", "incorrect"))
 _DELIMITERS = {".tsv": "\t", ".csv": ","}
-# A note or a reference may be longer than what csv takes for a field by default.
+# characters; a note may be longer than csv's default
 _LONGEST_FIELD = 2**30
 
 
 class Problem(NamedTuple):
-    """Something wrong with a release: the file, the row or line in it ("" for all), and what."""
+    """Something wrong with a release; `place` is the row or line, "" for the whole file."""
 
     file: Path
     place: str
     message: str
 
     def __str__(self) -> str:
-        """The three in one line.
+        """Return the three in one line.
 
         >>> str(Problem(Path("all.tsv"), "row 3", "no question"))
         'all.tsv, row 3: no question'
@@ -63,47 +63,28 @@ class Problem(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table as read: `frame` under our column names, its index the row, the first being 1.
+    """A table as read: `frame` has our column names, and row numbers from 1 as its index.
 
-    `n_left_out` counts the rows that are to be left out, as their column `used` says.
+    `n_not_used` is the number of rows that the column `used` excludes.
     """
 
     file: Path
     frame: pd.DataFrame
     problems: list[Problem]
-    n_left_out: int = 0
+    n_not_used: int = 0
 
 
 def find_table(folder: Path, stem: str) -> Path | None:
-    """The file ``<stem>.tsv`` or else ``<stem>.csv`` of a release, or None.
-
-    >>> find_table(Path("no/such/folder"), "all-instructions-rouge") is None
-    True
-    """
+    """Return the file ``<stem>.tsv`` or else ``<stem>.csv`` of a release, or None."""
     files = [folder / (stem + suffix) for suffix in _DELIMITERS]
     return next((file for file in files if file.is_file()), None)
 
 
-def require_table(folder: Path, stem: str) -> Path:
-    """As `find_table`.
-
-    Raises:
-        ReleaseError: there is none.
-    """
-    file = find_table(folder, stem)
-    if file is None:
-        names = " nor ".join(stem + suffix for suffix in _DELIMITERS)
-        raise ReleaseError(f"load_release: {folder} holds neither {names}")
-    return file
-
-
 def column_names(columns: Mapping[str, str] | None) -> dict[str, tuple[str, ...]]:
-    """`COLUMN_NAMES`, first those that an experiment's params name.
-
-    The others stay, since one table may call a column as the params say and another as is known.
+    """Return `COLUMN_NAMES` with the names of an experiment's params first.
 
     Raises:
-        ParamsError: a key of `columns` is none of ours, or its value is no name.
+        ParamsError: a key of `columns` is unknown, or its value is not a name.
 
     >>> column_names({"used": "in_use"})["used"]
     ('in_use', 'is_used_eval', 'used_eval')
@@ -112,29 +93,27 @@ def column_names(columns: Mapping[str, str] | None) -> dict[str, tuple[str, ...]
     ...
     medalign_utils.errors.ParamsError: columns: no column 'rnak' to map; did you mean 'rank'?
     """
-    for ours, theirs in (columns or {}).items():
-        if ours not in COLUMN_NAMES:
-            close = difflib.get_close_matches(str(ours), COLUMN_NAMES, n=1)
-            hint = (
-                f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(COLUMN_NAMES)}"
-            )
-            raise ParamsError(f"columns: no column {ours!r} to map{hint}")
-        if not isinstance(theirs, str) or not theirs:
-            raise ParamsError(f"columns: {ours}: {theirs!r}, expected the column's name")
-    return COLUMN_NAMES | {
-        ours: (theirs, *COLUMN_NAMES[ours]) for ours, theirs in (columns or {}).items()
-    }
+    names = dict(COLUMN_NAMES)
+    for column, name in (columns or {}).items():
+        if column not in names:
+            close = difflib.get_close_matches(str(column), COLUMN_NAMES, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(COLUMN_NAMES)}"
+            raise ParamsError(f"columns: no column {column!r} to map; {hint}")
+        if not isinstance(name, str) or not name:
+            raise ParamsError(f"columns: {column}: {name!r}, expected the column's name")
+        names[column] = (name, *COLUMN_NAMES[column])
+    return names
 
 
 def require_mapped(
     columns: Mapping[str, str] | None, tables: Mapping[Path, Collection[str]]
 ) -> None:
-    """Refuse a mapping that no table has, or a slip in it would be taken for a missing column.
+    """Check that some table has each mapped column, or a typo would pass for a missing column.
 
     Args:
         columns: our column -> the release's name for it.
-        tables: the files, and which of our columns each may have. A mapped column that none of
-            them may have is passed over, and so is everything if one of them cannot be read.
+        tables: file -> those of our columns that it may have. A mapped column that no file may have
+            is not checked; nothing is if a file cannot be read.
 
     Raises:
         ParamsError: a mapped column is in none of the files that may have it.
@@ -143,16 +122,16 @@ def require_mapped(
     try:
         headers = {file: _read_rows(file, [])[0] for file in tables} if columns else {}
     except ReleaseError:
-        return  # it is for the table's reader to say
-    for ours, theirs in (columns or {}).items():
-        files = [file for file, its in tables.items() if ours in its]
-        if files and not any(theirs in headers[file] for file in files):
+        return  # the table's reader reports it
+    for column, name in (columns or {}).items():
+        files = [file for file, known in tables.items() if column in known]
+        if files and not any(name in headers[file] for file in files):
             found = "; ".join(f"{file.name} has {', '.join(headers[file])}" for file in files)
-            raise ParamsError(f"columns: {ours}: no column {theirs!r}; {found}")
+            raise ParamsError(f"columns: {column}: no column {name!r}; {found}")
 
 
 def truth_of(text: str) -> bool | None:
-    """What a verdict or another yes or no says; None if it is neither.
+    """Return what a verdict or another yes or no means; None if it is neither.
 
     >>> truth_of(" Yes"), truth_of("incorrect"), truth_of("maybe")
     (True, False, None)
@@ -161,98 +140,104 @@ def truth_of(text: str) -> bool | None:
     return True if word in _TRUE else False if word in _FALSE else None
 
 
+def at_rows(file: Path, values: pd.Series, fault: str) -> list[Problem]:
+    """Return a problem for each value, at the row that is its index; `fault` is a format string.
+
+    >>> [str(p) for p in at_rows(Path("all.tsv"), pd.Series({3: "x"}), "rank {!r}")]
+    ["all.tsv, row 3: rank 'x'"]
+    """
+    return [Problem(file, f"row {row}", fault.format(value)) for row, value in values.items()]
+
+
 def read_table(
     file: Path,
-    required: Iterable[str],
-    optional: Iterable[str] = (),
+    required: Sequence[str],
+    optional: Sequence[str] = (),
     *,
-    may_be_empty: Iterable[str] = (),
+    may_be_empty: Sequence[str] = (),
+    key: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
 ) -> Table:
-    """Read a table under our column names, every field as text, missing where blank.
+    """Return a table under our column names, every field as text, missing where blank.
 
-    Ids and other names lose the blanks around them. Rows that a column `used` leaves out are not
-    looked at any further.
+    Ids and names lose the blanks around them. Rows that a column `used` excludes are not checked.
 
     Args:
         file: ending in ``.tsv`` or ``.csv``; UTF-8, fields with delimiters or line breaks quoted.
-        required: columns that must be there, each with a value in every row.
-        optional: columns that are missing throughout where the file does not have them.
+        required: columns that must exist, with a value in every row.
+        optional: columns that are missing throughout if the file does not have them.
         may_be_empty: those of `required` whose values may be missing.
+        key: columns whose values occur once; later rows are faulty.
         columns: our name -> the file's, tried before those of `COLUMN_NAMES`.
 
     Returns:
-        The table without the rows at fault, which `problems` lists: another number of fields than
-        the header, a required value missing, `used` neither yes nor no, an id that a spreadsheet
-        turned into a number, quotes that do not close (the rest of the file is then not read).
+        The table without faulty rows, which `problems` lists: not as many fields as the header, a
+        required value missing, `used` neither yes nor no, an id that a spreadsheet turned into a
+        number, a repeated key, quotes that do not close (nothing is read after them).
 
     Raises:
         ReleaseError: the file is not UTF-8, a column occurs twice, or a required one is missing;
-            the message says which names were tried and which were found.
+            the message lists the names tried and found.
     """
     problems: list[Problem] = []
     header, rows = _read_rows(file, problems)
     raw = pd.DataFrame(rows.values(), columns=header, index=list(rows), dtype="str")
     names = column_names(columns)
-    found = {}
+    frame = pd.DataFrame(index=raw.index)
     for column in (*required, *optional):
         name = next((name for name in names[column] if name in header), None)
-        if name is not None:
-            stripped = raw[name].str.strip()
-            found[column] = (stripped if column in _NAMES else raw[name]).mask(stripped == "")
-        elif column in required:
+        if name is None and column in required:
             raise ReleaseError(
                 f"{file}: no column for {column}; tried {', '.join(names[column])}; "
                 f"found {', '.join(header)}; `columns: {{{column}: <name>}}` in params maps another"
             )
-        else:
-            found[column] = pd.Series(None, index=raw.index, dtype="str")
-    frame = pd.DataFrame(found, index=raw.index)
-    left_out = pd.Series(False, index=frame.index)
+        text = pd.Series(None, raw.index, dtype="str") if name is None else raw[name]
+        stripped = text.str.strip()
+        frame[column] = (stripped if column in _NAMES else text).mask(stripped == "")
+    n_not_used = 0
     if "used" in frame:
-        said = frame["used"].map(truth_of, na_action="ignore")
-        left_out = said.eq(False)
-        unclear = frame.index[said.isna() & frame["used"].notna()]
-        for row in unclear:
-            fault = f"is_used_eval {frame.at[row, 'used']!r}, expected yes or no"
-            problems.append(Problem(file, f"row {row}", fault))
-        frame = frame[~left_out].drop(unclear)
-    wrong = pd.Series(False, index=frame.index)
+        used = frame["used"].map(truth_of, na_action="ignore")
+        unclear = used.isna() & frame["used"].notna()
+        fault = "is_used_eval {!r}, expected yes or no"
+        problems += at_rows(file, frame.loc[unclear, "used"], fault)
+        n_not_used = int(used.eq(False).sum())
+        frame = frame[~used.eq(False) & ~unclear]
+    faulty = pd.Series(False, index=frame.index)
     for column in frame:
         if column in required and column not in may_be_empty:
             empty = frame[column].isna()
-            problems += [Problem(file, f"row {row}", f"no {column}") for row in frame.index[empty]]
-            wrong |= empty
+            problems += at_rows(file, frame.loc[empty, column], f"no {column}")
+            faulty |= empty
         if column in _IDS:
             number = frame[column].str.fullmatch(_NUMBER, na=False)
-            problems += [
-                Problem(
-                    file,
-                    f"row {row}",
-                    f"{column} {frame.at[row, column]!r} was turned into a number, which may have "
-                    "cost digits; export the table with ids as text",
-                )
-                for row in frame.index[number]
-            ]
-            wrong |= number
-    return Table(file, frame[~wrong], problems, int(left_out.sum()))
+            fault = (
+                f"{column} {{!r}} was turned into a number, which may have cost digits; export the "
+                "table with ids as text"
+            )
+            problems += at_rows(file, frame.loc[number, column], fault)
+            faulty |= number
+    table = Table(file, frame[~faulty], problems, n_not_used)
+    return without_repeats(table, key) if key else table
 
 
-def repeated_rows(table: Table, key: list[str]) -> Iterator[Problem]:
-    """The rows that repeat the key of one further up."""
+def without_repeats(table: Table, key: Sequence[str]) -> Table:
+    """Return the table without the rows that repeat the key of an earlier one, now problems."""
     frame = table.frame
-    first: dict[tuple, int] = {}
-    for row, values in zip(frame.index, frame[key].itertuples(index=False), strict=True):
-        if (above := first.setdefault(tuple(values), row)) != row:
-            shown = ", ".join(f"{name} {value}" for name, value in zip(key, values, strict=True))
-            yield Problem(table.file, f"row {row}", f"{shown} stands in row {above} already")
+    rows = pd.Series(frame.index, frame.index)
+    first = rows.groupby([frame[name] for name in key], dropna=False).transform("first")
+    problems = []
+    for row in frame.index[first != rows]:
+        shown = ", ".join(f"{name} {frame.at[row, name]}" for name in key)
+        fault = f"{shown} is already in row {first[row]}"
+        problems.append(Problem(table.file, f"row {row}", fault))
+    return table._replace(frame=frame[first == rows], problems=[*table.problems, *problems])
 
 
 def raise_first(problems: list[Problem], folder: Path) -> None:
-    """End with the first problem, if there is one.
+    """Raise the first problem, if there is one.
 
     Raises:
-        ReleaseError: it, and how many more there are.
+        ReleaseError: that problem, and the number of others.
     """
     if problems:
         more = f" ({len(problems) - 1} more; `python -m medalign_utils check {folder}` lists them)"
@@ -276,7 +261,7 @@ def _read_rows(file: Path, problems: list[Problem]) -> tuple[list[str], dict[int
                         fault = f"{len(row)} fields, expected {len(header)} as in the header"
                         problems.append(Problem(file, f"line {reader.line_num}", fault))
             except csv.Error as error:
-                fault = f"{error}; nothing is read from here on"
+                fault = f"{error}; the rest is not read"
                 problems.append(Problem(file, f"line {reader.line_num}", fault))
     except csv.Error as error:
         raise ReleaseError(f"{file}, line 1: {error}") from None

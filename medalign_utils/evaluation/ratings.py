@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 
 from medalign_utils import paths
 from medalign_utils.data.release import Release
-from medalign_utils.data.responses import _is_released, _reviews, read_responses
+from medalign_utils.data.responses import SOURCES, read_responses, reviews_of
 from medalign_utils.data.reviews import RATING_COLUMNS
 from medalign_utils.errors import MedAlignError, ReleaseError
 from medalign_utils.grading import load_answer_key, rate_with_answer_key
@@ -203,8 +203,10 @@ def rate_responses(
             released ones, or no row of one of the systems in it.
         MedAlignError: `responses` or `combine` is unknown, or a generated response cannot be rated.
     """
-    if _is_released(responses):
-        ratings = _reviews(release, systems).ratings
+    if responses not in SOURCES:
+        raise MedAlignError(f"responses: {responses!r}, expected one of {', '.join(SOURCES)}")
+    if responses == "released":
+        ratings = reviews_of(release, systems).ratings
         return combine_raters(ratings[ratings["system"].isin(systems)], combine)
     if release.answer_key_path is None:
         raise ReleaseError(
@@ -235,9 +237,9 @@ def rate_by_each(
     Raises:
         As `rate_responses`.
     """
-    if not _is_released(responses):
+    if responses != "released":
         return rate_responses(release, experiment, systems, responses=responses)
-    ratings = _reviews(release, systems).ratings
+    ratings = reviews_of(release, systems).ratings
     return ratings[ratings["system"].isin(systems)].reset_index(drop=True)
 
 

@@ -13,7 +13,6 @@ import pandas as pd
 from medalign_utils import grading, paths
 from medalign_utils.data.ehr import EVENT_COLUMNS, read_events
 from medalign_utils.data.release import Release, ehr_files
-from medalign_utils.data.reviews import load_reviews
 from medalign_utils.errors import MedAlignError
 from medalign_utils.explorer import html as view
 from medalign_utils.explorer.controls import Controls
@@ -66,9 +65,8 @@ def responses_and_ratings(release: Release, experiment: str) -> tuple[pd.DataFra
         own = own[own["instruction_id"].isin(list(key))]
         ratings.append(grading.rate_with_answer_key(own, key))
     if release.reviews_path:
-        reviews = load_reviews(release.reviews_path, columns=release.columns)
-        ratings.append(reviews.ratings)
-        responses += [] if reviews.responses is None else [reviews.responses]
+        ratings.append(release.reviews.ratings)
+        responses += [] if release.reviews.responses is None else [release.reviews.responses]
     return _joined(responses), _joined(ratings)
 
 

@@ -21,7 +21,6 @@ import yaml
 from medalign_utils import __version__, paths
 from medalign_utils.config import load_system
 from medalign_utils.data.release import Release
-from medalign_utils.data.reviews import load_reviews
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import common_ratings, rate_responses
 
@@ -169,7 +168,7 @@ def unused_ratings(
         yield Gap("ratings", _said(type(error).__name__, str(error), restricted), is_failure=True)
         return
     if responses == "released":
-        n = load_reviews(release.reviews_path, columns=release.columns).n_not_used
+        n = release.reviews.n_not_used
         if n:
             yield Gap(f"{n:,} reviews", "the release marks them as not used for the evaluation")
     if common.n_left_out:

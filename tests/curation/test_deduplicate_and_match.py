@@ -155,9 +155,9 @@ def test_the_release_s_own_instructions_where_nothing_else_was_submitted(tiny):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("5\ta\t\t40\t6\tr\n6\ta\t\t40\t\tr\n", "row 1: duplicate_of names no earlier"),
-        ("5\ta\t\t40\t\tr\n6\ta\t\t40\t7\tr\n", "row 2: duplicate_of names no earlier"),
-        ("5\ta\t\t40\t\tr\n5\tb\t\t40\t\tr\n", "row 2: instruction_id 5 stands in row 1"),
+        ("5\ta\t\t40\t6\tr\n6\ta\t\t40\t\tr\n", "row 1: duplicate_of is not an earlier"),
+        ("5\ta\t\t40\t\tr\n6\ta\t\t40\t7\tr\n", "row 2: duplicate_of is not an earlier"),
+        ("5\ta\t\t40\t\tr\n5\tb\t\t40\t\tr\n", "row 2: instruction_id 5 is already in row 1"),
         ("5\t\t\t40\t\tr\n", "row 1: no question"),
     ],
 )

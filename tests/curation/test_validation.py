@@ -65,7 +65,7 @@ def test_every_problem_is_listed_with_its_file_and_row(folder):
     summary, problems = check(folder)
     found = "\n".join(problems)
     for file, fault in (
-        (ASKED, "row 3: instruction_id 02 stands in row 2 already"),
+        (ASKED, "row 3: instruction_id 02 is already in row 2"),
         (ANSWERED, "row 3: no EHR of patient 41"),
         (ANSWERED, "row 3: no clinician's response; the row is left out"),
         (REVIEWED, "no column for correct; tried binary_correct, correct; found instruction_id"),
@@ -136,7 +136,7 @@ def test_every_table_is_read(folder):
         (REVIEWED, "row 1: instruction 02 belongs to 2 patients (007, 998)"),
         (REVIEWED, "row 2: a review of instruction 99, not in any table"),
         (SUBMITTED, "row 1: no EHR of patient 997"),
-        (SUBMITTED, "row 2: duplicate_of names no earlier instruction"),
+        (SUBMITTED, "row 2: duplicate_of is not an earlier instruction"),
     ):
         assert any(file in line and fault in line for line in problems), (fault, problems)
     assert len(problems) == 6 and summary["instructions as submitted"] == "2"
@@ -151,7 +151,7 @@ def test_a_table_that_is_read_twice_is_one_problem(folder):
 def test_missing_tables_are_problems_and_a_missing_folder_an_error(tmp_path):
     (tmp_path / "ehrs").mkdir()
     _, problems = check(tmp_path)
-    assert len(problems) == 2 and "holds neither all-instructions-rouge.tsv nor" in problems[0]
+    assert len(problems) == 2 and "has neither all-instructions-rouge.tsv nor" in problems[0]
     with pytest.raises(ReleaseError, match="no folder"):
         check_release(tmp_path / "none")
 

@@ -6,11 +6,12 @@ import pytest
 
 from medalign_utils.data.release import (
     INSTRUCTION_COLUMNS,
+    INSTRUCTIONS_FILE,
     REFERENCE_COLUMNS,
     load_release,
     load_submitted,
     primary_references,
-    read_instructions,
+    read_release_table,
 )
 from medalign_utils.errors import ParamsError, ReleaseError
 from tests.builders.tiny_release import write_release
@@ -125,7 +126,7 @@ def test_missing_folder_table_and_ehr_folder(folder):
     assert "row 1: no EHR folder in" in error_of(folder)
     (folder / ANSWERED).unlink()
     assert (
-        "holds neither clinician-instruction-responses.tsv nor "
+        "has neither clinician-instruction-responses.tsv nor "
         "clinician-instruction-responses.csv" in error_of(folder)
     )
 
@@ -140,13 +141,12 @@ def test_missing_column(folder):
 
 def test_repeated_rows_are_named(folder):
     edit(folder / ASKED, "\n3\t", "\n02\t")
-    assert (
-        "all-instructions-rouge.tsv, row 3: instruction_id 02 stands in row 2 already"
-        in error_of(folder)
+    assert "all-instructions-rouge.tsv, row 3: instruction_id 02 is already in row 2" in error_of(
+        folder
     )
     edit(folder / ASKED, "\n02\tWhich", "\n3\tWhich")
     edit(folder / ANSWERED, "Annotator_2\tNone.", "Annotator_1\tNone.")
-    assert "row 2: instruction_id 02, annotator Annotator_1 stands in row 1" in error_of(folder)
+    assert "row 2: instruction_id 02, annotator Annotator_1 is already in row 1" in error_of(folder)
 
 
 def test_one_instruction_of_two_patients(folder):
@@ -239,7 +239,9 @@ def test_a_patient_whose_ehr_is_not_released(folder):
     edit(folder / ASKED, "Cardiology\t\n4", "Cardiology\t\n5")
     table = (folder / ASKED).read_text()
     (folder / ASKED).write_text(f"{table}77\tNew?\tCardiology\t999\n")
-    with pytest.warns(UserWarning, match=r"no EHR of 1 patients \(999\); their instructions are"):
+    with pytest.warns(
+        UserWarning, match=r"no EHR of 1 patients \(999\); their instructions are left"
+    ):
         instructions = load_release(folder).instructions.set_index("instruction_id")
     assert instructions.loc["77", "question"] == "New?"
     assert pd.isna(instructions.loc["77", "person_id"])
@@ -348,6 +350,6 @@ def test_strays_beside_the_ehrs_are_not_read(folder):
 
 @pytest.mark.skipif(not OFFICIAL.exists(), reason="the authors' sample files are not here")
 def test_the_public_sample_of_instructions():
-    table = read_instructions(OFFICIAL)
+    table = read_release_table(OFFICIAL, INSTRUCTIONS_FILE)
     assert len(table.frame) == 62 and not table.problems
     assert table.frame["category"].notna().all() and table.frame["question"].notna().all()

@@ -62,7 +62,7 @@ def assert_as_printed(table):
 
 
 def scores_of(release):
-    reviews = ratings.load_reviews(release.reviews_path)
+    reviews = release.reviews
     references = primary_references(release.references).set_index("instruction_id")["reference"]
     texts = reviews.responses
     both = (texts["response"].tolist(), references.loc[texts["instruction_id"]].tolist())

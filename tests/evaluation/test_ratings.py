@@ -77,7 +77,7 @@ def test_a_rater_without_a_name_is_no_rater_who_has_one(write):
         (("7", "a", "1", "yes", "x", "inf", "R"), "row 2: rank 'inf', expected a number from 1"),
         (("7", "a", "1", "yes", "x", "best", "R"), "row 2: rank 'best', expected a number from 1"),
         (("7", "", "1", "yes", "x", "1", "R"), "row 2: no system"),
-        (("6", "a", "1", "yes", "x", "1", "R"), "row 2: instruction_id 6, system a, rater R stand"),
+        (("6", "a", "1", "yes", "x", "1", "R"), "row 2: instruction_id 6, system a, rater R is a"),
         (("6", "a", "1", "yes", "y", "1", "S"), "row 2: another response of a to instruction 6"),
     ],
 )

@@ -268,9 +268,9 @@ def test_instructions_of_nobody(tmp_path):
     folder = write_release(tmp_path / "release")
     with (folder / "all-instructions-rouge.tsv").open("a") as file:
         file.write("99\tWhich <i>drug</i> is first?\tCardiology\t\n")
-    reviews = widget.load_reviews(folder / "clinician-reviewed-model-responses.tsv")
-    responses = reviews.responses.assign(instruction_id="99")
-    explorer = widget.explore(load_release(folder), responses)
+    release = load_release(folder)
+    responses = release.reviews.responses.assign(instruction_id="99")
+    explorer = widget.explore(release, responses)
     assert explorer.patient.options[0][0] == "4 patients: choose one"
     assert explorer.patient.options[-1] == ("no patient named · 1 instruction", widget.NOBODY)
     explorer.find.value = "99"
