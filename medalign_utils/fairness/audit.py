@@ -1,7 +1,7 @@
 """Whom does a system fail? Its figures by groups of patients, and tests of the gaps.
 
-Groups are those of `suppression.protect`, which may be published; every table here holds nothing
-but such groups, their numbers of patients and instructions, and means over 11 patients or more.
+Groups are those of `disclosure.disclosable_groups`, which may be published. The tables contain only
+such groups, their numbers of patients and instructions, and means over 11 patients or more.
 """
 
 from typing import NamedTuple
@@ -9,7 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from medalign_utils.data.disclosure import LEAST_PATIENTS, N, Protected, sizes, with_suppressed
+from medalign_utils.data.disclosure import (
+    LEAST_PATIENTS,
+    DisclosableGroups,
+    N,
+    sizes,
+    with_suppressed,
+)
 from medalign_utils.errors import MedAlignError
 from medalign_utils.stats.bootstrap import Bootstrap, percentile_levels
 from medalign_utils.stats.permutation import (
@@ -90,7 +96,7 @@ def agreement(ratings: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
 def audit(
     values: pd.DataFrame,
     patients: np.ndarray,
-    protected: Protected,
+    protected: DisclosableGroups,
     *,
     bootstrap: Bootstrap,
 ) -> Audit:
@@ -120,8 +126,9 @@ def audit(
 
     >>> values = pd.DataFrame({("a", "correct"): [1.0] * 15 + [0.0] * 15})
     >>> labels = pd.DataFrame({"gender": ["F"] * 15 + ["M"] * 15}, index=map(str, range(30)))
-    >>> groups, ranges = audit(values, labels.index.to_numpy(), Protected(labels, {"gender": ""}),
-    ...     bootstrap=Bootstrap.seeded(99, 1))
+    >>> groups = DisclosableGroups(labels, {"gender": ""})
+    >>> bootstrap = Bootstrap.seeded(99, 1)
+    >>> groups, ranges = audit(values, labels.index.to_numpy(), groups, bootstrap=bootstrap)
     >>> groups[["group", "n_patients", "gap", "p_holm"]].values.tolist()
     [['F', 15, 1.0, 0.01], ['M', 15, -1.0, 0.01]]
     """
@@ -165,7 +172,7 @@ def audit(
     )
 
 
-def _check(values: pd.DataFrame, patients: np.ndarray, protected: Protected) -> None:
+def _check(values: pd.DataFrame, patients: np.ndarray, protected: DisclosableGroups) -> None:
     if len(values) != len(patients):
         raise MedAlignError(f"audit: {len(values)} rows, {len(patients)} patients")
     strangers = set(patients) - set(protected.labels.index)

@@ -13,10 +13,10 @@ from medalign_utils.data.disclosure import (
     LEAST_PATIENTS,
     NO_CELLS,
     ORDERED,
+    DisclosableGroups,
     N,
-    Protected,
-    audit_unrated,
     coarsen,
+    release_counts,
     sizes,
     with_suppressed,
 )
@@ -29,7 +29,7 @@ ALL = "(all)"
 def describe_groups(
     people: pd.DataFrame,
     patients: np.ndarray,
-    protected: Protected,
+    protected: DisclosableGroups,
     *,
     bootstrap: Bootstrap,
 ) -> pd.DataFrame:
@@ -73,11 +73,11 @@ def describe_groups(
 
 
 def count_categories_by_group(
-    patients: np.ndarray, protected: Protected, category: np.ndarray
+    patients: np.ndarray, protected: DisclosableGroups, category: np.ndarray
 ) -> pd.DataFrame:
     """What the groups are asked: instructions by category, in cells of 11 patients or more.
 
-    Groups and categories are merged until each cell is of that size (`suppression.coarsen`).
+    Groups and categories are merged until each cell is of that size (`disclosure.coarsen`).
 
     Returns: grouping, group, category; n_patients of the group, since those of its cells would tell
         how many are asked in two of them; n_instructions of the cell, and their share of the
@@ -102,13 +102,15 @@ def count_categories_by_group(
             row = {"grouping": grouping, "group": group, "category": name}
             rows.append(row | dict(zip(N, (n_patients, n), strict=True)) | {"share": n / total})
     columns = ["grouping", "group", "category", *N, "share"]
-    return with_suppressed(rows, Protected(protected.labels[shown], suppressed), patients, columns)
+    return with_suppressed(
+        rows, DisclosableGroups(protected.labels[shown], suppressed), patients, columns
+    )
 
 
 def adjusted_gaps(
     correct: pd.DataFrame,
     patients: np.ndarray,
-    protected: Protected,
+    protected: DisclosableGroups,
     category: np.ndarray,
     events: np.ndarray,
 ) -> pd.DataFrame:
@@ -160,7 +162,7 @@ def _in_release(people: pd.DataFrame, labels: pd.Series) -> pd.Series | None:
         return None
     group_of = dict(zip(people.loc[labels.index, labels.name], labels, strict=True))
     every = people[labels.name].map(group_of).fillna("(only among those not rated)")
-    return audit_unrated(labels.value_counts(), every.value_counts())
+    return release_counts(labels.value_counts(), every.value_counts())
 
 
 def _adjusted(

@@ -8,7 +8,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from medalign_utils.data.demographics import GROUPINGS
-from medalign_utils.data.disclosure import protect
+from medalign_utils.data.disclosure import disclosable_groups
 from medalign_utils.errors import MedAlignError
 from medalign_utils.stats.permutation import permutation_tests
 
@@ -42,7 +42,7 @@ def simulate_audits(
     """How often the audit finds a group that a system fails, and how often one that it does not.
 
     Each seed is a release of its own with several systems, as `simulate_release` draws it. Its
-    groups are formed by `suppression.protect` and tested by `permutation.permutation_tests`, as a
+    groups are formed by `disclosure.disclosable_groups` and tested by `permutation.permutation_tests`, as a
     real system's are: a finding is a p of at most 5 % after Holm's method over all tests of the
     system's accuracy.
 
@@ -154,7 +154,7 @@ def simulate_release(
 def _findings(simulated: Simulated, permutations: int, rng: np.random.Generator) -> list[bool]:
     """Of each system, whether the audit finds the failed group; or anything, if there is none."""
     people, patients, correct = simulated
-    labels = protect(people, GROUPINGS).labels
+    labels = disclosable_groups(people, GROUPINGS).labels
     tests = permutation_tests(correct, patients, labels, permutations=permutations, rng=rng)
     found = tests[tests["p_holm"] <= ALPHA]
     own = np.isin(patients, people.index[people["race"] == FAILED])

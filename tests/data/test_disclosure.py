@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medalign_utils.data import disclosure
-from medalign_utils.data.disclosure import LEAST_PATIENTS, coarsen, merge_small, protect
+from medalign_utils.data.disclosure import LEAST_PATIENTS, coarsen, disclosable_groups, merge_small
 from medalign_utils.fairness.covariates import count_categories_by_group
 
 # Eight, or twelve, combinations of what is said of a patient, some common and some rare.
@@ -82,7 +82,7 @@ def test_no_count_under_11_can_be_derived(sizes):
     people = people_of(sizes)
     if people.empty:
         return
-    protected = protect(people, [*LABELS], [*combinations(LABELS, 2)])
+    protected = disclosable_groups(people, [*LABELS], [*combinations(LABELS, 2)])
     derived = derivable_counts(people, publication(people, protected.labels))
     total = len(people)
     small = {n for n in derived if 0 < n < LEAST_PATIENTS}
@@ -112,14 +112,14 @@ def test_an_empty_cell_is_not_shown_either():
     # gender x age would tell that 11 Asian are female, and 12 females of "Asian + White" that 1
     # White is.
     people = people_of([0, 1, 0, 11, 11, 0, 0, 0, 0, 11, 0, 0])
-    protected = protect(people, [*LABELS], [*combinations(LABELS, 2)])
+    protected = disclosable_groups(people, [*LABELS], [*combinations(LABELS, 2)])
     assert {"race", "gender", "age"} == set(protected.labels)
     assert protected.suppressed["race x age"] == disclosure.NO_PAIR
 
 
 def test_the_last_pair_of_a_ring_is_not_shown():
     people = people_of([20] * 12)
-    protected = protect(people, [*LABELS], [*combinations(LABELS, 2)])
+    protected = disclosable_groups(people, [*LABELS], [*combinations(LABELS, 2)])
     assert [*protected.labels] == ["race", "gender", "age", "race x gender", "race x age"]
     assert protected.suppressed["gender x age"] == disclosure.RING
     # Every cell of two has 11 and more. With it, the one who is White, female and 18–39 would be
@@ -136,7 +136,7 @@ def test_the_last_pair_of_a_ring_is_not_shown():
 
 def test_pairs_are_shown_where_they_can_be():
     people = people_of([20] * 12)
-    protected = protect(people, [*LABELS], [("race", "gender")])
+    protected = disclosable_groups(people, [*LABELS], [("race", "gender")])
     assert protected.labels["race x gender"].nunique() == 6
     assert set(protected.suppressed.values()) == {""}
 
@@ -144,7 +144,7 @@ def test_pairs_are_shown_where_they_can_be():
 def test_a_small_cell_merges_its_smaller_neighbour_group():
     # Black females are 6, so Black goes with the smaller of the other two races.
     people = people_of([30, 0, 30, 0, 15, 0, 15, 0, 6, 0, 14, 0])
-    protected = protect(people, ["race", "gender"], [("race", "gender")])
+    protected = disclosable_groups(people, ["race", "gender"], [("race", "gender")])
     assert protected.labels["race x gender"].value_counts().to_dict() == {
         "White, Female": 30, "White, Male": 30, "Asian + Black, Female": 21,
         "Asian + Black, Male": 29,
@@ -156,7 +156,7 @@ def test_a_small_cell_merges_its_smaller_neighbour_group():
 def test_what_cannot_be_shown_says_so():
     # 12 females and 9 males; 12 of 21 and 9 of 21 are one group of all.
     people = people_of([12, 0, 3, 0, 0, 0, 3, 0, 0, 0, 3, 0])
-    protected = protect(people, ["gender", "race"], [("gender", "race")])
+    protected = disclosable_groups(people, ["gender", "race"], [("gender", "race")])
     assert protected.labels.empty
     assert protected.suppressed == {
         "gender": disclosure.NOT_SHOWN,
@@ -195,7 +195,7 @@ def test_categories_by_group_have_no_small_cell(seed):
     rng = np.random.default_rng(seed)
     people = people_of(rng.integers(0, 25, 12).tolist())
     patients = rng.choice(people.index.to_numpy(dtype=object), 2 * len(people))
-    protected = protect(people.loc[np.unique(patients)], ["race", "gender"])
+    protected = disclosable_groups(people.loc[np.unique(patients)], ["race", "gender"])
     category = rng.choice(["Retrieve", "Plan", "Other"], len(patients), p=[0.7, 0.2, 0.1])
     table = count_categories_by_group(patients, protected, category.astype(object))
     for grouping, own in table[table["group"] != "(not shown)"].groupby("grouping"):
@@ -212,7 +212,7 @@ def test_categories_by_group_have_no_small_cell(seed):
 def test_of_the_release_only_what_tells_no_small_rest():
     rated = pd.Series({"F": 30, "M": 25})
     every = pd.Series({"F": 41, "M": 25})
-    assert disclosure.audit_unrated(rated, every).to_dict() == {"F": 41, "M": 25}
-    assert disclosure.audit_unrated(rated, every + pd.Series({"F": -1, "M": 0})) is None
+    assert disclosure.release_counts(rated, every).to_dict() == {"F": 41, "M": 25}
+    assert disclosure.release_counts(rated, every + pd.Series({"F": -1, "M": 0})) is None
     # A group that only patients without a rated instruction have.
-    assert disclosure.audit_unrated(rated, pd.Series({"F": 41, "M": 25, "X": 1})) is None
+    assert disclosure.release_counts(rated, pd.Series({"F": 41, "M": 25, "X": 1})) is None

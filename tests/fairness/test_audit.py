@@ -8,7 +8,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.multitest import multipletests
 
 from medalign_utils.data import demographics
-from medalign_utils.data.disclosure import Protected
+from medalign_utils.data.disclosure import DisclosableGroups
 from medalign_utils.data.ehr import read_events
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.metric_correlation import correlate_metrics
@@ -24,7 +24,7 @@ def ids(n):
 
 def grouped(**columns):
     labels = pd.DataFrame(columns, index=ids(len(next(iter(columns.values())))), dtype=object)
-    return Protected(labels, dict.fromkeys(columns, ""))
+    return DisclosableGroups(labels, dict.fromkeys(columns, ""))
 
 
 # Who the patients are.
@@ -215,7 +215,7 @@ def test_a_mean_of_fewer_than_11_patients_is_not_shown():
 
 
 def test_a_grouping_that_is_not_shown_has_one_row():
-    protected = Protected(pd.DataFrame(index=ids(5)), {"race": "not shown: too few"})
+    protected = DisclosableGroups(pd.DataFrame(index=ids(5)), {"race": "not shown: too few"})
     values = pd.DataFrame({("s", "correct"): [1.0] * 5})
     groups, ranges = audit.audit(values, ids(5), protected, bootstrap=Bootstrap.seeded(9, 1))
     for table in (groups, ranges):
@@ -290,7 +290,7 @@ def test_records_are_described_by_group():
         index=ids(51),
     )
     rated = ids(51)[:40]  # 20 of each, and 11 more males in the release
-    protected = Protected(people.loc[rated, ["gender"]], {"gender": ""})
+    protected = DisclosableGroups(people.loc[rated, ["gender"]], {"gender": ""})
     table = covariates.describe_groups(
         people, rated, protected, bootstrap=Bootstrap.seeded(99, 1)
     ).set_index("group")
