@@ -1,1 +1,1 @@
-"""data."""
+"""Load a release: its tables, reviews and EHRs, and what of it may be published."""

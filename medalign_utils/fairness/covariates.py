@@ -130,7 +130,7 @@ def adjusted_gaps(
         events: of each row's EHR, above 0.
 
     Returns: one row a system, grouping and group: n_patients, n_instructions, gap (not adjusted),
-        adjusted_gap, adjusted_gap_low, adjusted_gap_high; unfitted, why these are NaN, otherwise "";
+        adjusted_gap, adjusted_gap_low, adjusted_gap_high; unfitted, why these are NaN, or "";
         suppressed.
 
     Source: Liang and Zeger 1986 for the clustered errors.

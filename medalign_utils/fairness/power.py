@@ -42,9 +42,9 @@ def simulate_audits(
     """How often the audit finds a group that a system fails, and how often one that it does not.
 
     Each seed is a release of its own with several systems, as `simulate_release` draws it. Its
-    groups are formed by `disclosure.disclosable_groups` and tested by `permutation.permutation_tests`, as a
-    real system's are: a finding is a p of at most 5 % after Holm's method over all tests of the
-    system's accuracy.
+    groups are formed by `disclosure.disclosable_groups` and tested by
+    `permutation.permutation_tests`, as a real system's are: a finding is a p of at most 5 % after
+    Holm's method over all tests of the system's accuracy.
 
     Args:
         sizes: patients of the group that the systems fail; None for systems that fail none.

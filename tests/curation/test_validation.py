@@ -103,7 +103,7 @@ def test_what_another_ehr_or_folder_hides(folder):
     (folder / "medalign_ehr_xml").mkdir()
     _, problems = check(folder)
     assert problems == [
-        f"{folder / 'medalign_ehr_xml'}: not read, since {folder / 'ehrs'} is there too",
+        f"{folder / 'medalign_ehr_xml'}: not read, since {folder / 'ehrs'} exists too",
         f"{folder / 'ehrs/EHR_40.xml'}: a second EHR of patient 40, beside 40.xml",
     ]
 
