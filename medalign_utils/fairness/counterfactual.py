@@ -55,6 +55,7 @@ REPLACEMENT_COLUMNS = (
 )  # fmt: skip
 MEASURES = ("changed", "changed_beyond", "flipped", "lost", "gained", "net")
 _HEADER = ("birthdate", "days", "years", "gender", "race", "ethnicity")
+_DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
 # Of an encounter, in the order of the file.
 _rewritable = etree.XPath(" | ".join([".//event", *(f"person//{tag}" for tag in _HEADER)]))
 
@@ -157,7 +158,8 @@ def rewrite_release(release: Release, change: str, folder: Path) -> Rewritten:
         if change == NOTHING or swapped(value_of(person, change), change) is not None:
             people[person_id] = person
             rows += [(person_id, *row) for row in rewrite_ehr(ehr, change, person)]
-            files[f"ehrs/{person_id}.xml"] = etree.tostring(ehr, encoding="utf-8")
+            content = etree.tostring(ehr, encoding="utf-8")
+            files[f"ehrs/{person_id}.xml"] = b"%b%b\n" % (_DECLARATION, content)
     kept = instructions[instructions["person_id"].isin(people)]
     if kept.empty:
         raise MedAlignError(f"rewrite_release: no record has a {change} that can be rewritten")

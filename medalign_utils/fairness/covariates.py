@@ -3,8 +3,6 @@
 An unequal record is a confounder: a system may fail a group for the length of its records.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
@@ -20,35 +18,35 @@ from medalign_utils.data.disclosure import (
     sizes,
     with_suppressed,
 )
+from medalign_utils.fairness.audit import ALL
 from medalign_utils.stats.bootstrap import CONFIDENCE, Bootstrap, bootstrap_means
 from medalign_utils.stats.permutation import code_groups
-
-ALL = "(all)"
 
 
 def describe_groups(
     people: pd.DataFrame,
     patients: np.ndarray,
-    protected: DisclosableGroups,
+    disclosable: DisclosableGroups,
     *,
     bootstrap: Bootstrap,
 ) -> pd.DataFrame:
-    """Who is in the release, and how long the records are.
+    """Return who is in the release, and how long the records are.
 
     Args:
         people: all patients of the release, as `demographics.read_people` returns them.
         patients: the patient of each rated instruction.
-        protected: the groups of the patients who have one.
+        disclosable: the groups of the patients who have one.
         bootstrap: over patients.
 
-    Returns: one row for `ALL`, and one a grouping and group: n_patients and n_instructions (rated);
-        patients_in_release, missing for a grouping of which the patients without a rated
-        instruction would be few; events, the geometric mean of the EHRs' numbers of events, and
+    Returns:
+        One row for `ALL`, and one per grouping and group: n_patients and n_instructions (rated);
+        patients_in_release, missing for a grouping where few patients have no rated
+        instruction; events, the geometric mean of the EHRs' numbers of events, and
         notes, the mean number of notes, over the n_patients, each with _low and _high; suppressed.
     """
     rated = people.loc[np.unique(patients)]
     everyone = pd.Series(ALL, index=rated.index)
-    labels = pd.concat([everyone.rename(ALL), protected.labels], axis=1)
+    labels = pd.concat([everyone.rename(ALL), disclosable.labels], axis=1)
     lengths = np.column_stack([np.log(np.maximum(rated["events"], 1)), rated["notes"]])
     rows = []
     for grouping in labels:
@@ -57,7 +55,7 @@ def describe_groups(
         for group in code_groups(own)[1]:
             inside = (own == group).to_numpy()
             values = np.where(inside[:, np.newaxis], lengths, np.nan)
-            if inside.sum() < LEAST_PATIENTS:  # all patients there are
+            if inside.sum() < LEAST_PATIENTS:  # in the whole release
                 values = np.full_like(values, np.nan)
             events, notes = bootstrap_means(values, own.index, bootstrap=bootstrap)
             row = {"grouping": grouping, "group": group}
@@ -68,26 +66,25 @@ def describe_groups(
             rows.append(row)
     columns = ["grouping", "group", *N, "patients_in_release", "events", "events_low"]
     columns += ["events_high", "notes", "notes_low", "notes_high"]
-    table = with_suppressed(rows, protected, patients, columns)
+    table = with_suppressed(rows, disclosable, patients, columns)
     return table.astype({"patients_in_release": "Int64"})
 
 
 def count_categories_by_group(
-    patients: np.ndarray, protected: DisclosableGroups, category: np.ndarray
+    patients: np.ndarray, disclosable: DisclosableGroups, category: np.ndarray
 ) -> pd.DataFrame:
-    """What the groups are asked: instructions by category, in cells of 11 patients or more.
+    """Return instructions by group and category, merged into cells of 11 patients or more.
 
-    Groups and categories are merged until each cell is of that size (`disclosure.coarsen`).
-
-    Returns: grouping, group, category; n_patients of the group, since those of its cells would tell
-        how many are asked in two of them; n_instructions of the cell, and their share of the
+    Returns:
+        grouping, group, category; n_patients of the group, since those of its cells would tell how
+        many have instructions in two of them; n_instructions of the cell, and their share of the
         group's; suppressed.
     """
-    simple = [grouping for grouping in protected.suppressed if " x " not in grouping]
-    suppressed = {grouping: protected.suppressed[grouping] for grouping in simple}
+    simple = [grouping for grouping in disclosable.suppressed if " x " not in grouping]
+    suppressed = {grouping: disclosable.suppressed[grouping] for grouping in simple}
     rows, shown = [], []
-    for grouping in protected.labels.columns.intersection(simple):
-        own = protected.labels.loc[patients, grouping].reset_index(drop=True)
+    for grouping in disclosable.labels.columns.intersection(simple):
+        own = disclosable.labels.loc[patients, grouping].reset_index(drop=True)
         merged = coarsen(own, pd.Series(category), patients, ordered=(grouping in ORDERED, False))
         if merged is None:
             suppressed[grouping] = NO_CELLS
@@ -103,18 +100,18 @@ def count_categories_by_group(
             rows.append(row | dict(zip(N, (n_patients, n), strict=True)) | {"share": n / total})
     columns = ["grouping", "group", "category", *N, "share"]
     return with_suppressed(
-        rows, DisclosableGroups(protected.labels[shown], suppressed), patients, columns
+        rows, DisclosableGroups(disclosable.labels[shown], suppressed), patients, columns
     )
 
 
 def adjusted_gaps(
     correct: pd.DataFrame,
     patients: np.ndarray,
-    protected: DisclosableGroups,
+    disclosable: DisclosableGroups,
     category: np.ndarray,
     events: np.ndarray,
 ) -> pd.DataFrame:
-    """Each group's gap in accuracy to the rest, at the same category and length of the EHR.
+    """Return each group's gap in accuracy to the rest, at the same category and EHR length.
 
     A linear probability model of one system's verdicts on being in the group, the instruction's
     category and the logarithm of the EHR's number of events: the coefficient of the group is the
@@ -123,70 +120,66 @@ def adjusted_gaps(
     of freedom.
 
     Args:
-        correct: a row an instruction, a column a system; 0 or 1.
+        correct: one row per instruction, one column per system; 0 or 1.
         patients: the patient of each row.
-        protected: the groups of these patients.
+        disclosable: the groups of these patients.
         category: of each row.
         events: of each row's EHR, above 0.
 
-    Returns: one row a system, grouping and group: n_patients, n_instructions, gap (not adjusted),
-        adjusted_gap, adjusted_gap_low, adjusted_gap_high; unfitted, why these are NaN, or "";
-        suppressed.
+    Returns:
+        One row per system, grouping and group: n_patients, n_instructions, gap (not adjusted),
+        adjusted_gap, adjusted_gap_low, adjusted_gap_high; unfitted, why these are NaN, otherwise
+        ""; suppressed.
 
     Source: Liang and Zeger 1986 for the clustered errors.
     """
-    labels, rows = protected.labels, []
+    rows = []
     others = pd.get_dummies(pd.Series(category), drop_first=True).to_numpy(dtype=np.float64)
     length = np.log(np.maximum(np.asarray(events, dtype=np.float64), 1))
     others = np.column_stack([np.ones(len(correct)), others, length])
-    for grouping in labels:
-        of_rows = labels.loc[patients, grouping].to_numpy()
-        n = sizes(labels[grouping], patients)
-        for group in code_groups(labels[grouping])[1]:
+    for grouping, labels in disclosable.labels.items():
+        of_rows = labels.loc[patients].to_numpy()
+        n = sizes(labels, patients)
+        for group in code_groups(labels)[1]:
             inside = of_rows == group
-            for system in correct:
-                y = correct[system].to_numpy(dtype=np.float64)
+            for system, verdicts in correct.items():
+                y = verdicts.to_numpy(dtype=np.float64)
                 row = {"system": system, "grouping": grouping, "group": group}
                 row |= n.loc[group].to_dict() | {"gap": y[inside].mean() - y[~inside].mean()}
                 rows.append(row | _adjusted(y, inside, others, patients))
     columns = ["system", "grouping", "group", *N, "gap", "adjusted_gap", "adjusted_gap_low"]
     columns += ["adjusted_gap_high", "unfitted"]
-    return with_suppressed(rows, protected, patients, columns)
+    return with_suppressed(rows, disclosable, patients, columns)
 
 
 def _in_release(people: pd.DataFrame, labels: pd.Series) -> pd.Series | None:
-    """Patients of the release by group, where they may be told."""
+    """Patients of the release by group, where they may be published."""
     if labels.name == ALL:
         return pd.Series({ALL: len(people)})
     if labels.name not in people:
         return None
     group_of = dict(zip(people.loc[labels.index, labels.name], labels, strict=True))
-    every = people[labels.name].map(group_of).fillna("(only among those not rated)")
-    return release_counts(labels.value_counts(), every.value_counts())
+    groups = people[labels.name].map(group_of).fillna("(only among those not rated)")
+    return release_counts(labels.value_counts(), groups.value_counts())
 
 
 def _adjusted(
     y: np.ndarray, inside: np.ndarray, others: np.ndarray, patients: np.ndarray
-) -> Mapping[str, float | str]:
+) -> dict[str, float | str]:
     from statsmodels.regression.linear_model import OLS
 
     design = np.column_stack([inside.astype(np.float64), others])
     design = design[:, [0, *(1 + np.flatnonzero(others.any(axis=0)))]]
     clusters = np.unique(patients, return_inverse=True)[1]
-    unfitted = ""
+    gap, low, high, unfitted = np.nan, np.nan, np.nan, ""
     if len(set(y)) < 2:
         unfitted = "all responses are rated alike"
     elif clusters.max() < design.shape[1]:
         unfitted = f"{clusters.max() + 1} patients for {design.shape[1]} coefficients"
     elif np.linalg.matrix_rank(design) < design.shape[1]:
         unfitted = "group, category and EHR length cannot be told apart"
-    gap = low = high = np.nan
-    if not unfitted:
+    else:
         fit = OLS(y, design).fit(cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True)
         gap, (low, high) = fit.params[0], fit.conf_int(1 - CONFIDENCE)[0]
-    return {
-        "adjusted_gap": gap,
-        "adjusted_gap_low": low,
-        "adjusted_gap_high": high,
-        "unfitted": unfitted,
-    }
+    values = {"adjusted_gap": gap, "adjusted_gap_low": low, "adjusted_gap_high": high}
+    return values | {"unfitted": unfitted}

@@ -1,4 +1,4 @@
-"""Does the audit work? Systems of which it is known whom they fail, and what the audit finds."""
+"""Does the audit work? What it finds of simulated systems that fail a known group."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -39,11 +39,10 @@ def simulate_audits(
     permutations: int = 999,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """How often the audit finds a group that a system fails, and how often one that it does not.
+    """Return how often the audit finds a group that a system fails, and how often it errs.
 
-    Each seed is a release of its own with several systems, as `simulate_release` draws it. Its
-    groups are formed by `disclosure.disclosable_groups` and tested by
-    `permutation.permutation_tests`, as a real system's are: a finding is a p of at most 5 % after
+    Each seed is a release of its own with several systems, as `simulate_release` draws it, whose
+    groups are formed and tested as a real system's are: a finding is a p of at most 5 % after
     Holm's method over all tests of the system's accuracy.
 
     Args:
@@ -56,7 +55,8 @@ def simulate_audits(
         permutations: of the tests.
         progress: whether to show a progress bar.
 
-    Returns: one row a size: size; gap (0 for None), accuracy, correlation; audits, seeds x systems;
+    Returns:
+        One row per size: size; gap (0 for None), accuracy, correlation; audits, seeds x systems;
         n_patients and n_instructions, the mean numbers with a rated instruction in that group (in
         all, for None); outcome: "found", the group is found and with the right sign, or "false
         alarm", any test finds anything; share of the audits with that outcome, between share_low
@@ -109,22 +109,19 @@ def simulate_release(
     accuracy: float = ACCURACY,
     correlation: float = CORRELATION,
 ) -> Simulated:
-    """Draw the patients of a release, of whom each instruction is asked, and systems' verdicts.
+    """Draw the patients of a release, their instructions, and systems' verdicts.
 
-    276 patients fall into the groups of `SHARES`, each grouping apart from the others; 303
-    instructions are asked of patients drawn with replacement. How well a system does on a patient
-    is drawn from a beta distribution about its accuracy for that patient's group, so that two
-    verdicts on one patient correlate. The failed group is one more of the grouping "race".
+    276 patients fall into the groups of `SHARES`, each grouping independent of the others; 303
+    instructions belong to patients drawn with replacement. How well a system does on a patient is
+    drawn from a beta distribution about its accuracy for that patient's group, so that two verdicts
+    on one patient correlate. The failed group is one more of the grouping "race".
 
-    Returns: `people`, those who have an instruction, as `demographics.read_people` returns them
-        (the groupings alone); `patients`, the patient of each instruction; `correct`, a row an
-        instruction, a column a system, 0 or 1.
+    Returns:
+        `people`, those who have an instruction, as `demographics.read_people` returns them (the
+        groupings alone); `patients`, the patient of each instruction; `correct`, one row per
+        instruction, one column per system, 0 or 1.
 
     Raises: MedAlignError for a size or a share that is out of range.
-
-    >>> people, patients, correct = simulate_release(np.random.default_rng(1), size=40)
-    >>> len(people) == len(set(patients)), sorted(people), correct.shape
-    (True, ['age', 'ethnicity', 'gender', 'payer', 'race'], (303, 6))
     """
     if size is not None and not 1 <= size < PATIENTS:
         raise MedAlignError(f"simulate_release: a group of {size} of {PATIENTS} patients")
@@ -152,7 +149,7 @@ def simulate_release(
 
 
 def _findings(simulated: Simulated, permutations: int, rng: np.random.Generator) -> list[bool]:
-    """Of each system, whether the audit finds the failed group; or anything, if there is none."""
+    """For each system, whether the audit finds the failed group; or anything, if there is none."""
     people, patients, correct = simulated
     labels = disclosable_groups(people, GROUPINGS).labels
     tests = permutation_tests(correct, patients, labels, permutations=permutations, rng=rng)

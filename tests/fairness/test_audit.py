@@ -167,8 +167,8 @@ def test_outcomes_are_of_rated_responses():
     assert wide["b"].to_dict("list") == {"correct": [0, 0], "rank": [2, 1.5], "chrf": [0.4, 0.1]}
 
 
-def test_agreement_is_that_of_notebook_06():
-    taus = audit.agreement(RATINGS, SCORES)["(all)"]
+def test_metric_agreement_is_that_of_notebook_06():
+    taus = audit.metric_agreement(RATINGS, SCORES)["(all)"]
     assert taus["chrf"].iloc[0] == -1 and np.isnan(taus["chrf"].iloc[1])  # all ranks are tied
     instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
     table = correlate_metrics(SCORES, RATINGS, instructions, bootstrap=Bootstrap.seeded(9, 1))
