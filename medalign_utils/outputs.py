@@ -96,11 +96,10 @@ OUTPUTS = {
             "categories": "Instructions by category, the paper beside this run. Whether the two compare is said in the first table.",
             "human_evaluation": "Human evaluation, the paper beside this run. Whether the two compare is said in the first table.",
             "metric_correlation": "Correlation of the metrics with the ratings, the paper beside this run. Whether the two compare is said in the first table.",
-            "facts": "Sizes and protocol, the paper beside this run. Whether the two compare is said in the first table.",
+            "facts": "Sizes of the dataset, the paper beside this run. Whether the two compare is said in the first table.",
         },
         figures={
             "human_evaluation": "Human evaluation, the paper beside this run.",
-            "head_to_head": "Win rates of pairs, a table that has the paper's marginals beside this run.",
             "metric_correlation": "Correlation of metrics, the paper beside this run.",
         },
     ),

@@ -10,6 +10,7 @@ import pandas as pd
 
 from medalign_utils import paths
 from medalign_utils.data.release import ANNOTATOR, Release, load_release
+from medalign_utils.data.responses import responses_of
 from medalign_utils.errors import MedAlignError
 from medalign_utils.outputs import OUTPUTS, stem
 from medalign_utils.stats.bootstrap import Bootstrap
@@ -65,6 +66,28 @@ class Run:
     def bootstrap(self) -> Bootstrap:
         """A bootstrap that starts from the run's seed each time it is asked for."""
         return Bootstrap.seeded(self.resamples, self.seed)
+
+    def responses(self, system: str) -> pd.DataFrame:
+        """Return a system's responses; see `data.responses.responses_of`."""
+        return responses_of(self.release, self.experiment, system, self.source)
+
+    @cached_property
+    def skipped(self) -> pd.DataFrame:
+        """The metrics that could not be scored: metric, reason; several rows if systems differ."""
+        files = [paths.skipped(self.experiment, system) for system in self.systems]
+        paths.require(self.experiment, *files)
+        return pd.concat(map(pd.read_csv, files), ignore_index=True)
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """All systems' scores by the metrics that every one of them has.
+
+        instruction_id, system, metric, score, signature.
+        """
+        files = [paths.scores(self.experiment, system) for system in self.systems]
+        paths.require(self.experiment, *files)
+        scores = pd.concat(map(pd.read_parquet, files), ignore_index=True)
+        return scores[~scores["metric"].isin(self.skipped["metric"])]
 
     def require_responses(self, systems: Sequence[str] | None = None) -> None:
         """Check that this run's responses of the systems exist.

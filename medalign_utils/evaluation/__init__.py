@@ -1,1 +1,1 @@
-"""evaluation."""
+"""Systems by their ratings, metrics by their agreement with these, and both beside the paper."""

@@ -5,7 +5,7 @@ systems: whether their mean scores order them as their ratings do. Between two m
 test of their taus.
 """
 
-from itertools import combinations
+from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
@@ -13,23 +13,36 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.evaluation.pairwise import holm
-from medalign_utils.evaluation.ratings import check_ratings, patients_of, wide
-from medalign_utils.evaluation.systems import interval_columns
+from medalign_utils.evaluation.ratings import (
+    check_ratings,
+    common_ratings,
+    patients_of,
+    rate,
+    wide,
+)
+from medalign_utils.run import Run
 from medalign_utils.stats.bootstrap import (
     Bootstrap,
-    Interval,
     Resampled,
     bootstrap_means,
+    interval_columns,
     resample_means,
 )
+from medalign_utils.stats.permutation import holm, sign_flip
 from medalign_utils.stats.rank_correlation import kendall_tau_b, order_pairs, same_best
 
 _KEY = ["metric", "instruction_id", "system"]
 COEFFICIENTS = ("kendall_tau_b", "pearson", "spearman")
 RATINGS = ("mean_rank", "accuracy")
-# So many that Holm's correction over the pairs of a dozen metrics leaves p-values below 0.001.
-SIGN_FLIPS = 100_000
+
+
+def correlate(run: Run) -> pd.DataFrame:
+    """Return the table of a run's metrics, as `correlate_metrics` and `add_skipped` describe it."""
+    ratings = common_ratings(rate(run)).ratings
+    table = correlate_metrics(
+        run.scores, ratings, run.release.instructions, bootstrap=run.bootstrap
+    )
+    return add_skipped(table, run.skipped)
 
 
 def correlate_metrics(
@@ -39,36 +52,31 @@ def correlate_metrics(
     *,
     bootstrap: Bootstrap,
 ) -> pd.DataFrame:
-    """How each metric's scores go with the ratings; first Kendall's tau-b with minus the rank.
+    """Return how well each metric's scores agree with the ratings, highest mean tau first.
 
     Args:
         scores: instruction_id, system, metric, score (higher is better), signature. Scores of
             responses without a rating are not used.
-        ratings: as `evaluation.check_ratings` describes.
+        ratings: as `check_ratings` describes.
         instructions: instruction_id, person_id.
         bootstrap: over patients.
 
     Returns:
-        One row a metric, highest mean_tau first. An `x` with an x_low and x_high beside it (of
-        mean_tau mean_tau_low and mean_tau_high) has these as its 95 % interval, NaN for one patient.
+        One row per metric: metric; signature; and in this order (a mean over nothing is NaN)
 
-        metric; n, the instructions whose tau is defined; n_undefined, those where it is not (scores
-        or ranks all tied, or a NaN score); mean_tau over the n; mean_tau_undefined_as_0 over all
-        n + n_undefined; signature; share_undefined.
+        - n, the instructions whose tau-b with minus the rank is defined; n_undefined and
+          share_undefined, those where it is not (scores or ranks all tied, or a NaN score);
+          mean_tau over the n; mean_tau_undefined_as_0 over all.
+        - n_pairs, the pairs of responses with different ranks; pairwise_accuracy, the share that
+          the metric orders alike (`order_pairs`).
+        - n_same_best, the instructions whose ranks are not all equal; same_best, how often the
+          metric's best response is the raters', and same_best_chance, how often a random one is
+          (`same_best`).
+        - best_system, of the highest mean score (several are joined by commas); same_best_system,
+          the share of these that have the best mean rank; same_best_system_resampled, its mean over
+          the resamples.
 
-        n_pairs, the pairs of responses with different ranks; pairwise_accuracy, the share of these
-        that the metric orders alike, equal scores counting half (`order_pairs`).
-
-        n_same_best, the instructions whose ranks are not all equal; same_best, how often the
-        metric's best response to one of them is the raters', and same_best_chance, how often one
-        picked at random is (`same_best`).
-
-        best_system, of the highest mean score (several with commas between them); same_best_system,
-        the share of these that the mean ranks too have first (1 or 0 where it is one);
-        same_best_system_resampled, its mean over the resamples.
-
-        Taus lie in [-1, 1], shares in [0, 1]. A mean over nothing is NaN: a metric without a
-        defined tau has mean_tau NaN, and of a single system only the counts are defined.
+        mean_tau, pairwise_accuracy and same_best have x_low and x_high, NaN for one patient.
 
     Raises:
         MedAlignError: if ratings are incomplete, a metric has two signatures or two scores of one
@@ -80,31 +88,34 @@ def correlate_metrics(
     >>> scores = ratings[["instruction_id", "system"]].assign(
     ...     metric="chrf", score=[0.8, 0.3, 0.5, 0.4], signature="chrF2")
     >>> instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
-    >>> table = correlate_metrics(scores, ratings, instructions,
-    ...     bootstrap=Bootstrap.seeded(100, 1))
+    >>> table = correlate_metrics(scores, ratings, instructions, bootstrap=Bootstrap.seeded(100))
     >>> table[["n", "n_undefined", "mean_tau", "mean_tau_undefined_as_0"]].values.tolist()
     [[1.0, 1.0, 1.0, 0.5]]
     """
     data = _align(scores, ratings, instructions)
     taus = _taus(data)
     tau = bootstrap_means(taus, data.patients, bootstrap=bootstrap)
-    pairs = np.stack([order_pairs(each, data.ranks) for each in data.scores], axis=-1)
-    # One row a pair; the pairs of one patient are drawn together like that patient's instructions.
+    pairs = np.stack([order_pairs(of_metric, data.ranks) for of_metric in data.scores], axis=-1)
+    # One row per pair; the pairs of one patient are drawn together like the instructions.
     rows = pairs.reshape(-1, len(data.metrics))
     owners = np.repeat(data.patients, pairs.shape[1])
     accuracy = bootstrap_means(rows, owners, bootstrap=bootstrap)
-    picked, chance = np.transpose([same_best(each, data.ranks) for each in data.scores], (1, 2, 0))
+    picks = [same_best(of_metric, data.ranks) for of_metric in data.scores]
+    picked, chance = np.transpose(picks, (1, 2, 0))
     best = bootstrap_means(picked, data.patients, bootstrap=bootstrap)
-
+    means, _ = _system_means(data, bootstrap=bootstrap)
+    best_systems = [
+        ", ".join(np.array(data.systems, dtype=object)[score[0] == score[0].max()])
+        for score, _, _ in means
+    ]
+    shares = [same_best(score, -rank)[0] for score, rank, _ in means]
     undefined = np.isnan(taus).sum(axis=0)
     table = pd.DataFrame(
         {
             "metric": data.metrics,
             "n": len(taus) - undefined,
             "n_undefined": undefined,
-            "mean_tau": [mean.estimate for mean in tau],
-            "mean_tau_low": [mean.low for mean in tau],
-            "mean_tau_high": [mean.high for mean in tau],
+            **interval_columns("mean_tau", tau),
             "mean_tau_undefined_as_0": np.nan_to_num(taus).mean(axis=0),
             "signature": data.signatures,
             "share_undefined": undefined / len(taus),
@@ -113,7 +124,9 @@ def correlate_metrics(
             "n_same_best": (~np.isnan(picked)).sum(axis=0),
             **interval_columns("same_best", best),
             "same_best_chance": [_mean(column) for column in chance.T],
-            **_system_columns(data, bootstrap=bootstrap),
+            "best_system": best_systems,
+            "same_best_system": [share[0] for share in shares],
+            "same_best_system_resampled": [_mean(share[1:]) for share in shares],
         }
     )
     return table.sort_values("mean_tau", ascending=False, kind="stable", ignore_index=True)
@@ -126,22 +139,19 @@ def correlate_systems(
     *,
     bootstrap: Bootstrap,
 ) -> pd.DataFrame:
-    """Correlate the systems' mean scores with how well they do by the ratings.
+    """Return the correlation of the systems' mean scores with their ratings.
 
-    Takes and refuses what `correlate_metrics` does.
+    Arguments and errors are those of `correlate_metrics`.
 
     Returns:
-        One row a metric, rating and coefficient: metric; rating, one of `RATINGS` (the mean rank
-        with its sign turned, so that a good metric correlates positively); coefficient, one of
-        `COEFFICIENTS`; n_systems; n, the instructions averaged over, those on which all systems
-        have a score; estimate in [-1, 1] with its 95 % interval estimate_low to estimate_high. The
-        interval says what other patients would change; it cannot say what other systems would.
-        Noise in the means moves a correlation towards 0, in a resample twice over, so that near 1
-        the interval lies too low and Pearson's may leave out a true 1 altogether; corrections for
-        bias cover less still where systems are close, and are not used.
+        One row per metric, rating and coefficient: metric; rating, one of `RATINGS` (the mean rank
+        with its sign changed, so that a good metric correlates positively); coefficient, one of
+        `COEFFICIENTS`; n_systems; n, the instructions on which all systems have a score; estimate
+        with estimate_low and estimate_high. NaN if all systems do equally well by score or rating.
 
-        An estimate is NaN where all systems do equally well by score or by rating, as a single
-        system does; with two systems it is else 1 or -1.
+        The interval covers the choice of patients, not of systems. Noise in the means moves a
+        correlation towards 0, in a resample twice over, so near 1 the interval lies too low and
+        Pearson's may exclude a true 1; corrections for bias cover less still if systems are close.
 
     >>> ratings = pd.DataFrame({
     ...     "instruction_id": ["1", "1"], "system": ["a", "b"],
@@ -149,27 +159,24 @@ def correlate_systems(
     >>> scores = ratings[["instruction_id", "system"]].assign(
     ...     metric="chrf", score=[0.8, 0.3], signature="chrF2")
     >>> instructions = pd.DataFrame({"instruction_id": ["1"], "person_id": ["p"]})
-    >>> table = correlate_systems(scores, ratings, instructions,
-    ...     bootstrap=Bootstrap.seeded(100, 1))
+    >>> table = correlate_systems(scores, ratings, instructions, bootstrap=Bootstrap.seeded(100))
     >>> table[["rating", "coefficient", "estimate"]].values[2:4].tolist()
     [['mean_rank', 'spearman', 1.0], ['accuracy', 'kendall_tau_b', 1.0]]
     """
     data = _align(scores, ratings, instructions)
     means, n_patients = _system_means(data, bootstrap=bootstrap)
-    kinds = [(m, r, c) for m in range(len(means)) for r in (1, 2) for c in COEFFICIENTS]
-    values = [_correlation(means[m, 0], means[m, r], c) for m, r, c in kinds]
-    of_metric = [m for m, _, _ in kinds]
     n = (~np.isnan(data.scores).any(axis=2)).sum(axis=1)
-    return pd.DataFrame(
-        {
-            "metric": [data.metrics[m] for m in of_metric],
-            "rating": [RATINGS[r - 1] for _, r, _ in kinds],
-            "coefficient": [c for _, _, c in kinds],
-            "n_systems": len(data.systems),
-            "n": n[of_metric],
-            **interval_columns("estimate", _intervals(values, n_patients[of_metric])),
-        }
-    )
+    rows, values = [], []
+    for metric, (rating, name), coefficient in product(
+        range(len(means)), enumerate(RATINGS, start=1), COEFFICIENTS
+    ):
+        rows.append((data.metrics[metric], name, coefficient, len(data.systems), n[metric]))
+        values.append(_correlation(means[metric, 0], means[metric, rating], coefficient))
+    resampled = np.column_stack(values)  # the observed ones first
+    of_row = np.repeat(n_patients, len(RATINGS) * len(COEFFICIENTS))
+    intervals = Resampled(resampled[0], resampled[1:], of_row).intervals()
+    table = pd.DataFrame(rows, columns=["metric", "rating", "coefficient", "n_systems", "n"])
+    return table.assign(**interval_columns("estimate", intervals))
 
 
 def compare_metrics(
@@ -179,21 +186,18 @@ def compare_metrics(
     *,
     bootstrap: Bootstrap,
 ) -> pd.DataFrame:
-    """Is one metric better than another here? The paired difference of their taus, for all pairs.
+    """Return the paired difference of two metrics' taus, for all pairs of metrics.
 
-    Takes and refuses what `correlate_metrics` does.
+    Arguments and errors are those of `correlate_metrics`.
 
     Returns:
-        One row a pair, the metric with the higher mean tau first: metric_a, metric_b; n, the
+        One row per pair, the metric with the higher mean tau first: metric_a, metric_b; n, the
         instructions on which both taus are defined; mean_tau_a, mean_tau_b over these; difference,
-        a minus b, with its 95 % interval difference_low to difference_high by bootstrap over
-        patients; p, two-sided, by a sign-flip test over patients: were the two exchangeable, a
-        patient's differences might as well bear the other sign (all assignments of signs where they
-        are at most `SIGN_FLIPS`, else that many random ones); p_holm, p corrected over the table by
-        Holm's method. All are NaN where n is 0; with one patient the interval is NaN and p is 1.
-        No row for a single metric. p is not read off the bootstrap, whose tails are too short of
-        few patients and which draws about the observed difference, not about none; so the interval
-        may leave 0 out where p does not fall below 0.05, and then p is the one to go by.
+        a minus b, with difference_low and difference_high; p by `sign_flip` over patients; p_holm,
+        over the table. All are NaN if n is 0; with one patient the interval is NaN and p is 1.
+
+        The bootstrap's tails are too short with few patients, so the interval may exclude 0 though
+        p is above 0.05; then go by p.
 
     Source: Efron and Tibshirani 1993; Good 2005 for the test; Holm 1979.
 
@@ -204,46 +208,42 @@ def compare_metrics(
     ...     for m, s in (("good", [2, 1, 2, 1]), ("bad", [1, 2, 1, 2]))]
     >>> instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
     >>> table = compare_metrics(pd.concat(both), ratings, instructions,
-    ...     bootstrap=Bootstrap.seeded(100, 1))
+    ...     bootstrap=Bootstrap.seeded(100))
     >>> table[["metric_a", "metric_b", "difference", "p"]].values.tolist()
     [['good', 'bad', 2.0, 0.5]]
     """
     data = _align(scores, ratings, instructions)
     taus = _taus(data)
     order = np.argsort([-_mean(column) for column in taus.T], kind="stable")
-    pairs = np.array(list(combinations(order, 2)), dtype=int).reshape(-1, 2)
-    a, b = taus[:, pairs[:, 0]], taus[:, pairs[:, 1]]
-    both = ~np.isnan(a) & ~np.isnan(b)
-    difference = np.where(both, a - b, np.nan)
+    first, second = np.array(list(combinations(order, 2)), dtype=int).reshape(-1, 2).T
+    a, b = taus[:, first], taus[:, second]
+    difference = a - b
+    both = ~np.isnan(difference)
     intervals = bootstrap_means(difference, data.patients, bootstrap=bootstrap)
-    p = _sign_flip_p(difference, data.patients, bootstrap.rng)
-    p_holm = np.full(len(p), np.nan)
-    p_holm[~np.isnan(p)] = holm(p[~np.isnan(p)].tolist())
+    p = sign_flip(difference, data.patients, bootstrap.rng)
     return pd.DataFrame(
         {
-            "metric_a": [data.metrics[i] for i in pairs[:, 0]],
-            "metric_b": [data.metrics[i] for i in pairs[:, 1]],
+            "metric_a": [data.metrics[i] for i in first],
+            "metric_b": [data.metrics[i] for i in second],
             "n": both.sum(axis=0),
             "mean_tau_a": [_mean(column) for column in np.where(both, a, np.nan).T],
             "mean_tau_b": [_mean(column) for column in np.where(both, b, np.nan).T],
             **interval_columns("difference", intervals),
             "p": p,
-            "p_holm": p_holm,
+            "p_holm": holm(p),
         }
     )
 
 
 def add_skipped(table: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
-    """Name the metrics that could not be scored below those that were.
+    """Return the table with a row below for each metric that could not be scored.
 
     Args:
         table: as `correlate_metrics` returns it.
-        skipped: metric, reason; a metric that several systems' scores lack comes several times,
-            with reasons that may differ.
+        skipped: metric, reason; a metric may come several times, with different reasons.
 
-    Returns:
-        The table with a last column, not_scored: "" for a metric with scores; for another the
-        reasons with "; " between them, in a row with n and the other counts 0 and nothing else.
+    A last column, not_scored, has the reasons, joined by "; ", and "" for metrics with scores. In
+    rows of the others counts are 0 and everything else is missing.
 
     >>> skipped = pd.DataFrame({"metric": ["lens", "lens"], "reason": "no weights are named"})
     >>> table = add_skipped(pd.DataFrame({"metric": ["chrf"], "n": 9, "mean_tau": 0.3}), skipped)
@@ -305,12 +305,10 @@ def _taus(data: _Aligned) -> np.ndarray:
 
 
 def _system_means(data: _Aligned, *, bootstrap: Bootstrap) -> tuple[np.ndarray, np.ndarray]:
-    """Means of each system over the instructions on which all of them have a score, and resampled.
+    """Means of each system over the instructions on which all have a score, and resampled.
 
-    Returns:
-        float64, shape (K, 3, 1 + resamples, S), higher is better: of each metric the mean scores,
-        minus the mean ranks, and the accuracies, the observed ones first; NaN where no instruction
-        counts. And the number of patients who count, shape (K,).
+    Shape (K, 3, 1 + resamples, S), higher is better: of each metric the mean scores, minus the mean
+    ranks, and the accuracies, the observed ones first. And the number of patients, shape (K,).
     """
     values = np.empty((*data.scores.shape[:2], 3, len(data.systems)))  # (K, N, 3, S)
     values[:, :, 0], values[:, :, 1], values[:, :, 2] = data.scores, -data.ranks, data.correct
@@ -323,7 +321,7 @@ def _system_means(data: _Aligned, *, bootstrap: Bootstrap) -> tuple[np.ndarray, 
 
 
 def _correlation(x: np.ndarray, y: np.ndarray, coefficient: str) -> np.ndarray:
-    """One of `COEFFICIENTS` for each row of two arrays of shape (R, S); NaN where undefined."""
+    """A coefficient for each row of two arrays of shape (R, S); NaN if undefined."""
     if coefficient == "kendall_tau_b":
         return kendall_tau_b(x, y)
     # Before ranks are taken: a mean of equal values need not equal them to the last digit.
@@ -331,57 +329,14 @@ def _correlation(x: np.ndarray, y: np.ndarray, coefficient: str) -> np.ndarray:
     undefined |= np.isnan(x).any(axis=1) | np.isnan(y).any(axis=1)
     if coefficient == "spearman":
         x, y = rankdata(x, axis=1), rankdata(y, axis=1)
-    x = x - x.mean(axis=1, keepdims=True)
-    y = y - y.mean(axis=1, keepdims=True)
+    x, y = (values - values.mean(axis=1, keepdims=True) for values in (x, y))
     norm = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
     r = (x * y).sum(axis=1) / np.where(undefined, np.nan, norm)
     return np.clip(r, -1, 1)
 
 
-def _system_columns(data: _Aligned, *, bootstrap: Bootstrap) -> dict[str, list]:
-    """What `correlate_metrics` says of the systems' means."""
-    means, _ = _system_means(data, bootstrap=bootstrap)
-    names, shares = [], []
-    for score, rank, _ in means:
-        best = score[0] == score[0].max()
-        names.append(", ".join(np.array(data.systems, dtype=object)[best]))
-        shares.append(same_best(score, -rank)[0])
-    return {
-        "best_system": names,
-        "same_best_system": [share[0] for share in shares],
-        "same_best_system_resampled": [_mean(share[1:]) for share in shares],
-    }
-
-
-def _sign_flip_p(
-    difference: np.ndarray, patients: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Two-sided p of each column's mean difference, shape (N, Q), by flipping patients' signs."""
-    sums = pd.DataFrame(np.nan_to_num(difference)).groupby(patients).sum().to_numpy()
-    observed = np.abs(sums.sum(axis=0))
-    n_patients = len(sums)
-    if 2**n_patients <= SIGN_FLIPS:
-        numbers = np.arange(2**n_patients)[:, np.newaxis]
-        blocks = [(numbers >> np.arange(n_patients) & 1) * 2.0 - 1]
-        as_extreme, flips = np.zeros(len(observed)), 2**n_patients
-    else:
-        size = (SIGN_FLIPS // 10, n_patients)
-        blocks = (rng.integers(0, 2, size, dtype=np.int8) * 2.0 - 1 for _ in range(10))
-        as_extreme, flips = np.ones(len(observed)), SIGN_FLIPS + 1  # with what was observed
-    for signs in blocks:
-        # Sums in another order differ in their last digits.
-        as_extreme += (np.abs(signs @ sums) >= observed - 1e-9).sum(axis=0)
-    return np.where(np.isnan(difference).all(axis=0), np.nan, as_extreme / flips)
-
-
-def _intervals(values: list[np.ndarray], n_patients: np.ndarray) -> list[Interval]:
-    """Of statistics of shape (1 + resamples,), the observed one first, the intervals."""
-    table = np.column_stack(values)
-    return Resampled(table[0], table[1:], n_patients).intervals()
-
-
 def _mean(values: np.ndarray) -> float:
-    """The mean of what is defined, NaN without any."""
+    """The mean of the defined values, NaN without any."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else np.nan
 
@@ -394,7 +349,7 @@ def _check_scores(scores: pd.DataFrame) -> None:
             f"found {', '.join(map(str, scores.columns))}"
         )
     if scores.empty:
-        raise MedAlignError("correlate_metrics: no scores; expected one a response and metric")
+        raise MedAlignError("correlate_metrics: no scores; expected one per response and metric")
     for metric, signatures in scores.groupby("metric")["signature"].unique().items():
         if len(signatures) > 1:
             raise MedAlignError(

@@ -1,23 +1,45 @@
-"""The paper's published figures, from `data/paper/`."""
+"""The paper's published figures, from `data/paper/`, and a run's tables beside them."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
 import pandas as pd
+from pandas.io.formats.style import Styler
 
+from medalign_utils.errors import MedAlignError
 from medalign_utils.paths import resolve
+from medalign_utils.run import Run
 
 # GPT-4 as a whole and cut to Vicuna's context: what a short context costs, in the paper.
 SAME_MODEL = ("gpt4-32k", "gpt4-32k-vicuna-context")
-# What the column `status` says of figures on which nothing may rest.
+# The status of figures that no conclusion may depend on, and the mark beside each of them.
 UNVERIFIED = "transcribed, not re-verified"
-REMEMBERED = "as remembered, not re-verified"
-# Beside every figure that is UNVERIFIED.
 DAGGER = "\N{DAGGER}"
+# The paper's name of a metric -> its name in a run's scores.
+METRIC_NAMES = {
+    "COMET": "COMET",
+    "BERTScore": "bertscore",
+    "METEOR": "meteor",
+    "chrF": "chrf",
+    "GoogleBLEU": "google_bleu",
+    "ROUGE-L": "rouge_l",
+    "BLEURT": "bleurt",
+    "LENS": "lens",
+    "UniEval Relevance": "unieval_relevance",
+    "UniEval Overall": "unieval_overall",
+    "UniEval Fluency": "unieval_fluency",
+    "UniEval Coherence": "unieval_coherence",
+    "UniEval Consistency": "unieval_consistency",
+}
+_KEY, _VALUES = ["item", "measure"], ["value", "low", "high"]
+_PUBLISHED = ["published", "published_low", "published_high"]
+_RUN = ["run", "run_low", "run_high"]
+_COST = "difference in correct"
 
 
 def sources() -> pd.DataFrame:
-    """What each table of `data/paper/` is.
-
-    Returns:
-        One row a table (the index, its file's stem): title; source; status, how far it was checked.
+    """Return one row per table of `data/paper/`: title, source, status (how far it was checked).
 
     >>> sources().loc["table_metric_correlation", "status"]
     'transcribed, not re-verified'
@@ -26,7 +48,7 @@ def sources() -> pd.DataFrame:
 
 
 def categories() -> pd.DataFrame:
-    """The paper's numbers of instructions: category, with_reference, all.
+    """Return the paper's numbers of instructions: category, with_reference, all.
 
     >>> categories()[["with_reference", "all"]].sum().tolist()
     [303, 983]
@@ -35,29 +57,20 @@ def categories() -> pd.DataFrame:
 
 
 def n_rated() -> int:
-    """How many instructions the paper's systems were rated on: those with a reference.
-
-    >>> n_rated()
-    303
-    """
+    """Return the number of instructions that the paper's systems were rated on."""
     return int(categories()["with_reference"].sum())
 
 
 def facts() -> pd.DataFrame:
-    """Sizes of the dataset, and the paper's protocol: fact, value, unit, source, status.
-
-    >>> facts().set_index("fact").loc["instructions rated three times", "status"]
-    'as remembered, not re-verified'
-    """
+    """Return sizes of the dataset and facts of its making: fact, value, unit, source, status."""
     return pd.read_csv(resolve("data/paper/facts.csv"))
 
 
 def human_evaluation() -> pd.DataFrame:
-    """The paper's table of the six systems.
+    """Return the paper's table of the six systems.
 
-    Returns:
-        system (as the paper prints it), release_model_name, context_tokens, correct, win_rate,
-        mean_rank; one row a system.
+    system (as the paper prints it), release_model_name, context_tokens, correct, win_rate,
+    mean_rank.
 
     >>> human_evaluation()["release_model_name"].tolist()[:2]
     ['gpt4-32k-multistep-refinement', 'gpt4-32k']
@@ -66,43 +79,16 @@ def human_evaluation() -> pd.DataFrame:
 
 
 def metric_correlation() -> pd.DataFrame:
-    """The paper's correlations of metrics with the clinicians' ranks, not re-verified.
+    """Return the paper's correlations of metrics with the clinicians' ranks, not re-verified.
 
-    Whatever shows one of these values shows `DAGGER` and `UNVERIFIED` with it; nothing is tested
-    against them.
-
-    Returns:
-        metric (as the paper prints it), source_augmented, mean_kendall_tau, ci_low, ci_high,
-        status; one row a metric, and one for the clinicians among themselves.
-
-    >>> set(metric_correlation()["status"])
-    {'unverified'}
+    metric (as the paper prints it), source_augmented, mean_kendall_tau, ci_low, ci_high, status.
+    Whatever shows one of these values shows `DAGGER` and `UNVERIFIED` with it.
     """
     return pd.read_csv(resolve("data/paper/table_metric_correlation.csv"))
 
 
-def constructed_head_to_head() -> pd.DataFrame:
-    """A head-to-head matrix that the paper's table allows, for the paper gives win rates alone.
-
-    It is that of the ratings that `tests/paper_ratings.py` finds: one of many, not the clinicians'.
-
-    Returns:
-        As `evaluation.head_to_head`, systems bearing the paper's names.
-
-    >>> constructed_head_to_head().shape
-    (6, 6)
-    """
-    cells = pd.read_csv(resolve("data/paper/constructed_head_to_head.csv"))
-    names = human_evaluation().set_index("release_model_name")["system"]
-    order = cells["system"].unique()
-    matrix = cells.pivot(index="system", columns="opponent", values="win_rate").loc[order, order]
-    return matrix.rename(index=names, columns=names)
-
-
 def context_lengths() -> dict[str, int | None]:
-    """The context length of each released system, in tokens; None for multi-step refinement.
-
-    Refinement sees the whole record, however little at a time.
+    """Return each released system's context length in tokens; None for multi-step refinement.
 
     >>> context_lengths()["gpt4-32k-vicuna-context"]
     2048
@@ -110,3 +96,254 @@ def context_lengths() -> dict[str, int | None]:
     table = human_evaluation()
     lengths = zip(table["release_model_name"], table["context_tokens"], strict=True)
     return {name: None if "refinement" in name else int(tokens) for name, tokens in lengths}
+
+
+class Comparison(NamedTuple):
+    """One of the paper's tables beside a run's.
+
+    Attributes:
+        name: of the paper's table, in the index of `sources`.
+        title: what it shows, and whether it is comparable or why not.
+        comparable: "yes", "with a caveat" or "no".
+        table: item, measure; published, published_low, published_high; status, how far the
+            published value was checked; run, run_low, run_high and n; difference, the run's value
+            less the published one (missing where they are in rows of their own);
+            published_within, whether the published value is in the run's interval (missing if it is
+            not re-verified).
+    """
+
+    name: str
+    title: str
+    comparable: str
+    table: pd.DataFrame
+
+
+def why_not_comparable(run: Run, n: int) -> list[str]:
+    """Return why a run's evaluation on n instructions cannot be compared with the paper's.
+
+    >>> why_not_comparable(Run("demo", "data/demo", ["bm25-2k"]), 80)
+    ['the release is synthetic', 'the responses are generated by this run and rated by its answer \
+key, not by clinicians', "none of the systems is the paper's", '80 instructions are rated, 303 in \
+the paper']
+    """
+    reasons = [] if run.is_restricted else ["the release is synthetic"]
+    if run.source != "released":
+        reasons.append(
+            "the responses are generated by this run and rated by its answer key, not by clinicians"
+        )
+    paper = human_evaluation()["release_model_name"].tolist()
+    others = [system for system in run.systems if system not in paper]
+    n_same = len(run.systems) - len(others)
+    if not n_same:
+        reasons.append("none of the systems is the paper's")
+    elif n_same < len(paper):
+        reasons.append(f"{n_same} of the paper's {len(paper)} systems are ranked")
+    if n_same and others:
+        reasons.append(f"systems that are not in the paper are ranked too: {', '.join(others)}")
+    if n != n_rated():
+        reasons.append(f"{n} instructions are rated, {n_rated()} in the paper")
+    return reasons
+
+
+def compare_categories(counts: pd.DataFrame, run: Run) -> Comparison:
+    """Return numbers of instructions by category beside the paper's.
+
+    Args:
+        counts: category, with_reference, all, as `curation.summary.count_categories` returns them.
+        run: the run that they are of.
+    """
+    measures = ["with_reference", "all"]
+    published = _long(categories(), "category", measures)
+    return _compare_sizes("table_categories", published, _long(counts, "category", measures), run)
+
+
+def compare_facts(submitted: pd.DataFrame, records: pd.DataFrame, run: Run) -> Comparison:
+    """Return sizes of a run's release beside the paper's.
+
+    Args:
+        submitted: as `data.release.load_submitted` returns it; not counted if it has no request,
+            and so is the release's own instructions.
+        records: one row per patient: notes, events.
+        run: whose release it is.
+    """
+    published = facts().rename(columns={"fact": "item", "unit": "measure"})
+    known = submitted["request"].notna().any()
+    instructions, references = run.release.instructions, run.release.references
+    counted = {
+        "instructions submitted": len(submitted) if known else np.nan,
+        "instructions after ROUGE-L deduplication": len(instructions),
+        "instructions with a clinician-written reference response": (
+            references["instruction_id"].nunique()
+        ),
+        "longitudinal EHRs (paper)": len(records),
+        "longitudinal EHRs (release)": len(records),
+        "clinical notes (release)": records["notes"].sum(),
+        "clinical events in OMOP form (release)": records["events"].sum(),
+        "specialties": instructions["submitter_specialty"].nunique(),
+    }
+    units = published.set_index("item")["measure"]
+    if unknown := [item for item in counted if item not in units]:
+        raise MedAlignError(f"compare_facts: data/paper/facts.csv has no fact {unknown[0]!r}")
+    ours = pd.DataFrame({"item": counted.keys(), "value": counted.values()})
+    ours = ours.assign(measure=ours["item"].map(units)).dropna(subset="value")
+    return _compare_sizes("facts", published, ours, run)
+
+
+def compare_human_evaluation(systems: pd.DataFrame, contexts: pd.DataFrame, run: Run) -> Comparison:
+    """Return accuracy, win rate, mean rank and what a shorter context costs, beside the paper's.
+
+    Systems are paired by the release's names, and only if the run evaluates released responses.
+    Win rates and mean ranks are paired only if exactly the paper's six systems are ranked.
+
+    Args:
+        systems: as `evaluate_systems` returns it.
+        contexts: as `compare_contexts` returns it.
+        run: the run that they are of.
+    """
+    paper = human_evaluation()
+    measures = ["correct", "win_rate", "mean_rank"]
+    published, ours = (
+        _long(paper, "release_model_name", measures),
+        _long(systems, "system", measures),
+    )
+    correct = paper.set_index("release_model_name")["correct"]
+    longest, shorter = SAME_MODEL
+    published.loc[len(published)] = {
+        "item": f"{shorter} minus {longest}",
+        "measure": _COST,
+        "value": correct[shorter] - correct[longest],
+    }
+    last = contexts["system"].iloc[-1]
+    costs = _long(contexts[:-1], "system", ["difference"]).assign(measure=_COST)
+    costs["item"] += f" minus {last}"
+    ours = pd.concat([ours, costs], ignore_index=True)
+    reasons = why_not_comparable(run, int(systems["n"].iloc[0]))
+    return _compare("table_human_evaluation", published, ours, _paired(run), reasons)
+
+
+def compare_correlations(metrics: pd.DataFrame, run: Run) -> Comparison:
+    """Return the mean Kendall's tau of each metric beside the published one, not re-verified.
+
+    Args:
+        metrics: as `correlate_metrics` returns it; one without a tau has no value of this run.
+        run: the run that they are of. Metrics are paired only if clinicians ranked exactly the
+            paper's six systems; one of the same name may have had other settings.
+    """
+    columns = {"metric": "item", "mean_kendall_tau": "value", "ci_low": "low", "ci_high": "high"}
+    published = metric_correlation().rename(columns=columns)
+    published = published.assign(measure="mean_tau", status=f"{DAGGER} {UNVERIFIED}")
+    ours = _long(metrics.dropna(subset="mean_tau"), "metric", ["mean_tau"])
+    ours["item"] = ours["item"].replace({ours: paper for paper, ours in METRIC_NAMES.items()})
+    reasons = why_not_comparable(run, int((metrics["n"] + metrics["n_undefined"]).max()))
+    reasons.append("the settings of the paper's metrics are not known")
+    return _compare("table_metric_correlation", published, ours, _paired(run), reasons)
+
+
+def shown(comparison: Comparison) -> Styler:
+    """Return a comparison's table under its title, with blanks for what is missing."""
+    table = comparison.table.dropna(axis=1, how="all")
+    return (
+        table.style.format(na_rep="")
+        .format(_number, na_rep="", subset=table.select_dtypes("number").columns)
+        .set_caption(comparison.title)
+        .set_table_styles([{"selector": "caption", "props": "text-align: left; font-weight: bold"}])
+        .set_uuid(comparison.name)  # a random one would change the notebook each time
+        .hide(axis="index")
+    )
+
+
+def summarize(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """Return one row per comparison.
+
+    table, title, comparable, source, status; n_published and n_run, the values of each side;
+    n_paired, those with a difference; n_checked and n_within, the published values compared with an
+    interval of the run, and those within it.
+    """
+    about = sources()
+    return pd.DataFrame(
+        {
+            "table": name,
+            "title": title,
+            "comparable": comparable,
+            **about.loc[name, ["source", "status"]],
+            "n_published": table["published"].notna().sum(),
+            "n_run": table["run"].notna().sum(),
+            "n_paired": table["difference"].notna().sum(),
+            "n_checked": table["published_within"].notna().sum(),
+            "n_within": table["published_within"].sum(),
+        }
+        for name, title, comparable, table in comparisons
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3f}"
+
+
+def _long(table: pd.DataFrame, key: str, measures: Sequence[str]) -> pd.DataFrame:
+    """One row per value: item, measure, value, low, high, n; missing if the table lacks it."""
+    parts = [
+        pd.DataFrame(
+            {
+                "item": table[key],
+                "measure": measure,
+                "value": table[measure],
+                "low": table.get(f"{measure}_low"),
+                "high": table.get(f"{measure}_high"),
+                "n": table.get("n"),
+            }
+        )
+        for measure in measures
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _paired(run: Run) -> set[str]:
+    """The measures of which a run's values may be in one row with the paper's."""
+    if not run.is_restricted or run.source != "released":
+        return set()
+    same = set(run.systems) == set(human_evaluation()["release_model_name"])
+    return {"correct", _COST} | ({"win_rate", "mean_rank", "mean_tau"} if same else set())
+
+
+def _compare_sizes(name: str, published: pd.DataFrame, ours: pd.DataFrame, run: Run) -> Comparison:
+    """As `_compare`; sizes of any releases are in one row, differences only of comparable ones."""
+    reasons = [] if run.is_restricted else ["the release is synthetic"]
+    paired = {*published["measure"]}
+    return _compare(name, published, ours, paired, reasons, subtract=run.is_restricted)
+
+
+def _compare(
+    name: str,
+    published: pd.DataFrame,
+    ours: pd.DataFrame,
+    paired: set[str],
+    reasons: list[str],
+    *,
+    subtract: bool = True,
+) -> Comparison:
+    about = sources().loc[name]
+    if "status" not in published:
+        published = published.assign(status=about["status"])
+    published = published.reindex(columns=[*_KEY, *_VALUES, "status"])
+    ours = ours.reindex(columns=[*_KEY, *_VALUES, "n"])
+    keys = pd.MultiIndex.from_frame(published[_KEY])
+    meets = ours["measure"].isin(paired) & pd.MultiIndex.from_frame(ours[_KEY]).isin(keys)
+    published = published.rename(columns=dict(zip(_VALUES, _PUBLISHED, strict=True)))
+    ours = ours.rename(columns=dict(zip(_VALUES, _RUN, strict=True)))
+    table = pd.concat([published.merge(ours[meets], on=_KEY, how="left"), ours[~meets]])
+    table = table[[*_KEY, *_PUBLISHED, "status", *_RUN, "n"]].reset_index(drop=True)
+    table = table.astype({**dict.fromkeys([*_PUBLISHED, *_RUN], "float64"), "n": "Int64"})
+    table["difference"] = table["run"] - table["published"] if subtract else np.nan
+    inside = table["published"].between(table["run_low"], table["run_high"]).astype("boolean")
+    checked = table[["published", "run_low", "run_high"]].notna().all(axis=1)
+    checked &= ~table["status"].str.contains("not re-verified", na=True)
+    table["published_within"] = inside.where(checked)
+    comparable, verdict = "no", "Not comparable"
+    if not reasons:
+        comparable, verdict = "yes", "Comparable"
+    elif table["difference"].notna().any():
+        comparable, verdict = "with a caveat", "Comparable with a caveat"
+    title = f"{about['title']}, the paper beside this run. {verdict}"
+    title += f": {'; '.join(reasons)}." if reasons else "."
+    return Comparison(name, title, comparable, table)

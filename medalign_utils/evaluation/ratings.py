@@ -1,40 +1,113 @@
-"""Who judged the responses, and how: the clinicians of a release, or the answer key.
-
-`responses` says which responses an experiment is about: "generated" ones, of this run, which only
-an answer key can rate; or the "released" ones, which a release brings together with the clinicians'
-verdicts on them.
-"""
+"""Ratings of responses: the clinicians' of a release, or the answer key's of a run's own."""
 
 import warnings
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from medalign_utils import paths
-from medalign_utils.data.release import Release
-from medalign_utils.data.responses import SOURCES, read_responses, reviews_of
+from medalign_utils.data.responses import reviews_of
 from medalign_utils.data.reviews import RATING_COLUMNS
 from medalign_utils.errors import MedAlignError, ReleaseError
 from medalign_utils.grading import load_answer_key, rate_with_answer_key
+from medalign_utils.run import Run
 
 COMBINATIONS = ("first", "majority")
+_KEY = ["instruction_id", "system"]
+_TOLERANCE = 1e-9
+
+
+def rate(run: Run) -> pd.DataFrame:
+    """Return one rating of each response of a run: instruction_id, system, rater, correct, rank.
+
+    The answer key rates generated responses, clinicians released ones (`combine_raters`). Systems
+    may be rated on different instructions; see `common_ratings`.
+
+    Raises:
+        ReleaseError: the release has no answer key for generated responses, no table of reviews
+            for released ones, or no review of one of the systems.
+        MedAlignError: `run.source` or `run.combine` is unknown, or a response cannot be rated.
+    """
+    ratings = rate_by_each(run)
+    return combine_raters(ratings, run.combine) if run.source == "released" else ratings
+
+
+def rate_by_each(run: Run) -> pd.DataFrame:
+    """Return every rater's ratings of a run's responses, with the columns and errors of `rate`.
+
+    A rank is NaN if the rater gave none, and ties are as the rater wrote them (1, 1, 3 as well as
+    1.5, 1.5, 3). The only rater of generated responses is the answer key.
+    """
+    if run.source == "released":
+        ratings = reviews_of(run.release, run.systems).ratings
+        return ratings[ratings["system"].isin(run.systems)].reset_index(drop=True)
+    if run.release.answer_key_path is None:
+        raise ReleaseError(
+            f"{run.release.path} has no answer-key.jsonl, so it cannot rate responses of this run; "
+            "`responses: released` in params evaluates those that clinicians rated"
+        )
+    responses = pd.concat([run.responses(system) for system in run.systems], ignore_index=True)
+    return rate_with_answer_key(responses, load_answer_key(run.release.answer_key_path))
+
+
+def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
+    """Return one rating per response from those of all raters, with the columns of `rate`.
+
+    Args:
+        ratings: as `rate_by_each` returns them.
+        combine: ``"first"`` takes verdict and rank of the instruction's first rater in the table's
+            order, and of a response that this rater did not judge or rank those of the first who
+            did. ``"majority"`` takes the verdict of most raters (in a tie that of the first) and
+            the median of their ranks.
+
+    Ranks are 1 to n within an instruction, ties sharing their average however the raters wrote
+    them; NaN if no rater gave one. The rater is "majority" for ``"majority"``.
+
+    >>> ratings = pd.DataFrame({
+    ...     "instruction_id": ["1"] * 4, "system": ["a", "a", "b", "b"],
+    ...     "rater": ["x", "y"] * 2, "correct": [True, False, True, True],
+    ...     "rank": [1.0, 4.0, 1.0, 2.0]})
+    >>> combine_raters(ratings)[["correct", "rank"]].values.tolist()
+    [[True, 1.5], [True, 1.5]]
+    >>> combine_raters(ratings, "majority")[["correct", "rank"]].values.tolist()
+    [[True, 2.0], [True, 1.0]]
+    """
+    if combine not in COMBINATIONS:
+        raise MedAlignError(
+            f"combine_raters: combine {combine!r}, expected one of {', '.join(COMBINATIONS)}"
+        )
+    groups = ratings.groupby(_KEY, sort=False)
+    first = ratings.groupby("instruction_id")["rater"].transform("first")
+    # Whole rows: a verdict and a rank are only ever taken together.
+    by_choice = ratings.assign(unranked=ratings["rank"].isna(), other=ratings["rater"] != first)
+    by_choice = by_choice.sort_values(["unranked", "other"], kind="stable")
+    combined = by_choice.drop_duplicates(_KEY).set_index(_KEY).loc[groups.size().index]
+    combined = combined.reset_index()
+    if combine == "majority":
+        share = groups["correct"].mean().to_numpy()
+        tied = (share == 0.5) & combined["correct"].to_numpy(dtype=bool)
+        # Ties written 1, 1, 3 or 1, 1, 2 by one rater and 1.5, 1.5, 3 by another are the same.
+        averaged = ratings.groupby(["instruction_id", "rater"])["rank"].rank()
+        medians = ratings.assign(rank=averaged).groupby(_KEY, sort=False)["rank"].median()
+        combined = combined.assign(
+            correct=(share > 0.5) | tied, rank=medians.to_numpy(), rater="majority"
+        )
+    combined["rank"] = combined.groupby("instruction_id")["rank"].rank()
+    return combined.astype({"correct": bool})[list(RATING_COLUMNS)]
 
 
 class Common(NamedTuple):
-    """Ratings reduced to the instructions that every system was rated on.
+    """Ratings of the instructions that every system was rated on.
 
     Attributes:
         ratings: those of the instructions on which each system has a rating and a rank.
         n_instructions: how many instructions had a rating, complete or not.
-        n_left_out: how many of them were left out, with whatever ratings they had.
-        n_mixed: on how many of those kept the ratings are of several raters, each ranking what the
-            others did not, so that their ranks need not be on one scale.
-        by_system: one row a system: system; rated, the instructions on which it has a rating and a
-            rank; missing, the others of the `n_instructions`; alone, those that were left out
-            for want of this system only.
+        n_left_out: how many of them were left out.
+        n_mixed: how many of those kept have ratings of several raters, whose ranks may be on
+            different scales.
+        by_system: one row per system: system; rated, the instructions on which it has a rating and
+            a rank; missing, the others; alone, those left out because of this system only.
     """
 
     ratings: pd.DataFrame
@@ -44,39 +117,33 @@ class Common(NamedTuple):
     by_system: pd.DataFrame
 
     def __str__(self) -> str:
-        """One line: what was left out, for want of which systems' ratings, and what is mixed."""
+        """Return one line: what was left out, because of which systems, and what is mixed."""
         lacking = self.by_system[self.by_system["missing"] > 0]
         lacks = ", ".join(f"{s} lacks {n}" for s, n in lacking[["system", "missing"]].to_numpy())
         kept = self.n_instructions - self.n_left_out
         return (
             f"{kept} of {self.n_instructions} instructions have a rating and a rank of every system"
             + (f"; {self.n_left_out} left out: {lacks}" if lacks else "")
-            + (f"; {self.n_mixed} have theirs from several raters" if self.n_mixed else "")
+            + (f"; {self.n_mixed} have ratings of several raters" if self.n_mixed else "")
         )
 
 
 def common_ratings(ratings: pd.DataFrame) -> Common:
-    """Leave out the instructions that some system has no rating of, and count them.
+    """Return the ratings of the instructions on which every system is rated and ranked.
 
-    Systems are only ever compared on the same instructions. A system that answered few of them
-    costs the others theirs: `Common.by_system` says which, so that it can be taken out instead.
-
-    Args:
-        ratings: instruction_id, system (key), rater, correct, rank, as `combine_raters` gives them.
+    Systems are only compared on the same instructions. If any are left out, or have ratings of
+    several raters, a warning counts them.
 
     Raises:
         MedAlignError: no instruction is left.
 
-    >>> ratings = pd.DataFrame({"instruction_id": ["1", "1", "2"], "system": ["a", "b", "a"],
-    ...     "rater": "x", "correct": True, "rank": [1.5, 1.5, 1.0]})
-    >>> common = common_ratings(ratings)
-    >>> print(common)
-    1 of 2 instructions have a rating and a rank of every system; 1 left out: b lacks 1
-    >>> common.by_system.values.tolist()
-    [['a', 2, 0, 0], ['b', 1, 1, 1]]
+    >>> ratings = pd.DataFrame({"instruction_id": ["1", "1"], "system": ["a", "b"],
+    ...     "rater": "x", "correct": True, "rank": [1.5, 1.5]})
+    >>> print(common_ratings(ratings))
+    1 of 1 instructions have a rating and a rank of every system
     """
     usable = ratings.assign(usable=ratings["rank"].notna() & ratings["correct"].notna())
-    rated = usable.pivot(index="instruction_id", columns="system", values="usable").eq(True)
+    rated = wide(usable, "usable").eq(True)
     complete = rated.all(axis=1)
     by_system = pd.DataFrame(
         {
@@ -94,172 +161,19 @@ def common_ratings(ratings: pd.DataFrame) -> Common:
         )
     kept = ratings[ratings["instruction_id"].map(complete)].reset_index(drop=True)
     n_mixed = int((kept.groupby("instruction_id")["rater"].nunique() > 1).sum())
-    n_left_out = int((~complete).sum())
-    return Common(kept.astype({"correct": bool}), len(rated), n_left_out, n_mixed, by_system)
-
-
-def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
-    """One rating a response, from those of all raters.
-
-    Args:
-        ratings: as `Reviews` has them.
-        combine: ``"first"`` takes the verdict and the rank of the instruction's first rater in the
-            table's order, and of a response that this rater did not judge or did not rank those of
-            the first who did (`common_ratings` counts such instructions); ``"majority"`` the
-            verdict of most raters (of as many each way, that of the first) and the median of their
-            ranks, counted among what each rater ranked, ties sharing their average.
-
-    Returns:
-        instruction_id, system, rater ("first" keeps the name, "majority" says "majority"), correct,
-        rank. Ranks are made 1 to n within each instruction, equal ones sharing their average, so
-        that n of them sum to n (n + 1) / 2 however the raters wrote ties down; a rank that no
-        rater gave is NaN.
-
-    Raises:
-        MedAlignError: `combine` is neither.
-
-    >>> ratings = pd.DataFrame({
-    ...     "instruction_id": ["1"] * 4, "system": ["a", "a", "b", "b"],
-    ...     "rater": ["x", "y"] * 2, "correct": [True, False, True, True],
-    ...     "rank": [1.0, 4.0, 1.0, 2.0]})
-    >>> combine_raters(ratings)[["correct", "rank"]].values.tolist()
-    [[True, 1.5], [True, 1.5]]
-    >>> combine_raters(ratings, "majority")[["correct", "rank"]].values.tolist()
-    [[True, 2.0], [True, 1.0]]
-    """
-    if combine not in COMBINATIONS:
-        raise MedAlignError(
-            f"combine_raters: combine {combine!r}, expected one of {', '.join(COMBINATIONS)}"
-        )
-    key = ["instruction_id", "system"]
-    groups = ratings.groupby(key, sort=False)
-    first = ratings.groupby("instruction_id")["rater"].transform("first")
-    # Whole rows: a verdict and a rank are only ever taken together.
-    by_choice = ratings.assign(unranked=ratings["rank"].isna(), other=ratings["rater"] != first)
-    by_choice = by_choice.sort_values(["unranked", "other"], kind="stable")
-    one = by_choice.drop_duplicates(key).set_index(key).loc[groups.size().index].reset_index()
-    if combine == "majority":
-        share = groups["correct"].mean().to_numpy()
-        one["correct"] = (share > 0.5) | ((share == 0.5) & one["correct"].to_numpy(dtype=bool))
-        # Ties written 1, 1, 3 or 1, 1, 2 by one rater and 1.5, 1.5, 3 by another are the same.
-        averaged = ratings.groupby(["instruction_id", "rater"])["rank"].rank()
-        averaged = ratings.assign(rank=averaged).groupby(key, sort=False)["rank"]
-        one["rank"] = averaged.median().to_numpy()
-        one["rater"] = "majority"
-    one["rank"] = one.groupby("instruction_id")["rank"].rank()
-    one["correct"] = one["correct"].astype(bool)
-    return one[list(RATING_COLUMNS)]
-
-
-def one_rating(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
-    """As `combine_raters`, and only the instructions rated throughout (`common_ratings`).
-
-    A warning says how many instructions that leaves out, for want of which systems' ratings, and
-    how many have theirs from several raters.
-    """
-    return _complete(combine_raters(ratings, combine))
-
-
-def rate(
-    release: Release,
-    experiment: str,
-    systems: Sequence[str],
-    *,
-    responses: str = "generated",
-    combine: str = "first",
-) -> pd.DataFrame:
-    """The ratings by which an experiment's systems are compared, all on the same instructions.
-
-    As `rate_responses`, reduced to the instructions rated throughout (`common_ratings`); a warning
-    says how many that leaves out, and for want of which systems' ratings.
-    """
-    return _complete(
-        rate_responses(release, experiment, systems, responses=responses, combine=combine)
-    )
-
-
-def rate_responses(
-    release: Release,
-    experiment: str,
-    systems: Sequence[str],
-    *,
-    responses: str = "generated",
-    combine: str = "first",
-) -> pd.DataFrame:
-    """One rating of each response of an experiment, as far as there are.
-
-    Args:
-        release: as `dataset.load_release` gives it.
-        experiment: whose responses are rated, if they are generated.
-        systems: their names; of released ones as the release's table has them.
-        responses: one of `SOURCES`.
-        combine: as for `combine_raters`.
-
-    Returns:
-        The columns of `RATING_COLUMNS`, one row a response.
-
-    Raises:
-        ReleaseError: there is no answer key for generated responses, no table of reviews for
-            released ones, or no row of one of the systems in it.
-        MedAlignError: `responses` or `combine` is unknown, or a generated response cannot be rated.
-    """
-    if responses not in SOURCES:
-        raise MedAlignError(f"responses: {responses!r}, expected one of {', '.join(SOURCES)}")
-    if responses == "released":
-        ratings = reviews_of(release, systems).ratings
-        return combine_raters(ratings[ratings["system"].isin(systems)], combine)
-    if release.answer_key_path is None:
-        raise ReleaseError(
-            f"{release.path} has no answer-key.jsonl, so it cannot rate responses of this run; "
-            "`responses: released` in params evaluates those that clinicians rated"
-        )
-    files = [paths.responses(experiment, system) for system in systems]
-    table = pd.concat([read_responses(file) for file in files], ignore_index=True)
-    return rate_with_answer_key(table, load_answer_key(release.answer_key_path))
-
-
-def rate_by_each(
-    release: Release, experiment: str, systems: Sequence[str], *, responses: str = "generated"
-) -> pd.DataFrame:
-    """Every rater's ratings of an experiment's systems, as they were given.
-
-    Args:
-        release: as `dataset.load_release` gives it.
-        experiment: whose responses are rated, if they are generated.
-        systems: their names; of released ones as the release's table has them.
-        responses: one of `SOURCES`. Released ones have as many raters as their table, generated
-            ones the answer key alone.
-
-    Returns:
-        The columns of `RATING_COLUMNS`, one row a response and rater. A rank is NaN where the rater
-        gave none, and ties are as the rater wrote them (1, 1, 3 as well as 1.5, 1.5, 3).
-
-    Raises:
-        As `rate_responses`.
-    """
-    if responses != "released":
-        return rate_responses(release, experiment, systems, responses=responses)
-    ratings = reviews_of(release, systems).ratings
-    return ratings[ratings["system"].isin(systems)].reset_index(drop=True)
-
-
-def _complete(ratings: pd.DataFrame) -> pd.DataFrame:
-    """The common set, with a warning where something is left out or mixed."""
-    common = common_ratings(ratings)
+    kept = kept.astype({"correct": bool})
+    common = Common(kept, len(rated), int((~complete).sum()), n_mixed, by_system)
     if common.n_left_out or common.n_mixed:
-        warnings.warn(str(common), stacklevel=3)
-    return common.ratings
-
-
-_TOLERANCE = 1e-9
+        warnings.warn(str(common), stacklevel=2)
+    return common
 
 
 def check_ratings(ratings: pd.DataFrame) -> None:
-    """Hold that ratings are complete: every instruction has every system exactly once.
+    """Check that ratings are complete: every instruction has every system exactly once.
 
     Args:
-        ratings: instruction_id, system, correct (bool), rank (1 is best, equal ones share the
-            average of their places, so an instruction's n ranks sum to n (n + 1) / 2).
+        ratings: instruction_id, system, correct (bool), rank (1 is best; ties share their average,
+            so an instruction's n ranks sum to n (n + 1) / 2).
 
     Raises:
         MedAlignError: naming the first instruction and system at fault.
@@ -278,14 +192,13 @@ def check_ratings(ratings: pd.DataFrame) -> None:
             f"found {', '.join(map(str, ratings.columns))}"
         )
     if ratings.empty:
-        raise MedAlignError("check_ratings: no ratings; expected one a response")
-    key = ["instruction_id", "system"]
-    if ratings[key].isna().any(axis=None):
+        raise MedAlignError("check_ratings: no ratings; expected one per response")
+    if ratings[_KEY].isna().any(axis=None):
         raise MedAlignError("check_ratings: a rating has no instruction_id or no system")
-    repeated = ratings[ratings.duplicated(key, keep=False)]
+    repeated = ratings[ratings.duplicated(_KEY, keep=False)]
     if len(repeated):
-        instruction_id, system = repeated.iloc[0][key]
-        rows = ((repeated[key] == (instruction_id, system)).all(axis=1)).sum()
+        instruction_id, system = repeated.iloc[0][_KEY]
+        rows = ((repeated[_KEY] == (instruction_id, system)).all(axis=1)).sum()
         raise MedAlignError(
             f"check_ratings: {rows} ratings of (instruction {instruction_id}, {system}); "
             "expected 1 (several raters? keep one)"
@@ -295,7 +208,7 @@ def check_ratings(ratings: pd.DataFrame) -> None:
             f"check_ratings: column correct is {ratings['correct'].dtype}; "
             "expected True or False in every row"
         )
-    ranks = ratings.pivot(index="instruction_id", columns="system", values="rank")
+    ranks = wide(ratings, "rank")
     rated = pd.crosstab(ratings["instruction_id"], ratings["system"]).to_numpy()
     for row, column in np.argwhere(rated == 0)[:1]:
         raise MedAlignError(
@@ -330,10 +243,10 @@ def patients_of(instruction_ids: pd.Index, instructions: pd.DataFrame) -> np.nda
     >>> patients_of(pd.Index(["2", "1"]), table).tolist()
     ['q', 'p']
     """
-    repeated = instructions.loc[instructions["instruction_id"].duplicated(), "instruction_id"]
-    if len(repeated):
-        raise MedAlignError(f"patients_of: instruction {repeated.iloc[0]} is in the table twice")
     person_id = instructions.set_index("instruction_id")["person_id"]
+    repeated = person_id.index[person_id.index.duplicated()]
+    if len(repeated):
+        raise MedAlignError(f"patients_of: instruction {repeated[0]} is in the table twice")
     unknown = instruction_ids[~instruction_ids.isin(person_id.index)]
     if len(unknown):
         raise MedAlignError(
@@ -344,13 +257,20 @@ def patients_of(instruction_ids: pd.Index, instructions: pd.DataFrame) -> np.nda
 
 
 def wide(ratings: pd.DataFrame, column: str) -> pd.DataFrame:
-    """One column of the ratings as instructions x systems, both sorted.
+    """Return one column of the ratings as instructions x systems, both sorted.
 
     >>> wide(pd.DataFrame({"instruction_id": ["1", "1"], "system": ["b", "a"], "rank": [2, 1]}),
     ...     "rank").values.tolist()
     [[1, 2]]
     """
     return ratings.pivot(index="instruction_id", columns="system", values=column)
+
+
+def wide_ranks(ratings: pd.DataFrame) -> pd.DataFrame:
+    """Return the ranks as instructions x systems, best mean rank first, after `check_ratings`."""
+    check_ratings(ratings)
+    ranks = wide(ratings, "rank")
+    return ranks[ranks.mean().sort_values(kind="stable").index]
 
 
 def _listed(systems: pd.Index, ranks: np.ndarray) -> str:

@@ -1,1 +1,1 @@
-"""stats."""
+"""Statistics of clustered data: bootstraps, permutation tests and rank correlations."""

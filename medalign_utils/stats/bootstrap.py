@@ -1,9 +1,10 @@
-"""Intervals that allow for instructions of one patient resembling each other."""
+"""Bootstrap intervals that resample whole patients, since one patient's instructions correlate."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from medalign_utils.errors import MedAlignError
@@ -19,8 +20,18 @@ class Interval(NamedTuple):
     high: float
 
 
+def interval_columns(name: str, intervals: Sequence[Interval]) -> dict[str, list[float]]:
+    """Return the three columns of a table that hold an estimate and its bounds.
+
+    >>> interval_columns("correct", [Interval(0.5, 0.4, 0.6)])
+    {'correct': [0.5], 'correct_low': [0.4], 'correct_high': [0.6]}
+    """
+    names = (name, f"{name}_low", f"{name}_high")
+    return {column: [i[place] for i in intervals] for place, column in enumerate(names)}
+
+
 class Bootstrap(NamedTuple):
-    """How a bootstrap draws: the number of resamples, and the source of the draws.
+    """The number of resamples and the generator that draws them.
 
     A generator goes on where it stopped, so two calls with one `Bootstrap` draw differently.
     """
@@ -39,53 +50,12 @@ class Bootstrap(NamedTuple):
         return cls(resamples, np.random.default_rng(seed))
 
 
-def bootstrap_means(
-    values: np.ndarray,
-    patients: Sequence[str] | np.ndarray,
-    *,
-    bootstrap: Bootstrap,
-) -> list[Interval]:
-    """Means of several columns, with percentile intervals from a bootstrap over patients.
-
-    One patient's rows are drawn or left out together (a cluster bootstrap), since answers from
-    one record are not independent. All columns share the same draws, so a column's interval does
-    not depend on which others stand beside it. The percentiles are `percentile_levels`, for plain
-    ones are too narrow of few patients. The bounds stay within the resampled means, so under about
-    10 patients they are still far too narrow, and of values all equal they have no width.
-
-    Args:
-        values: float, shape (N, K); NaN marks a value that is undefined.
-        patients: shape (N,), the patient of each row.
-        bootstrap: over patients.
-
-    Returns:
-        K intervals, in the unit of `values`. The mean is over a column's defined values (NaN
-        without any). Bounds are NaN for a column with fewer than two patients who have a defined
-        value, zero rows included. A resample that happens to hold no defined value has no mean
-        and is left out of the percentiles.
-
-    Raises:
-        MedAlignError: if shapes or lengths disagree, a patient is missing (None, NaN), or
-            `resamples` or `rng` is not as described.
-
-    Source: Efron and Tibshirani 1993, chapter 13; Field and Welsh 2007 for clusters; Hesterberg
-    2015 for the percentiles.
-
-    >>> correct = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
-    >>> rng = np.random.default_rng(1)
-    >>> first, second = bootstrap_means(correct, ["a", "a", "b"], bootstrap=Bootstrap(200, rng))
-    >>> round(first.estimate, 3), first.low, first.high
-    (0.667, 0.0, 1.0)
-    """
-    return resample_means(values, patients, bootstrap=bootstrap).intervals()
-
-
 class Resampled(NamedTuple):
     """Means of K columns, and their bootstrap distributions over patients.
 
     Attributes:
         means: shape (K,), over each column's defined values; NaN without any.
-        resampled: shape (resamples, K); NaN where a resample holds no defined value of a column.
+        resampled: shape (resamples, K); NaN where a resample has no defined value of a column.
         n_patients: shape (K,), the patients who have a defined value.
     """
 
@@ -94,7 +64,7 @@ class Resampled(NamedTuple):
     n_patients: np.ndarray
 
     def mean_of(self, columns: Sequence[int]) -> "Resampled":
-        """The mean of some columns as one column."""
+        """Return the mean of some columns as one column."""
         return Resampled(
             self.means[columns].mean(keepdims=True),
             self.resampled[:, columns].mean(axis=1, keepdims=True),
@@ -102,26 +72,25 @@ class Resampled(NamedTuple):
         )
 
     def intervals(self) -> list[Interval]:
-        """Each column's mean between the percentiles of its resampled means (`percentile_levels`).
+        """Return each column's mean with its percentile interval (`percentile_levels`).
 
-        Bounds are NaN where fewer than two patients have a defined value. Resamples that are NaN
-        are left out.
+        Undefined resamples are left out. Bounds are NaN if fewer than two patients have a value.
         """
-        found = []
+        intervals = []
         for mean, column, n in zip(self.means, self.resampled.T, self.n_patients, strict=True):
             defined = column[~np.isnan(column)]
             bounds = (np.nan, np.nan)
             if n >= 2 and defined.size:
                 bounds = np.quantile(defined, percentile_levels(n))
-            found.append(Interval(float(mean), *map(float, bounds)))
-        return found
+            intervals.append(Interval(float(mean), *map(float, bounds)))
+        return intervals
 
 
 def percentile_levels(n_patients: int) -> tuple[float, float]:
-    """Which quantiles of a bootstrap over `n_patients` bound a 95 % interval.
+    """Return the two quantiles of a bootstrap that bound a 95 % interval.
 
-    Of few patients they lie further out than 0.025 and 0.975: as far as Student's t interval is
-    wider than z times the standard error that a bootstrap has, which divides by n and not n - 1.
+    With few patients they lie outside 0.025 and 0.975: the bootstrap's standard error divides by n
+    rather than n - 1, and Student's t is wider than the normal distribution.
 
     Source: Hesterberg 2015, "What Teachers Should Know About the Bootstrap", the expanded
     percentile interval.
@@ -134,85 +103,95 @@ def percentile_levels(n_patients: int) -> tuple[float, float]:
     return low, 1 - low
 
 
+def bootstrap_means(
+    values: np.ndarray, patients: Sequence[str] | np.ndarray, *, bootstrap: Bootstrap
+) -> list[Interval]:
+    """Return the mean of each column with its interval from a cluster bootstrap over patients.
+
+    With under about 10 patients intervals are far too narrow; if all values are equal they have no
+    width. Arguments and errors are those of `resample_means`.
+
+    >>> correct = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+    >>> first, second = bootstrap_means(correct, ["a", "a", "b"], bootstrap=Bootstrap.seeded(200))
+    >>> round(first.estimate, 3), first.low, first.high
+    (0.667, 0.0, 1.0)
+    """
+    return resample_means(values, patients, bootstrap=bootstrap).intervals()
+
+
 def resample_means(
-    values: np.ndarray,
-    patients: Sequence[str] | np.ndarray,
-    *,
-    bootstrap: Bootstrap,
+    values: np.ndarray, patients: Sequence[str] | np.ndarray, *, bootstrap: Bootstrap
 ) -> Resampled:
-    """Draw the distributions that `bootstrap_means` takes its intervals from; see there.
+    """Return the means of all columns under the same resamples of whole patients.
 
-    For a statistic that is a function of several means, such as a win rate over opponents: apply it
-    to `means` and to each row of `resampled`, and ask for the `intervals` of the result.
+    A statistic that is a function of several means, such as a win rate over opponents, is that
+    function of `means` and of each row of `resampled`.
 
-    >>> drawn = resample_means(np.array([[1.0], [0.0]]), ["a", "b"],
-    ...     bootstrap=Bootstrap.seeded(3, 1))
+    Args:
+        values: float, shape (N, K); NaN if undefined.
+        patients: shape (N,), the patient of each row.
+        bootstrap: over patients.
+
+    Raises:
+        MedAlignError: if shapes disagree, a patient is missing (None, NaN), or `bootstrap` has no
+            resamples or no generator.
+
+    Source: Efron and Tibshirani 1993, chapter 13; Field and Welsh 2007 for clusters.
+
+    >>> drawn = resample_means(np.array([[1.0], [0.0]]), ["a", "b"], bootstrap=Bootstrap.seeded(3))
     >>> drawn.means.tolist(), drawn.resampled.shape, drawn.n_patients.tolist()
     ([0.5], (3, 1), [2])
     """
     values = np.asarray(values, dtype=np.float64)
     patients = np.asarray(patients, dtype=object)
+    resamples, rng = bootstrap
     if values.ndim != 2:
         raise MedAlignError(f"resample_means: values of shape {values.shape}, expected (N, K)")
     if patients.shape != (len(values),):
         raise MedAlignError(f"resample_means: {len(values)} rows, {patients.size} patients")
     if any(patient is None or patient != patient for patient in patients):
         raise MedAlignError("resample_means: a row has no patient; every row needs one")
-    if bootstrap.resamples < 1:
-        raise MedAlignError(f"resample_means: {bootstrap.resamples} resamples, expected 1 or more")
-    if not isinstance(bootstrap.rng, np.random.Generator):
-        raise MedAlignError(
-            f"resample_means: rng is {type(bootstrap.rng).__name__}, expected a numpy Generator"
-        )
+    if resamples < 1:
+        raise MedAlignError(f"resample_means: {resamples} resamples, expected 1 or more")
+    if not isinstance(rng, np.random.Generator):
+        raise MedAlignError(f"resample_means: rng is {type(rng).__name__}, expected a Generator")
 
-    names, membership = np.unique(patients.astype(str), return_inverse=True)
-    defined = ~np.isnan(values)
-    sums = np.zeros((len(names), values.shape[1]))
-    counts = np.zeros_like(sums)
-    np.add.at(sums, membership, np.where(defined, values, 0.0))
-    np.add.at(counts, membership, defined)
-
+    names, sums, counts = sums_by_patient(values, patients.astype(str))
     weights = _draw_weights(len(names), bootstrap)
     # einsum, not @: BLAS may add up in another order with another number of threads.
-    resampled_sums = np.einsum("rp,pk->rk", weights, sums)
-    resampled_counts = np.einsum("rp,pk->rk", weights, counts)
-    return Resampled(
-        _ratio(sums.sum(axis=0), counts.sum(axis=0)),
-        _ratio(resampled_sums, resampled_counts),
-        np.count_nonzero(counts, axis=0),
+    resampled = _ratio(
+        np.einsum("rp,pk->rk", weights, sums), np.einsum("rp,pk->rk", weights, counts)
     )
-
-
-def bootstrap_mean(
-    values: Sequence[float] | np.ndarray,
-    patients: Sequence[str] | np.ndarray,
-    *,
-    bootstrap: Bootstrap,
-) -> Interval:
-    """Mean of one column, shape (N,); everything else as in `bootstrap_means`.
-
-    >>> bootstrap_mean([0.0, 1.0], ["a", "a"], bootstrap=Bootstrap.seeded(100, 1))
-    Interval(estimate=0.5, low=nan, high=nan)
-    """
-    column = np.asarray(values, dtype=np.float64)[:, np.newaxis]
-    return bootstrap_means(column, patients, bootstrap=bootstrap)[0]
+    means = _ratio(sums.sum(axis=0), counts.sum(axis=0))
+    return Resampled(means, resampled, np.count_nonzero(counts, axis=0))
 
 
 def resample_rows(patients: Sequence[str] | np.ndarray, *, bootstrap: Bootstrap) -> np.ndarray:
-    """How often each row is in each resample of whole patients, for statistics that are no means.
+    """Return how often each row is in each resample of whole patients: shape (resamples, N).
 
-    Args:
-        patients: shape (N,), the patient of each row.
-        bootstrap: over patients.
-
-    Returns:
-        float64, shape (resamples, N).
-
-    >>> resample_rows(["a", "a", "b"], bootstrap=Bootstrap.seeded(2, 1)).tolist()
+    >>> resample_rows(["a", "a", "b"], bootstrap=Bootstrap.seeded(2)).tolist()
     [[1.0, 1.0, 1.0], [0.0, 0.0, 2.0]]
     """
     names, membership = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
     return _draw_weights(len(names), bootstrap)[:, membership]
+
+
+def sums_by_patient(
+    values: np.ndarray | pd.DataFrame, patients: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the patients, sorted, and each one's sums and counts of defined values per column.
+
+    >>> _, sums, counts = sums_by_patient(np.array([[1.0], [np.nan], [5.0]]), ["b", "b", "a"])
+    >>> sums.ravel().tolist(), counts.ravel().tolist()
+    ([5.0, 1.0], [1.0, 1.0])
+    """
+    values = np.asarray(values, dtype=np.float64)
+    names, membership = np.unique(patients, return_inverse=True)
+    sums = np.zeros((len(names), values.shape[1]))
+    counts = np.zeros_like(sums)
+    np.add.at(sums, membership, np.where(np.isnan(values), 0.0, values))
+    np.add.at(counts, membership, ~np.isnan(values))
+    return names, sums, counts
 
 
 def _draw_weights(n_patients: int, bootstrap: Bootstrap) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Do groups of patients differ? Permutation tests that deal the groups out among the patients."""
+"""Permutation tests over patients: between groups of patients, and of paired differences."""
 
 from itertools import combinations
 from math import comb
@@ -6,9 +6,79 @@ from math import comb
 import numpy as np
 import pandas as pd
 
+from medalign_utils.stats.bootstrap import sums_by_patient
+
 # How far apart two sums of the same numbers may come out.
 _ROUNDING = 1e-9
 RANGE = "(best to worst)"
+# So many that Holm's correction over the pairs of a dozen metrics leaves p-values below 0.001.
+SIGN_FLIPS = 100_000
+
+
+def sign_flip(
+    differences: np.ndarray, patients: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the two-sided p of each column's mean difference, flipping signs by patient.
+
+    If two systems were exchangeable, each patient's differences might as well have the other sign,
+    all of them together. p is the share of assignments of signs whose sum is at least as far from
+    0 as the observed one. It is exact for whole numbers (then McNemar's exact test is the case of
+    one instruction per patient) and if there are at most `SIGN_FLIPS` assignments; otherwise that
+    many are drawn.
+
+    Args:
+        differences: shape (N, K); NaN counts as 0, and a column of nothing else has p NaN.
+        patients: shape (N,), the patient of each row.
+        rng: the source of the draws.
+
+    Source: Efron and Tibshirani 1993, chapter 15; Good 2005.
+
+    >>> patients, rng = np.array(list("abcdee")), np.random.default_rng(1)
+    >>> sign_flip(np.ones((6, 1)), patients, rng).tolist()  # 1, 1, 1, 1, 2: 2 of 2^5 flips
+    [0.0625]
+    """
+    sums = pd.DataFrame(np.nan_to_num(differences)).groupby(patients).sum().to_numpy()
+    observed, n_patients = np.abs(sums.sum(axis=0)), len(sums)
+    if (sums == np.rint(sums)).all():
+        p = np.array([_whole_flips(column) for column in sums.T])
+    elif 2**n_patients <= SIGN_FLIPS:
+        signs = (np.arange(2**n_patients)[:, np.newaxis] >> np.arange(n_patients) & 1) * 2.0 - 1
+        p = (np.abs(signs @ sums) >= observed - _ROUNDING).mean(axis=0)
+    else:
+        extreme = np.ones(len(observed))  # the observed signs
+        for _ in range(10):
+            signs = rng.integers(0, 2, (SIGN_FLIPS // 10, n_patients), dtype=np.int8) * 2.0 - 1
+            extreme += (np.abs(signs @ sums) >= observed - _ROUNDING).sum(axis=0)
+        p = extreme / (SIGN_FLIPS + 1)
+    return np.where(np.isnan(differences).all(axis=0), np.nan, p)
+
+
+def _whole_flips(totals: np.ndarray) -> float:
+    """The exact p of whole numbers: the distribution of the sum, one patient after the other."""
+    chances = np.ones(1)  # of each sum, from the lowest to the highest
+    for total in np.abs(totals).astype(int):
+        # Either sign with probability 1/2, 2 x total apart.
+        chances = (np.pad(chances, (2 * total, 0)) + np.pad(chances, (0, 2 * total))) / 2
+    sums = np.arange(len(chances)) - len(chances) // 2
+    return min(1.0, chances[np.abs(sums) >= abs(totals.sum())].sum())
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Return Holm's adjusted p-values of a family, or of each column of several; NaN is no test.
+
+    `multipletests` of statsmodels gives the same but collects garbage at each call: 40 ms, where
+    the simulation of the fairness audit makes thousands of calls.
+
+    >>> holm(np.array([0.02, 0.1, 0.01, 0.5])).tolist()  # 3 x, 2 x, 4 x, 1 x
+    [0.06, 0.2, 0.04, 0.5]
+    """
+    p = np.asarray(p, dtype=np.float64)
+    order = np.argsort(p, axis=0)  # NaN last
+    left = np.cumsum(~np.isnan(np.sort(p, axis=0))[::-1], axis=0)[::-1]
+    ordered = np.maximum.accumulate(left * np.take_along_axis(p, order, axis=0), axis=0)
+    adjusted = np.empty_like(p)
+    np.put_along_axis(adjusted, order, np.minimum(ordered, 1), axis=0)
+    return adjusted
 
 
 def permutation_tests(
@@ -19,27 +89,26 @@ def permutation_tests(
     permutations: int,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Test each group against the rest, and the best group against the worst.
+    """Return tests of each group against the rest, and of the best group against the worst.
 
-    The null hypothesis is that a patient's group says nothing of the values. Whole patients change
-    groups, with all their rows. The statistic of a group is the absolute difference between the
-    mean of its rows and that of all others; of a grouping, the largest of its groups' means minus
-    the smallest, which allows for best and worst being picked afterwards. All ways to deal out the
-    groups are gone through where they are at most `permutations` (the test is exact); otherwise so
-    many are drawn, and the observed way counts as one of them.
+    Group labels are shuffled across patients. The statistic of a group is the absolute difference
+    between the mean of its rows and that of all others; of a grouping, its groups' largest mean
+    minus the smallest, which allows for picking best and worst afterwards. The test is exact if
+    there are at most `permutations` ways to assign the labels; otherwise that many are drawn, and
+    the observed one is counted with them.
 
     Args:
-        values: a row an instruction, a column a question; NaN is left out of the means.
+        values: one row per instruction, one column per question; NaN is left out of the means.
         patients: shape (N,), the patient of each row.
-        labels: a column a grouping, indexed by patient; two groups or more in each.
+        labels: one column per grouping, indexed by patient; two groups or more in each.
         permutations: how many are drawn.
         rng: the source of the draws.
 
     Returns:
-        One row a column of `values`, grouping and group, and one more with the group `RANGE` where
-        a grouping has more than two groups: column (its place, from 0), grouping, group, exact, p
-        and p_holm. A p is NaN where the statistic is. p_holm is by Holm's method over all tests of
-        one column, in which the two groups of a grouping of two are one test.
+        One row per column of `values`, grouping and group, and one with the group `RANGE` for a
+        grouping of more than two: column (its position), grouping, group, exact, p (NaN if the
+        statistic is) and p_holm, over all tests of one column, in which the two groups of a
+        grouping of two are one test.
 
     Sources: Pitman 1937; Phipson and Smyth 2010 for p-values never 0; Holm 1979.
 
@@ -47,20 +116,20 @@ def permutation_tests(
     >>> labels = pd.DataFrame({"gender": list("FFMM")}, index=list("abcd"))
     >>> tests = permutation_tests(values, np.array(list("abcd")), labels, permutations=99,
     ...     rng=np.random.default_rng(1))
-    >>> tests.round(3).values.tolist()  # 2 of the 6 ways to deal out FFMM are as far apart
+    >>> tests.round(3).values.tolist()  # 2 of the 6 ways to assign FFMM are as far apart
     [[0, 'gender', 'F', True, 0.333, 0.333], [0, 'gender', 'M', True, 0.333, 0.333]]
     """
-    persons, sums, counts = sums_by_patient(values, patients)
+    persons, sums, counts = sums_by_patient(values, np.asarray(patients, dtype=object))
     orders = rng.permuted(np.tile(np.arange(len(persons)), (permutations, 1)), axis=1)
-    rows, ps, test_of = [], [], []  # a row's test is the place of its p among those of the family
+    rows, ps, test_of = [], [], []  # test_of: each row's position in ps
     for grouping in labels:
         codes, groups = code_groups(labels.loc[persons, grouping])
-        dealt, exact = _deals(codes, orders)
+        shuffled, exact = _shuffles(codes, orders)
         observed = _statistics(codes[np.newaxis], len(groups), sums, counts)[:, 0]
-        # A draw without any value in a group has no statistic, and counts as far apart.
-        drawn = np.nan_to_num(_statistics(dealt, len(groups), sums, counts), nan=np.inf)
+        # A shuffle without any value in a group has no statistic, and counts as far apart.
+        drawn = np.nan_to_num(_statistics(shuffled, len(groups), sums, counts), nan=np.inf)
         extreme = (drawn >= observed[:, np.newaxis] - _ROUNDING).sum(axis=1)
-        p = extreme / len(dealt) if exact else (extreme + 1) / (len(dealt) + 1)
+        p = extreme / len(shuffled) if exact else (extreme + 1) / (len(shuffled) + 1)
         p = np.where(np.isnan(observed), np.nan, p)
         if len(groups) == 2:
             test_of += [len(ps)] * 2
@@ -72,39 +141,14 @@ def permutation_tests(
         rows += [(grouping, group, exact) for group in groups]
     n_columns = values.shape[1]
     p = np.array(ps).reshape(-1, n_columns)
+    table = pd.DataFrame(rows * n_columns, columns=["grouping", "group", "exact"])
+    table.insert(0, "column", np.repeat(np.arange(n_columns), len(rows)))
     of_row = np.array(test_of, dtype=int)
-    return pd.DataFrame(
-        {
-            "column": np.repeat(np.arange(n_columns), len(rows)),
-            **{
-                name: [row[i] for row in rows] * n_columns
-                for i, name in enumerate(("grouping", "group", "exact"))
-            },
-            "p": p[of_row].T.ravel(),
-            "p_holm": holm(p)[of_row].T.ravel(),
-        }
-    )
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's adjusted p-values, each column of shape (T, K) being a family; NaN is no test.
-
-    As `multipletests` of statsmodels has them, which takes one family at a time and collects
-    garbage with each: a tenth of a second, where a simulation asks for thousands.
-
-    >>> holm(np.array([[0.02], [0.1], [0.01], [0.5]])).ravel().tolist()  # 3 x, 2 x, 4 x, 1 x
-    [0.06, 0.2, 0.04, 0.5]
-    """
-    order = np.argsort(p, axis=0)  # NaN last
-    left = (~np.isnan(p)).sum(axis=0) - np.arange(len(p))[:, np.newaxis]
-    ordered = np.maximum.accumulate(left * np.take_along_axis(p, order, axis=0), axis=0)
-    adjusted = np.empty_like(p)
-    np.put_along_axis(adjusted, order, np.minimum(ordered, 1), axis=0)
-    return adjusted
+    return table.assign(p=p[of_row].T.ravel(), p_holm=holm(p)[of_row].T.ravel())
 
 
 def code_groups(labels: pd.Series) -> tuple[np.ndarray, list[str]]:
-    """Each patient's group as its place among the groups, in which what is no name comes last.
+    """Return each patient's group as a position among the groups, of which "(...)" come last.
 
     >>> codes, groups = code_groups(pd.Series(["(others)", "White", "Asian"]))
     >>> codes.tolist(), groups
@@ -114,59 +158,40 @@ def code_groups(labels: pd.Series) -> tuple[np.ndarray, list[str]]:
     return labels.map({group: i for i, group in enumerate(groups)}).to_numpy(), groups
 
 
-def sums_by_patient(
-    values: pd.DataFrame, patients: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The patients, sorted, and for each its columns' sums and numbers of defined values.
-
-    >>> _, sums, counts = sums_by_patient(pd.DataFrame({"x": [1.0, np.nan, 5.0]}), ["b", "b", "a"])
-    >>> sums.ravel().tolist(), counts.ravel().tolist()
-    ([5.0, 1.0], [1.0, 1.0])
-    """
-    persons, member = np.unique(np.asarray(patients, dtype=object), return_inverse=True)
-    array = values.to_numpy(dtype=np.float64)
-    sums = np.zeros((len(persons), array.shape[1]))
-    counts = np.zeros_like(sums)
-    np.add.at(sums, member, np.nan_to_num(array))
-    np.add.at(counts, member, ~np.isnan(array))
-    return persons, sums, counts
-
-
 def group_means(
     weights: np.ndarray, sums: np.ndarray, counts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Each group's mean, and that of the rest, under weights on the patients.
+    """Return each group's mean and that of the rest, both of shape (G, R, K); NaN without a value.
 
     Args:
         weights: shape (G, R, P): of G groups, in R draws, on P patients.
         sums: as `sums_by_patient` gives them, shape (P, K).
         counts: likewise.
-
-    Returns: two arrays of shape (G, R, K); NaN where there is no value.
     """
     # einsum, not @: BLAS may add up in another order with another number of threads.
-    total, n = (np.einsum("grp,kp->grk", weights, each.T.copy()) for each in (sums, counts))
+    total, n = (np.einsum("grp,kp->grk", weights, a.T.copy()) for a in (sums, counts))
     rest, n_rest = total.sum(axis=0) - total, n.sum(axis=0) - n
     with np.errstate(invalid="ignore", divide="ignore"):
         return total / n, rest / n_rest
 
 
 def _statistics(
-    dealt: np.ndarray, n_groups: int, sums: np.ndarray, counts: np.ndarray
+    shuffled: np.ndarray, n_groups: int, sums: np.ndarray, counts: np.ndarray
 ) -> np.ndarray:
     """Shape (G + 1, R, K): each group's distance to the rest, and the range of the groups."""
-    weights = (dealt == np.arange(n_groups)[:, np.newaxis, np.newaxis]).astype(np.float64)
+    weights = (shuffled == np.arange(n_groups)[:, np.newaxis, np.newaxis]).astype(np.float64)
     means, rests = group_means(weights, sums, counts)
     spread = means.max(axis=0, keepdims=True) - means.min(axis=0, keepdims=True)
     return np.concatenate([np.abs(means - rests), spread])
 
 
-def _deals(codes: np.ndarray, orders: np.ndarray) -> tuple[np.ndarray, bool]:
-    """All ways to deal the groups out, if they are as few as the orders; or else in these orders.
+def _shuffles(codes: np.ndarray, orders: np.ndarray) -> tuple[np.ndarray, bool]:
+    """All ways to assign the groups if they are no more than the orders, else those in the orders.
 
     Shape (R, P), and whether they are all.
     """
-    sizes, left, ways = np.bincount(codes), len(codes), 1
+    sizes = np.bincount(codes)
+    ways, left = 1, len(codes)
     for size in sizes:
         ways *= comb(left, size)
         left -= size
