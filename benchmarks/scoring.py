@@ -29,7 +29,7 @@ from medalign_utils.data.release import load_release, primary_references
 from medalign_utils.generation import runner
 from medalign_utils.metrics import bertscore, comet
 from medalign_utils.minilm import minilm_path
-from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_mean, percentile_levels
+from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_means, percentile_levels
 from medalign_utils.synthetic import write_release
 from tools.comet_compact import train as comet_compact
 from tools.comet_compact.pairs import labelled_pairs
@@ -187,8 +187,8 @@ def bootstrap_row(repeats: int) -> dict:
         return np.array([np.nanmean(taus), *np.quantile(means, levels)])
 
     def ours() -> np.ndarray:
-        rng = np.random.default_rng(2)
-        return np.array(bootstrap_mean(taus, names, bootstrap=Bootstrap(RESAMPLES, rng)))
+        bootstrap = Bootstrap.seeded(RESAMPLES, 2)
+        return np.array(bootstrap_means(taus[:, np.newaxis], names, bootstrap=bootstrap)[0])
 
     what = f"Bootstrap of a mean tau, {RESAMPLES:,} resamples: a loop"
     return compare(what, loop, ours, repeats) | {"promised": 15}

@@ -29,8 +29,8 @@ def compare_systems(
         instructions on which one alone is correct; mcnemar_p, McNemar's exact test of these two,
         and sign_flip_p, `sign_flip` over patients; mcnemar_p_holm and sign_flip_p_holm, adjusted
         over all pairs; wins, losses, ties of system's rank, and win_rate as in `head_to_head`;
-        x_low and x_high of difference and win_rate, bootstrapped over patients (NaN for one patient,
-        and for win_rate if fewer than two patients have a decided instruction).
+        x_low and x_high of difference and win_rate, bootstrapped over patients (NaN for one
+        patient, and for win_rate if fewer than two patients have a decided instruction).
 
         McNemar's test assumes that instructions are independent; if a patient's resemble each
         other its p is too small, and sign_flip_p is the one to read.

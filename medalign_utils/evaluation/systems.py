@@ -160,9 +160,9 @@ def bootstrap_systems(
         bootstrap: over patients.
 
     Returns:
-        "correct", "win_rate" and "mean_rank", K columns each. A resample's win rate is computed from
-        its own wins and losses; its n_patients are those of the opponent that the system most often
-        differs from, 0 if it ties with all.
+        "correct", "win_rate" and "mean_rank", K columns each. A resample's win rate is of its own
+        wins and losses; its n_patients are those of the opponent that the system most often differs
+        from, 0 if it ties with all.
 
     >>> ranks = np.array([[1.0, 2.0], [1.5, 1.5], [1.0, 2.0]])
     >>> patients = np.array(["p", "q", "r"])

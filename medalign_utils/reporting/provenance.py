@@ -22,7 +22,8 @@ from medalign_utils import __version__, paths
 from medalign_utils.config import load_system
 from medalign_utils.data.release import Release
 from medalign_utils.errors import MedAlignError
-from medalign_utils.evaluation.ratings import common_ratings, rate_responses
+from medalign_utils.evaluation.ratings import common_ratings, rate
+from medalign_utils.run import Run
 
 _DISTRIBUTION = "medalign-utils"
 _TABLES = (".tsv", ".csv", ".jsonl", ".json")
@@ -160,10 +161,16 @@ def unused_ratings(
         systems = [system for system in systems if paths.responses(name, system).is_file()]
     if not systems or (responses == "generated" and release.answer_key_path is None):
         return
-    combine = experiment["combine_raters"]
+    run = Run(
+        name,
+        release.path,
+        systems,
+        source=responses,
+        combine=experiment["combine_raters"],
+        columns=experiment["columns"],
+    )
     try:
-        rated = rate_responses(release, name, systems, responses=responses, combine=combine)
-        common = common_ratings(rated)
+        common = common_ratings(rate(run))
     except MedAlignError as error:
         yield Gap("ratings", _said(type(error).__name__, str(error), restricted), is_failure=True)
         return

@@ -1,74 +1,23 @@
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from scipy.stats import kendalltau, pearsonr, permutation_test, rankdata, spearmanr
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.metric_correlation import (
-    _sign_flip_p,
     add_skipped,
     compare_metrics,
     correlate_metrics,
     correlate_systems,
 )
-from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_mean, percentile_levels
-from medalign_utils.stats.rank_correlation import kendall_tau_b, order_pairs, same_best
+from medalign_utils.stats.bootstrap import Bootstrap, percentile_levels
+from medalign_utils.stats.rank_correlation import kendall_tau_b
+from tests.builders.tiny_ratings import mean_interval, ratings_of
 
-
-@settings(max_examples=200, deadline=None, derandomize=True)
-@given(
-    st.tuples(st.integers(1, 4), st.integers(2, 8)).flatmap(
-        lambda shape: st.tuples(
-            arrays(float, shape, elements=st.sampled_from([0.0, 0.1, 0.3, 0.9])),
-            arrays(float, shape, elements=st.sampled_from([1.0, 2.0, 3.5, 5.0])),
-        )
-    )
+RATINGS = ratings_of([[1, 2, 3], [3, 2, 1], [2, 2, 2], [1, 2, 3]], np.ones((4, 3)))
+INSTRUCTIONS = pd.DataFrame(
+    {"instruction_id": ["i0", "i1", "i2", "i3"], "person_id": ["p", "q", "r", "q"]}
 )
-def test_equals_scipy_over_tied_data(pair):
-    x, y = pair
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scipy warns where a row is all tied
-        expected = [kendalltau(a, b, variant="b").statistic for a, b in zip(x, y, strict=True)]
-    np.testing.assert_allclose(kendall_tau_b(x, y), expected, rtol=0, atol=1e-12)
-
-
-def test_kendall_tau_b_by_hand():
-    # 6 pairs. x ties one (5 untied), y ties one (5 untied); 4 agree, none disagrees: 4/5.
-    x, y = [[1.0, 1.0, 2.0, 3.0]], [[1.0, 2.0, 3.0, 3.0]]
-    assert kendall_tau_b(x, y).tolist() == [0.8]
-
-
-@pytest.mark.parametrize("row", [[1.0, 1.0, 1.0], [1.0, np.nan, 2.0]])
-def test_tied_or_nan_rows_are_undefined(row):
-    other = [1.0, 2.0, 3.0]
-    assert np.isnan(kendall_tau_b([row], [other])).all()
-    assert np.isnan(kendall_tau_b([other], [row])).all()
-
-
-def test_infinite_scores_order_like_others():
-    assert kendall_tau_b([[-np.inf, 0.0, np.inf]], [[1.0, 2.0, 3.0]]).tolist() == [1.0]
-
-
-def test_shapes_are_checked():
-    with pytest.raises(MedAlignError, match=r"shapes \(1, 2\) and \(1, 3\)"):
-        kendall_tau_b([[1, 2]], [[1, 2, 3]])
-
-
-RANKS = {"i0": (1, 2, 3), "i1": (3, 2, 1), "i2": (2, 2, 2), "i3": (1, 2, 3)}
-RATINGS = pd.DataFrame(
-    [
-        (instruction, system, "test", True, float(rank))
-        for instruction, ranks in RANKS.items()
-        for system, rank in zip("abc", ranks, strict=True)
-    ],
-    columns=["instruction_id", "system", "rater", "correct", "rank"],
-)
-INSTRUCTIONS = pd.DataFrame({"instruction_id": list(RANKS), "person_id": ["p", "q", "r", "q"]})
 
 
 def scores_of(metric, values, signature="v1"):
@@ -126,30 +75,10 @@ def test_correlate_metrics_by_hand():
 
 def test_interval_is_the_patient_bootstrap_of_the_taus():
     table = correlate(GOOD, seed=5)
-    expected = bootstrap_mean(
-        [1, -1 / 3, np.nan, np.nan],
-        INSTRUCTIONS["person_id"],
-        bootstrap=Bootstrap.seeded(200, 5),
-    )
-    assert table.loc[0, ["mean_tau", "mean_tau_low", "mean_tau_high"]].tolist() == pytest.approx(
-        expected
-    )
-
-
-def test_a_metric_without_any_defined_tau_comes_last():
-    flat = scores_of("a flat one", np.zeros(12))
-    table = correlate(pd.concat([flat, BEST]))
-    assert table["metric"].tolist() == ["best", "a flat one"]
-    last = table.iloc[1]
-    assert (last["n"], last["n_undefined"], last["mean_tau_undefined_as_0"]) == (0, 4, 0.0)
-    assert np.isnan(last["mean_tau"]) and np.isnan(last["mean_tau_low"])
-
-
-def test_a_nan_score_leaves_its_instruction_out_and_is_counted():
-    spoilt = BEST.copy()
-    spoilt.loc[0, "score"] = np.nan
-    table = correlate(spoilt)
-    assert (table.loc[0, "n"], table.loc[0, "n_undefined"]) == (2, 2)
+    taus = [1, -1 / 3, np.nan, np.nan]
+    expected = mean_interval(taus, INSTRUCTIONS["person_id"], Bootstrap.seeded(200, 5))
+    interval = table.loc[0, ["mean_tau", "mean_tau_low", "mean_tau_high"]].tolist()
+    assert interval == pytest.approx(expected)
 
 
 def test_scores_of_unrated_responses_are_not_used():
@@ -174,12 +103,8 @@ def test_scores_of_unrated_responses_are_not_used():
 def test_errors_name_the_fault(scores, message):
     with pytest.raises(MedAlignError, match=message):
         correlate(scores)
-
-
-def test_incomplete_ratings_are_refused():
-    rng = np.random.default_rng(1)
     with pytest.raises(MedAlignError, match="no rating of"):
-        correlate_metrics(GOOD, RATINGS.drop(index=0), INSTRUCTIONS, bootstrap=Bootstrap(10, rng))
+        correlate_metrics(GOOD, RATINGS[1:], INSTRUCTIONS, bootstrap=Bootstrap.seeded(10))
 
 
 def random_data(seed, n=60, n_systems=5, n_patients=20, n_metrics=3):
@@ -235,13 +160,6 @@ def test_pairs_and_best_picks_equal_a_loop():
         assert row["pairwise_accuracy_low"] < np.mean(alike) < row["pairwise_accuracy_high"]
 
 
-def test_without_ties_pairwise_accuracy_is_tau_on_another_scale():
-    rng = np.random.default_rng(3)
-    scores, ranks = rng.normal(size=(20, 6)), rankdata(rng.normal(size=(20, 6)), axis=1)
-    expected = 2 * order_pairs(scores, ranks).mean(axis=1) - 1
-    assert expected == pytest.approx(kendall_tau_b(scores, -ranks), abs=1e-9)
-
-
 def test_systems_correlations_equal_scipys():
     scores, ratings, instructions = random_data(2)
     table = correlate_systems(
@@ -254,13 +172,13 @@ def test_systems_correlations_equal_scipys():
         assert 0 < complete.sum() < len(score)  # there are gaps
         of_rating = {"mean_rank": -rank[complete].mean(), "accuracy": correct[complete].mean()}
         for rating, means in of_rating.items():
-            for name, theirs in (
+            for name, correlation in (
                 ("kendall_tau_b", kendalltau),
                 ("pearson", pearsonr),
                 ("spearman", spearmanr),
             ):
                 row = table.loc[(metric, rating, name)]
-                expected = theirs(score[complete].mean(), means).statistic
+                expected = correlation(score[complete].mean(), means).statistic
                 assert row["estimate"] == pytest.approx(expected, abs=1e-9)
                 assert row["estimate_low"] <= row["estimate_high"] <= 1
                 assert (row["n_systems"], row["n"]) == (5, complete.sum())
@@ -282,28 +200,22 @@ def test_the_systems_interval_equals_a_loop_that_copies_patients_rows():
     assert row[["estimate_low", "estimate_high"]].tolist() == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_same_best_system_is_held_against_the_ratings_of_each_resample():
+def test_the_best_system_is_compared_with_the_ratings_of_each_resample():
     # Two patients; a is ranked and scores first for p, b for q. Of a resample pp or qq the metric's
     # best is the raters'. Overall all mean ranks are equal, so no pick is right or wrong.
-    ratings = pd.DataFrame(
-        {"instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2, "correct": True,
-         "rank": [1.0, 2.0, 2.0, 1.0]}
-    )  # fmt: skip
+    ratings = ratings_of([[1, 2], [2, 1]])
     scores = ratings[["instruction_id", "system"]].assign(
         metric="m", score=[5.0, 1.0, 1.0, 2.0], signature="v"
     )
-    instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
-    [row] = correlate_metrics(
-        scores, ratings, instructions, bootstrap=Bootstrap.seeded(50, 1)
-    ).to_dict("records")
+    bootstrap = Bootstrap.seeded(50)
+    [row] = correlate_metrics(scores, ratings, INSTRUCTIONS, bootstrap=bootstrap).to_dict("records")
     assert row["best_system"] == "a" and np.isnan(row["same_best_system"])
     assert row["same_best_system_resampled"] == 1
 
 
-@pytest.mark.parametrize("n_patients", [7, 12])
-def test_the_exact_sign_flip_test_equals_scipys(n_patients):
-    scores, ratings, instructions = random_data(5, n=40, n_patients=n_patients)
-    instructions["person_id"] = [str(i % n_patients) for i in range(40)]
+def test_differences_and_their_sign_flip_test_equal_scipys():
+    scores, ratings, instructions = random_data(5, n=40)
+    instructions["person_id"] = [str(i % 12) for i in range(40)]
     table = compare_metrics(scores, ratings, instructions, bootstrap=Bootstrap.seeded(20, 1))
     for row in table.itertuples():
         taus = []
@@ -316,31 +228,10 @@ def test_the_exact_sign_flip_test_equals_scipys(n_patients):
         assert row.mean_tau_a - row.mean_tau_b == pytest.approx(row.difference, abs=1e-9)
         assert row.difference == pytest.approx(difference[both].mean(), abs=1e-9)
         sums = pd.Series(difference).groupby(instructions["person_id"].to_numpy()).sum()
-        theirs = permutation_test(
+        expected = permutation_test(
             (sums,), np.sum, permutation_type="samples", n_resamples=np.inf, vectorized=True
         )
-        assert row.p == pytest.approx(theirs.pvalue, abs=1e-9)
-
-
-def test_random_sign_flips_come_near_the_exact_p():
-    # All of 17 patients prefer good, by differences of 2: of 2^17 assignments of signs two are as
-    # extreme, p = 2^-16. With 100,000 random ones the count is Poisson of mean 1.5.
-    n = 17
-    ratings = pd.DataFrame(
-        {"instruction_id": np.repeat([f"i{i:02}" for i in range(n)], 2), "system": ["a", "b"] * n,
-         "correct": True, "rank": [1.0, 2.0] * n}
-    )  # fmt: skip
-    both = [
-        ratings[["instruction_id", "system"]].assign(metric=m, score=score * n, signature=m)
-        for m, score in (("good", [2, 1]), ("bad", [1, 2]))
-    ]
-    instructions = pd.DataFrame({"instruction_id": ratings["instruction_id"].unique()})
-    instructions["person_id"] = instructions["instruction_id"]
-    [row] = compare_metrics(
-        pd.concat(both), ratings, instructions, bootstrap=Bootstrap.seeded(20, 1)
-    ).to_dict("records")
-    assert (row["metric_a"], row["difference"]) == ("good", 2.0)
-    assert 1 / 100_001 <= row["p"] <= 9 / 100_001
+        assert row.p == pytest.approx(expected.pvalue, abs=1e-9)
 
 
 def test_pairs_of_metrics_are_corrected_by_holm():
@@ -357,16 +248,6 @@ def test_pairs_of_metrics_are_corrected_by_holm():
     assert (table["difference"] <= table["difference_high"]).all()
 
 
-def test_equally_good_metrics_are_told_apart_in_1_of_20_trials():
-    # Differences of 400 pairs of metrics on 12 patients, each shifted by patient, of mean 0: p is
-    # below 0.05 for 5 % of them, 20 +- 4.4.
-    rng = np.random.default_rng(8)
-    patients = np.repeat([f"p{i:02}" for i in range(12)], 3)
-    difference = np.repeat(rng.normal(size=(12, 400)), 3, axis=0) + rng.normal(size=(36, 400))
-    rejected = (_sign_flip_p(difference, patients, rng) < 0.05).sum()
-    assert 7 <= rejected <= 33
-
-
 def every_table(scores, ratings, instructions=INSTRUCTIONS):
     return [
         function(scores, ratings, instructions, bootstrap=Bootstrap.seeded(30, 1))
@@ -380,6 +261,8 @@ def test_all_tied_scores_and_ranks():
     row = table.set_index("metric").loc["flat"]
     # Every pair is tied and every response scores highest: what a coin and chance give.
     assert (row["pairwise_accuracy"], row["same_best"]) == (0.5, pytest.approx(1 / 3))
+    assert (row["n"], row["n_undefined"], row["mean_tau_undefined_as_0"]) == (0, 4, 0.0)
+    assert table["metric"].tolist() == ["best", "flat"] and np.isnan(row["mean_tau_low"])
     assert row["best_system"] == "a, b, c" and row["same_best_system"] == pytest.approx(1 / 3)
     assert row["share_undefined"] == 1
     assert systems[systems["metric"] == "flat"]["estimate"].isna().all()
@@ -405,16 +288,6 @@ def test_one_system_has_nothing_to_be_ordered_against():
     assert systems["estimate"].isna().all() and pairs["p"].isna().all()
 
 
-def test_of_two_systems_every_tau_is_1_or_minus_1():
-    two = RATINGS[RATINGS["system"] != "c"].copy()
-    two["rank"] = two.groupby("instruction_id")["rank"].rank()
-    table, systems, _ = every_table(BEST[BEST["system"] != "c"], two)
-    assert (table.loc[0, "n"], table.loc[0, "mean_tau"]) == (3, 1)
-    by_rank = systems[systems["rating"] == "mean_rank"]
-    assert by_rank["estimate"].tolist() == pytest.approx([1, 1, 1], abs=1e-12)
-    assert systems[systems["rating"] == "accuracy"]["estimate"].isna().all()  # both always correct
-
-
 def test_one_instruction_or_one_patient_has_estimates_and_no_interval():
     one = RATINGS["instruction_id"] == "i1"
     for table, systems, pairs in (
@@ -433,6 +306,7 @@ def test_a_nan_score_costs_its_pairs_and_its_instruction():
     spoilt = BEST.copy()
     spoilt.loc[0, "score"] = np.nan
     table, systems, _ = every_table(spoilt, RATINGS)
+    assert (table.loc[0, "n"], table.loc[0, "n_undefined"]) == (2, 2)
     # One response of i0 has two of its three pairs.
     assert (table.loc[0, "n_pairs"], table.loc[0, "n_same_best"]) == (7, 2)
     assert set(systems["n"]) == {3}
@@ -445,13 +319,7 @@ def test_a_metric_without_any_score_has_no_best_system():
     assert set(systems["n"]) == {0} and systems["estimate"].isna().all()
 
 
-def test_same_best_with_ties_on_both_sides():
-    # Two score highest, one of them is among the two ranked best: 1/2; 2 of 3 are ranked best.
-    picked, chance = same_best(np.array([[1.0, 1.0, 0.0]]), np.array([[1.5, 3.0, 1.5]]))
-    assert (picked.tolist(), chance.tolist()) == ([0.5], [2 / 3])
-
-
-def test_skipped_metrics_stand_below_with_their_reason_and_whole_counts():
+def test_skipped_metrics_come_last_with_their_reason_and_whole_counts():
     reasons = ["no weights", "another", "no weights"]
     skipped = pd.DataFrame({"metric": ["lens"] * 3, "reason": reasons})
     table = add_skipped(correlate(GOOD), skipped)

@@ -9,9 +9,10 @@ import pytest
 from medalign_utils.data.disclosure import PERSONAL_COLUMNS, is_personal, unknown_text
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.metric_correlation import add_skipped
-from medalign_utils.evaluation.reproduction import Run, compare_categories, summarize
+from medalign_utils.evaluation.paper import compare_categories, summarize
 from medalign_utils.paths import write_table
 from medalign_utils.reporting.display import columns_to_show, read_aggregates
+from tests.builders.tiny_ratings import run_without_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -126,6 +127,6 @@ def test_the_columns_of_reasons_and_verdicts_are_known(tmp_path):
     skipped = pd.DataFrame({"metric": ["lens"], "reason": ["weights names none for lens"]})
     table = pd.DataFrame({"metric": ["chrf"], "n": [9], "best_system": ["a"]})
     counts = pd.DataFrame({"category": ["Other"], "with_reference": [4], "all": [9]})
-    comparison = compare_categories(counts, Run(True, "generated", [], 4))
+    comparison = compare_categories(counts, run_without_files([], "generated", is_restricted=False))
     for made in (add_skipped(table, skipped), summarize([comparison]), comparison.table):
         assert unknown_text(read_aggregates(write_table(made, tmp_path / "a.csv"))) == []

@@ -9,11 +9,11 @@ from scipy import stats
 from medalign_utils.errors import MedAlignError
 from medalign_utils.stats.bootstrap import (
     Bootstrap,
-    bootstrap_mean,
     bootstrap_means,
     percentile_levels,
     resample_means,
 )
+from tests.builders.tiny_ratings import mean_interval
 
 
 def levels(n):
@@ -25,17 +25,12 @@ def levels(n):
 def test_levels_are_those_of_a_t_interval_by_the_bootstraps_standard_error():
     # For a normal mean of 9 the bootstrap's standard error is s / 3 x sqrt(8 / 9), and the quantile
     # at each level then is the bound of the t interval, 2.306 x s / 3 from the mean.
-    rng = np.random.default_rng(2)
-    low, high = percentile_levels(9)
-    assert (low, high) == pytest.approx(levels(9), abs=1e-12)
-    values = rng.normal(size=9)
-    spread = values.std() / 3  # the bootstrap's standard error
-    bounds = stats.norm(values.mean(), spread).ppf([low, high])
-    theirs = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert bounds == pytest.approx([theirs.low, theirs.high], abs=1e-9)
-
-
-def test_levels_of_many_patients_are_the_plain_ones_and_of_two_the_extremes():
+    values = np.random.default_rng(2).normal(size=9)
+    assert percentile_levels(9) == pytest.approx(levels(9), abs=1e-12)
+    bounds = stats.norm(values.mean(), values.std() / 3).ppf(percentile_levels(9))
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert bounds == pytest.approx([expected.low, expected.high], abs=1e-9)
+    # Of many patients they are the plain ones, of two the extremes.
     assert percentile_levels(10**6) == pytest.approx((0.025, 0.975), abs=1e-6)
     assert percentile_levels(2) == pytest.approx((0, 1), abs=1e-12)
 
@@ -43,9 +38,8 @@ def test_levels_of_many_patients_are_the_plain_ones_and_of_two_the_extremes():
 def test_the_levels_go_by_the_patients_with_a_defined_value():
     values = np.random.default_rng(6).normal(size=(30, 2))
     values[8:, 1] = np.nan  # eight patients have the second one
-    drawn = resample_means(
-        values, [f"{i:02}" for i in range(30)], bootstrap=Bootstrap.seeded(400, 1)
-    )
+    patients = [f"{i:02}" for i in range(30)]
+    drawn = resample_means(values, patients, bootstrap=Bootstrap.seeded(400, 1))
     for column, n in enumerate((30, 8)):
         expected = np.nanquantile(drawn.resampled[:, column], levels(n))
         assert drawn.intervals()[column][1:] == pytest.approx(expected, abs=1e-12)
@@ -53,105 +47,70 @@ def test_the_levels_go_by_the_patients_with_a_defined_value():
 
 def test_equals_scipy_when_each_patient_has_one_row():
     values = np.random.default_rng(5).normal(size=40)
-    patients = [f"p{i:02}" for i in range(40)]
-    ours = bootstrap_mean(values, patients, bootstrap=Bootstrap.seeded(999, 8))
+    ours = mean_interval(values, [f"p{i:02}" for i in range(40)], Bootstrap.seeded(999, 8))
     # Sorted patients and the same generator: the same draws, so the bounds agree exactly.
-    theirs = stats.bootstrap(
+    expected = stats.bootstrap(
         (values,), np.mean, n_resamples=999, method="percentile", rng=np.random.default_rng(8),
         confidence_level=np.diff(levels(40)).item(),
     ).confidence_interval  # fmt: skip
     assert ours.estimate == pytest.approx(values.mean())
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    assert (ours.low, ours.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_equals_a_loop_that_copies_patients_rows():
     rng = np.random.default_rng(3)
     values = rng.normal(size=30)
     patients = rng.integers(0, 7, size=30).astype(str)
-    ours = bootstrap_mean(values, patients, bootstrap=Bootstrap.seeded(200, 4))
+    ours = mean_interval(values, patients, Bootstrap.seeded(200, 4))
     names = np.unique(patients)
     drawn = np.random.default_rng(4).integers(0, len(names), size=(200, len(names)))
     means = [np.concatenate([values[patients == names[i]] for i in row]).mean() for row in drawn]
     assert ours[1:] == pytest.approx(np.quantile(means, levels(len(names))), abs=1e-12)
 
 
-def test_patients_are_drawn_whole():
-    # Two patients of 50 equal rows each: a resample holds aa, ab, ba or bb and nothing between, so
-    # a quarter of the means are 0 and a quarter 1. Rows drawn singly would give 0.5 +- 0.1.
-    values = [0.0] * 50 + [1.0] * 50
-    patients = ["a"] * 50 + ["b"] * 50
-    interval = bootstrap_mean(values, patients, bootstrap=Bootstrap.seeded(500, 1))
-    assert interval == (0.5, 0.0, 1.0)
-
-
-def test_patients_weigh_by_their_rows():
-    # a holds 3 rows of 1, b one of 0: mean 3/4, not the 1/2 of two patients' means.
-    interval = bootstrap_mean([1, 1, 1, 0], ["a", "a", "a", "b"], bootstrap=Bootstrap.seeded(50, 1))
-    assert interval.estimate == 0.75
-
-
-def test_undefined_values_are_left_out():
-    values = [1.0, np.nan, 0.0, np.nan]
-    interval = bootstrap_mean(values, list("abcd"), bootstrap=Bootstrap.seeded(500, 1))
-    # Resamples of b and d alone, (2/4)^4 = 1/16 of all, have no mean and must not turn up as NaN.
-    assert interval == (0.5, 0.0, 1.0)
-
-
 @pytest.mark.parametrize(
-    ("values", "patients", "estimate"),
+    ("values", "patients", "expected"),
     [
-        ([], [], np.nan),
-        ([np.nan, np.nan], ["a", "b"], np.nan),
-        ([1.0, 0.0], ["a", "a"], 0.5),
-        ([1.0, np.nan], ["a", "b"], 1.0),
+        # Two patients of 50 equal rows each: a resample is aa, ab, ba or bb, so a quarter of the
+        # means are 0 and a quarter 1. Rows drawn singly would give 0.5 +- 0.1.
+        ([0.0] * 50 + [1.0] * 50, ["a"] * 50 + ["b"] * 50, (0.5, 0.0, 1.0)),
+        # a has 3 rows of 1, b one of 0: mean 3/4, not the 1/2 of two patients' means.
+        ([1, 1, 1, 0], list("aaab"), (0.75, 0.0, 1.0)),
+        # Resamples of b and d alone, 1/16 of all, have no mean and must not turn up as NaN.
+        ([1.0, np.nan, 0.0, np.nan], list("abcd"), (0.5, 0.0, 1.0)),
+        # Fewer than two patients have no interval.
+        ([], [], (np.nan, np.nan, np.nan)),
+        ([np.nan, np.nan], ["a", "b"], (np.nan, np.nan, np.nan)),
+        ([1.0, 0.0], ["a", "a"], (0.5, np.nan, np.nan)),
+        ([1.0, np.nan], ["a", "b"], (1.0, np.nan, np.nan)),
     ],
 )
-def test_fewer_than_two_patients_have_no_interval(values, patients, estimate):
-    interval = bootstrap_mean(values, patients, bootstrap=Bootstrap.seeded(20, 1))
-    np.testing.assert_equal(tuple(interval), (estimate, np.nan, np.nan))
+def test_patients_are_drawn_whole_and_undefined_values_left_out(values, patients, expected):
+    interval = mean_interval(values, patients, Bootstrap.seeded(500, 1))
+    np.testing.assert_equal(tuple(interval), expected)
 
 
-def test_a_columns_interval_does_not_depend_on_the_others():
+def test_columns_are_independent_and_can_be_averaged():
     values = np.random.default_rng(2).normal(size=(20, 3))
     patients = np.repeat(list("abcde"), 4)
-    together = bootstrap_means(values, patients, bootstrap=Bootstrap.seeded(100, 7))
-    for column, interval in enumerate(together):
-        alone = bootstrap_mean(values[:, column], patients, bootstrap=Bootstrap.seeded(100, 7))
+    drawn = resample_means(values, patients, bootstrap=Bootstrap.seeded(100, 7))
+    for column, interval in enumerate(drawn.intervals()):
+        alone = mean_interval(values[:, column], patients, Bootstrap.seeded(100, 7))
         assert alone == pytest.approx(interval, abs=1e-12)
+    [interval] = drawn.mean_of([0, 2]).intervals()
+    expected = mean_interval(values[:, [0, 2]].mean(axis=1), patients, Bootstrap.seeded(100, 7))
+    assert interval == pytest.approx(expected, abs=1e-12)
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 1)), min_size=1, max_size=30))
 def test_interval_lies_within_the_values(rows):
     patients, values = zip(*rows, strict=True)
-    interval = bootstrap_mean(values, patients, bootstrap=Bootstrap.seeded(50, 0))
+    interval = mean_interval(values, patients, Bootstrap.seeded(50, 0))
     if len(set(patients)) == 1:
         assert np.isnan(interval.low) and np.isnan(interval.high)
     else:
         assert min(values) <= interval.low <= interval.high <= max(values)
-
-
-def test_the_mean_of_columns_equals_the_columns_of_the_mean():
-    values = np.random.default_rng(2).normal(size=(20, 3))
-    patients = np.repeat(list("abcde"), 4)
-    drawn = resample_means(values, patients, bootstrap=Bootstrap.seeded(50, 7))
-    [found] = drawn.mean_of([0, 2]).intervals()
-    mean = values[:, [0, 2]].mean(axis=1)
-    expected = bootstrap_mean(mean, patients, bootstrap=Bootstrap.seeded(50, 7))
-    assert found == pytest.approx(expected, abs=1e-12)
-
-
-def test_covers_the_truth_about_95_times_in_100():
-    # 40 patients of 5 answers; each patient's rate is uniform on [0, 1], so the true mean is 1/2.
-    rng = np.random.default_rng(11)
-    patients = np.repeat([f"p{i}" for i in range(40)], 5)
-    covered = 0
-    for _ in range(200):
-        answers = rng.random((40, 5)) < rng.random((40, 1))
-        interval = bootstrap_mean(answers.ravel(), patients, bootstrap=Bootstrap(400, rng))
-        covered += interval.low <= 0.5 <= interval.high
-    # 2.5 standard errors of 0.0154 on either side.
-    assert 0.91 <= covered / 200 <= 0.99
 
 
 def test_ten_thousand_resamples_are_quick():
@@ -162,15 +121,16 @@ def test_ten_thousand_resamples_are_quick():
     assert time.process_time() - start < 2  # takes about 0.15 s; a loop takes 20 s
 
 
-def test_errors_name_the_fault():
-    rng = np.random.default_rng(1)
-    with pytest.raises(MedAlignError, match="3 rows, 2 patients"):
-        bootstrap_mean([1, 2, 3], ["a", "b"], bootstrap=Bootstrap(10, rng))
-    with pytest.raises(MedAlignError, match="has no patient"):
-        bootstrap_mean([1, 2], ["a", np.nan], bootstrap=Bootstrap(10, rng))
-    with pytest.raises(MedAlignError, match="0 resamples"):
-        bootstrap_mean([1, 2], ["a", "b"], bootstrap=Bootstrap(0, rng))
-    with pytest.raises(MedAlignError, match="rng is int"):
-        bootstrap_mean([1, 2], ["a", "b"], bootstrap=Bootstrap(10, 1))
-    with pytest.raises(MedAlignError, match=r"shape \(2,\)"):
-        bootstrap_means(np.array([1.0, 2.0]), ["a", "b"], bootstrap=Bootstrap(10, rng))
+@pytest.mark.parametrize(
+    ("values", "patients", "bootstrap", "fault"),
+    [
+        ([[1], [2], [3]], ["a", "b"], Bootstrap.seeded(10), "3 rows, 2 patients"),
+        ([[1], [2]], ["a", np.nan], Bootstrap.seeded(10), "has no patient"),
+        ([[1], [2]], ["a", "b"], Bootstrap.seeded(0), "0 resamples"),
+        ([[1], [2]], ["a", "b"], Bootstrap(10, 1), "rng is int"),
+        ([1.0, 2.0], ["a", "b"], Bootstrap.seeded(10), r"shape \(2,\)"),
+    ],
+)
+def test_errors_name_the_fault(values, patients, bootstrap, fault):
+    with pytest.raises(MedAlignError, match=fault):
+        bootstrap_means(np.array(values), patients, bootstrap=bootstrap)

@@ -1,0 +1,97 @@
+import pytest
+
+from medalign_utils.data.reviews import load_reviews, read_reviews
+from medalign_utils.errors import ParamsError, ReleaseError
+
+HEADER = "instruction_id\tmodel_name\tbinary_correct\tis_used_eval\tmodel_output\trank\treviewer\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(rows, header=HEADER):
+        file = tmp_path / "clinician-reviewed-model-responses.tsv"
+        file.write_text(header + "".join("\t".join(row) + "\n" for row in rows), "utf-8")
+        return file
+
+    return write
+
+
+def test_verdicts_are_read_in_their_spellings(write):
+    spellings = ["1", "1.0", "True", "YES", "correct", "0", "0.0", "false", "No", "Incorrect"]
+    rows = [("7", f"s{n}", word, "yes", "text", "1", "R") for n, word in enumerate(spellings)]
+    ratings = load_reviews(write(rows)).ratings
+    assert ratings["correct"].tolist() == [True] * 5 + [False] * 5
+    assert ratings["correct"].dtype == bool and ratings["rank"].dtype == "float64"
+
+
+def test_rows_that_are_not_used_are_left_out_and_counted(write):
+    rows = [
+        ("7", "a", "1", "yes", "x", "1", "R"),
+        ("7", "b", "", "no", "y", "", "R"),  # no verdict, but none is needed
+        ("8", "a", "0", "TRUE", "z", "2", "R"),
+        ("8", "b", "0", "0", "z", "2", "R"),
+        ("8", "", "?", "no", "", "best", ""),
+    ]
+    reviews = load_reviews(write(rows))
+    assert reviews.n_not_used == 3
+    assert reviews.ratings["instruction_id"].tolist() == ["7", "8"]
+    assert reviews.responses["response"].tolist() == ["x", "z"]
+
+
+def test_a_table_without_optional_columns(write):
+    header = "instruction_id\tmodel_name\tbinary_correct\tranking\n"
+    rows = [("7", "a", "1", "1"), ("7", "a", "0", "2"), ("7", "b", "0", "1")]
+    reviews = load_reviews(write(rows, header))
+    assert reviews.ratings["rater"].tolist() == ["clinician 1", "clinician 2", "clinician 1"]
+    assert reviews.responses is None and reviews.n_not_used == 0
+
+
+def test_a_rater_without_a_name_is_no_rater_who_has_one(write):
+    rows = [("7", "a", "1", "yes", "x", "1", name) for name in ("clinician 2", "", " R ", "R2")]
+    ratings = load_reviews(write(rows)).ratings
+    assert ratings["rater"].tolist() == ["clinician 2", "unnamed clinician 2", "R", "R2"]
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        (("7", "a", "maybe", "yes", "x", "1", "R"), "row 2: binary_correct 'maybe', expected 1 or"),
+        (("7", "a", "1", "perhaps", "x", "1", "R"), "row 2: is_used_eval 'perhaps', expected yes"),
+        (("7", "a", "1", "yes", "x", "0", "R"), "row 2: rank '0', expected a number from 1"),
+        (("7", "a", "1", "yes", "x", "inf", "R"), "row 2: rank 'inf', expected a number from 1"),
+        (("7", "a", "1", "yes", "x", "best", "R"), "row 2: rank 'best', expected a number from 1"),
+        (("7", "", "1", "yes", "x", "1", "R"), "row 2: no system"),
+        (("6", "a", "1", "yes", "x", "1", "R"), "row 2: instruction_id 6, system a, rater R is a"),
+        (("6", "a", "1", "yes", "y", "1", "S"), "row 2: another response of a to instruction 6"),
+    ],
+)
+def test_a_row_at_fault_is_named(write, row, fault):
+    file = write([("6", "a", "1", "yes", "x", "1", "R"), row])
+    with pytest.raises(ReleaseError) as error:
+        load_reviews(file)
+    assert fault in str(error.value)
+    reviews = read_reviews(file)
+    assert len(reviews.problems) == 1 and reviews.ratings["instruction_id"].tolist()[0] == "6"
+
+
+def test_a_missing_column_names_what_was_tried_and_how_to_map_it(write):
+    file = write([("7", "a", "1", "3")], "instruction_id\tmodel_name\tbinary_correct\tmy_rank\n")
+    with pytest.raises(ReleaseError) as error:
+        load_reviews(file)
+    assert "no column for rank; tried rank, model_rank, ranking, model_ranking" in str(error.value)
+    assert "`columns: {rank: <name>}`" in str(error.value)
+    assert load_reviews(file, columns={"rank": "my_rank"}).ratings["rank"].tolist() == [3.0]
+
+
+@pytest.mark.parametrize("ours", ["used", "rater", "rank"])
+def test_a_mapped_column_that_the_table_lacks(write, ours):
+    file = write([("7", "a", "1", "no", "x", "1", "R")])
+    with pytest.raises(ParamsError, match=f"columns: {ours}: no column 'is_used_evla'; clinician"):
+        read_reviews(file, columns={ours: "is_used_evla"})
+    # Another table may have a patient's id under this name.
+    assert read_reviews(file, columns={"person_id": "patient"}).n_not_used == 1
+
+
+def test_a_table_of_which_nothing_is_used(write):
+    with pytest.raises(ReleaseError, match="no row is used for the evaluation"):
+        load_reviews(write([("7", "a", "1", "no", "x", "1", "R")]))

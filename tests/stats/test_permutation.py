@@ -1,0 +1,73 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import permutation_test
+from statsmodels.stats.contingency_tables import mcnemar
+
+from medalign_utils.stats.permutation import sign_flip
+
+
+def flip_p(differences, patients, seed=1):
+    [p] = sign_flip(np.reshape(differences, (-1, 1)), patients, np.random.default_rng(seed))
+    return p
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("n", [2, 5, 17, 30])
+def test_equals_scipys_with_every_flip(n, whole):
+    rng = np.random.default_rng(7)
+    patients = rng.integers(0, 9, size=n).astype(str)
+    differences = rng.choice([-1.0, 0.0, 1.0], p=[0.2, 0.4, 0.4], size=n)
+    if not whole:
+        differences = differences * rng.random(n)
+    totals = pd.Series(differences).groupby(patients).sum().to_numpy()
+    # 2^9 flips at most, so scipy does each of them once.
+    expected = permutation_test(
+        (totals,), np.sum, permutation_type="samples", vectorized=False, n_resamples=1000
+    )
+    assert flip_p(differences, patients) == pytest.approx(expected.pvalue, abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 6, 40, 303])
+def test_with_one_instruction_per_patient_it_is_mcnemars_test(n):
+    differences = np.random.default_rng(2).choice([-1, 0, 1], p=[0.2, 0.5, 0.3], size=n)
+    table = [[0, (differences > 0).sum()], [(differences < 0).sum(), 0]]
+    expected = mcnemar(table, exact=True).pvalue
+    assert flip_p(differences, np.arange(n)) == pytest.approx(expected, abs=1e-9)
+
+
+def test_only_the_sign_flip_keeps_its_level_if_a_patients_instructions_agree():
+    # No system is better, but all ten instructions of a patient go the same way.
+    rng = np.random.default_rng(4)
+    patients = np.repeat(np.arange(30), 10)
+    differences = rng.choice([-1, 1], size=(30, 300))[patients]
+    better, worse = (differences > 0).sum(axis=0), (differences < 0).sum(axis=0)
+    plain = [
+        mcnemar([[0, b], [c, 0]], exact=True).pvalue for b, c in zip(better, worse, strict=True)
+    ]
+    # Level 0.05, plus 2.5 standard errors of 0.013.
+    assert (sign_flip(differences, patients, rng) < 0.05).mean() < 0.085
+    assert (np.array(plain) < 0.05).mean() > 0.4
+
+
+def test_random_flips_come_near_the_exact_p():
+    # All of 17 patients have a difference of 0.3: of 2^17 assignments of signs two are as extreme,
+    # p = 2^-16. With 100,000 random ones the count is Poisson of mean 1.5.
+    p = flip_p([0.3] * 17, np.arange(17))
+    assert 1 / 100_001 <= p <= 9 / 100_001
+    assert flip_p([1] * 17, np.arange(17)) == 2**-16
+
+
+def test_equal_columns_differ_in_1_of_20_trials():
+    # Differences of 400 pairs of metrics on 12 patients, each shifted by patient, of mean 0: p is
+    # below 0.05 for 5 % of them, 20 +- 4.4.
+    rng = np.random.default_rng(8)
+    patients = np.repeat([f"p{i:02}" for i in range(12)], 3)
+    differences = np.repeat(rng.normal(size=(12, 400)), 3, axis=0) + rng.normal(size=(36, 400))
+    assert 7 <= (sign_flip(differences, patients, rng) < 0.05).sum() <= 33
+
+
+def test_undefined_differences():
+    differences = np.array([[np.nan, 1.0, 0.0], [np.nan, np.nan, 0.0]])
+    p = sign_flip(differences, np.array(["p", "q"]), np.random.default_rng(1))
+    np.testing.assert_equal(p, [np.nan, 1.0, 1.0])

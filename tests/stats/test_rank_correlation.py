@@ -1,0 +1,52 @@
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import kendalltau, rankdata
+
+from medalign_utils.errors import MedAlignError
+from medalign_utils.stats.rank_correlation import kendall_tau_b, order_pairs, same_best
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    st.tuples(st.integers(1, 4), st.integers(1, 8)).flatmap(
+        lambda shape: st.tuples(
+            arrays(float, shape, elements=st.sampled_from([0.0, 0.1, 0.3, np.inf, np.nan])),
+            arrays(float, shape, elements=st.sampled_from([1.0, 2.0, 3.5, -np.inf])),
+        )
+    )
+)
+def test_equals_scipy_over_tied_infinite_and_missing_values(pair):
+    x, y = pair
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scipy warns of tied rows
+        expected = [kendalltau(a, b, variant="b").statistic for a, b in zip(x, y, strict=True)]
+    np.testing.assert_allclose(kendall_tau_b(x, y), expected, rtol=0, atol=1e-12)
+
+
+def test_kendall_tau_b_by_hand():
+    # 6 pairs. x ties one (5 untied), y ties one (5 untied); 4 agree, none disagrees: 4/5.
+    x, y = [[1.0, 1.0, 2.0, 3.0]], [[1.0, 2.0, 3.0, 3.0]]
+    assert kendall_tau_b(x, y).tolist() == [0.8]
+    assert kendall_tau_b([[-np.inf, 0.0, np.inf]], [[1.0, 2.0, 3.0]]).tolist() == [1.0]
+    assert np.isnan(kendall_tau_b([[1.0, 1.0], [np.nan, 1.0]], [[1.0, 2.0]] * 2)).all()
+    assert kendall_tau_b(np.empty((0, 3)), np.empty((0, 3))).shape == (0,)
+    with pytest.raises(MedAlignError, match=r"shapes \(1, 2\) and \(1, 3\)"):
+        kendall_tau_b([[1, 2]], [[1, 2, 3]])
+
+
+def test_without_ties_pairwise_accuracy_is_tau_on_another_scale():
+    rng = np.random.default_rng(3)
+    scores, ranks = rng.normal(size=(20, 6)), rankdata(rng.normal(size=(20, 6)), axis=1)
+    expected = 2 * order_pairs(scores, ranks).mean(axis=1) - 1
+    assert expected == pytest.approx(kendall_tau_b(scores, -ranks), abs=1e-9)
+
+
+def test_same_best_with_ties_on_both_sides():
+    # Two score highest, one of them is among the two ranked best: 1/2; 2 of 3 are ranked best.
+    picked, chance = same_best(np.array([[1.0, 1.0, 0.0]]), np.array([[1.5, 3.0, 1.5]]))
+    assert (picked.tolist(), chance.tolist()) == ([0.5], [2 / 3])
