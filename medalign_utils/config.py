@@ -125,20 +125,21 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
 
 
 def _check_release(path: Path, experiment: Mapping, release: Path) -> None:
+    from medalign_utils.data.release import load_release
     from medalign_utils.evaluation.ratings import common_ratings, rate
     from medalign_utils.run import Run
 
-    run = Run(
-        path.stem,
-        release,
-        experiment["systems"],
-        source=experiment["responses"],
-        combine=experiment["combine_raters"],
-        columns=experiment["columns"],
-    )
     try:
-        run.release  # noqa: B018
-        if run.source == "released":
+        loaded = load_release(release, columns=experiment["columns"])
+        if experiment["responses"] == "released":
+            run = Run(
+                path.stem,
+                release,
+                experiment["systems"],
+                source="released",
+                combine=experiment["combine_raters"],
+            )
+            vars(run)["release"] = loaded  # loaded once
             common_ratings(rate(run))
     except MedAlignError as error:
         raise ParamsError(f"{_short(path)}: release: {error}") from None
