@@ -34,6 +34,7 @@ class Run:
         annotator: whose reference is preferred.
         resamples: number of bootstrap resamples.
         seed: of everything random.
+        notebook: the stem of the notebook whose results are saved.
     """
 
     experiment: str
@@ -45,6 +46,7 @@ class Run:
     annotator: str = ANNOTATOR
     resamples: int = 2000
     seed: int = 1
+    notebook: str = ""
 
     @cached_property
     def release(self) -> Release:
@@ -109,13 +111,13 @@ class Run:
         paths.require(self.experiment, file)
         return pd.read_csv(file, float_precision="round_trip")
 
-    def save(self, result: "pd.DataFrame | Axes | Figure", notebook: str, suffix: str = "") -> Path:
-        """Write a notebook's table as CSV or its figure as PNG; return the path.
+    def save(self, result: "pd.DataFrame | Axes | Figure", suffix: str = "") -> None:
+        """Write a table of the run's notebook as CSV, or a figure of it as PNG.
 
         Raises:
             MedAlignError: `outputs.OUTPUTS` does not list it.
 
-        >>> Run("demo", "data/demo").save(pd.DataFrame(), "05_evaluate_systems", "pears")
+        >>> Run("demo", "data/demo", notebook="05_evaluate_systems").save(pd.DataFrame(), "pears")
         Traceback (most recent call last):
         ...
         medalign_utils.errors.MedAlignError: 05_evaluate_systems has no table 'pears'; it has \
@@ -123,22 +125,22 @@ class Run:
         """
         is_table = isinstance(result, pd.DataFrame)
         kind = "tables" if is_table else "figures"
-        known = getattr(OUTPUTS[notebook], kind)
-        if suffix not in known:
-            names = ", ".join(name or "''" for name in known)
-            raise MedAlignError(f"{notebook} has no {kind[:-1]} {suffix!r}; it has {names}")
+        listed = getattr(OUTPUTS[self.notebook], kind)
+        if suffix not in listed:
+            names = ", ".join(name or "''" for name in listed)
+            raise MedAlignError(f"{self.notebook} has no {kind[:-1]} {suffix!r}; it has {names}")
+        file = stem(self.notebook, suffix)
         if is_table:
-            return paths.write_table(result, paths.table(self.experiment, stem(notebook, suffix)))
-        return write_figure(result, paths.figure(self.experiment, stem(notebook, suffix)))
+            paths.write_table(result, paths.table(self.experiment, file))
+        else:
+            write_figure(result, paths.figure(self.experiment, file))
 
 
 def write_figure(figure: "Axes | Figure", path: Path) -> Path:
-    """Write a figure as PNG and close it; the same figure gives the same bytes."""
-    import matplotlib.pyplot as plt
-
-    figure = figure if hasattr(figure, "axes") and hasattr(figure, "savefig") else figure.figure
+    """Write a figure as PNG and return the path; the same figure gives the same bytes."""
+    if not hasattr(figure, "savefig"):
+        figure = figure.figure
     path.parent.mkdir(parents=True, exist_ok=True)
     # matplotlib would write its version into the file.
     figure.savefig(path, format="png", dpi=300, metadata={"Software": None})
-    plt.close(figure)
     return path
