@@ -1,5 +1,8 @@
 """The package's own errors: what a user can put right, said in one line."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class MedAlignError(ValueError):
     """Bad input; the message names the file or function, what was found and what was expected."""
@@ -31,3 +34,15 @@ class NotAvailableError(MedAlignError):
 
 class IncompleteError(MedAlignError):
     """Some prompts of a run have no response; the reasons are kept, and a new run tries them."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name: the nearest known one, or all of them.
+
+    >>> suggest("rouge", ["rouge_l", "chrf"]), suggest("x", ["rouge_l", "chrf"])
+    ("; did you mean 'rouge_l'?", '; known: chrf, rouge_l')
+    """
+    names = sorted(set(known))
+    if close := difflib.get_close_matches(name, names, n=1):
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(names)}"

@@ -5,7 +5,9 @@ import gc
 import hashlib
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pydantic import PositiveInt
 
 from medalign_utils.errors import ParamsError
 from medalign_utils.generation.base import Failure, Generation, Generator
@@ -16,8 +18,6 @@ from medalign_utils.prompts.tokenizers import load_tokenizer
 if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig, PreTrainedModel
-
-DTYPES = ("float32", "bfloat16", "float16")
 
 # Two tokens whose logits lie nearer than this may change places with the size of the batch.
 NEAR_TIE = 1e-4
@@ -45,8 +45,8 @@ def huggingface(
     context_length: int | None = None,
     chat_template: str | bool | None = None,
     device: str | None = None,
-    dtype: str | None = None,
-    batch_size: int = 8,
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None,
+    batch_size: PositiveInt = 8,
     seed: int = 0,
 ) -> Generator:
     """Answer by the greedy choice of a causal language model or an encoder-decoder.
@@ -68,7 +68,7 @@ def huggingface(
         context_length: the system's, which the model must have positions for.
         chat_template: see `load_tokenizer`.
         device: a name of PyTorch's, "cuda:1" for instance; without one, a GPU if there is one.
-        dtype: one of `DTYPES`; without one bfloat16 on a GPU that has it, float16 on another, and
+        dtype: without one, bfloat16 on a GPU that has it, float16 on another, and
             float32 on the CPU.
         batch_size: prompts at a time.
         seed: for whatever of the model is random; greedy choices are not.
@@ -77,10 +77,6 @@ def huggingface(
         ParamsError: an option has no such value. At the first prompt: there is no such model or
             device, weights are missing, or the tokenizer is another model's.
     """
-    if dtype not in (None, *DTYPES):
-        raise ParamsError(f"huggingface: no dtype {dtype!r}; there are {', '.join(DTYPES)}")
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ParamsError(f"huggingface: batch_size is {batch_size!r}, expected 1 or more")
     words = load_tokenizer(tokenizer, chat_template)
     # Where a template ends the user's turn with a token, models end their own with it, and not all
     # of them say so in their settings.

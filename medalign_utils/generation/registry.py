@@ -1,13 +1,13 @@
 """Generators turn prompts into responses.
 
-`GENERATORS` maps a name to a factory. The factory takes the generator's options as keywords, and of
-the system's own keys those that it names as parameters, and returns a `Generator`. A new generator
-is one function and one line here.
+`GENERATORS` maps a name to a factory, whose keyword parameters are the generator's options and
+those of the system's own keys that it needs; it returns a `Generator`. A new generator is one
+function and one line here.
 """
 
 from collections.abc import Callable
 
-from medalign_utils.generation.base import Failure, Generation, Generator
+from medalign_utils.generation.base import Generator
 from medalign_utils.generation.extractive import (
     bm25_passage,
     minilm_passage,
@@ -25,16 +25,3 @@ GENERATORS: dict[str, Callable[..., Generator]] = {
     "random_passage": random_passage,
     "recent_note": recent_note,
 }
-
-__all__ = [
-    "GENERATORS",
-    "Failure",
-    "Generation",
-    "Generator",
-    "bm25_passage",
-    "huggingface",
-    "minilm_passage",
-    "openai",
-    "random_passage",
-    "recent_note",
-]

@@ -28,7 +28,7 @@ from medalign_utils.data.release import Release, instructions_to_answer
 from medalign_utils.data.responses import read_responses
 from medalign_utils.data.store import Store
 from medalign_utils.errors import IncompleteError, MedAlignError, ParamsError, PromptError
-from medalign_utils.generation.registry import Failure, Generation, Generator
+from medalign_utils.generation.base import Failure, Generation, Generator
 from medalign_utils.generation.system import (
     check_system,
     make_generator,

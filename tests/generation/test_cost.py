@@ -5,8 +5,9 @@ import yaml
 
 from medalign_utils.__main__ import main
 from medalign_utils.data.release import load_release
+from medalign_utils.generation.base import Generation, Generator
 from medalign_utils.generation.cost import plan_system
-from medalign_utils.generation.registry import GENERATORS, Generation, Generator
+from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.generation.runner import run_system
 from medalign_utils.prompts.templates import RESPONSE_TOKENS
 from medalign_utils.prompts.tokenizers import load_tokenizer

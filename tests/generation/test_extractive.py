@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from medalign_utils import minilm as encoder
 from medalign_utils.data.ehr import ehr_text
 from medalign_utils.generation import extractive
-from medalign_utils.generation.registry import GENERATORS, Generation
+from medalign_utils.generation.base import Generation
+from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.prompts import retrieval
 from medalign_utils.prompts.retrieval import last_note, split_passages
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
@@ -244,7 +245,7 @@ def test_random_passage_is_the_same_in_another_process():
 
 def test_importing_generators_loads_neither_torch_nor_transformers():
     code = (
-        "import sys, medalign_utils.running\n"
+        "import sys, medalign_utils.generation.runner\n"
         "print({'torch', 'transformers', 'bm25s'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,8 +7,8 @@ import transformers
 from transformers import AutoTokenizer, GenerationConfig, LlamaForCausalLM
 
 from medalign_utils.errors import ParamsError
-from medalign_utils.generation import huggingface
-from medalign_utils.generation.registry import Failure, Generation
+from medalign_utils.generation.base import Failure, Generation
+from medalign_utils.generation.huggingface import huggingface
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt, fill
 from medalign_utils.prompts.tokenizers import load_tokenizer
 from tests.builders.tiny_models import TRAINING, write_tiny_gpt2, write_tiny_llama, write_tiny_t5
@@ -219,8 +219,6 @@ def test_a_model_that_overflows_fails(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dtype": "int8"}, "no dtype 'int8'; there are float32, bfloat16, float16"),
-        ({"batch_size": 0}, "batch_size is 0, expected 1 or more"),
         ({"device": "abacus"}, "no device 'abacus' here"),
         ({"device": "cuda:99"}, "no device 'cuda:99' here"),
         ({"model": "no-such-owner/no-such-model"}, "repository that can be had .*huggingface-cli"),

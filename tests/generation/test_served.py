@@ -9,8 +9,8 @@ import urllib.request
 
 import pytest
 
-from medalign_utils.generation import huggingface
-from medalign_utils.generation.registry import openai
+from medalign_utils.generation.huggingface import huggingface
+from medalign_utils.generation.openai_api import openai
 from medalign_utils.prompts.templates import fill
 from tests.builders.tiny_models import TRAINING, write_tiny_llama
 

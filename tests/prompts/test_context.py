@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from medalign_utils.data.ehr import ehr_text
 from medalign_utils.data.release import load_release
 from medalign_utils.errors import IncompleteError, ParamsError, PromptError
-from medalign_utils.generation.registry import GENERATORS, Failure, Generation, Generator
+from medalign_utils.generation.base import Failure, Generation, Generator
+from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.generation.runner import run_system
 from medalign_utils.prompts.context import (
     check_fits,

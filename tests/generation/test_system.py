@@ -1,5 +1,6 @@
-"""The systems that come with the repository: what their files say, without fetching anything."""
+"""What a system's YAML may hold, and what those of the repository hold, without a download."""
 
+import math
 import re
 import socket
 from pathlib import Path
@@ -9,8 +10,10 @@ import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from medalign_utils.config import context_lengths, load_system
+from medalign_utils.errors import ParamsError
 from medalign_utils.evaluation.paper import context_lengths as published_contexts
-from medalign_utils.generation.terms import is_loopback
+from medalign_utils.generation.openai_api import is_loopback
+from medalign_utils.generation.system import check_system
 
 FILES = sorted((Path(__file__).parents[2] / "params" / "systems").glob("*.yaml"))
 NAMES = [file.stem for file in FILES]
@@ -137,3 +140,70 @@ def test_a_chat_template_of_ours_is_its_makers(name, expected):
 def test_both_vicunas_differ_in_their_model_alone():
     large, small = map(load_system, ("vicuna_13B", "vicuna_7B"))
     assert {key for key in large if large[key] != small[key]} == {"model", "system"}
+
+
+SYSTEM = {
+    "label": "BM25", "generator": "bm25_passage", "context_length": 2048, "strategy": "truncate",
+    "format": "lines", "tokenizer": "minilm",
+}  # fmt: skip
+SERVED = {"generator": "openai", "model": "m", "base_url": "http://127.0.0.1:1/v1"}
+LLAMA = {"generator": "huggingface", "model": "a/b"}
+SECRET = "sk-Secret0123456789"
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"generator": "oracle"}, "no generator 'oracle'; known: bm25_passage, "),
+        ({"generator": "bm26_passage"}, "no generator 'bm26_passage'; did you mean 'bm25_passage'"),
+        ({"generator": "random_passage"}, "the system lacks seed; it has label, generator"),
+        ({"contextlength": 1}, "unknown key 'contextlength'; did you mean 'context_length'?"),
+        ({"format": "xml"}, "no format 'xml'; known: lines, markup"),
+        ({"strategy": "rerank"}, "no strategy 'rerank'; known: refine, retrieve, truncate"),
+        ({"strategy": "refine", "context_length": None}, "strategy refine needs a context_length"),
+        ({"strategy": "retrieve", "format": "markup"}, "strategy retrieve needs format: lines"),
+        ({"strategy": "retrieve", "retriever": "x"}, "no retriever 'x'; known: bm25, minilm"),
+        ({"strategy": "retrieve", "seed": 1}, "unknown key 'seed'; known: chat_template, "),
+        ({"covered_by": "BAA"}, "covered_by: found 'BAA', expected {host: agreement}"),
+        ({"price_per_million": 3}, "price_per_million: found 3, expected {input"),
+        ({"price_per_million": {"input": 3}}, "price_per_million: found {'input': 3}, expected {"),
+        ({"tokens_per_second": {"input": 0, "output": 1}}, "tokens_per_second: input: found 0"),
+        ({"context_length": 256}, "context_length: found 256, expected a whole number above 256"),
+        ({"context_length": "2048"}, "context_length: found '2048', expected a whole number"),
+        ({"context_length": True}, "context_length: found True, expected a whole number"),
+        ({"tokenizer": None}, "tokenizer: found none, expected minilm, a folder, or a"),
+        ({"shards": 0}, "shards: found 0, expected a whole number from 1"),
+        ({"shards": True}, "shards: found True, expected a whole number from 1"),
+        ({"resources": 8}, "resources: found 8, expected {generate: {...}, score: {...}}"),
+        ({"resources": {"cores": 8}}, "resources: cores: found 8, expected {generate: {"),
+        ({"resources": {"score": {"memory": 8}}}, "resources: score: memory: found 8, expected"),
+        ({"resources": {"generate": {"cores": 1.5}}}, "resources: generate: cores: found 1.5, "),
+        ({"resources": {"generate": {"hours": 0}}}, "resources: generate: hours: found 0, "),
+        ({"label": math.nan}, "another value that is not text, a number"),
+        (LLAMA | {"dtype": "int8"}, "dtype: found str, expected 'float32', 'bfloat16' or"),
+        (LLAMA | {"batch_size": 0}, "batch_size: found 0, expected a number greater than 0"),
+        (SERVED | {"model": ""}, "model: found str, expected"),
+        (SERVED | {"api_key_env": [SECRET]}, "api_key_env: found list, expected"),
+        (SERVED | {"base_url": f"http://a/?{SECRET}"}, "base_url: may hold no user, password,"),
+        (SERVED | {"api_key": SECRET}, "unknown key 'api_key'; did you mean 'api_key_env'?"),
+        (SERVED | {"concurrency": 2.0}, "concurrency: found 2.0, expected"),
+        (SERVED | {"concurrency": SECRET}, "concurrency: found str, expected"),
+        (SERVED | {"attempts": True}, "attempts: found True, expected"),
+        (SERVED | {"timeout_s": 0}, "timeout_s: found 0, expected a number greater than 0"),
+        (SERVED | {"timeout_s": 86401}, "timeout_s: found 86401, expected a number less than"),
+        (SERVED | {"api_version": 2024}, "api_version: found 2024, expected"),
+        (SERVED | {"api_version": ""}, "api_version: found str, expected"),
+        (SERVED | {"request": ["temperature"]}, "request: found list, expected"),
+        (SERVED | {"request": {"model": "a", "messages": []}}, "may not hold messages or model"),
+    ],
+)
+def test_a_wrong_system_is_one_line_without_secrets(change, fault):
+    with pytest.raises(ParamsError) as caught:
+        check_system(SYSTEM | change)
+    assert fault in str(caught.value)
+    assert "\n" not in str(caught.value) and SECRET not in str(caught.value)
+
+
+def test_what_a_system_lacks_is_listed():
+    with pytest.raises(ParamsError, match="the system lacks context_length; it has generator, fo"):
+        check_system({"generator": "recent_note", "format": "lines", "tokenizer": "minilm"})
