@@ -1,4 +1,6 @@
 import math
+import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,7 +14,6 @@ from medalign_utils.generation.runner import run_system
 from medalign_utils.prompts.templates import RESPONSE_TOKENS
 from medalign_utils.prompts.tokenizers import load_tokenizer
 from tests.builders.tiny_release import write_release
-from tests.workflow.test_workflow import copy_project
 
 SYSTEM = {
     "system": "echo",
@@ -88,16 +89,18 @@ def test_time_follows_earlier_responses(release, asked, tmp_path, monkeypatch):
 
 
 def test_the_command_says_what_is_planned_and_what_is_wrong(tmp_path, monkeypatch, capsys):
-    project = copy_project(tmp_path)
-    write_release(project / "data/real")
-    monkeypatch.chdir(project)
+    root = Path(__file__).parents[2]
+    (tmp_path / "Snakefile").touch()
+    for folder in ("notebooks", "params"):
+        shutil.copytree(root / folder, tmp_path / folder)
+    write_release(tmp_path / "data/real")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    rest = {"synthetic_patients", "synthetic_instructions", "synthetic_seed"}
-    params = yaml.safe_load((project / "params/tiny.yaml").read_text())
-    params = {key: value for key, value in params.items() if key not in rest}
+    params = yaml.safe_load((root / "params/demo.yaml").read_text())
+    params = {key: value for key, value in params.items() if not key.startswith("synthetic_")}
     params |= {"release": "data/real", "systems": ["bm25-full", "bm25-2k"]}
-    params["counterfactual_systems"] = []
-    file = project / "params/mine.yaml"
+    params |= {"counterfactual_systems": [], "metrics": ["chrf"]}
+    file = tmp_path / "params/mine.yaml"
     file.write_text(yaml.safe_dump(params))
     assert main(["plan", "params/mine.yaml"]) == 0
     shown = capsys.readouterr().out
@@ -107,13 +110,13 @@ def test_the_command_says_what_is_planned_and_what_is_wrong(tmp_path, monkeypatc
         "generator": "openai", "model": "m", "base_url": "https://models.example.org/v1",
         "context_length": 2048, "format": "lines", "tokenizer": "minilm",
     }  # fmt: skip
-    (project / "params/systems/away.yaml").write_text(yaml.safe_dump(away))
+    (tmp_path / "params/systems/away.yaml").write_text(yaml.safe_dump(away))
     unknown = away | {"base_url": "http://127.0.0.1:1/v1", "tokenizer": "no/such"}
-    (project / "params/systems/unknown.yaml").write_text(yaml.safe_dump(unknown))
+    (tmp_path / "params/systems/unknown.yaml").write_text(yaml.safe_dump(unknown))
     file.write_text(yaml.safe_dump(params | {"systems": ["away", "unknown"]}))
     assert main(["plan", "params/mine.yaml"]) == 1
     shown = capsys.readouterr().out
-    assert "away: data/real is restricted" in shown.replace(str(project) + "/", "")
+    assert "away: data/real is restricted" in shown.replace(f"{tmp_path}/", "")
     assert "unknown: load_tokenizer: 'no/such' is neither" in shown
 
     file.write_text(yaml.safe_dump(params | {"release": "data/none"}))
