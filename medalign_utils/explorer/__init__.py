@@ -1,1 +1,1 @@
-"""explorer."""
+"""A widget to read a release's records in."""

@@ -1,4 +1,6 @@
-"""The controls of `browse`'s explorer and where they stand; what they do is in `browse`."""
+"""The controls of the explorer and their layout; `widget` says what they do."""
+
+from functools import partial
 
 import ipywidgets as widgets
 
@@ -12,15 +14,10 @@ class Controls(widgets.VBox):
 
     def __init__(self) -> None:
         """Lay the controls out, empty."""
-        height = "420px"
-        self.find = widgets.Text(
-            placeholder="id of a patient or an instruction",
-            description="Find",
-            continuous_update=False,
-        )
+        text = partial(widgets.Text, continuous_update=False)
+        self.find = text(placeholder="id of a patient or an instruction", description="Find")
         self.patient = widgets.Dropdown(description="Patient", layout={"width": "340px"})
-        self.person = widgets.HTML()
-        self.message = widgets.HTML()
+        self.person, self.message = widgets.HTML(), widgets.HTML()
         self.instruction = widgets.Dropdown(description="Instruction", layout={"width": "auto"})
         self.answer = widgets.HTML(layout=_BOX | {"max_height": "330px"})
         self.places = widgets.Dropdown(description="Evidence in", layout={"width": "520px"})
@@ -28,17 +25,13 @@ class Controls(widgets.VBox):
         self.types = widgets.Box(layout={"flex_flow": "row wrap", "margin": "4px 0 0 12px"})
         self.since = widgets.DatePicker(description="From", layout={"width": "240px"})
         self.until = widgets.DatePicker(description="To", layout={"width": "240px"})
-        self.search = widgets.Text(
-            placeholder="word or phrase, then Enter", description="Search", continuous_update=False
-        )
+        self.search = text(placeholder="word or phrase, then Enter", description="Search")
         self.reset = widgets.Button(description="Clear filters", icon="undo")
         self.hits = widgets.HTML()
-        self.notes = widgets.Select(
-            layout={"width": "36%", "height": height, "margin": "0 6px 0 0"}
-        )
-        self.note = widgets.HTML(
-            layout=_BOX | {"width": "64%", "margin": "0", "overflow": "hidden"}
-        )
+        size = {"width": "36%", "height": "420px", "margin": "0 6px 0 0"}
+        self.notes = widgets.Select(layout=size)
+        hidden = {"margin": "0", "overflow": "hidden"}
+        self.note = widgets.HTML(layout=_BOX | hidden | {"width": "64%"})
         self.newer = widgets.Button(description="Newer note", icon="arrow-up")
         self.older = widgets.Button(description="Older note", icon="arrow-down")
         self.note_status = widgets.HTML()
@@ -46,32 +39,15 @@ class Controls(widgets.VBox):
         self.back = widgets.Button(description="Earlier", icon="arrow-left")
         self.forth = widgets.Button(description="Later", icon="arrow-right")
         self.page_status = widgets.HTML()
-        self.tabs = widgets.Tab(
-            [
-                widgets.VBox(
-                    [
-                        widgets.HBox([self.newer, self.older, self.note_status]),
-                        widgets.HBox([self.notes, self.note]),
-                    ]
-                ),
-                widgets.VBox([widgets.HBox([self.back, self.forth, self.page_status]), self.table]),
-            ]
-        )
-        self.reading = widgets.VBox(
-            [
-                self.types,
-                widgets.HBox(
-                    [self.since, self.until, self.search, self.reset],
-                    layout={"flex_flow": "row wrap"},
-                ),
-                self.hits,
-                self.timeline,
-                self.tabs,
-            ]
-        )
-        self.record = widgets.VBox(
-            [self.person, self.instruction, self.answer, self.places, self.reading]
-        )
-        top = widgets.HBox([self.find, self.patient])
+        row, column = widgets.HBox, widgets.VBox
+        notes = [row([self.newer, self.older, self.note_status]), row([self.notes, self.note])]
+        events = [row([self.back, self.forth, self.page_status]), self.table]
+        self.tabs = widgets.Tab([column(notes), column(events)])
+        filters = [self.since, self.until, self.search, self.reset]
+        filters = row(filters, layout={"flex_flow": "row wrap"})
+        self.reading = column([self.types, filters, self.hits, self.timeline, self.tabs])
+        about = [self.person, self.instruction, self.answer, self.places]
+        self.record = column([*about, self.reading])
+        top = row([self.find, self.patient])
         super().__init__([widgets.HTML(STYLE), top, self.message, self.record])
         self.add_class("medalign")

@@ -1,4 +1,4 @@
-"""Where in a record the evidence of a reference stands."""
+"""Where in a record the evidence of a reference is."""
 
 import re
 from collections import Counter
@@ -14,11 +14,11 @@ _FILLERS = frozenset(("and", "for", "from", "the", "was", "with"))
 
 
 class Evidence(NamedTuple):
-    """Where a reference's evidence stands in a record.
+    """Where a reference's evidence is in a record.
 
     Attributes:
-        rows: index labels of the events that hold it, those that hold most of its parts first,
-            then the most recent.
+        rows: index labels of the events that contain it, those with most of its parts first, then
+            the most recent.
         pattern: what to highlight in them, or None.
         messages: what was found of each part, and how.
     """
@@ -29,7 +29,7 @@ class Evidence(NamedTuple):
 
 
 def search_pattern(text: str) -> re.Pattern | None:
-    r"""What finds a text literally, in either case and across line breaks; None for blanks.
+    r"""Return what finds a text literally, in any case and across line breaks; None for blanks.
 
     >>> search_pattern("chest  pain?").findall("Chest\npain? Chest pain.")
     ['Chest\npain?']
@@ -39,10 +39,10 @@ def search_pattern(text: str) -> re.Pattern | None:
 
 
 def locate_evidence(events: pd.DataFrame, evidence: str | None) -> Evidence:
-    """Look for a reference's evidence: part by part (parted by semicolons), literally at first.
+    """Return where a reference's evidence is, part by part (separated by semicolons).
 
-    Failing that, notes are looked for that hold all words of the part; where the part names a
-    date, only events of that date count, and a note there that holds most of the words.
+    A part is searched for literally, then as notes with all of its words; where it names a date,
+    only events of that date count, and the note there that has most of the words.
 
     >>> events = pd.DataFrame({"timestamp": pd.to_datetime(["2014-08-10"]), "type": ["note"],
     ...     "name": ["Progress note"], "value": ["Denies chest pain."], "unit": [None]}, [7])
@@ -51,14 +51,13 @@ def locate_evidence(events: pd.DataFrame, evidence: str | None) -> Evidence:
     """
     parts = [part.strip() for part in re.split(r"[;\n]+", evidence or "") if part.strip()]
     texts = _plain(events["name"].fillna("") + " " + events["value"].fillna(""), events["unit"])
-    held, terms, messages = Counter(), [], []
+    parts_of, terms, messages = Counter(), [], []
     for part in parts:
         rows, found, message = _locate_part(events, texts, part)
-        held.update(rows)
+        parts_of.update(rows)
         terms += found
         messages.append(f"“{part}”: {message}")
-    moments = events["timestamp"].loc[list(held)]
-    order = pd.DataFrame({"parts": pd.Series(held), "at": moments})
+    order = pd.DataFrame({"parts": pd.Series(parts_of), "at": events["timestamp"].loc[[*parts_of]]})
     rows = order.sort_values(["parts", "at"], ascending=False, kind="stable").index.tolist()
     longest_first = sorted({term.pattern for term in terms}, key=len, reverse=True)
     pattern = re.compile("|".join(longest_first), re.IGNORECASE) if terms else None
@@ -68,7 +67,7 @@ def locate_evidence(events: pd.DataFrame, evidence: str | None) -> Evidence:
 def _locate_part(
     events: pd.DataFrame, texts: pd.Series, part: str
 ) -> tuple[list[int], list[re.Pattern], str]:
-    """The events that hold one part of the evidence, what to highlight, and what to say."""
+    """The events with one part of the evidence, what to highlight, and a message."""
     day = _day(part)
     on_day = events["timestamp"].dt.normalize() == day
     bare = part
@@ -101,9 +100,9 @@ def _locate_part(
     if len(rows):
         which = "the note" if len(rows) == 1 else f"{len(rows):,} notes"
         of_day = f" of {day:%Y-%m-%d}" if day is not None else ""
-        every = score.max() == len(set(words))
-        share = "all of its words" if every else "most of its words"
-        return rows.tolist(), patterns, f"not word for word; {which}{of_day} with {share}"
+        share = "all" if score.max() == len(set(words)) else "most"
+        message = f"not word for word; {which}{of_day} with {share} of its words"
+        return rows.tolist(), patterns, message
     if on_day.any():
         return events.index[on_day].tolist(), [], f"not found; the events of {day:%Y-%m-%d}"
     return [], [], "not found"
@@ -116,12 +115,10 @@ def _plain(texts: pd.Series, units: pd.Series) -> pd.Series:
 
 
 def _same_words(texts: pd.Series, text: str) -> pd.Series:
-    """Whether an event's text stands in `text` or the other way round, as whole words."""
-    asked = " ".join(re.sub(r"[:,]", " ", text.lower()).split())
-    unique = pd.Series(texts.unique())
-    inside = {t for t in unique if len(t) > 4 and f" {t} " in f" {asked} "}
-    around = {t for t in unique if f" {asked} " in f" {t} "}
-    return texts.isin(inside | around)
+    """Whether an event's text is in `text` or the other way round, as whole words."""
+    part = f" {' '.join(re.sub(r'[:,]', ' ', text.lower()).split())} "
+    unique = texts.unique()
+    return texts.isin([t for t in unique if (len(t) > 4 and f" {t} " in part) or part in f" {t} "])
 
 
 def _day(text: str) -> pd.Timestamp | None:

@@ -1,6 +1,6 @@
-"""What `browse` shows of one record: the events that pass its filters, and all of its HTML.
+"""What the explorer shows of one record: the events that pass its filters, and all HTML.
 
-Everything that becomes HTML is escaped here: a note may hold anything.
+Everything that becomes HTML is escaped here: a note may contain anything.
 """
 
 import base64
@@ -18,9 +18,9 @@ from medalign_utils import plots
 from medalign_utils.explorer.evidence import Evidence
 
 _COLOURS = {"evidence": "#9ED8FF", "search": "#F5E663"}
-# Where the browser knows how, a `medalign-scroll` opens scrolled to this.
+# Browsers that can open a `medalign-scroll` scrolled to this.
 _IN_VIEW = '<span style="display:inline-block;scroll-initial-target:nearest"></span>'
-# Of the tables here; `browse` puts it in the page once.
+# Of the page, once.
 STYLE = """<style>
 .medalign-table {border-collapse: collapse; width: 100%; line-height: 1.4; margin-top: 6px}
 .medalign-table td, .medalign-table th {
@@ -37,7 +37,7 @@ def select_events(
     since: date | None = None,
     until: date | None = None,
 ) -> pd.DataFrame:
-    """Keep the events of these types and days; None sets no limit, `until` is included.
+    """Return the events of these types and days; None sets no limit, `until` is included.
 
     >>> moments = pd.to_datetime(["2014-08-10 23:59", "2014-08-11 00:00"])
     >>> events = pd.DataFrame({"timestamp": moments, "type": ["note", "visit"]})
@@ -55,16 +55,15 @@ def select_events(
 
 
 def count_hits(events: pd.DataFrame, pattern: re.Pattern) -> pd.Series:
-    """How often the pattern occurs in each event's name, value and code together."""
-    texts = zip(*(events[column].fillna("") for column in ("name", "value", "code")), strict=True)
-    counts = [sum(len(pattern.findall(text)) for text in each) for each in texts]
-    return pd.Series(counts, index=events.index, dtype="int64")
+    """Return how often the pattern occurs in each event's name, value and code together."""
+    texts = events[["name", "value", "code"]].fillna("")
+    return texts.map(lambda text: len(pattern.findall(text))).sum(axis=1).astype("int64")
 
 
 def highlight(
     text: str, search: re.Pattern | None = None, evidence: re.Pattern | None = None
 ) -> str:
-    """A text as HTML, escaped, with what the patterns find marked, evidence before search.
+    """Return a text as escaped HTML with what the patterns find marked, evidence before search.
 
     >>> highlight("<b>No pain</b>", re.compile("pain")).split("</span>")[1]
     '<mark style="background:#F5E663;color:black">pain</mark>&lt;/b&gt;'
@@ -83,7 +82,7 @@ def highlight(
 
 
 def excerpt(text: str, pattern: re.Pattern | None = None, width: int = 160) -> str:
-    """At most about `width` characters of a text, around the first hit if there is one.
+    """Return at most about `width` characters of a text, around the first hit if there is one.
 
     >>> excerpt("It was all about nothing, but pain.", re.compile("pain"), width=10)
     '… but pain.'
@@ -97,7 +96,7 @@ def excerpt(text: str, pattern: re.Pattern | None = None, width: int = 160) -> s
 
 
 def number(n: int, noun: str) -> str:
-    """A number of things, in words.
+    """Return a number of things, in words.
 
     >>> number(1, "note"), number(1200, "note")
     ('1 note', '1,200 notes')
@@ -106,27 +105,26 @@ def number(n: int, noun: str) -> str:
 
 
 def title_of(event: pd.Series) -> str:
-    """An event's date and name, for lists."""
-    name = next((each for each in (event["name"], event["code"]) if pd.notna(each)), "(no title)")
+    """Return an event's date and name, for lists."""
+    name = next((name for name in (event["name"], event["code"]) if pd.notna(name)), "(no title)")
     return f"{event['timestamp']:%Y-%m-%d %H:%M}  {name}"
 
 
 def person_line(events: pd.DataFrame) -> str:
-    """What a record says of its person, last said counting, and how much it holds; HTML."""
-    said = events[events["type"] == "person"].groupby("name")["value"].last()
-    born = [f"born {said['birthdate']}"] if "birthdate" in said else []
-    about = [*(said[k] for k in ("gender", "race", "ethnicity") if k in said), *born]
-    rest = events[events["type"] != "person"]
-    counts = "no events"
+    """Return what a record last says of its person and how much it contains, as HTML."""
+    last = events[events["type"] == "person"].groupby("name")["value"].last()
+    about = [last[name] for name in ("gender", "race", "ethnicity") if name in last]
+    about += [f"born {last['birthdate']}"] if "birthdate" in last else []
+    rest, counts = events[events["type"] != "person"], "no events"
     if len(rest):
-        first, last = rest["timestamp"].min(), rest["timestamp"].max()
-        counts = f"{number(rest['encounter'].nunique(), 'encounter')}, {number(len(rest), 'event')}"
-        counts += f", {first:%Y-%m-%d} to {last:%Y-%m-%d}"
-    return escape(" · ".join([*([", ".join(about)] if about else []), counts]))
+        days = f"{rest['timestamp'].min():%Y-%m-%d} to {rest['timestamp'].max():%Y-%m-%d}"
+        encounters = number(rest["encounter"].nunique(), "encounter")
+        counts = f"{encounters}, {number(len(rest), 'event')}, {days}"
+    return escape(" · ".join(filter(None, [", ".join(about), counts])))
 
 
 def timeline_image(events: pd.DataFrame, **marks) -> str:
-    """`plots.timeline` as an HTML image as wide as the page; "" without events."""
+    """Return `plots.timeline` as an HTML image as wide as the page; "" without events."""
     if events.empty:
         return ""
     rows = 1 + events["type"].nunique()
@@ -140,7 +138,7 @@ def timeline_image(events: pd.DataFrame, **marks) -> str:
 
 
 def note_html(event: pd.Series, search: re.Pattern | None, evidence: re.Pattern | None) -> str:
-    """One note: its title, and its text with the line breaks it has."""
+    """Return one note: its title, and its text with its line breaks."""
     text = "" if pd.isna(event["value"]) else event["value"]
     body = highlight(text, search, evidence) or "(no text)"
     text_style = "white-space:pre-wrap;line-height:1.45"
@@ -148,23 +146,24 @@ def note_html(event: pd.Series, search: re.Pattern | None, evidence: re.Pattern 
 
 
 def events_html(events: pd.DataFrame, search: re.Pattern | None, marked: int | None = None) -> str:
-    """A page of events as a table; the event with the index label `marked` stands out."""
+    """Return a page of events as a table; the one with the index label `marked` is highlighted."""
     rows = []
     for event in events.itertuples():
-        name, code = ("" if pd.isna(each) else each for each in (event.name, event.code))
+        name, code = ("" if pd.isna(text) else text for text in (event.name, event.code))
         value = "" if pd.isna(event.value) else excerpt(event.value, search)
         value += "" if pd.isna(event.unit) else f" {event.unit}"
         cells = [f"{event.timestamp:%Y-%m-%d&nbsp;%H:%M}", escape(event.type)]
         cells += [highlight(text, search).replace(_IN_VIEW, "") for text in (name, value, code)]
+        style = ""
         if event.Index == marked:
             cells[0] = _IN_VIEW + cells[0]
-        style = f"background:{_COLOURS['evidence']};color:black"
-        rows.append((style if event.Index == marked else "", cells))
+            style = f"background:{_COLOURS['evidence']};color:black"
+        rows.append((style, cells))
     return _box(_table(("Time", "Type", "Name", "Value", "Code"), rows))
 
 
 def with_verdicts(responses: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFrame:
-    """Responses with a column `verdict`: what each rater said of them, in words.
+    """Return responses with a column `verdict`: each rater's, in words.
 
     >>> responses = pd.DataFrame({"instruction_id": ["1", "1"], "system": ["a", "b"]})
     >>> ratings = pd.DataFrame({"instruction_id": ["1"], "system": ["a"], "rater": ["x"],
@@ -173,9 +172,9 @@ def with_verdicts(responses: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFram
     ['correct (x)', 'not rated']
     """
     key = ["instruction_id", "system"]
-    said = ratings["correct"].map({True: "correct", False: "incorrect"})
-    said = said + " (" + ratings["rater"].astype("str") + ")"
-    verdicts = said.groupby([ratings[name] for name in key]).agg(", ".join).rename("verdict")
+    words = ratings["correct"].map({True: "correct", False: "incorrect"})
+    words = words + " (" + ratings["rater"].astype("str") + ")"
+    verdicts = words.groupby([ratings[name] for name in key]).agg(", ".join).rename("verdict")
     merged = responses.merge(verdicts.reset_index(), on=key, how="left")
     return merged.assign(verdict=merged["verdict"].fillna("not rated"))
 
@@ -183,37 +182,32 @@ def with_verdicts(responses: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFram
 def instruction_html(
     instruction: pd.Series, references: pd.DataFrame, responses: pd.DataFrame, found: Evidence
 ) -> str:
-    """An instruction: question, references with their evidence, and the systems' responses.
+    """Return an instruction: question, references with their evidence, systems' responses.
 
     Args:
         instruction: its row of the release's table.
         references: its rows of the release's table.
         responses: its responses: system, response, verdict.
-        found: where the first evidence that a reference gives stands.
+        found: where the first evidence that a reference gives is.
     """
-    asked_by = [instruction[c] for c in ("category", "subcategory", "submitter_specialty")]
-    about = " · ".join(escape(each) for each in asked_by if pd.notna(each))
+    labels = [instruction[c] for c in ("category", "subcategory", "submitter_specialty")]
+    about = " · ".join(escape(label) for label in labels if pd.notna(label))
     html = [f"<b>{escape(instruction['question'])}</b><br><small>{about}</small>"]
     searched = references["evidence"].first_valid_index()
     for row in references.itertuples():
         html.append(f"<p><b>Reference</b> ({escape(row.annotator)}): {_lines(row.reference)}</p>")
-        if pd.isna(row.evidence):
-            html.append("<p><b>Evidence</b>: none is given.</p>")
-        else:
-            html.append(f"<p><b>Evidence</b>: {_lines(row.evidence)}</p>")
+        evidence = "none is given." if pd.isna(row.evidence) else _lines(row.evidence)
+        html.append(f"<p><b>Evidence</b>: {evidence}</p>")
         if row.Index == searched:
             html.append(f"<small>{'<br>'.join(map(escape, found.messages))}</small>")
     if references.empty:
         html.append("<p>No clinician has answered it, so there is no reference.</p>")
-    if len(responses):
-        cells = (
-            (escape(row.system), escape(row.verdict), _lines(row.response) or "(empty)")
-            for row in responses.itertuples()
-        )
-        html.append(_table(("System", "Verdict", "Response"), (("", row) for row in cells)))
-    else:
-        html.append("<p>No system's response to it is there.</p>")
-    return "".join(html)
+    rows = [
+        ("", (escape(row.system), escape(row.verdict), _lines(row.response) or "(empty)"))
+        for row in responses.itertuples()
+    ]
+    table = _table(("System", "Verdict", "Response"), rows)
+    return "".join([*html, table if rows else "<p>No system has answered it.</p>"])
 
 
 def _lines(text: str) -> str:
@@ -221,7 +215,7 @@ def _lines(text: str) -> str:
 
 
 def _box(html: str) -> str:
-    # Made anew with what it holds, for only then does the browser look for what is to be in view.
+    # A new element each time, or the browser would not look for what is to be in view.
     return f'<div class="medalign-scroll">{html}</div>'
 
 

@@ -1,9 +1,10 @@
-"""Look at a release in a notebook: a patient's timeline, events and notes, instructions, responses.
+"""The explorer: a patient's timeline, events and notes, instructions and responses.
 
 `explore` shows nothing of a record until a patient is picked, so an executed copy of the notebook
-holds no patient's text.
+contains no text of a patient.
 """
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
 
@@ -13,52 +14,47 @@ import pandas as pd
 from medalign_utils import grading, paths
 from medalign_utils.data.ehr import EVENT_COLUMNS, read_events
 from medalign_utils.data.release import Release, ehr_files
+from medalign_utils.data.responses import read_responses
 from medalign_utils.errors import MedAlignError
 from medalign_utils.explorer import html as view
 from medalign_utils.explorer.controls import Controls
 from medalign_utils.explorer.evidence import Evidence, locate_evidence, search_pattern
 from medalign_utils.explorer.html import number
-from medalign_utils.generation import runner
 from medalign_utils.plots.release import EVENT_COLOURS
 
 PAGE = 200  # events on a page of the table
-NO_RESPONSES = pd.DataFrame(columns=["instruction_id", "system", "response"], dtype="str")
-NOBODY = ""  # whom instructions are asked of that name no patient
+NOBODY = ""  # the patient of instructions that name none
 NO_EVENTS = pd.DataFrame(columns=list(EVENT_COLUMNS), dtype="str").astype(
     {"timestamp": "datetime64[s]"}
 )
+NO_RESPONSES = pd.DataFrame(columns=["instruction_id", "system", "response"], dtype="str")
 NO_RATINGS = pd.DataFrame(columns=["instruction_id", "system", "rater", "correct"])
 
 
 def explore(
-    release: Release,
-    responses: pd.DataFrame | None = None,
-    ratings: pd.DataFrame | None = None,
+    release: Release, responses: pd.DataFrame = NO_RESPONSES, ratings: pd.DataFrame = NO_RATINGS
 ) -> "Explorer":
-    """Look at a release's records; the widget is shown where it is a cell's last expression.
+    """Return a widget that shows a release's records, where it is a cell's last expression.
 
     Args:
-        release: as `dataset.load_release` gives it.
-        responses: instruction_id, system, response; None if there are none.
-        ratings: instruction_id, system, rater, correct; None if there are none.
+        release: as `data.release.load_release` returns it.
+        responses: instruction_id, system, response.
+        ratings: instruction_id, system, rater, correct.
     """
     return Explorer(release, responses, ratings)
 
 
 def responses_and_ratings(release: Release, experiment: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What systems have answered so far, in this experiment and in the release, and the verdicts.
+    """Return all responses so far, of this experiment and of the release, and their ratings.
 
-    Verdicts are the answer key's on the experiment's responses, where the release has one, and the
-    clinicians' on those that the release brings.
-
-    Returns: the two tables that `explore` takes; empty ones where there is nothing.
+    Ratings are the answer key's on the experiment's responses, where the release has one, and the
+    clinicians' on those that come with the release. Either table is empty where there is nothing.
 
     Raises: MedAlignError where a file cannot be read.
     """
-    responses, ratings = [NO_RESPONSES], [NO_RATINGS]
-    files = paths.responses(experiment, "any").parent.glob("*.jsonl")
-    for file in sorted(files):
-        responses.append(runner.read_responses(file))
+    files = sorted(paths.responses(experiment, "any").parent.glob("*.jsonl"))
+    responses = [NO_RESPONSES, *map(read_responses, files)]
+    ratings = [NO_RATINGS]
     if release.answer_key_path:
         key = grading.load_answer_key(release.answer_key_path)
         own = pd.concat(responses)
@@ -67,26 +63,18 @@ def responses_and_ratings(release: Release, experiment: str) -> tuple[pd.DataFra
     if release.reviews_path:
         ratings.append(release.reviews.ratings)
         responses += [] if release.reviews.responses is None else [release.reviews.responses]
-    return _joined(responses), _joined(ratings)
+    return _concatenated(responses), _concatenated(ratings)
 
 
 class Explorer(Controls):
-    """The widget that `explore` gives; its controls are attributes."""
+    """The widget that `explore` returns; its controls are attributes."""
 
-    def __init__(
-        self,
-        release: Release,
-        responses: pd.DataFrame | None = None,
-        ratings: pd.DataFrame | None = None,
-    ) -> None:
+    def __init__(self, release: Release, responses: pd.DataFrame, ratings: pd.DataFrame) -> None:
         """Connect the controls; no record is read yet."""
         super().__init__()
         self.release = release
-        self.responses = view.with_verdicts(
-            NO_RESPONSES if responses is None else responses,
-            NO_RATINGS if ratings is None else ratings,
-        )
-        self._asked = release.instructions.fillna({"person_id": NOBODY})
+        self.responses = view.with_verdicts(responses, ratings)
+        self._instructions = release.instructions.fillna({"person_id": NOBODY})
         self._busy = False
         for control, handler in (
             (self.find, self._list_patients),
@@ -110,7 +98,7 @@ class Explorer(Controls):
         return lambda _: None if self._busy else handler()
 
     @contextmanager
-    def _setting(self):
+    def _setting(self) -> Iterator[None]:
         """While controls are set from here, they call nothing."""
         before, self._busy = self._busy, True
         try:
@@ -121,42 +109,39 @@ class Explorer(Controls):
     # Patients
 
     def _clear(self) -> None:
-        """Leave nothing of the last patient, in the page neither."""
-        self.events = self.selected = pd.DataFrame({"type": []})
+        """Remove all of the last patient, from the page too."""
+        self.events = self.selected = self._unsearched = pd.DataFrame({"type": []})
         self.evidence = Evidence([], None, [])
-        self.first_row, self.marked = 0, None
-        self._in_time, self._hit_times = self.events, []
+        self.first_row, self.marked, self._hit_times = 0, None, []
         self.record.layout.display = "none"
         with self._setting():
-            for shown in (self.message, self.person, self.answer, self.timeline):
-                shown.value = ""
-            self.note.value = self.table.value = self.search.value = ""
-            for listed in (self.instruction, self.places, self.notes):
-                listed.options = []
+            texts = (self.message, self.person, self.answer, self.timeline, self.note, self.table)
+            for control in (*texts, self.search):
+                control.value = ""
+            for control in (self.instruction, self.places, self.notes):
+                control.options = []
             self.types.children = ()
 
     def _list_patients(self) -> None:
-        wanted = self.find.value.strip()
-        with_instruction = self._asked["instruction_id"].str.contains(wanted, regex=False)
-        holders = set(self._asked["person_id"][with_instruction])
-        asked = self._asked["person_id"].value_counts()
-        known = _persons(self.release)
-        persons = [p for p in known if wanted in p or p in holders]
+        wanted, ids = self.find.value.strip(), self._instructions["instruction_id"]
+        found = set(self._instructions["person_id"][ids.str.contains(wanted, regex=False)])
+        counts = self._instructions["person_id"].value_counts()
+        persons = [p for p in _persons(self.release) if wanted in p or p in found]
         heading = number(len(persons), "patient") if persons else "no such id"
-        persons += [NOBODY] * (NOBODY in holders)
+        persons += [NOBODY] * (NOBODY in found)
         options = [
-            (f"{p or 'no patient named'} · {number(asked.get(p, 0), 'instruction')}", p)
+            (f"{p or 'no patient named'} · {number(counts.get(p, 0), 'instruction')}", p)
             for p in persons
         ]
-        opened = self.patient.value
+        before = self.patient.value
         with self._setting():
             self.patient.options = [(f"{heading}: choose one", None), *options]
-            self.patient.value = opened if opened in persons else None
+            self.patient.value = before if before in persons else None
             if wanted and len(persons) == 1:
                 self.patient.value = persons[0]
-        if self.patient.value is None or self.patient.value != opened:
+        if self.patient.value is None or self.patient.value != before:
             self._open_patient()
-        if wanted in self._asked["instruction_id"].to_numpy() and self.patient.value is not None:
+        if wanted in ids.to_numpy() and self.patient.value is not None:
             self.instruction.value = wanted
 
     def _open_patient(self) -> None:
@@ -171,16 +156,14 @@ class Explorer(Controls):
             self.message.value = f'<b style="color:#D55E00">{escape(str(error))}</b>'
             return
         self.events = events.sort_values("timestamp", kind="stable")
-        asked = self._asked[self._asked["person_id"] == person_id]
-        heading = number(len(asked), "instruction") if len(asked) else "no instructions"
+        own = self._instructions[self._instructions["person_id"] == person_id]
+        heading = f"{number(len(own), 'instruction')}: choose one"
+        options = [(f"{i}  {q}", i) for i, q in own[["instruction_id", "question"]].to_numpy()]
         with self._setting():
             self.person.value = view.person_line(self.events) if named else "no record to show"
-            self.instruction.options = [
-                (heading if asked.empty else f"{heading}: choose one", None),
-                *((f"{i}  {q}", i) for i, q in asked[["instruction_id", "question"]].to_numpy()),
-            ]
+            self.instruction.options = [(heading if options else "no instructions", None), *options]
             self.instruction.index = 0
-            self._list_types()
+            self.types.children = self._type_boxes()
             self._list_places()
             self.answer.layout.display = "none"
             self.tabs.selected_index = 0
@@ -188,19 +171,18 @@ class Explorer(Controls):
         self.reading.layout.display = None if named else "none"
         self.record.layout.display = None
 
-    def _list_types(self) -> None:
-        counts = self.events["type"].value_counts()
-        boxes = []
-        for name in sorted(counts.index, key=lambda name: (name == "person", _row(name))):
-            box = widgets.Checkbox(
-                description=f"{name} ({counts[name]:,})",
-                indent=False,
-                layout={"width": "auto", "margin": "0 18px 0 0"},
-            )
-            box.type = name
-            box.observe(self._unless_busy(self._filter), "value")
-            boxes.append(box)
-        self.types.children = boxes
+    def _type_boxes(self) -> list[widgets.Checkbox]:
+        counts, boxes = self.events["type"].value_counts(), []
+        order = {name: i for i, name in enumerate(EVENT_COLOURS)}  # as in the timeline
+        for name in sorted(
+            counts.index, key=lambda name: (name == "person", order.get(name, len(order)), name)
+        ):
+            layout = {"width": "auto", "margin": "0 18px 0 0"}
+            text = f"{name} ({counts[name]:,})"
+            boxes.append(widgets.Checkbox(description=text, indent=False, layout=layout))
+            boxes[-1].type = name
+            boxes[-1].observe(self._unless_busy(self._filter), "value")
+        return boxes
 
     # Filters
 
@@ -217,59 +199,54 @@ class Explorer(Controls):
 
     def _filter(self) -> None:
         types = {box.type for box in self.types.children if box.value}
-        pattern = search_pattern(self.search.value)
-        in_time = view.select_events(self.events, None, self.since.value, self.until.value)
-        self.selected = in_time[in_time["type"].isin(types)]
-        notes = self.selected[self.selected["type"] == "note"]
-        n_hits = None
-        self._hit_times = []
+        pattern, before = search_pattern(self.search.value), self.notes.value
+        self._unsearched = self.selected = view.select_events(
+            self.events, types, self.since.value, self.until.value
+        )
+        hits = None
         if pattern:
-            n_hits = view.count_hits(self.selected, pattern)
-            n_hits = n_hits[n_hits > 0]
-            self.selected = self.selected.loc[n_hits.index]
-            notes = notes.loc[notes.index.intersection(n_hits.index)]
-            self._hit_times = notes["timestamp"].drop_duplicates().tolist()
-        self._in_time = in_time[in_time["type"].isin(types)]
+            hits = view.count_hits(self.selected, pattern)
+            hits = hits[hits > 0]
+            self.selected = self.selected.loc[hits.index]
+        notes = self.selected[self.selected["type"] == "note"]
+        self._hit_times = notes["timestamp"].drop_duplicates().tolist() if pattern else []
         notes = notes.sort_values("timestamp", ascending=False, kind="stable")
-        shown = self.notes.value
+        titles = [view.title_of(note) for _, note in notes.iterrows()]
+        if pattern:
+            counts = hits[notes.index]
+            titles = [f"{t}  · {number(n, 'hit')}" for t, n in zip(titles, counts, strict=True)]
         with self._setting():
-            self.notes.options = [
-                (view.title_of(row) + _hits_of(n_hits, index), index)
-                for index, row in notes.iterrows()
-            ]
+            self.notes.options = [*zip(titles, notes.index, strict=True)]
             if len(notes):
-                self.notes.value = shown if shown in notes.index else notes.index[0]
+                self.notes.value = before if before in notes.index else notes.index[0]
             self.tabs.titles = (f"Notes ({len(notes):,})", f"Events ({len(self.selected):,})")
-        self.hits.value = "" if pattern is None else self._hits_found(n_hits, notes)
+        self.hits.value = "" if pattern is None else self._hits_found(hits, notes)
         self.first_row = 0
         self._show_table()
         self._show_note()
 
-    def _hits_found(self, n_hits: pd.Series, notes: pd.DataFrame) -> str:
+    def _hits_found(self, hits: pd.Series, notes: pd.DataFrame) -> str:
         quoted = f"“{escape(self.search.value)}”"
-        if n_hits.empty:
+        if hits.empty:
             return f"<b>No hits</b> for {quoted} in what the filters leave."
-        in_notes = number(n_hits[notes.index].sum(), "hit")
-        coded = number(len(n_hits) - len(notes), "coded event")
+        in_notes = number(hits[notes.index].sum(), "hit")
+        coded = number(len(hits) - len(notes), "coded event")
         return f"{quoted}: <b>{in_notes}</b> in {number(len(notes), 'note')}, and in {coded}."
 
-    # What is shown
-
-    def _show_timeline(self, shown: int | None) -> None:
-        moment = None if shown is None else self.events.at[shown, "timestamp"]
-        drawn = self._in_time[self._in_time["type"] != "person"]
-        image = view.timeline_image(drawn, hits=self._hit_times, shown=moment)
-        self.timeline.value = image or "The filters leave no events."
+    # Notes and events
 
     def _show_note(self) -> None:
         shown = self.notes.value
+        read = shown if self.marked is None else self.marked
+        moment = None if read is None else self.events.at[read, "timestamp"]
+        drawn = self._unsearched[self._unsearched["type"] != "person"]
+        image = view.timeline_image(drawn, hits=self._hit_times, shown=moment)
+        self.timeline.value = image or "The filters leave no events."
         labels = [value for _, value in self.notes.options]
         self.newer.disabled = shown is None or shown == labels[0]
         self.older.disabled = shown is None or shown == labels[-1]
-        self._show_timeline(shown if self.marked is None else self.marked)
         if shown is None:
-            self.note_status.value = ""
-            self.note.value = "No notes to show."
+            self.note_status.value, self.note.value = "", "No notes to show."
             return
         self.note_status.value = f"{labels.index(shown) + 1:,} of {number(len(labels), 'note')}"
         evidence = self.evidence.pattern if shown in self.evidence.rows else None
@@ -287,13 +264,11 @@ class Explorer(Controls):
         n = len(self.selected)
         last = min(self.first_row + PAGE, n)
         self.back.disabled, self.forth.disabled = self.first_row == 0, last == n
-        self.page_status.value = f"{self.first_row + 1:,} to {last:,} of {number(n, 'event')}"
-        if not n:
-            self.page_status.value, self.table.value = "", "No events to show."
-            return
-        page = self.selected.iloc[self.first_row : last]
-        pattern = search_pattern(self.search.value)
-        self.table.value = view.events_html(page, pattern, self.marked)
+        self.page_status.value, self.table.value = "", "No events to show."
+        if n:
+            page, pattern = self.selected[self.first_row : last], search_pattern(self.search.value)
+            self.page_status.value = f"{self.first_row + 1:,} to {last:,} of {number(n, 'event')}"
+            self.table.value = view.events_html(page, pattern, self.marked)
 
     def _turn_page(self, step: int) -> None:
         self.first_row = max(self.first_row + step * PAGE, 0)
@@ -303,16 +278,16 @@ class Explorer(Controls):
 
     def _show_instruction(self) -> None:
         self.marked = None
-        instruction_id = self.instruction.value
-        of_it = self.release.references["instruction_id"] == instruction_id
-        references = self.release.references[of_it]
+        chosen = self.instruction.value
+        references, responses = (
+            table[table["instruction_id"] == chosen]
+            for table in (self.release.references, self.responses)
+        )
         given = references["evidence"].dropna()
         self.evidence = locate_evidence(self.events, given.iloc[0] if len(given) else None)
-        if instruction_id is None:
-            self.answer.value, self.answer.layout.display = "", "none"
-        else:
-            row = self._asked.set_index("instruction_id", drop=False).loc[instruction_id]
-            responses = self.responses[self.responses["instruction_id"] == instruction_id]
+        self.answer.value, self.answer.layout.display = "", "none"
+        if chosen is not None:
+            row = self._instructions.set_index("instruction_id").loc[chosen]
             self.answer.value = view.instruction_html(row, references, responses, self.evidence)
             self.answer.layout.display = None
         self._list_places()
@@ -329,28 +304,25 @@ class Explorer(Controls):
             self.places.layout.display = None if rows else "none"
 
     def _go_to_place(self) -> None:
-        """Show the event that holds the evidence, clearing filters that hide it."""
+        """Show the event that contains the evidence, clearing filters that hide it."""
         row = self.places.value
-        if row is None:
-            self._show_note()
-            self._show_table()
-            return
-        if row not in self.selected.index:
-            self._clear_filters()
-        with self._setting():
-            for box in self.types.children:
-                box.value = box.value or box.type == self.events.at[row, "type"]
-        if row not in self.selected.index:
-            self._filter()
-        if self.events.at[row, "type"] == "note":
-            self.marked = None
+        if row is not None:
+            if row not in self.selected.index:
+                self._clear_filters()
+            event_type = self.events.at[row, "type"]
             with self._setting():
-                self.notes.value = row
-            self.tabs.selected_index = 0
-        else:
-            self.marked = row
-            self.first_row = self.selected.index.get_loc(row) // PAGE * PAGE
-            self.tabs.selected_index = 1
+                for box in self.types.children:
+                    box.value = box.value or box.type == event_type
+            if row not in self.selected.index:
+                self._filter()
+            is_note = event_type == "note"
+            self.marked = None if is_note else row
+            self.tabs.selected_index = 0 if is_note else 1
+            if is_note:
+                with self._setting():
+                    self.notes.value = row
+            else:
+                self.first_row = self.selected.index.get_loc(row) // PAGE * PAGE
         self._show_table()
         self._show_note()
 
@@ -361,16 +333,6 @@ def _persons(release: Release) -> list[str]:
     return sorted(persons, key=lambda person_id: (len(person_id), person_id))
 
 
-def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+def _concatenated(tables: list[pd.DataFrame]) -> pd.DataFrame:
     filled = [table for table in tables if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else tables[0]
-
-
-def _hits_of(n_hits: pd.Series | None, index: int) -> str:
-    return "" if n_hits is None else f"  · {number(n_hits[index], 'hit')}"
-
-
-def _row(event_type: str) -> tuple[int, str]:
-    """Where a type stands among the rows of a timeline."""
-    known = list(EVENT_COLOURS)
-    return (known.index(event_type) if event_type in known else len(known), event_type)

@@ -226,7 +226,7 @@ def test_shows_an_instruction_with_its_evidence_in_place(explorer):
     explorer.instruction.value = MARKUP
     assert "Does he have &lt;i&gt;chest pain&lt;/i&gt;?" in explorer.answer.value
     assert "No, he denies it." in explorer.answer.value
-    assert "No system's response to it is there." in explorer.answer.value
+    assert "No system has answered it." in explorer.answer.value
     assert explorer.tabs.selected_index == 0 and types_of(explorer)["note"].value
     assert re.search(r"<mark[^>]*>Denies chest\npain</mark>", explorer.note.value)
     assert explorer.places.options[0][0] == "1 of 1: 2014-08-10 10:00  Progress note"
