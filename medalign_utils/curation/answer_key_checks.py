@@ -1,4 +1,4 @@
-"""Checks of the answer key itself: what empty answers and mixed-up references score."""
+"""Checks of the answer key: how often uninformed answers and swapped references pass."""
 
 from collections.abc import Mapping
 
@@ -13,42 +13,41 @@ CONSTANTS = ("", "yes", "no", "not documented")
 
 
 def constant_answers(release: Release, answer_key: Mapping[str, dict]) -> pd.DataFrame:
-    """How often an answer that ignores the question grades as correct.
+    """Return how often an answer that ignores the question is graded correct.
 
     Args:
         release: a synthetic release.
         answer_key: instruction id -> line of its answer key.
 
     Returns:
-        One row an answer: answer, n (the answerable instructions: all but those whose answer
-        is "not documented"), correct (the share graded correct, in [0, 1]).
+        One row per answer: answer, n (instructions, except those whose answer is "not documented"),
+        correct (share graded correct, in [0, 1]).
     """
     answerable = {
         i: line["facts"]
         for i, line in answer_key.items()
         if all(fact["kind"] != "not_documented" for fact in line["facts"])
     }
-    rows = []
-    for answer in CONSTANTS:
-        correct = [grade(answer, facts).correct for facts in answerable.values()]
-        rows.append((f'"{answer}"', len(correct), sum(correct) / len(correct)))
+    answers = {f'"{answer}"': dict.fromkeys(answerable, answer) for answer in CONSTANTS}
     questions = release.instructions.set_index("instruction_id")["question"]
-    people = {answer_key[i]["person_id"] for i in answerable}
-    records = {person: ehr_text(release.ehr_path(person), "lines") for person in sorted(people)}
-    echoed = [
-        grade(fill(questions[i], records[answer_key[i]["person_id"]]).text, facts).correct
-        for i, facts in answerable.items()
-    ]
-    rows.append(("the whole prompt", len(echoed), sum(echoed) / len(echoed)))
+    people = {i: answer_key[i]["person_id"] for i in answerable}
+    records = {person: ehr_text(release.ehr_path(person), "lines") for person in {*people.values()}}
+    answers["the whole prompt"] = {
+        i: fill(questions[i], records[people[i]]).text for i in answerable
+    }
+    rows = []
+    for name, texts in answers.items():
+        correct = [grade(texts[i], facts).correct for i, facts in answerable.items()]
+        rows.append((name, len(correct), sum(correct) / len(correct)))
     return pd.DataFrame(rows, columns=["answer", "n", "correct"])
 
 
 def swapped_references(answer_key: Mapping[str, dict]) -> float:
-    """The share of pairs (reference of one instruction, facts of another) that grade as correct."""
-    pairs = [
-        grade(one["reference"], other["facts"]).correct
-        for one in answer_key.values()
+    """Return the share of references that are graded correct for another instruction."""
+    correct = [
+        grade(line["reference"], other["facts"]).correct
+        for line in answer_key.values()
         for other in answer_key.values()
-        if one is not other
+        if line is not other
     ]
-    return sum(pairs) / len(pairs)
+    return sum(correct) / len(correct)

@@ -1,8 +1,7 @@
-"""The paper's curation: near-duplicates out of what was submitted, then a patient for the rest.
+"""The paper's curation: drop near-duplicate instructions, then match the others to patients.
 
-Near-duplicates are found by ROUGE-L between questions. Patients are found by BM25 with the question
-as the query and whole records as the documents; how well that works is seen where it is known for
-whom an instruction was written.
+Near-duplicates are found by ROUGE-L between questions. Patients are found by BM25, with the
+question as query and whole records as documents.
 """
 
 from array import array
@@ -21,30 +20,28 @@ from medalign_utils.metrics.base import check_texts
 from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_means
 
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
-CUTOFFS = (1, 5, 20)  # ranks to which a match counts
-# Floating point may put a ROUGE-L of exactly 7/10 a hair below 0.7.
+CUTOFFS = (1, 5, 20)  # ranks up to which a patient counts as found
+# Floating point may put a ROUGE-L of exactly 7/10 just below 0.7.
 _TOLERANCE = 1e-9
 
 
 def drop_near_duplicates(questions: Sequence[str], threshold: float) -> pd.DataFrame:
-    """Go through the questions in order and drop each that is too like one kept before.
+    """Return which questions are too similar to an earlier one that is kept.
 
-    A question is dropped if its ROUGE-L F1 (Porter-stemmed, as `metrics.rouge` computes it) with
-    one that was kept earlier is at or above the threshold. It counts as the duplicate of the kept
-    one with the highest score, of equals of the earliest. So the order matters: the first of
-    several alike is the one that stays, and what is like a dropped one only stays too.
+    A question is dropped if its ROUGE-L F1 (Porter-stemmed) with a question kept so far is at least
+    the threshold, as a duplicate of the one with the highest score, the earliest of equals. What is
+    similar only to a dropped question is kept, and so is a question without words.
 
     Args:
-        questions: N texts, in the order in which they were submitted.
-        threshold: above 0, at most 1; a score less than 1e-9 below it counts as at it.
+        questions: in the order of submission.
+        threshold: above 0, at most 1; scores less than 1e-9 below it count.
 
     Returns:
-        One row a question, in the same order: duplicate_of (Int64, the position from 0 of the kept
-        one; missing where the question is kept) and rouge_l (with that one; NaN where kept). A
-        question without a word is always kept.
+        One row per question: duplicate_of (Int64, position from 0) and rouge_l with that question,
+        both missing for a question that is kept.
 
     Raises:
-        MedAlignError: a question is no string, or the threshold is out of range.
+        MedAlignError: a question is not a string, or the threshold is out of range.
 
     Source: Lin 2004 for ROUGE-L; Wang et al. 2023 (Self-Instruct) for this use at 0.7.
 
@@ -55,22 +52,11 @@ def drop_near_duplicates(questions: Sequence[str], threshold: float) -> pd.DataF
     return _keep_first(similar_pairs(questions, threshold), len(questions), threshold)
 
 
-def similar_pairs(questions: Sequence[str], floor: float) -> pd.DataFrame:
-    """Find every pair of questions whose ROUGE-L F1 is at least `floor`.
+def similar_pairs(questions: Sequence[str], threshold: float) -> pd.DataFrame:
+    """Return every pair of questions whose ROUGE-L F1 is at least the threshold.
 
-    The score is the library's own. It is computed for those pairs only that share enough words to
-    reach the floor in the best order: 2 x words in common / words of both bounds it from above.
-
-    Args:
-        questions: N texts.
-        floor: above 0, at most 1, with the tolerance of `drop_near_duplicates`.
-
-    Returns:
-        earlier and later (positions from 0, earlier < later) and rouge_l, ordered by later, then
-        earlier.
-
-    Raises:
-        MedAlignError: a question is no string, or the floor is out of range.
+    Columns: earlier, later (positions from 0), rouge_l; sorted by later, then earlier. Arguments
+    and errors as for `drop_near_duplicates`.
 
     >>> similar_pairs(["Any falls?", "Any pain?"], 0.5).values.tolist()
     [[0.0, 1.0, 0.5]]
@@ -79,25 +65,26 @@ def similar_pairs(questions: Sequence[str], floor: float) -> pd.DataFrame:
     from rouge_score.tokenizers import DefaultTokenizer
 
     check_texts("similar_pairs", questions=questions)
-    if not 0 < floor <= 1:
-        raise MedAlignError(f"similar_pairs: threshold {floor}, expected above 0 and at most 1")
+    if not 0 < threshold <= 1:
+        raise MedAlignError(f"similar_pairs: threshold {threshold}, expected above 0 and at most 1")
     tokenize = lru_cache(maxsize=None)(DefaultTokenizer(use_stemmer=True).tokenize)
     scorer = RougeScorer(["rougeL"], tokenizer=SimpleNamespace(tokenize=tokenize))
-    words = [tokenize(question) for question in questions]
-    ids = {word: i for i, word in enumerate(dict.fromkeys(w for each in words for w in each))}
-    counts = np.zeros((len(words), len(ids)), dtype=np.int32)
-    for row, each in enumerate(words):
-        np.add.at(counts[row], [ids[word] for word in each], 1)
+    texts = [tokenize(question) for question in questions]
+    ids = {word: i for i, word in enumerate(dict.fromkeys(word for text in texts for word in text))}
+    counts = np.zeros((len(texts), len(ids)), dtype=np.int32)
+    for row, text in enumerate(texts):
+        np.add.at(counts[row], [ids[word] for word in text], 1)
     lengths = counts.sum(axis=1)
 
     pairs = []
-    for later in range(1, len(words)):
+    for later in range(1, len(texts)):
+        # 2 x common words / words of both is an upper bound, and cheap.
         [own] = np.nonzero(counts[later])
         common = np.minimum(counts[:later, own], counts[later, own]).sum(axis=1)
-        both = lengths[:later] + lengths[later]
-        for earlier in np.flatnonzero(2 * common >= (floor - 2 * _TOLERANCE) * np.fmax(both, 1)):
+        both = np.fmax(lengths[:later] + lengths[later], 1)
+        for earlier in np.flatnonzero(2 * common >= (threshold - 2 * _TOLERANCE) * both):
             score = scorer.score(questions[earlier], questions[later])["rougeL"].fmeasure
-            if score >= floor - _TOLERANCE:
+            if score >= threshold - _TOLERANCE:
                 pairs.append((int(earlier), later, score))
     return pd.DataFrame(pairs, columns=["earlier", "later", "rouge_l"])
 
@@ -105,9 +92,9 @@ def similar_pairs(questions: Sequence[str], floor: float) -> pd.DataFrame:
 def _keep_first(pairs: pd.DataFrame, n: int, threshold: float) -> pd.DataFrame:
     duplicate_of = pd.array([None] * n, dtype="Int64")
     rouge_l = np.full(n, np.nan)
-    alike = pairs[pairs["rouge_l"] >= threshold - _TOLERANCE]
-    for earlier, later, score in alike.itertuples(index=False):
-        # Pairs come in the order of the later question, so whether the earlier one stays is known.
+    for earlier, later, score in pairs[pairs["rouge_l"] >= threshold - _TOLERANCE].to_numpy():
+        # Pairs are sorted by the later question, so whether the earlier one is kept is known.
+        earlier, later = int(earlier), int(later)
         if pd.isna(duplicate_of[earlier]) and not score <= rouge_l[later]:
             duplicate_of[later], rouge_l[later] = earlier, score
     return pd.DataFrame({"duplicate_of": duplicate_of, "rouge_l": rouge_l})
@@ -116,25 +103,21 @@ def _keep_first(pairs: pd.DataFrame, n: int, threshold: float) -> pd.DataFrame:
 def assess_thresholds(
     submitted: pd.DataFrame, thresholds: Sequence[float] = THRESHOLDS
 ) -> pd.DataFrame:
-    """What `drop_near_duplicates` gives at each threshold, held against what is truly asked twice.
+    """Return how well `drop_near_duplicates` finds repeated requests at each threshold.
 
-    A submission is a duplicate if one before it makes the same request, whoever the patients are
-    (`synthetic.submissions` says what a request is). Dropping it is right if the kept question
-    that it was taken for a duplicate of makes that request; looking alike is not enough.
+    A submission is a duplicate if an earlier one makes the same request, for whichever patient.
+    Dropping it is right if the question that it is taken for a duplicate of makes that request.
 
     Args:
-        submitted: as `dataset.load_submitted` gives it.
+        submitted: as `load_submitted` returns it.
         thresholds: each above 0, at most 1.
 
     Returns:
-        One row a threshold, ascending: threshold, submitted, duplicates, dropped, precision (share
-        of the dropped that were dropped rightly; NaN if none was dropped), recall (share of the
-        duplicates that were), reworded and reworded_recall (the same of those that were reworded
-        on purpose), other_patient (dropped rightly, though the kept one was written for another
-        patient). All but the first, second and fourth are missing without `request`.
-
-    Raises:
-        MedAlignError: a threshold is out of range.
+        One row per threshold, ascending: threshold, submitted, duplicates, dropped, precision
+        (share of the dropped that are dropped rightly; NaN if none is), recall (share of the
+        duplicates that are), reworded and reworded_recall (likewise of those reworded on purpose),
+        other_patient (dropped rightly, although the kept question is about another patient).
+        Without `request` only threshold, submitted and dropped are known.
 
     >>> submitted = pd.DataFrame({"question": ["Any falls?", "Any pain?"], "person_id": ["1", "2"],
     ...     "request": ["falls", "pain"], "duplicate_of": [None, None]})
@@ -143,26 +126,25 @@ def assess_thresholds(
     """
     thresholds = sorted(set(thresholds))
     pairs = similar_pairs(submitted["question"].tolist(), thresholds[0])
-    known = submitted["request"].notna().all()
     request, person = submitted["request"].to_numpy(), submitted["person_id"].to_numpy()
-    duplicate = submitted["request"].duplicated().to_numpy()
-    reworded = submitted["duplicate_of"].notna().to_numpy()
+    is_duplicate = submitted["request"].duplicated().to_numpy()
+    is_reworded = submitted["duplicate_of"].notna().to_numpy()
     rows = []
     for threshold in thresholds:
-        kept_one = _keep_first(pairs, len(submitted), threshold)["duplicate_of"]
-        [dropped] = np.nonzero(kept_one.notna())
+        duplicate_of = _keep_first(pairs, len(submitted), threshold)["duplicate_of"]
+        [dropped] = np.nonzero(duplicate_of.notna())
         row = {"threshold": threshold, "submitted": len(submitted), "dropped": len(dropped)}
-        if known:
-            original = kept_one[dropped].to_numpy(dtype=int)
-            right = dropped[request[dropped] == request[original]]
-            elsewhere = person[right] != person[kept_one[right].to_numpy(dtype=int)]
+        if submitted["request"].notna().all():
+            kept = duplicate_of[dropped].to_numpy(dtype=int)
+            is_right = request[dropped] == request[kept]
+            right = dropped[is_right]
             row |= {
-                "duplicates": duplicate.sum(),
+                "duplicates": is_duplicate.sum(),
                 "precision": _share(len(right), len(dropped)),
-                "recall": _share(len(right), duplicate.sum()),
-                "reworded": reworded.sum(),
-                "reworded_recall": _share(reworded[right].sum(), reworded.sum()),
-                "other_patient": elsewhere.sum(),
+                "recall": _share(len(right), is_duplicate.sum()),
+                "reworded": is_reworded.sum(),
+                "reworded_recall": _share(is_reworded[right].sum(), is_reworded.sum()),
+                "other_patient": (person[right] != person[kept[is_right]]).sum(),
             }
         rows.append(row)
     columns = ["threshold", "submitted", "duplicates", "dropped", "precision", "recall"]
@@ -172,36 +154,27 @@ def assess_thresholds(
 def rank_patients(
     release: Release, instructions: pd.DataFrame, pool: Sequence[str], *, progress: bool = True
 ) -> pd.Series:
-    """At which rank BM25 puts the patient for whom each instruction was written.
+    """Return the rank at which BM25 finds each instruction's patient; 1 is best.
 
-    Lucene's variant, k1 = 1.5, b = 0.75, English stop words, no stemming; a document is a whole
-    record as `ehr.ehr_text` gives it in the `lines` format. Records are read one at a time; of
-    each, four bytes a word are kept.
+    Lucene's variant, k1 = 1.5, b = 0.75, English stop words, no stemming; a document is a record's
+    `lines`. Records are read one at a time; four bytes per word are kept.
 
     Args:
         release: where the records are.
-        instructions: question and person_id, which must be in the pool.
+        instructions: question and person_id.
         pool: the patients to choose from.
         progress: show a bar.
 
     Returns:
-        The ranks, int64, 1 is best, under the index of `instructions`. Patients with equal scores
-        all have the worst of their ranks, so a question that shares no word with its record gets
-        the rank of the pool's size.
+        int64, indexed as `instructions`. Equal scores all have the worst of their ranks, so a
+        question that shares no word with its record has the size of the pool.
 
     Raises:
         MedAlignError: there are no instructions, an instruction's patient is missing or not in the
-            pool, or the pool holds a patient twice.
-        ReleaseError, EHRError: a record is absent or cannot be read.
+            pool, or the pool contains a patient twice.
+        ReleaseError, EHRError: a record does not exist or cannot be read.
 
     Source: Robertson and Zaragoza 2009; Lù 2024 (BM25S).
-
-    >>> instructions = pd.DataFrame({"question": ["Any falls?"], "person_id": ["7"]})
-    >>> rank_patients(None, instructions, ["8", "9"])
-    Traceback (most recent call last):
-    ...
-    medalign_utils.errors.MedAlignError: rank_patients: 1 instructions whose patient is not in the \
-pool of 2, the first one's being 7
     """
     import bm25s
 
@@ -210,30 +183,27 @@ pool of 2, the first one's being 7
     place = {person: i for i, person in enumerate(pool)}
     if len(place) < len(pool):
         raise MedAlignError(f"rank_patients: a pool of {len(pool)} with {len(place)} patients")
-    absent = instructions.index[~instructions["person_id"].isin(list(place))]
+    absent = instructions.loc[~instructions["person_id"].isin(list(place)), "person_id"]
     if len(absent):
         raise MedAlignError(
             f"rank_patients: {len(absent)} instructions whose patient is not in the pool of "
-            f"{len(pool)}, the first one's being {instructions['person_id'][absent[0]]}"
+            f"{len(pool)}, the first one's being {absent.iloc[0]}"
         )
     settings = {"stopwords": "english", "show_progress": False}
-    queries = [
-        bm25s.tokenize(question, return_ids=False, **settings)[0]
-        for question in instructions["question"]
-    ]
-    # Words that nobody asks for count towards a record's length only: one stands for all.
+    queries = bm25s.tokenize(instructions["question"].tolist(), return_ids=False, **settings)
+    # Words that are in no query only count towards a record's length: "" stands for them all.
     vocabulary = {"": 0}
     for word in (word for query in queries for word in query):
         vocabulary.setdefault(word, len(vocabulary))
     documents = []
     for person in tqdm(pool, "records", disable=not progress):
         text = bm25s.tokenize(ehr_text(release.ehr_path(person), "lines"), **settings)
-        asked = np.zeros(len(text.vocab), dtype=np.uint32)
+        queried = np.zeros(len(text.vocab), dtype=np.uint32)
         for word, i in text.vocab.items():
-            asked[i] = vocabulary.get(word, 0)
-        documents.append(array("I", asked[text.ids[0]].tobytes()))
+            queried[i] = vocabulary.get(word, 0)
+        documents.append(array("I", queried[text.ids[0]].tobytes()))
 
-    # In double precision, so that scores are equal only where they truly are.
+    # In double precision, so that scores are equal only if they truly are.
     index = bm25s.BM25(method="lucene", k1=1.5, b=0.75, dtype="float64")
     index.index((documents, vocabulary), show_progress=False)
     ranks = []
@@ -243,38 +213,23 @@ pool of 2, the first one's being 7
     return pd.Series(ranks, index=instructions.index, name="rank", dtype="int64")
 
 
-def recall_at(ranks: Sequence[int], k: int) -> float:
-    """The share of ranks that are `k` or better; NaN without any.
-
-    >>> recall_at([1, 3, 9, 20], 5)
-    0.5
-    """
-    ranks = np.asarray(ranks)
-    return _share(np.count_nonzero(ranks <= k), ranks.size)
-
-
 def recall_table(
-    ranks: pd.Series,
-    patients: pd.Series,
-    pool_size: int,
-    *,
-    bootstrap: Bootstrap,
+    ranks: pd.Series, patients: pd.Series, pool_size: int, *, bootstrap: Bootstrap
 ) -> pd.DataFrame:
-    """Recall at each of `CUTOFFS`, with intervals, beside what pairing at random would reach.
+    """Return recall at each of `CUTOFFS`, and what random matching would reach.
 
     Args:
-        ranks: as `rank_patients` gives them.
+        ranks: as `rank_patients` returns them.
         patients: the patient of each.
-        pool_size: how many patients there were to choose from.
+        pool_size: number of patients to choose from.
         bootstrap: over patients.
 
     Returns:
-        One row a cutoff: k, n, pool, recall, recall_low, recall_high (95 % interval), random
-        (k / pool, exactly; 1 where the pool is no larger than k).
+        One row per cutoff: k, n, pool, recall, recall_low, recall_high (95 % interval), random
+        (exactly k / pool, at most 1).
 
     >>> ranks, patients = pd.Series([1, 2, 9]), pd.Series(["a", "a", "b"])
-    >>> rng = np.random.default_rng(1)
-    >>> recall_table(ranks, patients, 10, bootstrap=Bootstrap(100, rng))["random"].tolist()
+    >>> recall_table(ranks, patients, 10, bootstrap=Bootstrap.seeded(100, 1))["random"].tolist()
     [0.1, 0.5, 1.0]
     """
     hits = np.column_stack([ranks.to_numpy() <= k for k in CUTOFFS])

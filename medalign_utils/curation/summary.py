@@ -1,8 +1,7 @@
-"""What is in a release: its instructions, its records, and where the answers lie in them."""
+"""Counts over a release: its instructions, its records, and where the answers are in them."""
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import date
 from typing import NamedTuple
 
 import pandas as pd
@@ -16,8 +15,8 @@ from medalign_utils.prompts.tokenizers import load_tokenizer
 QUARTERS = ("oldest quarter", "second quarter", "third quarter", "most recent quarter")
 
 
-class Exploration(NamedTuple):
-    """`explore_records`' four tables."""
+class ReleaseSummary(NamedTuple):
+    """The tables of `summarize_records`."""
 
     records: pd.DataFrame
     event_types: pd.DataFrame
@@ -25,65 +24,74 @@ class Exploration(NamedTuple):
     years: pd.DataFrame
 
 
-def explore_records(
+def summarize_records(
     release: Release, *, tokenizer: str = "minilm", progress: bool = True
-) -> Exploration:
-    """Read every EHR that an instruction is asked of, once each, and count what it holds.
+) -> ReleaseSummary:
+    """Return counts over the EHRs of the instructions' patients, reading each EHR once.
 
-    Returns: `records`, one row a patient, the shortest first: person_id, instructions (asked of
-    it), first and last (dates), encounters, events, notes, tokens (of the `lines` text, by
-    the tokenizer of this name, as for `load_tokenizer`). `event_types`, commonest first:
-    type, events, patients (who have one). `note_types`, commonest first: note, notes, patients.
-    `years`, each calendar year from the first to the last: year, events, patients. What an
-    encounter's header says of the person ("person" rows) is not counted as an event. A record
-    without events has neither a first nor a last date.
+    `records`, one row per patient, the shortest first: person_id, instructions, first and last
+    (dates, missing without events), encounters, events, notes, tokens (of the `lines` text, by the
+    tokenizer of this name, as for `load_tokenizer`). The others are sorted by count: `event_types`
+    has type, events, patients; `note_types` has note, notes, patients; `years`, every calendar year
+    from first to last, has year, events, patients. Facts about the person are not events.
 
-    Raises: EHRError where a record cannot be read; ReleaseError where no instruction names its
-    patient.
+    Raises:
+        EHRError: an EHR cannot be read.
+        ReleaseError: no instruction names its patient.
     """
     counter = load_tokenizer(tokenizer, chat_template=False)
-    asked = release.instructions["person_id"].value_counts()
-    if asked.empty:
-        raise ReleaseError(f"explore_records: no instruction of {release.path} names its patient")
-    records = []
-    types, notes, years = _Tally(), _Tally(), _Tally()
-    for person_id in tqdm(sorted(asked.index), desc="records", disable=not progress):
-        everything = read_events(release.ehr_path(person_id))
-        events = everything[everything["type"] != "person"]
-        of_note = events.loc[events["type"] == "note", "name"].fillna("(no name)")
-        types.add(events["type"])
-        notes.add(of_note)
-        years.add(events["timestamp"].dt.year)
+    n_instructions = release.instructions["person_id"].value_counts()
+    if n_instructions.empty:
+        raise ReleaseError(f"summarize_records: no instruction of {release.path} names its patient")
+    records, types, notes, years = [], {}, {}, {}
+    for person_id in tqdm(sorted(n_instructions.index), desc="records", disable=not progress):
+        rows = read_events(release.ehr_path(person_id))
+        events = rows[rows["type"] != "person"]
+        titles = events.loc[events["type"] == "note", "name"].fillna("(no name)")
+        types[person_id] = events["type"].value_counts()
+        notes[person_id] = titles.value_counts()
+        years[person_id] = events["timestamp"].dt.year.value_counts()
+        first, last = events["timestamp"].min(), events["timestamp"].max()
         records.append(
             {
                 "person_id": person_id,
-                "instructions": asked[person_id],
-                "first": _date(events["timestamp"].min()),
-                "last": _date(events["timestamp"].max()),
+                "instructions": n_instructions[person_id],
+                "first": None if pd.isna(first) else first.date(),
+                "last": None if pd.isna(last) else last.date(),
                 "encounters": events["encounter"].nunique(),
                 "events": len(events),
-                "notes": len(of_note),
-                "tokens": counter.count(events_text(everything)),
+                "notes": len(titles),
+                "tokens": counter.count(events_text(rows)),
             }
         )
-    return Exploration(
+    by_year = _tally(years, "year", "events").set_index("year")
+    if len(by_year):
+        span = pd.RangeIndex(by_year.index.min(), by_year.index.max() + 1, name="year")
+        by_year = by_year.reindex(span, fill_value=0)
+    return ReleaseSummary(
         pd.DataFrame(records).sort_values(["tokens", "person_id"], ignore_index=True),
-        types.commonest(["type", "events", "patients"]),
-        notes.commonest(["note", "notes", "patients"]),
-        _every_year(years.commonest(["year", "events", "patients"])),
+        _tally(types, "type", "events"),
+        _tally(notes, "note", "notes"),
+        by_year.reset_index(),
     )
 
 
-def count_categories(
-    instructions: pd.DataFrame,
-    references: pd.DataFrame,
-    published: pd.DataFrame | None = None,
-) -> pd.DataFrame:
-    """Instructions in each category, the largest first.
+def _tally(counts: Mapping[str, pd.Series], item: str, n: str) -> pd.DataFrame:
+    """Sum each patient's counts of items, and count the patients who have one."""
+    table = pd.DataFrame(counts).rename_axis(item)
+    table = pd.DataFrame({n: table.sum(axis=1), "patients": table.count(axis=1)})
+    table = table.astype("int64").reset_index()
+    return table.sort_values([n, item], ascending=[False, True], ignore_index=True)
 
-    Returns: category ("(none)" where an instruction has none), with_reference, all. Given the
-    paper's counts (`published`, with the same three columns), also published_with_reference and
-    published_all, and its further categories; a category that one side lacks counts 0 there.
+
+def count_categories(
+    instructions: pd.DataFrame, references: pd.DataFrame, published: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Return the instructions in each category, the largest first.
+
+    Columns: category ("(none)" if it is missing), with_reference, all. With the paper's counts
+    (`published`, the same columns) also published_with_reference and published_all, and the paper's
+    further categories, 0 where a side lacks them.
 
     >>> instructions = pd.DataFrame({
     ...     "instruction_id": ["1", "2", "3"], "category": ["Retrieve", "Retrieve", None]})
@@ -103,26 +111,19 @@ def count_categories(
 
 
 def count_specialties(instructions: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
-    """Instructions by the specialty of the clinician who submitted them, the largest first.
+    """Return the instructions by the specialty of their submitter, the largest first.
 
-    Returns: specialty ("(none)" where it is not given), with_reference, all.
-
-    >>> instructions = pd.DataFrame({
-    ...     "instruction_id": ["1", "2"], "submitter_specialty": ["Cardiology", "Cardiology"]})
-    >>> references = pd.DataFrame({"instruction_id": ["1"]})
-    >>> count_specialties(instructions, references).values.tolist()
-    [['Cardiology', 1, 2]]
+    Columns: specialty ("(none)" if it is missing), with_reference, all.
     """
     counts = _count_by("submitter_specialty", instructions, references)
     return counts.rename(columns={"submitter_specialty": "specialty"})
 
 
 def count_answer_places(answer_key: Mapping[str, Mapping]) -> pd.DataFrame:
-    """Where the answer key says that answers lie: in what, and how far back in the record.
+    """Return where the answers are, by the answer key: in what, and how far back in the record.
 
-    Returns: one row each for "codes", "notes", "both" and "nowhere" (the records do not say), with
-    the number of instructions by quarter of the record, in columns named by `QUARTERS`, those
-    "without a place", and their total, `all`.
+    One row each for "codes", "notes", "both" and "nowhere" (not in the record), with the number of
+    instructions in each of `QUARTERS` of the record, "without a place", and `all`.
 
     >>> table = count_answer_places({"1": {"where": "notes", "position": 0.9}})
     >>> table.set_index("where").loc["notes", ["oldest quarter", "most recent quarter"]].tolist()
@@ -135,35 +136,6 @@ def count_answer_places(answer_key: Mapping[str, Mapping]) -> pd.DataFrame:
         row = {"where": where} | {name: placed[i] for i, name in enumerate(QUARTERS)}
         rows.append(row | {"without a place": positions.count(None), "all": len(positions)})
     return pd.DataFrame(rows)
-
-
-class _Tally:
-    """Counts of items, and of the patients who have them, one patient's items at a time."""
-
-    def __init__(self) -> None:
-        self.items, self.patients = Counter(), Counter()
-
-    def add(self, items: pd.Series) -> None:
-        counts = items.value_counts().to_dict()
-        self.items.update(counts)
-        self.patients.update(counts.keys())
-
-    def commonest(self, columns: list[str]) -> pd.DataFrame:
-        name, n, *_ = columns
-        rows = [(each, count, self.patients[each]) for each, count in self.items.items()]
-        table = pd.DataFrame(rows, columns=columns)
-        return table.sort_values([n, name], ascending=[False, True], ignore_index=True)
-
-
-def _date(moment: pd.Timestamp) -> date | None:
-    return None if pd.isna(moment) else moment.date()
-
-
-def _every_year(years: pd.DataFrame) -> pd.DataFrame:
-    if years.empty:
-        return years
-    every = range(years["year"].min(), years["year"].max() + 1)
-    return years.set_index("year").reindex(every, fill_value=0).reset_index()
 
 
 def _count_by(column: str, instructions: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,6 @@
-"""Whether the terms of use of a release restrict what is done with it.
+"""Whether the terms of use restrict what is done with a release.
 
-MedAlign's own release must not be sent to a service without an agreement, nor passed on. Any
-release counts as restricted unless its manifest proves that it is synthetic.
+MedAlign's release must not be passed on, nor sent to a service without an agreement.
 """
 
 import hashlib
@@ -19,12 +18,12 @@ def why_restricted(
     """Return why a release is restricted; None if its manifest proves that it is synthetic.
 
     The proof is `"synthetic": true` with the SHA-256 of every EHR and table in the folder, as
-    `synthetic.write_release` writes them.
+    `synthetic.write_release` writes it.
 
     Args:
         folder: the release's folder.
         manifest: the content of its `manifest.json`.
-        ehrs: the EHR files that its tables lead to, wherever they are.
+        ehrs: the EHR files that its tables name, wherever they are.
     """
     if manifest is None:
         return "it has no manifest.json"

@@ -1,10 +1,7 @@
-"""Who the patients of a release are, as their EHRs say, and how long their records are.
+"""Patients' demographics and the lengths of their records, as their EHRs give them.
 
-One row a patient, so for an audit's memory only: what is published are the groups of
-`suppression.protect`.
-
-A release gives no time to an instruction. It is asked at the end of its patient's record, of all
-that stands there; so "at the instruction's time" means at the record's last event.
+One row per patient, so not for publication: `disclosure.disclosable_groups` forms the groups that
+are published. A release does not date its instructions; they are asked at the end of the record.
 """
 
 import re
@@ -19,47 +16,50 @@ from medalign_utils.data.release import Release
 # By which patients are grouped, in the order of tables and figures.
 GROUPINGS = ("gender", "race", "ethnicity", "age", "payer")
 NOT_GIVEN = "(not given)"
-# First years of the bands: minors; adults; from 40, when chronic illness begins to be common; from
-# 65, Medicare's age; from 80. The last is wide, for high ages tell who somebody is.
+# First year -> band: minors; adults; from 40, when chronic illness becomes common; from 65, when
+# Medicare begins; from 80, one wide band since high ages identify patients.
 AGE_BANDS = {0: "0–17", 18: "18–39", 40: "40–64", 65: "65–79", 80: "80+"}
-# What EHRs say where they say nothing, in small letters.
-_NOTHING = {"unknown", "no matching concept", "not reported", "unspecified", "declined to state"}
-_NOTHING |= {"patient refused", "prefer not to say", "not specified", "none"}
-# Class of payer -> what its plans' names hold; the first that fits counts.
+_UNKNOWN = (
+    "|unknown|no matching concept|not reported|unspecified|declined to state|patient refused|"
+    "prefer not to say|not specified|none"
+).split("|")
+# Class of payer -> what the names of its plans contain; the first match counts.
 _PAYERS = {
     "Medicaid": r"medicaid|medi-?cal\b",
     "Medicare": r"medicare",
     "Other public": r"veteran|\bva\b|tri-?care|champ|military|indian health|government",
     "Uninsured": r"self-?\s?pay|uninsured|no insurance|charity|indigent",
+    "Commercial or other": "",
 }
-COMMERCIAL = "Commercial or other"
 
 
 def read_people(
     release: Release, person_ids: Iterable[str], *, progress: bool = True
 ) -> pd.DataFrame:
-    """Read these patients' EHRs, once each.
+    """Return the demographics of these patients, reading each EHR once.
 
-    Of what a record says more than once of its person the last counts, of the payer too.
+    One row per patient, sorted, indexed by person_id: gender, race, ethnicity, age (a label of
+    `AGE_BANDS`, at the record's last event), payer (`payer_class`), each `NOT_GIVEN` if the record
+    does not give it, and its last value if it gives several; events and notes, their numbers,
+    without facts about the person.
 
-    Returns: one row a patient, sorted, indexed by person_id: gender, race, ethnicity, age (a label
-    of `AGE_BANDS`, at the record's last event), payer (`payer_class`), all `NOT_GIVEN` where the
-    record does not say; events and notes, their numbers. What an encounter's header says of the
-    person is no event.
-
-    Raises: EHRError where a record cannot be read.
+    Raises:
+        EHRError: an EHR cannot be read.
     """
     rows = {}
     for person_id in tqdm(sorted(set(person_ids)), desc="records", disable=not progress):
         rows[person_id] = describe_person(read_events(release.ehr_path(person_id)))
     people = pd.DataFrame.from_dict(rows, orient="index").rename_axis("person_id")
     for grouping in ("gender", "race", "ethnicity"):
-        people[grouping] = _one_spelling(people[grouping])
+        # `FEMALE` and `Female` are one group: its most frequent spelling, of equals the first.
+        lower = people[grouping].str.lower()
+        spelling = people[grouping].groupby(lower).agg(lambda same: same.mode().min())
+        people[grouping] = lower.map(spelling)
     return people
 
 
 def describe_person(events: pd.DataFrame) -> dict:
-    """What one record says of its person: a row of `read_people`, spelled as the record has it.
+    """Return a patient's row of `read_people`, spelled as in the record.
 
     Args:
         events: as `ehr.read_events` returns them.
@@ -72,27 +72,27 @@ def describe_person(events: pd.DataFrame) -> dict:
     ('65–79', 'Medicare', '(not given)', 1, 1)
     """
     is_person = events["type"] == "person"
-    about = events[is_person].sort_values("timestamp", kind="stable")
-    last_said = about.drop_duplicates("name", keep="last").set_index("name")
-    said = last_said["value"].to_dict()
+    facts = events[is_person].sort_values("timestamp", kind="stable")
+    facts = facts.drop_duplicates("name", keep="last").set_index("name")
+    values = facts["value"].to_dict()
     rest = events[~is_person]
-    end = rest["timestamp"].max() if len(rest) else about["timestamp"].max()
-    born = pd.to_datetime(said.get("birthdate"), errors="coerce")
-    days = pd.to_numeric(said.get("age_days"), errors="coerce")
-    if pd.isna(born) and pd.notna(days):
-        born = last_said.at["age_days", "timestamp"] - pd.Timedelta(days=days)
-    years = (end - born).days / 365.25 if pd.notna(born) and pd.notna(end) else None
+    end = (rest if len(rest) else events)["timestamp"].max()
+    birth = pd.to_datetime(values.get("birthdate"), errors="coerce")
+    days = pd.to_numeric(values.get("age_days"), errors="coerce")
+    if pd.isna(birth) and pd.notna(days):
+        birth = facts.at["age_days", "timestamp"] - pd.Timedelta(days=days)
+    years = (end - birth).days / 365.25 if pd.notna(birth) and pd.notna(end) else None
     return {
-        **{name: _said(said.get(name)) for name in ("gender", "race", "ethnicity")},
+        **{name: _given(values.get(name)) for name in ("gender", "race", "ethnicity")},
         "age": age_band(years),
-        "payer": payer_class(said.get("payerplan")),
+        "payer": payer_class(values.get("payerplan")),
         "events": len(rest),
         "notes": int((rest["type"] == "note").sum()),
     }
 
 
 def age_band(years: float | None) -> str:
-    """The label of `AGE_BANDS` that an age in years falls into.
+    """Return the label of `AGE_BANDS` for an age in years.
 
     >>> age_band(17.9), age_band(65), age_band(97), age_band(None)
     ('0–17', '65–79', '80+', '(not given)')
@@ -103,24 +103,17 @@ def age_band(years: float | None) -> str:
 
 
 def payer_class(plan: str | None) -> str:
-    """The class of payer that a plan's name tells: plans are many, and one may name its holder.
+    """Return the class of payer of an insurance plan; plans are many, and one may name its holder.
 
     >>> [payer_class(plan) for plan in ("MEDI-CAL MANAGED", "Veterans Affairs", "commercial PPO")]
     ['Medicaid', 'Other public', 'Commercial or other']
     """
-    plan = _said(plan)
+    plan = _given(plan)
     if plan == NOT_GIVEN:
         return NOT_GIVEN
-    fits = (name for name, words in _PAYERS.items() if re.search(words, plan.lower()))
-    return next(fits, COMMERCIAL)
+    return next(name for name, words in _PAYERS.items() if re.search(words, plan.lower()))
 
 
-def _said(text: str | None) -> str:
+def _given(text: str | None) -> str:
     text = "" if text is None or pd.isna(text) else " ".join(text.split())
-    return NOT_GIVEN if text.lower() in _NOTHING | {""} else text
-
-
-def _one_spelling(values: pd.Series) -> pd.Series:
-    """`FEMALE` and `Female` are one group, by its commonest spelling (of as many, the first)."""
-    spelled = values.groupby(values.str.lower()).agg(lambda same: sorted(same.mode())[0])
-    return values.str.lower().map(spelled)
+    return NOT_GIVEN if text.lower() in _UNKNOWN else text

@@ -223,8 +223,6 @@ def test_a_patient_outside_the_pool_is_an_error(tiny):
 
 def test_recall_and_its_table():
     ranks, patients = pd.Series([1, 5, 6, 30]), pd.Series(["a", "a", "b", "c"])
-    assert [deduplicate_and_match.recall_at(ranks, k) for k in (1, 5, 20)] == [0.25, 0.5, 0.75]
-    assert np.isnan(deduplicate_and_match.recall_at([], 5))
     options = {"bootstrap": Bootstrap.seeded(500, 1)}
     table = deduplicate_and_match.recall_table(ranks, patients, 30, **options).set_index("k")
     assert table["recall"].tolist() == [0.25, 0.5, 0.75]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from medalign_utils.curation import summary
-from medalign_utils.curation.summary import count_categories, explore_records
+from medalign_utils.curation.summary import count_categories, summarize_records
 from medalign_utils.data import ehr
 from medalign_utils.data.release import load_release
 from medalign_utils.errors import EHRError, ReleaseError
@@ -31,7 +31,7 @@ def release(tmp_path):
 
 
 @pytest.fixture
-def explored(release):
+def summarized(release):
     # Written anew: person 40 has a header, and nothing between 2014 and 2017.
     release.ehr_path("40").write_text(
         eventstream(
@@ -40,26 +40,26 @@ def explored(release):
             + encounter(lab("2017-01-02 08:00", "1.1"), start="2017-01-02 08:00"),
         )
     )
-    return explore_records(release, progress=False)
+    return summarize_records(release, progress=False)
 
 
-def test_one_row_a_record_and_persons_are_no_events(explored):
-    row = explored.records.set_index("person_id").loc["40"]
+def test_one_row_a_record_and_persons_are_no_events(summarized):
+    row = summarized.records.set_index("person_id").loc["40"]
     counts = ["instructions", "encounters", "events", "notes"]
     assert row[counts].tolist() == [1, 2, 3, 1]
     assert (row["first"], row["last"]) == (date(2014, 8, 10), date(2017, 1, 2))
-    assert explored.records["tokens"].is_monotonic_increasing
+    assert summarized.records["tokens"].is_monotonic_increasing
 
 
-def test_counts_types_notes_and_years(explored):
+def test_counts_types_notes_and_years(summarized):
     # 40: 2 measurements, 1 note; 007: 1 note, 1 drug.
-    assert explored.event_types.values.tolist() == [
+    assert summarized.event_types.values.tolist() == [
         ["measurement", 2, 1],
         ["note", 2, 2],
         ["drug_exposure", 1, 1],
     ]
-    assert explored.note_types.values.tolist() == [["Progress note", 2, 2]]
-    assert explored.years.values.tolist() == [
+    assert summarized.note_types.values.tolist() == [["Progress note", 2, 2]]
+    assert summarized.years.values.tolist() == [
         [2014, 4, 2],
         [2015, 0, 0],
         [2016, 0, 0],
@@ -67,8 +67,8 @@ def test_counts_types_notes_and_years(explored):
     ]
 
 
-def test_tokens_are_those_of_the_text_in_prompts(explored, release):
-    tokens = explored.records.set_index("person_id")["tokens"]
+def test_tokens_are_those_of_the_text_in_prompts(summarized, release):
+    tokens = summarized.records.set_index("person_id")["tokens"]
     for person_id in ("40", "007"):
         text = ehr.ehr_text(release.ehr_path(person_id), "lines")
         assert text == ehr.events_text(ehr.read_events(release.ehr_path(person_id)))
@@ -80,13 +80,13 @@ def test_each_record_is_read_once(release, monkeypatch):
     monkeypatch.setattr(
         summary, "read_events", lambda path: read.append(path) or ehr.read_events(path)
     )
-    explore_records(release, progress=False)
+    summarize_records(release, progress=False)
     assert sorted(path.name for path in read) == ["40.xml", "EHR_007.xml"]
 
 
 def test_a_record_without_events(release):
     release.ehr_path("40").write_text(eventstream("40", ""))
-    row = explore_records(release, progress=False).records.iloc[0]
+    row = summarize_records(release, progress=False).records.iloc[0]
     assert row["person_id"] == "40" and pd.isna(row["first"])
     assert row[["events", "notes", "tokens"]].tolist() == [0, 0, 0]
 
@@ -94,7 +94,7 @@ def test_a_record_without_events(release):
 def test_no_instruction_names_its_patient(release):
     nobody = release.instructions.assign(person_id=pd.Series(None, dtype="str"))
     with pytest.raises(ReleaseError, match="release names its patient"):
-        explore_records(dataclasses.replace(release, instructions=nobody), progress=False)
+        summarize_records(dataclasses.replace(release, instructions=nobody), progress=False)
 
 
 def test_a_broken_record_is_named(release):
@@ -102,7 +102,7 @@ def test_a_broken_record_is_named(release):
         eventstream("40", entry("yesterday", event("note", "x", "y")))
     )
     with pytest.raises(EHRError, match=r"40\.xml"):
-        explore_records(release, progress=False)
+        summarize_records(release, progress=False)
 
 
 def test_categories_of_either_side_are_kept():

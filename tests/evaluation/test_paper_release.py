@@ -9,7 +9,7 @@ import yaml
 
 from medalign_utils import paths
 from medalign_utils.config import context_lengths, for_notebook, load_experiment
-from medalign_utils.curation.summary import explore_records
+from medalign_utils.curation.summary import summarize_records
 from medalign_utils.data.release import load_release, load_submitted, primary_references
 from medalign_utils.data.responses import reviews_of
 from medalign_utils.evaluation.metric_correlation import correlate_metrics
@@ -99,7 +99,7 @@ def test_the_notebooks_give_the_papers_table_and_compare_the_two(verdicts, tmp_p
         paths.write_scores(scores, paths.scores("constructed", system), private=False)
         nothing = pd.DataFrame(columns=["metric", "reason"])
         paths.write_table(nothing, paths.skipped("constructed", system))
-    records = explore_records(release, progress=False).records
+    records = summarize_records(release, progress=False).records
     paths.write_table(records, paths.patients("constructed"))
     for stem in ("05_evaluate_systems", "06_correlate_metrics", "08_reproduce_paper"):
         values = yaml.safe_dump(for_notebook(f"notebooks/{stem}.ipynb", experiment))
