@@ -3,8 +3,10 @@ import pandas as pd
 import pytest
 from scipy.stats import permutation_test
 from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 
-from medalign_utils.stats.permutation import sign_flip
+from medalign_utils.stats.permutation import RANGE, holm, permutation_tests, sign_flip
+from tests.builders.groups import ids
 
 
 def flip_p(differences, patients, seed=1):
@@ -71,3 +73,77 @@ def test_undefined_differences():
     differences = np.array([[np.nan, 1.0, 0.0], [np.nan, np.nan, 0.0]])
     p = sign_flip(differences, np.array(["p", "q"]), np.random.default_rng(1))
     np.testing.assert_equal(p, [np.nan, 1.0, 1.0])
+
+
+# Groups of patients.
+
+
+def test_exact_tests_equal_scipys_where_each_patient_has_one_row():
+    rng = np.random.default_rng(2)
+    x = rng.integers(0, 3, 9).astype(float)
+    labels = pd.DataFrame({"g": list("aaaabbbbb")}, index=ids(9))
+    tests = permutation_tests(
+        pd.DataFrame({"x": x}), ids(9), labels, permutations=200, rng=rng
+    )  # 9 over 4 are 126 ways
+    reference = permutation_test(
+        (x[:4], x[4:]), lambda a, b: abs(a.mean() - b.mean()), alternative="greater"
+    )
+    assert tests["exact"].all()
+    assert tests["p"].tolist() == pytest.approx([reference.pvalue] * 2)
+
+
+def test_drawn_tests_come_near_the_exact_ones_for_three_groups_and_their_range():
+    rng = np.random.default_rng(3)
+    values = pd.DataFrame({"x": rng.normal(size=14), "y": rng.normal(size=14)})
+    patients = np.repeat(ids(7), 2)
+    labels = pd.DataFrame({"g": list("aabbbcc")}, index=ids(7))  # 7! / (2! 3! 2!) = 210 ways
+    exact, drawn = (
+        permutation_tests(values, patients, labels, permutations=n, rng=np.random.default_rng(1))
+        for n in (210, 209)
+    )
+    assert exact["exact"].all() and not drawn["exact"].any()
+    assert exact["group"].tolist() == ["a", "b", "c", RANGE] * 2
+    # 209 draws: a standard error of at most 0.035.
+    assert np.abs(exact["p"] - drawn["p"]).max() < 0.12
+
+
+def test_whole_patients_change_groups():
+    # Two patients with 20 rows each are all right, two all wrong: of the 6 ways to deal out aabb
+    # 2 are as far apart as this one. With rows changing groups p would be 1e-11.
+    values = pd.DataFrame({"x": [1.0] * 40 + [0.0] * 40})
+    labels = pd.DataFrame({"g": list("aabb")}, index=ids(4))
+    tests = permutation_tests(
+        values, np.repeat(ids(4), 20), labels, permutations=99, rng=np.random.default_rng(1)
+    )
+    assert tests["p"].tolist() == [1 / 3, 1 / 3]
+
+
+def test_holm_equals_statsmodels_and_leaves_out_what_is_undefined():
+    p = np.random.default_rng(4).random((9, 5)).round(2) ** 3  # with ties
+    p[2] = np.nan
+    ours = holm(p)
+    for column in range(5):
+        defined = ~np.isnan(p[:, column])
+        reference = multipletests(p[defined, column], method="holm")[1]
+        assert ours[defined, column] == pytest.approx(reference)
+    assert np.isnan(ours[2]).all()
+
+
+def test_two_groups_are_one_test_of_the_family():
+    rng = np.random.default_rng(5)
+    values = pd.DataFrame({"x": rng.normal(size=40)})
+    labels = pd.DataFrame({"g": ["a", "b"] * 20, "h": list("xyzz") * 10}, index=ids(40))
+    tests = permutation_tests(values, ids(40), labels, permutations=199, rng=rng)
+    # One for a and b, three for x, y, z, and their range.
+    once = tests["p"].iloc[[0, 2, 3, 4, 5]]
+    expected = multipletests(once, method="holm")[1]
+    assert tests["p_holm"].iloc[[0, 2, 3, 4, 5]].tolist() == pytest.approx(expected.tolist())
+    assert tests["p_holm"][1] == tests["p_holm"][0]
+
+
+def test_without_groups_there_are_no_tests():
+    values = pd.DataFrame({"x": [1.0]})
+    tests = permutation_tests(
+        values, ids(1), pd.DataFrame(index=ids(1)), permutations=9, rng=np.random.default_rng(1)
+    )
+    assert tests.empty and "p_holm" in tests

@@ -1,0 +1,77 @@
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.formula.api import ols
+
+from medalign_utils.data.disclosure import DisclosableGroups
+from medalign_utils.fairness import covariates
+from medalign_utils.stats.bootstrap import Bootstrap
+from tests.builders.groups import grouped, ids
+
+
+def confounded(rng):
+    """400 instructions: hard ones are right in 2 of 10 cases, easy in 8 of 10, whoever is asked."""
+    patients = ids(200)[rng.permutation(np.repeat(np.arange(200), 2))]
+    group = np.where([int(p[1:]) < 80 for p in patients], "x", "y")
+    hard = rng.random(400) < np.where(group == "x", 0.8, 0.2)
+    correct = (rng.random(400) < np.where(hard, 0.2, 0.8)).astype(float)
+    events = rng.integers(100, 10_000, 200)[[int(p[1:]) for p in patients]]
+    return patients, group, np.where(hard, "hard", "easy").astype(object), correct, events
+
+
+def test_a_gap_that_hard_questions_make_is_adjusted_away():
+    patients, group, category, correct, events = confounded(np.random.default_rng(1))
+    disclosable = grouped(g=["x"] * 80 + ["y"] * 120)
+    table = covariates.adjusted_gaps(
+        pd.DataFrame({"s": correct}), patients, disclosable, category, events
+    ).set_index("group")
+    # Raw: (0.8 - 0.2) x (0.2 - 0.8) = -0.36 expected.
+    assert table.loc["x", "gap"] < -0.25
+    assert table.loc["x", "adjusted_gap_low"] < 0 < table.loc["x", "adjusted_gap_high"]
+    assert table.loc["x", "adjusted_gap"] == pytest.approx(-table.loc["y", "adjusted_gap"])
+    frame = pd.DataFrame({"y": correct, "x": group == "x", "c": category, "e": np.log(events)})
+    fit = ols("y ~ x + c + e", frame.astype({"x": int})).fit(
+        cov_type="cluster", cov_kwds={"groups": pd.factorize(patients)[0]}, use_t=True
+    )
+    assert table.loc["x", "adjusted_gap"] == pytest.approx(fit.params["x"])
+    assert table.loc["x", ["adjusted_gap_low", "adjusted_gap_high"]].tolist() == pytest.approx(
+        fit.conf_int().loc["x"].tolist()
+    )
+
+
+@pytest.mark.parametrize(
+    ("correct", "category", "n", "why"),
+    [
+        ([1.0] * 40, ["a", "b"] * 20, 40, "all responses are rated alike"),
+        ([1.0, 0.0] * 20, ["a"] * 20 + ["b"] * 20, 40, "group, category and EHR length cannot be"),
+        ([1.0, 0.0] * 20, [*"abcd"] * 10, 4, "4 patients for 6 coefficients"),
+    ],
+)
+def test_a_model_that_cannot_be_fitted_says_why(correct, category, n, why):
+    patients = ids(n)[np.arange(40) * n // 40]
+    disclosable = grouped(g=["x"] * (n // 2) + ["y"] * (n // 2))
+    table = covariates.adjusted_gaps(
+        pd.DataFrame({"s": correct}), patients, disclosable, np.array(category, object),
+        np.arange(40) + 100,
+    )  # fmt: skip
+    assert table["unfitted"].str.startswith(why).all()
+    assert table[["adjusted_gap", "adjusted_gap_low", "adjusted_gap_high"]].isna().all(axis=None)
+
+
+def test_records_are_described_by_group():
+    people = pd.DataFrame(
+        {"gender": ["F"] * 20 + ["M"] * 31, "events": [100] * 20 + [1000] * 31, "notes": 7},
+        index=ids(51),
+    )
+    rated = ids(51)[:40]  # 20 of each, and 11 more males in the release
+    disclosable = DisclosableGroups(people.loc[rated, ["gender"]], {"gender": ""})
+    table = covariates.describe_groups(
+        people, rated, disclosable, bootstrap=Bootstrap.seeded(99, 1)
+    ).set_index("group")
+    assert table["patients_in_release"].to_dict() == {"(all)": 51, "F": 20, "M": 31}
+    assert table["events"].to_dict() == pytest.approx({"(all)": 10**2.5, "F": 100, "M": 1000})
+    fewer = covariates.describe_groups(
+        people[:50], rated, disclosable, bootstrap=Bootstrap.seeded(99, 1)
+    ).set_index("group")
+    # 10 males without a rated instruction would follow from 30 in all.
+    assert fewer["patients_in_release"].isna().to_dict() == {"(all)": False, "F": True, "M": True}
