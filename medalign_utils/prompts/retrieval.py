@@ -1,7 +1,7 @@
 """Passages of an EHR in the ``lines`` format, and rankers that score them for an instruction."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,9 +10,11 @@ from medalign_utils.data.ehr import EVENT_TYPES
 
 WINDOW_SENTENCES = 3
 
-_EVENT_LINE = re.compile(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d (?P<type>{'|'.join(EVENT_TYPES)})(?!\S)")
-# A sentence ends at its full stop or at its line's end. The number of a list's item ("2. Asthma")
-# belongs to the sentence after it.
+_EVENT_LINE = re.compile(
+    rf"^(\d{{4}}-\d\d-\d\d \d\d:\d\d (?:{'|'.join(EVENT_TYPES)})(?!\S).*)$", re.MULTILINE
+)
+# A sentence ends at its full stop or line's end; the number of a list's item ("2. Asthma") does not
+# end one.
 _SENTENCE = re.compile(r"(?:\d+[.)][ \t]+)?\S.*?(?:[.!?](?=\s)|$)", re.MULTILINE)
 
 
@@ -26,17 +28,6 @@ class Block(NamedTuple):
         """Return a part of the text under the block's line."""
         return f"{self.line}\n{text}" if self.line else text
 
-    def passages(self, step: int) -> Iterator[str]:
-        """Yield runs of `WINDOW_SENTENCES` sentences, `step` sentences apart."""
-        if not self.text:
-            yield self.line
-            return
-        sentences = [match.span() for match in _SENTENCE.finditer(self.text)]
-        overlap = WINDOW_SENTENCES - step
-        for first in range(0, max(len(sentences) - overlap, 1), step):
-            window = sentences[first : first + WINDOW_SENTENCES]
-            yield self.under_line(self.text[window[0][0] : window[-1][1]])
-
 
 def split_blocks(ehr: str) -> list[Block]:
     r"""Return the events of an EHR text, oldest first.
@@ -46,14 +37,9 @@ def split_blocks(ehr: str) -> list[Block]:
     >>> split_blocks("2014-08-10 10:00 note N/1 Progress note:\nDenies pain.\nEats well.")
     [Block(line='2014-08-10 10:00 note N/1 Progress note:', text='Denies pain.\nEats well.')]
     """
-    blocks: list[tuple[str, list[str]]] = [("", [])]
-    for row in ehr.split("\n"):
-        if _EVENT_LINE.match(row):
-            blocks.append((row, []))
-        else:
-            blocks[-1][1].append(row)
-    joined = (Block(line, "\n".join(rows).strip()) for line, rows in blocks)
-    return [block for block in joined if any(block)]
+    parts = ["", *_EVENT_LINE.split(ehr)]
+    blocks = map(Block, parts[::2], (text.strip() for text in parts[1::2]))
+    return [block for block in blocks if any(block)]
 
 
 def split_passages(ehr: str, step: int = 1) -> list[str]:
@@ -70,7 +56,16 @@ def split_passages(ehr: str, step: int = 1) -> list[str]:
      '2014-08-10 10:00 note N/1 Progress note:\nNo pain. Eats. Walks.',
      '2014-08-10 10:00 note N/1 Progress note:\nSleeps.']
     """
-    return [passage for block in split_blocks(ehr) for passage in block.passages(step)]
+    passages = []
+    for block in split_blocks(ehr):
+        if not block.text:
+            passages.append(block.line)
+            continue
+        sentences = [match.span() for match in _SENTENCE.finditer(block.text)]
+        for first in range(0, max(len(sentences) - WINDOW_SENTENCES + step, 1), step):
+            window = sentences[first : first + WINDOW_SENTENCES]
+            passages.append(block.under_line(block.text[window[0][0] : window[-1][1]]))
+    return passages
 
 
 def last_note(ehr: str) -> str:

@@ -1,4 +1,4 @@
-"""Tokenizers of systems, each with its model's chat template."""
+"""A system's tokenizer with its model's chat template."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,20 +8,20 @@ from tokenizers import Encoding, Tokenizer
 
 from medalign_utils.errors import ParamsError
 from medalign_utils.hub import has_tokenizer_config, in_one_line, load_pretrained_tokenizer
+from medalign_utils.minilm import minilm_path
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 # Replaced by the message; it means nothing to any template or tokenizer.
 _MESSAGE = "Question: what is asked? Answer:"
-_ANOTHER = "`chat_template:` in the system's YAML names another, false none"
 
 
 class Chat(NamedTuple):
     """What a chat template puts around a user's message.
 
-    Special tokens are ids, so that no text within a message can become one: `before_ids` run up to
-    the last special token before the message, `after_ids` start at the first one after it.
+    `before_ids` end with the last special token before it, `after_ids` start with the first one
+    after it. They are ids, since no text may become a special token.
     """
 
     before_ids: tuple[int, ...] = ()
@@ -33,8 +33,7 @@ class Chat(NamedTuple):
 class PromptTokenizer:
     """A tokenizer and its chat template, None for prompts of plain text.
 
-    It neither truncates nor pads (MiniLM's own file truncates at 128 tokens), and it reads the
-    name of a special token in a text, such as ``[CLS]``, as plain characters.
+    It neither truncates nor pads, and reads a special token's name in a text as plain characters.
     """
 
     def __init__(self, backend: Tokenizer, chat: Chat | None = None) -> None:
@@ -68,36 +67,29 @@ class PromptTokenizer:
         return self.counts([text])[0]
 
     def prompt_ids(self, text: str) -> list[int]:
-        """Return a prompt's tokens in the chat template, as the model is given them.
+        """Return the tokens that a model is given for a prompt, in its chat template if it has one.
 
-        They equal those of transformers' `apply_chat_template` for a text that has no blanks at its
-        ends, which some templates strip, and no special token's name. Without a chat template they
-        are the text's, with the special tokens that the tokenizer adds.
+        They equal those of transformers' `apply_chat_template`, but for blanks at a text's ends,
+        which some templates strip, and special tokens' names.
         """
-        chat = self.chat
-        if chat is None:
-            return self.backend.encode_batch_fast([text])[0].ids
-        message = [chat.before + text + chat.after]
-        [encoding] = self.backend.encode_batch_fast(message, add_special_tokens=False)
+        chat = self.chat or Chat()
+        [encoding] = self.backend.encode_batch_fast(
+            [chat.before + text + chat.after], add_special_tokens=self.chat is None
+        )
         return [*chat.before_ids, *encoding.ids, *chat.after_ids]
 
 
 def load_tokenizer(name: str, chat_template: str | bool | None = None) -> PromptTokenizer:
     """Return a system's tokenizer with its chat template.
 
-    It is loaded as transformers does, since a ``tokenizer_config.json`` overrules a
-    ``tokenizer.json`` on special tokens and blanks, and some models have a ``tokenizer.model``
-    instead.
-
     Args:
-        name: ``"minilm"``, which has no chat template; a folder with a tokenizer's files; or a
-            repository on Hugging Face.
-        chat_template: Jinja to use instead of the tokenizer's own; False for none; True for its
-            own; None for its own, if it has one.
+        name: "minilm"; a folder with a tokenizer's files; or a repository on Hugging Face.
+        chat_template: Jinja instead of the tokenizer's own; False for none; True for its own, and
+            None for its own if it has one.
 
     Raises:
-        ParamsError: the tokenizer cannot be loaded, or the template is missing, fails, or does not
-            return the message once and unchanged.
+        ParamsError: the tokenizer cannot be loaded; or the template is missing, fails, or does not
+            return a message once and unchanged.
 
     >>> tokenizer = load_tokenizer("minilm")
     >>> tokenizer.encode("[CLS] LOINC").tokens
@@ -105,12 +97,10 @@ def load_tokenizer(name: str, chat_template: str | bool | None = None) -> Prompt
     >>> tokenizer.count("Any cough?"), len(tokenizer.prompt_ids("Any cough?"))
     (3, 5)
     """
-    folder, pretrained = Path(name), None
-    if name == "minilm":
-        from medalign_utils.minilm import minilm_path
-
-        folder = minilm_path()
+    folder, pretrained = minilm_path() if name == "minilm" else Path(name), None
     try:
+        # transformers, since a tokenizer_config.json overrules a tokenizer.json on special tokens
+        # and blanks, and since some models have a tokenizer.model instead.
         if name != "minilm" and has_tokenizer_config(name):
             pretrained = load_pretrained_tokenizer(name)
             backend = pretrained.backend_tokenizer
@@ -127,61 +117,49 @@ def load_tokenizer(name: str, chat_template: str | bool | None = None) -> Prompt
 
 
 def _chat(
-    name: str, tokenizer: "PreTrainedTokenizerFast | None", template: str | bool | None
+    name: str, pretrained: "PreTrainedTokenizerFast | None", template: str | bool | None
 ) -> Chat | None:
-    if template is False:
+    has_own = pretrained is not None and pretrained.chat_template is not None
+    if template is False or (template is None and not has_own):
         return None
-    if isinstance(template, str) and tokenizer is None:
-        raise ParamsError(
-            f"load_tokenizer: {name!r} has no tokenizer_config.json, which a chat template needs"
-        )
-    if template is None or template is True:
-        own = tokenizer.chat_template if tokenizer else None
-        if own is None and template:
-            raise ParamsError(
-                f"load_tokenizer: {name!r} has no chat template of its own; {_ANOTHER}"
+    fault = None
+    if pretrained is None:
+        fault = f"{name!r} has no tokenizer_config.json, which a chat template needs"
+    elif template is True and not has_own:
+        fault = f"{name!r} has no chat template of its own"
+    else:
+        try:
+            text = pretrained.apply_chat_template(
+                [{"role": "user", "content": _MESSAGE}],
+                chat_template=template if isinstance(template, str) else None,
+                tokenize=False,
+                add_generation_prompt=True,
             )
-        if own is None:
-            return None
-        template = None
-    try:
-        text = tokenizer.apply_chat_template(
-            [{"role": "user", "content": _MESSAGE}],
-            chat_template=template,
-            tokenize=False,
-            add_generation_prompt=True,
-        )
-    except Exception as error:  # Jinja's errors, and those that a template raises itself
+            if text.count(_MESSAGE) != 1:
+                fault = "does not return a user's message once and unchanged"
+        except Exception as error:  # Jinja's errors, and those that a template raises itself
+            fault = f"fails on a user's message ({in_one_line(error)})"
+        fault = fault and f"the chat template of {name!r} {fault}"
+    if fault:
         raise ParamsError(
-            f"load_tokenizer: the chat template of {name!r} fails on a user's message "
-            f"({in_one_line(error)}); {_ANOTHER}"
-        ) from None
-    if text.count(_MESSAGE) != 1:
-        raise ParamsError(
-            f"load_tokenizer: the chat template of {name!r} does not return a user's message "
-            f"once and unchanged; {_ANOTHER}"
+            f"load_tokenizer: {fault}; `chat_template:` in the system's YAML names another, false "
+            "none"
         )
-    return _split_at_message(text, tokenizer)
+    return _split_at_message(text, pretrained)
 
 
-def _split_at_message(text: str, tokenizer: "PreTrainedTokenizerFast") -> Chat:
-    special = {id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
-    encoding = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
-    begin = text.index(_MESSAGE)
-    end = begin + len(_MESSAGE)
+def _split_at_message(text: str, pretrained: "PreTrainedTokenizerFast") -> Chat:
+    special = {id for id, token in pretrained.added_tokens_decoder.items() if token.special}
+    encoding = pretrained.backend_tokenizer.encode(text, add_special_tokens=False)
+    begin, end = text.index(_MESSAGE), text.index(_MESSAGE) + len(_MESSAGE)
     # The offsets of a special token include the blanks that it swallows.
-    tokens = [
-        (place, *offsets)
-        for place, (id, offsets) in enumerate(zip(encoding.ids, encoding.offsets, strict=True))
-        if id in special
-    ]
-    opening = [(place + 1, stop) for place, _, stop in tokens if stop <= begin]
-    closing = [(place, start) for place, start, _ in tokens if start >= end]
-    n_before, before = opening[-1] if opening else (0, 0)
-    n_until, after = closing[0] if closing else (len(encoding.ids), len(text))
-    return Chat(
-        tuple(encoding.ids[:n_before]),
-        text[before:begin],
-        text[end:after],
-        tuple(encoding.ids[n_until:]),
-    )
+    n_before, before = 0, 0
+    n_until, after = len(encoding.ids), len(text)
+    for place, (id, (start, stop)) in enumerate(zip(encoding.ids, encoding.offsets, strict=True)):
+        if id in special and stop <= begin:
+            n_before, before = place + 1, stop
+        elif id in special and start >= end:
+            n_until, after = place, start
+            break
+    before_ids, after_ids = tuple(encoding.ids[:n_before]), tuple(encoding.ids[n_until:])
+    return Chat(before_ids, text[before:begin], text[end:after], after_ids)
