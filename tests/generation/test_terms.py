@@ -1,0 +1,218 @@
+"""What may be sent to another machine, and what only the owner may read."""
+
+import json
+import logging
+import re
+import shutil
+import socket
+import stat
+
+import pandas as pd
+import pytest
+import yaml
+
+from medalign_utils.data.release import load_release
+from medalign_utils.errors import IncompleteError, ParamsError, TermsError
+from medalign_utils.generation.runner import run_system
+from medalign_utils.synthetic import write_release as synthesize
+from tests.builders.chat_server import ChatServer, Reply, completion, error
+from tests.builders.run_folder import kept
+from tests.builders.tiny_release import write_release
+from tests.workflow.test_workflow import copy_project, run
+
+MARKER = "Zyxwomab"
+REMOTE = "models.example.org"
+
+
+@pytest.fixture
+def restricted(tmp_path):
+    """A release without a manifest, with a marker in a note, a name and a code of each EHR."""
+    folder = write_release(tmp_path / "release")
+    for file in (folder / "ehrs").iterdir():
+        text = file.read_text()
+        text = text.replace("Progress note", f"Progress note {MARKER}")
+        text = text.replace("LOINC/2160-0", f"LOINC/{MARKER}").replace(
+            "RxNorm/1", f"RxNorm/{MARKER}"
+        )
+        file.write_text(re.sub(r"(Creatinine was|Denies)", rf"On {MARKER}. \1", text))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("synthetic")
+    synthesize(folder, patients=2, instructions=6, seed=1)
+    return folder
+
+
+@pytest.fixture
+def remote(monkeypatch):
+    """A name that is no loopback one leads to this machine."""
+    resolve = socket.getaddrinfo
+
+    def mapped(host, *arguments, **options):
+        here = "127.0.0.1" if host in (REMOTE, REMOTE.encode()) else host
+        return resolve(here, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", mapped)
+    monkeypatch.setenv("A_KEY", "key-of-the-test")
+
+
+class CountingServer(ChatServer):
+    """Also counts connections, before any request."""
+
+    connections = 0
+
+    async def _serve(self, reader, writer):
+        self.connections += 1
+        await super()._serve(reader, writer)
+
+
+def system(port, host=REMOTE, **more):
+    return {
+        "generator": "openai",
+        "model": "m",
+        "base_url": f"http://{host}:{port}/v1",
+        "api_key_env": "A_KEY",
+        "context_length": 2048,
+        "format": "lines",
+        "tokenizer": "minilm",
+    } | more
+
+
+def quoting(request):
+    return Reply(completion(f"It says: {request.prompt[80:300]}"))
+
+
+def test_nothing_is_sent_to_another_machine_without_an_agreement(
+    restricted, synthetic, tmp_path, remote
+):
+    release, path = load_release(restricted), tmp_path / "run" / "m.jsonl"
+    with CountingServer(quoting) as server:
+        for covered_by in (None, {"other.example.org": "agreement no. 7"}):
+            with pytest.raises(TermsError) as caught:
+                run_system(
+                    release, system(server.port, covered_by=covered_by), path, progress=False
+                )
+            for part in (REMOTE, "nothing was sent", f'covered_by: {{{REMOTE}: "<which agreement'):
+                assert part in str(caught.value)
+        assert server.connections == 0 and not path.parent.exists()
+
+        agreement = {REMOTE: "agreement no. 7 of 2026 with Example"}
+        covered = system(server.port, covered_by=agreement)
+        assert len(run_system(release, covered, path, progress=False)) == 3
+        assert server.connections > 0 and len(server.requests) == 3
+        terms = json.loads(kept(path).read_text().splitlines()[0])["terms"]
+        assert terms == {"restricted": True, "host": REMOTE, "covered_by": agreement[REMOTE]}
+
+        # A server on this machine needs none, and a synthetic release may go anywhere.
+        here = system(server.port, host="127.0.0.1")
+        assert len(run_system(release, here, tmp_path / "here.jsonl", progress=False)) == 3
+        away = run_system(
+            load_release(synthetic), system(server.port), tmp_path / "away.jsonl", progress=False
+        )
+        assert len(away) == len(load_release(synthetic).references)
+
+
+@pytest.mark.parametrize("covered_by", ["agreement", {}, {REMOTE: ""}, {REMOTE: None}, [REMOTE]])
+def test_an_agreement_is_stated_for_a_host(restricted, tmp_path, covered_by):
+    with pytest.raises(ParamsError, match=r"covered_by: .*, expected \{host: agreement\}"):
+        run_system(load_release(restricted), system(1, covered_by=covered_by), tmp_path / "m.jsonl")
+
+
+def test_a_record_is_in_its_responses_and_nowhere_else(
+    restricted, tmp_path, caplog, capsys, remote
+):
+    """In no log, no reason of a failure, no error, and no other file of the run."""
+
+    def some_fail(request):
+        if "Which statin" in request.prompt:
+            return error(400, request.prompt[:30], message=request.prompt)
+        return quoting(request)
+
+    path = tmp_path / "run" / "m.jsonl"
+    with caplog.at_level(logging.DEBUG), ChatServer(some_fail) as server:
+        settings = system(server.port, host="127.0.0.1", strategy="refine", context_length=700)
+        with pytest.raises(IncompleteError) as caught:
+            run_system(load_release(restricted), settings, path)
+    assert "1 of 3 instructions have no response yet" in str(caught.value)
+    shown = "".join(capsys.readouterr())
+    assert "failed=1" in shown
+    for text in (caplog.text, str(caught.value), shown):
+        assert MARKER not in text and "key-of-the-test" not in text
+    run_files = [file for file in path.parent.rglob("*") if file.is_file()]
+    holding = {file.name for file in run_files if MARKER in file.read_text()}
+    assert holding == {"store.jsonl"}
+    for file in run_files:
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file.name
+
+
+def test_what_was_made_before_a_release_was_restricted_is_closed_too(tmp_path):
+    folder = tmp_path / "release"
+    synthesize(folder, patients=2, instructions=6, seed=1)
+    path = tmp_path / "m.jsonl"
+    with ChatServer(quoting) as server:
+        here = system(server.port, host="127.0.0.1", api_key_env=None)
+        run_system(load_release(folder), here, path, progress=False)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o644
+        (folder / "manifest.json").unlink()
+        n = len(server.requests)
+        run_system(load_release(folder), here, path, progress=False)
+        assert len(server.requests) == n
+    for file in (path, *path.with_suffix("").rglob("*")):
+        assert stat.S_IMODE(file.stat().st_mode) == (0o700 if file.is_dir() else 0o600), file
+
+
+def test_a_restricted_experiment_is_its_owners(restricted, tmp_path):
+    """By Snakemake: responses, scores and notebooks, none of which shows a record."""
+    project = copy_project(tmp_path)
+    shutil.copytree(restricted, project / "data/real")
+    header = "<person><demographics><gender>FEMALE</gender></demographics></person><events>"
+    for file in (project / "data/real/ehrs").iterdir():
+        file.write_text(file.read_text().replace("<events>", header, 1))
+    rest = {"synthetic_patients", "synthetic_instructions", "synthetic_seed"}
+    params = yaml.safe_load((project / "params/tiny.yaml").read_text())
+    params = {key: value for key, value in params.items() if key not in rest}
+    params |= {"release": "data/real", "systems": ["one", "two"], "metrics": ["chrf", "rouge_l"]}
+    params |= {"counterfactual_systems": ["one"], "counterfactual_changes": ["gender"]}
+    (project / "params/real.yaml").write_text(yaml.safe_dump(params))
+    options = ("--cores", "2", "--configfile", "params/real.yaml")
+    made = [
+        "runs/real/tables/09_audit_counterfactuals.csv",
+        *(f"runs/real/scores/{s}.parquet" for s in ("one", "two")),
+    ]
+    with ChatServer(quoting) as server:
+        here = system(server.port, host="127.0.0.1")
+        del here["api_key_env"]
+        for name, length in (("one", 2048), ("two", None)):
+            file = project / f"params/systems/{name}.yaml"
+            file.write_text(yaml.safe_dump(here | {"context_length": length}))
+        away = project / "params/systems/away.yaml"
+        away.write_text(yaml.safe_dump(system(server.port) | {"api_key_env": "HOME"}))
+        (project / "params/away.yaml").write_text(
+            yaml.safe_dump(params | {"systems": ["one", "away"]})
+        )
+        refused = run(project, "snakemake", *options[:3], "params/away.yaml", check=False)
+        assert refused.returncode != 0 and "nothing was sent" in refused.stderr
+        assert server.requests == []
+        done = run(project, "snakemake", *made, *options)
+        answered = len(server.requests)
+        assert 6 < answered <= 12  # and up to as many again about rewritten records
+        # Snakemake deletes the responses of a job before it runs again; they are not lost.
+        (project / "params/systems/one.yaml").open("a").write("label: One\n")
+        run(project, "snakemake", "runs/real/responses/one.jsonl", *options)
+        assert len(server.requests) == answered
+    assert "no answer key: responses are generated and scored, not rated" in done.stdout
+    assert MARKER not in done.stdout + done.stderr
+    files = [file for file in (project / "runs/real").rglob("*") if file.is_file()]
+    holding = [file for file in files if MARKER.encode() in file.read_bytes()]
+    rewritten = [file for file in holding if "counterfactuals" in file.parts]
+    names = {file.name for file in holding if file not in rewritten}
+    assert names == {"one.jsonl", "two.jsonl", "store.jsonl"}
+    assert {file.parent.name for file in rewritten} >= {"ehrs", "responses"}
+    table = pd.read_csv(project / "runs/real/tables/09_audit_counterfactuals.csv")
+    assert len(table) == 2 and table[["n", "changed", "n_left_out"]].isna().all(axis=None)
+    kinds = {file.suffix for file in files}
+    assert {".ipynb", ".jsonl", ".parquet", ".csv", ".png"} <= kinds
+    for file in files:
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
