@@ -1,5 +1,6 @@
 """How well raters agree with each other, if several judged the same responses."""
 
+from functools import partial
 from itertools import combinations
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.evaluation.ratings import patients_of
+from medalign_utils.evaluation.ratings import patients_of, require_columns
 from medalign_utils.grading.answer_key import RATER
 from medalign_utils.stats.bootstrap import (
     Bootstrap,
@@ -43,19 +44,14 @@ def inter_rater_reliability(
         estimate_low and estimate_high, and reason, why there is no estimate (else "").
 
         - `TAU` of two raters' ranks of the responses that both ranked; averaged over the
-          instruction's pairs of raters, then over instructions. It is undefined if a rater tied
-          everything; n_undefined counts the instructions without any defined pair.
+          instruction's pairs of raters, then over instructions; n_undefined are those without a
+          defined pair, since a rater tied everything.
         - `KAPPA` on correctness, for two raters Cohen's. For more, agreement and agreement by
           chance of each pair are averaged over pairs by the responses they share, as in Conger
           (1980); statsmodels has no such kappa.
-        - `NOMINAL` on correctness and `ORDINAL` on ranks; the unit is a response. Ranks are taken
-          among the responses that all of an instruction's raters ranked, so that raters' ranks are
-          on one scale; instructions with fewer than two such responses are left out.
-
-    Raises:
-        MedAlignError: a column is missing or a rater judged a response twice.
-
-    Source: Conger 1980; Krippendorff 2011 ("Computing Krippendorff's Alpha-Reliability").
+        - `NOMINAL` on correctness and `ORDINAL` on ranks (Krippendorff 2011); the unit is a
+          response. Ranks are taken among the responses that all of an instruction's raters ranked,
+          so that they are on one scale; instructions with fewer than two such are left out.
 
     >>> ratings = pd.DataFrame({
     ...     "instruction_id": "1", "system": ["a", "b"] * 2, "rater": ["x", "x", "y", "y"],
@@ -65,14 +61,21 @@ def inter_rater_reliability(
     >>> table[["of", "n_responses", "estimate"]].values.tolist()
     [['rank', 2, 1.0], ['correct', 2, 0.0], ['correct', 2, 0.0], ['rank', 2, 1.0]]
     """
-    _check(ratings)
+    require_columns("inter_rater_reliability", ratings, [*_KEY, "correct", "rank"])
+    repeated = ratings[ratings.duplicated(_KEY)]
+    if len(repeated):
+        instruction_id, system, rater = repeated.iloc[0][_KEY]
+        raise MedAlignError(
+            f"inter_rater_reliability: {rater} rated (instruction {instruction_id}, {system}) "
+            "more than once"
+        )
     judged, ranked = _shared(ratings, "correct"), _shared(ratings, "rank")
     rows = []
     for measure, of, shared, compute in (
         (TAU, "rank", ranked, _mean_tau),
         (KAPPA, "correct", judged, _kappa),
-        (NOMINAL, "correct", judged, _alpha_nominal),
-        (ORDINAL, "rank", _ranked_by_all(ranked), _alpha_ordinal),
+        (NOMINAL, "correct", judged, partial(_alpha, "nominal")),
+        (ORDINAL, "rank", _ranked_by_all(ranked), partial(_alpha, "ordinal")),
     ):
         interval, n_undefined, given = Interval(np.nan, np.nan, np.nan), 0, ~np.isnan(shared.values)
         if len(shared.values):
@@ -176,14 +179,6 @@ def _pooled_kappa(tables: np.ndarray) -> np.ndarray:
     )
 
 
-def _alpha_nominal(*arguments: np.ndarray | Bootstrap) -> tuple[Interval, int]:
-    return _alpha("nominal", *arguments)
-
-
-def _alpha_ordinal(*arguments: np.ndarray | Bootstrap) -> tuple[Interval, int]:
-    return _alpha("ordinal", *arguments)
-
-
 def _alpha(
     level: str, values: np.ndarray, patients: np.ndarray, bootstrap: Bootstrap
 ) -> tuple[Interval, int]:
@@ -228,19 +223,3 @@ def _interval(estimate: float, resampled: np.ndarray, patients: np.ndarray) -> I
     n_patients = np.array([len(set(patients))])
     [interval] = Resampled(np.array([estimate]), resampled[:, np.newaxis], n_patients).intervals()
     return interval
-
-
-def _check(ratings: pd.DataFrame) -> None:
-    missing = {*_KEY, "correct", "rank"} - set(ratings.columns)
-    if missing:
-        raise MedAlignError(
-            f"inter_rater_reliability: no column {', '.join(sorted(missing))}; "
-            f"found {', '.join(map(str, ratings.columns))}"
-        )
-    repeated = ratings[ratings.duplicated(_KEY)]
-    if len(repeated):
-        instruction_id, system, rater = repeated.iloc[0][_KEY]
-        raise MedAlignError(
-            f"inter_rater_reliability: {rater} rated (instruction {instruction_id}, {system}) "
-            "more than once"
-        )

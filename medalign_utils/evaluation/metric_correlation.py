@@ -18,6 +18,7 @@ from medalign_utils.evaluation.ratings import (
     common_ratings,
     patients_of,
     rate,
+    require_columns,
     wide,
 )
 from medalign_utils.run import Run
@@ -46,23 +47,20 @@ def correlate(run: Run) -> pd.DataFrame:
 
 
 def correlate_metrics(
-    scores: pd.DataFrame,
-    ratings: pd.DataFrame,
-    instructions: pd.DataFrame,
-    *,
-    bootstrap: Bootstrap,
+    scores: pd.DataFrame, ratings: pd.DataFrame, instructions: pd.DataFrame, *, bootstrap: Bootstrap
 ) -> pd.DataFrame:
     """Return how well each metric's scores agree with the ratings, highest mean tau first.
 
     Args:
-        scores: instruction_id, system, metric, score (higher is better), signature. Scores of
-            responses without a rating are not used.
+        scores: instruction_id, system, metric, score (higher is better), signature; one of each
+            rated response.
         ratings: as `check_ratings` describes.
         instructions: instruction_id, person_id.
         bootstrap: over patients.
 
     Returns:
-        One row per metric: metric; signature; and in this order (a mean over nothing is NaN)
+        One row per metric, with its signature. Means over nothing are NaN. mean_tau,
+        pairwise_accuracy and same_best have x_low and x_high, NaN for one patient.
 
         - n, the instructions whose tau-b with minus the rank is defined; n_undefined and
           share_undefined, those where it is not (scores or ranks all tied, or a NaN score);
@@ -75,12 +73,6 @@ def correlate_metrics(
         - best_system, of the highest mean score (several are joined by commas); same_best_system,
           the share of these that have the best mean rank; same_best_system_resampled, its mean over
           the resamples.
-
-        mean_tau, pairwise_accuracy and same_best have x_low and x_high, NaN for one patient.
-
-    Raises:
-        MedAlignError: if ratings are incomplete, a metric has two signatures or two scores of one
-            response, or lacks the score of a rated response.
 
     >>> ratings = pd.DataFrame({
     ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
@@ -133,35 +125,18 @@ def correlate_metrics(
 
 
 def correlate_systems(
-    scores: pd.DataFrame,
-    ratings: pd.DataFrame,
-    instructions: pd.DataFrame,
-    *,
-    bootstrap: Bootstrap,
+    scores: pd.DataFrame, ratings: pd.DataFrame, instructions: pd.DataFrame, *, bootstrap: Bootstrap
 ) -> pd.DataFrame:
     """Return the correlation of the systems' mean scores with their ratings.
 
-    Arguments and errors are those of `correlate_metrics`.
+    One row per metric, rating and coefficient: metric; rating, one of `RATINGS` (the mean rank with
+    its sign changed, so that a good metric correlates positively); coefficient, one of
+    `COEFFICIENTS`; n_systems; n, the instructions on which all systems have a score; estimate with
+    estimate_low and estimate_high. NaN if all systems do equally well by score or rating.
 
-    Returns:
-        One row per metric, rating and coefficient: metric; rating, one of `RATINGS` (the mean rank
-        with its sign changed, so that a good metric correlates positively); coefficient, one of
-        `COEFFICIENTS`; n_systems; n, the instructions on which all systems have a score; estimate
-        with estimate_low and estimate_high. NaN if all systems do equally well by score or rating.
-
-        The interval covers the choice of patients, not of systems. Noise in the means moves a
-        correlation towards 0, in a resample twice over, so near 1 the interval lies too low and
-        Pearson's may exclude a true 1; corrections for bias cover less still if systems are close.
-
-    >>> ratings = pd.DataFrame({
-    ...     "instruction_id": ["1", "1"], "system": ["a", "b"],
-    ...     "correct": [True, False], "rank": [1.0, 2.0]})
-    >>> scores = ratings[["instruction_id", "system"]].assign(
-    ...     metric="chrf", score=[0.8, 0.3], signature="chrF2")
-    >>> instructions = pd.DataFrame({"instruction_id": ["1"], "person_id": ["p"]})
-    >>> table = correlate_systems(scores, ratings, instructions, bootstrap=Bootstrap.seeded(100))
-    >>> table[["rating", "coefficient", "estimate"]].values[2:4].tolist()
-    [['mean_rank', 'spearman', 1.0], ['accuracy', 'kendall_tau_b', 1.0]]
+    The interval covers the choice of patients, not of systems. Noise in the means moves a
+    correlation towards 0, in a resample twice over, so near 1 the interval lies too low and
+    Pearson's may exclude a true 1; corrections for bias cover less still if systems are close.
     """
     data = _align(scores, ratings, instructions)
     means, n_patients = _system_means(data, bootstrap=bootstrap)
@@ -180,37 +155,19 @@ def correlate_systems(
 
 
 def compare_metrics(
-    scores: pd.DataFrame,
-    ratings: pd.DataFrame,
-    instructions: pd.DataFrame,
-    *,
-    bootstrap: Bootstrap,
+    scores: pd.DataFrame, ratings: pd.DataFrame, instructions: pd.DataFrame, *, bootstrap: Bootstrap
 ) -> pd.DataFrame:
     """Return the paired difference of two metrics' taus, for all pairs of metrics.
 
-    Arguments and errors are those of `correlate_metrics`.
+    One row per pair, the metric with the higher mean tau first: metric_a, metric_b; n, the
+    instructions on which both taus are defined; mean_tau_a, mean_tau_b over these; difference, a
+    minus b, with difference_low and difference_high; p by `sign_flip` over patients; p_holm, over
+    the table. All are NaN if n is 0; with one patient the interval is NaN and p is 1.
 
-    Returns:
-        One row per pair, the metric with the higher mean tau first: metric_a, metric_b; n, the
-        instructions on which both taus are defined; mean_tau_a, mean_tau_b over these; difference,
-        a minus b, with difference_low and difference_high; p by `sign_flip` over patients; p_holm,
-        over the table. All are NaN if n is 0; with one patient the interval is NaN and p is 1.
-
-        The bootstrap's tails are too short with few patients, so the interval may exclude 0 though
-        p is above 0.05; then go by p.
+    The bootstrap's tails are too short with few patients, so the interval may exclude 0 though p is
+    above 0.05; then go by p.
 
     Source: Efron and Tibshirani 1993; Good 2005 for the test; Holm 1979.
-
-    >>> ratings = pd.DataFrame({
-    ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
-    ...     "correct": True, "rank": [1.0, 2.0, 1.0, 2.0]})
-    >>> both = [ratings[["instruction_id", "system"]].assign(metric=m, score=s, signature=m)
-    ...     for m, s in (("good", [2, 1, 2, 1]), ("bad", [1, 2, 1, 2]))]
-    >>> instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
-    >>> table = compare_metrics(pd.concat(both), ratings, instructions,
-    ...     bootstrap=Bootstrap.seeded(100))
-    >>> table[["metric_a", "metric_b", "difference", "p"]].values.tolist()
-    [['good', 'bad', 2.0, 0.5]]
     """
     data = _align(scores, ratings, instructions)
     taus = _taus(data)
@@ -238,12 +195,8 @@ def compare_metrics(
 def add_skipped(table: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
     """Return the table with a row below for each metric that could not be scored.
 
-    Args:
-        table: as `correlate_metrics` returns it.
-        skipped: metric, reason; a metric may come several times, with different reasons.
-
-    A last column, not_scored, has the reasons, joined by "; ", and "" for metrics with scores. In
-    rows of the others counts are 0 and everything else is missing.
+    `skipped` has metric and reason; a last column, not_scored, has a metric's reasons, joined by
+    "; ", and "" if it has scores. Otherwise counts are 0 and all else is missing.
 
     >>> skipped = pd.DataFrame({"metric": ["lens", "lens"], "reason": "no weights are named"})
     >>> table = add_skipped(pd.DataFrame({"metric": ["chrf"], "n": 9, "mean_tau": 0.3}), skipped)
@@ -272,27 +225,24 @@ class _Aligned(NamedTuple):
 def _align(scores: pd.DataFrame, ratings: pd.DataFrame, instructions: pd.DataFrame) -> _Aligned:
     check_ratings(ratings)
     _check_scores(scores)
+    signatures = scores.drop_duplicates("metric").set_index("metric")["signature"].sort_index()
     ranks = wide(ratings, "rank")
-    rated = pd.MultiIndex.from_product([ranks.index, ranks.columns])
-    metrics = sorted(scores["metric"].unique())
-    aligned = np.empty((len(metrics), *ranks.shape))
-    for row, metric in enumerate(metrics):
-        of_metric = scores[scores["metric"] == metric].set_index(["instruction_id", "system"])
-        unscored = rated[~rated.isin(of_metric.index)]
-        if len(unscored):
-            instruction_id, system = unscored[0]
-            raise MedAlignError(
-                f"correlate_metrics: no {metric} score of (instruction {instruction_id}, {system}),"
-                f" which is rated ({len(unscored)} such); score every rated response"
-            )
-        values = of_metric.loc[rated, "score"].to_numpy(dtype=np.float64, na_value=np.nan)
-        aligned[row] = values.reshape(ranks.shape)
-    signatures = scores.drop_duplicates("metric").set_index("metric")["signature"]
+    of_key = scores.set_index(_KEY)["score"]
+    rated = pd.MultiIndex.from_product([signatures.index, ranks.index, ranks.columns])
+    unscored = rated[~rated.isin(of_key.index)]
+    if len(unscored):
+        metric, instruction_id, system = unscored[0]
+        raise MedAlignError(
+            f"correlate_metrics: no {metric} score of (instruction {instruction_id}, {system}), "
+            f"which is rated ({unscored.get_level_values(0).tolist().count(metric)} such); score "
+            "every rated response"
+        )
+    aligned = of_key.loc[rated].to_numpy(dtype=np.float64, na_value=np.nan)
     return _Aligned(
-        metrics=metrics,
-        signatures=signatures[metrics].tolist(),
+        metrics=signatures.index.tolist(),
+        signatures=signatures.tolist(),
         systems=ranks.columns.tolist(),
-        scores=aligned,
+        scores=aligned.reshape(len(signatures), *ranks.shape),
         ranks=ranks.to_numpy(dtype=np.float64),
         correct=wide(ratings, "correct").to_numpy(dtype=np.float64),
         patients=patients_of(ranks.index, instructions),
@@ -301,7 +251,7 @@ def _align(scores: pd.DataFrame, ratings: pd.DataFrame, instructions: pd.DataFra
 
 def _taus(data: _Aligned) -> np.ndarray:
     """Tau-b of each instruction with minus the rank: shape (N, K)."""
-    return np.column_stack([kendall_tau_b(each, -data.ranks) for each in data.scores])
+    return np.column_stack([kendall_tau_b(score, -data.ranks) for score in data.scores])
 
 
 def _system_means(data: _Aligned, *, bootstrap: Bootstrap) -> tuple[np.ndarray, np.ndarray]:
@@ -342,12 +292,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _check_scores(scores: pd.DataFrame) -> None:
-    missing = {*_KEY, "score", "signature"} - set(scores.columns)
-    if missing:
-        raise MedAlignError(
-            f"correlate_metrics: scores has no column {', '.join(sorted(missing))}; "
-            f"found {', '.join(map(str, scores.columns))}"
-        )
+    require_columns("correlate_metrics: scores", scores, [*_KEY, "score", "signature"])
     if scores.empty:
         raise MedAlignError("correlate_metrics: no scores; expected one per response and metric")
     for metric, signatures in scores.groupby("metric")["signature"].unique().items():

@@ -8,7 +8,6 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import check_ratings, patients_of, wide, wide_ranks
-from medalign_utils.evaluation.systems import context_column
 from medalign_utils.stats.bootstrap import Bootstrap, Interval, bootstrap_means, interval_columns
 from medalign_utils.stats.permutation import holm, sign_flip
 
@@ -18,35 +17,22 @@ def compare_systems(
 ) -> pd.DataFrame:
     """Return every pair of systems: their difference in accuracy, its tests, and who ranks first.
 
+    One row per pair, the better mean rank as system, the other as opponent: n and n_patients;
+    difference in accuracy; only_system and only_opponent, the instructions on which one alone is
+    correct; mcnemar_p, McNemar's exact test of these two, and sign_flip_p, `sign_flip` over
+    patients, both also adjusted over all pairs (_holm); wins, losses, ties of system's rank, and
+    win_rate as in `head_to_head`; x_low and x_high of difference and win_rate, bootstrapped over
+    patients (NaN if fewer than two have a value).
+
+    McNemar's test assumes that instructions are independent; if a patient's resemble each other its
+    p is too small, and sign_flip_p is the one to read.
+
     Args:
         ratings: as `check_ratings` describes.
         instructions: instruction_id, person_id.
         bootstrap: over patients.
 
-    Returns:
-        One row per pair, the better mean rank as system, the other as opponent. n and n_patients;
-        difference, accuracy of system minus that of opponent; only_system and only_opponent, the
-        instructions on which one alone is correct; mcnemar_p, McNemar's exact test of these two,
-        and sign_flip_p, `sign_flip` over patients; mcnemar_p_holm and sign_flip_p_holm, adjusted
-        over all pairs; wins, losses, ties of system's rank, and win_rate as in `head_to_head`;
-        x_low and x_high of difference and win_rate, bootstrapped over patients (NaN for one
-        patient, and for win_rate if fewer than two patients have a decided instruction).
-
-        McNemar's test assumes that instructions are independent; if a patient's resemble each
-        other its p is too small, and sign_flip_p is the one to read.
-
-    Raises:
-        MedAlignError: if ratings are incomplete or an instruction is unknown.
-
     Source: McNemar 1947; Holm 1979; Efron and Tibshirani 1993, chapters 13 and 15.
-
-    >>> ratings = pd.DataFrame({
-    ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
-    ...     "correct": [True, False, True, True], "rank": [1.0, 2.0, 1.5, 1.5]})
-    >>> instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
-    >>> table = compare_systems(ratings, instructions, bootstrap=Bootstrap.seeded(100))
-    >>> table[["system", "opponent", "difference", "mcnemar_p", "wins", "ties"]].values.tolist()
-    [['a', 'b', 0.5, 1.0, 1, 1]]
     """
     ranks = wide_ranks(ratings)
     correct = wide(ratings, "correct")[ranks.columns].to_numpy(dtype=float)
@@ -99,25 +85,13 @@ def compare_contexts(
         ratings: as `check_ratings` describes; may contain other systems too.
         instructions: instruction_id, person_id.
         contexts: the systems that differ in context length alone, each with that length in tokens,
-            None for the full record.
+            None for the full record; no two with one length.
         bootstrap: over patients.
 
     Returns:
         One row per system, shortest context first: system, context_tokens (Int64, NA for the full
-        record), n, correct, correct_low, correct_high; and difference, difference_low,
-        difference_high, the paired difference in accuracy to the last row, where it is NaN.
-
-    Raises:
-        MedAlignError: if ratings are incomplete, a system is not rated, or two have one length.
-
-    >>> ratings = pd.DataFrame({
-    ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
-    ...     "correct": [True, False, True, True], "rank": [1.0, 2.0, 1.5, 1.5]})
-    >>> instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
-    >>> table = compare_contexts(ratings, instructions, {"a": None, "b": 2048},
-    ...     bootstrap=Bootstrap.seeded(100))
-    >>> table[["system", "correct", "difference"]].values.tolist()
-    [['b', 0.5, -0.5], ['a', 1.0, nan]]
+        record), n, correct; difference, the paired difference in accuracy to the last row, where it
+        is NaN; and x_low and x_high of both.
     """
     check_ratings(ratings)
     correct = wide(ratings, "correct").astype(float)
@@ -141,7 +115,7 @@ def compare_contexts(
     return pd.DataFrame(
         {
             "system": systems,
-            "context_tokens": context_column([contexts[system] for system in systems]),
+            "context_tokens": pd.array([contexts[system] for system in systems], dtype="Int64"),
             "n": len(correct),
             **interval_columns("correct", intervals[: len(systems)]),
             **interval_columns("difference", intervals[len(systems) :]),

@@ -16,22 +16,6 @@ SAME_MODEL = ("gpt4-32k", "gpt4-32k-vicuna-context")
 # The status of figures that no conclusion may depend on, and the mark beside each of them.
 UNVERIFIED = "transcribed, not re-verified"
 DAGGER = "\N{DAGGER}"
-# The paper's name of a metric -> its name in a run's scores.
-METRIC_NAMES = {
-    "COMET": "COMET",
-    "BERTScore": "bertscore",
-    "METEOR": "meteor",
-    "chrF": "chrf",
-    "GoogleBLEU": "google_bleu",
-    "ROUGE-L": "rouge_l",
-    "BLEURT": "bleurt",
-    "LENS": "lens",
-    "UniEval Relevance": "unieval_relevance",
-    "UniEval Overall": "unieval_overall",
-    "UniEval Fluency": "unieval_fluency",
-    "UniEval Coherence": "unieval_coherence",
-    "UniEval Consistency": "unieval_consistency",
-}
 _KEY, _VALUES = ["item", "measure"], ["value", "low", "high"]
 _PUBLISHED = ["published", "published_low", "published_high"]
 _RUN = ["run", "run_low", "run_high"]
@@ -39,20 +23,12 @@ _COST = "difference in correct"
 
 
 def sources() -> pd.DataFrame:
-    """Return one row per table of `data/paper/`: title, source, status (how far it was checked).
-
-    >>> sources().loc["table_metric_correlation", "status"]
-    'transcribed, not re-verified'
-    """
+    """Return one row per table of `data/paper/`: title, source, status (how far it was checked)."""
     return pd.read_csv(resolve("data/paper/tables.csv"), index_col="table")
 
 
 def categories() -> pd.DataFrame:
-    """Return the paper's numbers of instructions: category, with_reference, all.
-
-    >>> categories()[["with_reference", "all"]].sum().tolist()
-    [303, 983]
-    """
+    """Return the paper's numbers of instructions: category, with_reference, all."""
     return pd.read_csv(resolve("data/paper/table_categories.csv"))
 
 
@@ -71,9 +47,6 @@ def human_evaluation() -> pd.DataFrame:
 
     system (as the paper prints it), release_model_name, context_tokens, correct, win_rate,
     mean_rank.
-
-    >>> human_evaluation()["release_model_name"].tolist()[:2]
-    ['gpt4-32k-multistep-refinement', 'gpt4-32k']
     """
     return pd.read_csv(resolve("data/paper/table_human_evaluation.csv"))
 
@@ -85,6 +58,16 @@ def metric_correlation() -> pd.DataFrame:
     Whatever shows one of these values shows `DAGGER` and `UNVERIFIED` with it.
     """
     return pd.read_csv(resolve("data/paper/table_metric_correlation.csv"))
+
+
+def run_name(metric: str) -> str:
+    """Return the name that a metric of the paper has in a run's scores.
+
+    >>> [run_name(metric) for metric in ("COMET", "UniEval Fluency", "GoogleBLEU", "ROUGE-L")]
+    ['COMET', 'unieval_fluency', 'google_bleu', 'rouge_l']
+    """
+    names = {"COMET": "COMET", "GoogleBLEU": "google_bleu"}
+    return names.get(metric, metric.lower().replace(" ", "_").replace("-", "_"))
 
 
 def context_lengths() -> dict[str, int | None]:
@@ -105,11 +88,10 @@ class Comparison(NamedTuple):
         name: of the paper's table, in the index of `sources`.
         title: what it shows, and whether it is comparable or why not.
         comparable: "yes", "with a caveat" or "no".
-        table: item, measure; published, published_low, published_high; status, how far the
-            published value was checked; run, run_low, run_high and n; difference, the run's value
-            less the published one (missing where they are in rows of their own);
-            published_within, whether the published value is in the run's interval (missing if it is
-            not re-verified).
+        table: item, measure; published, run and their bounds; n; status, how far the published
+            value was checked; difference, run less published, missing if they are in two rows;
+            published_within, whether the published value is in the run's interval, missing if it is
+            not re-verified.
     """
 
     name: str
@@ -146,12 +128,7 @@ the paper']
 
 
 def compare_categories(counts: pd.DataFrame, run: Run) -> Comparison:
-    """Return numbers of instructions by category beside the paper's.
-
-    Args:
-        counts: category, with_reference, all, as `curation.summary.count_categories` returns them.
-        run: the run that they are of.
-    """
+    """Return numbers of instructions (category, with_reference, all) beside the paper's."""
     measures = ["with_reference", "all"]
     published = _long(categories(), "category", measures)
     return _compare_sizes("table_categories", published, _long(counts, "category", measures), run)
@@ -160,11 +137,8 @@ def compare_categories(counts: pd.DataFrame, run: Run) -> Comparison:
 def compare_facts(submitted: pd.DataFrame, records: pd.DataFrame, run: Run) -> Comparison:
     """Return sizes of a run's release beside the paper's.
 
-    Args:
-        submitted: as `data.release.load_submitted` returns it; not counted if it has no request,
-            and so is the release's own instructions.
-        records: one row per patient: notes, events.
-        run: whose release it is.
+    `submitted` is as `data.release.load_submitted` returns it; without any request it is the
+    release's own instructions and not counted. `records` has notes and events per patient.
     """
     published = facts().rename(columns={"fact": "item", "unit": "measure"})
     known = submitted["request"].notna().any()
@@ -192,20 +166,14 @@ def compare_facts(submitted: pd.DataFrame, records: pd.DataFrame, run: Run) -> C
 def compare_human_evaluation(systems: pd.DataFrame, contexts: pd.DataFrame, run: Run) -> Comparison:
     """Return accuracy, win rate, mean rank and what a shorter context costs, beside the paper's.
 
-    Systems are paired by the release's names, and only if the run evaluates released responses.
-    Win rates and mean ranks are paired only if exactly the paper's six systems are ranked.
-
-    Args:
-        systems: as `evaluate_systems` returns it.
-        contexts: as `compare_contexts` returns it.
-        run: the run that they are of.
+    `systems` is as `evaluate_systems` returns it, `contexts` as `compare_contexts`. Systems are
+    paired by the release's names, and only if the run evaluates released responses; win rates and
+    mean ranks only if exactly the paper's six systems are ranked.
     """
     paper = human_evaluation()
     measures = ["correct", "win_rate", "mean_rank"]
-    published, ours = (
-        _long(paper, "release_model_name", measures),
-        _long(systems, "system", measures),
-    )
+    published = _long(paper, "release_model_name", measures)
+    ours = _long(systems, "system", measures)
     correct = paper.set_index("release_model_name")["correct"]
     longest, shorter = SAME_MODEL
     published.loc[len(published)] = {
@@ -224,16 +192,14 @@ def compare_human_evaluation(systems: pd.DataFrame, contexts: pd.DataFrame, run:
 def compare_correlations(metrics: pd.DataFrame, run: Run) -> Comparison:
     """Return the mean Kendall's tau of each metric beside the published one, not re-verified.
 
-    Args:
-        metrics: as `correlate_metrics` returns it; one without a tau has no value of this run.
-        run: the run that they are of. Metrics are paired only if clinicians ranked exactly the
-            paper's six systems; one of the same name may have had other settings.
+    `metrics` is as `correlate_metrics` returns it. Metrics are paired only if clinicians ranked
+    exactly the paper's six systems; one of the same name may have had other settings.
     """
     columns = {"metric": "item", "mean_kendall_tau": "value", "ci_low": "low", "ci_high": "high"}
     published = metric_correlation().rename(columns=columns)
     published = published.assign(measure="mean_tau", status=f"{DAGGER} {UNVERIFIED}")
     ours = _long(metrics.dropna(subset="mean_tau"), "metric", ["mean_tau"])
-    ours["item"] = ours["item"].replace({ours: paper for paper, ours in METRIC_NAMES.items()})
+    ours["item"] = ours["item"].replace({run_name(m): m for m in metric_correlation()["metric"]})
     reasons = why_not_comparable(run, int((metrics["n"] + metrics["n_undefined"]).max()))
     reasons.append("the settings of the paper's metrics are not known")
     return _compare("table_metric_correlation", published, ours, _paired(run), reasons)
@@ -282,17 +248,11 @@ def _number(value: float) -> str:
 
 def _long(table: pd.DataFrame, key: str, measures: Sequence[str]) -> pd.DataFrame:
     """One row per value: item, measure, value, low, high, n; missing if the table lacks it."""
+    columns = ["item", "value", "low", "high", "n"]
     parts = [
-        pd.DataFrame(
-            {
-                "item": table[key],
-                "measure": measure,
-                "value": table[measure],
-                "low": table.get(f"{measure}_low"),
-                "high": table.get(f"{measure}_high"),
-                "n": table.get("n"),
-            }
-        )
+        table.reindex(columns=[key, measure, f"{measure}_low", f"{measure}_high", "n"])
+        .set_axis(columns, axis=1)
+        .assign(measure=measure)
         for measure in measures
     ]
     return pd.concat(parts, ignore_index=True)

@@ -25,9 +25,7 @@ def rate(run: Run) -> pd.DataFrame:
     may be rated on different instructions; see `common_ratings`.
 
     Raises:
-        ReleaseError: the release has no answer key for generated responses, no table of reviews
-            for released ones, or no review of one of the systems.
-        MedAlignError: `run.source` or `run.combine` is unknown, or a response cannot be rated.
+        ReleaseError: the release has no answer key or reviews, or no review of one of the systems.
     """
     ratings = rate_by_each(run)
     return combine_raters(ratings, run.combine) if run.source == "released" else ratings
@@ -37,7 +35,7 @@ def rate_by_each(run: Run) -> pd.DataFrame:
     """Return every rater's ratings of a run's responses, with the columns and errors of `rate`.
 
     A rank is NaN if the rater gave none, and ties are as the rater wrote them (1, 1, 3 as well as
-    1.5, 1.5, 3). The only rater of generated responses is the answer key.
+    1.5, 1.5, 3).
     """
     if run.source == "released":
         ratings = reviews_of(run.release, run.systems).ratings
@@ -52,24 +50,17 @@ def rate_by_each(run: Run) -> pd.DataFrame:
 
 
 def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
-    """Return one rating per response from those of all raters, with the columns of `rate`.
+    """Return one rating per response from those of all raters (`rate_by_each`).
 
-    Args:
-        ratings: as `rate_by_each` returns them.
-        combine: ``"first"`` takes verdict and rank of the instruction's first rater in the table's
-            order, and of a response that this rater did not judge or rank those of the first who
-            did. ``"majority"`` takes the verdict of most raters (in a tie that of the first) and
-            the median of their ranks.
-
-    Ranks are 1 to n within an instruction, ties sharing their average however the raters wrote
-    them; NaN if no rater gave one. The rater is "majority" for ``"majority"``.
+    ``"first"`` takes verdict and rank of the instruction's first rater, and of a response that this
+    rater did not judge or rank those of the first who did. ``"majority"`` takes the verdict of most
+    raters (in a tie that of the first) and the median of their ranks. Ranks are 1 to n within an
+    instruction, ties sharing their average however they are written; NaN if no rater gave one.
 
     >>> ratings = pd.DataFrame({
     ...     "instruction_id": ["1"] * 4, "system": ["a", "a", "b", "b"],
     ...     "rater": ["x", "y"] * 2, "correct": [True, False, True, True],
     ...     "rank": [1.0, 4.0, 1.0, 2.0]})
-    >>> combine_raters(ratings)[["correct", "rank"]].values.tolist()
-    [[True, 1.5], [True, 1.5]]
     >>> combine_raters(ratings, "majority")[["correct", "rank"]].values.tolist()
     [[True, 2.0], [True, 1.0]]
     """
@@ -98,16 +89,15 @@ def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFram
 
 
 class Common(NamedTuple):
-    """Ratings of the instructions that every system was rated on.
+    """Ratings of the instructions on which every system is rated and ranked.
 
     Attributes:
-        ratings: those of the instructions on which each system has a rating and a rank.
+        ratings: of these instructions.
         n_instructions: how many instructions had a rating, complete or not.
         n_left_out: how many of them were left out.
-        n_mixed: how many of those kept have ratings of several raters, whose ranks may be on
-            different scales.
-        by_system: one row per system: system; rated, the instructions on which it has a rating and
-            a rank; missing, the others; alone, those left out because of this system only.
+        n_mixed: how many of those kept have ratings of several raters, on different scales perhaps.
+        by_system: system; rated, the instructions on which it has a rating and a rank; missing, the
+            others; alone, those left out because of this system only.
     """
 
     ratings: pd.DataFrame
@@ -131,16 +121,10 @@ class Common(NamedTuple):
 def common_ratings(ratings: pd.DataFrame) -> Common:
     """Return the ratings of the instructions on which every system is rated and ranked.
 
-    Systems are only compared on the same instructions. If any are left out, or have ratings of
-    several raters, a warning counts them.
+    A warning counts those left out, and those with ratings of several raters.
 
     Raises:
         MedAlignError: no instruction is left.
-
-    >>> ratings = pd.DataFrame({"instruction_id": ["1", "1"], "system": ["a", "b"],
-    ...     "rater": "x", "correct": True, "rank": [1.5, 1.5]})
-    >>> print(common_ratings(ratings))
-    1 of 1 instructions have a rating and a rank of every system
     """
     usable = ratings.assign(usable=ratings["rank"].notna() & ratings["correct"].notna())
     rated = wide(usable, "usable").eq(True)
@@ -169,14 +153,10 @@ def common_ratings(ratings: pd.DataFrame) -> Common:
 
 
 def check_ratings(ratings: pd.DataFrame) -> None:
-    """Check that ratings are complete: every instruction has every system exactly once.
+    """Check that every instruction has exactly one rating of every system.
 
-    Args:
-        ratings: instruction_id, system, correct (bool), rank (1 is best; ties share their average,
-            so an instruction's n ranks sum to n (n + 1) / 2).
-
-    Raises:
-        MedAlignError: naming the first instruction and system at fault.
+    Columns are instruction_id, system, correct (bool) and rank (1 is best; ties share their
+    average). The error names the first instruction and system at fault.
 
     >>> check_ratings(pd.DataFrame({
     ...     "instruction_id": ["1", "1"], "system": ["a", "b"],
@@ -185,12 +165,7 @@ def check_ratings(ratings: pd.DataFrame) -> None:
     medalign_utils.errors.MedAlignError: check_ratings: instruction 1 has ranks a 1, b 1; expected\
  a 1.5, b 1.5 (1 is best, equal ones share the average)
     """
-    missing = {"instruction_id", "system", "correct", "rank"} - set(ratings.columns)
-    if missing:
-        raise MedAlignError(
-            f"check_ratings: no column {', '.join(sorted(missing))}; "
-            f"found {', '.join(map(str, ratings.columns))}"
-        )
+    require_columns("check_ratings", ratings, [*_KEY, "correct", "rank"])
     if ratings.empty:
         raise MedAlignError("check_ratings: no ratings; expected one per response")
     if ratings[_KEY].isna().any(axis=None):
@@ -233,11 +208,17 @@ def check_ratings(ratings: pd.DataFrame) -> None:
         )
 
 
-def patients_of(instruction_ids: pd.Index, instructions: pd.DataFrame) -> np.ndarray:
-    """Return the person_id of each instruction, shape (N,).
+def require_columns(function: str, table: pd.DataFrame, columns: list[str]) -> None:
+    """Check that a table has the columns; the error names those that it lacks."""
+    if missing := set(columns) - set(table.columns):
+        raise MedAlignError(
+            f"{function}: no column {', '.join(sorted(missing))}; "
+            f"found {', '.join(map(str, table.columns))}"
+        )
 
-    Raises:
-        MedAlignError: if an instruction is not in the table, or is in it twice.
+
+def patients_of(instruction_ids: pd.Index, instructions: pd.DataFrame) -> np.ndarray:
+    """Return the person_id of each instruction; each must be in the table, once.
 
     >>> table = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
     >>> patients_of(pd.Index(["2", "1"]), table).tolist()
@@ -257,12 +238,7 @@ def patients_of(instruction_ids: pd.Index, instructions: pd.DataFrame) -> np.nda
 
 
 def wide(ratings: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return one column of the ratings as instructions x systems, both sorted.
-
-    >>> wide(pd.DataFrame({"instruction_id": ["1", "1"], "system": ["b", "a"], "rank": [2, 1]}),
-    ...     "rank").values.tolist()
-    [[1, 2]]
-    """
+    """Return one column of the ratings as instructions x systems, both sorted."""
     return ratings.pivot(index="instruction_id", columns="system", values=column)
 
 

@@ -26,11 +26,10 @@ _COLUMNS = (
 
 
 class Subgroups(NamedTuple):
-    """Instructions by subgroup.
+    """Instructions by subgroup; an instruction is in one of each grouping.
 
     Attributes:
-        members: grouping, group, instruction_id, in the order in which subgroups are shown; an
-            instruction is in one subgroup of each grouping.
+        members: instruction_id, grouping, group, in the order in which they are shown.
         left_out: grouping -> why there is none.
     """
 
@@ -59,27 +58,22 @@ def find_subgroups(
 ) -> Subgroups:
     """Return subgroups by category, subcategory, specialty and quartile of the EHR's length.
 
+    Subgroups of a column come largest first, "(none)" for no value. Quartiles are of the rated
+    patients; equal lengths share one, and labels round the bounds to two digits, so that none is
+    one patient's.
+
     Args:
         instruction_ids: the rated ones, in any order and number.
         instructions: instruction_id, person_id, category, subcategory, submitter_specialty.
         lengths: as `ehr_lengths` returns them.
-
-    Subgroups of a column come largest first, "(none)" for no value. Quartiles are of the rated
-    patients; equal lengths share one, and labels round their bounds to two digits, so that none is
-    one patient's.
-
-    Raises:
-        MedAlignError: if an instruction is unknown, or a patient's EHR has no length.
 
     >>> instructions = pd.DataFrame({"instruction_id": list("1234"), "person_id": list("pqrs"),
     ...     "category": ["Other", "Other", None, "Other"], "subcategory": None,
     ...     "submitter_specialty": None})
     >>> lengths = pd.Series({"p": 900, "q": 3000, "r": 50, "s": 700}, name="tokens")
     >>> members, left_out = find_subgroups(list("1234"), instructions, lengths)
-    >>> members["group"].tolist()[:4]
-    ['Other', 'Other', 'Other', '(none)']
-    >>> members["group"].tolist()[4:6], list(left_out)
-    (['1 (shortest): up to 50 tokens', '2: up to 700 tokens'], ['subcategory', 'specialty'])
+    >>> members["group"].tolist()[3:5], list(left_out)
+    (['(none)', '1 (shortest): up to 50 tokens'], ['subcategory', 'specialty'])
     """
     ids = pd.Index(instruction_ids).unique()
     patients = patients_of(ids, instructions)
@@ -121,17 +115,15 @@ def evaluate_subgroups(
 ) -> pd.DataFrame:
     """Return the systems' table for each subgroup of instructions by itself.
 
+    One row per subgroup and system, systems by their mean rank over all ratings: grouping, group,
+    and columns of `evaluate_systems`. Every subgroup has its rows, however small, and nothing is
+    adjusted for their number; `disclosure.suppress_small_groups` is for releases of real patients.
+
     Args:
         ratings: as `check_ratings` describes.
         instructions: instruction_id, person_id.
         members: as `find_subgroups` returns them.
         bootstrap: over patients.
-
-    Returns:
-        One row per subgroup and system, systems by their mean rank over all ratings: grouping,
-        group, and columns of `evaluate_systems`. Every subgroup has its rows, however small, and
-        nothing is adjusted for their number; `disclosure.suppress_small_groups` is for releases of
-        real patients.
     """
     systems = wide_ranks(ratings).columns
     tables = [pd.DataFrame(columns=_COLUMNS)]
@@ -166,18 +158,6 @@ def evaluate_context_lengths(
         The columns of `evaluate_subgroups`; the group is a context length, shortest first. It has
         a row per system and, if there are several, one for their mean ("mean of 4 systems"),
         without Wilson's interval, since responses to one instruction are not independent.
-
-    Raises:
-        MedAlignError: if ratings are incomplete, or a system of `contexts` is not rated.
-
-    >>> ratings = pd.DataFrame({
-    ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
-    ...     "correct": [True, False, True, True], "rank": [1.0, 2.0, 1.5, 1.5]})
-    >>> instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
-    >>> table = evaluate_context_lengths(ratings, instructions, {"a": 2048, "b": 2048},
-    ...     bootstrap=Bootstrap.seeded(100))
-    >>> table[["group", "system", "correct"]].values.tolist()[1:]
-    [['2,048 tokens', 'b', 0.5], ['2,048 tokens', 'mean of 2 systems', 0.75]]
     """
     ranks = wide_ranks(ratings)
     correct = wide(ratings, "correct")[ranks.columns].astype(float)

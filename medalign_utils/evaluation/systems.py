@@ -1,6 +1,6 @@
 """From ratings to the paper's table of systems: accuracy, win rate and mean rank."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -42,18 +42,10 @@ def evaluate_systems(
     Returns:
         system; context_tokens (Int64, NA for the full record); n, the rated instructions; correct,
         the share of correct responses; win_rate, win_rate_ties_half, mean_rank as in `win_rates`;
-        n_patients; wilson_low and wilson_high, Wilson's 95 % interval of correct; and x_low and
-        x_high of correct, win_rate and mean_rank.
-
-        The latter are bootstrapped over patients: NaN for one patient, without width if no response
-        is correct or all are, far too narrow under about 10 patients. That of win_rate is NaN for a
-        system without an opponent or without one that it differs from in two patients. Wilson's
-        interval assumes that instructions are independent, so it is too narrow if a patient's
-        instructions resemble each other, but it always has bounds.
-
-    Raises:
-        MedAlignError: if ratings are incomplete, an instruction is unknown, or `contexts` and
-            `ratings` name different systems.
+        n_patients; and intervals. x_low and x_high of correct, win_rate and mean_rank are
+        bootstrapped over patients: NaN for one patient, without width if no response is correct or
+        all are. wilson_low and wilson_high assume that instructions are independent; they are too
+        narrow if a patient's resemble each other, but always there.
 
     >>> ratings = pd.DataFrame({
     ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
@@ -86,7 +78,7 @@ def evaluate_systems(
     return pd.DataFrame(
         {
             "system": systems,
-            "context_tokens": context_column([contexts[system] for system in systems]),
+            "context_tokens": pd.array([contexts[system] for system in systems], dtype="Int64"),
             "n": len(correct),
             **correct_columns,
             **ranking.reset_index(drop=True),
@@ -103,11 +95,6 @@ def head_to_head(ratings: pd.DataFrame) -> pd.DataFrame:
 
     It is wins / (wins + losses) over the instructions on which the two ranks differ; 0.5 for a pair
     that never differs; NaN on the diagonal.
-
-    >>> head_to_head(pd.DataFrame({
-    ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
-    ...     "correct": True, "rank": [1.0, 2.0, 1.5, 1.5]})).loc["a"].tolist()
-    [nan, 1.0]
     """
     ranks = wide_ranks(ratings)
     wins = _wins(ranks)
@@ -121,12 +108,9 @@ def head_to_head(ratings: pd.DataFrame) -> pd.DataFrame:
 def win_rates(ratings: pd.DataFrame) -> pd.DataFrame:
     """Return win rates without ties and with ties counted half, and mean ranks, best first.
 
-    Returns:
-        One row per system (the index). win_rate: the mean of its `head_to_head` row.
-        win_rate_ties_half: (wins + ties / 2) / comparisons, for which mean_rank = n - (n - 1) x
-        win_rate_ties_half. Both sum to n / 2 over n systems, and are NaN for a single one.
-
-    Source: the published table fits win_rate and not win_rate_ties_half (data/paper/README.md).
+    win_rate is the mean of a system's `head_to_head` row; win_rate_ties_half is (wins + ties / 2) /
+    comparisons, for which mean_rank = n - (n - 1) x win_rate_ties_half. Both sum to n / 2 over n
+    systems, and are NaN for a single one. The published table fits win_rate (data/paper/README.md).
 
     >>> win_rates(pd.DataFrame({
     ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
@@ -160,15 +144,8 @@ def bootstrap_systems(
         bootstrap: over patients.
 
     Returns:
-        "correct", "win_rate" and "mean_rank", K columns each. A resample's win rate is of its own
-        wins and losses; its n_patients are those of the opponent that the system most often differs
-        from, 0 if it ties with all.
-
-    >>> ranks = np.array([[1.0, 2.0], [1.5, 1.5], [1.0, 2.0]])
-    >>> patients = np.array(["p", "q", "r"])
-    >>> drawn = bootstrap_systems(ranks < 2, ranks, patients, bootstrap=Bootstrap.seeded(9))
-    >>> drawn["win_rate"].means.tolist(), drawn["win_rate"].n_patients.tolist()
-    ([1.0, 0.0], [2, 2])
+        "correct", "win_rate" and "mean_rank", K columns each. n_patients of a win rate are those of
+        the opponent that the system most often differs from, 0 if it ties with all.
     """
     k = correct.shape[1]
     before = ranks[:, :, np.newaxis] < ranks[:, np.newaxis, :]
@@ -191,11 +168,6 @@ def wilson_interval(n_correct: np.ndarray, n: int) -> dict[str, np.ndarray]:
     """Return Wilson's 95 % interval of a share as the columns wilson_low and wilson_high."""
     low, high = proportion_confint(n_correct, n, alpha=1 - CONFIDENCE, method="wilson")
     return {"wilson_low": low, "wilson_high": high}
-
-
-def context_column(lengths: Sequence[int | None]) -> pd.api.extensions.ExtensionArray:
-    """Return context lengths in tokens as a table's column; NA for the full record."""
-    return pd.array(lengths, dtype="Int64")
 
 
 def _wins(ranks: pd.DataFrame) -> np.ndarray:

@@ -21,7 +21,7 @@ class Interval(NamedTuple):
 
 
 def interval_columns(name: str, intervals: Sequence[Interval]) -> dict[str, list[float]]:
-    """Return the three columns of a table that hold an estimate and its bounds.
+    """Return a table's three columns of an estimate and its bounds.
 
     >>> interval_columns("correct", [Interval(0.5, 0.4, 0.6)])
     {'correct': [0.5], 'correct_low': [0.4], 'correct_high': [0.6]}
@@ -41,27 +41,16 @@ class Bootstrap(NamedTuple):
 
     @classmethod
     def seeded(cls, resamples: int = 2000, seed: int = 1) -> "Bootstrap":
-        """Return a bootstrap that draws the same for the same seed.
-
-        >>> first, second = Bootstrap.seeded(100, seed=7), Bootstrap.seeded(100, seed=7)
-        >>> first.rng.integers(1000) == second.rng.integers(1000)
-        True
-        """
+        """Return a bootstrap that draws the same for the same seed."""
         return cls(resamples, np.random.default_rng(seed))
 
 
 class Resampled(NamedTuple):
-    """Means of K columns, and their bootstrap distributions over patients.
+    """Means of K columns, and their bootstrap distributions over patients."""
 
-    Attributes:
-        means: shape (K,), over each column's defined values; NaN without any.
-        resampled: shape (resamples, K); NaN where a resample has no defined value of a column.
-        n_patients: shape (K,), the patients who have a defined value.
-    """
-
-    means: np.ndarray
-    resampled: np.ndarray
-    n_patients: np.ndarray
+    means: np.ndarray  # (K,), over each column's defined values; NaN without any
+    resampled: np.ndarray  # (resamples, K); NaN if a resample has no defined value
+    n_patients: np.ndarray  # (K,), the patients who have a defined value
 
     def mean_of(self, columns: Sequence[int]) -> "Resampled":
         """Return the mean of some columns as one column."""
@@ -89,11 +78,8 @@ class Resampled(NamedTuple):
 def percentile_levels(n_patients: int) -> tuple[float, float]:
     """Return the two quantiles of a bootstrap that bound a 95 % interval.
 
-    With few patients they lie outside 0.025 and 0.975: the bootstrap's standard error divides by n
-    rather than n - 1, and Student's t is wider than the normal distribution.
-
-    Source: Hesterberg 2015, "What Teachers Should Know About the Bootstrap", the expanded
-    percentile interval.
+    With few patients they lie outside 0.025 and 0.975: the expanded percentile interval of
+    Hesterberg 2015, "What Teachers Should Know About the Bootstrap".
 
     >>> [round(float(level), 4) for n in (24, 300) for level in percentile_levels(n)]
     [0.0173, 0.9827, 0.0243, 0.9757]
@@ -106,15 +92,9 @@ def percentile_levels(n_patients: int) -> tuple[float, float]:
 def bootstrap_means(
     values: np.ndarray, patients: Sequence[str] | np.ndarray, *, bootstrap: Bootstrap
 ) -> list[Interval]:
-    """Return the mean of each column with its interval from a cluster bootstrap over patients.
+    """Return the mean of each column with its interval; for arguments see `resample_means`.
 
-    With under about 10 patients intervals are far too narrow; if all values are equal they have no
-    width. Arguments and errors are those of `resample_means`.
-
-    >>> correct = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
-    >>> first, second = bootstrap_means(correct, ["a", "a", "b"], bootstrap=Bootstrap.seeded(200))
-    >>> round(first.estimate, 3), first.low, first.high
-    (0.667, 0.0, 1.0)
+    With under about 10 patients intervals are far too narrow; of equal values they have no width.
     """
     return resample_means(values, patients, bootstrap=bootstrap).intervals()
 
@@ -131,10 +111,6 @@ def resample_means(
         values: float, shape (N, K); NaN if undefined.
         patients: shape (N,), the patient of each row.
         bootstrap: over patients.
-
-    Raises:
-        MedAlignError: if shapes disagree, a patient is missing (None, NaN), or `bootstrap` has no
-            resamples or no generator.
 
     Source: Efron and Tibshirani 1993, chapter 13; Field and Welsh 2007 for clusters.
 
@@ -179,12 +155,7 @@ def resample_rows(patients: Sequence[str] | np.ndarray, *, bootstrap: Bootstrap)
 def sums_by_patient(
     values: np.ndarray | pd.DataFrame, patients: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the patients, sorted, and each one's sums and counts of defined values per column.
-
-    >>> _, sums, counts = sums_by_patient(np.array([[1.0], [np.nan], [5.0]]), ["b", "b", "a"])
-    >>> sums.ravel().tolist(), counts.ravel().tolist()
-    ([5.0, 1.0], [1.0, 1.0])
-    """
+    """Return the patients, sorted, and each one's sums and counts of defined values per column."""
     values = np.asarray(values, dtype=np.float64)
     names, membership = np.unique(patients, return_inverse=True)
     sums = np.zeros((len(names), values.shape[1]))

@@ -21,10 +21,9 @@ def sign_flip(
     """Return the two-sided p of each column's mean difference, flipping signs by patient.
 
     If two systems were exchangeable, each patient's differences might as well have the other sign,
-    all of them together. p is the share of assignments of signs whose sum is at least as far from
-    0 as the observed one. It is exact for whole numbers (then McNemar's exact test is the case of
-    one instruction per patient) and if there are at most `SIGN_FLIPS` assignments; otherwise that
-    many are drawn.
+    all together. p is the share of assignments of signs whose sum is at least as far from 0 as the
+    observed one: exact for whole numbers (McNemar's exact test, if each patient has one
+    instruction) and up to `SIGN_FLIPS` assignments; otherwise that many are drawn.
 
     Args:
         differences: shape (N, K); NaN counts as 0, and a column of nothing else has p NaN.
@@ -64,9 +63,9 @@ def _whole_flips(totals: np.ndarray) -> float:
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Return Holm's adjusted p-values of a family, or of each column of several; NaN is no test.
+    """Return Holm's adjusted p-values of each column; NaN is no test.
 
-    `multipletests` of statsmodels gives the same but collects garbage at each call: 40 ms, where
+    `multipletests` of statsmodels gives the same, but collects garbage at each call: 40 ms, while
     the simulation of the fairness audit makes thousands of calls.
 
     >>> holm(np.array([0.02, 0.1, 0.01, 0.5])).tolist()  # 3 x, 2 x, 4 x, 1 x
@@ -91,11 +90,9 @@ def permutation_tests(
 ) -> pd.DataFrame:
     """Return tests of each group against the rest, and of the best group against the worst.
 
-    Group labels are shuffled across patients. The statistic of a group is the absolute difference
-    between the mean of its rows and that of all others; of a grouping, its groups' largest mean
-    minus the smallest, which allows for picking best and worst afterwards. The test is exact if
-    there are at most `permutations` ways to assign the labels; otherwise that many are drawn, and
-    the observed one is counted with them.
+    Group labels are shuffled across patients. The statistic of a group is the distance between its
+    mean and that of other rows; of a grouping, the range of its groups' means. The test is exact if
+    there are at most `permutations` ways to assign the labels; otherwise that many are drawn.
 
     Args:
         values: one row per instruction, one column per question; NaN is left out of the means.
@@ -107,8 +104,7 @@ def permutation_tests(
     Returns:
         One row per column of `values`, grouping and group, and one with the group `RANGE` for a
         grouping of more than two: column (its position), grouping, group, exact, p (NaN if the
-        statistic is) and p_holm, over all tests of one column, in which the two groups of a
-        grouping of two are one test.
+        statistic is) and p_holm, over all tests of one column; two groups are one test.
 
     Sources: Pitman 1937; Phipson and Smyth 2010 for p-values never 0; Holm 1979.
 
@@ -163,10 +159,8 @@ def group_means(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each group's mean and that of the rest, both of shape (G, R, K); NaN without a value.
 
-    Args:
-        weights: shape (G, R, P): of G groups, in R draws, on P patients.
-        sums: as `sums_by_patient` gives them, shape (P, K).
-        counts: likewise.
+    `weights` has shape (G, R, P): of G groups, in R draws, on P patients; `sums` and `counts`, as
+    `sums_by_patient` returns them, (P, K).
     """
     # einsum, not @: BLAS may add up in another order with another number of threads.
     total, n = (np.einsum("grp,kp->grk", weights, a.T.copy()) for a in (sums, counts))
@@ -186,10 +180,7 @@ def _statistics(
 
 
 def _shuffles(codes: np.ndarray, orders: np.ndarray) -> tuple[np.ndarray, bool]:
-    """All ways to assign the groups if they are no more than the orders, else those in the orders.
-
-    Shape (R, P), and whether they are all.
-    """
+    """All ways to assign the groups if no more than `orders`, else those; whether they are all."""
     sizes = np.bincount(codes)
     ways, left = 1, len(codes)
     for size in sizes:

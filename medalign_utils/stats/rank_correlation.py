@@ -33,13 +33,8 @@ def kendall_tau_b(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def order_pairs(scores: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     """Return whether scores order each pair of responses to an instruction as ranks do.
 
-    Args:
-        scores: float, shape (N, S), higher is better.
-        ranks: float, shape (N, S), 1 is best.
-
-    Returns:
-        float64, shape (N, S (S - 1) / 2): 1 if the better ranked has the higher score, 0 if the
-        lower, 0.5 if both have the same; NaN if the ranks are equal or a score is NaN.
+    Shapes (N, S) give (N, S (S - 1) / 2): 1 if the better ranked (the lower rank) has the higher
+    score, 0 if the lower, 0.5 if both have the same; NaN if the ranks are equal or a score is NaN.
 
     >>> order_pairs(np.array([[0.9, 0.1, 0.1]]), np.array([[1.0, 2.5, 2.5]])).tolist()
     [[1.0, 1.0, nan]]
@@ -55,13 +50,8 @@ def order_pairs(scores: np.ndarray, ranks: np.ndarray) -> np.ndarray:
 def same_best(scores: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the share of the highest scoring responses that are ranked best, and that of all.
 
-    Args:
-        scores: float, shape (N, S), higher is better.
-        ranks: float, shape (N, S), 1 is best.
-
-    Returns:
-        Two of shape (N,); the second is what a random pick gives. Both are NaN if all ranks are
-        equal, so that no pick is wrong, or a score is NaN.
+    Shapes (N, S) give two of (N,); the second is what a random pick gives. Both are NaN if all
+    ranks are equal, so that no pick is wrong, or a score is NaN.
 
     >>> picked, chance = same_best(np.array([[0.9, 0.9, 0.1]]), np.array([[1.0, 2.0, 3.0]]))
     >>> picked.tolist(), chance.round(3).tolist()

@@ -89,7 +89,7 @@ def test_scores_of_unrated_responses_are_not_used():
 @pytest.mark.parametrize(
     ("scores", "message"),
     [
-        (GOOD.drop(columns="signature"), "scores has no column signature"),
+        (GOOD.drop(columns="signature"), "scores: no column signature"),
         (GOOD.iloc[:0], "no scores"),
         (GOOD.drop(index=4), r"no good score of \(instruction i1, b\), which is rated \(1 such\)"),
         (GOOD.replace({"system": {"b": "z"}}), r"no good score of \(instruction i0, b\).*4 such"),
