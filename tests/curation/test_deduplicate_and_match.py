@@ -5,7 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from medalign_utils.curation import deduplicate_and_match
+from medalign_utils.curation.deduplicate_and_match import (
+    THRESHOLDS,
+    assess_thresholds,
+    drop_near_duplicates,
+    rank_patients,
+    recall_table,
+    similar_pairs,
+)
 from medalign_utils.data.ehr import ehr_text
 from medalign_utils.data.release import load_release, load_submitted
 from medalign_utils.errors import MedAlignError, ReleaseError
@@ -51,7 +58,7 @@ def brute_force(questions, threshold):
 
 
 def dropped(questions, threshold):
-    table = deduplicate_and_match.drop_near_duplicates(questions, threshold)
+    table = drop_near_duplicates(questions, threshold)
     return [
         (None, None) if pd.isna(row.duplicate_of) else (row.duplicate_of, row.rouge_l)
         for row in table.itertuples()
@@ -87,31 +94,32 @@ def test_the_best_kept_one_counts_and_of_equals_the_earliest():
     questions = ["a b c d x", "a b c d y", "a b c u v", "a b c d z"]
     assert dropped(questions[:1] + questions[3:], 0.8) == [(None, None), (0, pytest.approx(0.8))]
     assert dropped(questions, 0.85)[3] == (None, None)
-    table = deduplicate_and_match.drop_near_duplicates(["a b c d x", "q b c d e", "a b c d e"], 0.7)
+    table = drop_near_duplicates(["a b c d x", "q b c d e", "a b c d e"], 0.7)
     assert table["duplicate_of"].tolist() == [pd.NA, pd.NA, 0]
 
 
 def test_what_is_like_a_dropped_one_only_stays():
     # Each neighbour shares 3 of 4 words (0.75), the first and the third 2 of 4 (0.5).
-    assert dropped(["a b c d", "b c d e", "c d e f"], 0.75) == [
-        *((None, None), (0, 0.75), (None, None))
-    ]
+    found = dropped(["a b c d", "b c d e", "c d e f"], 0.75)
+    assert found == [(None, None), (0, 0.75), (None, None)]
 
 
-def test_questions_without_a_word_stay():
+def test_questions_without_a_word_are_kept():
     assert dropped(["?", "?", ""], 0.1) == [(None, None)] * 3
-    assert deduplicate_and_match.drop_near_duplicates([], 0.7).empty
+    assert drop_near_duplicates([], 0.7).empty
 
 
-@pytest.mark.parametrize("threshold", [0, -0.1, 1.1])
-def test_a_threshold_out_of_range_is_an_error(threshold):
-    with pytest.raises(MedAlignError, match="expected above 0 and at most 1"):
-        deduplicate_and_match.drop_near_duplicates(["a"], threshold)
-
-
-def test_a_question_that_is_no_text_is_an_error():
-    with pytest.raises(MedAlignError, match=r"similar_pairs: questions\[1\] is None"):
-        deduplicate_and_match.drop_near_duplicates(["a", None], 0.7)
+@pytest.mark.parametrize(
+    ("questions", "threshold", "message"),
+    [
+        (["a"], 0, "expected above 0 and at most 1"),
+        (["a"], 1.1, "expected above 0 and at most 1"),
+        (["a", None], 0.7, r"similar_pairs: questions\[1\] is None"),
+    ],
+)
+def test_wrong_arguments_are_errors(questions, threshold, message):
+    with pytest.raises(MedAlignError, match=message):
+        drop_near_duplicates(questions, threshold)
 
 
 def test_assess_thresholds_by_hand():
@@ -124,19 +132,18 @@ def test_assess_thresholds_by_hand():
         ("y z", "r3", "p3", "4"),  # another way to ask it
     ]
     table = pd.DataFrame(rows, columns=["question", "request", "person_id", "duplicate_of"])
-    table = deduplicate_and_match.assess_thresholds(table, [1.0, 0.8]).set_index("threshold")
+    table = assess_thresholds(table, [1.0, 0.8]).set_index("threshold")
     # At 0.8: the second (wrongly), third and fifth of the third, fifth and sixth that should be.
-    assert table.loc[0.8].to_dict() == {
-        **{"submitted": 6, "duplicates": 3, "dropped": 3, "reworded": 2, "other_patient": 1},
-        **{"precision": 2 / 3, "recall": 2 / 3, "reworded_recall": 0.5},
-    }
+    counts = {"submitted": 6, "duplicates": 3, "dropped": 3, "reworded": 2, "other_patient": 1}
+    shares = {"precision": 2 / 3, "recall": 2 / 3, "reworded_recall": 0.5}
+    assert table.loc[0.8].to_dict() == counts | shares
     # At 1: the third only.
     assert table.loc[1.0, ["dropped", "precision"]].tolist() == [1, 1]
     assert table.loc[1.0, "recall"] == pytest.approx(1 / 3)
 
 
 def test_some_submitted_questions_look_alike_and_ask_for_different_things(submitted):
-    pairs = deduplicate_and_match.similar_pairs(submitted["question"].tolist(), 0.7)
+    pairs = similar_pairs(submitted["question"].tolist(), 0.7)
     requests = submitted["request"].to_numpy()
     alike = requests[pairs["earlier"]] == requests[pairs["later"]]
     assert alike.any() and not alike.all()
@@ -147,8 +154,8 @@ def test_the_release_s_own_instructions_where_nothing_else_was_submitted(tiny):
     submitted = load_submitted(release)
     assert submitted["question"].tolist() == release.instructions["question"].tolist()
     assert submitted[["duplicate_of", "request"]].isna().all(axis=None)
-    table = deduplicate_and_match.assess_thresholds(submitted)
-    assert list(table["threshold"]) == list(deduplicate_and_match.THRESHOLDS)
+    table = assess_thresholds(submitted)
+    assert list(table["threshold"]) == list(THRESHOLDS)
     assert table["dropped"].eq(0).all() and table[["precision", "recall"]].isna().all(axis=None)
 
 
@@ -188,7 +195,7 @@ def test_ranks_agree_with_the_formula(demo):
 
     pool = sorted(demo.instructions["person_id"].unique())
     asked = demo.instructions.head(25)
-    ranks = deduplicate_and_match.rank_patients(demo, asked, pool, progress=False)
+    ranks = rank_patients(demo, asked, pool, progress=False)
     documents = words([ehr_text(demo.ehr_path(person), "lines") for person in pool])
     for row in asked.itertuples():
         scores = bm25(words([row.question])[0], documents)
@@ -203,33 +210,33 @@ def test_equal_scores_have_the_worst_of_their_ranks(tiny):
         {"question": ["atorvastatin", "xylophone", "?"], "person_id": ["007", "007", "40"]},
         index=[7, 8, 9],
     )
-    ranks = deduplicate_and_match.rank_patients(release, asked, ["007", "40"], progress=False)
+    ranks = rank_patients(release, asked, ["007", "40"], progress=False)
     assert ranks.to_dict() == {7: 1, 8: 2, 9: 2}
 
 
-def test_a_patient_outside_the_pool_is_an_error(tiny):
-    release = load_release(tiny)
-    asked = pd.DataFrame({"question": ["a", "b"], "person_id": ["007", "40"]})
-    with pytest.raises(MedAlignError, match="1 instructions whose patient is not in the pool of 1"):
-        deduplicate_and_match.rank_patients(release, asked, ["40"], progress=False)
-    with pytest.raises(MedAlignError, match="not in the pool of 2, the first one's being nan"):
-        without = asked.assign(person_id=[None, "40"])
-        deduplicate_and_match.rank_patients(release, without, ["40", "007"], progress=False)
-    with pytest.raises(MedAlignError, match="a pool of 2 with 1 patients"):
-        deduplicate_and_match.rank_patients(release, asked, ["40", "40"], progress=False)
-    with pytest.raises(MedAlignError, match="rank_patients: no instructions; does any name its"):
-        deduplicate_and_match.rank_patients(release, asked[:0], [], progress=False)
+@pytest.mark.parametrize(
+    ("patients", "pool", "message"),
+    [
+        (["007", "40"], ["40"], "1 instructions whose patient is not in the pool of 1"),
+        ([None, "40"], ["40", "007"], "not in the pool of 2, the first one's being nan"),
+        (["007", "40"], ["40", "40"], "a pool of 2 with 1 patients"),
+        ([], [], "rank_patients: no instructions; does any name its patient"),
+    ],
+)
+def test_a_patient_outside_the_pool_is_an_error(tiny, patients, pool, message):
+    instructions = pd.DataFrame({"question": ["a", "b"][: len(patients)], "person_id": patients})
+    with pytest.raises(MedAlignError, match=message):
+        rank_patients(load_release(tiny), instructions, pool, progress=False)
 
 
-def test_recall_and_its_table():
+def test_recall_table():
     ranks, patients = pd.Series([1, 5, 6, 30]), pd.Series(["a", "a", "b", "c"])
-    options = {"bootstrap": Bootstrap.seeded(500, 1)}
-    table = deduplicate_and_match.recall_table(ranks, patients, 30, **options).set_index("k")
+    bootstrap = Bootstrap.seeded(500, 1)
+    table = recall_table(ranks, patients, 30, bootstrap=bootstrap).set_index("k")
     assert table["recall"].tolist() == [0.25, 0.5, 0.75]
     assert table["random"].tolist() == [1 / 30, 5 / 30, 20 / 30]
     assert (table["recall_low"] < table["recall"]).all()
     assert (table["n"] == 4).all() and (table["pool"] == 30).all()
-    # Nobody can be missed among more records than there are.
-    assert deduplicate_and_match.recall_table(ranks[:2], patients[:2], 3, **options)[
-        "random"
-    ].tolist() == [*(1 / 3, 1, 1)]
+    # No rank is beyond the pool's size.
+    few = recall_table(ranks[:2], patients[:2], 3, bootstrap=bootstrap)
+    assert few["random"].tolist() == [1 / 3, 1, 1]
