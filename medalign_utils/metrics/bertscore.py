@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.metrics.base import check_texts
-from medalign_utils.metrics.checkpoints import TRANSFORMERS, describe, find_checkpoint
+from medalign_utils.hub import TRANSFORMERS, describe, find_checkpoint
+from medalign_utils.metrics.base import DECIMALS, check_texts
 from medalign_utils.minilm import MINILM_NAME, MINILM_SHA256, fixed_batches, load_minilm
 
 if TYPE_CHECKING:
@@ -25,30 +25,24 @@ def score_bertscore(
     layer: int,
     progress: bool = False,
 ) -> np.ndarray:
-    """BERTScore F1 without IDF weights and without baseline rescaling.
+    """Return BERTScore F1 without IDF weights and without baseline rescaling, 6 decimals.
 
-    Each distinct text is encoded once, to the same bits whatever it is scored with, and the pairs
-    are then matched one by one with the package's own functions; ``bert_score.score`` gives the
-    same to 1e-5. As there, [CLS] and [SEP] may be matched but carry no weight themselves, and a
-    text longer than the model's limit is cut, which is warned of with a count. A token whose
-    cosines are all negative counts 0. In the package that is so for every pair that its batch pads,
-    so that there a pair's score can hang on its neighbours; here it always is.
+    Each distinct text is encoded once; ``bert_score.score`` gives the same to 1e-5. As there, [CLS]
+    and [SEP] may be matched but carry no weight. A token whose cosines are all negative counts 0;
+    in the package only in pairs that its batch pads, so that a score there depends on the others.
 
     Args:
-        predictions: N answers.
-        references: N references, in the same order.
+        predictions: N answers; an empty one scores 0, with a warning that counts them.
+        references: N references, in the same order; likewise.
         model: "minilm" (comes with the package), the folder of a Hugging Face model, or a hub id.
+            A text beyond its limit is cut, with a warning that counts them.
         layer: the hidden layer compared; 0 is the embedding layer.
         progress: show a progress bar.
 
-    Returns:
-        float64, shape (N,): a harmonic mean of mean cosines, at most 1 and in practice above 0. An
-        empty answer or reference scores 0 and is warned of with a count.
-
     Raises:
-        NotAvailableError: a hub's model is not here and cannot be had now.
-        MedAlignError: the lengths differ, a value is not a string, there is no such model, or it
-            has fewer layers.
+        NotAvailableError: a hub's model is not within reach.
+        MedAlignError: the columns are no equally many strings, or the model does not load or has
+            fewer layers.
 
     Source: Zhang et al. 2020.
 
@@ -64,34 +58,35 @@ def score_bertscore(
     tokenizer, network = _load(model, layer)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoded = _encode([*predictions, *references], tokenizer, network.to(device), progress)
-
     scores = np.zeros(len(predictions))
     for i, pair in enumerate(zip(references, predictions, strict=True)):
-        embeddings = [encoded[text][0] for text in pair]
-        if any(_is_empty(embedding) for embedding in embeddings):
+        if any(_is_empty(encoded[text]) for text in pair):
             continue
         stats = []
-        for text, embedding in zip(pair, embeddings, strict=True):
+        for embedding, weights in (encoded[text] for text in pair):
             # One position of padding, which matches with cosine 0 (its vector must not be null).
             mask = torch.arange(len(embedding) + 1)[None] < len(embedding)
-            weights = encoded[text][1]
-            stats += [
-                pad(embedding[None], (0, 0, 0, 1), value=1.0),
-                mask,
-                pad(weights[None], (0, 1)),
-            ]
+            padded = pad(embedding[None], (0, 0, 0, 1), value=1.0)
+            stats += [padded, mask, pad(weights[None], (0, 1))]
         _precision, _recall, f1 = greedy_cos_idf(*stats)
         scores[i] = f1.item()
 
+    limit = tokenizer.model_max_length
     for name, texts in (("predictions", predictions), ("references", references)):
-        _warn(name, texts, encoded, tokenizer.model_max_length)
-    return scores
+        empty = sum(_is_empty(encoded[text]) for text in texts)
+        full = sum(len(encoded[text][0]) >= limit for text in texts)
+        of = f"of {len(texts)} {name}"
+        if empty:
+            message = f"score_bertscore: {empty} {of} are empty and score 0"
+            warnings.warn(message, stacklevel=2)
+        if full:
+            message = f"reach the model's limit of {limit} tokens; what follows is not compared"
+            warnings.warn(f"score_bertscore: {full} {of} {message}", stacklevel=2)
+    return scores.round(DECIMALS)
 
 
 def signature_bertscore(*, model: str, layer: int) -> str:
-    """State the settings behind a BERTScore; of "minilm" the digest is of the weights alone.
-
-    Raises: as `score_bertscore`.
+    """Return the settings of BERTScore; the digest of "minilm" is of the weights alone.
 
     >>> signature_bertscore(model="minilm", layer=6)  # doctest: +ELLIPSIS
     'bertscore|model:all-MiniLM-L6-v2|sha256:53aa51172d14|layer:6|idf:no|rescale:no|v:...'
@@ -107,7 +102,7 @@ def signature_bertscore(*, model: str, layer: int) -> str:
 
 
 def _load(model: str, layer: int) -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
-    """Load the tokenizer and the model up to `layer`."""
+    """The tokenizer, and the model up to `layer`."""
     from bert_score.utils import get_model, get_tokenizer
 
     if model == "minilm":
@@ -134,43 +129,24 @@ def _encode(
     network: "PreTrainedModel",
     progress: bool,
 ) -> dict[str, tuple["torch.Tensor", "torch.Tensor"]]:
-    """Give each distinct text its token vectors (tokens, units) and token weights (tokens,)."""
+    """Each distinct text's token vectors (tokens, units) and token weights (tokens,)."""
     import torch
     from bert_score.utils import bert_encode, sent_encode
     from tqdm.auto import tqdm
 
-    unweighted = (tokenizer.cls_token_id, tokenizer.sep_token_id)
+    special = torch.tensor([tokenizer.cls_token_id, tokenizer.sep_token_id])
     distinct = sorted(set(texts))
     ids = [sent_encode(tokenizer, text) for text in distinct]
     encoded = {}
-    # Not the package's own batches, in which a text's last bits hang on its neighbours.
     batches = list(fixed_batches(ids, tokenizer.pad_token_id))
-    bar = tqdm(batches, "bertscore", unit="batch", disable=not progress)
-    for places, padded, mask in bar:
-        inputs = (padded.to(network.device), mask.to(network.device))
+    for places, padded, mask in tqdm(batches, "bertscore", unit="batch", disable=not progress):
+        inputs = padded.to(network.device), mask.to(network.device)
         vectors = bert_encode(network, inputs[0], attention_mask=inputs[1]).cpu()
-        for place, vector in zip(places, vectors, strict=False):
-            weights = torch.tensor([float(id not in unweighted) for id in ids[place]])
-            encoded[distinct[place]] = (vector[: len(ids[place])], weights)
+        for place, row, vector in zip(places, padded, vectors, strict=False):
+            n = len(ids[place])
+            encoded[distinct[place]] = vector[:n], (~torch.isin(row[:n], special)).float()
     return encoded
 
 
-def _is_empty(embedding: "torch.Tensor") -> bool:
-    """Whether only the two special tokens are left, the package's own test."""
-    return len(embedding) == 2
-
-
-def _warn(name: str, texts: Sequence[str], encoded: dict, max_tokens: int) -> None:
-    """Say how many texts were empty or were cut."""
-    empty = sum(_is_empty(encoded[text][0]) for text in texts)
-    full = sum(len(encoded[text][0]) >= max_tokens for text in texts)
-    if empty:
-        warnings.warn(
-            f"score_bertscore: {empty} of {len(texts)} {name} are empty and score 0", stacklevel=3
-        )
-    if full:
-        warnings.warn(
-            f"score_bertscore: {full} of {len(texts)} {name} reach the model's limit of "
-            f"{max_tokens} tokens; what follows is not compared",
-            stacklevel=3,
-        )
+def _is_empty(encoded: tuple["torch.Tensor", "torch.Tensor"]) -> bool:
+    return len(encoded[0]) == 2  # [CLS] and [SEP], the package's own test

@@ -1,31 +1,36 @@
-"""COMET through unbabel-comet, from any checkpoint."""
+"""COMET through unbabel-comet, from any checkpoint.
+
+A folder with ``model.safetensors``, such as comet-compact's, holds all weights but those of its
+encoder, which is the bundled MiniLM.
+"""
 
 import contextlib
 import hashlib
 import logging
 import pickle
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
 
 from medalign_utils.errors import MedAlignError, NotAvailableError
-from medalign_utils.hub import in_one_line
-from medalign_utils.metrics.base import check_texts
-from medalign_utils.metrics.checkpoints import ENCODER, find_checkpoint
-from medalign_utils.minilm import MINILM_NAME, ROWS, fixed_batches, minilm_path
+from medalign_utils.hub import ENCODER, Checkpoint, find_checkpoint, in_one_line
+from medalign_utils.metrics.base import DECIMALS, check_texts
+from medalign_utils.minilm import MINILM_NAME, MINILM_SHA256, ROWS, fixed_batches, minilm_path
 
 if TYPE_CHECKING:
     import torch
+    from comet.models import RegressionMetric
     from comet.models.base import CometModel
 
 PAPER_CHECKPOINT = "Unbabel/wmt22-comet-da"
 MINILM_HUB_ID = f"sentence-transformers/{MINILM_NAME}"
-CHECKPOINT = ("hparams.yaml", "checkpoints/model.ckpt")
+COMPACT = ("hparams.yaml", "model.safetensors")
+LIBRARY = ("hparams.yaml", "checkpoints/model.ckpt")
 # What the library's classes read besides the answer; a unified_metric's hparams say it themselves.
 _READ = {
     "regression_metric": ("src", "ref"),
@@ -44,70 +49,69 @@ def score_comet(
     checkpoint: str | Path,
     progress: bool = False,
 ) -> np.ndarray:
-    """COMET of each answer, given what was asked and the reference.
+    """Return COMET of each answer, given the instruction as source and the reference.
 
-    The source is the instruction. The paper speaks of "source-augmented" COMET, which settles
-    neither whether the EHR is part of the source nor which checkpoint was used:
-    Unbabel/wmt22-comet-da is the usual choice and is not confirmed. Scores are therefore not
-    comparable with the paper's by their absolute values.
+    The paper says "source-augmented" COMET, without the checkpoint and without saying whether the
+    EHR is part of the source. Scores are therefore not comparable with the paper's.
 
-    For a ``RegressionMetric`` each distinct text is encoded once and the estimator then runs on the
-    triples; the library's ``predict`` gives the same to 1e-5. A checkpoint of another class is
-    scored by the library's ``predict`` itself. Texts are cut at the encoder's limit, as there.
+    For a ``RegressionMetric`` each distinct text is encoded once; the library's ``predict`` gives
+    the same to 1e-5, and scores other classes itself. Texts are cut at the encoder's limit.
 
     Args:
         sources: N instructions.
         predictions: N answers; an empty one is scored like any other.
         references: N references, in the same order.
-        checkpoint: a checkpoint's folder (holding ``hparams.yaml`` and ``checkpoints/model.ckpt``),
-            its ``.ckpt`` file, or a hub id, which needs network access unless it is cached.
+        checkpoint: a folder with ``hparams.yaml`` and either ``checkpoints/model.ckpt`` or
+            ``model.safetensors``, a ``.ckpt`` file, or a hub id.
         progress: show a progress bar.
 
     Returns:
-        float64, shape (N,). The range is the checkpoint's: [0, 1] for comet-compact, about that for
-        the WMT22 models, unbounded for older ones.
+        float64, shape (N,), 6 decimals. The range is the checkpoint's: [0, 1] for comet-compact,
+        about that for the WMT22 models, unbounded for older ones.
 
     Raises:
-        MedAlignError: the lengths differ, a value is not a string, or the checkpoint or its encoder
-            cannot be had.
+        NotAvailableError: a hub's checkpoint or encoder is not within reach.
+        MedAlignError: the columns are no equally many strings, or the checkpoint does not load.
 
     Source: Rei et al. 2020, 2022.
 
-    >>> score_comet(["Last creatinine?"], ["1.4"], [], checkpoint="models/comet-compact")
-    Traceback (most recent call last):
-    ...
-    medalign_utils.errors.MedAlignError: score_comet: 1 sources, 1 predictions, 0 references
+    >>> right, wrong = score_comet(["Last creatinine?"] * 2, ["1.4", "Unknown."],
+    ...                            ["1.4 mg/dL"] * 2, checkpoint="models/comet-compact")
+    >>> bool(right > wrong)
+    True
     """
     check_texts("score_comet", sources=sources, predictions=predictions, references=references)
-    path = checkpoint_path(checkpoint)
+    found = find_comet(checkpoint)
     if not len(predictions):
         return np.empty(0)
     with quiet_lightning():
-        model = load_comet(path)
-        if _is_regression_metric(model):
-            return _score_triples(model, sources, predictions, references, progress)
-        return _predict(model, sources, predictions, references)
+        from comet.models import RegressionMetric
+
+        model = load_comet(found)
+        # Subclasses do more than regression on sentence embeddings.
+        score = _score_triples if type(model) is RegressionMetric else _predict
+        return score(model, sources, predictions, references, progress).round(DECIMALS)
 
 
 def signature_comet(*, checkpoint: str | Path) -> str:
-    """State the settings behind a COMET score.
+    """Return a checkpoint's name, what its class reads, its SHA-256, and versions.
 
-    The name, whether its class reads the source and the reference, the SHA-256 of the checkpoint,
-    and versions.
+    Without its encoder the SHA-256 is over ``hparams.yaml`` and ``model.safetensors``, and the
+    bundled encoder's own follows.
 
-    Raises:
-        NotAvailableError: as `checkpoint_path`.
-        MedAlignError: the checkpoint cannot be had, or is of no class that the library has.
-
-    >>> signature_comet(checkpoint="no/such/folder/model.ckpt")
-    Traceback (most recent call last):
-    ...
-    medalign_utils.errors.MedAlignError: checkpoint_path: no/such/folder/model.ckpt does not exist
+    >>> signature_comet(checkpoint="models/comet-compact")  # doctest: +ELLIPSIS
+    'comet-compact|src:instruction|ref:yes|sha256:...|encoder:all-MiniLM-L6-v2|sha256:53aa51172d14|...
     """
-    path = checkpoint_path(checkpoint)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    hparams = _hparams(path)
+    found = find_comet(checkpoint)
+    digest, encoder = hashlib.sha256(), ""
+    if _is_compact(found):
+        for file in found.files:
+            digest.update(file.read_bytes())
+        encoder = f"|encoder:{MINILM_NAME}|sha256:{MINILM_SHA256[:12]}"
+    else:
+        with _weights(found).open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256")
+    hparams = _hparams(found)
     kind = hparams.get("class_identifier")
     if kind not in _READ:
         raise MedAlignError(
@@ -117,26 +121,21 @@ def signature_comet(*, checkpoint: str | Path) -> str:
     read = hparams.get("input_segments", _READ[kind]) if kind == "unified_metric" else _READ[kind]
     return (
         f"{name_comet(checkpoint)}|src:{'instruction' if 'src' in read else 'no'}"
-        f"|ref:{'yes' if 'ref' in read else 'no'}|sha256:{digest[:12]}"
+        f"|ref:{'yes' if 'ref' in read else 'no'}|sha256:{digest.hexdigest()[:12]}{encoder}"
         f"|v:{version('unbabel-comet')}|transformers:{version('transformers')}"
     )
 
 
-def _hparams(path: Path) -> dict:
-    return yaml.safe_load((path.absolute().parents[1] / "hparams.yaml").read_text("utf-8"))
-
-
 def name_comet(checkpoint: str | Path) -> str:
-    """Name a checkpoint's scores: "COMET" for the paper's presumable checkpoint and for no other.
+    """Return the scores' name: "COMET" for the paper's presumable checkpoint, else the folder's.
 
-    Raises: MedAlignError where another checkpoint would bear that name, in whatever case.
+    Raises:
+        MedAlignError: another checkpoint would have the name COMET, in whatever case.
 
     >>> name_comet("Unbabel/wmt22-comet-da"), name_comet("Unbabel/wmt20-comet-da")
     ('COMET', 'wmt20-comet-da')
-    >>> name_comet("models/comet-compact")
-    'comet-compact'
-    >>> name_comet("models/comet-compact/checkpoints/model.ckpt")
-    'comet-compact'
+    >>> name_comet("models/mine"), name_comet("models/mine/checkpoints/model.ckpt")
+    ('mine', 'mine')
     """
     if str(checkpoint) == PAPER_CHECKPOINT:
         return "COMET"
@@ -144,115 +143,131 @@ def name_comet(checkpoint: str | Path) -> str:
     name = path.resolve().parents[1].name if path.suffix == ".ckpt" else path.name
     if name.casefold() == "comet":
         raise MedAlignError(
-            f"name_comet: the scores of {checkpoint} would be named {name}, as those of "
-            f"{PAPER_CHECKPOINT} alone are; rename its folder"
+            f"name_comet: the scores of {checkpoint} would be named {name}, as only those of "
+            f"{PAPER_CHECKPOINT} are; rename its folder"
         )
     return name
 
 
-def checkpoint_path(checkpoint: str | Path) -> Path:
-    """Find a checkpoint's file; a hub id is fetched, or found in the cache.
-
-    Args:
-        checkpoint: as `score_comet`'s.
-
-    Returns:
-        The ``.ckpt`` file, with ``hparams.yaml`` two folders up.
+def find_comet(checkpoint: str | Path) -> Checkpoint:
+    """Return the files of a checkpoint (as `score_comet`'s), downloaded if need be.
 
     Raises:
-        NotAvailableError: the hub's checkpoint is not here and cannot be had now.
-        MedAlignError: nothing is there, or the hub has no such model.
+        NotAvailableError: a hub's checkpoint is neither cached nor within reach.
+        MedAlignError: a file is missing, or the hub has no such model.
 
-    >>> checkpoint_path("no/such/folder/model.ckpt")
+    >>> find_comet("no/such/folder/model.ckpt")
     Traceback (most recent call last):
     ...
-    medalign_utils.errors.MedAlignError: checkpoint_path: no/such/folder/model.ckpt does not exist
+    medalign_utils.errors.MedAlignError: find_comet: no/such/folder/model.ckpt does not exist
     """
     path = Path(checkpoint)
-    if path.is_dir():
-        path = path / "checkpoints" / "model.ckpt"
     if path.suffix == ".ckpt":
-        for expected in (path, path.absolute().parents[1] / "hparams.yaml"):
-            if not expected.is_file():
-                raise MedAlignError(f"checkpoint_path: {expected} does not exist")
-        return path
-    found = find_checkpoint(str(checkpoint), CHECKPOINT)
-    return found.folder / "checkpoints" / "model.ckpt"
+        found = Checkpoint(str(path), path.absolute().parents[1], [path])
+    elif path.is_dir():
+        found = find_checkpoint(str(checkpoint), COMPACT, LIBRARY)
+    else:
+        found = find_checkpoint(str(checkpoint), LIBRARY)
+    for file in (_weights(found), found.folder / "hparams.yaml"):
+        if not file.is_file():
+            raise MedAlignError(f"find_comet: {file} does not exist")
+    return found
 
 
-def load_comet(path: Path) -> "CometModel":
-    """Load a checkpoint for inference, onto the GPU if there is one.
+def load_comet(found: Checkpoint) -> "CometModel":
+    """Return a checkpoint's model for inference, on the GPU if there is one.
 
-    A checkpoint holds its encoder's weights but not its configuration and tokenizer, which the
-    library takes from the hub or its cache. When that encoder is all-MiniLM-L6-v2 they come from
-    the installed package instead, so that comet-compact loads on any machine without network.
-
-    Args:
-        path: the ``.ckpt`` file.
-
-    Returns:
-        The model, in evaluation mode.
+    A ``.ckpt`` file's encoder needs its configuration and tokenizer, which the library takes from
+    the hub or its cache.
 
     Raises:
-        NotAvailableError: the encoder's configuration or tokenizer cannot be had now.
-        MedAlignError: the file is no checkpoint, is torn, or does not fit its settings.
+        NotAvailableError: the encoder's configuration or tokenizer is not within reach.
+        MedAlignError: the file is torn or no checkpoint, or lacks a weight or has too many.
     """
     with quiet_lightning():
         import torch
         from comet import load_from_checkpoint
-        from comet.models import RegressionMetric
+        from safetensors import SafetensorError
 
-        encoder = _hparams(path).get("pretrained_model")
         try:
-            if encoder == MINILM_HUB_ID:
-                model = RegressionMetric.load_from_checkpoint(
-                    path,
-                    map_location="cpu",
-                    strict=True,
-                    load_pretrained_weights=False,
-                    local_files_only=True,
-                    pretrained_model=str(minilm_path()),
-                )
+            if _is_compact(found):
+                model = _join_encoder(found)
             else:
-                model = load_from_checkpoint(str(path))
-        except OSError as error:
-            if encoder != MINILM_HUB_ID:
-                _find_encoder(path, encoder)
-            raise _broken(path, error) from error
-        except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
-            raise _broken(path, error) from error
+                model = load_from_checkpoint(str(_weights(found)))
+        except (OSError, RuntimeError, EOFError, KeyError, TypeError, SafetensorError,
+                pickle.UnpicklingError) as error:  # fmt: skip
+            if isinstance(error, OSError) and not _is_compact(found):
+                _check_encoder(found)
+            raise MedAlignError(
+                f"load_comet: {_weights(found)} does not load: {type(error).__name__}: "
+                f"{in_one_line(error)}"
+            ) from error
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
-def _find_encoder(path: Path, encoder: str) -> None:
-    """Raise if the encoder is not there, which the library says as it says all that goes wrong."""
+def new_regression_metric(hparams: Mapping[str, Any]) -> "RegressionMetric":
+    """Return COMET's `RegressionMetric` with the bundled encoder and an untrained estimator."""
+    from comet.models import RegressionMetric
+
+    settings = {name: value for name, value in hparams.items() if name != "class_identifier"}
+    settings |= {"pretrained_model": str(minilm_path()), "local_files_only": True}
+    return RegressionMetric(**settings).eval()
+
+
+def is_of_encoder(weight: str) -> bool:
+    """Return whether a weight of a COMET model is its encoder's, by its name."""
+    return weight.startswith("encoder.")
+
+
+def _join_encoder(found: Checkpoint) -> "RegressionMetric":
+    """The model, whose weights must be the file's and the encoder's, no more and no fewer."""
+    from safetensors.torch import load_file
+
+    hparams = _hparams(found)
+    if hparams.get("pretrained_model") != MINILM_HUB_ID:
+        raise MedAlignError(
+            f"load_comet: {found.name}: model.safetensors holds no encoder, and hparams.yaml names "
+            f"{hparams.get('pretrained_model')}; {MINILM_HUB_ID} alone is bundled"
+        )
+    model = new_regression_metric(hparams)
+    weights = load_file(_weights(found))
+    expected = {name for name in model.state_dict() if not is_of_encoder(name)}
+    if weights.keys() != expected:
+        raise MedAlignError(
+            f"load_comet: {_weights(found)}: missing weights: "
+            f"{', '.join(sorted(expected - weights.keys())) or 'none'}; unexpected weights: "
+            f"{', '.join(sorted(weights.keys() - expected)) or 'none'}"
+        )
+    model.load_state_dict(weights, strict=False)  # the encoder has its own
+    return model
+
+
+def _weights(found: Checkpoint) -> Path:
+    [file] = [file for file in found.files if file.name != "hparams.yaml"]
+    return file
+
+
+def _is_compact(found: Checkpoint) -> bool:
+    return _weights(found).suffix == ".safetensors"
+
+
+def _hparams(found: Checkpoint) -> dict[str, Any]:
+    return yaml.safe_load((found.folder / "hparams.yaml").read_text("utf-8"))
+
+
+def _check_encoder(found: Checkpoint) -> None:
+    """Raise if the encoder is out of reach, which the library does not tell from other faults."""
     try:
-        find_checkpoint(encoder, ENCODER)
+        find_checkpoint(_hparams(found).get("pretrained_model"), ENCODER)
     except NotAvailableError as error:
         raise NotAvailableError(
-            f"load_comet: {path} needs the configuration and the tokenizer of its encoder: {error}"
+            f"load_comet: {found.name} needs the configuration and the tokenizer of its encoder: "
+            f"{error}"
         ) from error
 
 
-def _broken(path: Path, error: Exception) -> MedAlignError:
-    return MedAlignError(
-        f"load_comet: {path} does not load: {type(error).__name__}: {in_one_line(error)}"
-    )
-
-
-def sentence_embeddings(
-    model: "CometModel", texts: Sequence[str], *, progress: bool = False
-) -> dict[str, "torch.Tensor"]:
-    """Embed each distinct text once with a COMET model's own encoder and pooling.
-
-    Args:
-        model: a COMET model.
-        texts: the texts, repeated as they may be.
-        progress: show a progress bar.
-
-    Returns:
-        text -> its vector, shape (units of the encoder,), on the model's device.
-    """
+def _embed(model: "CometModel", texts: Sequence[str], progress: bool) -> dict[str, "torch.Tensor"]:
+    """Each distinct text's vector by the model's own encoder and pooling."""
     import torch
     from tqdm.auto import tqdm
 
@@ -261,54 +276,43 @@ def sentence_embeddings(
     rows = zip(tokens["input_ids"], tokens["attention_mask"], strict=True)
     ids = [row[mask.bool()].tolist() for row, mask in rows]
     batches = list(fixed_batches(ids, model.encoder.tokenizer.pad_token_id))
-    bar = tqdm(batches, "comet", unit="batch", disable=not progress)
-    embeddings = {}
+    vectors = {}
     with torch.inference_mode():
-        for places, padded, mask in bar:
-            vectors = model.get_sentence_embedding(padded.to(model.device), mask.to(model.device))
-            embeddings |= {distinct[p]: v for p, v in zip(places, vectors, strict=False)}
-    return embeddings
-
-
-def _is_regression_metric(model: "CometModel") -> bool:
-    """Whether the model is source + reference regression on sentence embeddings, itself."""
-    from comet.models import RegressionMetric
-
-    return type(model) is RegressionMetric
+        for places, padded, mask in tqdm(batches, "comet", unit="batch", disable=not progress):
+            batch = model.get_sentence_embedding(padded.to(model.device), mask.to(model.device))
+            vectors |= {distinct[p]: v for p, v in zip(places, batch, strict=False)}
+    return vectors
 
 
 def _score_triples(model, sources, predictions, references, progress) -> np.ndarray:
     """Run a RegressionMetric's estimator on the embeddings of the triples."""
     import torch
 
-    embeddings = sentence_embeddings(
-        model, [*sources, *predictions, *references], progress=progress
-    )
+    vectors = _embed(model, [*sources, *predictions, *references], progress)
     triples = list(zip(sources, predictions, references, strict=True))
     scores = []
     with torch.inference_mode():
         for start in range(0, len(triples), ROWS):
             batch = triples[start : start + ROWS]
-            # Filled up with copies: the shape of its input moves an estimator's last bits, too.
+            # Filled up with copies: the last bits change with the shape of the input.
             batch += batch[:1] * (ROWS - len(batch))
             columns = zip(*batch, strict=True)
-            vectors = [torch.stack([embeddings[text] for text in column]) for column in columns]
-            scores += model.estimate(*vectors).score.flatten().tolist()
+            inputs = [torch.stack([vectors[text] for text in column]) for column in columns]
+            scores += model.estimate(*inputs).score.flatten().tolist()
     return np.array(scores[: len(triples)], dtype=np.float64)
 
 
-def _predict(model, sources, predictions, references) -> np.ndarray:
+def _predict(model, sources, predictions, references, progress) -> np.ndarray:
     """Leave the scoring to the library."""
     import torch
 
     rows = zip(sources, predictions, references, strict=True)
-    samples = [{"src": source, "mt": mt, "ref": reference} for source, mt, reference in rows]
     output = model.predict(
-        samples,
-        batch_size=1,  # a score must not hang on the others of its batch
+        [{"src": source, "mt": mt, "ref": reference} for source, mt, reference in rows],
+        batch_size=1,  # a score must not depend on the others of its batch
         gpus=int(torch.cuda.is_available()),
         num_workers=0,
-        progress_bar=False,
+        progress_bar=progress,
     )
     return np.array(output.scores, dtype=np.float64)
 
@@ -321,12 +325,11 @@ def quiet_lightning() -> Iterator[None]:
         import comet  # noqa: F401  (sets its loggers' levels when first imported)
 
         names = ("pytorch_lightning", "lightning", "comet", "transformers")
-        loggers = [logging.getLogger(name) for name in names]
-        levels = [logger.level for logger in loggers]
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
+        levels = {name: logging.getLogger(name).level for name in names}
+        for name in names:
+            logging.getLogger(name).setLevel(logging.ERROR)
         try:
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)

@@ -1,8 +1,8 @@
-"""LENS, a COMET-like regression on RoBERTa, through the modules of unbabel-comet and transformers.
+"""LENS, a COMET-like regression on RoBERTa, through modules of unbabel-comet and transformers.
 
-LENS's own package asks for versions that do not go with unbabel-comet. A checkpoint of it holds
-weights of an encoder, of COMET's layer-wise attention and of an estimator; they are put together
-here as its package does.
+LENS's own package needs versions that exclude unbabel-comet. Its checkpoint has the weights of an
+encoder, of COMET's layer-wise attention and of an estimator; they are joined here as its package
+does.
 """
 
 import pickle
@@ -16,9 +16,8 @@ import numpy as np
 import yaml
 
 from medalign_utils.errors import MedAlignError, NotAvailableError
-from medalign_utils.hub import in_one_line, quiet
-from medalign_utils.metrics.base import check_texts
-from medalign_utils.metrics.checkpoints import ENCODER, Checkpoint, describe, find_checkpoint
+from medalign_utils.hub import ENCODER, Checkpoint, describe, find_checkpoint, in_one_line, quiet
+from medalign_utils.metrics.base import DECIMALS, check_texts
 
 if TYPE_CHECKING:
     import torch
@@ -36,36 +35,29 @@ def score_lens(
     model: str,
     progress: bool = False,
 ) -> np.ndarray:
-    """LENS of each answer, given what was asked and the reference.
+    """Return LENS of each answer, given the instruction and the reference.
 
-    LENS was made to judge simplified sentences. The instruction stands where the complex sentence
-    would, the answer for the simplified one. All texts are lower-cased and each distinct one is
-    encoded once.
+    LENS was made to judge simplified sentences: the instruction takes the place of the complex
+    sentence, the answer that of the simplified one. All texts are lower-cased.
 
     Args:
         sources: N instructions.
-        predictions: N answers; an empty one is scored as the network scores it.
-        references: N references, in the same order; likewise.
+        predictions: N answers.
+        references: N references, in the same order.
         model: a folder with `hparams.yaml` and one file in `checkpoints/`, or a hub id such as
-            davidheineman/lens. The configuration and the tokenizer of the encoder that it names
-            must be at hand too.
+            davidheineman/lens. The encoder's configuration and tokenizer must be within reach too.
+            A text beyond the encoder's limit is cut, with a warning that counts them.
         progress: show a progress bar.
 
     Returns:
-        float64, shape (N,), in [0, 1]: the normal distribution's share below the estimate, which is
-        LENS's own rescaling divided by 100. A text longer than the encoder's limit is cut, which is
-        warned of with a count.
+        float64, shape (N,), in [0, 1], 6 decimals: the normal distribution's share below the
+        estimate, which is LENS's own rescaling divided by 100.
 
     Raises:
-        NotAvailableError: the weights, or the encoder's configuration, cannot be had now.
-        MedAlignError: the lengths differ, a value is not a string, or the checkpoint is not LENS's.
+        NotAvailableError: the weights, or the encoder's configuration, are not within reach.
+        MedAlignError: the columns are no equally many strings, or the checkpoint is not LENS's.
 
     Source: Maddela et al. 2023.
-
-    >>> score_lens(["Gait?"], ["steady"], [], model="")
-    Traceback (most recent call last):
-    ...
-    medalign_utils.errors.MedAlignError: score_lens: 1 sources, 1 predictions, 0 references
     """
     check_texts("score_lens", sources=sources, predictions=predictions, references=references)
     if not len(predictions):
@@ -74,52 +66,29 @@ def score_lens(
     from scipy.special import ndtr
 
     lower = [[text.lower() for text in column] for column in (sources, predictions, references)]
-    tokenizer, network = _load(_find(model))
+    tokenizer, network = _load(find_checkpoint(model, CHECKPOINT))
     vectors = _embed([text for column in lower for text in column], tokenizer, network, progress)
-    source, answer, reference = (
-        torch.stack([vectors[text] for text in column]) for column in lower
-    )
-    features = torch.cat(
-        [
-            *(source, answer, reference),
-            *(answer * reference, (answer - reference).abs()),
-            *(answer * source, (answer - source).abs()),
-        ],
-        dim=1,
-    )
+    s, p, r = (torch.stack([vectors[text] for text in column]) for column in lower)
+    features = torch.cat([s, p, r, p * r, (p - r).abs(), p * s, (p - s).abs()], dim=1)
     with torch.inference_mode():
         estimates = torch.cat([network["estimator"](row[None]) for row in features])
-    return ndtr(estimates[:, 0].cpu().numpy().astype(np.float64))
+    return ndtr(estimates[:, 0].cpu().numpy().astype(np.float64)).round(DECIMALS)
 
 
 def signature_lens(*, model: str) -> str:
-    """State the settings behind a LENS score.
-
-    Raises: as `score_lens`.
-
-    >>> signature_lens(model="medalign_utils")
-    Traceback (most recent call last):
-    ...
-    medalign_utils.errors.MedAlignError: medalign_utils holds no checkpoints/*.ckpt
-    """
-    checkpoint = _find(model)
-    encoder = describe(_find_encoder(_hparams(checkpoint)), "encoder")
+    """Return the settings of LENS."""
+    checkpoint = find_checkpoint(model, CHECKPOINT)
+    encoder = describe(
+        find_checkpoint(_hparams(checkpoint)["pretrained_model"], ENCODER), "encoder"
+    )
     return (
         f"lens|src:instruction|ref:yes|case:lower|rescale:normal|{describe(checkpoint)}|{encoder}"
         f"|comet:{version('unbabel-comet')}|transformers:{version('transformers')}"
     )
 
 
-def _find(model: str) -> Checkpoint:
-    return find_checkpoint(model, CHECKPOINT)
-
-
-def _find_encoder(hparams: dict) -> Checkpoint:
-    return find_checkpoint(hparams["pretrained_model"], ENCODER)
-
-
 def _hparams(checkpoint: Checkpoint) -> dict:
-    """The network's hyperparameters, which are to be LENS's."""
+    """The hyperparameters, which must be LENS's."""
     hparams = yaml.safe_load((checkpoint.folder / "hparams.yaml").read_text("utf-8"))
     wanted = {"class_identifier": _CLASS, "pool": "avg", "layer": "mix"}
     if differ := {key: hparams.get(key) for key in wanted if hparams.get(key) != wanted[key]}:
@@ -131,12 +100,12 @@ def _hparams(checkpoint: Checkpoint) -> dict:
 
 
 def _read_weights(checkpoint: Checkpoint) -> tuple[str, dict[str, "torch.Tensor"]]:
-    """The name of the file of weights, and its state_dict."""
+    """The weights' file name and state_dict."""
     import torch
 
     *_, file = [file for file in checkpoint.files if file.suffix == ".ckpt"]
     try:
-        # Numbers alone: a file that would run code of its own is not read.
+        # Only numbers: a file that would run code is not read.
         return file.name, torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError, TypeError) as error:
         if isinstance(error, pickle.UnpicklingError) and _holds_more_than_weights(file):
@@ -161,13 +130,13 @@ def _holds_more_than_weights(file: Path) -> bool:
 
 
 def _load(checkpoint: Checkpoint) -> tuple["PreTrainedTokenizerBase", "torch.nn.ModuleDict"]:
-    """Build the network that the hyperparameters describe and give it the checkpoint's weights."""
+    """The tokenizer, and the network that the hyperparameters describe with its weights."""
     import torch
     from comet.modules import FeedForward, LayerwiseAttention
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     settings = _hparams(checkpoint)
-    encoder = _find_encoder(settings).folder
+    encoder = find_checkpoint(settings["pretrained_model"], ENCODER).folder
     with quiet():
         tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
         config = AutoConfig.from_pretrained(encoder, local_files_only=True)
@@ -210,29 +179,24 @@ def _embed(
     network: "torch.nn.ModuleDict",
     progress: bool,
 ) -> dict[str, "torch.Tensor"]:
-    """Give each distinct text its vector: all layers mixed, averaged over the tokens."""
+    """Each distinct text's vector: all layers mixed, averaged over the tokens."""
     import torch
     from comet.models.pooling_utils import average_pooling
     from tqdm.auto import tqdm
 
     model = network["encoder"]["model"]
     limit = model.config.max_position_embeddings - 2  # the package's; COMET's own is 2 less
+    special = tokenizer.pad_token_id, tokenizer.sep_token_id
     vectors, cut = {}, 0
     with torch.inference_mode():
-        # One by one: a score must not hang on the others of its batch.
-        for batch in tqdm([[text] for text in sorted(set(texts))], "lens", disable=not progress):
-            lengths = [len(ids) for ids in tokenizer(batch, verbose=False)["input_ids"]]
-            cut += sum(length > limit for length in lengths)
-            tokens = tokenizer(
-                batch, padding=True, truncation=True, max_length=limit, return_tensors="pt"
-            ).to(model.device)
-            ids, mask = tokens["input_ids"], tokens["attention_mask"]
+        # One by one: a score must not depend on the others of its batch.
+        for text in tqdm(sorted(set(texts)), "lens", disable=not progress):
+            cut += len(tokenizer(text, verbose=False)["input_ids"]) > limit
+            tokens = tokenizer(text, truncation=True, max_length=limit, return_tensors="pt")
+            ids, mask = (tokens[key].to(model.device) for key in ("input_ids", "attention_mask"))
             layers = model(ids, mask, output_hidden_states=True).hidden_states
             mixed = network["layerwise_attention"](layers, mask)
-            pooled = average_pooling(
-                ids, mixed, mask, tokenizer.pad_token_id, tokenizer.sep_token_id
-            )
-            vectors.update(zip(batch, pooled, strict=True))
+            [vectors[text]] = average_pooling(ids, mixed, mask, *special)
     if cut:
         warnings.warn(
             f"score_lens: {cut} of {len(vectors)} distinct texts are longer than the encoder's "

@@ -17,13 +17,13 @@ from medalign_utils.metrics.unieval import names_unieval, score_unieval, signatu
 
 
 class Metric(NamedTuple):
-    """A metric's functions.
+    """A metric's functions, each called with the metric's settings by keyword.
 
-    ``score(predictions=..., references=..., progress=..., **settings)`` gives float64 of shape
-    (N,); with `needs_source` it takes ``sources`` (the instructions) too. ``signature(**settings)``
-    gives a string such as "rougeL|stem:yes|v:0.1.2". ``names(**settings)`` gives what the scores
-    are called, where that is not the metric's key; of several names `score` gives (N, names).
-    Either of the first two raises `NotAvailableError` where weights cannot be had now.
+    ``score(predictions=..., references=..., progress=...)``, with `needs_source` also ``sources``
+    (the instructions), returns float64 of shape (N,), or (N, names) if `names` returns several
+    names. ``signature()`` returns a string such as "rougeL|stem:yes|v:0.1.2". Both raise
+    `NotAvailableError` if weights are out of reach. ``names()`` returns what the scores are called
+    if that is not the metric's key.
     """
 
     score: Callable[..., np.ndarray]

@@ -1,11 +1,7 @@
-"""The automated metrics, by name.
-
-A metric is a module with a scoring function (columns of texts in, one number a response out) and a
-function that states its settings; a line in `METRICS` makes it known. Metrics load their models
-inside the scoring call, so importing this package loads none.
-"""
+"""Score responses by metrics: plain lists (`score`), or an experiment's (`score_responses`)."""
 
 import hashlib
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,25 +11,83 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from medalign_utils import minilm
+from medalign_utils import hub, minilm, paths
 from medalign_utils.data.release import ANNOTATOR, primary_references
+from medalign_utils.data.store import Store
 from medalign_utils.errors import MedAlignError, NotAvailableError
-from medalign_utils.metrics import checkpoints
-from medalign_utils.metrics.cache import digest, recall, store
+from medalign_utils.metrics import base
+from medalign_utils.metrics.base import check_texts
 from medalign_utils.metrics.registry import METRICS, WITH_WEIGHTS
-from medalign_utils.paths import weights as resolve_weights
+
+# The settings that work without a download.
+COMET_CHECKPOINT = paths.COMET_COMPACT
+WEIGHTS = MappingProxyType({"bertscore": "minilm"})
+BERTSCORE_LAYER = 6
 
 
 class Scored(NamedTuple):
-    """What `score_responses` gives.
+    """What `score_responses` returns.
 
-    `scores`: instruction_id, system, metric, score (float64), signature. All rows of the first name
-    come first, each block in the order of the responses. `skipped`: metric, reason; one row a name
-    that could not be scored, none of which has a row in `scores`.
+    `scores`: instruction_id, system, metric, score (float64), signature; a block per metric, each
+    in the order of the responses. `skipped`: metric, reason; the metrics without scores.
     """
 
     scores: pd.DataFrame
     skipped: pd.DataFrame
+
+
+def score(
+    responses: Sequence[str],
+    references: Sequence[str],
+    metrics: Sequence[str] = ("comet", "bertscore", "rouge_l"),
+    *,
+    questions: Sequence[str] | None = None,
+    comet_checkpoint: str | Path = COMET_CHECKPOINT,
+    bertscore_layer: int = BERTSCORE_LAYER,
+    weights: Mapping[str, str] = WEIGHTS,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Return one row per response and one column per metric.
+
+    Unless told otherwise, COMET is comet-compact and BERTScore compares the last layer of
+    all-MiniLM-L6-v2: small models that need no download. Columns are named as in an experiment's
+    tables: COMET's by its checkpoint.
+
+    Args:
+        responses: N responses.
+        references: N references, in the same order.
+        metrics: names in `METRICS`.
+        questions: N instructions, which COMET, LENS and UniEval need.
+        comet_checkpoint: see `score_comet`.
+        bertscore_layer: see `score_bertscore`.
+        weights: metric -> folder or hub id, for BERTScore, BLEURT, LENS and UniEval.
+        progress: show progress bars.
+
+    Raises:
+        MedAlignError: a metric is unknown or lacks its weights or the questions, or the columns are
+            no equally many strings; `NotAvailableError` if weights are out of reach.
+
+    >>> score(["1.4", "unknown"], ["1.4 mg/dL"] * 2, ["rouge_l", "chrf"]).round(2)
+       rouge_l  chrf
+    0     0.67  0.32
+    1     0.00  0.00
+    """
+    settings = _settings("score", metrics, comet_checkpoint, bertscore_layer, weights)
+    columns = {"predictions": list(responses), "references": list(references)}
+    if questions is not None:
+        columns["sources"] = list(questions)
+    check_texts("score", **columns)
+    names, scores = _names("score", settings), []
+    for name, options in settings.items():
+        metric = METRICS[name]
+        if options.get("model") == "":
+            raise MedAlignError(f"score: weights names none for {name}")
+        if metric.needs_source and questions is None:
+            raise MedAlignError(f"score: {name} needs questions")
+        texts = {key: columns[key] for key in _columns(name)}
+        found = metric.score(**texts, **options, progress=progress)
+        scores.append(np.atleast_2d(found.T))
+    return pd.DataFrame(np.concatenate(scores).T, columns=list(names))
 
 
 def score_responses(
@@ -43,167 +97,172 @@ def score_responses(
     metrics: Sequence[str],
     *,
     annotator: str = ANNOTATOR,
-    comet_checkpoint: str | Path | None = None,
-    bertscore_layer: int | None = None,
-    weights: Mapping[str, str] = MappingProxyType({}),
+    comet_checkpoint: str | Path = COMET_CHECKPOINT,
+    bertscore_layer: int = BERTSCORE_LAYER,
+    weights: Mapping[str, str] = WEIGHTS,
     cache: Path | None = None,
     private: bool = False,
     progress: bool = True,
 ) -> Scored:
-    """Score responses against one annotator's reference by each of the metrics.
+    """Return the scores of responses against one annotator's reference, and the metrics skipped.
 
     All settings are checked before the first model loads. Each distinct set of texts is scored
-    once, and none that `cache` has a score of, computed by the same code with the same signature. A
-    metric whose weights cannot be had now is skipped, and the reason given; what is asked for
-    wrongly is an error.
+    once, unless a cache has a score of it from the same code with the same signature. A metric
+    without weights, or whose weights are out of reach now, is skipped.
 
     Args:
-        responses: table with instruction_id, system, response; one row a pair of the first two.
+        responses: table with instruction_id, system, response; one row per pair of the first two.
         instructions: table with instruction_id, question.
-        references: table with instruction_id, annotator, reference; of several annotators the one
-            that `dataset.primary_references` keeps counts.
+        references: table with instruction_id, annotator, reference.
         metrics: names in `METRICS`, in the order wanted.
-        annotator: whose reference is preferred.
-        comet_checkpoint: see `score_comet`; needed for "comet".
-        bertscore_layer: see `score_bertscore`; needed for "bertscore".
-        weights: of `WITH_WEIGHTS` the metric's name -> its `model`, a path counted from the
-            project's root or a hub id. A metric that is not among them is skipped.
-        cache: the file of scores computed before; None keeps none.
-        private: a new cache is readable by its owner only.
+        annotator: whose reference is preferred, see `primary_references`.
+        comet_checkpoint: see `score`.
+        bertscore_layer: see `score`.
+        weights: see `score`.
+        cache: the JSONL file of the scores that this job has computed; the other ``*.jsonl`` files
+            in its folder are read. Only one job may write to a file. None keeps none.
+        private: only the owner may read the cache.
         progress: show progress bars.
 
-    Returns:
-        The scores, and the metrics skipped with their reasons, by the names that they have in
-        tables: the metric's key; for COMET its checkpoint's (`name_comet`), for METEOR see
-        `names_meteor`, for UniEval one a dimension (`names_unieval`).
-
     Raises:
-        MedAlignError: no metric or an unknown one is asked for, two metrics give scores of one
-            name, a setting or a column is missing, a response occurs twice or has no instruction or
-            no reference, or every metric was skipped.
+        MedAlignError: no metric, an unknown one or two with one name; a column is missing; a
+            response occurs twice or has no instruction or no reference; or every metric is skipped.
 
     >>> responses = pd.DataFrame({"instruction_id": ["7"], "system": ["bm25"], "response": ["1.4"]})
     >>> instructions = pd.DataFrame({"instruction_id": ["7"], "question": ["Last creatinine?"]})
     >>> references = pd.DataFrame(
     ...     {"instruction_id": ["7"], "annotator": ["Annotator_1"], "reference": ["1.4 mg/dL"]})
-    >>> scored = score_responses(responses, instructions, references,
-    ...     ["rouge_l", "chrf", "bleurt"])
+    >>> scored = score_responses(responses, instructions, references, ["chrf", "bleurt"])
     >>> scored.scores[["system", "metric", "score"]].round(2).values.tolist()
-    [['bm25', 'rouge_l', 0.67], ['bm25', 'chrf', 0.32]]
+    [['bm25', 'chrf', 0.32]]
     >>> scored.skipped.values.tolist()
     [['bleurt', 'weights names none for bleurt']]
     """
-    settings: dict[str, dict[str, Any]] = {
-        "comet": {"checkpoint": comet_checkpoint},
-        **{name: {"model": resolve_weights(weights.get(name, ""))} for name in WITH_WEIGHTS},
-    }
-    settings["bertscore"]["layer"] = bertscore_layer
-    _check_metrics(metrics, settings)
+    settings = _settings("score_responses", metrics, comet_checkpoint, bertscore_layer, weights)
+    names = _names("score_responses", settings)
     texts = _join(responses, instructions, references, annotator)
-    names = {name: _names(name, settings) for name in metrics}
-    _check_names(names)
-
-    signatures, blocks, reasons = {}, [], {}
-    for name in metrics:
-        if name in WITH_WEIGHTS and not settings[name]["model"]:
-            reasons[name] = f"weights names none for {name}"
-            continue
+    store = None if cache is None else _open(cache, private)
+    signatures, scores, reasons = {}, {}, {}
+    for name, options in settings.items():
         try:
-            signatures[name] = METRICS[name].signature(**settings.get(name, {}))
+            if options.get("model") == "":
+                raise NotAvailableError(f"weights names none for {name}")
+            signatures[name] = METRICS[name].signature(**options)
         except NotAvailableError as error:
             reasons[name] = str(error)
     for name, signature in signatures.items():
+        columns = [column for column, owner in names.items() if owner == name]
         try:
-            scores = _score(name, names[name], signature, texts, settings, cache, private, progress)
+            scores |= _score(name, columns, settings[name], signature, texts, store, progress)
         except NotAvailableError as error:
             reasons[name] = str(error)
-            continue
-        for column, values in zip(names[name], scores.T, strict=True):
-            block = texts[["instruction_id", "system"]].copy()
-            blocks.append(block.assign(metric=column, score=values, signature=signature))
-    if not blocks:
+    if not scores:
         raise MedAlignError(f"score_responses: no metric can be scored: {reasons}")
-    skipped = [(column, reasons[name]) for name in reasons for column in names[name]]
+    rows = texts[["instruction_id", "system"]]
+    blocks = [
+        rows.assign(metric=column, score=values, signature=signatures[names[column]])
+        for column, values in scores.items()
+    ]
+    skipped = [(column, reasons[name]) for column, name in names.items() if name in reasons]
     return Scored(
         pd.concat(blocks, ignore_index=True), pd.DataFrame(skipped, columns=["metric", "reason"])
     )
 
 
-def _names(name: str, settings: Mapping[str, dict[str, Any]]) -> list[str]:
-    metric = METRICS[name]
-    return list(metric.names(**settings.get(name, {}))) if metric.names else [name]
+def _settings(
+    function: str,
+    metrics: Sequence[str],
+    comet_checkpoint: str | Path,
+    bertscore_layer: int,
+    weights: Mapping[str, str],
+) -> dict[str, dict[str, Any]]:
+    """The keyword arguments of each metric asked for."""
+    known = ", ".join(METRICS)
+    if isinstance(metrics, str) or not metrics:
+        raise MedAlignError(f"{function}: metrics is {metrics!r}, expected a list of: {known}")
+    if len(set(metrics)) < len(metrics):
+        raise MedAlignError(f"{function}: a metric is named twice: {', '.join(metrics)}")
+    settings: dict[str, dict[str, Any]] = {}
+    for name in metrics:
+        if name not in METRICS:
+            raise MedAlignError(f"{function}: unknown metric {name!r}; known: {known}")
+        settings[name] = {}
+        if name in WITH_WEIGHTS:
+            settings[name]["model"] = paths.weights(weights.get(name, ""))
+        if name == "bertscore":
+            settings[name]["layer"] = bertscore_layer
+        if name == "comet":
+            settings[name]["checkpoint"] = paths.checkpoint(str(comet_checkpoint))
+    return settings
 
 
-def _check_names(names: Mapping[str, Sequence[str]]) -> None:
-    """One name in the scores means one metric with one signature."""
+def _names(function: str, settings: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    """Name in the scores -> metric, in order; one name is one metric's."""
     owners: dict[str, str] = {}
-    for metric, columns in names.items():
-        for column in columns:
+    for name, options in settings.items():
+        metric = METRICS[name]
+        for column in metric.names(**options) if metric.names else [name]:
             if column in owners:
                 raise MedAlignError(
-                    f"score_responses: {owners[column]} and {metric} would both give scores named "
+                    f"{function}: {owners[column]} and {name} would both give scores named "
                     f"{column}; rename the checkpoint's folder"
                 )
-            owners[column] = metric
+            owners[column] = name
+    return owners
+
+
+def _columns(name: str) -> list[str]:
+    """The columns of texts that a metric reads."""
+    return ["predictions", "references"] + ["sources"] * METRICS[name].needs_source
+
+
+def _open(cache: Path, private: bool) -> Store:
+    others = [file for file in sorted(cache.parent.glob("*.jsonl")) if file != cache]
+    return Store(cache, private=private, readable=others)
 
 
 def _score(
     name: str,
     columns: Sequence[str],
+    options: Mapping[str, Any],
     signature: str,
     texts: pd.DataFrame,
-    settings: Mapping[str, dict[str, Any]],
-    cache: Path | None,
-    private: bool,
+    store: Store | None,
     progress: bool,
-) -> np.ndarray:
-    """Score the texts by one metric, as far as the cache does not know them: (N, columns)."""
+) -> dict[str, np.ndarray]:
+    """One metric's scores by name, computed as far as the store does not have them."""
     metric = METRICS[name]
-    used = {"predictions": "response", "references": "reference"}
-    if metric.needs_source:
-        used["sources"] = "question"
-    rows = list(texts[[*used.values()]].itertuples(index=False, name=None))
-    # A signature does not tell one version of a metric's own code from another.
-    modules = (sys.modules[metric.score.__module__], minilm, checkpoints)
+    # A signature does not tell one version of a metric's code from another.
+    modules = (sys.modules[metric.score.__module__], base, hub, minilm)
     code = b"".join(Path(module.__file__).read_bytes() for module in modules)
-    how = (signature, hashlib.sha256(code).hexdigest())
-    keys = {row: [digest(column, *how, *row) for column in columns] for row in rows}
-    known = recall(cache, (key for of_row in keys.values() for key in of_row))
-    new = [row for row in keys if not known.keys() >= set(keys[row])]
+    how = (name, signature, hashlib.sha256(code).hexdigest())
+    rows = list(texts[_columns(name)].itertuples(index=False, name=None))
+    keys = {row: digest(*how, *row) for row in rows}
+    known = {row: store[key] for row, key in keys.items() if store is not None and key in store}
+    new = [row for row in keys if row not in known]
     if new:
-        arguments = dict(zip(used, map(list, zip(*new, strict=True)), strict=True))
-        scores = metric.score(**arguments, **settings.get(name, {}), progress=progress)
-        scores = np.asarray(scores, dtype=np.float64).reshape(len(new), len(columns))
-        computed = {
-            key: score
-            for row, of_row in zip(new, scores.tolist(), strict=True)
-            for key, score in zip(keys[row], of_row, strict=True)
-        }
-        known |= store(cache, computed, private=private)
-    return np.array([[known[key] for key in keys[row]] for row in rows])
+        given = dict(zip(_columns(name), map(list, zip(*new, strict=True)), strict=True))
+        scores = np.asarray(metric.score(**given, **options, progress=progress), dtype=np.float64)
+        for row, values in zip(new, scores.reshape(len(new), -1).tolist(), strict=True):
+            known[row] = dict(zip(columns, values, strict=True))
+            if store is not None:
+                store.put(keys[row], known[row])
+    return {column: np.array([known[row][column] for row in rows]) for column in columns}
 
 
-def _check_metrics(metrics: Sequence[str], settings: dict[str, dict[str, Any]]) -> None:
-    """Check the names asked for and that each has its settings."""
-    known = ", ".join(METRICS)
-    if isinstance(metrics, str) or not metrics:
-        raise MedAlignError(f"score_responses: metrics is {metrics!r}, expected a list of: {known}")
-    if len(set(metrics)) < len(metrics):
-        raise MedAlignError(f"score_responses: a metric is named twice: {', '.join(metrics)}")
-    for name in metrics:
-        if name not in METRICS:
-            raise MedAlignError(f"score_responses: unknown metric {name!r}; known: {known}")
-        for option, value in settings.get(name, {}).items():
-            if value is None:
-                raise MedAlignError(
-                    f"score_responses: {name} needs {name}_{option}, which is not set"
-                )
+def digest(*parts: str) -> str:
+    """Return the SHA-256 of a list of texts, which tells ("ab", "c") from ("a", "bc").
+
+    >>> digest("ab", "c") == digest("a", "bc")
+    False
+    """
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _join(
     responses: pd.DataFrame, instructions: pd.DataFrame, references: pd.DataFrame, annotator: str
 ) -> pd.DataFrame:
-    """Put question and reference beside each response."""
+    """Each response with its question and reference: predictions, sources, references."""
     for name, table, columns in (
         ("responses", responses, ("instruction_id", "system", "response")),
         ("instructions", instructions, ("instruction_id", "question")),
@@ -222,23 +281,19 @@ def _join(
         raise MedAlignError(
             f"score_responses: {sizes.max()} responses for (instruction {instruction_id}, {system})"
         )
-
     questions = instructions.drop_duplicates("instruction_id").set_index("instruction_id")
-    texts = responses[[*key, "response"]].reset_index(drop=True)
-    texts["question"] = texts["instruction_id"].map(questions["question"])
-    first = primary_references(references, annotator)
-    written = first[first["reference"].str.strip() != ""].set_index("instruction_id")
-    texts["reference"] = texts["instruction_id"].map(written["reference"])
-    for column, what in (
-        ("response", "text"),
-        ("question", "instruction"),
-        ("reference", "reference"),
-    ):
+    first = primary_references(references, annotator).set_index("instruction_id")["reference"]
+    texts = responses[[*key, "response"]].rename(columns={"response": "predictions"})
+    texts = texts.reset_index(drop=True)
+    texts["sources"] = texts["instruction_id"].map(questions["question"])
+    texts["references"] = texts["instruction_id"].map(first[first.str.strip() != ""])
+    labels = {"predictions": "text", "sources": "instruction", "references": "reference"}
+    for column, label in labels.items():
         absent = texts.loc[texts[column].isna(), key]
         if len(absent):
             instruction_id, system = absent.iloc[0]
             raise MedAlignError(
-                f"score_responses: {len(absent)} of {len(texts)} responses have no {what}, "
+                f"score_responses: {len(absent)} of {len(texts)} responses have no {label}, "
                 f"the first is (instruction {instruction_id}, {system})"
             )
     return texts

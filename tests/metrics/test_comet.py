@@ -1,24 +1,27 @@
 import shutil
 from collections import Counter
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
+from medalign_utils import paths
 from medalign_utils.errors import MedAlignError, NotAvailableError
 from medalign_utils.metrics.comet import (
     PAPER_CHECKPOINT,
-    checkpoint_path,
+    find_comet,
     load_comet,
     name_comet,
     score_comet,
     signature_comet,
 )
 from medalign_utils.minilm import minilm_path
-from tests.builders.tiny_pairs import tiny_pairs
-from tools.comet_compact import train as comet_compact
 
+COMPACT = Path(__file__).parents[2] / "models/comet-compact"
 SOURCES = ["What was the last creatinine?", "Any allergies?"]
 PREDICTIONS = ["1.4 mg/dL", "", "Penicillin, with a rash. " * 20, "No known allergies", "1.4 mg/dL"]
 REFERENCES = ["1.4 mg/dL in August 2014", "Penicillin"]
@@ -30,36 +33,50 @@ TRIPLES = [
 SAMPLES = [dict(zip(("src", "mt", "ref"), triple, strict=True)) for triple in TRIPLES]
 
 
+def score(triples=TRIPLES, checkpoint=COMPACT):
+    return score_comet(*zip(*triples, strict=True), checkpoint=checkpoint)
+
+
+def write_checkpoint(model, folder: Path) -> Path:
+    """A checkpoint as the library writes them, with its encoder's weights."""
+    hparams = dict(model.hparams) | {"pretrained_model": str(minilm_path())}
+    path = folder / "checkpoints" / "model.ckpt"
+    path.parent.mkdir(parents=True)
+    content = {"hyper_parameters": hparams, "pytorch-lightning_version": "2.0.0"}
+    torch.save({"state_dict": model.state_dict(), **content}, path)
+    (folder / "hparams.yaml").write_text(yaml.safe_dump(hparams))
+    return path
+
+
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    out = tmp_path_factory.mktemp("models") / "comet-tiny"
-    comet_compact.train(tiny_pairs(), out, seed=1, epochs=1, progress=False)
-    return out
+def quality_estimation(tmp_path_factory):
+    """A checkpoint of a class that reads no reference, and its model."""
+    from comet.models import ReferencelessRegression
+
+    torch.manual_seed(1)
+    encoder = {"encoder_model": "BERT", "pretrained_model": str(minilm_path())}
+    model = ReferencelessRegression(**encoder, hidden_sizes=[8], local_files_only=True)
+    return write_checkpoint(model, tmp_path_factory.mktemp("models") / "quality-estimation"), model
 
 
-def test_score_comet_equals_the_librarys_predict(checkpoint):
-    model = load_comet(checkpoint / "checkpoints" / "model.ckpt")
+def test_score_comet_equals_the_librarys_predict():
+    model = load_comet(find_comet(COMPACT))
     expected = model.predict(SAMPLES, batch_size=4, gpus=0, progress_bar=False).scores
-    scores = score_comet(*zip(*TRIPLES, strict=True), checkpoint=checkpoint)
+    scores = score()
     np.testing.assert_allclose(scores, expected, atol=1e-5)
     assert scores.dtype == np.float64
     assert len(set(scores)) == 8  # two answers are equal, under each instruction
+    np.testing.assert_array_equal(scores, scores.round(6))
 
 
-def test_score_comet_is_the_same_to_the_last_bit_in_any_order(checkpoint):
-    forth = score_comet(*zip(*TRIPLES, strict=True), checkpoint=checkpoint)
-    back = score_comet(*zip(*TRIPLES[::-1], strict=True), checkpoint=checkpoint)
-    np.testing.assert_array_equal(forth, back[::-1])
-
-
-def test_score_comet_of_a_part_is_the_same_to_the_last_bit(checkpoint):
-    whole = score_comet(*zip(*TRIPLES, strict=True), checkpoint=checkpoint)
+def test_score_comet_is_the_same_in_any_order_and_of_any_part():
+    whole = score()
+    np.testing.assert_array_equal(score(TRIPLES[::-1]), whole[::-1])
     for start in range(3):
-        part = zip(*TRIPLES[start::3], strict=True)
-        np.testing.assert_array_equal(score_comet(*part, checkpoint=checkpoint), whole[start::3])
+        np.testing.assert_array_equal(score(TRIPLES[start::3]), whole[start::3])
 
 
-def test_score_comet_encodes_each_distinct_text_once(checkpoint, monkeypatch):
+def test_score_comet_encodes_each_distinct_text_once(monkeypatch):
     from comet.encoders.base import Encoder
 
     encoded = Counter()
@@ -70,121 +87,108 @@ def test_score_comet_encodes_each_distinct_text_once(checkpoint, monkeypatch):
         return library(self, texts, *args, **kwargs)
 
     monkeypatch.setattr(Encoder, "prepare_sample", counting)
-    score_comet(*zip(*TRIPLES, strict=True), checkpoint=checkpoint)
+    score()
     assert encoded == Counter({*SOURCES, *PREDICTIONS, *REFERENCES})
 
 
-@pytest.fixture
-def quality_estimation(tmp_path):
-    """A checkpoint of a class that reads no reference, and its model."""
-    import torch
-    from comet.models import ReferencelessRegression
-
-    torch.manual_seed(1)
-    model = ReferencelessRegression(
-        encoder_model="BERT",
-        pretrained_model=str(minilm_path()),
-        hidden_sizes=[8],
-        local_files_only=True,
-    )
-    path = tmp_path / "quality-estimation" / "checkpoints" / "model.ckpt"
-    path.parent.mkdir(parents=True)
-    torch.save(
-        {
-            "state_dict": model.state_dict(),
-            "hyper_parameters": dict(model.hparams),
-            "pytorch-lightning_version": "2.0.0",
-        },
-        path,
-    )
-    path.parents[1].joinpath("hparams.yaml").write_text(yaml.safe_dump(dict(model.hparams)))
-    return path, model
+def test_score_comet_takes_a_checkpoint_with_its_encoder(tmp_path):
+    path = write_checkpoint(load_comet(find_comet(COMPACT)), tmp_path / "whole")
+    for checkpoint in (path, tmp_path / "whole"):
+        np.testing.assert_array_equal(score(checkpoint=checkpoint), score())
+    assert signature_comet(checkpoint=path).count("sha256:") == 1
 
 
 def test_score_comet_takes_checkpoints_of_other_classes(quality_estimation, capsys):
     path, model = quality_estimation
     expected = model.predict(SAMPLES, batch_size=4, gpus=0, progress_bar=False).scores
     capsys.readouterr()
-    scores = score_comet(*zip(*TRIPLES, strict=True), checkpoint=path)
-    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    np.testing.assert_allclose(score(checkpoint=path), expected, atol=1e-5)
     assert capsys.readouterr().err == ""
 
 
-def test_score_comet_of_ten_thousand_words_is_that_of_the_encoders_limit(checkpoint):
+def test_score_comet_of_ten_thousand_words_is_that_of_the_encoders_limit():
     # The library cuts BERT's texts at 512 - 2 - 2 tokens, [CLS] and [SEP] among them.
     predictions = ["pain " * 10_000, "pain " * 506]
-    long, cut = score_comet(["q"] * 2, predictions, ["r"] * 2, checkpoint=checkpoint)
+    long, cut = score([("q", prediction, "r") for prediction in predictions])
     assert long == pytest.approx(cut, abs=1e-6)
     samples = [{"src": "q", "mt": predictions[0], "ref": "r"}]
-    model = load_comet(checkpoint / "checkpoints" / "model.ckpt")
+    model = load_comet(find_comet(COMPACT))
     (expected,) = model.predict(samples, gpus=0, progress_bar=False).scores
     assert long == pytest.approx(expected, abs=1e-5)
 
 
-def test_score_comet_scores_an_empty_response_like_any_other(checkpoint):
-    scores = score_comet(["q"] * 3, ["", "1.4", ""], ["1.4"] * 3, checkpoint=checkpoint)
+def test_score_comet_edges():
+    scores = score([("q", prediction, "1.4") for prediction in ("", "1.4", "")])
     assert np.isfinite(scores).all() and scores[0] == scores[2] != scores[1]
+    assert score_comet([], [], [], checkpoint=COMPACT).shape == (0,)
+    with pytest.raises(MedAlignError, match="score_comet: 1 sources, 2 predictions, 2 references"):
+        score_comet(["q"], ["a", "b"], ["a", "b"], checkpoint=COMPACT)
 
 
-def test_score_comet_of_nothing(checkpoint):
-    assert score_comet([], [], [], checkpoint=checkpoint).shape == (0,)
-
-
-def test_names_and_signature(checkpoint):
-    assert name_comet(checkpoint) == "comet-tiny"
-    assert name_comet(checkpoint / "checkpoints" / "model.ckpt") == "comet-tiny"
+def test_names_and_signature(quality_estimation):
+    path, _ = quality_estimation
+    assert name_comet(path) == name_comet(path.parents[1]) == "quality-estimation"
     assert name_comet("Unbabel/XCOMET-XL") == "XCOMET-XL"
-    signature = signature_comet(checkpoint=checkpoint)
-    name, source, reference, digest, version, transformers = signature.split("|")
-    assert (name, source, reference) == ("comet-tiny", "src:instruction", "ref:yes")
-    assert len(digest) == len("sha256:") + 12
+    name, source, reference, digest, encoder, own, version, transformers = signature_comet(
+        checkpoint=COMPACT
+    ).split("|")
+    assert (name, source, reference) == ("comet-compact", "src:instruction", "ref:yes")
+    assert (encoder, own) == ("encoder:all-MiniLM-L6-v2", "sha256:53aa51172d14")
+    assert len(digest) == len("sha256:") + 12 and digest != own
     assert version.startswith("v:2.")
     assert transformers == f"transformers:{metadata.version('transformers')}"
 
 
-def test_a_signature_says_what_the_checkpoints_class_reads(quality_estimation):
-    path, _ = quality_estimation
-    assert signature_comet(checkpoint=path).startswith(
-        "quality-estimation|src:instruction|ref:no|sha256:"
-    )
-    hparams = path.parents[1] / "hparams.yaml"
+@pytest.mark.parametrize("file", ["hparams.yaml", "model.safetensors"])
+def test_a_signature_tells_settings_and_weights_apart(tmp_path, file):
+    folder = shutil.copytree(COMPACT, tmp_path / "comet-compact")
+    assert signature_comet(checkpoint=folder) == signature_comet(checkpoint=COMPACT)
+    with (folder / file).open("ab") as opened:
+        opened.write(b"\n")
+    assert signature_comet(checkpoint=folder) != signature_comet(checkpoint=COMPACT)
+
+
+def test_a_signature_says_what_the_checkpoints_class_reads(quality_estimation, tmp_path):
+    folder = shutil.copytree(quality_estimation[0].parents[1], tmp_path / "quality-estimation")
+    signature = signature_comet(checkpoint=folder)
+    assert signature.startswith("quality-estimation|src:instruction|ref:no|sha256:")
+    hparams = folder / "hparams.yaml"
     hparams.write_text("class_identifier: unified_metric\ninput_segments: [mt, ref]\n")
-    assert "|src:no|ref:yes|" in signature_comet(checkpoint=path)
+    assert "|src:no|ref:yes|" in signature_comet(checkpoint=folder)
     hparams.write_text("class_identifier: regression_metric_multi_ref\n")
-    with pytest.raises(
-        MedAlignError, match=r"regression_metric_multi_ref in hparams\.yaml, expected"
-    ):
-        signature_comet(checkpoint=path)
+    with pytest.raises(MedAlignError, match=r"_multi_ref in hparams\.yaml, expected one of"):
+        signature_comet(checkpoint=folder)
 
 
 @pytest.mark.parametrize(
     "checkpoint", ["models/COMET", "someone/COMET", "models/Comet/checkpoints/model.ckpt"]
 )
-def test_no_other_checkpoint_bears_the_name_of_the_papers(checkpoint):
-    with pytest.raises(
-        MedAlignError, match=f"of {checkpoint} would be named .*; rename its folder"
-    ):
+def test_no_other_checkpoint_has_the_name_of_the_papers(checkpoint):
+    with pytest.raises(MedAlignError, match=f"of {checkpoint} would be named .*; rename its fold"):
         name_comet(checkpoint)
     assert name_comet(PAPER_CHECKPOINT) == "COMET"
 
 
-def test_checkpoint_path_names_the_file_that_is_missing(tmp_path):
-    with pytest.raises(MedAlignError, match=r"model\.ckpt does not exist"):
-        checkpoint_path(tmp_path)
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / "model.ckpt").touch()
+def test_find_comet_names_the_file_that_is_missing(tmp_path):
+    with pytest.raises(MedAlignError, match=r"holds no model\.safetensors or checkpoints/model\.c"):
+        find_comet(tmp_path)
+    (tmp_path / "model.safetensors").touch()
     with pytest.raises(MedAlignError, match=r"hparams\.yaml does not exist"):
-        checkpoint_path(tmp_path)
+        find_comet(tmp_path)
 
 
-def test_checkpoint_path_says_that_the_hub_cannot_be_reached(monkeypatch):
+def test_the_former_checkpoint_of_comet_compact_means_its_folder():
+    with pytest.warns(UserWarning, match=r"model\.ckpt is now models/comet-compact"):
+        found = paths.checkpoint("models/comet-compact/checkpoints/model.ckpt")
+    assert found == paths.checkpoint("models/comet-compact") == str(COMPACT)
+
+
+def test_a_hub_out_of_reach_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "no/such/cache")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     with pytest.raises(NotAvailableError, match="Unbabel/wmt22-comet-da is not on this machine"):
         score_comet(["q"], ["p"], ["r"], checkpoint="Unbabel/wmt22-comet-da")
 
-
-def test_load_comet_names_the_encoder_that_is_missing(tmp_path, monkeypatch):
     def load_from_checkpoint(path):
         raise OSError("no network")
 
@@ -192,32 +196,47 @@ def test_load_comet_names_the_encoder_that_is_missing(tmp_path, monkeypatch):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "model.ckpt").touch()
     (tmp_path / "hparams.yaml").write_text("pretrained_model: xlm-roberta-large\n")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(
-        NotAvailableError, match="encoder: xlm-roberta-large is not on this machine"
-    ):
-        load_comet(tmp_path / "checkpoints" / "model.ckpt")
+    with pytest.raises(NotAvailableError, match="encoder: xlm-roberta-large is not on this mach"):
+        load_comet(find_comet(tmp_path))
     # What else goes wrong is no reason to skip the metric.
-    encoder = f"pretrained_model: {minilm_path()}\n"
-    (tmp_path / "hparams.yaml").write_text(encoder)
-    with pytest.raises(
-        MedAlignError, match=r"model\.ckpt does not load: OSError: no netw"
-    ) as caught:
-        load_comet(tmp_path / "checkpoints" / "model.ckpt")
+    (tmp_path / "hparams.yaml").write_text(f"pretrained_model: {minilm_path()}\n")
+    with pytest.raises(MedAlignError, match="does not load: OSError: no network") as caught:
+        load_comet(find_comet(tmp_path))
     assert not isinstance(caught.value, NotAvailableError)
 
 
+@pytest.mark.parametrize("kind", ["checkpoints/model.ckpt", "model.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"garbage", b"torn"])
-def test_load_comet_names_a_file_that_is_no_checkpoint(checkpoint, tmp_path, content):
-    folder = shutil.copytree(checkpoint, tmp_path / "comet-tiny")
-    file = folder / "checkpoints" / "model.ckpt"
+def test_load_comet_names_a_file_that_is_no_checkpoint(quality_estimation, tmp_path, kind, content):
+    origin = quality_estimation[0].parents[1] if kind.endswith("ckpt") else COMPACT
+    folder = shutil.copytree(origin, tmp_path / "broken")
+    file = folder / kind
     file.write_bytes(file.read_bytes()[:10_000] if content == b"torn" else content)
-    with pytest.raises(MedAlignError, match=r"model\.ckpt does not load: ") as caught:
-        load_comet(file)
+    with pytest.raises(MedAlignError, match=r"/model\.\w+ does not load: ") as caught:
+        load_comet(find_comet(folder))
     assert not isinstance(caught.value, NotAvailableError)
 
 
-def test_score_comet_refuses_unequal_lengths(checkpoint):
-    with pytest.raises(MedAlignError, match="score_comet: 1 sources, 2 predictions, 2 references"):
-        score_comet(["q"], ["a", "b"], ["a", "b"], checkpoint=checkpoint)
+def test_load_comet_wants_all_weights_but_the_encoders_and_no_more(tmp_path):
+    folder = shutil.copytree(COMPACT, tmp_path / "comet-compact")
+    weights = load_file(COMPACT / "model.safetensors")
+    gamma = "layerwise_attention.gamma"
+    without = {name: weight for name, weight in weights.items() if name != gamma}
+    for changed, message in (
+        (without, f"missing weights: {gamma}; unexpected weights: none"),
+        (
+            weights | {"encoder.x": weights[gamma] + 1},
+            "missing weights: none; unexpected .*encoder.x",
+        ),
+        (
+            weights | {"estimator.ff.0.bias": weights[gamma] + 1},
+            "does not load: RuntimeError: .*size",
+        ),
+    ):
+        save_file(changed, folder / "model.safetensors")
+        with pytest.raises(MedAlignError, match=rf"model\.safetensors.* {message}"):
+            load_comet(find_comet(folder))
+    hparams = (folder / "hparams.yaml").read_text()
+    (folder / "hparams.yaml").write_text(hparams.replace("sentence-transformers/", "mine/"))
+    with pytest.raises(MedAlignError, match=r"holds no encoder, and hparams.yaml names mine/all-M"):
+        load_comet(find_comet(folder))

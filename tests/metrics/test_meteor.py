@@ -56,7 +56,7 @@ def test_score_meteor_equals_the_librarys(without_wordnet):
     predictions, references = texts[:30], texts[30:]
     tokenize = Tokenizer13a()
     expected = [
-        meteor_score([tokenize(r).split()], tokenize(p).split(), wordnet=meteor._NoWordNet)
+        meteor_score([tokenize(r).split()], tokenize(p).split(), wordnet=meteor.NoWordNet)
         for p, r in zip(predictions, references, strict=True)
     ]
     np.testing.assert_array_equal(score_meteor(predictions, references), expected)
@@ -75,11 +75,11 @@ def test_score_meteor_edges(without_wordnet):
 
 def test_with_and_without_wordnet_are_two_metrics(monkeypatch, without_wordnet):
     texts = ["doctor"], ["physician"]
-    assert names_meteor() == ("meteor_no_wordnet",) and score_meteor(*texts) == [0]
+    assert names_meteor() == ["meteor_no_wordnet"] and score_meteor(*texts) == [0]
     without = signature_meteor()
     assert without.startswith("meteor|case:lower|tok:13a|match:exact,porter|alpha:0.9|")
     monkeypatch.setattr(meteor, "_wordnet", Synonyms)
-    assert names_meteor() == ("meteor",) and score_meteor(*texts) == [0.5]
+    assert names_meteor() == ["meteor"] and score_meteor(*texts) == [0.5]
     assert signature_meteor() == without.replace("porter|", "porter,wordnet-3.0|")
 
 

@@ -87,7 +87,7 @@ def test_score_unieval_of_a_part_is_the_same_to_the_last_bit(model):
 
 def test_names_unieval_are_the_columns():
     dimensions = ("relevance", "fluency", "coherence", "consistency", "overall")
-    assert names_unieval(model="") == tuple(f"unieval_{dimension}" for dimension in dimensions)
+    assert names_unieval(model="") == [f"unieval_{dimension}" for dimension in dimensions]
 
 
 def test_score_unieval_edges(model, published):

@@ -1,9 +1,9 @@
-"""Labelled pairs from synthetic training releases, for comet-compact.
+"""Labelled pairs from synthetic releases, to train comet-compact.
 
-Neither the patients (releases of other seeds) nor the instruction templates (the `train` split) are
-those of any demo release, and of the templates themselves every fourth is kept for the held-out
-fold, whose patients again are others. Responses come from the extractive systems and, in the
-training fold only, from references put to the wrong use; labels come from the answer key.
+Patients (releases of other seeds) and instruction templates are not the benchmark's. Every fourth
+template is in the held-out fold, with patients of its own. Responses come from the extractive
+systems and, in the training fold only, from references put to the wrong use; labels come from the
+answer key.
 """
 
 import random
@@ -32,17 +32,17 @@ SYSTEMS = {
 def labelled_pairs(
     *, patients: int = 10, instructions: int = 100, seed: int = 1, progress: bool = True
 ) -> pd.DataFrame:
-    """Writes four training releases to a temporary folder, answers them and labels the answers.
+    """Return the labelled answers to four synthetic releases, which are written and removed again.
 
     Args:
         patients: of each release.
         instructions: of each release.
         seed: of the choice of misplaced references; the releases' own seeds are fixed.
-        progress: whether to show progress bars.
+        progress: show progress bars.
 
     Returns:
-        The columns of `comet_compact.COLUMNS`: one row a response; `label` in [0, 1] is its place
-        among the responses to its instruction, 1 for the best, ties averaged.
+        The columns that `train` needs, one row per response; `label` in [0, 1] is its place among
+        the responses to its instruction, 1 for the best, ties averaged.
 
     Raises:
         MedAlignError: the patients do not yield that many instructions.

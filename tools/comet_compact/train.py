@@ -1,14 +1,14 @@
-"""comet-compact: a small COMET model that the demo trains for itself.
+"""Train comet-compact, the demo's small COMET: ``python -m tools.comet_compact.train OUT``.
 
-It is unbabel-comet's ``RegressionMetric`` on the encoder all-MiniLM-L6-v2, which stays as it is:
-what is learnt is the mixture of the encoder's layers and the estimator on top. Since the encoder is
-frozen and mean pooling and mixing are both linear, each distinct text is encoded once, the mean of
-each layer is kept, and an epoch takes a moment. The model is then written in the library's layout.
+It is unbabel-comet's ``RegressionMetric`` on the frozen encoder all-MiniLM-L6-v2; what is trained
+is the mixture of the encoder's layers and the estimator on top. Mean pooling and mixing are linear,
+so each distinct text is encoded once, each layer's mean is kept, and an epoch takes a moment.
 
 Its labels come from facts that a program checks in synthetic answers, so it says nothing about how
-COMET does on clinicians' judgements of real ones.
+COMET agrees with clinicians on real ones.
 """
 
+import argparse
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,10 +19,15 @@ import pandas as pd
 import yaml
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.metrics.comet import MINILM_HUB_ID, quiet_lightning
-from medalign_utils.minilm import length_batches, minilm_path
+from medalign_utils.metrics.comet import (
+    MINILM_HUB_ID,
+    is_of_encoder,
+    new_regression_metric,
+    quiet_lightning,
+)
 from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_means
 from medalign_utils.stats.rank_correlation import kendall_tau_b
+from tools.comet_compact.pairs import labelled_pairs
 
 if TYPE_CHECKING:
     import torch
@@ -36,56 +41,56 @@ FOLDS = ("train", "held_out")
 EPOCHS = 10
 BATCH_SIZE = 8  # instructions, each with all of its answers
 LEARNING_RATE = 3e-4
-HIDDEN_SIZES = (64,)
-DROPOUT = 0.2
 TEMPERATURE = 0.1
-# The order of a sum, and so its last bits, may hang on the number of threads, and training makes
-# such differences larger. One thread is also the fastest where the cores are shared.
+# Of COMET's own settings those that differ from its defaults.
+SETTINGS = {
+    "encoder_model": "BERT",
+    "pool": "avg",
+    "layer": "mix",
+    "layer_norm": False,
+    "dropout": 0.2,
+    "hidden_sizes": [64],
+    "final_activation": "Sigmoid",
+    "nr_frozen_epochs": 1.0,
+    "learning_rate": LEARNING_RATE,
+}
+# The order of a sum, and so its last bits, may depend on the number of threads, and training makes
+# such differences larger. One thread is also the fastest if the cores are shared.
 THREADS = 1
 RESAMPLES = 2000
+ENCODER_BATCH = 32
 
 
 def train(
     pairs: pd.DataFrame, out: Path, *, seed: int, epochs: int = EPOCHS, progress: bool = True
 ) -> pd.DataFrame:
-    """Train comet-compact, save it, and say how it does on the held-out fold.
+    """Train comet-compact, write it to a folder, and return how it does on the held-out fold.
 
-    Writes ``out/hparams.yaml`` and ``out/checkpoints/model.ckpt``, the layout that unbabel-comet
-    loads, and ``out/held_out.csv``, the table returned. The checkpoint names its encoder by its hub
-    id and holds no path, so the folder can be moved: `metrics.comet.load_comet` takes the encoder
-    from the installed package, the library itself from the hub.
-
-    Same pairs, seed and machine give the same bytes. Runs on the CPU; nearly all of the time goes
-    into encoding the texts.
+    Writes ``model.safetensors`` (all weights but the encoder's), ``hparams.yaml`` and
+    ``held_out.csv``, the table returned. The same pairs, seed and machine give the same bytes.
 
     Args:
         pairs: source (the instruction), prediction, reference, label (in [0, 1], 1 is best),
-            instruction_id, person_id, fold ("train" or "held_out"; no patient and no instruction
-            is in both).
+            instruction_id, person_id, fold ("train" or "held_out", which share no patient and no
+            instruction).
         out: the folder to write to.
-        seed: of the estimator's first weights, the batches and the bootstrap.
+        seed: seed of the first weights, the batches and the bootstrap.
         epochs: passes over the training fold's instructions.
         progress: show progress bars and print the table.
 
     Returns:
-        As `correlate_held_out`, for comet-compact, the same network with an untrained estimator,
-        and the response's length in characters, longer or shorter being better as in the training
-        fold.
+        As `correlate_held_out`, for comet-compact, the same network untrained, and the response's
+        length in characters, in the direction that is better in the training fold.
 
     Raises:
         MedAlignError: as `check_pairs`.
 
     Source: Rei et al. 2020 for the model.
-
-    >>> train(pd.DataFrame({"source": []}), Path("models/x"), seed=1)
-    Traceback (most recent call last):
-    ...
-    medalign_utils.errors.MedAlignError: check_pairs: no column prediction, reference, ...
     """
     check_pairs(pairs)
     training, held_out = (pairs[pairs["fold"] == fold] for fold in FOLDS)
     with quiet_lightning(), _reproducible(seed):
-        model = _new_model()
+        model = new_regression_metric(SETTINGS)
         texts = [*pairs["source"], *pairs["prediction"], *pairs["reference"]]
         means = _layer_means(model, texts, progress)
         untrained = _estimate(model, means, held_out)
@@ -207,7 +212,7 @@ def _length_direction(pairs: pd.DataFrame) -> int:
 
 @contextlib.contextmanager
 def _reproducible(seed: int) -> Iterator[None]:
-    """Fix what PyTorch's results hang on, and put the caller's settings back afterwards."""
+    """Fix what PyTorch's results depend on, and restore the caller's settings afterwards."""
     import torch
 
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
@@ -222,26 +227,6 @@ def _reproducible(seed: int) -> Iterator[None]:
             torch.use_deterministic_algorithms(strict)
 
 
-def _new_model() -> "RegressionMetric":
-    """MiniLM with its own weights under an untrained estimator."""
-    from comet.models import RegressionMetric
-
-    model = RegressionMetric(
-        encoder_model="BERT",
-        pretrained_model=str(minilm_path()),
-        pool="avg",
-        layer="mix",
-        layer_norm=False,
-        dropout=DROPOUT,
-        hidden_sizes=list(HIDDEN_SIZES),
-        final_activation="Sigmoid",
-        nr_frozen_epochs=1.0,
-        learning_rate=LEARNING_RATE,
-        local_files_only=True,
-    )
-    return model.eval()
-
-
 def _layer_means(
     model: "RegressionMetric", texts: list[str], progress: bool
 ) -> dict[str, "torch.Tensor"]:
@@ -251,9 +236,11 @@ def _layer_means(
     from tqdm.auto import tqdm
 
     tokenizer = model.encoder.tokenizer
+    distinct = sorted(set(texts), key=lambda text: (len(text), text))
+    batches = [distinct[i : i + ENCODER_BATCH] for i in range(0, len(distinct), ENCODER_BATCH)]
     means = {}
     with torch.no_grad():
-        for batch in tqdm(length_batches(texts), "encode", unit="batch", disable=not progress):
+        for batch in tqdm(batches, "encode", unit="batch", disable=not progress):
             tokens = model.encoder.prepare_sample(batch)
             ids, mask = tokens["input_ids"], tokens["attention_mask"]
             layers = [
@@ -305,8 +292,7 @@ def _fit(
 ) -> None:
     """Fit the layer mixture and the estimator to the order of each instruction's answers.
 
-    Not by COMET's squared error: a label is a place among the answers to one instruction, so only
-    differences within an instruction mean something.
+    COMET's squared error does not fit: a label is a place among the answers to one instruction.
     """
     import torch
     from torch.nn.functional import softplus
@@ -333,18 +319,22 @@ def _fit(
 
 
 def _save(model: "RegressionMetric", out: Path) -> None:
-    """Write the checkpoint and its settings as unbabel-comet lays them out."""
-    import pytorch_lightning
-    import torch
+    """Write the settings, with the encoder by its hub id, and all weights but the encoder's."""
+    from safetensors.torch import save_file
 
+    out.mkdir(parents=True, exist_ok=True)
+    weights = {name: w for name, w in model.state_dict().items() if not is_of_encoder(name)}
+    save_file(weights, out / "model.safetensors")
     settings = {**model.hparams, "pretrained_model": MINILM_HUB_ID}
-    (out / "checkpoints").mkdir(parents=True, exist_ok=True)
-    checkpoint = {
-        "state_dict": model.state_dict(),
-        "hyper_parameters": settings,
-        "pytorch-lightning_version": pytorch_lightning.__version__,
-        "epoch": 0,
-        "global_step": 0,
-    }
-    torch.save(checkpoint, out / "checkpoints" / "model.ckpt")
     (out / "hparams.yaml").write_text(yaml.safe_dump(settings), "utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser.add_argument("out", type=Path, help="folder to write, e.g. models/comet-compact")
+    parser.add_argument("--patients", type=int, default=10, help="patients of each release")
+    parser.add_argument("--instructions", type=int, default=100, help="instructions of each")
+    parser.add_argument("--seed", type=int, default=1, help="default %(default)s")
+    args = parser.parse_args()
+    table = labelled_pairs(patients=args.patients, instructions=args.instructions, seed=args.seed)
+    train(table, args.out, seed=args.seed)

@@ -9,9 +9,9 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.utils import reset_sessions
 from requests import Response
 
+from medalign_utils import hub
 from medalign_utils.errors import MedAlignError, NotAvailableError
-from medalign_utils.metrics import checkpoints
-from medalign_utils.metrics.checkpoints import TRANSFORMERS, describe, find_checkpoint
+from medalign_utils.hub import TRANSFORMERS, describe, find_checkpoint
 from medalign_utils.paths import weights
 
 
@@ -69,7 +69,7 @@ def test_a_hub_that_never_answers_is_not_waited_for(monkeypatch, empty_cache):
     endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", endpoint)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(checkpoints, "TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(hub, "TIMEOUT_SECONDS", 0.5)
     reset_sessions()  # one made offline stays so
     start = time.monotonic()
     with pytest.raises(NotAvailableError, match="cannot be downloaded now"):
