@@ -11,6 +11,7 @@ import pandas as pd
 from medalign_utils import paths
 from medalign_utils.data.release import ANNOTATOR, Release, load_release
 from medalign_utils.data.responses import responses_of
+from medalign_utils.data.store import Store
 from medalign_utils.errors import MedAlignError
 from medalign_utils.outputs import OUTPUTS, stem
 from medalign_utils.stats.bootstrap import Bootstrap
@@ -90,6 +91,12 @@ class Run:
         paths.require(self.experiment, *files)
         scores = pd.concat(map(pd.read_parquet, files), ignore_index=True)
         return scores[~scores["metric"].isin(self.skipped["metric"])]
+
+    def score_store(self, system: str, shard: int = 1, shards: int = 1) -> Store:
+        """Return the scores computed so far by all jobs of the run; each writes its own file."""
+        file = paths.score_cache(self.experiment, system, shard, shards)
+        others = [other for other in sorted(file.parent.glob("*.jsonl")) if other != file]
+        return Store(file, private=self.is_restricted, readable=others)
 
     def require_responses(self, systems: Sequence[str] | None = None) -> None:
         """Check that this run's responses of the systems exist.

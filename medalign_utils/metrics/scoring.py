@@ -100,14 +100,13 @@ def score_responses(
     comet_checkpoint: str | Path = COMET_CHECKPOINT,
     bertscore_layer: int = BERTSCORE_LAYER,
     weights: Mapping[str, str] = WEIGHTS,
-    cache: Path | None = None,
-    private: bool = False,
+    store: Store | None = None,
     progress: bool = True,
 ) -> Scored:
     """Return the scores of responses against one annotator's reference, and the metrics skipped.
 
     All settings are checked before the first model loads. Each distinct set of texts is scored
-    once, unless a cache has a score of it from the same code with the same signature. A metric
+    once, unless the store has a score of it from the same code with the same signature. A metric
     without weights, or whose weights are out of reach now, is skipped.
 
     Args:
@@ -119,9 +118,7 @@ def score_responses(
         comet_checkpoint: see `score`.
         bertscore_layer: see `score`.
         weights: see `score`.
-        cache: the JSONL file of the scores that this job has computed; the other ``*.jsonl`` files
-            in its folder are read. Only one job may write to a file. None keeps none.
-        private: only the owner may read the cache.
+        store: the scores computed so far, see `Run.score_store`; new ones are added.
         progress: show progress bars.
 
     Raises:
@@ -141,7 +138,6 @@ def score_responses(
     settings = _settings("score_responses", metrics, comet_checkpoint, bertscore_layer, weights)
     names = _names("score_responses", settings)
     texts = _join(responses, instructions, references, annotator)
-    store = None if cache is None else _open(cache, private)
     signatures, scores, reasons = {}, {}, {}
     for name, options in settings.items():
         try:
@@ -214,11 +210,6 @@ def _names(function: str, settings: Mapping[str, dict[str, Any]]) -> dict[str, s
 def _columns(name: str) -> list[str]:
     """The columns of texts that a metric reads."""
     return ["predictions", "references"] + ["sources"] * METRICS[name].needs_source
-
-
-def _open(cache: Path, private: bool) -> Store:
-    others = [file for file in sorted(cache.parent.glob("*.jsonl")) if file != cache]
-    return Store(cache, private=private, readable=others)
 
 
 def _score(

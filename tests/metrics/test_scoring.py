@@ -11,6 +11,7 @@ from medalign_utils.metrics.chrf import score_chrf, signature_chrf
 from medalign_utils.metrics.registry import METRICS, Metric
 from medalign_utils.metrics.rouge import score_rouge_l
 from medalign_utils.metrics.scoring import digest, score, score_responses
+from medalign_utils.run import Run
 
 RESPONSES = pd.DataFrame(
     {
@@ -165,67 +166,70 @@ def scored(monkeypatch):
     return pairs
 
 
-def long(cache, responses=RESPONSES, **options):
-    options = {"cache": cache, "progress": False} | options
-    return score_responses(responses, INSTRUCTIONS, REFERENCES, ["long"], **options).scores
+def long(store, responses=RESPONSES):
+    tables = responses, INSTRUCTIONS, REFERENCES
+    return score_responses(*tables, ["long"], store=store, progress=False).scores
 
 
-def test_responses_of_one_token_sequence_tie_whatever_they_are_scored_with(tmp_path):
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """An experiment in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Run, "is_restricted", True)
+    return Run("mine", "data/mine")
+
+
+def test_responses_of_one_token_sequence_tie_whatever_they_are_scored_with(run):
     texts = {"a": "No known allergies.", "b": "no known allergies.", "c": "Penicillin " * 40}
     responses = pd.DataFrame(
         {"instruction_id": "2", "system": texts.keys(), "response": texts.values()}
     )
     for rows in ([0, 2], [0, 1, 2]):  # a is scored beside c, b alone
         tables = responses.iloc[rows], INSTRUCTIONS, REFERENCES
-        options = {"cache": tmp_path / "s.jsonl", "progress": False}
+        options = {"store": run.score_store("s"), "progress": False}
         scores = score_responses(*tables, ["bertscore", "comet"], **options).scores
     a, b, c = (scores.loc[scores["system"] == system, "score"].to_numpy() for system in texts)
     assert len(a) == 2 and (a == b).all() and (a != c).all()
 
 
-def test_only_a_changed_system_is_scored_again(scored, tmp_path):
-    cache = tmp_path / "cache" / "s.jsonl"
-    first = long(cache)
+def test_only_a_changed_system_is_scored_again(scored, run):
+    first = long(run.score_store("s"))
     assert len(scored) == 3  # each pair of RESPONSES
-    assert long(cache)["score"].tolist() == first["score"].tolist() == [13, 0, 14]
+    assert long(run.score_store("s"))["score"].tolist() == first["score"].tolist() == [13, 0, 14]
     assert len(scored) == 3
     # bm25-2k's one response changes; the two of bm25-8k are known.
     changed = RESPONSES.replace("Creatinine 1.4", "1.4 mg/dL")
-    assert long(cache, changed)["score"].tolist() == [13, 0, 9]
+    assert long(run.score_store("s"), changed)["score"].tolist() == [13, 0, 9]
     assert scored[3:] == [("1.4 mg/dL", "The creatinine was 1.4.")]
 
 
-def test_systems_with_the_same_response_share_its_score(scored, tmp_path):
+def test_systems_with_the_same_response_share_its_score(scored, run):
     same = pd.DataFrame({"instruction_id": "1", "system": ["a", "b"], "response": "1.4"})
     assert long(None, same)["score"].tolist() == [3, 3]
     assert len(scored) == 1
     # The second job reads the first one's file and writes none.
-    long(tmp_path / "a.jsonl", same.iloc[:1])
-    long(tmp_path / "b.jsonl", same.iloc[1:])
-    assert len(scored) == 2 and not (tmp_path / "b.jsonl").exists()
+    long(run.score_store("a", 1, 2), same.iloc[:1])
+    long(run.score_store("b"), same.iloc[1:])
+    assert len(scored) == 2
+    assert [file.name for file in Path("runs/mine/score-cache").iterdir()] == ["a.1-of-2.jsonl"]
 
 
-def test_a_private_cache_is_for_its_owner_and_has_no_text(scored, tmp_path):
-    long(tmp_path / "s.jsonl", private=True)
-    assert (tmp_path / "s.jsonl").stat().st_mode & 0o777 == 0o600
-    assert "creatinine" not in (tmp_path / "s.jsonl").read_text().lower()
-
-
-def test_a_damaged_cache_is_named(scored, tmp_path):
-    (tmp_path / "s.jsonl").write_text("no JSON\n{}\n")
-    with pytest.raises(MedAlignError, match=r"s\.jsonl, line 1: expected a JSON object"):
-        long(tmp_path / "s.jsonl")
+def test_a_private_store_is_for_its_owner_and_has_no_text(scored, run):
+    store = run.score_store("s")
+    long(store)
+    assert store.path.stat().st_mode & 0o777 == 0o600
+    assert "creatinine" not in store.path.read_text().lower()
 
 
 def test_a_digest_tells_where_one_text_ends():
     assert len({digest("ab", "c"), digest("a", "bc"), digest("abc"), digest("", "abc")}) == 4
 
 
-def test_another_signature_or_source_shares_no_score(scored, monkeypatch, tmp_path):
-    cache = tmp_path / "s.jsonl"
-    long(cache)
+def test_another_signature_or_source_shares_no_score(scored, monkeypatch, run):
+    store = run.score_store("s")
+    long(store)
     monkeypatch.setitem(METRICS, "long", counted(scored, signature="long|v:2", value=lambda _: 7))
-    assert long(cache)["score"].tolist() == [7, 7, 7]
+    assert long(store)["score"].tolist() == [7, 7, 7]
     assert len(scored) == 6
     # With the source, the same response and reference under another instruction is another text.
     monkeypatch.setitem(
@@ -235,20 +239,20 @@ def test_another_signature_or_source_shares_no_score(scored, monkeypatch, tmp_pa
     )
     responses = pd.DataFrame({"instruction_id": ["1", "2"], "system": "a", "response": "No."})
     tables = responses, INSTRUCTIONS, REFERENCES.iloc[1:].assign(reference="No.")
-    assert score_responses(*tables, ["long"], cache=cache).scores["score"].tolist() == [16, 10]
+    assert score_responses(*tables, ["long"], store=store).scores["score"].tolist() == [16, 10]
 
 
 @pytest.mark.parametrize("module", [sys.modules[__name__], minilm, hub, base])
-def test_a_changed_module_shares_no_score(scored, monkeypatch, tmp_path, module):
-    long(tmp_path / "s.jsonl")
+def test_a_changed_module_shares_no_score(scored, monkeypatch, tmp_path, run, module):
+    long(run.score_store("s"))
     copy = tmp_path / "copy.py"
     copy.write_text(Path(module.__file__).read_text() + "# changed\n")
     monkeypatch.setattr(module, "__file__", str(copy))
-    long(tmp_path / "s.jsonl")
+    long(run.score_store("s"))
     assert len(scored) == 6
 
 
-def test_several_names_of_one_metric_are_scored_and_cached_together(scored, monkeypatch, tmp_path):
+def test_several_names_of_one_metric_are_scored_and_stored_together(scored, monkeypatch, run):
     single = METRICS["long"]
     two = single._replace(
         score=lambda **columns: [[n, n / 2] for n in single.score(**columns)],
@@ -256,7 +260,7 @@ def test_several_names_of_one_metric_are_scored_and_cached_together(scored, monk
     )
     monkeypatch.setitem(METRICS, "long", two)
     for _ in range(2):
-        scores = long(tmp_path / "s.jsonl")
+        scores = long(run.score_store("s"))
         assert scores["metric"].tolist() == ["long_whole"] * 3 + ["long_half"] * 3
         assert scores["score"].tolist() == [13, 0, 14, 6.5, 0, 7]
     assert len(scored) == 3
