@@ -143,16 +143,18 @@ def report(experiment: str) -> Path:
 def checkpoint(name: str) -> str:
     """A COMET checkpoint as a parameter names it: a `.ckpt` file's absolute path, or as `weights`.
 
-    A file that comet-compact's folder had before its weights were committed means the folder, with
-    a warning.
+    comet-compact is also found from outside the project. Its former `.ckpt` file means its folder,
+    with a warning.
 
     >>> checkpoint("/srv/model.ckpt"), checkpoint("Unbabel/wmt22-comet-da")
     ('/srv/model.ckpt', 'Unbabel/wmt22-comet-da')
     """
-    if name != f"{COMET_COMPACT}/checkpoints/model.ckpt":
-        return str(resolve(name)) if name.endswith(".ckpt") else weights(name)
-    warnings.warn(f"comet_checkpoint: {name} is now {COMET_COMPACT}", stacklevel=2)
-    return weights(COMET_COMPACT)
+    if name == f"{COMET_COMPACT}/checkpoints/model.ckpt":
+        warnings.warn(f"comet_checkpoint: {name} is now {COMET_COMPACT}", stacklevel=2)
+        name = COMET_COMPACT
+    if name == COMET_COMPACT and not resolve(name).is_dir():
+        return str(Path(__file__).parents[1] / name)
+    return str(resolve(name)) if name.endswith(".ckpt") else weights(name)
 
 
 def weights(name: str) -> str:
