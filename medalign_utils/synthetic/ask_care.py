@@ -2,7 +2,7 @@
 
 from medalign_utils.synthetic import catalogue as cat
 from medalign_utils.synthetic.ask_history import dose_fact, drinks_fact, without
-from medalign_utils.synthetic.catalogue import spellings
+from medalign_utils.synthetic.catalogue import rows, spellings
 from medalign_utils.synthetic.patient import WITH_HISTORY, WITH_SOCIAL
 from medalign_utils.synthetic.templates import (
     Answer,
@@ -15,35 +15,29 @@ from medalign_utils.synthetic.templates import (
 
 # How a drug's frequency may be put in English and in Spanish.
 FREQUENCIES = {
-    "once daily": "once daily, once a day, every day, daily, one time a day",
-    "twice daily": "twice daily, twice a day, two times a day, BID, 2 times a day",
-    "at bedtime": "at bedtime, before bed, at night, QHS",
-    "every morning": "every morning, in the morning, each morning, QAM",
-    "before breakfast": "before breakfast, before your breakfast, before eating breakfast",
-    "every evening": "every evening, in the evening, each evening",
-    "with dinner": "with dinner, with your dinner, with the evening meal, with supper",
-    "once a week": "once a week, weekly, once weekly, one time a week, every week",
-    "as needed": "as needed, PRN, when needed, when you need it",
-}
-SPANISH = {
-    "once daily": "una vez al día",
-    "twice daily": "dos veces al día",
-    "at bedtime": "al acostarse, antes de dormir",
-    "every morning": "cada mañana, por la mañana, todas las mañanas",
-    "before breakfast": "antes del desayuno",
-    "every evening": "cada noche, por la noche, todas las noches",
-    "with dinner": "con la cena",
-    "once a week": "una vez por semana, una vez a la semana",
-    "as needed": "según sea necesario, cuando lo necesite, si es necesario",
+    usual: (spellings(english), spellings(spanish))
+    for usual, english, spanish in rows("""
+once daily | once daily, once a day, every day, daily, one time a day | una vez al día
+twice daily | twice daily, twice a day, two times a day, BID, 2 times a day | dos veces al día
+at bedtime | at bedtime, before bed, at night, QHS | al acostarse, antes de dormir
+every morning | every morning, in the morning, each morning, QAM
+  cada mañana, por la mañana, todas las mañanas
+before breakfast | before breakfast, before your breakfast, before eating breakfast
+  antes del desayuno
+every evening | every evening, in the evening, each evening
+  cada noche, por la noche, todas las noches
+with dinner | with dinner, with your dinner, with the evening meal, with supper | con la cena
+once a week | once a week, weekly, once weekly, one time a week, every week
+  una vez por semana, una vez a la semana
+as needed | as needed, PRN, when needed, when you need it
+  según sea necesario, cuando lo necesite, si es necesario""")
 }
 
 
-@template("""determine plan of care
-    What is the plan for {her} {condition} as of {date}?
+@template("""determine plan of care | What is the plan for {her} {condition} as of {date}?
     As of {date}, what was planned for the {condition}?
     Next step for the {condition} according to the {date} note?
-    Answer: The plan for {her} {condition} is to {plan}.
-    Evidence: plan to {plan}""")
+    Answer: The plan for {her} {condition} is to {plan}. | Evidence: plan to {plan}""")
 def plan_for(p):
     for plan in p.plans:
         v, condition = p.visits[plan.visit], plan.condition
@@ -53,8 +47,7 @@ def plan_for(p):
         yield Answer(fact, v.end, condition=condition.spellings, date=date, plan=plan.text)
 
 
-@template("""determine plan of care
-    In how many years is the next colonoscopy due?
+@template("""determine plan of care | In how many years is the next colonoscopy due?
     Recommended interval to the next colonoscopy?
     When should the colonoscopy be repeated (interval)?
     Answer: The next colonoscopy is due {s.years_to_next} years after the one of {s.time:%B %Y}.
@@ -68,8 +61,7 @@ def colonoscopy_interval(p):
     What was still pending when {she} left hospital after the {date} admission?
     Outstanding results at discharge from the {date} stay?
     Which tests of the stay that began {date} do I need to chase?
-    Answer: Pending at discharge: {names}.
-    Evidence: Pending at discharge: {names}""")
+    Answer: Pending at discharge: {names}. | Evidence: Pending at discharge: {names}""")
 def pending_at_discharge(p):
     for v in p.visits_of("inpatient"):
         if v.acute:
@@ -77,12 +69,9 @@ def pending_at_discharge(p):
             yield Answer(fact, v.end, date=v.start, names=" and ".join(v.acute.pending))
 
 
-@template("""determine plan of care
-    What {lab} are we aiming for in {him}?
-    Current {lab} target?
+@template("""determine plan of care | What {lab} are we aiming for in {him}? | Current {lab} target?
     Which {lab} goal did the clinic set most recently?
-    Answer: The {lab} goal is under {goal:g} {unit}.
-    Evidence: goal: under {goal:g} {unit}""")
+    Answer: The {lab} goal is under {goal:g} {unit}. | Evidence: goal: under {goal:g} {unit}""")
 def treatment_goal(p):
     for name, series in p.goals.items():
         n, goal = series[-1]
@@ -108,8 +97,7 @@ def preoperative_hold(p):
         yield Answer(fact, p.visits[o.visit].start, **words)
 
 
-@template("""retrieve appointment information
-    When is {her} next appointment, and where?
+@template("""retrieve appointment information | When is {her} next appointment, and where?
     Next scheduled follow-up: date and department?
     Does {she} have an upcoming appointment? When and with whom?
     Answer: {Her} next appointment is with {a.department} on {a.time:long}.
@@ -123,12 +111,9 @@ def next_appointment(p):
             yield Answer(facts, p.visits[a.made].end, a=a)
 
 
-@template("""retrieve appointment information
-    How many appointments has {she} missed so far?
-    Count the no-shows on record.
-    How often did {she} not show up?
-    Answer: {She} missed {n} {appointments} (no-show).
-    Evidence: Scheduling notes: no-show""")
+@template("""retrieve appointment information | How many appointments has {she} missed so far?
+    Count the no-shows on record. | How often did {she} not show up?
+    Answer: {She} missed {n} {appointments} (no-show). | Evidence: Scheduling notes: no-show""")
 def no_show_count(p):
     if missed := [a.time for a in p.appointments if a.kept is False]:
         n = len(missed)
@@ -137,12 +122,9 @@ def no_show_count(p):
         yield Answer(number_fact(topic, n, "appointments"), max(missed), **words)
 
 
-@template("""retrieve appointment information
-    When was {she} last seen in {department}?
-    Date of the last {department} visit?
-    Most recent {department} encounter?
-    Answer: {She} was last seen in {department} on {date}.
-    Evidence: {department} clinic note""")
+@template("""retrieve appointment information | When was {she} last seen in {department}?
+    Date of the last {department} visit? | Most recent {department} encounter?
+    Answer: {She} was last seen in {department} on {date}. | Evidence: {department} clinic note""")
 def last_seen_in(p):
     for place, v in {v.department: v for v in p.visits_of("office")}.items():
         yield Answer(date_fact((place,), v.start), v.end, "both", department=place, date=v.start)
@@ -161,8 +143,7 @@ def referral_reason(p):
         yield Answer(fact, time, department=r.department, date=time, reason=reason)
 
 
-@template("""retrieve provider referrals
-    When was {she} last referred to {department}?
+@template("""retrieve provider referrals | When was {she} last referred to {department}?
     Date of the latest referral to {department}?
     Which day did we send the newest {department} referral?
     Answer: The last referral to {department} was on {date}.
@@ -176,8 +157,7 @@ def referral_date(p):
 
 @template("""retrieve communications with patient
     What did {she} write about in the portal message of {date}?
-    Topic of the {date} patient message?
-    Summarize the secure message {she} sent on {date}.
+    Topic of the {date} patient message? | Summarize the secure message {she} sent on {date}.
     Answer: The message was about {topic}: the patient {asks}.
     Evidence: Patient message of {date}""")
 def message_topic(p):
@@ -188,11 +168,9 @@ def message_topic(p):
 
 
 @template("""retrieve communications with patient
-    What did we answer to {her} message about {topic}?
-    Our reply to the portal message on {topic}?
+    What did we answer to {her} message about {topic}? | Our reply to the portal message on {topic}?
     How was the {topic} message answered?
-    Answer: On {topic} the clinic replied: {reply}.
-    Evidence: Reply to the message of {date}""")
+    Answer: On {topic} the clinic replied: {reply}. | Evidence: Reply to the message of {date}""")
 def message_reply(p):
     for m in p.messages:
         yield Answer(term_fact(m.answer), m.time, topic=m.topic, date=m.time, reply=m.answer[-1])
@@ -202,20 +180,16 @@ def message_reply(p):
     What does hospital policy say about {topic} during the {date} stay?
     Policy on {topic}, as cited for the {date} admission?
     Which rule on {topic} did nursing document for the stay of {date}?
-    Answer: Per hospital policy, {rule}.
-    Evidence: Per hospital policy, {rule}""")
+    Answer: Per hospital policy, {rule}. | Evidence: Per hospital policy, {rule}""")
 def ward_policy(p):
     for v in p.visits_of("inpatient"):
         topic, rule, accepted = v.policy
         yield Answer(term_fact(accepted), v.end, topic=topic, date=v.start, rule=rule)
 
 
-@template("""retrieve coding & billing information
-    Which ICD-10 code is on file for {condition}?
-    ICD-10-CM code used for {her} {condition}?
-    Billing needs the ICD-10 code of the {condition}.
-    Answer: {condition} is coded as {code}.
-    Evidence: ICD10CM/{code}""")
+@template("""retrieve coding & billing information | Which ICD-10 code is on file for {condition}?
+    ICD-10-CM code used for {her} {condition}? | Billing needs the ICD-10 code of the {condition}.
+    Answer: {condition} is coded as {code}. | Evidence: ICD10CM/{code}""")
 def icd_code(p):
     codes = [(d.condition.icd10,) for d in p.diagnoses]
     for d, code in zip(p.diagnoses, codes, strict=True):
@@ -228,16 +202,15 @@ def icd_code(p):
     Explain to {him} in plain words how to take {her} {drug}.
     Write simple instructions for taking {drug}.
     Tell the patient how much {drug} to take and when.
-    Answer: Take {drug} {c.regimen}.
-    Evidence: {drug} {c.regimen}""")
+    Answer: Take {drug} {c.regimen}. | Evidence: {drug} {c.regimen}""")
 def explain_drug(p):
-    yield from _how_to_take(p, FREQUENCIES)
+    yield from _how_to_take(p, language=0)
 
 
-def _how_to_take(p, frequencies):
+def _how_to_take(p, language):
     for c in p.courses_at(p.last):
         if listed := p.written(WITH_HISTORY, c.start + 1):
-            how = spellings(frequencies[c.drug.frequency])
+            how = FREQUENCIES[c.drug.frequency][language]
             yield Answer([dose_fact(p, c), term_fact(how)], listed, drug=c.drug.names, c=c, how=how)
 
 
@@ -268,18 +241,15 @@ def likely_diagnosis(p):
         yield Answer(fact, v.end, "both", **words)
 
 
-@template("""translate materials
-    Translate for {him} into Spanish how to take {drug}.
+@template("""translate materials | Translate for {him} into Spanish how to take {drug}.
     Spanish version of the {drug} instructions (dose and timing), please.
     Write in Spanish how much {drug} to take and when.
-    Answer: Tome {drug} {c.amount} {how}.
-    Evidence: {drug} {c.regimen}""")
+    Answer: Tome {drug} {c.amount} {how}. | Evidence: {drug} {c.regimen}""")
 def spanish_instructions(p):
-    yield from _how_to_take(p, SPANISH)
+    yield from _how_to_take(p, language=1)
 
 
-@template("""other
-    Draft a return-to-work letter for the emergency visit of {date}: how long off?
+@template("""other | Draft a return-to-work letter for the emergency visit of {date}: how long off?
     Work excuse for {date}: for how many days?
     Write a note for {her} employer covering the days off after {date}.
     Answer: To the employer: please excuse my patient from work for {n} {days}.
@@ -291,12 +261,10 @@ def work_letter(p):
             yield Answer(fact, v.end, date=v.start, n=n, days="days" if n > 1 else "day")
 
 
-@template("""other
-    Write a one-line summary: age at the last visit and all chronic conditions.
+@template("""other | Write a one-line summary: age at the last visit and all chronic conditions.
     One-liner for sign-out, with age and every long-term problem?
     Summarize {him} in one sentence: current age, all chronic diagnoses.
-    Answer: {age} year-old {woman} with {names}.
-    Evidence: PMH: {names}""")
+    Answer: {age} year-old {woman} with {names}. | Evidence: PMH: {names}""")
 def one_liner(p):
     age = p.age(p.visits[-1].start)
     conditions = [d.condition.spellings for d in p.diagnoses]

@@ -41,23 +41,17 @@ def lab_answer(p: Patient, result: Result, facts=None, **words) -> Answer:
     return Answer(facts or result_fact(result), result.time, where, **words)
 
 
-@template("""retrieve laboratory studies
-    What is {her} most recent {lab}?
-    Latest {lab} please.
+@template("""retrieve laboratory studies | What is {her} most recent {lab}? | Latest {lab} please.
     What did the last {lab} come back as?
-    Answer: {Her} last {lab} was {value}, drawn on {date}.
-    Evidence: {title}: {value}, {date}""")
+    Answer: {Her} last {lab} was {value}, drawn on {date}. | Evidence: {title}: {value}, {date}""")
 def latest_lab(p):
     for series in by_analyte(p).values():
         yield lab_answer(p, series[-1])
 
 
-@template("""retrieve laboratory studies
-    What was {her} {lab} on {date}?
-    Give me the {lab} from {date}.
-    How high was the {lab} drawn {date}?
-    Answer: On {date} the {lab} was {value}.
-    Evidence: {title}: {value}, {date}""")
+@template("""retrieve laboratory studies | What was {her} {lab} on {date}?
+    Give me the {lab} from {date}. | How high was the {lab} drawn {date}?
+    Answer: On {date} the {lab} was {value}. | Evidence: {title}: {value}, {date}""")
 def lab_on_date(p):
     for series in by_analyte(p).values():
         for result in series[:-1]:
@@ -68,8 +62,7 @@ def lab_on_date(p):
     What is the highest {lab} {she} has ever had, and when was it?
     Peak {lab} on record, with the date?
     When was {her} {lab} at its highest and what was the value?
-    Answer: {Her} {lab} peaked at {value} on {date}.
-    Evidence: {title}: {value}, {date}""")
+    Answer: {Her} {lab} peaked at {value} on {date}. | Evidence: {title}: {value}, {date}""")
 def highest_lab(p):
     for top in extreme_results(p, max):
         yield lab_answer(p, top, [result_fact(top), date_fact(top.analyte.spellings, top.time)])
@@ -86,20 +79,16 @@ def extreme_results(p: Patient, choose) -> list[Result]:
     return [r for r in extremes if values.count((r.analyte.loinc, r.value)) == 1]
 
 
-@template("""retrieve laboratory studies
-    When was {her} {lab} last checked?
-    Date of the last {lab}?
-    How recent is the newest {lab} we have?
-    Answer: The {lab} was last checked on {date}.
-    Evidence: {title}: {value}, {date}""")
+@template("""retrieve laboratory studies | When was {her} {lab} last checked?
+    Date of the last {lab}? | How recent is the newest {lab} we have?
+    Answer: The {lab} was last checked on {date}. | Evidence: {title}: {value}, {date}""")
 def lab_last_date(p):
     for series in by_analyte(p).values():
         last = series[-1]
         yield lab_answer(p, last, [date_fact(last.analyte.spellings, last.time)])
 
 
-@template("""retrieve laboratory studies
-    How has {her} {lab} changed between {first} and {date}?
+@template("""retrieve laboratory studies | How has {her} {lab} changed between {first} and {date}?
     Compare the {lab} of {first} with that of {date}.
     Trend of {lab}: what was it on {first}, and what on {date}?
     Answer: {Her} {lab} {moved} from {before} on {first} to {value} on {date}.
@@ -112,10 +101,8 @@ def lab_change(p):
             yield lab_answer(p, b, facts, first=a.time, before=a.shown, moved=moved)
 
 
-@template("""retrieve laboratory studies
-    What is {her} most recent {lab}?
-    Last {lab} level and its date?
-    Has a {lab} come back, and what was it?
+@template("""retrieve laboratory studies | What is {her} most recent {lab}?
+    Last {lab} level and its date? | Has a {lab} come back, and what was it?
     Answer: No {lab} result is documented in the record.""")
 def lab_absent(p):
     for name in sorted(set(cat.ANALYTES) - set(by_analyte(p))):
@@ -132,8 +119,7 @@ def studies_of(p: Patient, study: cat.Study) -> list[StudyDone]:
     return [s for s in p.studies if s.study is study]
 
 
-@template("""retrieve imaging studies
-    How big was the lung nodule on the CT of {date}?
+@template("""retrieve imaging studies | How big was the lung nodule on the CT of {date}?
     What did the nodule measure on {date}?
     Size of the pulmonary nodule on the chest CT from {date}, please.
     Answer: The right upper lobe nodule measured {s.value} mm on {date}.
@@ -143,8 +129,7 @@ def nodule_size(p):
         yield _study(s, number_fact("nodule", s.value, "mm", on=s.time))
 
 
-@template("""retrieve imaging studies
-    Has the lung nodule grown? Give me first and last size.
+@template("""retrieve imaging studies | Has the lung nodule grown? Give me first and last size.
     Nodule size at the first and at the latest chest CT?
     How did the pulmonary nodule change from the first CT to the most recent one?
     Answer: The nodule measured {a.value} mm on {a.time} and {s.value} mm on {date}.
@@ -156,23 +141,17 @@ def nodule_growth(p):
         yield _study(b, [number_fact("nodule", s.value, "mm", on=s.time) for s in (a, b)], a=a)
 
 
-@template("""retrieve imaging studies
-    When was {her} last {study}?
-    Date of the most recent {study}?
-    When did {she} last have a {study} done?
-    Answer: {Her} most recent {study} was on {date:long}.
-    Evidence: {study} report of {date}""")
+@template("""retrieve imaging studies | When was {her} last {study}?
+    Date of the most recent {study}? | When did {she} last have a {study} done?
+    Answer: {Her} most recent {study} was on {date:long}. | Evidence: {study} report of {date}""")
 def last_study_date(p):
     for study, s in {s.study: s for s in p.studies}.items():
         yield _study(s, date_fact(study.spellings, s.time), "both")
 
 
-@template("""retrieve imaging studies
-    What did the {study} of {date} show?
-    Summarize the {study} from {date}.
-    Main finding on the {date} {study}?
-    Answer: The {study} of {date} showed {finding}.
-    Evidence: {study} report of {date}""")
+@template("""retrieve imaging studies | What did the {study} of {date} show?
+    Summarize the {study} from {date}. | Main finding on the {date} {study}?
+    Answer: The {study} of {date} showed {finding}. | Evidence: {study} report of {date}""")
 def study_finding(p):
     for s in p.studies:
         if s.finding:
@@ -180,19 +159,15 @@ def study_finding(p):
             yield _study(s, term_fact(s.finding, rivals), finding=s.finding)
 
 
-@template("""retrieve imaging studies
-    What was {her} ejection fraction on the latest echo?
-    Most recent LVEF?
-    What is the EF as of the last echocardiogram?
-    Answer: The LVEF was {s.value}% on the {date} echo.
-    Evidence: {study} report of {date}""")
+@template("""retrieve imaging studies | What was {her} ejection fraction on the latest echo?
+    Most recent LVEF? | What is the EF as of the last echocardiogram?
+    Answer: The LVEF was {s.value}% on the {date} echo. | Evidence: {study} report of {date}""")
 def latest_lvef(p):
     for s in studies_of(p, cat.ECHO)[-1:]:
         yield _study(s, number_fact("LVEF, EF, ejection fraction", s.value, "%", 0.5, s.time))
 
 
-@template("""retrieve imaging studies
-    How many polyps came out at the {date} colonoscopy?
+@template("""retrieve imaging studies | How many polyps came out at the {date} colonoscopy?
     Number of polyps on the colonoscopy of {date}?
     At the colonoscopy on {date}, how many polyps were removed?
     Answer: {s.value} polyps were removed at the colonoscopy on {date}.
@@ -202,19 +177,15 @@ def polyp_count(p):
         yield _study(s, number_fact("polyps, polyp", s.value, "polyps", on=s.time))
 
 
-@template("""retrieve imaging studies
-    When was {her} last {study}, and what did it show?
-    Result of the latest {study}?
-    Do we have a {study}, and from when?
+@template("""retrieve imaging studies | When was {her} last {study}, and what did it show?
+    Result of the latest {study}? | Do we have a {study}, and from when?
     Answer: There is no record of a {study}.""")
 def study_absent(p):
     for words in cat.NEVER_ORDERED:
         yield Answer(absent_fact(words), None, "nowhere", study=words)
 
 
-@template("""retrieve vitals
-    What was {her} blood pressure at the visit on {date}?
-    BP on {date}?
+@template("""retrieve vitals | What was {her} blood pressure at the visit on {date}? | BP on {date}?
     What blood pressure did we get on {date}?
     Answer: {Her} BP on {date} was {v.systolic}/{v.diastolic}.
     Evidence: BP {v.systolic}/{v.diastolic}""")
@@ -226,20 +197,16 @@ def bp_on_date(p):
             yield Answer(fact, v.time, "both", date=v.time, v=v)
 
 
-@template("""retrieve vitals
-    What does {she} weigh now?
-    Most recent weight?
+@template("""retrieve vitals | What does {she} weigh now? | Most recent weight?
     Last recorded body weight in kg?
-    Answer: {She} weighed {v.weight} kg on {v.time}.
-    Evidence: Body weight {v.weight} kg""")
+    Answer: {She} weighed {v.weight} kg on {v.time}. | Evidence: Body weight {v.weight} kg""")
 def latest_weight(p):
     v = p.vitals[-1]
     fact = number_fact("weight, weighed, weighs, wt", v.weight, "kg", 0.3, v.time)
     yield Answer(fact, v.time, "codes", v=v)
 
 
-@template("""retrieve vitals
-    How high did {her} temperature go during the {date} admission?
+@template("""retrieve vitals | How high did {her} temperature go during the {date} admission?
     T max for the stay that began {date}?
     What was the highest temperature of the hospitalization of {date}?
     Answer: The highest temperature of that stay was {top} C.
@@ -255,10 +222,8 @@ def highest_temperature(p):
                 yield Answer(fact, time, "codes", date=visit.start, top=top)
 
 
-@template("""calculate numerical measures
-    Calculate {her} current BMI.
-    What is the BMI with the latest weight?
-    Work out body mass index, please.
+@template("""calculate numerical measures | Calculate {her} current BMI.
+    What is the BMI with the latest weight? | Work out body mass index, please.
     Answer: BMI is {bmi} kg/m2 ({weight} kg, {height} cm).
     Evidence: Body weight {weight} kg; body height {height} cm""")
 def bmi(p):
@@ -268,10 +233,8 @@ def bmi(p):
     yield Answer(fact, v.time, "codes", bmi=value, weight=v.weight, height=p.height)
 
 
-@template("""calculate numerical measures
-    How old was {she} when {condition} was diagnosed?
-    Age at diagnosis of {condition}?
-    At what age did {she} get the diagnosis of {condition}?
+@template("""calculate numerical measures | How old was {she} when {condition} was diagnosed?
+    Age at diagnosis of {condition}? | At what age did {she} get the diagnosis of {condition}?
     Answer: {She} was {age} years old when {condition} was diagnosed.
     Evidence: Birth date {born:%Y-%m-%d}; {title} coded {since}""")
 def age_at_diagnosis(p):
@@ -282,12 +245,9 @@ def age_at_diagnosis(p):
         yield Answer(fact, since, "codes", ("age",), age=p.age(since), since=since, **more)
 
 
-@template("""provide risk assessment
-    What is {her} CHA2DS2-VASc score today?
-    Stroke risk from the AF: CHA2DS2-VASc?
-    Work out CHA2DS2-VASc for {him}.
-    Answer: {Her} CHA2DS2-VASc score is {score}.
-    Evidence: Age {age}; {names}""")
+@template("""provide risk assessment | What is {her} CHA2DS2-VASc score today?
+    Stroke risk from the AF: CHA2DS2-VASc? | Work out CHA2DS2-VASc for {him}.
+    Answer: {Her} CHA2DS2-VASc score is {score}. | Evidence: Age {age}; {names}""")
 def stroke_risk(p):
     names = {d.condition.name for d in p.diagnoses}
     if "atrial fibrillation" in names:
@@ -304,8 +264,7 @@ def stroke_risk(p):
     Is {she} eligible for low-dose CT lung cancer screening at this point?
     Does {she} meet USPSTF 2021 criteria for lung cancer screening?
     Lung cancer risk: should {she} be in the annual low-dose CT program as of now?
-    Answer: {yes}, {she} {meets} the screening criteria ({smoked}).
-    Evidence: {smoked}""")
+    Answer: {yes}, {she} {meets} the screening criteria ({smoked}). | Evidence: {smoked}""")
 def lung_screening(p):
     end = p.visits[-1].start
     age = p.age(end)
@@ -318,12 +277,10 @@ def lung_screening(p):
         yield Answer(fact, p.written(WITH_SOCIAL), relevant=("age",), **words)
 
 
-@template("""retrieve coding & billing information
-    What E/M code was billed for {date}?
+@template("""retrieve coding & billing information | What E/M code was billed for {date}?
     Which CPT code was charged for the visit of {date}?
     Billing asks: level of service code for {date}?
-    Answer: CPT {cpt} was billed for {date}.
-    Evidence: CPT4/{cpt}""")
+    Answer: CPT {cpt} was billed for {date}. | Evidence: CPT4/{cpt}""")
 def billed_code(p):
     for v in p.visits:
         if v.cpt:
@@ -335,8 +292,7 @@ def billed_code(p):
     Which of flu, shingles, pneumococcal and Tdap vaccines has {she} not had yet?
     What vaccines (influenza, zoster, pneumococcal, Tdap) are still missing?
     Of influenza, zoster, pneumococcal and Tdap, which should we offer because none is on record?
-    Answer: {She} is still due for: {names}.
-    Evidence: Procedures coded as vaccinations""")
+    Answer: {She} is still due for: {names}. | Evidence: Procedures coded as vaccinations""")
 def vaccines_due(p):
     given = {code: p.visits[n].end for n, code in p.vaccines}
     missing = [words for code, (_, words) in cat.VACCINES.items() if code not in given]
@@ -346,8 +302,7 @@ def vaccines_due(p):
         yield Answer(fact, max(given.values()), "codes", names=names)
 
 
-@template("""other
-    What age-adjusted D-dimer cutoff applies to {him} on {date}?
+@template("""other | What age-adjusted D-dimer cutoff applies to {him} on {date}?
     Adjust the D-dimer threshold for {her} age at the {date} visit.
     Rule-out PE on {date}: which age-adjusted D-dimer cutoff should I use?
     Answer: The age-adjusted D-dimer cutoff is {cutoff} ng/mL (age {age}).
@@ -361,8 +316,7 @@ def d_dimer_cutoff(p):
             yield Answer(fact, v.start, relevant=("age",), **words)
 
 
-@template("""other
-    Draft a short message telling {him} the result of {her} latest {lab}.
+@template("""other | Draft a short message telling {him} the result of {her} latest {lab}.
     Write {him} two lines with the last {lab} and its date.
     Compose a result note to the patient about the most recent {lab}.
     Answer: Hello, your {lab} from {date} came back at {value}. Please write if you have questions.

@@ -100,12 +100,14 @@ class Study(NamedTuple):
     findings: tuple[Spellings, ...] = ()
 
 
-def _fields(text: str) -> list[str]:
+def fields(text: str) -> list[str]:
+    """Return the parts of a text between "|" and line ends."""
     return re.split(r"\s*[|\n]\s*", text.strip())
 
 
-def _rows(table: str) -> list[list[str]]:
-    return [_fields(row) for row in re.split(r"\n(?! )", table.strip("\n"))]
+def rows(table: str) -> list[list[str]]:
+    """Return the fields of each row of a table."""
+    return [fields(row) for row in re.split(r"\n(?! )", table.strip("\n"))]
 
 
 def spellings(field: str) -> Spellings:
@@ -113,12 +115,13 @@ def spellings(field: str) -> Spellings:
     return () if field == "-" else tuple(field.split(", "))
 
 
-def _lists(fields: list[str]) -> tuple[Spellings, ...]:
-    return tuple(map(spellings, fields))
+def _lists(parts: list[str]) -> tuple[Spellings, ...]:
+    return tuple(map(spellings, parts))
 
 
-def _words(text: str) -> tuple[Spellings, ...]:
-    return _lists(_fields(text))
+def words(text: str) -> tuple[Spellings, ...]:
+    """Return a list of spellings."""
+    return _lists(fields(text))
 
 
 def _numbers(field: str) -> tuple[float, ...]:
@@ -132,7 +135,7 @@ def _by_name(entries: Iterable) -> dict:
 # The fifth field holds decimals, mean, standard deviation, lowest and highest value.
 ANALYTES: dict[str, Analyte] = _by_name(
     Analyte(spellings(words), loinc, title, unit.strip("-"), *_numbers(values), noted == "noted")
-    for words, loinc, title, unit, values, noted in _rows("""
+    for words, loinc, title, unit, values, noted in rows("""
 creatinine, Cr, SCr | 2160-0 | Creatinine [Mass/volume] in Serum or Plasma | mg/dL
   2 1.0 0.35 0.4 6.0 | noted
 hemoglobin A1c, A1c, HbA1c, HgbA1c | 4548-4 | Hemoglobin A1c/Hemoglobin.total in Blood | %
@@ -166,8 +169,7 @@ vitamin D, 25-OH vitamin D, 25-hydroxyvitamin D | 1989-3
 PSA, prostate specific antigen | 2857-1 | Prostate specific Ag [Mass/volume] in Serum or Plasma
   ng/mL | 1 2.2 1.4 0.2 19.0 | noted
 CRP, C-reactive protein | 1988-5 | C reactive protein [Mass/volume] in Serum or Plasma | mg/L
-  1 6.0 5.0 0.3 160.0 | -
-""")
+  1 6.0 5.0 0.3 160.0 | -""")
 )
 # Drawn with every panel; the others follow the conditions that call for them.
 ROUTINE_ANALYTES = spellings(
@@ -176,7 +178,7 @@ ROUTINE_ANALYTES = spellings(
 
 DRUG_CLASSES: dict[str, DrugClass] = _by_name(
     DrugClass(spellings(words), _lists(reasons))
-    for words, *reasons in _rows("""
+    for words, *reasons in rows("""
 statin | muscle aches, myalgia, muscle pain | elevated liver enzymes, liver enzyme elevation
 ACE inhibitor, ACEi | a dry cough, dry cough | high potassium, hyperkalemia
 beta blocker, BB | a slow heart rate, bradycardia, slow heart rate | wheezing, bronchospasm
@@ -194,12 +196,11 @@ thyroid replacement | hair loss
 urate-lowering drug | a skin rash, rash
 triptan | chest tightness | tingling, paresthesia
 NSAID | stomach upset, dyspepsia | worsening kidney function, rising creatinine
-anticholinergic inhaler, LAMA | dry mouth | urinary retention
-""")
+anticholinergic inhaler, LAMA | dry mouth | urinary retention""")
 )
 DRUGS: dict[str, Drug] = {
     name: Drug(name, brand, rxnorm, drug_class, _numbers(doses), frequency, *unit)
-    for name, brand, rxnorm, drug_class, doses, frequency, *unit in _rows("""
+    for name, brand, rxnorm, drug_class, doses, frequency, *unit in rows("""
 atorvastatin | Lipitor | 83367 | statin | 10 20 40 80 | at bedtime
 rosuvastatin | Crestor | 301542 | statin | 5 10 20 | at bedtime
 simvastatin | Zocor | 36567 | statin | 10 20 40 | at bedtime
@@ -242,8 +243,7 @@ rizatriptan | Maxalt | 88014 | triptan | 5 10 | as needed
 naproxen | Naprosyn | 7258 | NSAID | 250 500 | twice daily
 meloxicam | Mobic | 41493 | NSAID | 7.5 15 | once daily
 tiotropium | Spiriva | 69120 | anticholinergic inhaler | 18 | once daily | mcg
-umeclidinium | Incruse | 1487514 | anticholinergic inhaler | 62.5 | once daily | mcg
-""")
+umeclidinium | Incruse | 1487514 | anticholinergic inhaler | 62.5 | once daily | mcg""")
 }
 CONDITIONS: dict[str, Condition] = _by_name(
     Condition(
@@ -256,7 +256,7 @@ CONDITIONS: dict[str, Condition] = _by_name(
         spellings(analytes),
         _lists(plans),
     )
-    for words, icd10, snomed, title, drug_classes, department, analytes, *plans in _rows("""
+    for words, icd10, snomed, title, drug_classes, department, analytes, *plans in rows("""
 hypertension, HTN, high blood pressure | I10 | 38341003 | Essential (primary) hypertension
   ACE inhibitor, calcium channel blocker, diuretic | Primary Care | creatinine, potassium
   keep a home BP log for two weeks, home BP log, home blood pressure log, log of home BP
@@ -328,12 +328,11 @@ sleep apnea, OSA, obstructive sleep apnea | G47.33 | 78275009
 knee osteoarthritis, knee OA, osteoarthritis of the knee | M17.9 | 239873007
   Osteoarthritis of knee, unspecified | NSAID | Orthopedics | -
   inject the knee with steroid, steroid injection, cortisone injection, inject the knee
-  use an unloader brace, unloader brace
-""")
+  use an unloader brace, unloader brace""")
 )
 ACUTE = tuple(
     Acute(spellings(words), icd10, title, symptom, return_precaution, spellings(pending))
-    for words, icd10, title, symptom, return_precaution, pending in _rows("""
+    for words, icd10, title, symptom, return_precaution, pending in rows("""
 community-acquired pneumonia, pneumonia, CAP | J18.9 | Pneumonia, unspecified organism | cough
   breathing gets harder | sputum culture, Legionella antigen
 urinary tract infection, UTI, urosepsis | N39.0 | Urinary tract infection, site not specified
@@ -355,12 +354,11 @@ acute pancreatitis, pancreatitis | K85.90
 kidney stone, nephrolithiasis, renal colic | N20.0 | Calculus of kidney | flank pain
   fever with the flank pain | stone analysis
 vertigo, BPPV, benign positional vertigo | H81.10 | Benign paroxysmal vertigo, unspecified ear
-  dizziness | slurred speech | audiogram
-""")
+  dizziness | slurred speech | audiogram""")
 )
 SURGERIES = tuple(
     Surgery(spellings(words), cpt, title, gender, _lists(complications))
-    for words, cpt, title, gender, *complications in _rows("""
+    for words, cpt, title, gender, *complications in rows("""
 cholecystectomy, lap chole, gallbladder removal, gallbladder surgery | 47562
   Laparoscopy, surgical; cholecystectomy | - | bile leak | wound infection, surgical site infection
 knee replacement, TKA, total knee arthroplasty, total knee replacement | 27447
@@ -378,12 +376,11 @@ hysterectomy, TLH | 58570 | Laparoscopy, surgical, with total hysterectomy | FEM
   vaginal cuff dehiscence, cuff dehiscence
 inguinal hernia repair, hernia repair, herniorrhaphy | 49505
   Repair initial inguinal hernia, age 5 years or older; reducible | - | seroma
-  chronic groin pain, groin pain
-""")
+  chronic groin pain, groin pain""")
 )
 STUDIES = tuple(
     Study(spellings(words), cpt, title, _lists(findings))
-    for words, cpt, title, *findings in _rows("""
+    for words, cpt, title, *findings in rows("""
 brain MRI, MRI brain, MRI of the brain | 70551
   MRI brain including brain stem; without contrast material
   chronic small vessel ischemic change, small vessel ischemic, small vessel disease
@@ -404,80 +401,61 @@ carotid duplex, carotid ultrasound, carotid doppler | 93880
   right vertebral artery occlusion, vertebral artery occlusion
 head CT, CT head, CT of the head | 70450 | CT, head or brain; without contrast material
   a left frontal scalp hematoma, scalp hematoma | generalized volume loss, volume loss, atrophy
-  maxillary sinus thickening, sinus thickening, sinus mucosal thickening
-""")
+  maxillary sinus thickening, sinus thickening, sinus mucosal thickening""")
 )
 # Studies whose report gives a number: a nodule's size in mm, an ejection fraction in %, polyps.
 CHEST_CT, ECHO, COLONOSCOPY = (
     Study(spellings(words), cpt, title)
-    for words, cpt, title in _rows("""
+    for words, cpt, title in rows("""
 CT chest, chest CT, CT of the chest | 71250
   Computed tomography, thorax, diagnostic; without contrast material
 echocardiogram, echo, TTE | 93306
   Echocardiography, transthoracic, complete, with spectral and color flow Doppler
-colonoscopy | 45378 | Colonoscopy, flexible; diagnostic
-""")
+colonoscopy | 45378 | Colonoscopy, flexible; diagnostic""")
 )
 
-NEVER_ORDERED = _words("""
-  sleep study, polysomnogram | tilt table test | renal biopsy, kidney biopsy | PET scan, PET/CT
-  bone marrow biopsy | cardiac MRI
-""")
-SYMPTOMS = _words("""
-  chest pain, CP | shortness of breath, SOB, dyspnea | headache, HA | nausea | fevers, fever
-  palpitations | leg swelling, LE edema | back pain | night sweats | blurry vision, blurred vision
-  constipation | dizziness, lightheadedness | insomnia, trouble sleeping | joint pain
-  numbness, numb | tinnitus, ringing in the ears | hoarseness | easy bruising
-""")
-ALLERGENS = _words("""
-  penicillin, PCN | sulfa, sulfonamide, sulfonamides | codeine | latex
-  iodinated contrast, IV contrast, contrast dye | vancomycin | aspirin, ASA | shellfish
-""")
-REACTIONS = _words("""
-  hives, urticaria | anaphylaxis | a rash, rash | facial swelling, angioedema | vomiting
-  itching, pruritus
-""")
-FAMILY_CONDITIONS = _words("""
-  breast cancer | colon cancer, colorectal cancer | stroke, CVA
-  heart attack, MI, myocardial infarction | dementia, Alzheimer | rheumatoid arthritis | glaucoma
-  Parkinson disease, Parkinson's disease | ovarian cancer | melanoma
-""")
-RELATIVES = _words("""
-  mother | father | sister | brother | maternal aunt | paternal uncle | maternal grandmother
-  paternal grandfather
-""")
+NEVER_ORDERED = words("""sleep study, polysomnogram | tilt table test | renal biopsy, kidney biopsy
+    PET scan, PET/CT | bone marrow biopsy | cardiac MRI""")
+SYMPTOMS = words("""chest pain, CP | shortness of breath, SOB, dyspnea | headache, HA | nausea
+    fevers, fever | palpitations | leg swelling, LE edema | back pain | night sweats
+    blurry vision, blurred vision | constipation | dizziness, lightheadedness
+    insomnia, trouble sleeping | joint pain | numbness, numb | tinnitus, ringing in the ears
+    hoarseness | easy bruising""")
+ALLERGENS = words("""penicillin, PCN | sulfa, sulfonamide, sulfonamides | codeine | latex
+    iodinated contrast, IV contrast, contrast dye | vancomycin | aspirin, ASA | shellfish""")
+REACTIONS = words("""hives, urticaria | anaphylaxis | a rash, rash | facial swelling, angioedema
+    vomiting | itching, pruritus""")
+FAMILY_CONDITIONS = words("""breast cancer | colon cancer, colorectal cancer | stroke, CVA
+    heart attack, MI, myocardial infarction | dementia, Alzheimer | rheumatoid arthritis | glaucoma
+    Parkinson disease, Parkinson's disease | ovarian cancer | melanoma""")
+RELATIVES = words("""mother | father | sister | brother | maternal aunt | paternal uncle
+    maternal grandmother | paternal grandfather""")
 # Never true of a simulated patient; notes say so, and some run in the family all the same.
-NEVER_HAD = _words("""
-  stroke, CVA | seizures, seizure, epilepsy | glaucoma | melanoma | hepatitis C, HCV
-  tuberculosis, TB
-""")
+NEVER_HAD = words("""stroke, CVA | seizures, seizure, epilepsy | glaucoma | melanoma
+    hepatitis C, HCV | tuberculosis, TB""")
 OCCUPATIONS = spellings(
     "retired teacher, bus driver, electrician, bookkeeper, line cook, warehouse supervisor, "
     "retired nurse, librarian, landscaper, welder"
 )
-LIVING = _words("""
-  alone, by herself, by himself | spouse, wife, husband | adult daughter, daughter | roommate
-  adult son, son | assisted living, assisted living facility, ALF
-""")
-PAYERS = _words("""
-  Medicare | Medicaid | commercial PPO, PPO | commercial HMO, HMO | Veterans Affairs, VA
-""")
+LIVING = words("""alone, by herself, by himself | spouse, wife, husband | adult daughter, daughter
+    roommate | adult son, son | assisted living, assisted living facility, ALF""")
+PAYERS = words("""Medicare | Medicaid | commercial PPO, PPO | commercial HMO, HMO
+    Veterans Affairs, VA""")
 # What only one sex has: an instruction on it is one in which sex is clinically relevant.
 OF_ONE_SEX = {"PSA", "hysterectomy"}
 VACCINES: dict[str, tuple[str, Spellings]] = {
     cpt: (title, spellings(words))
-    for cpt, title, words in _rows("""
+    for cpt, title, words in rows("""
 90686 | Influenza virus vaccine, quadrivalent, preservative free | influenza, flu shot, flu vaccine
 90750 | Zoster (shingles) vaccine, recombinant, adjuvanted | zoster, shingles, Shingrix
 90732 | Pneumococcal polysaccharide vaccine, 23-valent
   pneumococcal, pneumonia shot, pneumovax, PPSV23
-90715 | Tetanus, diphtheria toxoids and acellular pertussis vaccine | Tdap, tetanus
-""")
+90715 | Tetanus, diphtheria toxoids and acellular pertussis vaccine | Tdap, tetanus""")
 }
 # Topic of a portal message, what the patient asked, and what the clinic answered.
 MESSAGES = tuple(
     (spellings(topic), asks, spellings(answer))
-    for topic, asks, answer in _rows("""
+    for topic, asks, answer in rows("""
 jury duty | asks for a letter to be excused from jury duty | letter, excuse letter
 travel, trip, flight | is flying abroad next month and asks about time zones and pills
   home time, keep to home time
@@ -490,13 +468,12 @@ gym, weights, lifting | asks if lifting weights at the gym is safe
   light weights, start with light weights
 melatonin | wants to try melatonin for sleep | 3 mg, melatonin 3 mg
 grapefruit, grapefruit juice | read about grapefruit juice and asks if it is a problem
-  avoid grapefruit, stop grapefruit
-""")
+  avoid grapefruit, stop grapefruit""")
 )
 # Rules of the ward as nursing notes cite them: topic, the rule, what to look for.
 POLICIES = tuple(
     (spellings(topic), rule, spellings(accepted))
-    for topic, rule, accepted in _rows("""
+    for topic, rule, accepted in rows("""
 contact isolation, isolation | contact isolation ends after two negative swabs
   two negative swabs, 2 negative swabs
 bedside sitter, sitter | the need for a bedside sitter is reviewed every 4 hours
@@ -504,8 +481,7 @@ bedside sitter, sitter | the need for a bedside sitter is reviewed every 4 hours
 central line, line dressing | a central line dressing is changed every 7 days
   every 7 days, every seven days, weekly
 home medications, own medications | patients' own medications are kept in the ward safe
-  ward safe, safe
-""")
+  ward safe, safe""")
 )
 # Targets a clinician may set, and later change, for a condition's analyte.
 GOALS: dict[str, dict[str, tuple[float, ...]]] = {
@@ -517,7 +493,7 @@ CONTACTS = ("daughter", "son", "sister", "brother", "neighbor", "spouse")
 LANGUAGES = ("English", "Spanish", "Vietnamese", "Mandarin", "Russian")
 # Evaluation and management, which a visit is billed as.
 VISIT_CPT = dict(
-    _rows("""
+    rows("""
 99213 | Office or other outpatient visit, established patient, low complexity
 99214 | Office or other outpatient visit, established patient, moderate complexity
 99215 | Office or other outpatient visit, established patient, high complexity
@@ -526,6 +502,5 @@ VISIT_CPT = dict(
 99285 | Emergency department visit, high severity with immediate threat
 99221 | Initial hospital care, per day, low complexity
 99222 | Initial hospital care, per day, moderate complexity
-99223 | Initial hospital care, per day, high complexity
-""")
+99223 | Initial hospital care, per day, high complexity""")
 )

@@ -22,7 +22,7 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.synthetic import ask_care, ask_history, ask_results  # noqa: F401
 from medalign_utils.synthetic.encounters import Encounter
 from medalign_utils.synthetic.patient import Patient
-from medalign_utils.synthetic.templates import TEMPLATES, Candidate, Template
+from medalign_utils.synthetic.templates import TEMPLATES, Answer, Template
 
 # Of 120: (instructions, those with a reference). Category sums stand beside the paper's
 # 667, 136, 70, 33, 2, 75 of 983 and 223, 22, 13, 4, 0, 41 of 303.
@@ -67,20 +67,15 @@ SPECIALTIES = {
 
 
 class Instruction(NamedTuple):
-    """One instruction of a release, its patient, its candidate and where its answer lies."""
+    """One instruction of a release, its patient, its answer and where that lies."""
 
     instruction_id: str
     person_id: str
     question: str
-    candidate: Candidate
+    answer: Answer
     specialty: str
     has_reference: bool
     position: float | None
-
-    @property
-    def template(self) -> Template:
-        """The template that asks it."""
-        return self.candidate.template
 
 
 class Places:
@@ -191,30 +186,28 @@ def choose_instructions(
                 f"{len(plan)} instructions (none left for '{subcategory}'); ask for fewer or add "
                 "patients"
             )
-        person, candidate, position = found
-        asked.add((person, candidate.request))
-        uses[candidate.template.name] += 1
+        person, answer, position = found
+        asked.add((person, answer.request))
+        uses[answer.template.name] += 1
         asked_of[person] += 1
-        question = rng.choice(candidate.questions)
+        question = rng.choice(answer.questions)
         served = [name for name, of in SPECIALTIES.items() if subcategory in of]
         specialty = rng.choice(served or list(SPECIALTIES))
-        instruction_id = f"{rng.randint(10**8, 10**10 - 1)}"
+        number = f"{rng.randint(10**8, 10**10 - 1)}"
         chosen.append(
-            Instruction(
-                instruction_id, person, question, candidate, specialty, has_reference, position
-            )
+            Instruction(number, person, question, answer, specialty, has_reference, position)
         )
     return sorted(chosen, key=lambda i: int(i.instruction_id))
 
 
 def _nearest(templates, patients, target, asked):
-    """Return the candidate nearest to the target of the first template and patient to have any."""
+    """Return the answer nearest to the target of the first template and patient to have any."""
     for template in templates:
         for patient, places in patients:
             options = [
-                (patient.person_id, candidate, places.share(candidate.answer.time))
-                for candidate in template.candidates(patient)
-                if (patient.person_id, candidate.request) not in asked
+                (patient.person_id, answer, places.share(answer.time))
+                for answer in template.answers(patient)
+                if (patient.person_id, answer.request) not in asked
             ]
             if options:
                 return min(options, key=lambda o: 0 if o[2] is None else abs(o[2] - target))

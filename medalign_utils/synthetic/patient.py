@@ -87,9 +87,12 @@ class Result:
         return f"{self.digits} {self.analyte.unit}".strip()
 
 
-@dataclass
+@dataclass(slots=True)
 class Vitals:
-    """One set of vital signs: mmHg, beats/min, degrees Celsius, kg, %."""
+    """One set of vital signs, the later ones of a flowsheet's row only.
+
+    In mmHg, beats or breaths a minute, degrees Celsius, %, kg, L/min and mL.
+    """
 
     visit: int
     time: datetime
@@ -97,25 +100,13 @@ class Vitals:
     diastolic: int
     pulse: int
     temperature: float
-    weight: float
     saturation: int
-
-
-@dataclass(slots=True)
-class Hour:
-    """One row of an inpatient stay's flowsheet: mmHg, /min, %, degrees Celsius, L/min, mL."""
-
-    time: datetime
-    systolic: int
-    diastolic: int
-    mean_pressure: int
-    pulse: int
-    respirations: int
-    saturation: int
-    temperature: float
-    oxygen: int
-    urine: int
-    coma_score: int
+    weight: float | None = None
+    mean_pressure: int | None = None
+    respirations: int | None = None
+    oxygen: int | None = None
+    urine: int | None = None
+    coma_score: int | None = None
 
 
 @dataclass
@@ -205,7 +196,9 @@ class Patient:
     courses: list[Course] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     vitals: list[Vitals] = field(default_factory=list)
-    flowsheets: dict[int, list[Hour]] = field(default_factory=dict)  # of monitored stays, by visit
+    flowsheets: dict[int, list[Vitals]] = field(
+        default_factory=dict
+    )  # of monitored stays, by visit
     studies: list[StudyDone] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)

@@ -238,17 +238,18 @@ REFERENCE_COLUMNS = (
 
 
 def _row(i: Instruction) -> dict[str, str]:
+    template = i.answer.template
     return {
         "instruction_id": i.instruction_id,
         "question": i.question,
-        "category": SUBCATEGORIES[i.template.subcategory],
-        "subcategory": i.template.subcategory,
+        "category": SUBCATEGORIES[template.subcategory],
+        "subcategory": template.subcategory,
         "submitter_specialty": i.specialty,
         "person_id": i.person_id,
         "filename": f"{i.person_id}.xml",
         "annotator_num": "Annotator_1",
-        "clinician_response": i.candidate.reference,
-        "evidence": i.candidate.evidence,
+        "clinician_response": i.answer.fill(template.reference),
+        "evidence": i.answer.fill(template.evidence),
     }
 
 
@@ -260,11 +261,11 @@ def _key_line(i: Instruction) -> str:
     line = {
         "instruction_id": i.instruction_id,
         "person_id": i.person_id,
-        "template": i.template.name,
-        "where": i.candidate.answer.where,
+        "template": i.answer.template.name,
+        "where": i.answer.where,
         "position": i.position,
-        "facts": i.candidate.answer.facts,
-        "reference": i.candidate.reference,
-        "relevant_demographics": list(i.candidate.relevant),
+        "facts": i.answer.facts,
+        "reference": i.answer.fill(i.answer.template.reference),
+        "relevant_demographics": list(i.answer.relevant),
     }
     return json.dumps(line, ensure_ascii=False) + "\n"

@@ -15,7 +15,6 @@ from medalign_utils.synthetic.patient import (
     Appointment,
     Course,
     Diagnosis,
-    Hour,
     Message,
     Operation,
     Patient,
@@ -62,7 +61,7 @@ def simulate_patient(rng: random.Random, person_id: str, visits: int, care: Care
     if care.monitored:
         for number, visit in enumerate(patient.visits):
             if visit.kind == "inpatient":
-                patient.flowsheets[number] = _flowsheet(rng, visit)
+                patient.flowsheets[number] = _flowsheet(rng, visit, number)
     return patient
 
 
@@ -258,7 +257,7 @@ def _vitals(rng: random.Random, patient: Patient, number: int, day: int, state: 
         patient.vitals.append(vitals)
 
 
-def _flowsheet(rng: random.Random, visit: Visit) -> list[Hour]:
+def _flowsheet(rng: random.Random, visit: Visit, number: int) -> list[Vitals]:
     """Return a stay's hourly readings, without weight, so that the latest weight stays what it is.
 
     The illness is what raises temperature, pulse and breathing, as far as it does, and wears off.
@@ -272,7 +271,8 @@ def _flowsheet(rng: random.Random, visit: Visit) -> list[Hour]:
         ill = 1 - hour / hours
         systolic = int(_wobble(rng, pressure, 9))
         diastolic = int(systolic * 0.58 + _wobble(rng, 0, 4))
-        row = Hour(
+        row = Vitals(
+            visit=number,
             time=visit.start + timedelta(hours=hour, minutes=30),
             systolic=systolic,
             diastolic=diastolic,

@@ -32,20 +32,11 @@ _ABBREVIATED = (
 )
 ABBREVIATIONS = {drug.name: drug.brand for drug in cat.DRUGS.values()}
 ABBREVIATIONS |= {words[0]: words[1] for words in _ABBREVIATED if len(words) > 1}
-ABBREVIATIONS |= {
-    "blood pressure": "BP",
-    "ejection fraction": "EF",
-    "temperature": "temp",
-    "diagnosis": "dx",
-    "history": "hx",
-    "appointment": "appt",
-    "follow-up": "f/u",
-    "patient": "pt",
-    "admission": "adm",
-    "hospital": "hosp",
-    "department": "dept",
-    "reason": "rsn",
-}
+ABBREVIATIONS |= dict(
+    cat.words("""blood pressure, BP | ejection fraction, EF | temperature, temp | diagnosis, dx
+    history, hx | appointment, appt | follow-up, f/u | patient, pt | admission, adm
+    hospital, hosp | department, dept | reason, rsn""")
+)
 _DATED = re.compile(
     r"(?P<rest>.+?) (?:as of|after|drawn|from|of|on|at|for)(?: the)? "
     r"(?P<front>\d\d/\d\d/\d{4}(?: admission| colonoscopy| stay| visit)?)(?P<end>[?.])"
@@ -73,7 +64,7 @@ def submit(rng: random.Random, chosen: list[Instruction], duplicates: int) -> li
     reworded = {i.instruction_id for i in rng.sample(chosen, duplicates)}
     timed = []
     for i in chosen:
-        moment, request = rng.random(), i.candidate.request
+        moment, request = rng.random(), i.answer.request
         first = Submission(i.instruction_id, i.question, i.specialty, i.person_id, "", request)
         timed.append((moment, first))
         if i.instruction_id in reworded:
@@ -98,7 +89,7 @@ def _reword(rng: random.Random, instruction: Instruction) -> str:
     question = text = instruction.question
     edits = rng.sample((_politely, _reordered, _abbreviated, _mistyped), rng.randint(1, 2))
     if rng.random() < 0.3:
-        text = rng.choice([other for other in instruction.candidate.questions if other != question])
+        text = rng.choice([other for other in instruction.answer.questions if other != question])
         edits = edits[1:]
     for edit in edits:
         text = edit(rng, text)

@@ -8,79 +8,63 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from string import Formatter
 
-from medalign_utils.synthetic.catalogue import OF_ONE_SEX, spellings
+from medalign_utils.synthetic.catalogue import OF_ONE_SEX, fields, spellings
 from medalign_utils.synthetic.patient import Patient
-
-
-class Answer:
-    """An answer to a template's question, true of one patient.
-
-    `time` is the newest place of the record where the answer stands, None where it stands nowhere;
-    `where` says whether it stands there in codes, in notes, in both or nowhere. `relevant` holds
-    "sex" or "age" where the right answer rests on them. `words` fill the template's texts.
-    """
-
-    def __init__(self, facts, time: datetime | None, where="notes", relevant=(), **words):
-        """Takes one fact or a list of them."""
-        self.facts: list[dict] = [facts] if isinstance(facts, dict) else facts
-        self.time, self.where, self.relevant, self.words = time, where, relevant, words
 
 
 @dataclass(frozen=True)
 class Template:
-    """A template; `slots` are the names in its phrasings but for those of the patient's words."""
+    """A template; `slots` are the names in its phrasings but for those of `pronouns`."""
 
     name: str
     subcategory: str
     phrasings: tuple[str, ...]
     reference: str
     evidence: str
-    answers: Callable[[Patient], Iterator[Answer]]
+    generate: "Callable[[Patient], Iterator[Answer]]"
     slots: tuple[str, ...]
 
-    def candidates(self, patient: Patient) -> "Iterator[Candidate]":
-        """Yield every question that the template can ask of this patient."""
-        words = pronouns(patient)
-        for answer in self.answers(patient):
-            yield Candidate(self, answer, {**words, **answer.words})
+    def answers(self, patient: Patient) -> "Iterator[Answer]":
+        """Yield the answers to all that the template can ask of this patient."""
+        for answer in self.generate(patient):
+            answer.template = self
+            answer.words |= pronouns(patient)
+            yield answer
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A question that can be asked of one patient, and its answer."""
+class Answer:
+    """An answer to a template's question, true of one patient.
+
+    `time` is the newest place of the record that holds the answer, None if none does; `where` says
+    whether it is in codes, in notes, in both or nowhere. `relevant` holds "sex" or "age" where the
+    right answer rests on them. `words` fill the template's texts.
+    """
 
     template: Template
-    answer: Answer
-    words: dict
+
+    def __init__(self, facts, time: datetime | None, where="notes", relevant=(), **words):
+        """Takes one fact or a list of them."""
+        self.facts: list[dict] = [facts] if isinstance(facts, dict) else facts
+        self.time, self.where, self.words = time, where, words
+        of_one_sex = {words.get(slot, "-")[0] for slot in ("lab", "surgery")} & OF_ONE_SEX
+        self.relevant = relevant or (("sex",) if of_one_sex else ())
+
+    def fill(self, text: str) -> str:
+        """Return one of the template's texts with its slots filled."""
+        return _Filler().vformat(text, (), self.words)
 
     @property
     def request(self) -> str:
         """What is asked, whoever the patient: "latest_lab lab=sodium"."""
         name = SAME_QUESTION.get(self.template.name, self.template.name)
-        values = [f"{slot}={_fill(f'{{{slot}}}', self.words)}" for slot in self.template.slots]
+        values = [f"{slot}={self.fill(f'{{{slot}}}')}" for slot in self.template.slots]
         return " ".join([name, *values])
 
     @property
     def questions(self) -> list[str]:
         """The question in each phrasing."""
-        texts = [_fill(phrasing, self.words) for phrasing in self.template.phrasings]
+        texts = [self.fill(phrasing) for phrasing in self.template.phrasings]
         return [text[0].upper() + text[1:] for text in texts]
-
-    @property
-    def reference(self) -> str:
-        """The right answer as a clinician may write it."""
-        return _fill(self.template.reference, self.words)
-
-    @property
-    def evidence(self) -> str:
-        """The words of the record that the answer rests on, empty if there are none."""
-        return _fill(self.template.evidence, self.words)
-
-    @property
-    def relevant(self) -> tuple[str, ...]:
-        """Whether the answer rests on sex or age, or is about what only one sex has."""
-        of_one_sex = {self.words.get(slot, "-")[0] for slot in ("lab", "surgery")} & OF_ONE_SEX
-        return self.answer.relevant or (("sex",) if of_one_sex else ())
 
 
 # Templates that differ in the answer only: the record holds such a result, or it does not.
@@ -91,42 +75,33 @@ TEMPLATES: dict[str, Template] = {}
 def template(text: str, *, into: dict[str, Template] = TEMPLATES):
     """Register the decorated generator of answers as a template under its own name.
 
-    Each line of `text` is one item: the subcategory, the phrasings, then "Answer:" with the
-    reference and, unless nothing is documented, "Evidence:". Slots in braces are filled from the
-    patient's `pronouns` and the answer's words: of spellings the usual one, dates as 03/09/2011.
+    The parts of `text`, between "|" and line ends, are the subcategory, the phrasings, the
+    reference ("Answer: ...") and, unless nothing is documented, the evidence ("Evidence: ...").
+    Slots in braces are filled from the patient's `pronouns` and the answer's words: of spellings
+    the usual one, dates as 03/09/2011.
     """
-    subcategory, *lines = (line.strip() for line in text.split("\n"))
+    subcategory, *phrasings = fields(text)
     texts = {"Answer": "", "Evidence": ""}
-    while (last := lines[-1].partition(": "))[0] in texts:
+    while (last := phrasings[-1].partition(": "))[0] in texts:
         texts[last[0]] = last[2]
-        lines.pop()
-    named = {slot for line in lines for _, slot, _, _ in Formatter().parse(line) if slot}
-    slots = tuple(sorted(named - set(_PRONOUNS["MALE"])))
+        phrasings.pop()
+    named = {slot for text in phrasings for _, slot, _, _ in Formatter().parse(text) if slot}
+    slots = tuple(sorted(named - {"she", "her", "him"}))
 
-    def register(answers: Callable[[Patient], Iterator[Answer]]):
-        name = answers.__name__
-        into[name] = Template(name, subcategory, tuple(lines), *texts.values(), answers, slots)
-        return answers
+    def register(generate: Callable[[Patient], Iterator[Answer]]):
+        name = generate.__name__
+        into[name] = Template(name, subcategory, tuple(phrasings), *texts.values(), generate, slots)
+        return generate
 
     return register
 
 
-_PRONOUNS = {
-    "FEMALE": {
-        "she": "she",
-        "She": "She",
-        "her": "her",
-        "Her": "Her",
-        "him": "her",
-        "woman": "woman",
-    },
-    "MALE": {"she": "he", "She": "He", "her": "his", "Her": "His", "him": "him", "woman": "man"},
-}
-
-
 def pronouns(patient: Patient) -> dict[str, str]:
     """Return the words for the patient in a phrasing or a reference."""
-    return _PRONOUNS[patient.gender]
+    is_male = patient.gender == "MALE"
+    she, her, him, woman = ("he his him man" if is_male else "she her her woman").split()
+    words = {"she": she, "her": her, "him": him, "woman": woman}
+    return words | {"She": she.title(), "Her": her.title()}
 
 
 class _Filler(Formatter):
@@ -136,10 +111,6 @@ class _Filler(Formatter):
             named = {"": "%m/%d/%Y", "long": f"%B {value.day}, %Y"}  # 03/09/2011, March 9, 2011
             spec = named.get(spec, spec)
         return format(value, spec)
-
-
-def _fill(text: str, words: dict) -> str:
-    return _Filler().vformat(text, (), words)
 
 
 def _iso(moment: date | datetime | None) -> str | None:
