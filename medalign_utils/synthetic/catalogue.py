@@ -100,14 +100,13 @@ class Study(NamedTuple):
     findings: tuple[Spellings, ...] = ()
 
 
-def fields(text: str) -> list[str]:
-    """Return the parts of a text between "|" and line ends."""
+def _fields(text: str) -> list[str]:
     return re.split(r"\s*[|\n]\s*", text.strip())
 
 
 def rows(table: str) -> list[list[str]]:
     """Return the fields of each row of a table."""
-    return [fields(row) for row in re.split(r"\n(?! )", table.strip("\n"))]
+    return [_fields(row) for row in re.split(r"\n(?! )", table.strip("\n"))]
 
 
 def spellings(field: str) -> Spellings:
@@ -121,7 +120,7 @@ def _lists(parts: list[str]) -> tuple[Spellings, ...]:
 
 def words(text: str) -> tuple[Spellings, ...]:
     """Return a list of spellings."""
-    return _lists(fields(text))
+    return _lists(_fields(text))
 
 
 def _numbers(field: str) -> tuple[float, ...]:

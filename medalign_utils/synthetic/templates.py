@@ -1,14 +1,14 @@
 """Instruction templates: how a question is phrased, and its true answers for a simulated patient.
 
-`TEMPLATES` holds those of a release by name; `template` registers one there or in another mapping.
+`TEMPLATES` holds those of a release by name; `templates` registers them there or elsewhere.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from string import Formatter
 
-from medalign_utils.synthetic.catalogue import OF_ONE_SEX, fields, spellings
+from medalign_utils.synthetic.catalogue import OF_ONE_SEX, rows
 from medalign_utils.synthetic.patient import Patient
 
 
@@ -18,7 +18,7 @@ class Template:
 
     name: str
     subcategory: str
-    phrasings: tuple[str, ...]
+    phrasings: list[str]
     reference: str
     evidence: str
     generate: "Callable[[Patient], Iterator[Answer]]"
@@ -27,13 +27,14 @@ class Template:
     def answers(self, patient: Patient) -> "Iterator[Answer]":
         """Yield the answers to all that the template can ask of this patient."""
         for answer in self.generate(patient):
-            answer.template = self
-            answer.words |= pronouns(patient)
-            yield answer
+            if answer.name == self.name:
+                answer.template = self
+                answer.words |= pronouns(patient)
+                yield answer
 
 
 class Answer:
-    """An answer to a template's question, true of one patient.
+    """An answer to the question of the template called `name`, true of one patient.
 
     `time` is the newest place of the record that holds the answer, None if none does; `where` says
     whether it is in codes, in notes, in both or nowhere. `relevant` holds "sex" or "age" where the
@@ -42,10 +43,12 @@ class Answer:
 
     template: Template
 
-    def __init__(self, facts, time: datetime | None, where="notes", relevant=(), **words):
+    def __init__(
+        self, name: str, facts, time: datetime | None, where="notes", relevant=(), **words
+    ):
         """Takes one fact or a list of them."""
         self.facts: list[dict] = [facts] if isinstance(facts, dict) else facts
-        self.time, self.where, self.words = time, where, words
+        self.name, self.time, self.where, self.words = name, time, where, words
         of_one_sex = {words.get(slot, "-")[0] for slot in ("lab", "surgery")} & OF_ONE_SEX
         self.relevant = relevant or (("sex",) if of_one_sex else ())
 
@@ -56,7 +59,7 @@ class Answer:
     @property
     def request(self) -> str:
         """What is asked, whoever the patient: "latest_lab lab=sodium"."""
-        name = SAME_QUESTION.get(self.template.name, self.template.name)
+        name = SAME_QUESTION.get(self.name, self.name)
         values = [f"{slot}={self.fill(f'{{{slot}}}')}" for slot in self.template.slots]
         return " ".join([name, *values])
 
@@ -72,25 +75,26 @@ SAME_QUESTION = {"lab_absent": "latest_lab"}
 TEMPLATES: dict[str, Template] = {}
 
 
-def template(text: str, *, into: dict[str, Template] = TEMPLATES):
-    """Register the decorated generator of answers as a template under its own name.
+def templates(table: str, *, into: dict[str, Template] = TEMPLATES):
+    """Register a template for each row of a table; the decorated function generates their answers.
 
-    The parts of `text`, between "|" and line ends, are the subcategory, the phrasings, the
-    reference ("Answer: ...") and, unless nothing is documented, the evidence ("Evidence: ...").
-    Slots in braces are filled from the patient's `pronouns` and the answer's words: of spellings
-    the usual one, dates as 03/09/2011.
+    The fields of a row are the template's name, the subcategory, the phrasings, the reference
+    ("Answer: ...") and, unless nothing is documented, the evidence ("Evidence: ..."). Slots in
+    braces are filled from the patient's `pronouns` and the answer's words: of spellings the usual
+    one, dates as 03/09/2011.
     """
-    subcategory, *phrasings = fields(text)
-    texts = {"Answer": "", "Evidence": ""}
-    while (last := phrasings[-1].partition(": "))[0] in texts:
-        texts[last[0]] = last[2]
-        phrasings.pop()
-    named = {slot for text in phrasings for _, slot, _, _ in Formatter().parse(text) if slot}
-    slots = tuple(sorted(named - {"she", "her", "him"}))
 
     def register(generate: Callable[[Patient], Iterator[Answer]]):
-        name = generate.__name__
-        into[name] = Template(name, subcategory, tuple(phrasings), *texts.values(), generate, slots)
+        for name, subcategory, *phrasings in rows(table):
+            texts = {"Answer": "", "Evidence": ""}
+            while (last := phrasings[-1].partition(": "))[0] in texts:
+                texts[last[0]] = last[2]
+                phrasings.pop()
+            named = {
+                slot for text in phrasings for _, slot, _, _ in Formatter().parse(text) if slot
+            }
+            slots = tuple(sorted(named - {"she", "her", "him"}))
+            into[name] = Template(name, subcategory, phrasings, *texts.values(), generate, slots)
         return generate
 
     return register
@@ -111,45 +115,3 @@ class _Filler(Formatter):
             named = {"": "%m/%d/%Y", "long": f"%B {value.day}, %Y"}  # 03/09/2011, March 9, 2011
             spec = named.get(spec, spec)
         return format(value, spec)
-
-
-def _iso(moment: date | datetime | None) -> str | None:
-    return f"{moment:%Y-%m-%d}" if moment else None
-
-
-def _listed(topic: str | Sequence[str]) -> list[str]:
-    return list(spellings(topic) if isinstance(topic, str) else topic)
-
-
-def number_fact(topic, value, unit: str, tolerance=0.4, on=None, since=None, **more) -> dict:
-    """Return a number that the answer must hold, measured `on` a day or true `since` one."""
-    more = {"from": _iso(since), **more} if since else more
-    return {"kind": "number", "topic": _listed(topic), "value": value, "unit": unit,
-            "tolerance": tolerance, "date": _iso(on), **more}  # fmt: skip
-
-
-def date_fact(topic, on: date | datetime, precision: str = "day") -> dict:
-    """Return a date that the answer must hold."""
-    return {"kind": "date", "topic": _listed(topic), "date": _iso(on), "precision": precision}
-
-
-def term_fact(accepted, rivals=(), topic=None, **more) -> dict:
-    """Return a term that the answer must hold in any accepted spelling, and no rival instead."""
-    return {"kind": "term", "accepted": list(accepted), "rivals": [list(r) for r in rivals],
-            "topic": _listed(topic) if topic else None, **more}  # fmt: skip
-
-
-def set_fact(members, rivals=()) -> dict:
-    """Return terms that the answer must hold, all of them, and none of the rivals."""
-    members, rivals = [list(m) for m in members], [list(r) for r in rivals]
-    return {"kind": "set", "members": members, "rivals": rivals}
-
-
-def yes_no_fact(topic, answer: bool, **more) -> dict:
-    """Return whether the topic is so."""
-    return {"kind": "yes_no", "topic": _listed(topic), "answer": answer, **more}
-
-
-def absent_fact(topic) -> dict:
-    """Return that the record says nothing of the topic."""
-    return {"kind": "not_documented", "topic": _listed(topic)}
