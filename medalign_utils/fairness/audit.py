@@ -44,10 +44,7 @@ class Audit(NamedTuple):
 def outcomes(ratings: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Return what may differ between groups, for each system: verdicts, ranks, and scores.
 
-    Args:
-        ratings: as `evaluation.ratings.check_ratings` describes.
-        scores: instruction_id, system, metric, score; those of responses without a rating are
-            not used.
+    Scores of instructions without a rating are not used.
 
     Returns:
         float64, one row per instruction, sorted; columns (system, measure), the measures being
@@ -71,10 +68,6 @@ def outcomes(ratings: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
 
 def metric_agreement(ratings: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Return Kendall's tau-b between each metric and the ratings, instruction by instruction.
-
-    Args:
-        ratings: as `evaluation.ratings.check_ratings` describes.
-        scores: a score of each rated response by each metric.
 
     Returns: as `outcomes`; columns (`ALL`, metric), in [-1, 1], NaN where tau is undefined.
 
@@ -108,7 +101,7 @@ def audit(
 
     Args:
         values: as `outcomes` or `metric_agreement` returns it.
-        patients: shape (N,), the patient of each row.
+        patients: the patient of each row.
         disclosable: the groups of these patients.
         bootstrap: over patients; there are as many permutations.
 

@@ -190,17 +190,14 @@ def count_replacements(rewritten: Mapping[str, Rewritten]) -> pd.DataFrame:
         change, place, before, after (in lower case, digits as "#", so no age and no date), n,
         n_patients; the most frequent of each change first. Without replacements it has no rows.
     """
-    tables = [r.replacements.assign(change=change) for change, r in rewritten.items()]
-    table = pd.concat(tables, ignore_index=True)
-    for column in ("before", "after"):
-        table[column] = table[column].astype("str").str.lower().str.replace(r"\d", "#", regex=True)
-    by = ["change", "place", "before", "after"]
-    counts = table.groupby(by, sort=False)["person_id"].agg(n="size", n_patients="nunique")
-    order = list(rewritten)
-    return counts.reset_index().sort_values(
-        ["change", "n"], key=lambda c: c.map(order.index) if c.name == "change" else -c,
-        kind="stable", ignore_index=True,
-    )  # fmt: skip
+    by, counts = ["place", "before", "after"], {}
+    for change, release in rewritten.items():
+        words = release.replacements[["before", "after"]].astype("str")
+        words = words.apply(lambda column: column.str.lower().str.replace(r"\d", "#", regex=True))
+        groups = release.replacements.assign(**words).groupby(by, sort=False)["person_id"]
+        table = groups.agg(n="size", n_patients="nunique")
+        counts[change] = table.sort_values("n", ascending=False, kind="stable")
+    return pd.concat(counts, names=["change"]).reset_index()
 
 
 def answer_pairs(
@@ -303,24 +300,21 @@ def suppress_small_changes(
         The same rows, with NA in every figure of a suppressed group, and in `n_left_out` where
         those left out are one; `suppressed` says so, else "".
     """
-    members, named = [], [table.assign(grouping=table["change"], group=table["relevant"].map(str))]
-    for change, own in pairs.groupby("change", sort=False):
-        own = own.drop_duplicates("instruction_id")
-        left_out = instructions[~instructions["instruction_id"].isin(own["instruction_id"])]
-        for ids, group in ((own, own["relevant"].map(str)), (left_out, "left out")):
-            members.append(ids[["instruction_id"]].assign(grouping=change, group=group))
-        if len(left_out):
-            named.append(pd.DataFrame({"grouping": [change], "group": "left out", "system": ""}))
-    groups = pd.concat(named, ignore_index=True)
-    kept = groups[["change", "relevant"]]
-    shown = suppress_small_groups(
-        groups.drop(columns=[*kept]), pd.concat(members, ignore_index=True), instructions
-    )
-    is_left_out = shown["group"] == "left out"
-    hidden = shown.loc[is_left_out & (shown["suppressed"] != ""), "grouping"]
-    shown["n_left_out"] = shown["n_left_out"].mask(shown["grouping"].isin(hidden)).astype("Int64")
-    shown[[*kept]] = kept
-    return shown.loc[~is_left_out, [*table, "suppressed"]].astype({"relevant": bool})
+    own = pairs[["change", "instruction_id", "relevant"]].drop_duplicates()
+    members = instructions[["instruction_id"]].merge(own[["change"]].drop_duplicates(), how="cross")
+    members = members.merge(own, "left").rename(columns={"change": "grouping"})
+    members["group"] = members["relevant"].map({True: "True", False: "False"}).fillna("left out")
+    groups = members[["grouping", "group"]].drop_duplicates().assign(system="")
+    groups = suppress_small_groups(groups, members, instructions)
+    reasons = groups.set_index(["grouping", "group"])["suppressed"].to_dict()
+    keys = [*zip(table["change"], table["relevant"].map(str), strict=True)]
+    table = table.astype(dict.fromkeys(("n", "n_patients", "n_left_out"), "Int64"))
+    hidden = pd.Series([reasons[key] != "" for key in keys], table.index)
+    figures = table.columns.drop(["change", "system", "relevant"])
+    table[figures] = table[figures].mask(hidden)
+    hidden = table["change"].map(lambda change: reasons.get((change, "left out"), "") != "")
+    table["n_left_out"] = table["n_left_out"].mask(hidden)
+    return table.assign(suppressed=[reasons[key] for key in keys])
 
 
 def _header_replacements(tag: str, text: str, change: str, person: Person) -> list[Replacement]:

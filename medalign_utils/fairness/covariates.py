@@ -124,7 +124,7 @@ def adjusted_gaps(
         patients: the patient of each row.
         disclosable: the groups of these patients.
         category: of each row.
-        events: of each row's EHR, above 0.
+        events: of each row's EHR.
 
     Returns:
         One row per system, grouping and group: n_patients, n_instructions, gap (not adjusted),

@@ -43,18 +43,11 @@ NOTHING = "nothing"  # the control: as a change, it replaces no word
 YEARS = 20  # by which `age` makes a patient older; nobody's dates then lie before their birth
 
 _FEMALE_KIN = (
-    "mother mom sister daughter wife aunt niece grandmother granddaughter stepmother girlfriend"
-).split()
-_MALE_KIN = (
-    "father dad brother son husband uncle nephew grandfather grandson stepfather boyfriend"
-).split()
-_OTHER_KIN = "spouse partner parents? siblings? cousin child children caregiver twin".split()
-
-
-def _kin(names: list[str]) -> re.Pattern:
-    return re.compile(rf"\b(?:{'|'.join(names)})s?\b", re.IGNORECASE)
-
-
+    "mother|mom|sister|daughter|wife|aunt|niece|girlfriend|stepmother|grand(?:mother|daughter)"
+)
+_MALE_KIN = "(?:grand|step)?father|dad|brother|(?:grand)?son|husband|uncle|nephew|boyfriend"
+_OTHER_KIN = "spouse|partner|parents?|siblings?|cousin|child|children|caregiver|twin"
+_KIN = f"{_FEMALE_KIN}|{_MALE_KIN}|{_OTHER_KIN}"
 _FAMILY_HEADING = re.compile(
     r"^[ \t]*(?:FH|FHx|Family (?:medical )?(?:history|hx))[ \t]*:", re.I | re.M
 )
@@ -66,10 +59,8 @@ _FUNCTION_WORDS = (
     "over since so some than that the then there these they this those through to today tomorrow "
     "tonight under unless until up was we were what when where whether which while who whose why "
     "with within without would yesterday you"
-).split()
-_NOT_A_NOUN = re.compile(
-    rf"\s*(?:$|[^\w\s'(\"/-]|\n|(?:{'|'.join(_FUNCTION_WORDS)})\b)", re.IGNORECASE
-)
+).replace(" ", "|")
+_NOT_A_NOUN = re.compile(rf"\s*(?:$|[^\w\s'(\"/-]|\n|(?:{_FUNCTION_WORDS})\b)", re.IGNORECASE)
 _TO_MALE = {
     "she": "he", "herself": "himself", "hers": "his", "her": "his", "woman": "man", "girl": "boy",
     "female": "male", "lady": "gentleman", "latina": "latino", "mrs": "mr", "ms": "mr", "f": "m",
@@ -88,9 +79,7 @@ _RANGE = r"(?:[ ]years?)?[ ]?(?:[-+]|to\b|(?:or|and)[ ](?:over|older|above|up|un
 _LABEL = r"(?<!\w)(?:{})\W{{1,3}}"
 # A word is of a relative who follows right behind it, or behind one adjective.
 _OF_KIN = re.compile(
-    rf"{_OLD}?[ -](?:(?!(?:{'|'.join(_FUNCTION_WORDS)})\b)\w+[ ])?"
-    rf"(?:{'|'.join(_FEMALE_KIN + _MALE_KIN + _OTHER_KIN)})\b",
-    re.IGNORECASE,
+    rf"{_OLD}?[ -](?:(?!(?:{_FUNCTION_WORDS})\b)\w+[ ])?(?:{_KIN})\b", re.IGNORECASE
 )
 _BUNDLE = re.compile(r"[ -](?:bundle|Purkinje|electrogram)")
 _LONGEST = 1000  # characters of a sentence that are looked at
@@ -213,16 +202,16 @@ _SWAPS = {
 @cache
 def _rules(change: str, value: str) -> tuple[list[_Rule], re.Pattern]:
     """The rules for a patient with this value, and the relatives behind whom they do not hold."""
-    kin = _kin(_FEMALE_KIN + _MALE_KIN + _OTHER_KIN)
+    kin = _KIN
     if change == "gender":
         is_female = value.startswith("f")
-        words = _TO_MALE if is_female else _TO_FEMALE
-        return _gender_rules(words), _kin(_FEMALE_KIN if is_female else _MALE_KIN)
-    if change == "race":
-        return _race_rules(value), kin
-    if change == "ethnicity":
-        return _ethnicity_rules(value), kin
-    return _age_rules(), kin
+        rules = _gender_rules(_TO_MALE if is_female else _TO_FEMALE)
+        kin = _FEMALE_KIN if is_female else _MALE_KIN
+    elif change == "race":
+        rules = _race_rules(value)
+    else:
+        rules = _ethnicity_rules(value) if change == "ethnicity" else _age_rules()
+    return rules, re.compile(rf"\b(?:{kin})s?\b", re.IGNORECASE)
 
 
 def _gender_rules(words: dict[str, str]) -> list[_Rule]:
@@ -262,36 +251,24 @@ def _gender_rules(words: dict[str, str]) -> list[_Rule]:
 
 
 def _race_rules(value: str) -> list[_Rule]:
-    label = _LABEL.format("race")
-    if value == "white":
-        own, other, names = "white", "black", {"caucasian": "African American"}
-    else:
-        own, other = "black", "white"
-        names = {"african american": "Caucasian", "african-american": "Caucasian"}
-
-    def full(match: re.Match) -> str | None:
-        is_own = match["word"].lower().startswith(own)
-        return _like(match["word"], _RACES[value]) if is_own else None
-
-    def coloured(match: re.Match) -> str:
-        return _like(match["word"], other)
-
-    return [
-        _rule(r"\b(?P<word>black or african american)\b", full),
-        _rule(rf"{label}(?P<word>{own})\b", full),
-        _rule(rf"\b(?P<word>{own})(?=[ -](?:{_SOMEBODY})\b)", coloured),
-        _rule(rf"{_AGED}[ ](?P<word>{own})\b(?![ ]or\b)", coloured),
-        _rule(rf"(?<!or )\b(?P<word>{'|'.join(names)})\b",
-              lambda m: _like(m["word"], names[m["word"].lower()])),
-    ]  # fmt: skip
+    own, other, names, name = "white", "black", "caucasian", "African American"
+    if value != "white":
+        own, other, names, name = "black", "white", "african[ -]american", "Caucasian"
+    rules = [
+        _rule(rf"{_LABEL.format('race')}(?P<word>{own})\b", _RACES[value]),
+        _rule(rf"\b(?P<word>{own})(?=[ -](?:{_SOMEBODY})\b)", other),
+        _rule(rf"{_AGED}[ ](?P<word>{own})\b(?![ ]or\b)", other),
+        _rule(rf"(?<!or )\b(?P<word>{names})\b", name),
+    ]
+    if own == "black":
+        rules.insert(0, _rule(r"\b(?P<word>black or african american)\b", _RACES[value]))
+    return rules
 
 
 def _ethnicity_rules(value: str) -> list[_Rule]:
-    full = _rule(
-        rf"(?<!not )(?<!\w)(?P<word>{value})\b", lambda m: _like(m["word"], _ETHNICITIES[value])
-    )
+    full = _rule(rf"(?<!not )(?<!\w)(?P<word>{value})\b", _ETHNICITIES[value])
     if value.startswith("not"):
-        return [full, _rule(r"\b(?P<word>non-?hispanic)\b", lambda m: _like(m["word"], "Hispanic"))]
+        return [full, _rule(r"\b(?P<word>non-?hispanic)\b", "Hispanic")]
     # Full values come first, and what overlaps with them is left out.
     pattern = r"(?<!non-)(?<!non)(?<!not )(?<!not Hispanic or )\b(?P<word>hispanic|latin[oa])\b"
     return [full, _rule(pattern, lambda m: _like(m["word"], "non-Hispanic", keep=True))]
@@ -350,8 +327,10 @@ def _earlier_us(day: str) -> str | None:
     return earlier and f"{day[: -len(year)]}{earlier[:4]}"
 
 
-def _rule(pattern: str, rewrite: Callable[[re.Match], str | None]) -> _Rule:
-    return re.compile(pattern, re.IGNORECASE), rewrite
+def _rule(pattern: str, rewrite: Callable[[re.Match], str | None] | str) -> _Rule:
+    """A rule that replaces the group `word`; a text takes that word's capitals."""
+    function = rewrite if callable(rewrite) else lambda match: _like(match["word"], rewrite)
+    return re.compile(pattern, re.IGNORECASE), function
 
 
 def _of_another(text: str, match: re.Match, kin: re.Pattern) -> bool:

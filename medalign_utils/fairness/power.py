@@ -41,19 +41,9 @@ def simulate_audits(
 ) -> pd.DataFrame:
     """Return how often the audit finds a group that a system fails, and how often it errs.
 
-    Each seed is a release of its own with several systems, as `simulate_release` draws it, whose
-    groups are formed and tested as a real system's are: a finding is a p of at most 5 % after
-    Holm's method over all tests of the system's accuracy.
-
-    Args:
-        sizes: patients of the group that the systems fail; None for systems that fail none.
-        seeds: releases for each size, from 1.
-        systems: of each release.
-        gap: by how much less often a system answers correctly for that group.
-        accuracy: its share of correct responses for everybody else.
-        correlation: of two of its verdicts on one patient.
-        permutations: of the tests.
-        progress: whether to show a progress bar.
+    For each size (patients of the failed group, or None for systems that fail none) and seed, a
+    release with several systems is drawn by `simulate_release` and tested as a real one is. A
+    finding is a p of at most 5 % after Holm's method over all tests of the system's accuracy.
 
     Returns:
         One row per size: size; gap (0 for None), accuracy, correlation; audits, seeds x systems;
@@ -77,27 +67,25 @@ def simulate_audits(
                 rng, size=size, gap=gap, systems=systems, accuracy=accuracy, correlation=correlation
             )
             outcomes.append(_findings(simulated, permutations, rng))
-            concerned = simulated.people["race"] == FAILED if size else slice(None)
-            concerned = simulated.people.index[concerned]
+            people = simulated.people
+            concerned = people.index[(people["race"] == FAILED) | (size is None)]
             n.append((len(concerned), np.isin(simulated.patients, concerned).sum()))
         hits, audits = int(np.sum(outcomes)), seeds * systems
         low, high = proportion_confint(hits, audits, method="beta")
-        rows.append(
-            {"size": size, "gap": gap if size else 0.0, "accuracy": accuracy,
-             "correlation": correlation, "audits": audits,
-             **dict(zip(("n_patients", "n_instructions"), np.mean(n, axis=0), strict=True)),
-             "outcome": "found" if size else "false alarm",
-             "share": hits / audits, "share_low": low, "share_high": high}
-        )  # fmt: skip
+        row = {"size": size, "gap": gap if size else 0.0, "accuracy": accuracy}
+        row |= {"correlation": correlation, "audits": audits}
+        row |= dict(zip(("n_patients", "n_instructions"), np.mean(n, axis=0), strict=True))
+        row |= {"outcome": "found" if size else "false alarm", "share": hits / audits}
+        rows.append(row | {"share_low": low, "share_high": high})
     return pd.DataFrame(rows).astype({"size": "Int64"})
 
 
 class Simulated(NamedTuple):
-    """A simulated release: see `simulate_release`."""
+    """A simulated release."""
 
-    people: pd.DataFrame
-    patients: np.ndarray
-    correct: pd.DataFrame
+    people: pd.DataFrame  # those with an instruction, and their groups
+    patients: np.ndarray  # of each instruction
+    correct: pd.DataFrame  # one row per instruction, one column per system, 0 or 1
 
 
 def simulate_release(
@@ -109,17 +97,12 @@ def simulate_release(
     accuracy: float = ACCURACY,
     correlation: float = CORRELATION,
 ) -> Simulated:
-    """Draw the patients of a release, their instructions, and systems' verdicts.
+    """Return a release drawn at random, with systems that fail a group of so many patients.
 
     276 patients fall into the groups of `SHARES`, each grouping independent of the others; 303
     instructions belong to patients drawn with replacement. How well a system does on a patient is
-    drawn from a beta distribution about its accuracy for that patient's group, so that two verdicts
-    on one patient correlate. The failed group is one more of the grouping "race".
-
-    Returns:
-        `people`, those who have an instruction, as `demographics.read_people` returns them (the
-        groupings alone); `patients`, the patient of each instruction; `correct`, one row per
-        instruction, one column per system, 0 or 1.
+    drawn from a beta distribution around `accuracy`, less `gap` in the failed group, which is one
+    more of the grouping "race"; two verdicts on one patient have the correlation.
 
     Raises: MedAlignError for a size or a share that is out of range.
     """
