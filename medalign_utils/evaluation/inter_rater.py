@@ -32,34 +32,20 @@ def inter_rater_reliability(
 ) -> pd.DataFrame:
     """Return the agreement of raters on ranks and on correctness.
 
-    Args:
-        ratings: instruction_id, system, rater (key), correct (bool), rank (1 is best; NaN if the
-            rater gave none). Raters may differ between instructions and judge some responses only.
-        instructions: instruction_id, person_id.
-        bootstrap: over patients.
+    `ratings` have a rater too; raters may differ between instructions, judge some responses only,
+    and give no rank (NaN). Four rows: measure, of ("rank" or "correct"), n_raters, n_instructions,
+    n_responses (those rated by two or more), n_undefined, estimate (at most 1; 0 is agreement by
+    chance) with bounds, and reason, why there is no estimate (else "").
 
-    Returns:
-        Four rows: measure, of ("rank" or "correct"), n_raters, n_instructions, n_responses (those
-        rated by two or more), n_undefined, estimate (at most 1; 0 is agreement by chance) with
-        estimate_low and estimate_high, and reason, why there is no estimate (else "").
-
-        - `TAU` of two raters' ranks of the responses that both ranked; averaged over the
-          instruction's pairs of raters, then over instructions; n_undefined are those without a
-          defined pair, since a rater tied everything.
-        - `KAPPA` on correctness, for two raters Cohen's. For more, agreement and agreement by
-          chance of each pair are averaged over pairs by the responses they share, as in Conger
-          (1980); statsmodels has no such kappa.
-        - `NOMINAL` on correctness and `ORDINAL` on ranks (Krippendorff 2011); the unit is a
-          response. Ranks are taken among the responses that all of an instruction's raters ranked,
-          so that they are on one scale; instructions with fewer than two such are left out.
-
-    >>> ratings = pd.DataFrame({
-    ...     "instruction_id": "1", "system": ["a", "b"] * 2, "rater": ["x", "x", "y", "y"],
-    ...     "correct": [True, False, True, True], "rank": [1.0, 2.0, 1.0, 2.0]})
-    >>> instructions = pd.DataFrame({"instruction_id": ["1"], "person_id": ["p"]})
-    >>> table = inter_rater_reliability(ratings, instructions, bootstrap=Bootstrap.seeded(100))
-    >>> table[["of", "n_responses", "estimate"]].values.tolist()
-    [['rank', 2, 1.0], ['correct', 2, 0.0], ['correct', 2, 0.0], ['rank', 2, 1.0]]
+    - `TAU` of two raters' ranks of the responses that both ranked; averaged over the instruction's
+      pairs of raters, then over instructions; n_undefined are those without a defined pair, since a
+      rater tied everything.
+    - `KAPPA` on correctness, for two raters Cohen's. For more, agreement and agreement by chance of
+      each pair are averaged over pairs by the responses they share, as in Conger (1980);
+      statsmodels has no such kappa.
+    - `NOMINAL` on correctness and `ORDINAL` on ranks (Krippendorff 2011); the unit is a response.
+      Ranks are taken among the responses that all of an instruction's raters ranked, so that they
+      are on one scale; instructions with fewer than two such are left out.
     """
     require_columns("inter_rater_reliability", ratings, [*_KEY, "correct", "rank"])
     repeated = ratings[ratings.duplicated(_KEY)]

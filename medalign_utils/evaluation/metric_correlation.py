@@ -51,28 +51,20 @@ def correlate_metrics(
 ) -> pd.DataFrame:
     """Return how well each metric's scores agree with the ratings, highest mean tau first.
 
-    Args:
-        scores: instruction_id, system, metric, score (higher is better), signature; one of each
-            rated response.
-        ratings: as `check_ratings` describes.
-        instructions: instruction_id, person_id.
-        bootstrap: over patients.
+    `scores` has instruction_id, system, metric, score (higher is better) and signature, with one
+    score of each rated response. One row per metric; means over nothing are NaN; mean_tau,
+    pairwise_accuracy and same_best have bounds, NaN for one patient.
 
-    Returns:
-        One row per metric, with its signature. Means over nothing are NaN. mean_tau,
-        pairwise_accuracy and same_best have x_low and x_high, NaN for one patient.
-
-        - n, the instructions whose tau-b with minus the rank is defined; n_undefined and
-          share_undefined, those where it is not (scores or ranks all tied, or a NaN score);
-          mean_tau over the n; mean_tau_undefined_as_0 over all.
-        - n_pairs, the pairs of responses with different ranks; pairwise_accuracy, the share that
-          the metric orders alike (`order_pairs`).
-        - n_same_best, the instructions whose ranks are not all equal; same_best, how often the
-          metric's best response is the raters', and same_best_chance, how often a random one is
-          (`same_best`).
-        - best_system, of the highest mean score (several are joined by commas); same_best_system,
-          the share of these that have the best mean rank; same_best_system_resampled, its mean over
-          the resamples.
+    - n, the instructions whose tau-b with minus the rank is defined; n_undefined and
+      share_undefined, those where it is not (scores or ranks all tied, or a NaN score); mean_tau
+      over the n; mean_tau_undefined_as_0 over all.
+    - n_pairs, the pairs of responses with different ranks; pairwise_accuracy, the share that the
+      metric orders alike (`order_pairs`).
+    - n_same_best, the instructions whose ranks are not all equal; same_best, how often the metric's
+      best response is the raters', and same_best_chance, how often a random one is (`same_best`).
+    - best_system, of the highest mean score (several are joined by commas); same_best_system, the
+      share of these that have the best mean rank; same_best_system_resampled, its mean over the
+      resamples.
 
     >>> ratings = pd.DataFrame({
     ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
@@ -129,10 +121,10 @@ def correlate_systems(
 ) -> pd.DataFrame:
     """Return the correlation of the systems' mean scores with their ratings.
 
-    One row per metric, rating and coefficient: metric; rating, one of `RATINGS` (the mean rank with
-    its sign changed, so that a good metric correlates positively); coefficient, one of
-    `COEFFICIENTS`; n_systems; n, the instructions on which all systems have a score; estimate with
-    estimate_low and estimate_high. NaN if all systems do equally well by score or rating.
+    One row per metric, rating (of `RATINGS`; the mean rank with its sign changed, so that a good
+    metric correlates positively) and coefficient (of `COEFFICIENTS`): n_systems; n, the
+    instructions on which all systems have a score; estimate with bounds, NaN if all systems do
+    equally well.
 
     The interval covers the choice of patients, not of systems. Noise in the means moves a
     correlation towards 0, in a resample twice over, so near 1 the interval lies too low and
@@ -161,10 +153,8 @@ def compare_metrics(
 
     One row per pair, the metric with the higher mean tau first: metric_a, metric_b; n, the
     instructions on which both taus are defined; mean_tau_a, mean_tau_b over these; difference, a
-    minus b, with difference_low and difference_high; p by `sign_flip` over patients; p_holm, over
-    the table. All are NaN if n is 0; with one patient the interval is NaN and p is 1.
-
-    The bootstrap's tails are too short with few patients, so the interval may exclude 0 though p is
+    minus b, with bounds; p by `sign_flip` over patients, and p_holm. All are NaN if n is 0. With
+    few patients the bootstrap's tails are too short, so the interval may exclude 0 though p is
     above 0.05; then go by p.
 
     Source: Efron and Tibshirani 1993; Good 2005 for the test; Holm 1979.

@@ -21,16 +21,11 @@ def compare_systems(
     difference in accuracy; only_system and only_opponent, the instructions on which one alone is
     correct; mcnemar_p, McNemar's exact test of these two, and sign_flip_p, `sign_flip` over
     patients, both also adjusted over all pairs (_holm); wins, losses, ties of system's rank, and
-    win_rate as in `head_to_head`; x_low and x_high of difference and win_rate, bootstrapped over
-    patients (NaN if fewer than two have a value).
+    win_rate as in `head_to_head`. Bounds of difference and win_rate are NaN if fewer than two
+    patients have a value.
 
     McNemar's test assumes that instructions are independent; if a patient's resemble each other its
     p is too small, and sign_flip_p is the one to read.
-
-    Args:
-        ratings: as `check_ratings` describes.
-        instructions: instruction_id, person_id.
-        bootstrap: over patients.
 
     Source: McNemar 1947; Holm 1979; Efron and Tibshirani 1993, chapters 13 and 15.
     """
@@ -81,17 +76,10 @@ def compare_contexts(
 ) -> pd.DataFrame:
     """Return what a shorter context costs one generator: its accuracy at each context length.
 
-    Args:
-        ratings: as `check_ratings` describes; may contain other systems too.
-        instructions: instruction_id, person_id.
-        contexts: the systems that differ in context length alone, each with that length in tokens,
-            None for the full record; no two with one length.
-        bootstrap: over patients.
-
-    Returns:
-        One row per system, shortest context first: system, context_tokens (Int64, NA for the full
-        record), n, correct; difference, the paired difference in accuracy to the last row, where it
-        is NaN; and x_low and x_high of both.
+    `contexts` are the systems that differ in context length alone, each with that length in tokens,
+    None for the full record; no two with one length. One row per system, shortest first: system,
+    context_tokens (Int64, NA for the full record), n, correct; difference, the paired difference in
+    accuracy to the last row, where it is NaN; and bounds of both.
     """
     check_ratings(ratings)
     correct = wide(ratings, "correct").astype(float)

@@ -58,22 +58,9 @@ def find_subgroups(
 ) -> Subgroups:
     """Return subgroups by category, subcategory, specialty and quartile of the EHR's length.
 
-    Subgroups of a column come largest first, "(none)" for no value. Quartiles are of the rated
-    patients; equal lengths share one, and labels round the bounds to two digits, so that none is
-    one patient's.
-
-    Args:
-        instruction_ids: the rated ones, in any order and number.
-        instructions: instruction_id, person_id, category, subcategory, submitter_specialty.
-        lengths: as `ehr_lengths` returns them.
-
-    >>> instructions = pd.DataFrame({"instruction_id": list("1234"), "person_id": list("pqrs"),
-    ...     "category": ["Other", "Other", None, "Other"], "subcategory": None,
-    ...     "submitter_specialty": None})
-    >>> lengths = pd.Series({"p": 900, "q": 3000, "r": 50, "s": 700}, name="tokens")
-    >>> members, left_out = find_subgroups(list("1234"), instructions, lengths)
-    >>> members["group"].tolist()[3:5], list(left_out)
-    (['(none)', '1 (shortest): up to 50 tokens'], ['subcategory', 'specialty'])
+    Subgroups of a column come largest first, "(none)" for no value. Quartiles, by `ehr_lengths`,
+    are of the rated patients; equal lengths share one, and labels round the bounds to two digits,
+    so that none is one patient's. Without four patients there are none.
     """
     ids = pd.Index(instruction_ids).unique()
     patients = patients_of(ids, instructions)
@@ -115,15 +102,10 @@ def evaluate_subgroups(
 ) -> pd.DataFrame:
     """Return the systems' table for each subgroup of instructions by itself.
 
-    One row per subgroup and system, systems by their mean rank over all ratings: grouping, group,
-    and columns of `evaluate_systems`. Every subgroup has its rows, however small, and nothing is
-    adjusted for their number; `disclosure.suppress_small_groups` is for releases of real patients.
-
-    Args:
-        ratings: as `check_ratings` describes.
-        instructions: instruction_id, person_id.
-        members: as `find_subgroups` returns them.
-        bootstrap: over patients.
+    One row per subgroup of `members` and system, systems by their mean rank over all ratings:
+    grouping, group, and columns of `evaluate_systems`. Every subgroup has its rows, however small,
+    and nothing is adjusted for their number; `disclosure.suppress_small_groups` is for releases of
+    real patients.
     """
     systems = wide_ranks(ratings).columns
     tables = [pd.DataFrame(columns=_COLUMNS)]
@@ -144,20 +126,11 @@ def evaluate_context_lengths(
 ) -> pd.DataFrame:
     """Return the systems' table by context length, over all instructions.
 
-    Systems of one length may differ in much else; `pairwise.compare_contexts` compares those that
-    do not.
-
-    Args:
-        ratings: as `check_ratings` describes.
-        instructions: instruction_id, person_id.
-        contexts: the systems to compare, each with its context length in tokens, None for the full
-            record. Other systems count as opponents only.
-        bootstrap: over patients.
-
-    Returns:
-        The columns of `evaluate_subgroups`; the group is a context length, shortest first. It has
-        a row per system and, if there are several, one for their mean ("mean of 4 systems"),
-        without Wilson's interval, since responses to one instruction are not independent.
+    `contexts` has the systems to compare, each with its context length in tokens, None for the full
+    record; others count as opponents only. Systems of one length may differ in much else, and have
+    a row for their mean ("mean of 4 systems"), without Wilson's interval, since responses to one
+    instruction are not independent. Columns are those of `evaluate_subgroups`; the group is a
+    length, shortest first.
     """
     ranks = wide_ranks(ratings)
     correct = wide(ratings, "correct")[ranks.columns].astype(float)

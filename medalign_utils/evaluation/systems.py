@@ -33,19 +33,12 @@ def evaluate_systems(
 ) -> pd.DataFrame:
     """Return the paper's main table: one row per system, best mean rank first.
 
-    Args:
-        ratings: as `check_ratings` describes.
-        instructions: instruction_id, person_id.
-        contexts: each rated system's context length in tokens; None for the full record.
-        bootstrap: over patients.
-
-    Returns:
-        system; context_tokens (Int64, NA for the full record); n, the rated instructions; correct,
-        the share of correct responses; win_rate, win_rate_ties_half, mean_rank as in `win_rates`;
-        n_patients; and intervals. x_low and x_high of correct, win_rate and mean_rank are
-        bootstrapped over patients: NaN for one patient, without width if no response is correct or
-        all are. wilson_low and wilson_high assume that instructions are independent; they are too
-        narrow if a patient's resemble each other, but always there.
+    `contexts` are the rated systems' context lengths in tokens, None for the full record. Columns:
+    system; context_tokens (Int64, NA for the full record); n, the rated instructions; correct, the
+    share of correct responses; win_rate, win_rate_ties_half, mean_rank as in `win_rates`;
+    n_patients; and bounds of correct, win_rate and mean_rank, NaN for one patient and without width
+    if no response is correct or all are. wilson_low and wilson_high assume that instructions are
+    independent; they are too narrow if a patient's resemble each other, but always there.
 
     >>> ratings = pd.DataFrame({
     ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
@@ -137,15 +130,9 @@ def bootstrap_systems(
 ) -> dict[str, Resampled]:
     """Return accuracy, win rate and mean rank of K systems under the same resamples of patients.
 
-    Args:
-        correct: shape (N, K), 1 for a correct response and 0 for another one.
-        ranks: shape (N, K), as `check_ratings` describes.
-        patients: shape (N,), the patient of each instruction.
-        bootstrap: over patients.
-
-    Returns:
-        "correct", "win_rate" and "mean_rank", K columns each. n_patients of a win rate are those of
-        the opponent that the system most often differs from, 0 if it ties with all.
+    `correct` (1 or 0) and `ranks` have shape (N, K), `patients` (N,). Of "correct", "win_rate" and
+    "mean_rank", K columns each, n_patients of a win rate are those of the opponent that the system
+    most often differs from, 0 if it ties with all.
     """
     k = correct.shape[1]
     before = ranks[:, :, np.newaxis] < ranks[:, np.newaxis, :]
