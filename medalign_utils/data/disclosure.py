@@ -1,15 +1,11 @@
 """What may be published: no count of 1 to 10 patients, and none that follows by subtraction.
 
-Small groups of patients are merged until every group of a grouping has at least 11 patients; a
-grouping left with a single group is not shown. Nothing is left blank in a table whose total is
-known. A pair of groupings is shown only if each of its cells has at least 11 patients, after
-merging groups of either if needed, and if it closes no ring with the pairs before it: race x
-gender, race x age and gender x age together tell how many patients are all of White, male and old
-or none of them. An empty cell counts as a small one, since a cell known to be empty lets one pair's
-table reveal what another's does not.
-
-The number of patients in a group is what must not be revealed. How many responses to them were
-correct is a finding about a system, and no group is formed by it.
+Small groups of patients are merged until each has at least 11 patients, rather than left blank in a
+table whose total is known; a grouping left with one group is not shown. A pair of groupings is
+shown if each of its cells has at least 11 patients, after merging groups of either if needed, and
+it closes no ring with the pairs before it: race x gender, race x age and gender x age together tell
+how many patients are all of White, male and old, or none. A cell known to be empty reveals as much
+as a small one. Numbers of correct responses are findings about a system, and not protected.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -298,19 +294,16 @@ def unknown_text(frame: pd.DataFrame) -> list[str]:
 def suppress_small_groups(
     table: pd.DataFrame, members: pd.DataFrame, instructions: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return a table by group that may be published, the figures of groups under 11 patients NA.
+    """Return a table by group with NA for figures of groups under 11 patients, and why.
 
-    Nor may such figures follow by subtraction: from all instructions, or from a shown group of
-    another grouping (a category contains its subcategories), minus the shown groups inside it.
-    While that leaves 1 to 10 patients, the smallest of these groups is suppressed too.
+    Such figures must not follow by subtraction either: all instructions, or those of a shown group
+    of another grouping, minus those of the shown groups inside it. While that leaves 1 to 10
+    patients, the smallest of these groups is suppressed too.
 
     Args:
-        table: grouping, group, system and figures, n and n_patients among them.
+        table: grouping, group, system and figures; `suppressed` becomes its last column.
         members: instruction_id, grouping, group.
         instructions: instruction_id, person_id.
-
-    Returns:
-        The same rows, and a last column, suppressed: `SUPPRESSED` or "".
 
     >>> members = pd.DataFrame({"instruction_id": list(map(str, range(40))),
     ...     "grouping": "category", "group": ["a"] * 15 + ["b"] * 12 + ["c"] * 11 + ["d"] * 2})

@@ -125,7 +125,9 @@ def load_release(
     """Return a release, after checking its tables against each other and that its EHRs exist.
 
     All columns are text. The table of references completes that of instructions, so an instruction
-    without a reference may have no patient; a missing category follows from the subcategory.
+    without a reference may have no patient; a missing category follows from the subcategory. A
+    warning names rows without a clinician's response, which are left out, and patients without an
+    EHR whom only the table of instructions names, whose instructions then have no patient.
 
     Args:
         path: the folder with ``all-instructions-rouge`` and ``clinician-instruction-responses``
@@ -134,21 +136,10 @@ def load_release(
         annotator: whose response is the reference of an instruction that has several.
         columns: our column -> the release's name for it, tried before `tables.COLUMN_NAMES`.
 
-    Warns:
-        UserWarning: rows without a clinician's response are left out; an instruction loses its
-            patient if only the table of instructions names that patient and there is no such EHR.
-
     Raises:
-        ReleaseError: a missing folder, table, column or EHR; a row with another number of fields
-            than the header, or no id; a repeated instruction or reference; an instruction of two
-            patients; a ``person_id`` or ``filename`` that leads out of the EHR folder, or two that
-            disagree; a review of an unknown instruction. The message names file and row.
+        ReleaseError: a missing folder, table, column or EHR; a malformed, repeated or contradictory
+            row; a name that leads out of the EHR folder. The message names file and row.
         ParamsError: `columns` maps an unknown column, or to a name that no table has.
-
-    >>> load_release("no/such/folder")
-    Traceback (most recent call last):
-    ...
-    medalign_utils.errors.ReleaseError: load_release: no folder no/such/folder
     """
     path = Path(path)
     if not path.is_dir():
@@ -212,10 +203,7 @@ def read_release_table(
 ) -> Table | None:
     """Return one table of a release, by its name; None if an optional one does not exist.
 
-    Args:
-        path: the release's folder, or the file itself.
-        stem: such as `INSTRUCTIONS_FILE`.
-        columns: our column -> the release's name for it.
+    `path` is the release's folder, or the file itself.
 
     Raises:
         ReleaseError: as `tables.read_table`, or a required table does not exist.
@@ -280,8 +268,8 @@ def find_ehrs(
     """Check that each row's EHR exists.
 
     Returns:
-        The file name that a table gives a patient; the problems; and those of them that are a
-        missing EHR, the first of each patient.
+        Each patient's file name, if a table gives one; the problems; and each patient's first
+        problem that is a missing EHR.
     """
     filenames: dict[str, str] = {}
     problems: list[Problem] = []
@@ -291,20 +279,17 @@ def find_ehrs(
         for row, person_id, filename in named.dropna(how="all").itertuples():
             given = None if pd.isna(filename) else filename
             patient = _patient_of(Path(given)) if pd.isna(person_id) else person_id
-            fault = ""
             try:
                 _ehr_path(folder, patient, given)
                 if given is not None and filenames.setdefault(patient, given) != given:
-                    fault = (
+                    raise ReleaseError(
                         f"filename {given!r} for patient {patient}, whose EHR is "
                         f"{filenames[patient]!r} in an earlier row or table"
                     )
             except ReleaseError as error:
-                fault = str(error)
+                problems.append(Problem(table.file, f"row {row}", str(error)))
                 if isinstance(error, _NoEHRError):
-                    absent.setdefault(patient, Problem(table.file, f"row {row}", fault))
-            if fault:
-                problems.append(Problem(table.file, f"row {row}", fault))
+                    absent.setdefault(patient, problems[-1])
     return filenames, problems, absent
 
 

@@ -51,10 +51,6 @@ def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) 
     a rank that is not a number from 1, of a rater who rated the response before, or with another
     response than an earlier row are problems.
 
-    Args:
-        file: the table, ``.tsv`` or ``.csv``.
-        columns: our column -> the table's, tried before those of `tables.COLUMN_NAMES`.
-
     Raises:
         ReleaseError: as `tables.read_table`, for a missing column among others.
         ParamsError: `columns` maps a column of this table to a name that it does not have.

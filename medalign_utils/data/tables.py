@@ -110,10 +110,8 @@ def require_mapped(
 ) -> None:
     """Check that some table has each mapped column, or a typo would pass for a missing column.
 
-    Args:
-        columns: our column -> the release's name for it.
-        tables: file -> those of our columns that it may have. A mapped column that no file may have
-            is not checked; nothing is if a file cannot be read.
+    `tables` has those of our columns that each file may have. A column that no file may have is not
+    checked; nothing is if a file cannot be read.
 
     Raises:
         ParamsError: a mapped column is in none of the files that may have it.
@@ -171,13 +169,12 @@ def read_table(
         columns: our name -> the file's, tried before those of `COLUMN_NAMES`.
 
     Returns:
-        The table without faulty rows, which `problems` lists: not as many fields as the header, a
-        required value missing, `used` neither yes nor no, an id that a spreadsheet turned into a
-        number, a repeated key, quotes that do not close (nothing is read after them).
+        The table without faulty rows, which `problems` lists: another number of fields than the
+        header, a required value missing, `used` neither yes nor no, an id that a spreadsheet made a
+        number, a repeated key, quotes that do not close (the rest is not read).
 
     Raises:
-        ReleaseError: the file is not UTF-8, a column occurs twice, or a required one is missing;
-            the message lists the names tried and found.
+        ReleaseError: the file is not UTF-8, a column occurs twice, or a required one is missing.
     """
     problems: list[Problem] = []
     header, rows = _read_rows(file, problems)
