@@ -3,7 +3,6 @@ import pandas as pd
 import pytest
 from krippendorff import alpha
 from scipy.stats import kendalltau
-from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import cohens_kappa
 
 from medalign_utils.errors import MedAlignError
@@ -17,6 +16,7 @@ from medalign_utils.evaluation.inter_rater import (
     inter_rater_reliability,
 )
 from medalign_utils.stats.bootstrap import Bootstrap, percentile_levels
+from tests.builders.tiny_ratings import COLUMNS
 
 SYSTEMS = "abcd"
 
@@ -35,10 +35,9 @@ def random_ratings(seed, n=30, raters="xyz", per_instruction=3, gaps=0.0):
                 for s, system in enumerate(SYSTEMS)
                 if rng.random() >= gaps
             ]
-    columns = ["instruction_id", "system", "rater", "correct", "rank"]
     instructions = pd.DataFrame({"instruction_id": [f"i{i:02}" for i in range(n)]})
     instructions["person_id"] = [str(i // 2) for i in range(n)]
-    return pd.DataFrame(rows, columns=columns), instructions
+    return pd.DataFrame(rows, columns=COLUMNS), instructions
 
 
 def reliability(ratings, instructions, seed=1, resamples=50):
@@ -55,7 +54,7 @@ def ratings_of(*raters):
             for name, (correct, ranks) in zip("xyz", raters, strict=False)
             for system, right, rank in zip(SYSTEMS, correct, ranks, strict=False)
         ],
-        columns=["instruction_id", "system", "rater", "correct", "rank"],
+        columns=COLUMNS,
     )
 
 
@@ -100,19 +99,9 @@ def test_tau_equals_scipys_over_pairs_then_instructions(gaps):
     assert row["estimate_low"] < row["estimate"] < row["estimate_high"]
 
 
-def test_kappa_of_two_raters_is_cohens():
-    ratings, instructions = random_ratings(2, raters="xy", per_instruction=2, gaps=0.2)
-    both = ratings.pivot(index=["instruction_id", "system"], columns="rater", values="correct")
-    both = both.dropna().astype(int)
-    row = reliability(ratings, instructions).loc[KAPPA]
-    assert row["n_responses"] == len(both)
-    assert row["estimate"] == pytest.approx(cohen_kappa_score(both["x"], both["y"]), abs=1e-9)
-    theirs = cohens_kappa(pd.crosstab(both["x"], both["y"]).to_numpy()).kappa
-    assert row["estimate"] == pytest.approx(theirs, abs=1e-9)
-
-
-def test_kappa_pools_pairs_of_varying_raters():
-    ratings, instructions = random_ratings(3, raters="vwxyz", gaps=0.2)
+@pytest.mark.parametrize(("raters", "per_instruction"), [("xy", 2), ("vwxyz", 3)])
+def test_kappa_pools_pairs_of_raters_and_of_two_is_cohens(raters, per_instruction):
+    ratings, instructions = random_ratings(3, 30, raters, per_instruction, gaps=0.2)
     wide = ratings.pivot(index=["instruction_id", "system"], columns="rater", values="correct")
     agreement, room = 0.0, 0.0
     for i, first in enumerate(wide):
@@ -128,24 +117,23 @@ def test_kappa_pools_pairs_of_varying_raters():
     assert estimate == pytest.approx(agreement / room, abs=1e-9)
 
 
-@pytest.mark.parametrize("gaps", [0.0, 0.3])
-def test_nominal_alpha_equals_the_librarys(gaps):
+@pytest.mark.parametrize(
+    ("level", "measure", "column", "gaps"),
+    [
+        ("nominal", NOMINAL, "correct", 0.0),
+        ("nominal", NOMINAL, "correct", 0.3),
+        ("ordinal", ORDINAL, "rank", 0.0),
+    ],
+)
+def test_alpha_equals_the_librarys(level, measure, column, gaps):
     ratings, instructions = random_ratings(4, raters="vwxyz", gaps=gaps)
-    units = ratings.pivot(index=["instruction_id", "system"], columns="rater", values="correct")
-    theirs = alpha(units.to_numpy(dtype=float).T, level_of_measurement="nominal")
-    estimate = reliability(ratings, instructions).loc[NOMINAL, "estimate"]
-    assert estimate == pytest.approx(theirs, abs=1e-9)
-
-
-def test_ordinal_alpha_equals_the_librarys_on_average_ranks():
-    ratings, instructions = random_ratings(5, raters="vwxyz")
-    groups = ratings.groupby(["instruction_id", "rater"])["rank"]
-    units = ratings.assign(rank=groups.rank()).pivot(
-        index=["instruction_id", "system"], columns="rater", values="rank"
+    averaged = ratings.groupby(["instruction_id", "rater"])["rank"].rank()
+    units = ratings.assign(rank=averaged).pivot(
+        index=["instruction_id", "system"], columns="rater", values=column
     )
-    theirs = alpha(units.to_numpy(dtype=float).T, level_of_measurement="ordinal")
-    estimate = reliability(ratings, instructions).loc[ORDINAL, "estimate"]
-    assert estimate == pytest.approx(theirs, abs=1e-9)
+    expected = alpha(units.to_numpy(dtype=float).T, level_of_measurement=level)
+    estimate = reliability(ratings, instructions).loc[measure, "estimate"]
+    assert estimate == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("level", ["nominal", "ordinal"])
@@ -153,28 +141,13 @@ def test_alphas_of_resamples_equal_the_librarys(level):
     counts = np.random.default_rng(6).integers(0, 3, (12, 4, 5))  # up to 8 raters; some have 1 or 0
     drawn = np.random.default_rng(7).integers(0, 3, (9, 12))
     ours = _alphas(np.einsum("rn,nvw->rvw", drawn, _coincidences(counts)), level)
-    theirs = [
+    expected = [
         alpha(
             value_counts=np.repeat(counts, each, axis=0).reshape(-1, 5), level_of_measurement=level
         )
         for each in drawn
     ]
-    assert ours == pytest.approx(theirs, abs=1e-9)
-
-
-def test_alphas_of_krippendorffs_own_example():
-    # Krippendorff 2011, example C: four observers, twelve units, gaps; nominal 0.743, ordinal 0.815
-    nan = np.nan
-    data = np.array([
-        [1, 2, 3, 3, 2, 1, 4, 1, 2, nan, nan, nan],
-        [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, nan, 3],
-        [nan, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, nan],
-        [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, nan],
-    ])  # fmt: skip
-    counts = (data.T[np.newaxis, :, :, np.newaxis] == np.arange(1, 6)).sum(axis=2)
-    coincidences = _coincidences(counts)
-    assert _alphas(coincidences, "nominal")[0] == pytest.approx(0.743, abs=0.0005)
-    assert _alphas(coincidences, "ordinal")[0] == pytest.approx(0.815, abs=0.0005)
+    assert ours == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("measure", [KAPPA, NOMINAL])
@@ -206,20 +179,17 @@ def test_intervals_equal_a_loop_that_copies_patients(measure):
     assert row[["estimate_low", "estimate_high"]].tolist() == pytest.approx(expected, abs=1e-9)
 
 
-def test_one_rater_is_a_reason_and_not_a_missing_table():
-    ratings, instructions = random_ratings(1, raters="x", per_instruction=1)
-    table = reliability(ratings.assign(rater="answer key"), instructions)
-    assert set(table["reason"]) == {"no response has two raters; rated by answer key"}
-    assert table["estimate"].isna().all() and (table["n_instructions"] == 0).all()
-
-
-def test_raters_are_counted_and_not_named():
+@pytest.mark.parametrize(
+    ("rater", "by"),
+    [("answer key", "answer key"), ("Dr. Doe", "1 clinician"), (None, "4 clinicians")],
+)
+def test_one_rater_is_a_reason_and_clinicians_are_counted_and_not_named(rater, by):
     ratings, instructions = random_ratings(1, n=4, raters="x", per_instruction=1)
-    reasons = reliability(ratings.assign(rater="Dr. Doe"), instructions)["reason"]
-    assert set(reasons) == {"no response has two raters; rated by 1 clinician"}
-    each = ratings.assign(rater="Dr. " + ratings["instruction_id"])
-    reasons = reliability(each, instructions)["reason"]
-    assert set(reasons) == {"no response has two raters; rated by 4 clinicians"}
+    table = reliability(
+        ratings.assign(rater=rater or "Dr. " + ratings["instruction_id"]), instructions
+    )
+    assert set(table["reason"]) == {f"no response has two raters; rated by {by}"}
+    assert table["estimate"].isna().all() and (table["n_instructions"] == 0).all()
 
 
 def test_raters_who_judged_different_responses_are_not_compared():

@@ -117,6 +117,13 @@ def test_one_patient_and_one_instruction_have_no_bootstrap_interval(n):
     assert table[["correct", "win_rate", "mean_rank"]].notna().all(axis=None)
 
 
+def test_one_system_has_no_opponent():
+    table = evaluated(ratings_of([[1], [1], [1]], [[1], [0], [1]]), instructions_of(3))
+    assert table["correct"].tolist() == [2 / 3]
+    assert table.filter(like="win_rate").isna().all(axis=None)
+    assert table[["mean_rank", "mean_rank_low", "mean_rank_high"]].values.tolist() == [[1, 1, 1]]
+
+
 def test_all_tied():
     table = evaluated(ratings_of(np.full((6, 3), 2.0)), instructions_of(6))
     # No pair ever differs: 0.5 by definition, and no interval; a mean rank of (1 + 2 + 3) / 3 in
@@ -133,13 +140,6 @@ def test_where_none_or_all_are_correct_the_bootstraps_bounds_have_no_width():
     # Wilson's, of 5 of 5 and 0 of 5: 1 / (1 + z^2 / 5) from either end.
     assert table["wilson_low"][0] == pytest.approx(1 / (1 + 1.959964**2 / 5), abs=1e-6)
     assert table["wilson_high"][1] == pytest.approx(1 - table["wilson_low"][0])
-
-
-def test_one_system():
-    table = evaluated(ratings_of([[1], [1], [1]], [[1], [0], [1]]), instructions_of(3))
-    assert table["correct"].tolist() == [2 / 3]
-    assert table[["win_rate", "win_rate_low", "win_rate_high"]].isna().all(axis=None)
-    assert table[["mean_rank", "mean_rank_low", "mean_rank_high"]].values.tolist() == [[1, 1, 1]]
 
 
 def test_wilsons_interval_is_scipys():
