@@ -1,8 +1,9 @@
-# make reproduce: the demo experiment, from an empty clone to its tables and figures.
-# make test: everything that holds this repository together. make lab: JupyterLab on the notebooks.
-# make reproduce PROFILE=slurm: the same on a SLURM cluster. make test-cluster: on one of its own.
+# make reproduce: the demo experiment, from an empty clone to its report.
+# make test: all tests but those of make test-slow (minutes each, or a browser) and of
+# make test-cluster (SLURM, on an installation of its own). make lab: JupyterLab on the notebooks.
+# make reproduce PROFILE=slurm: the demo on a SLURM cluster.
 # make benchmark: speed against the plain way, to benchmarks/RESULTS.md.
-# make figures: publish the demo's figures and tables in figures/ and README.md.
+# make figures: copy the demo's figures and tables to figures/, README.md and docs/results.md.
 # Each makes .venv itself; PYTHON=... names another Python 3.11 or 3.12.
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
@@ -10,8 +11,9 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 BIN := .venv/bin
 # Where it runs: a folder in profiles/.
 PROFILE ?= local
+TESTS := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
-.PHONY: reproduce test test-cluster lab figures benchmark
+.PHONY: reproduce test test-slow test-cluster lab figures benchmark
 
 reproduce: .venv/installed
 	$(BIN)/snakemake --workflow-profile profiles/$(PROFILE)
@@ -20,18 +22,20 @@ reproduce: .venv/installed
 test: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
-		--ignore tests/workflow/test_cluster.py tests/workflow/test_workflow.py tests/workflow/test_kills.py medalign_utils tests
+	$(TESTS) -n 2 --dist loadfile -m "not (slow or browser or slurm)" tests/workflow/test_workflow.py medalign_utils tests
+
+test-slow: .venv/installed
+	$(TESTS) -n 2 --dist loadfile -rs -m "(slow or browser) and not slurm" tests
 
 # Needs SLURM's daemons, which it installs where it may; without them it is skipped, and says so.
 test-cluster: .venv/installed
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs tests/workflow/test_cluster.py
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs -m slurm tests/workflow
 
 lab: .venv/installed
 	$(BIN)/jupyter lab --KernelManager.transport=ipc notebooks
 
 figures: reproduce
-	$(BIN)/python -m medalign_utils.reporting.publish
+	$(BIN)/python -m medalign_utils.reporting.results_table
 
 benchmark: .venv/installed
 	$(BIN)/python benchmarks/speed.py

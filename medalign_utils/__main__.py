@@ -41,11 +41,12 @@ def _plan(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace) -> int:
     import yaml
 
-    from medalign_utils.config import load_experiment
+    from medalign_utils.config import load_experiment, load_system
     from medalign_utils.reporting.report import write_report
 
-    overrides = yaml.safe_load(args.parameters)
-    print(write_report(load_experiment(args.experiment, overrides)))
+    experiment = load_experiment(args.experiment, yaml.safe_load(args.parameters))
+    names = [] if experiment["responses"] == "released" else experiment["systems"]
+    print(write_report(experiment, {name: load_system(name) for name in names}))
     return 0
 
 
@@ -67,21 +68,27 @@ def _synthesize(args: argparse.Namespace) -> int:
     return 0
 
 
-def _join_scores(args: argparse.Namespace) -> int:
-    """Join the scores of a system's shards into the table that one job would have written."""
-    import pandas as pd
+def _run(args: argparse.Namespace) -> int:
+    import yaml
 
-    from medalign_utils.paths import write_scores
+    from medalign_utils.reporting.jobs import run_notebook
 
-    tables = [pd.read_parquet(part) for part in args.parts]
-    settings = [t[["metric", "signature"]].drop_duplicates().to_numpy().tolist() for t in tables]
-    for part, found in zip(args.parts, settings, strict=True):
-        if found != settings[0]:
-            raise MedAlignError(f"{part} has {found}, expected {settings[0]} as {args.parts[0]}")
-    table = pd.concat(tables, ignore_index=True)
-    blocks = [table[table["metric"] == metric] for metric in table["metric"].unique()]
-    joined = pd.concat(blocks, ignore_index=True)
-    write_scores(joined, args.out, private=False)  # or as the umask says
+    go_on = run_notebook(
+        args.notebook,
+        args.executed,
+        yaml.safe_load(args.parameters),
+        status=args.status,
+        after=args.after,
+        makes=args.makes,
+        was_killed=args.attempt > 1,
+    )
+    return int(not go_on)
+
+
+def _join(args: argparse.Namespace) -> int:
+    from medalign_utils.reporting.jobs import join_shards
+
+    join_shards(args.after, args.makes, args.status)
     return 0
 
 
@@ -141,10 +148,18 @@ def main(argv: list[str] | None = None) -> int:
     release.add_argument("--seed", type=int, default=1, help="default %(default)s")
     release.set_defaults(run=_synthesize)
 
-    join = commands.add_parser("join-scores", help="join the scores of a system's shards")
-    join.add_argument("out", type=Path, help="Parquet file to write")
-    join.add_argument("parts", type=Path, nargs="+", help="the shards' files, in their order")
-    join.set_defaults(run=_join_scores)
+    run = commands.add_parser("run", help="a job of the workflow: execute a notebook")
+    run.add_argument("notebook", type=Path, help="e.g. notebooks/05_evaluate_systems.ipynb")
+    run.add_argument("executed", type=Path, help="its executed copy")
+    run.add_argument("-y", dest="parameters", default="{}", metavar="YAML")
+    run.add_argument("--attempt", type=int, default=1, help="from 2: only say that 1 was killed")
+    run.set_defaults(run=_run)
+    join = commands.add_parser("join", help="a job of the workflow: join a system's shards")
+    join.set_defaults(run=_join)
+    for job in (run, join):
+        job.add_argument("--status", type=Path, required=True, help="what became of it, JSON")
+        job.add_argument("--after", type=Path, nargs="*", default=[], help="earlier statuses")
+        job.add_argument("--makes", type=Path, nargs="*", default=[], help="files, in order")
 
     args = parser.parse_args(argv)
     try:

@@ -1,49 +1,104 @@
-"""Experiments and systems: what the YAML files under `params/` say, checked before any work.
+"""Experiments and systems: the YAML files under `params/`, checked before any work.
 
-An experiment (`params/<experiment>.yaml`) is flat: its keys are the parameters of the notebooks,
-so a key that no notebook declares is an error here, where papermill would only warn and run on
-with the default. A system (`params/systems/<system>.yaml`) names a generator, how much of the
-record it reads, and the generator's own options.
+An experiment (`params/<experiment>.yaml`) is flat: its keys are the parameters of the notebooks. A
+system (`params/systems/<system>.yaml`) names a generator, how much of the record it reads, and the
+generator's own options.
 """
 
 import ast
 import difflib
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from medalign_utils.data.demographics import GROUPINGS
+from medalign_utils.data.release import load_release
+from medalign_utils.data.responses import SOURCES
 from medalign_utils.errors import MedAlignError, ParamsError
 from medalign_utils.evaluation.paper import SAME_MODEL
 from medalign_utils.evaluation.paper import context_lengths as published_contexts
+from medalign_utils.evaluation.ratings import COMBINATIONS, common_ratings, rate
+from medalign_utils.fairness.perturbation import CHANGES
 from medalign_utils.generation.system import check_system, shaping_settings
-from medalign_utils.paths import COMET_COMPACT, checkpoint, project_root, resolve
+from medalign_utils.metrics.registry import METRICS, WITH_WEIGHTS
+from medalign_utils.paths import checkpoint, project_root, resolve
+from medalign_utils.run import Run
 
 # Given to each notebook by the workflow, never by an experiment's file.
 JOB_KEYS = ("experiment", "system", "shard", "shards")
-_WHOLE = {"shard": 1, "shards": 1}
-
 # An experiment with these writes its own release; one without them reads a release that exists.
 SYNTHETIC_KEYS = ("synthetic_patients", "synthetic_instructions", "synthetic_seed")
 
-# What numbers may be, both ends included.
-_RANGES = {
-    "rouge_threshold": (0, 1),
-    "bertscore_layer": (1, math.inf),
-    "resamples": (1, math.inf),
-    "simulated_releases": (5, math.inf),
-    "seed": (0, math.inf),
-    "synthetic_patients": (1, math.inf),
-    "synthetic_instructions": (1, math.inf),
-    "synthetic_seed": (0, math.inf),
-}
-
-# A system's name is a file's, so it leads nowhere else.
+# A system's name is a file's name, so it may not lead out of its folder; a released system has no
+# file of its own, but its name is part of those of its scores.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_RELEASED_NAME = re.compile(r"[^/{}.\-\x00-\x1f][^/{}\x00-\x1f]*")
+
+
+def _one_of(what: str, known: Iterable[str]) -> Any:
+    """Return the type of a name that must be one of `known`."""
+
+    def check(name: str) -> str:
+        if name not in known:
+            raise ValueError(f"no {what} {name!r}{_suggest(name, known)}")
+        return name
+
+    return Annotated[str, AfterValidator(check)]
+
+
+def _distinct(names: list[Any]) -> list[Any]:
+    if repeated := sorted({str(name) for name in names if names.count(name) > 1}):
+        raise ValueError(f"{', '.join(repeated)} named twice")
+    return names
+
+
+def _check_pairs(pairs: list[Any]) -> list[Any]:
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2 or {*map(str, pair)} - {*GROUPINGS}:
+            raise ValueError(f"{pair!r}, expected two of {', '.join(GROUPINGS)}")
+        # Two tables of one pair, merged differently, would tell more than either.
+        if pair[0] == pair[1] or [sorted(other) for other in pairs].count(sorted(pair)) > 1:
+            raise ValueError(f"{' x '.join(pair)} named twice")
+    return pairs
+
+
+_AtLeast0 = Annotated[int, Field(ge=0)]
+_AtLeast1 = Annotated[int, Field(ge=1)]
+_Systems = Annotated[list[str], AfterValidator(_distinct)]
+
+
+class Experiment(BaseModel):
+    """The keys of an experiment's file: types, ranges and choices."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    release: str
+    columns: dict[str, str]
+    annotator: str
+    responses: _one_of("source of responses", SOURCES)
+    combine_raters: _one_of("way to combine raters", COMBINATIONS)
+    rouge_threshold: Annotated[float, Field(ge=0, le=1)]
+    systems: Annotated[_Systems, Field(min_length=2)]
+    metrics: Annotated[
+        list[_one_of("metric", METRICS)], Field(min_length=1), AfterValidator(_distinct)
+    ]
+    comet_checkpoint: str
+    weights: dict[_one_of("metric with weights", WITH_WEIGHTS), str]
+    bertscore_layer: _AtLeast1
+    pairs: Annotated[list[Any], AfterValidator(_check_pairs)]
+    simulated_releases: Annotated[int, Field(ge=5)]
+    counterfactual_systems: _Systems
+    counterfactual_changes: Annotated[list[_one_of("change", CHANGES)], AfterValidator(_distinct)]
+    resamples: _AtLeast1
+    seed: _AtLeast0
+    synthetic_patients: _AtLeast1 = 1
+    synthetic_instructions: _AtLeast1 = 1
+    synthetic_seed: _AtLeast0 = 0
 
 
 def notebook_parameters(notebook: str | Path) -> dict[str, Any]:
@@ -76,73 +131,33 @@ def notebook_parameters(notebook: str | Path) -> dict[str, Any]:
 
 
 def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Read and check one experiment, with every system, metric and file that it names.
+    """Return an experiment's parameters, checked with all systems, metrics and files they name.
 
-    Returns: the file's keys, plus `experiment` (the file's stem). `overrides` replace or add keys,
-    as `snakemake --config` does.
+    Returns:
+        The file's keys, plus `experiment` (the file's stem). `overrides` replace or add keys, as
+        `snakemake --config` does.
 
-    Raises: ParamsError in one line that names the file, the key, what was found and what is
-    allowed, also where the release of an experiment that is not synthetic cannot be loaded, or does
-    not hold the ratings that it asks for.
+    Raises:
+        ParamsError: in one line that names the file, the key, what was found and what is allowed;
+            also if the release of an experiment that is not synthetic cannot be loaded, or lacks
+            ratings that the experiment needs.
 
-    >>> experiment = load_experiment("params/demo.yaml")
-    >>> experiment["experiment"], len(experiment["systems"])
-    ('demo', 6)
+    >>> load_experiment("params/demo.yaml")["experiment"]
+    'demo'
     """
     path = resolve(path)
     experiment = _read_yaml(path) | dict(overrides or {})
-    known: dict[str, Any] = {}
-    for notebook in notebooks():
-        known |= notebook_parameters(notebook)
-    for key in JOB_KEYS:
-        known.pop(key, None)
-
-    _check_keys(path, experiment, required=known, optional=SYNTHETIC_KEYS)
-    _check_types(path, experiment, known | dict.fromkeys(SYNTHETIC_KEYS, 1))
-    synthetic = [key for key in SYNTHETIC_KEYS if key in experiment]
-    if synthetic and len(synthetic) < len(SYNTHETIC_KEYS):
-        raise ParamsError(
-            f"{_short(path)}: {', '.join(synthetic)} without the rest of "
-            f"{', '.join(SYNTHETIC_KEYS)}"
-        )
-    _check_ranges(path, experiment)
-    _check_choices(path, experiment)
-    _check_pairs(path, experiment["pairs"])
-    _check_systems(path, experiment["systems"], generated=experiment["responses"] == "generated")
-    _check_counterfactuals(path, experiment)
-    _check_metrics(path, experiment)
-    release = resolve(experiment["release"])
-    tables = [*release.glob("*.tsv"), *release.glob("*.csv")]
-    if synthetic and tables and not (release / "manifest.json").is_file():
-        raise ParamsError(
-            f"{_short(path)}: release: {_short(release)} holds tables but no manifest.json, so it "
-            "may be a real release, and this experiment would write a synthetic one there; name "
-            "another folder"
-        )
-    if not synthetic:
-        _check_release(path, experiment, release)
-    return experiment | {"experiment": path.stem}
-
-
-def _check_release(path: Path, experiment: Mapping, release: Path) -> None:
-    from medalign_utils.data.release import load_release
-    from medalign_utils.evaluation.ratings import common_ratings, rate
-    from medalign_utils.run import Run
-
     try:
-        loaded = load_release(release, columns=experiment["columns"])
-        if experiment["responses"] == "released":
-            run = Run(
-                path.stem,
-                release,
-                experiment["systems"],
-                source="released",
-                combine=experiment["combine_raters"],
-            )
-            vars(run)["release"] = loaded  # loaded once
-            common_ratings(rate(run))
+        _check_keys(experiment)
+        _check_systems(experiment)
+        for weights in (experiment["comet_checkpoint"], *experiment["weights"].values()):
+            found = checkpoint(weights)
+            if found.endswith(".ckpt") and not Path(found).is_file():
+                raise ParamsError(f"comet_checkpoint: no file {weights}")
+        _check_release(experiment, path.stem)
     except MedAlignError as error:
-        raise ParamsError(f"{_short(path)}: release: {error}") from None
+        raise ParamsError(f"{_short(path)}: {error}") from None
+    return experiment | {"experiment": path.stem}
 
 
 def load_system(name: str) -> dict[str, Any]:
@@ -241,7 +256,7 @@ def for_notebook(notebook: str | Path, experiment: Mapping[str, Any], **job: Any
     {'experiment': 'demo', 'release': 'data/demo', 'columns': {}, 'system': 'random-2k', \
 'shard': 1, 'shards': 1}
     """
-    values = _WHOLE | dict(experiment) | job
+    values = {"shard": 1, "shards": 1} | dict(experiment) | job
     names = notebook_parameters(notebook)
     if missing := [name for name in names if name not in values]:
         raise ParamsError(f"{Path(notebook).name}: no value for {', '.join(missing)}")
@@ -285,116 +300,90 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _check_keys(
-    path: Path, content: Mapping, *, required: Iterable[str], optional: Iterable[str]
-) -> None:
-    known = [*required, *optional]
-    for key in content:
-        if key not in known:
-            raise ParamsError(f"{_short(path)}: unknown key {key!r}{_suggest(str(key), known)}")
-    if missing := [key for key in required if key not in content]:
-        raise ParamsError(f"{_short(path)}: lacks {', '.join(missing)}")
+def _check_keys(experiment: Mapping[str, Any]) -> None:
+    """Check keys, types, ranges and choices; a notebook's further parameters are keys as well."""
+    known = Experiment.model_fields
+    more = {k: v for book in notebooks() for k, v in notebook_parameters(book).items()}
+    more = {k: (type(v), ...) for k, v in more.items() if k not in {*known, *JOB_KEYS}}
+    try:
+        create_model("Experiment", __base__=Experiment, **more).model_validate(experiment)
+    except ValidationError as invalid:
+        errors = invalid.errors()
+        unknown = [error for error in errors if error["type"] == "extra_forbidden"]
+        missing = [str(error["loc"][0]) for error in errors if error["type"] == "missing"]
+        if missing and not unknown:
+            raise ParamsError(f"lacks {', '.join(missing)}") from None
+        raise ParamsError(_explain((unknown or errors)[0], [*known, *more])) from None
+    synthetic = [key for key in SYNTHETIC_KEYS if key in experiment]
+    if 0 < len(synthetic) < len(SYNTHETIC_KEYS):
+        names = ", ".join(SYNTHETIC_KEYS)
+        raise ParamsError(f"{', '.join(synthetic)} without the rest of {names}")
 
 
-def _check_types(path: Path, experiment: Mapping, defaults: Mapping) -> None:
-    """Hold each value against the type of the notebooks' default for it."""
-    for key, value in experiment.items():
-        expected = type(defaults[key])
-        if type(value) is not expected:
+# What pydantic's kinds of errors mean.
+_EXPECTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "too_short": "at least {min_length} of them",
+}
+
+
+def _explain(error: Mapping[str, Any], known: Sequence[str]) -> str:
+    key, *inside = (str(place) for place in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {key!r}{_suggest(key, known)}"
+    if error["type"] == "value_error":
+        return f"{key}: {error['ctx']['error']}"
+    place = "".join(f" {name}:" for name in inside if not name.isdigit() and name != "[key]")
+    expected = _EXPECTED.get(error["type"], error["msg"]).format(**error.get("ctx", {}))
+    return f"{key}:{place} {error['input']!r}, expected {expected}"
+
+
+def _check_systems(experiment: Mapping[str, Any]) -> None:
+    for system in experiment["systems"]:
+        if experiment["responses"] == "generated":
+            try:
+                load_system(system)
+            except ParamsError as error:
+                raise ParamsError(f"systems: {error}") from None
+        elif not _RELEASED_NAME.fullmatch(system):
+            raise ParamsError(f"systems: {system!r} cannot be part of a file's name")
+    for system in experiment["counterfactual_systems"]:
+        if system not in experiment["systems"]:
+            hint = _suggest(system, experiment["systems"])
+            raise ParamsError(f"counterfactual_systems: {system!r}{hint}")
+
+
+def _check_release(experiment: Mapping[str, Any], name: str) -> None:
+    release = resolve(experiment["release"])
+    if "synthetic_seed" in experiment:
+        tables = [*release.glob("*.tsv"), *release.glob("*.csv")]
+        if tables and not (release / "manifest.json").is_file():
             raise ParamsError(
-                f"{_short(path)}: {key}: {value!r} is {type(value).__name__}, "
-                f"expected {expected.__name__}, such as {defaults[key]!r}"
+                f"release: {_short(release)} holds tables but no manifest.json, so it may be a "
+                "real release, and this experiment would write a synthetic one there; name another "
+                "folder"
             )
-
-
-def _check_ranges(path: Path, experiment: Mapping) -> None:
-    for key, (least, most) in _RANGES.items():
-        if key in experiment and not least <= experiment[key] <= most:
-            expected = f"at least {least}" if most == math.inf else f"{least} to {most}"
-            raise ParamsError(f"{_short(path)}: {key}: {experiment[key]}, expected {expected}")
-
-
-def _check_choices(path: Path, experiment: Mapping) -> None:
-    from medalign_utils.data.responses import SOURCES
-    from medalign_utils.evaluation.ratings import COMBINATIONS
-
-    for key, choices in (("responses", SOURCES), ("combine_raters", COMBINATIONS)):
-        if experiment[key] not in choices:
-            raise ParamsError(
-                f"{_short(path)}: {key}: {experiment[key]!r}{_suggest(experiment[key], choices)}"
-            )
-
-
-def _check_pairs(path: Path, pairs: list) -> None:
-    from medalign_utils.data.demographics import GROUPINGS
-
-    for pair in pairs:
-        if not isinstance(pair, list) or len(pair) != 2 or len({*map(str, pair)} - {*GROUPINGS}):
-            raise ParamsError(
-                f"{_short(path)}: pairs: {pair!r}, expected two of {', '.join(GROUPINGS)}"
-            )
-        # Two tables of one pair, merged differently, would tell more than either.
-        if pair[0] == pair[1] or [sorted(other) for other in pairs].count(sorted(pair)) > 1:
-            raise ParamsError(f"{_short(path)}: pairs: {' x '.join(pair)} named twice")
-
-
-def _check_systems(path: Path, systems: list, *, generated: bool) -> None:
-    if len(systems) < 2:
-        raise ParamsError(f"{_short(path)}: systems: {systems}, expected at least 2 to compare")
-    if repeated := sorted({s for s in systems if systems.count(s) > 1}):
-        raise ParamsError(f"{_short(path)}: systems: {', '.join(repeated)} named twice")
-    for system in systems if generated else ():
-        try:
-            load_system(system)
-        except ParamsError as error:
-            raise ParamsError(f"{_short(path)}: systems: {error}") from None
-
-
-def _check_counterfactuals(path: Path, experiment: Mapping) -> None:
-    from medalign_utils.fairness.perturbation import CHANGES
-
-    # Each is compared with what the experiment has anyway.
-    choices = {"counterfactual_systems": experiment["systems"], "counterfactual_changes": CHANGES}
-    for key, known in choices.items():
-        names = experiment[key]
-        for name in names:
-            if name not in known:
-                raise ParamsError(f"{_short(path)}: {key}: {name!r}{_suggest(str(name), known)}")
-        if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise ParamsError(f"{_short(path)}: {key}: {', '.join(repeated)} named twice")
-
-
-def _check_metrics(path: Path, experiment: Mapping) -> None:
-    from medalign_utils.metrics.registry import METRICS, WITH_WEIGHTS
-
-    metrics = experiment["metrics"]
-    if not metrics:
-        raise ParamsError(f"{_short(path)}: metrics: empty, expected some of {', '.join(METRICS)}")
-    for metric in metrics:
-        if metric not in METRICS:
-            raise ParamsError(
-                f"{_short(path)}: metrics: no metric {metric!r}{_suggest(str(metric), METRICS)}"
-            )
-    if repeated := sorted({m for m in metrics if metrics.count(m) > 1}):
-        raise ParamsError(f"{_short(path)}: metrics: {', '.join(repeated)} named twice")
-    model = experiment["comet_checkpoint"]
-    made_here = resolve(model).is_relative_to(resolve(COMET_COMPACT))
-    if "comet" in metrics and model.endswith(".ckpt") and not made_here:
-        if not resolve(model).is_file():
-            raise ParamsError(f"{_short(path)}: comet_checkpoint: no file {model}")
-    for metric, weights in experiment["weights"].items():
-        if metric not in WITH_WEIGHTS:
-            hint = _suggest(str(metric), WITH_WEIGHTS)
-            raise ParamsError(f"{_short(path)}: weights: no metric {metric!r} with weights{hint}")
-        if not isinstance(weights, str):
-            raise ParamsError(
-                f"{_short(path)}: weights: {metric}: {weights!r}, expected a folder or a hub id"
-            )
-    for weights in (model, *experiment["weights"].values()):
-        try:
-            checkpoint(weights)
-        except MedAlignError as error:
-            raise ParamsError(f"{_short(path)}: weights: {error}") from None
+        return
+    run = Run(
+        name,
+        release,
+        experiment["systems"],
+        source=experiment["responses"],
+        combine=experiment["combine_raters"],
+        columns=experiment["columns"],
+    )
+    try:
+        load_release(release, columns=experiment["columns"])
+        if experiment["responses"] == "released":
+            common_ratings(rate(run))
+    except MedAlignError as error:
+        raise ParamsError(f"release: {error}") from None
 
 
 def _suggest(name: str, known: Iterable[str]) -> str:

@@ -3,22 +3,20 @@
 Notebooks save by these names, and workflow, report, README and tests read them here.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 
 class Outputs(NamedTuple):
-    """The tables and figures of one notebook: suffix -> caption.
+    """The tables and figures of one notebook: suffix -> caption; "" is the main table."""
 
-    A file's stem is the notebook's, with a hyphen and the suffix; "" is the notebook's main table.
-    """
-
-    tables: dict[str, str]
-    figures: dict[str, str]
+    tables: Mapping[str, str] = MappingProxyType({})
+    figures: Mapping[str, str] = MappingProxyType({})
 
 
 OUTPUTS = {
     "01_explore_release": Outputs(
-        tables={},
         figures={
             "categories": "Instructions by category.",
             "specialties": "Instructions by the submitter's specialty.",
@@ -29,7 +27,7 @@ OUTPUTS = {
     ),
     "02_match_instructions": Outputs(
         tables={
-            "": "Records that BM25 ranks for an instruction: how often its own patient is among the first k, beside random pairing.",
+            "": "How often an instruction's own patient is among the first k by BM25 or at random.",
             "dedup": "Near-duplicate instructions that a ROUGE-L threshold drops.",
         },
         figures={
@@ -37,20 +35,16 @@ OUTPUTS = {
             "dedup": "What each threshold drops.",
         },
     ),
-    "03_generate_responses": Outputs(
-        tables={},
-        figures={},
-    ),
-    "04_score_responses": Outputs(
-        tables={},
-        figures={},
-    ),
+    "03_generate_responses": Outputs(),
+    "04_score_responses": Outputs(),
     "05_evaluate_systems": Outputs(
         tables={
-            "": "Systems by mean rank. The win rate leaves ties out; Wilson's interval takes instructions as independent, the others are bootstrapped over patients.",
-            "pairs": "Each pair of systems: paired difference in accuracy, the instructions that one alone has right, McNemar's exact test and the sign flip of all of a patient's differences together, adjusted over the pairs by Holm's method, and who ranks higher.",
-            "contexts": "One system at several context lengths: the paired difference in accuracy to the longest.",
-            "groups": "Systems by group of instructions. Nothing is adjusted for the number of groups, and small ones are shown as they are.",
+            "": "Systems by mean rank. Win rates leave ties out. Wilson's interval assumes "
+            "independent instructions; the others are bootstrapped over patients.",
+            "pairs": "Pairs of systems: paired difference in accuracy, McNemar's exact test, a "
+            "sign-flip test over patients, and who ranks higher. p_holm is adjusted over pairs.",
+            "contexts": "One system at several context lengths: paired difference to the longest.",
+            "groups": "Systems by group of instructions, not adjusted for the number of groups.",
         },
         figures={
             "accuracy": "Share of correct responses.",
@@ -62,10 +56,12 @@ OUTPUTS = {
     ),
     "06_correlate_metrics": Outputs(
         tables={
-            "": "Kendall's tau-b between a metric's scores and the ratings, per instruction, averaged; where all scores or all ranks are equal it is undefined.",
-            "systems": "Correlation, over the systems, of a metric's mean scores with the ratings' means, by coefficient.",
-            "pairs": "Each pair of metrics: the difference of their mean taus on the same instructions, adjusted over the pairs by Holm's method.",
-            "raters": "How far raters agree, where several rated the same responses.",
+            "": "Kendall's tau-b between a metric's scores and the ratings, per instruction, "
+            "averaged; undefined where all scores or all ranks are equal.",
+            "systems": "Correlation, over systems, of a metric's mean scores with mean ratings.",
+            "pairs": "Pairs of metrics: difference of mean taus on the same instructions; p_holm "
+            "is adjusted over pairs.",
+            "raters": "Agreement of raters, where several rated the same responses.",
         },
         figures={
             "tau": "Agreement of each metric with the ratings.",
@@ -74,13 +70,16 @@ OUTPUTS = {
     ),
     "07_audit_fairness": Outputs(
         tables={
-            "": "Each group against all other patients, by system and measure. p is by dealing the groups out anew among the patients, and adjusted by Holm's method over all tests of one system on one measure.",
-            "ranges": "The best group of a grouping against the worst. The test allows for their having been picked, the interval does not.",
-            "adjusted": "The gap that is left at the same category of instruction and the same length of record.",
+            "": "Each group against all other patients, by system and measure. p: groups shuffled "
+            "across patients; p_holm is adjusted over all tests of a system on a measure.",
+            "ranges": "The best group of a grouping against the worst. The test allows for their "
+            "having been picked, the interval does not.",
+            "adjusted": "The gap at the same category of instruction and length of record.",
             "agreement": "Each metric's agreement with the ratings, by group.",
             "data": "Who is in the release, and how long the records are.",
             "categories": "Instructions by category and group.",
-            "simulation": "How often the audit raises a false alarm, and how often it finds a true gap, on simulated releases.",
+            "simulation": "False alarms of the audit, and true gaps that it finds, on simulated "
+            "releases.",
         },
         figures={
             "systems": "Gap in accuracy of each group to all other patients, by system.",
@@ -92,20 +91,21 @@ OUTPUTS = {
     ),
     "08_reproduce_paper": Outputs(
         tables={
-            "": "The paper's tables beside this run's, and whether they may be compared.",
-            "categories": "Instructions by category, the paper beside this run. Whether the two compare is said in the first table.",
-            "human_evaluation": "Human evaluation, the paper beside this run. Whether the two compare is said in the first table.",
-            "metric_correlation": "Correlation of the metrics with the ratings, the paper beside this run. Whether the two compare is said in the first table.",
-            "facts": "Sizes of the dataset, the paper beside this run. Whether the two compare is said in the first table.",
+            "": "The paper's tables and this run's: may they be compared?",
+            "categories": "Instructions by category, in the paper and in this run.",
+            "human_evaluation": "Human evaluation, in the paper and in this run.",
+            "metric_correlation": "Correlation of metrics, in the paper and in this run.",
+            "facts": "Sizes of the dataset, in the paper and in this run.",
         },
         figures={
-            "human_evaluation": "Human evaluation, the paper beside this run.",
-            "metric_correlation": "Correlation of metrics, the paper beside this run.",
+            "human_evaluation": "Human evaluation, in the paper and in this run.",
+            "metric_correlation": "Correlation of metrics, in the paper and in this run.",
         },
     ),
     "09_audit_counterfactuals": Outputs(
         tables={
-            "": "Responses and verdicts that change when one demographic of the record is rewritten; relevant: the right answer rests on it. Left out are instructions of patients of whom it cannot be rewritten."
+            "": "Responses and verdicts that change when one demographic of the record is "
+            "rewritten. relevant: the right answer depends on it."
         },
         figures={"changes": "What changes when one demographic is rewritten."},
     ),

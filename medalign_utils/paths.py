@@ -1,6 +1,6 @@
-"""Where everything lies: one function a place, all relative to the project's root.
+"""Where files are: one function per place, all relative to the project's root.
 
-Nothing here makes a folder, save `write_table` and `write_scores` for the one they write to.
+Only the `write_...` functions make folders.
 """
 
 import os
@@ -13,31 +13,28 @@ import pandas as pd
 
 from medalign_utils.errors import MedAlignError
 
-# The demo's own COMET model.
+# The COMET model that comes with the project.
 COMET_COMPACT = "models/comet-compact"
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
 def project_root() -> Path:
-    """The nearest folder, from the current one upwards, that holds the `Snakefile`.
+    """Return the nearest folder, from the current one upwards, that holds the `Snakefile`.
 
-    Notebooks are opened in `notebooks/`, jobs start at the root, executed copies lie in
+    Notebooks are opened in `notebooks/`, jobs start at the root, executed copies are in
     `runs/<experiment>/notebooks/`: all three mean the same files. Outside a project it is the
-    current folder, so relative paths keep their usual meaning there.
+    current folder.
 
     >>> project_root().is_absolute()
     True
     """
     here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "Snakefile").is_file():
-            return folder
-    return here
+    return next((f for f in (here, *here.parents) if (f / "Snakefile").is_file()), here)
 
 
 def resolve(path: str | Path) -> Path:
-    """An absolute path; relative ones, and those under `~`, count from the project's root.
+    """Return an absolute path; relative ones, and those under `~`, count from the project's root.
 
     >>> resolve("data/demo") == project_root() / "data" / "demo"
     True
@@ -48,7 +45,7 @@ def resolve(path: str | Path) -> Path:
 
 
 def responses(experiment: str, system: str) -> Path:
-    """The responses of one system in one experiment, JSONL.
+    """Return the file of a system's responses, JSONL.
 
     >>> responses("demo", "bm25-2k").relative_to(project_root()).as_posix()
     'runs/demo/responses/bm25-2k.jsonl'
@@ -57,16 +54,17 @@ def responses(experiment: str, system: str) -> Path:
 
 
 def scores(experiment: str, system: str) -> Path:
-    """The scores of one system's responses, Parquet.
-
-    >>> scores("demo", "bm25-2k").relative_to(project_root()).as_posix()
-    'runs/demo/scores/bm25-2k.parquet'
-    """
+    """Return the file of the scores of a system's responses, Parquet."""
     return resolve(f"runs/{experiment}/scores/{system}.parquet")
 
 
+def skipped(experiment: str, system: str) -> Path:
+    """Return the file of the metrics that could not score a system's responses, and why, CSV."""
+    return resolve(f"runs/{experiment}/scores/{system}-skipped.csv")
+
+
 def part(path: Path, shard: int, shards: int) -> Path:
-    """What one of several jobs makes of a system's file; of a single job the file itself.
+    """Return the file of one shard of a system's file; of a single shard the file itself.
 
     >>> part(Path("scores/bm25-2k.parquet"), 1, 3).as_posix()
     'scores/bm25-2k/1-of-3.parquet'
@@ -74,26 +72,13 @@ def part(path: Path, shard: int, shards: int) -> Path:
     return path if shards == 1 else path.with_suffix("") / f"{shard}-of-{shards}{path.suffix}"
 
 
-def skipped(experiment: str, system: str) -> Path:
-    """The metrics by which a system's responses could not be scored, and why, CSV.
-
-    >>> skipped("demo", "bm25-2k").relative_to(project_root()).as_posix()
-    'runs/demo/scores/bm25-2k-skipped.csv'
-    """
-    return resolve(f"runs/{experiment}/scores/{system}-skipped.csv")
-
-
 def patients(experiment: str) -> Path:
-    """What an experiment's EHRs hold, one row a patient, CSV; `tables/` holds aggregates only.
-
-    >>> patients("demo").relative_to(project_root()).as_posix()
-    'runs/demo/patients.csv'
-    """
+    """Return the file of what the EHRs hold, one row per patient, CSV."""
     return resolve(f"runs/{experiment}/patients.csv")
 
 
 def score_cache(experiment: str, system: str, shard: int = 1, shards: int = 1) -> Path:
-    """The scores that one job has computed so far, by the digest of what was scored, JSONL.
+    """Return the file of the scores that one job has computed so far, JSONL.
 
     All of an experiment's are in one folder, where each job finds those of the others.
 
@@ -105,7 +90,7 @@ def score_cache(experiment: str, system: str, shard: int = 1, shards: int = 1) -
 
 
 def table(experiment: str, stem: str) -> Path:
-    """A notebook's table; its stem is the notebook's own, with what it holds where there are more.
+    """Return the file of a table, CSV; for the stem see `outputs.stem`.
 
     >>> table("demo", "05_evaluate_systems").relative_to(project_root()).as_posix()
     'runs/demo/tables/05_evaluate_systems.csv'
@@ -114,34 +99,32 @@ def table(experiment: str, stem: str) -> Path:
 
 
 def figure(experiment: str, stem: str) -> Path:
-    """A notebook's figure: the notebook's stem and what it shows.
-
-    >>> figure("demo", "05_evaluate_systems-accuracy").relative_to(project_root()).as_posix()
-    'runs/demo/figures/05_evaluate_systems-accuracy.png'
-    """
+    """Return the file of a figure, PNG; for the stem see `outputs.stem`."""
     return resolve(f"runs/{experiment}/figures/{stem}.png")
 
 
 def counterfactual(experiment: str, change: str) -> Path:
-    """The folder of one rewriting of the records, with the answers to it.
-
-    >>> counterfactual("demo", "gender").relative_to(project_root()).as_posix()
-    'runs/demo/counterfactuals/gender'
-    """
+    """Return the folder of records with one demographic rewritten, and of the responses to them."""
     return resolve(f"runs/{experiment}/counterfactuals/{change}")
 
 
-def report(experiment: str) -> Path:
-    """An experiment's report, one page.
+def status(experiment: str, job: str) -> Path:
+    """Return the file that says what became of a job, JSON; see `reporting.jobs`."""
+    return resolve(f"runs/{experiment}/status/{job}.json")
 
-    >>> report("demo").relative_to(project_root()).as_posix()
-    'runs/demo/report.html'
-    """
+
+def run_record(experiment: str) -> Path:
+    """Return the file of what a run was made with and what it lacks, JSON."""
+    return resolve(f"runs/{experiment}/run.json")
+
+
+def report(experiment: str) -> Path:
+    """Return the file of an experiment's report, HTML."""
     return resolve(f"runs/{experiment}/report.html")
 
 
 def checkpoint(name: str) -> str:
-    """A COMET checkpoint as a parameter names it: a `.ckpt` file's absolute path, or as `weights`.
+    """Return a COMET checkpoint named by a parameter: a `.ckpt` file, or as `weights`.
 
     comet-compact is also found from outside the project. Its former `.ckpt` file means its folder,
     with a warning.
@@ -158,12 +141,13 @@ def checkpoint(name: str) -> str:
 
 
 def weights(name: str) -> str:
-    """A metric's weights as a parameter names them: a folder's absolute path, or a hub id as it is.
+    """Return a metric's weights named by a parameter: a folder's absolute path, or a hub id.
 
-    A hub id is a name, or an owner and a name with one slash between; what begins with a folder of
-    the project, such as `models/mine`, is a path. An empty name stays empty: no weights are named.
+    A name that begins with a folder of the project, such as `models/mine`, is a path. An empty
+    name stays empty.
 
-    Raises: MedAlignError where a path leads to no folder.
+    Raises:
+        MedAlignError: a path leads to no folder.
 
     >>> weights("MingZhong/unieval-sum")
     'MingZhong/unieval-sum'
@@ -181,26 +165,22 @@ def weights(name: str) -> str:
 
 
 def command(experiment: str) -> str:
-    """The command that makes an experiment's files.
+    """Return the command that makes an experiment's files.
 
-    >>> command("demo")
-    'make reproduce'
-    >>> command("mine")
-    'snakemake --configfile params/mine.yaml'
+    >>> command("demo"), command("mine")
+    ('make reproduce', 'snakemake --configfile params/mine.yaml')
     """
-    if experiment == "demo":
-        return "make reproduce"
-    return f"snakemake --configfile params/{experiment}.yaml"
+    is_demo = experiment == "demo"
+    return "make reproduce" if is_demo else f"snakemake --configfile params/{experiment}.yaml"
 
 
 def require(experiment: str, *inputs: Path) -> None:
-    """End with one line where an input does not exist yet.
+    """Check that files exist.
 
-    Raises: MedAlignError naming the missing files (the first three) and the command that makes
-    them.
+    Raises:
+        MedAlignError: naming the first three missing ones and the command that makes them.
 
-    >>> require("demo", project_root())
-    >>> require("demo", project_root() / "no-such-file")
+    >>> require("demo", project_root(), project_root() / "no-such-file")
     Traceback (most recent call last):
     ...
     medalign_utils.errors.MedAlignError: missing no-such-file; `make reproduce` makes it
@@ -213,12 +193,12 @@ def require(experiment: str, *inputs: Path) -> None:
     ]
     if missing:
         names = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if missing[3:] else "")
-        it = "it" if len(missing) == 1 else "them"
-        raise MedAlignError(f"missing {names}; `{command(experiment)}` makes {it}")
+        pronoun = "it" if len(missing) == 1 else "them"
+        raise MedAlignError(f"missing {names}; `{command(experiment)}` makes {pronoun}")
 
 
 def opener(private: bool) -> Callable[[str, int], int]:
-    """For `open`: new files are readable by their owner only if they are to be private.
+    """Return an `opener` for `open`; with `private`, new files are readable by their owner only.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp(), "a.jsonl")
@@ -229,10 +209,23 @@ def opener(private: bool) -> Callable[[str, int], int]:
     return lambda path, flags: os.open(path, flags, 0o600 if private else 0o666)
 
 
-def write_table(frame: pd.DataFrame, path: Path) -> Path:
-    r"""Write a table as CSV, unrounded, the same bytes on every system; return its path.
+def write_text(text: str, path: Path, *, private: bool) -> Path:
+    """Write text as UTF-8, if `private` readable by its owner only from the start; return `path`.
 
-    The index is left out, a missing value is an empty field, lines end in "\n".
+    >>> import tempfile
+    >>> path = write_text("text", Path(tempfile.mkdtemp()) / "new" / "a.txt", private=True)
+    >>> oct(path.stat().st_mode & 0o777)
+    '0o600'
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # or it would keep its mode
+    with open(path, "w", encoding="utf-8", newline="\n", opener=opener(private)) as file:
+        file.write(text)
+    return path
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> Path:
+    r"""Write a table as CSV, unrounded, without its index; return `path`.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "tables" / "a.csv"
@@ -245,17 +238,9 @@ def write_table(frame: pd.DataFrame, path: Path) -> Path:
 
 
 def write_scores(frame: pd.DataFrame, path: Path, *, private: bool) -> Path:
-    """Write scores as Parquet; return their path.
-
-    A private file is readable by its owner only, from its first byte on.
-
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "scores" / "a.parquet"
-    >>> oct(write_scores(pd.DataFrame({"score": [0.5]}), path, private=True).stat().st_mode & 0o777)
-    '0o600'
-    """
+    """Write scores as Parquet, if `private` readable by their owner only; return `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # or it would keep its mode
+    path.unlink(missing_ok=True)
     with open(path, "wb", opener=opener(private)) as file:
         frame.to_parquet(file, index=False)
     return path

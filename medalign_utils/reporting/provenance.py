@@ -1,12 +1,10 @@
-"""What a run was made with, and what it lacks and why.
+"""What a run was made with, and what it lacks and why: `runs/<experiment>/run.json`.
 
-Parameters, signatures, scores and digests are the run's. The systems' files, the versions and the
-commit are the project's at the time of asking, which may have changed since the run.
+Parameters, signatures and scores are the run's. The systems' files, the versions, the commit and
+the hashes are of the time of writing, when they may have changed.
 """
 
-import hashlib
 import json
-import math
 import platform
 import re
 import subprocess
@@ -16,13 +14,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-import yaml
 
 from medalign_utils import __version__, paths
-from medalign_utils.config import load_system
+from medalign_utils.data.disclosure import is_personal, unknown_text
 from medalign_utils.data.release import Release
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import common_ratings, rate
+from medalign_utils.outputs import OUTPUTS, stem
+from medalign_utils.reporting.jobs import read_status, sha256
+from medalign_utils.reporting.results_table import read_table
 from medalign_utils.run import Run
 
 _DISTRIBUTION = "medalign-utils"
@@ -30,66 +30,129 @@ _TABLES = (".tsv", ".csv", ".jsonl", ".json")
 
 
 class Gap(NamedTuple):
-    """Something that a report does not show, why, and whether the run should have had it."""
+    """What a report does not show, why, and whether the run should have had it."""
 
     what: str
     why: str
     is_failure: bool = False
 
 
-def settings(experiment: Mapping[str, Any]) -> dict[str, str]:
-    """An experiment's parameters, each value as YAML has it on one line.
+def describe_run(
+    experiment: Mapping[str, Any], release: Release, systems: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return all that the report says besides tables and figures, ready for JSON.
 
-    >>> settings({"experiment": "demo", "seed": 1, "metrics": ["chrf", "rouge_l"], "columns": {}})
-    {'seed': '1', 'metrics': '[chrf, rouge_l]', 'columns': '{}'}
+    Args:
+        experiment: its parameters, as `config.load_experiment` returns them.
+        release: its release.
+        systems: name -> what its file says; none with `released` responses.
+
+    Raises:
+        MedAlignError: a table has rows of patients, instructions or responses.
     """
+    tables = read_tables(experiment["experiment"])
+    gaps = [
+        *missing_systems(experiment, is_restricted=release.is_restricted),
+        *missing_metrics(experiment),
+        *unused_ratings(experiment, release),
+        *suppressed_groups(tables),
+        *missing_tables(experiment, release, tables),
+        *(withheld_columns(tables) if release.is_restricted else ()),
+    ]
     return {
-        key: _as_yaml(value, default_flow_style=True, width=math.inf)
-        for key, value in experiment.items()
-        if key != "experiment"
+        "experiment": experiment["experiment"],
+        "about": about(experiment, release, tables),
+        "is_restricted": release.is_restricted,
+        "gaps": [gap._asdict() for gap in gaps],
+        "settings": {key: value for key, value in experiment.items() if key != "experiment"},
+        "systems": dict(systems),
+        "signatures": signatures(experiment).to_dict("records"),
+        "versions": versions(),
+        "commit": commit(),
+        "hashes": hashes(experiment, release),
     }
 
 
-def system_settings(experiment: Mapping[str, Any]) -> dict[str, str]:
-    """What each system's file says now, without its comments; none of `released` responses."""
-    if experiment["responses"] == "released":
-        return {}
-    files = {system: load_system(system) for system in experiment["systems"]}
-    return {
-        name: _as_yaml({key: value for key, value in system.items() if key != "system"})
-        for name, system in files.items()
-    }
+def read_tables(experiment: str) -> dict[str, pd.DataFrame]:
+    """Return a run's tables by stem, those in `outputs.OUTPUTS` alone.
+
+    Raises:
+        MedAlignError: a column is one that only a table of single patients, instructions or
+            responses has.
+    """
+    tables = {}
+    for notebook, outputs in OUTPUTS.items():
+        for name in (stem(notebook, suffix) for suffix in outputs.tables):
+            if (file := paths.table(experiment, name)).is_file():
+                tables[name] = read_table(file)
+                if personal := [column for column in tables[name] if is_personal(column)]:
+                    raise MedAlignError(
+                        f"{file.name}: column {', '.join(personal)}: a report shows aggregates "
+                        "only, no row of a patient, an instruction or a response"
+                    )
+    return tables
+
+
+def about(
+    experiment: Mapping[str, Any], release: Release, tables: Mapping[str, pd.DataFrame]
+) -> list[str]:
+    """Return what the run is, who rated, and what compares with the paper, a sentence each."""
+    size = f"{len(release.instructions):,} instructions, {len(release.references):,} references"
+    is_released = experiment["responses"] == "released"
+    if release.is_restricted:
+        first = f"A run on a release whose terms of use restrict it ({size}); aggregates only."
+    else:
+        first = (
+            f"A run on a synthetic release ({size}): patients, records, instructions and "
+            "references were written by a program, and nothing in them is MedAlign's."
+        )
+    if is_released:
+        rater = "The responses and the clinicians' ratings of them are the release's."
+    elif release.answer_key_path:
+        rater = "This run's responses were rated by the release's answer key, a program, not by "
+        rater += "clinicians."
+    else:
+        rater = "This run's responses were scored and not rated: there is no answer key."
+    paper = tables.get("08_reproduce_paper")
+    if not (is_released and release.is_restricted):
+        comparison = (
+            "No accuracy, rank or correlation here may be read as a repetition of the paper's: "
+            "the paper's are clinicians' ratings of responses to MedAlign's own instructions."
+        )
+    elif paper is None:
+        comparison = "Whether anything here compares with the paper has not been worked out."
+    else:
+        by_verdict = paper.groupby("comparable", sort=False)["table"].agg(", ".join)
+        verdicts = "; ".join(f"{verdict} for {names}" for verdict, names in by_verdict.items())
+        verdicts = verdicts.replace("table_", "").replace("_", " ")
+        comparison = f"Comparable with the paper: {verdicts}. The captions give the reasons."
+    return [first, rater, comparison]
 
 
 def signatures(experiment: Mapping[str, Any]) -> pd.DataFrame:
-    """Each metric's settings, and how many responses it scored.
-
-    Returns:
-        metric, signature, scores, undefined (of the scores); in the order in which the metrics were
-        computed.
-    """
+    """Return metric, signature, number of scores, and of undefined ones, in order of computing."""
     columns = ["metric", "score", "signature"]
     files = [paths.scores(experiment["experiment"], system) for system in experiment["systems"]]
     parts = [pd.read_parquet(file, columns=columns) for file in files if file.is_file()]
-    scores = pd.concat(parts) if parts else pd.DataFrame(columns=columns)
-    grouped = scores.groupby(["metric", "signature"], sort=False)
-    return grouped.agg(
-        scores=("score", "size"),
-        undefined=("score", lambda score: score.isna().sum()),
-    ).reset_index()
+    grouped = pd.concat([pd.DataFrame(columns=columns), *parts]).groupby(
+        ["metric", "signature"], sort=False
+    )["score"]
+    return grouped.agg(scores="size", undefined=lambda score: int(score.isna().sum())).reset_index()
 
 
 def versions() -> dict[str, str]:
-    """The versions installed now: Python's, this package's, and of those that it says it needs."""
-    needed = [name for name in metadata.requires(_DISTRIBUTION) or () if "extra ==" not in name]
-    names = sorted(re.match(r"[\w.-]+", name)[0] for name in needed)
-    system = f"{platform.python_version()} ({platform.system()}, {platform.machine()})"
-    own = {"Python": system, _DISTRIBUTION: __version__}
-    return own | {name: _version(name) for name in names}
+    """Return the installed versions of Python, of this package, and of those that it requires."""
+    required = [name for name in metadata.requires(_DISTRIBUTION) or () if "extra ==" not in name]
+    installed = {_normal(d.name): d.version for d in metadata.distributions()}
+    python = f"{platform.python_version()} ({platform.system()}, {platform.machine()})"
+    names = sorted(re.match(r"[\w.-]+", name)[0] for name in required)
+    return {"Python": python, _DISTRIBUTION: __version__} | {
+        name: installed.get(_normal(name), "not installed") for name in names
+    }
 
 
 def commit() -> str | None:
-    """The project's git commit now, and whether files differ from it; None outside a checkout."""
+    """Return the project's git commit, and whether files differ; None outside a checkout."""
     root = paths.project_root()
     found = _git(root, "rev-parse", "--show-toplevel", "HEAD")
     if found is None or Path(found.splitlines()[0]) != root.resolve():
@@ -98,147 +161,152 @@ def commit() -> str | None:
     return found.splitlines()[1] + (", with uncommitted changes" if changed else "")
 
 
-def digests(experiment: Mapping[str, Any], release: Release) -> dict[str, list[tuple[str, str]]]:
-    """SHA-256 of what the run reads and made: the release's tables, responses, scores, checkpoint.
+def hashes(experiment: Mapping[str, Any], release: Release) -> dict[str, dict[str, str]]:
+    """Return what files are -> name -> SHA-256, of the release's tables and what the run wrote.
 
-    Of the files as they are now, which for what was read may be later than the run.
-    A release's EHRs are not listed: their names are patients'. A manifest has their digests.
-
-    Returns: what they are -> (name, digest in hexadecimal) of each file that is there.
+    A release's EHRs are not listed, since their names are patients'.
     """
     name, systems = experiment["experiment"], experiment["systems"]
-    tables = [file for file in sorted(release.path.iterdir()) if file.suffix.lower() in _TABLES]
-    files = {
-        "Release": tables,
-        "Responses": [paths.responses(name, system) for system in systems],
-        "Scores": [paths.scores(name, system) for system in systems],
-        "Tables": sorted(paths.table(name, "").parent.glob("*.csv")),
-        "COMET checkpoint": [Path(paths.checkpoint(experiment["comet_checkpoint"]))],
+    groups = {
+        "release": [f for f in sorted(release.path.iterdir()) if f.suffix.lower() in _TABLES],
+        "responses": [paths.responses(name, system) for system in systems],
+        "scores": [paths.scores(name, system) for system in systems],
+        "tables": sorted(paths.table(name, "").parent.glob("*.csv")),
     }
     return {
-        what: [(file.name, _sha256(file)) for file in group if file.is_file()]
-        for what, group in files.items()
-        if any(file.is_file() for file in group)
+        group: {file.name: sha256(file) for file in files if file.is_file()}
+        for group, files in groups.items()
     }
 
 
-def missing_systems(experiment: Mapping[str, Any], *, restricted: bool) -> Iterator[Gap]:
-    """The experiment's systems without responses or without scores, and how their jobs ended."""
+def missing_systems(experiment: Mapping[str, Any], *, is_restricted: bool) -> Iterator[Gap]:
+    """Yield the systems without responses or without scores, and how their jobs ended."""
     name = experiment["experiment"]
     for system in experiment["systems"]:
-        generated = experiment["responses"] != "released"
-        if generated and not paths.responses(name, system).is_file():
-            notebook, lacks = f"03_generate_responses-{system}", "responses"
-        elif not paths.scores(name, system).is_file():
-            notebook, lacks = f"04_score_responses-{system}", "scores"
-        else:
-            continue
-        why = failure(name, notebook, restricted=restricted)
-        yield Gap(f"system {system}: no {lacks}", why, is_failure=True)
+        for kind, lacks, path in (
+            ("generate", "responses", paths.responses),
+            ("score", "scores", paths.scores),
+        ):
+            if kind == "generate" and experiment["responses"] == "released":
+                continue
+            if not path(name, system).is_file():
+                why = failure(name, f"{kind}/{system}", is_restricted=is_restricted)
+                yield Gap(f"system {system}: no {lacks}", why, is_failure=True)
+                break
 
 
 def missing_metrics(experiment: Mapping[str, Any]) -> Iterator[Gap]:
-    """The metrics by which responses could not be scored, the reason, and of which systems."""
-    parts = []
-    for system in experiment["systems"]:
-        file = paths.skipped(experiment["experiment"], system)
-        if file.is_file():
-            parts.append(pd.read_csv(file, dtype=str).assign(system=system))
+    """Yield the metrics by which responses could not be scored, the reason, and which systems'."""
+    files = {s: paths.skipped(experiment["experiment"], s) for s in experiment["systems"]}
+    parts = [
+        pd.read_csv(file, dtype=str).assign(system=system)
+        for system, file in files.items()
+        if file.is_file()
+    ]
     if parts:
         skipped = pd.concat(parts).groupby(["metric", "reason"], sort=False)["system"].agg(list)
         for (metric, reason), systems in skipped.items():
-            every = len(systems) == len(experiment["systems"])
-            yield Gap(f"metric {metric}" + ("" if every else f" of {', '.join(systems)}"), reason)
+            is_all = len(systems) == len(experiment["systems"])
+            yield Gap(f"metric {metric}" + ("" if is_all else f" of {', '.join(systems)}"), reason)
 
 
-def unused_ratings(
-    experiment: Mapping[str, Any], release: Release, *, restricted: bool
-) -> Iterator[Gap]:
-    """Reviews not used for the evaluation, and instructions that not every system was rated on."""
-    name, responses = experiment["experiment"], experiment["responses"]
+def unused_ratings(experiment: Mapping[str, Any], release: Release) -> Iterator[Gap]:
+    """Yield reviews not used for the evaluation, and instructions without all ratings."""
+    name, source = experiment["experiment"], experiment["responses"]
     systems = experiment["systems"]
-    if responses == "generated":
+    if source == "generated":
         systems = [system for system in systems if paths.responses(name, system).is_file()]
-    if not systems or (responses == "generated" and release.answer_key_path is None):
+    if not systems or (source == "generated" and release.answer_key_path is None):
         return
     run = Run(
         name,
         release.path,
         systems,
-        source=responses,
+        source=source,
         combine=experiment["combine_raters"],
         columns=experiment["columns"],
     )
     try:
         common = common_ratings(rate(run))
     except MedAlignError as error:
-        yield Gap("ratings", _said(type(error).__name__, str(error), restricted), is_failure=True)
+        message = "" if release.is_restricted else f": {error}"
+        yield Gap("ratings", type(error).__name__ + message, is_failure=True)
         return
-    if responses == "released":
-        n = release.reviews.n_not_used
-        if n:
+    if source == "released":
+        if n := release.reviews.n_not_used:
             yield Gap(f"{n:,} reviews", "the release marks them as not used for the evaluation")
     if common.n_left_out:
         yield Gap(f"{common.n_left_out:,} rated instructions", str(common))
 
 
 def suppressed_groups(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:
-    """What tables by group of patients say that they withhold, each grouping and reason once."""
-    named = (table.rename(columns={"change": "grouping"}) for table in tables.values())
-    parts = [table for table in named if {"grouping", "suppressed"} <= set(table)]
+    """Yield what tables by group of patients withhold, each grouping and reason once."""
+    renamed = (table.rename(columns={"change": "grouping"}) for table in tables.values())
+    parts = [table for table in renamed if {"grouping", "suppressed"} <= set(table)]
     if parts:
-        said = pd.concat(parts)[["grouping", "suppressed"]].dropna().drop_duplicates()
-        for grouping, reason in said.itertuples(index=False):
+        withheld = pd.concat(parts)[["grouping", "suppressed"]].dropna().drop_duplicates()
+        for grouping, reason in withheld.itertuples(index=False):
             yield Gap(f"groups by {grouping}", reason)
 
 
-def failure(experiment: str, notebook: str, *, restricted: bool) -> str:
-    """Why a notebook has not left what it makes, by its executed copy.
-
-    Of a restricted release the kind of error is said, not its message.
-    """
-    folder = paths.resolve(f"runs/{experiment}/notebooks")
-    # One copy, or one of each shard.
-    files = [*folder.glob(f"{notebook}.ipynb"), *sorted(folder.glob(f"{notebook}-*-of-*.ipynb"))]
-    for file in files:
-        try:
-            cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
-        except ValueError:  # its writer was killed
+def missing_tables(
+    experiment: Mapping[str, Any], release: Release, tables: Mapping[str, pd.DataFrame]
+) -> Iterator[Gap]:
+    """Yield the tables that the run lacks, by notebook."""
+    is_released = experiment["responses"] == "released"
+    is_rated = is_released or release.answer_key_path is not None
+    for notebook, outputs in OUTPUTS.items():
+        names = [stem(notebook, suffix) for suffix in outputs.tables]
+        missing = [name for name in names if name not in tables]
+        if not missing:
             continue
-        for output in (output for cell in cells for output in cell.get("outputs", ())):
-            if output["output_type"] == "error":
-                error = _said(output["ename"], output["evalue"], restricted)
-                return f"{error} (notebooks/{file.name})"
-    if not files:
-        return "it has not run"
-    return f"it ended early, without an error of its own (notebooks/{files[0].name})"
+        what = f"table {', '.join(missing)}"
+        if notebook.startswith("09") and (is_released or not experiment["counterfactual_systems"]):
+            yield Gap(what, "no system answers rewritten records")
+        elif not is_rated and "05" <= notebook < "09":
+            yield Gap(what, "the responses are not rated")
+        else:
+            name = experiment["experiment"]
+            why = failure(name, notebook, is_restricted=release.is_restricted)
+            yield Gap(what, why, is_failure=True)
 
 
-def _said(kind: str, message: str, restricted: bool) -> str:
-    """An error; of a restricted release its kind alone, since messages name files and ids."""
-    return kind if restricted else f"{kind}: {message.partition(chr(10))[0]}"
+def withheld_columns(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:
+    """Yield the columns of free text, which may contain patient data."""
+    for name, table in tables.items():
+        if unknown := unknown_text(table):
+            why = "free text that may contain patient data, of a restricted release"
+            yield Gap(f"{name}: column {', '.join(unknown)}", why)
 
 
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
+def failure(experiment: str, job: str, *, is_restricted: bool) -> str:
+    """Return why a job has not left what it makes.
+
+    Of a restricted release only the kind of error, since messages may name files and ids.
+    """
+    file = paths.status(experiment, job)
+    if not file.is_file():
+        return "it has not run, or was stopped"
+    left = read_status(file)
+    if left["is_ok"]:
+        return "its files have been deleted"
+    return left["error"] if is_restricted else f"{left['error']}: {left['message']}"
 
 
-def _as_yaml(value: Any, **style: Any) -> str:
-    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, **style)
-    return text.removesuffix("...\n").strip()
+def write_run(described: Mapping[str, Any]) -> Path:
+    """Write `run.json`, of a restricted release readable by its owner only; return its path."""
+    file = paths.run_record(described["experiment"])
+    content = json.dumps(described, indent=1, ensure_ascii=False) + "\n"
+    return paths.write_text(content, file, private=described["is_restricted"])
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _git(root: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
-    except FileNotFoundError:  # git is not there
+    except FileNotFoundError:  # git is not installed
         return None
     return done.stdout.strip() if done.returncode == 0 else None

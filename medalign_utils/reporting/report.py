@@ -1,367 +1,172 @@
-"""The report of a run: one page with what it found, what it was made with, and what is missing.
+"""The report of a run: notebook 10, executed and rendered as one HTML file that loads nothing."""
 
-The page is read from the run's files, and from the project as it is when the page is written: the
-systems' files, the versions, the git commit. The same of both gives the same bytes.
-"""
-
+import html
 import json
-import struct
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from IPython.display import HTML
 
 from medalign_utils import paths
-from medalign_utils.config import notebooks
 from medalign_utils.data.disclosure import unknown_text
-from medalign_utils.data.release import Release, load_release
-from medalign_utils.reporting import provenance
-from medalign_utils.reporting.display import Column, columns_to_show, read_aggregates
-from medalign_utils.reporting.provenance import Gap
+from medalign_utils.data.release import load_release
+from medalign_utils.outputs import OUTPUTS, stem
+from medalign_utils.reporting.jobs import execute
+from medalign_utils.reporting.provenance import describe_run, read_tables, write_run
+from medalign_utils.reporting.results_table import to_html
 
-# A table's or figure's stem -> its caption, in the order of the page.
-TABLES = {
-    "02_match_instructions": "Records that BM25 ranks for an instruction: how often its own "
-    "patient is among the first k, beside random pairing.",
-    "02_match_instructions-dedup": "Near-duplicate instructions that a ROUGE-L threshold drops.",
-    "05_evaluate_systems": "Systems by mean rank. The win rate leaves ties out; Wilson's interval "
-    "takes instructions as independent, the others are bootstrapped over patients.",
-    "05_evaluate_systems-pairs": "Each pair of systems: paired difference in accuracy, the "
-    "instructions that one alone has right, McNemar's exact test and the sign flip of all of a "
-    "patient's differences together, adjusted over the pairs by Holm's method, and who ranks "
-    "higher.",
-    "05_evaluate_systems-contexts": "One system at several context lengths: the paired difference "
-    "in accuracy to the longest.",
-    "05_evaluate_systems-groups": "Systems by group of instructions. Nothing is adjusted for the "
-    "number of groups, and small ones are shown as they are.",
-    "06_correlate_metrics": "Kendall's tau-b between a metric's scores and the ratings, per "
-    "instruction, averaged; where all scores or all ranks are equal it is undefined.",
-    "06_correlate_metrics-systems": "Correlation, over the systems, of a metric's mean scores with "
-    "the ratings' means, by coefficient.",
-    "06_correlate_metrics-pairs": "Each pair of metrics: the difference of their mean taus on the "
-    "same instructions, adjusted over the pairs by Holm's method.",
-    "06_correlate_metrics-raters": "How far raters agree, where several rated the same responses.",
-    "07_audit_fairness": "Each group against all other patients, by system and measure. p is by "
-    "dealing the groups out anew among the patients, and adjusted by Holm's method over all tests "
-    "of one system on one measure.",
-    "07_audit_fairness-ranges": "The best group of a grouping against the worst. The test allows "
-    "for their having been picked, the interval does not.",
-    "07_audit_fairness-adjusted": "The gap that is left at the same category of instruction and "
-    "the same length of record.",
-    "07_audit_fairness-agreement": "Each metric's agreement with the ratings, by group.",
-    "07_audit_fairness-data": "Who is in the release, and how long the records are.",
-    "07_audit_fairness-categories": "Instructions by category and group.",
-    "07_audit_fairness-simulation": "How often the audit raises a false alarm, and how often it "
-    "finds a true gap, on simulated releases.",
-    "08_reproduce_paper": "The paper's tables beside this run's, and whether they may be compared.",
-    "08_reproduce_paper-categories": "Instructions by category, the paper beside this run. Whether "
-    "the two compare is said in the first table.",
-    "08_reproduce_paper-human_evaluation": "Human evaluation, the paper beside this run. Whether "
-    "the two compare is said in the first table.",
-    "08_reproduce_paper-metric_correlation": "Correlation of the metrics with the ratings, the "
-    "paper beside this run. Whether the two compare is said in the first table.",
-    "08_reproduce_paper-facts": "Sizes and protocol, the paper beside this run. Whether the two "
-    "compare is said in the first table.",
-    "09_audit_counterfactuals": "Responses and verdicts that change when one demographic of the "
-    "record is rewritten; relevant: the right answer rests on it. Left out are instructions of "
-    "patients of whom it cannot be rewritten.",
-}
-FIGURES = {
-    "01_explore_release-categories": "Instructions by category.",
-    "01_explore_release-specialties": "Instructions by the submitter's specialty.",
-    "01_explore_release-ehr_lengths": "Lengths of the records, in tokens.",
-    "01_explore_release-event_years": "Events by calendar year.",
-    "01_explore_release-note_types": "Notes by type.",
-    "02_match_instructions-recall": "Share of instructions whose patient is among the first k.",
-    "02_match_instructions-dedup": "What each threshold drops.",
-    "05_evaluate_systems-accuracy": "Share of correct responses.",
-    "05_evaluate_systems-pairs": "Paired differences in accuracy.",
-    "05_evaluate_systems-groups": "Accuracy by group.",
-    "05_evaluate_systems-head_to_head": "Win rate of each system against each other one.",
-    "05_evaluate_systems-contexts": "Accuracy against context length.",
-    "06_correlate_metrics-tau": "Agreement of each metric with the ratings.",
-    "06_correlate_metrics-pairs": "Differences of the metrics' mean taus, by pair.",
-    "07_audit_fairness-systems": "Gap in accuracy of each group to all other patients, by system.",
-    "07_audit_fairness-gaps": "Gaps in accuracy of the best system, as they are and adjusted.",
-    "07_audit_fairness-agreement": "Gap in each metric's agreement with the ratings.",
-    "07_audit_fairness-lengths": "Length of the records by group.",
-    "07_audit_fairness-power": "How often the audit finds a gap, by the group's size.",
-    "08_reproduce_paper-human_evaluation": "Human evaluation, the paper beside this run.",
-    "08_reproduce_paper-head_to_head": "Win rates of pairs, a table that has the paper's marginals "
-    "beside this run.",
-    "08_reproduce_paper-metric_correlation": "Correlation of metrics, the paper beside this run.",
-    "09_audit_counterfactuals-changes": "What changes when one demographic is rewritten.",
-}
-# The table that says of each of the paper's whether a run's compares with it, and why not.
+NOTEBOOK = "10_report"
+# A longer table is folded away.
+_LONG = 15
 _PAPER = "08_reproduce_paper"
-# A longer table is folded away on a screen; on paper it is not.
-LONG = 15
-_DPI = 300  # of `plots.save`
+_STYLE = """
+body { max-width: 70rem; margin: 0 auto; padding: 1rem; font: 16px/1.5 sans-serif; }
+img { max-width: 100%; max-height: 36rem; }
+table { border-collapse: collapse; font-size: .8rem; margin: .5rem 0 1rem; }
+th, td { padding: .2rem .6rem; border-bottom: 1px solid #ddd; text-align: left; }
+figure { margin: 1.5rem 0; overflow-x: auto; }
+figcaption { max-width: 44rem; font-size: .9rem; }
+.warning { border-left: 3px solid #a84300; padding-left: 1rem; }
+td { overflow-wrap: anywhere; min-width: 3rem; }
+"""
 
 
-class Picture(NamedTuple):
-    """A figure, ready for the page: its caption, its PNG as a data URI, its width in inches."""
+def write_report(experiment: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> Path:
+    """Write `runs/<experiment>/report.html` from what the run has; return its path.
 
-    caption: str
-    uri: str
-    width: float
-
-
-class Block(NamedTuple):
-    """A table with the figures beside it; a block without a table has neither caption nor rows."""
-
-    stem: str
-    caption: str
-    columns: list[Column]
-    rows: list[tuple[str, ...]]
-    pictures: list[Picture]
-
-
-class Section(NamedTuple):
-    """What one notebook found: the notebook's heading and first paragraph, and its blocks."""
-
-    number: str
-    heading: str
-    lead: str
-    blocks: list[Block]
-
-
-def write_report(experiment: Mapping[str, Any]) -> Path:
-    """Write `runs/<experiment>/report.html` from what the run has, and name what it lacks.
+    What it lacks is named in it. Of a restricted release it is readable by its owner only.
 
     Args:
-        experiment: as `params.load_experiment` gives it.
-
-    Returns:
-        The page's path. The page needs no other file. That of a restricted release is readable by
-        its owner only.
+        experiment: as `config.load_experiment` returns it.
+        systems: name -> what its file says; none with `released` responses.
 
     Raises:
-        MedAlignError: a table holds rows of patients, instructions or responses; the release cannot
+        MedAlignError: a table has rows of patients, instructions or responses; the release cannot
             be loaded.
     """
     name = experiment["experiment"]
     release = load_release(paths.resolve(experiment["release"]), columns=experiment["columns"])
-    restricted = release.is_restricted
-    # Of a restricted release nothing is shown that is not known.
-    withheld = _unknown(name) if restricted else []
-    tables = read_tables(name, without=withheld)
-    figures = {f.stem: f for f in paths.figure(name, "").parent.glob("*.png") if f not in withheld}
-    signatures = provenance.signatures(experiment)
-    gaps = [
-        *provenance.missing_systems(experiment, restricted=restricted),
-        *provenance.missing_metrics(experiment),
-        *provenance.unused_ratings(experiment, release, restricted=restricted),
-        *provenance.suppressed_groups(tables),
-        *_missing_tables(experiment, release, tables, restricted=restricted),
-        *(withhold_text(tables) if restricted else ()),
-        *(
-            Gap(
-                f"{file.parent.name}/{file.name}",
-                "not known to hold aggregates alone, of a restricted release",
-            )
-            for file in withheld
-        ),
-    ]
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
+    write_run(describe_run(experiment, release, systems))
+    executed = paths.resolve(f"runs/{name}/notebooks/{NOTEBOOK}.ipynb")
+    execute(paths.project_root() / "notebooks" / executed.name, executed, {"experiment": name})
+    if release.is_restricted:
+        executed.chmod(0o600)
+    import nbformat
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(
+        template_name="basic",
+        exclude_input=True,
+        exclude_output_prompt=True,
+        mathjax_url="",
+        require_js_url="",
     )
-    page = environment.get_template("report.html").render(
-        name=name,
-        about=_about(experiment, release, tables, restricted=restricted),
-        gaps=gaps,
-        sections=_sections(tables, figures),
-        experiment=provenance.settings(experiment),
-        systems=provenance.system_settings(experiment),
-        signatures=signatures.to_dict("records"),
-        versions=provenance.versions(),
-        commit=provenance.commit(),
-        digests=provenance.digests(experiment, release),
-        long=LONG,
+    cells = nbformat.read(executed, as_version=4)
+    # A cell without outputs would leave its random id.
+    cells.cells = [c for c in cells.cells if c.cell_type == "markdown" or c.outputs]
+    body, _ = exporter.from_notebook_node(cells)
+    page = (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>MedAlign: {html.escape(name)}</title>\n<style>{_STYLE}</style>\n"
+        f"</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
-    out = paths.report(name)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.unlink(missing_ok=True)  # or it would keep its mode
-    with open(out, "w", encoding="utf-8", newline="\n", opener=paths.opener(restricted)) as file:
-        file.write(page)
-    return out
+    return paths.write_text(page, paths.report(name), private=release.is_restricted)
 
 
-def read_tables(experiment: str, *, without: Sequence[Path] = ()) -> dict[str, pd.DataFrame]:
-    """The run's tables of aggregates by stem, in the order of the page.
+def load_run(experiment: str) -> dict[str, Any]:
+    """Return what `run.json` says of a run; see `provenance.describe_run`."""
+    return json.loads(paths.run_record(experiment).read_text(encoding="utf-8"))
 
-    Raises: MedAlignError as `display.read_aggregates`.
+
+def show_summary(run: Mapping[str, Any]) -> HTML:
+    """Return what the run is, and a warning if it is not complete."""
+    paragraphs = [f"<p>{html.escape(sentence)}</p>" for sentence in run["about"]]
+    failures = [gap for gap in run["gaps"] if gap["is_failure"]]
+    lost = [f"<p>{html.escape(gap['what'] + ': ' + gap['why'])}</p>" for gap in failures]
+    if lost:
+        lost.insert(0, "<p><strong>This run is not complete.</strong></p>")
+    return HTML("".join(paragraphs) + f"<div class='warning'>{''.join(lost)}</div>")
+
+
+def show_results(run: Mapping[str, Any]) -> HTML:
+    """Return every registered table and figure of the run, under its notebook's question.
+
+    Of a restricted release without columns of free text.
     """
-    files = sorted(paths.table(experiment, "").parent.glob("*.csv"), key=lambda f: _place(f.stem))
-    files = [file for file in files if file not in without]
-    return {file.stem: read_aggregates(file) for file in files}
-
-
-def captions(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """Each table's caption; of the paper's tables what notebook 08 says of how they compare.
-
-    >>> summary = pd.DataFrame({"table": ["facts"], "title": ["Sizes. Comparable."]})
-    >>> captions({"08_reproduce_paper": summary})["08_reproduce_paper-facts"]
-    'Sizes. Comparable.'
-    """
-    summary = tables.get(_PAPER, pd.DataFrame(columns=["table", "title"]))
-    names = summary["table"].str.removeprefix("table_")
-    return TABLES | {
-        f"{_PAPER}-{name}": title for name, title in zip(names, summary["title"], strict=True)
-    }
-
-
-def withhold_text(tables: dict[str, pd.DataFrame]) -> list[Gap]:
-    """Take from the tables the columns of text that are not known to hold no patient's; say so."""
-    gaps = []
-    for stem, table in tables.items():
-        if unknown := unknown_text(table):
-            tables[stem] = table.drop(columns=unknown)
-            why = "text that is not known to be no patient's, of a restricted release"
-            gaps.append(Gap(f"{stem}: column {', '.join(unknown)}", why))
-    return gaps
-
-
-def _unknown(experiment: str) -> list[Path]:
-    """The run's tables and figures without a caption here: what they show is not known."""
-    tables = paths.table(experiment, "").parent.glob("*.csv")
-    figures = paths.figure(experiment, "").parent.glob("*.png")
-    return [
-        *(file for file in sorted(tables) if file.stem not in TABLES),
-        *(file for file in sorted(figures) if file.stem not in FIGURES),
-    ]
-
-
-def _about(
-    experiment: Mapping[str, Any],
-    release: Release,
-    tables: Mapping[str, pd.DataFrame],
-    *,
-    restricted: bool,
-) -> list[str]:
-    """What the run is, who rated, and what of it compares with the paper, a sentence each."""
-    of = f"{len(release.instructions):,} instructions, {len(release.references):,} references"
-    if not restricted:
-        about = [
-            f"A run on a synthetic release ({of}): patients, records, instructions and references "
-            "were written by a program, and nothing in them is MedAlign's."
-        ]
-    else:
-        about = [f"A run on a release whose terms of use restrict it ({of}); aggregates only."]
-    if experiment["responses"] == "released":
-        about.append("The responses and the clinicians' ratings of them are the release's.")
-    elif _is_rated(experiment, release):
-        about.append(
-            "This run's responses were rated by the release's answer key, a program, not by "
-            "clinicians."
-        )
-    else:
-        about.append("This run's responses were scored and not rated: there is no answer key.")
-    if restricted and experiment["responses"] == "released":
-        about.append(_compared(tables))
-    else:
-        about.append(
-            "No accuracy, rank or correlation here may be read as a repetition of the paper's: "
-            "the paper's are clinicians' ratings of responses to MedAlign's own instructions."
-        )
-    return about
-
-
-def _compared(tables: Mapping[str, pd.DataFrame]) -> str:
-    """What of a run on the paper's own responses compares with the paper, as notebook 08 says."""
-    if _PAPER not in tables:
-        return "Whether anything here compares with the paper has not been worked out."
-    said = tables[_PAPER].groupby("comparable", sort=False)["table"].agg(list)
-    verdicts = "; ".join(f"{verdict} for {', '.join(names)}" for verdict, names in said.items())
-    verdicts = verdicts.replace("table_", "").replace("_", " ")
-    return f"Comparable with the paper: {verdicts}. The reasons stand by each table."
-
-
-def _is_rated(experiment: Mapping[str, Any], release: Release) -> bool:
-    return experiment["responses"] == "released" or release.answer_key_path is not None
-
-
-def _is_audited(experiment: Mapping[str, Any]) -> bool:
-    return experiment["responses"] != "released" and bool(experiment["counterfactual_systems"])
-
-
-def _missing_tables(
-    experiment: Mapping[str, Any],
-    release: Release,
-    tables: Mapping[str, pd.DataFrame],
-    *,
-    restricted: bool,
-) -> Iterator[Gap]:
-    rated = _is_rated(experiment, release)
-    lacking: dict[str, list[str]] = {}
-    there = [notebook.stem for notebook in notebooks()]
-    for stem in TABLES:
-        if stem not in tables and stem.partition("-")[0] in there:
-            lacking.setdefault(stem.partition("-")[0], []).append(stem)
-    for notebook, stems in lacking.items():
-        needs_ratings = "05" <= notebook < "09"
-        if notebook == "09_audit_counterfactuals" and not _is_audited(experiment):
-            yield Gap(f"table {', '.join(stems)}", "no system answers rewritten records")
-            continue
-        if needs_ratings and not rated:
-            why = "the responses are not rated"
-        else:
-            why = provenance.failure(experiment["experiment"], notebook, restricted=restricted)
-        yield Gap(f"table {', '.join(stems)}", why, is_failure=rated or not needs_ratings)
-
-
-def _sections(tables: Mapping[str, pd.DataFrame], files: Mapping[str, Path]) -> list[Section]:
-    """The tables and figures by notebook: each table with the figures of its stem."""
-    caption_of = captions(tables)
-    stems = sorted({*tables, *files}, key=_place)
-    headings = {notebook.stem: _opening(notebook) for notebook in notebooks()}
+    name = run["experiment"]
+    tables = read_tables(name)
     sections = []
-    for notebook in dict.fromkeys(stem.partition("-")[0] for stem in stems):
-        own = [stem for stem in stems if stem.partition("-")[0] == notebook]
-        blocks = [
-            _block(stem, tables[stem], caption_of.get(stem, "")) for stem in own if stem in tables
-        ]
-        number, heading, lead = headings.get(notebook, ("", notebook, ""))
-        # A figure of no table's stem stands beside the notebook's first table.
-        first = blocks[0] if blocks else Block(notebook, "", [], [], [])
-        for stem in own:
-            if stem in files:
-                beside = next((block for block in blocks if block.stem == stem), first)
-                beside.pictures.append(_picture(files[stem]))
-        sections.append(Section(number, heading, lead, blocks or [first]))
-    return sections
+    for notebook, outputs in OUTPUTS.items():
+        blocks = []
+        for suffix, caption in outputs.tables.items():
+            if (table := tables.get(stem(notebook, suffix))) is not None:
+                caption = _verdicts(tables).get(f"{notebook}-{suffix}", caption)
+                if run["is_restricted"]:
+                    table = table.drop(columns=unknown_text(table))
+                table = table.drop(columns="signature", errors="ignore")  # under the settings
+                blocks.append(_figure(_table(table), caption, f"{stem(notebook, suffix)}.csv"))
+        for suffix, caption in outputs.figures.items():
+            file = paths.figure(name, stem(notebook, suffix))
+            if file.is_file():
+                source = f"data:image/png;base64,{b64encode(file.read_bytes()).decode()}"
+                image = f'<img src="{source}" alt="{html.escape(caption)}">'
+                blocks.append(_figure(image, caption, file.name))
+        if blocks:
+            sections.append(f"<h2>{html.escape(_question(notebook))}</h2>{''.join(blocks)}")
+    return HTML("".join(sections))
 
 
-def _block(stem: str, table: pd.DataFrame, caption: str) -> Block:
-    # A signature stands with the settings, why a metric has no scores with what was left out.
-    columns = columns_to_show(table.drop(columns=["signature", "not_scored"], errors="ignore"))
-    rows = list(zip(*(column.cells for column in columns), strict=True))
-    return Block(stem, caption, columns, rows, [])
+def show_gaps(run: Mapping[str, Any]) -> HTML:
+    """Return what the report does not show, and why."""
+    return HTML(_table(pd.DataFrame(run["gaps"], columns=["what", "why"])))
 
 
-def _picture(file: Path) -> Picture:
-    content = file.read_bytes()
-    [width] = struct.unpack(">I", content[16:20])  # of the PNG's header
-    uri = f"data:image/png;base64,{b64encode(content).decode()}"
-    return Picture(FIGURES.get(file.stem, file.stem), uri, width / _DPI)
+def show_settings(run: Mapping[str, Any]) -> HTML:
+    """Return parameters, systems' files, metrics' signatures, versions and hashes."""
+    parts = {
+        "Experiment": run["settings"],
+        **{f"System {name}": settings for name, settings in run["systems"].items()},
+        "Metrics": {row["metric"]: row for row in run["signatures"]},
+        "Versions": {"git commit": run["commit"]} | run["versions"],
+        **{f"SHA-256, {group}": files for group, files in run["hashes"].items()},
+    }
+    blocks = []
+    for heading, content in parts.items():
+        rows = [(key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+                for key, value in content.items()]  # fmt: skip
+        table = pd.DataFrame(rows).to_html(index=False, header=False, border=0)
+        blocks.append(f"<h3>{html.escape(heading)}</h3>{table if rows else ''}")
+    return HTML("".join(blocks))
 
 
-def _opening(notebook: Path) -> tuple[str, str, str]:
-    """The number, heading and first paragraph of a notebook."""
-    first = json.loads(notebook.read_text(encoding="utf-8"))["cells"][0]["source"]
-    heading, lead, *_ = "".join(first).split("\n\n")
-    number, _, heading = heading.removeprefix("# ").partition(" ")
-    return number, heading, lead.replace("`", "").replace("*", "")
+def _verdicts(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """Return what notebook 08 says of how each of the paper's tables compares, by stem."""
+    if _PAPER not in tables:
+        return {}
+    summary = tables[_PAPER]
+    stems = f"{_PAPER}-" + summary["table"].str.removeprefix("table_")
+    return dict(zip(stems, summary["title"], strict=True))
 
 
-def _place(stem: str) -> tuple[str, int, str]:
-    """Where a table or figure comes on the page: by notebook, then as the captions stand."""
-    known = [*TABLES, *FIGURES]
-    return stem.partition("-")[0], known.index(stem) if stem in known else len(known), stem
+def _question(notebook: str) -> str:
+    """Return the heading of a notebook."""
+    file = paths.project_root() / "notebooks" / f"{notebook}.ipynb"
+    if not file.is_file():
+        return notebook
+    first = "".join(json.loads(file.read_text(encoding="utf-8"))["cells"][0]["source"])
+    return first.partition("\n")[0].removeprefix("# ")
+
+
+def _figure(content: str, caption: str, file: str) -> str:
+    caption = f"{html.escape(caption)} <code>{html.escape(file)}</code>"
+    return f"<figure><figcaption>{caption}</figcaption>{content}</figure>"
+
+
+def _table(table: pd.DataFrame) -> str:
+    text = to_html(table)
+    if len(table) <= _LONG:
+        return text
+    return f"<details><summary>{len(table)} rows</summary>{text}</details>"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pandas as pd
+import pytest
 
 from medalign_utils.data.release import load_release
 from medalign_utils.data.responses import read_responses
@@ -40,6 +41,7 @@ print(killed)
 """
 
 
+@pytest.mark.slow
 def test_25_kills_change_no_response(tmp_path):
     folder = tmp_path / "release"
     write_release(folder, patients=24, instructions=120, seed=1)  # the demo

@@ -7,15 +7,11 @@ import nbformat
 import pytest
 
 from medalign_utils.config import (
-    JOB_KEYS,
-    SYNTHETIC_KEYS,
-    for_notebook,
     load_experiment,
     notebook_parameters,
     notebooks,
 )
 
-DEMO = load_experiment("params/demo.yaml")
 EVERY = pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
 
 
@@ -37,7 +33,7 @@ def test_is_valid_and_holds_no_outputs_and_no_metadata_of_a_machine(path):
 
 @EVERY
 def test_opens_with_its_question_what_it_reads_and_what_it_writes(path):
-    assert re.fullmatch(r"\d\d_[a-z]+(_[a-z]+)+", path.stem)
+    assert re.fullmatch(r"\d\d(_[a-z]+)+", path.stem)
     first = nbformat.read(path, as_version=4).cells[0]
     assert first.cell_type == "markdown"
     assert re.match(rf"# {path.stem[:2]} .+\?\n", first.source)
@@ -47,9 +43,9 @@ def test_opens_with_its_question_what_it_reads_and_what_it_writes(path):
 
 @EVERY
 def test_cells_are_short_and_hold_no_logic_and_no_commands(path):
-    for cell in cells_of(path):
-        is_list = "tags" in cell.metadata  # of parameters, a line each
-        assert is_list or len(cell.source.splitlines()) <= 10, cell.source
+    for i, cell in enumerate(cells_of(path)):
+        # The first two hold the parameters, and the imports with the run.
+        assert i < 2 or len(cell.source.splitlines()) <= 12, cell.source
         tree = ast.parse(cell.source)  # neither magics nor shell commands parse
         banned = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.While, ast.Try, ast.For)
         assert not [node for node in ast.walk(tree) if isinstance(node, banned)], cell.source
@@ -68,28 +64,18 @@ def test_parameters_are_commented_literals(path):
 
 
 @EVERY
-def test_checks_its_inputs_right_after_the_imports(path):
-    cell = cells_of(path)[1]
-    *before, last = ast.parse(cell.source).body
-    assert isinstance(before[0], ast.Import | ast.ImportFrom)
-    assert ast.unparse(last).startswith("paths.require(experiment, ")
-
-
-@EVERY
 def test_ends_in_assertions(path):
     statements = ast.parse(cells_of(path)[-1].source).body
     assert isinstance(statements[-1], ast.Assert)
-    assert all(isinstance(each, ast.Assert | ast.Assign) for each in statements)
 
 
 @EVERY
-def test_defaults_are_the_demo(path):
-    parameters = notebook_parameters(path)
-    system = parameters.get("system")
-    assert system is None or system in DEMO["systems"]
-    assert for_notebook(path, DEMO, system=system) == parameters
-
-
-def test_every_key_of_the_demo_is_a_parameter_of_some_notebook():
-    known = {name for path in notebooks() for name in notebook_parameters(path)}
-    assert set(DEMO) - set(SYNTHETIC_KEYS) == (known - set(JOB_KEYS)) | {"experiment"}
+def test_defaults_are_the_demos(path):
+    demo = load_experiment("params/demo.yaml") | {"shard": 1, "shards": 1}
+    for name, default in notebook_parameters(path).items():
+        if name == "system":
+            assert default in demo["systems"]
+        elif name == "systems":  # a user's own system in the demo is no default
+            assert set(default) <= set(demo["systems"])
+        else:
+            assert demo[name] == default, name

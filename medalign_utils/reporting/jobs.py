@@ -1,0 +1,169 @@
+"""The workflow's jobs: a notebook each, and what became of it as data.
+
+A system that cannot be run does not end a run: its job leaves a status file that says why, later
+notebooks take the systems that have finished, and the run fails at its end.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from medalign_utils.errors import MedAlignError
+from medalign_utils.paths import write_scores
+
+# How many systems a notebook needs, by its parameter that names them.
+_LEAST = {"systems": 2, "counterfactual_systems": 1}
+
+
+def read_status(file: Path) -> dict[str, Any]:
+    """Return what a job has left.
+
+    `is_ok`; if so, `files`: path -> SHA-256 of what it made, else `error`, its kind, and `message`.
+    Of a system's job also `system`.
+    """
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def is_finished(status: Path) -> bool:
+    """Return whether a job has succeeded and its files are still those that it wrote."""
+    left = read_status(status)
+    files = left.get("files", {})
+    return left["is_ok"] and all(
+        Path(file).is_file() and sha256(file) == digest for file, digest in files.items()
+    )
+
+
+def run_notebook(
+    notebook: Path,
+    executed: Path,
+    parameters: Mapping[str, Any],
+    *,
+    status: Path,
+    after: Sequence[Path] = (),
+    makes: Sequence[Path] = (),
+    was_killed: bool = False,
+) -> bool:
+    """Execute a notebook and return whether the workflow may go on.
+
+    The job of one system (parameter `system`) always leaves a status, and the workflow goes on.
+    Any other leaves one only if it fails.
+
+    Args:
+        notebook: the notebook.
+        executed: where its executed copy goes.
+        parameters: of the notebook; systems that have not finished are left out of its lists.
+        status: the file to write.
+        after: statuses of the systems' jobs that come before.
+        makes: what the job of a system makes.
+        was_killed: an earlier try did not live to write its status, so this one does.
+    """
+    system = parameters.get("system")
+    failed = [left for left in map(read_status, after) if not left["is_ok"]]
+    lists = {
+        name: [s for s in parameters[name] if s not in {left["system"] for left in failed}]
+        for name in _LEAST.keys() & parameters.keys()
+    }
+    too_few = [name for name, left in lists.items() if len(left) < _LEAST[name]]
+    status.parent.mkdir(parents=True, exist_ok=True)
+    status.unlink(missing_ok=True)
+    if was_killed:
+        error = {"error": "Killed", "message": "cancelled, out of memory or out of time"}
+    elif system and failed:
+        error = {key: failed[0][key] for key in ("error", "message")}
+    elif too_few and any(parameters[name] for name in too_few):
+        message = f"{too_few[0]}: too few have finished: {', '.join(lists[too_few[0]]) or 'none'}"
+        error = {"error": "MedAlignError", "message": message}
+        print(message, file=sys.stderr)
+    else:
+        error = _error(notebook, executed, {**parameters, **lists})
+    if system or error:
+        _write_status(status, system, error, makes)
+    return bool(system) or error is None
+
+
+def join_shards(parts: Sequence[Path], makes: Sequence[Path], status: Path) -> None:
+    """Join what the jobs of a system's shards have made, and write the system's status.
+
+    Args:
+        parts: the statuses of the shards, in their order.
+        makes: the files to write, in the order in which each shard has made its own.
+        status: the file to write.
+
+    Raises:
+        MedAlignError: shards were scored by other metrics or settings.
+    """
+    statuses = [read_status(part) for part in parts]
+    error = next((left for left in statuses if not left["is_ok"]), None)
+    for i, file in enumerate(makes if error is None else ()):
+        sources = [Path(list(left["files"])[i]) for left in statuses]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix == ".parquet":
+            write_scores(_join_scores(sources), file, private=False)  # or as the umask says
+        elif file.suffix == ".csv":  # skipped metrics, the same ones as `_join_scores` checks
+            shutil.copyfile(sources[0], file)
+        else:
+            file.write_bytes(b"".join(source.read_bytes() for source in sources))
+    _write_status(status, statuses[0]["system"], error, makes)
+
+
+def _join_scores(parts: Sequence[Path]) -> pd.DataFrame:
+    """Return the scores of a system's shards as one job would have written them."""
+    tables = [pd.read_parquet(part) for part in parts]
+    settings = [t[["metric", "signature"]].drop_duplicates().to_numpy().tolist() for t in tables]
+    for part, found in zip(parts, settings, strict=True):
+        if found != settings[0]:
+            raise MedAlignError(f"{part} has {found}, expected {settings[0]} as {parts[0]}")
+    table = pd.concat(tables, ignore_index=True)
+    blocks = [table[table["metric"] == metric] for metric in table["metric"].unique()]
+    return pd.concat(blocks, ignore_index=True)
+
+
+def execute(notebook: Path, executed: Path, parameters: Mapping[str, Any]) -> None:
+    """Execute a notebook by papermill.
+
+    Raises:
+        papermill.PapermillExecutionError: one of its cells has failed.
+    """
+    # With it, jsonschema builds a grammar of URIs for a second; notebooks have none to check.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    import papermill
+
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    papermill.execute_notebook(
+        notebook, executed, dict(parameters), engine_name="ipc", progress_bar=False
+    )
+
+
+def _error(notebook: Path, executed: Path, parameters: Mapping[str, Any]) -> dict[str, str] | None:
+    """Execute a notebook; return its error, if any."""
+    try:
+        execute(notebook, executed, parameters)
+    except Exception as error:  # of a cell, or that the kernel died
+        print(error, file=sys.stderr)
+        kind = getattr(error, "ename", type(error).__name__)
+        message = getattr(error, "evalue", str(error)).partition("\n")[0]
+        return {"error": kind, "message": message}
+    return None
+
+
+def _write_status(
+    status: Path, system: str | None, error: Mapping[str, str] | None, makes: Sequence[Path]
+) -> None:
+    left: dict[str, Any] = {"system": system} if system else {}
+    if error is None:
+        left |= {"is_ok": True, "files": {str(file): sha256(file) for file in makes}}
+    else:
+        left |= {"is_ok": False, "error": error["error"], "message": error["message"]}
+    status.write_text(json.dumps(left, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def sha256(file: str | Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

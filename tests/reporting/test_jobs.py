@@ -1,0 +1,130 @@
+"""A system's job leaves what became of it, whatever that is; an interrupted one leaves nothing."""
+
+import json
+
+import pandas as pd
+import papermill
+import pytest
+
+from medalign_utils.errors import MedAlignError
+from medalign_utils.reporting.jobs import is_finished, join_shards, read_status, run_notebook
+
+OK = {"is_ok": True, "files": {}}
+FAILED = {"is_ok": False, "error": "EHRError", "message": "4.xml, line 7: not well-formed XML"}
+
+
+@pytest.fixture
+def executed(monkeypatch, tmp_path):
+    """The parameters that papermill was given; `raises` is what it raises then."""
+    monkeypatch.chdir(tmp_path)
+
+    class Executed(list):
+        raises = None
+
+    calls = Executed()
+
+    def execute_notebook(notebook, copy, parameters, **_):
+        calls.append(parameters)
+        if calls.raises:
+            raise calls.raises
+
+    monkeypatch.setattr(papermill, "execute_notebook", execute_notebook)
+    return calls
+
+
+def write(path, system, left):
+    path.write_text(json.dumps({"system": system} | left))
+    return path
+
+
+def run(tmp_path, parameters, **options):
+    options = {"status": tmp_path / "status/a.json"} | options
+    goes_on = run_notebook("a.ipynb", tmp_path / "notebooks/a.ipynb", parameters, **options)
+    left = read_status(options["status"]) if options["status"].exists() else None
+    return goes_on, left
+
+
+def error_of_a_notebook():
+    return papermill.PapermillExecutionError(0, 1, "source", "EHRError", "4.xml: bad\nmore", [])
+
+
+def test_a_system_that_finishes_says_what_it_made(executed, tmp_path):
+    made = tmp_path / "a.jsonl"
+    made.write_text("1\n")
+    goes_on, left = run(tmp_path, {"system": "a"}, makes=[made])
+    assert goes_on and left["is_ok"] and left["system"] == "a"
+    assert is_finished(tmp_path / "status/a.json")
+    made.write_text("2\n")
+    assert not is_finished(tmp_path / "status/a.json")
+    made.unlink()
+    assert not is_finished(tmp_path / "status/a.json")
+
+
+@pytest.mark.parametrize(
+    ("raised", "error", "message"),
+    [
+        (error_of_a_notebook(), "EHRError", "4.xml: bad"),
+        (RuntimeError("Kernel died"), "RuntimeError", "Kernel died"),
+    ],
+)
+def test_a_system_that_fails_says_why_and_the_workflow_goes_on(
+    executed, tmp_path, raised, error, message
+):
+    executed.raises = raised
+    goes_on, left = run(tmp_path, {"system": "a"})
+    assert goes_on and left == {"system": "a", "is_ok": False, "error": error, "message": message}
+    goes_on, left = run(tmp_path, {"systems": ["a", "b"]})
+    assert not goes_on and left["error"] == error
+
+
+def test_a_job_that_is_interrupted_leaves_no_status(executed, tmp_path):
+    executed.raises = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, {"system": "a"})
+    assert not (tmp_path / "status/a.json").exists()
+
+
+def test_the_second_attempt_says_that_the_first_was_killed(executed, tmp_path):
+    goes_on, left = run(tmp_path, {"system": "a"}, was_killed=True)
+    assert goes_on and left["error"] == "Killed" and not executed
+
+
+def test_a_system_without_responses_is_not_scored(executed, tmp_path):
+    goes_on, left = run(tmp_path, {"system": "a"}, after=[write(tmp_path / "g.json", "a", FAILED)])
+    assert goes_on and left == {"system": "a"} | FAILED and not executed
+
+
+def test_later_notebooks_take_the_systems_that_have_finished(executed, tmp_path):
+    after = [write(tmp_path / f"{s}.json", s, OK) for s in "ab"]
+    after.append(write(tmp_path / "c.json", "c", FAILED))
+    assert run(tmp_path, {"systems": list("cab"), "seed": 1}, after=after) == (True, None)
+    assert executed == [{"systems": ["a", "b"], "seed": 1}]
+    goes_on, left = run(tmp_path, {"systems": list("cb")}, after=after)
+    assert not goes_on and left["message"] == "systems: too few have finished: b"
+
+
+def test_shards_are_joined_into_what_a_single_job_makes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = pd.DataFrame({"id": list("123") * 2, "metric": ["chrf"] * 3 + ["rouge_l"] * 3,
+                         "signature": "s", "score": range(6)})  # fmt: skip
+    rows.to_parquet("whole.parquet", index=False)
+    statuses = []
+    for k, ids in ((1, ["1", "2"]), (2, ["3"])):
+        rows[rows["id"].isin(ids)].to_parquet(f"{k}.parquet", index=False)
+        (tmp_path / f"{k}.jsonl").write_text("".join(f"{i}\n" for i in ids))
+        files = {f"{k}.parquet": "", f"{k}.jsonl": ""}
+        left = {"is_ok": True, "files": files}
+        statuses.append(write(tmp_path / f"{k}.json", "a", left))
+    makes = [tmp_path / "joined.parquet", tmp_path / "joined.jsonl"]
+    join_shards(statuses, makes, tmp_path / "a.json")
+    assert is_finished(tmp_path / "a.json")
+    assert makes[0].read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    assert makes[1].read_text() == "1\n2\n3\n"
+
+    other = rows[rows["id"] == "3"].assign(signature="t")
+    other.to_parquet("2.parquet", index=False)
+    with pytest.raises(MedAlignError, match=r"2.parquet has .*'t'.*, expected .*'s'"):
+        join_shards(statuses, makes, tmp_path / "a.json")
+    write(tmp_path / "2.json", "a", FAILED)
+    join_shards(statuses, makes, tmp_path / "a.json")
+    assert read_status(tmp_path / "a.json") == {"system": "a"} | FAILED

@@ -1,0 +1,30 @@
+"""A project in which an experiment of 3 patients has run once."""
+
+import pytest
+
+from tests.builders.project import add_cell, copy_project, snakemake
+
+# Code that notebook 02 reaches in each of the ways in which code can be reached.
+EXTRA = {
+    "__init__.py": "def extra():\n    from medalign_utils.extra.deep import deep\n"
+    "    return deep()\n",
+    "deep.py": 'def deep():\n    """Return it."""\n    return 1  # so far\n',
+    "words.txt": "a\n",
+}
+
+
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory):
+    """The project; whoever changes it changes it back."""
+    project = copy_project(tmp_path_factory.mktemp("snakemake"))
+    folder = project / "medalign_utils/extra"
+    folder.mkdir()
+    for name, content in EXTRA.items():
+        (folder / name).write_text(content)
+    init = project / "medalign_utils/__init__.py"
+    lazy = init.read_text().replace("_LAZY = {", '_LAZY = {\n    "extra": "medalign_utils.extra",')
+    init.write_text(lazy)
+    add_cell(project / "notebooks/02_match_instructions.ipynb",
+             "import medalign_utils as ma\n\nassert ma.extra()")  # fmt: skip
+    snakemake(project)
+    return project
