@@ -3,15 +3,11 @@ import re
 from datetime import date
 
 import nbformat
-import pandas as pd
 import pytest
 from papermill import execute_notebook
 
-from medalign_utils.data.ehr import read_events
 from medalign_utils.data.release import load_release
 from medalign_utils.explorer import widget
-from medalign_utils.explorer.evidence import locate_evidence, search_pattern
-from medalign_utils.explorer.html import excerpt, highlight, select_events, title_of
 from medalign_utils.paths import project_root
 from tests.builders.explorer_release import (
     BROKEN,
@@ -22,21 +18,11 @@ from tests.builders.explorer_release import (
     NOTES,
     PATIENT,
     QUESTIONS,
-    SCRIPT,
     UNANSWERED,
     write_release,
     write_responses,
 )
-
-
-@pytest.fixture
-def release(tmp_path):
-    return load_release(write_release(tmp_path / "release"))
-
-
-@pytest.fixture
-def events(release):
-    return read_events(release.ehr_path(PATIENT))
+from tests.builders.tiny_release import encounter, eventstream, lab
 
 
 @pytest.fixture
@@ -53,99 +39,6 @@ def types_of(explorer):
 
 def rows_of(table):
     return table.count("<tr") - 1  # without the heading
-
-
-# Filtering and searching
-
-
-def test_filters_by_type_and_by_day_both_ends_included(events):
-    day = date(2014, 8, 10)
-    chosen = select_events(events, {"note", "measurement"}, day, day)
-    assert chosen["type"].tolist() == ["measurement", "note"]
-    assert select_events(events, set()).empty
-    assert len(select_events(events)) == len(events)
-
-
-@pytest.mark.parametrize("text", ["a+b (c)", "[x]", "\\d", "50 %", "$5 & a"])
-def test_searches_literally(text):
-    assert search_pattern(text).findall(f"see {text.upper()}.") == [text.upper()]
-    assert search_pattern(text).search("see 5 ab c x") is None
-
-
-def test_a_blank_search_is_none():
-    assert search_pattern(" \n") is None
-
-
-def test_highlights_and_escapes_every_part():
-    html = highlight(f"<b>{SCRIPT}</b>", search_pattern("<script>"))
-    assert "<script" not in html and "<img" not in html and "<b>" not in html
-    assert re.search(r"<mark[^>]*>&lt;script&gt;</mark>", html)
-
-
-def test_highlights_evidence_and_search_apart():
-    both = highlight("Chest pain", search_pattern("pain"), search_pattern("chest"))
-    colours = re.findall(r"background:(#\w+)[^>]*>(\w+)<", both)
-    assert [word for _, word in colours] == ["Chest", "pain"]
-    assert len({colour for colour, _ in colours}) == 2
-    assert both.count("scroll-initial-target") == 1  # the first one is brought into view
-
-
-def test_an_excerpt_holds_the_hit():
-    text = "word " * 200 + "needle " + "word " * 200
-    shown = excerpt(text, search_pattern("needle"))
-    assert "needle" in shown and len(shown) < 200
-    assert shown.startswith("… word") and shown.endswith(" …")
-    assert excerpt("short") == "short"
-
-
-# Evidence
-
-
-def located(events, evidence):
-    found = locate_evidence(events, evidence)
-    return [title_of(events.loc[row]) for row in found.rows], found.messages
-
-
-def test_evidence_in_a_note_across_a_line_break(events):
-    places, messages = located(events, "denies chest pain")
-    assert places == ["2014-08-10 10:00  Progress note"]
-    assert messages == ["“denies chest pain”: found word for word, 1 time"]
-
-
-def test_evidence_in_coded_events_with_and_without_a_date(events):
-    places, _ = located(events, "Creatinine: 1.1 mg/dL, 01/02/2015")
-    assert places == ["2015-01-02 08:00  Creatinine"]
-    places, messages = located(events, "Creatinine")  # 4 results and a note; the latest first
-    assert len(places) == 5 and places[0] == "2015-01-02 08:00  Creatinine"
-    assert messages == ["“Creatinine”: found word for word, 5 times"]
-
-
-def test_evidence_named_by_a_note_and_its_date(events):
-    places, messages = located(events, "CT chest report of 09/01/2014")
-    assert places == ["2014-09-01 11:00  Imaging report"]
-    assert messages[0].endswith("the note of 2014-09-01 with all of its words")
-
-
-def test_the_place_with_most_parts_comes_first(events):
-    places, messages = located(events, "creatinine was 1.4; chest pain; gout\n")
-    assert places[0] == "2014-08-10 10:00  Progress note"
-    assert [m.split("”: ")[1][:5] for m in messages] == ["found", "found", "not f"]
-
-
-@pytest.mark.parametrize("evidence", [None, "", " ;\n", "xyzzy", "99/99/2014", "gout of 1/1/1999"])
-def test_evidence_that_is_nowhere(events, evidence):
-    found = locate_evidence(events, evidence)
-    assert found.rows == []
-    assert all(message.endswith("not found") for message in found.messages)
-
-
-def test_a_day_without_the_words_is_shown_as_such(events):
-    places, messages = located(events, "biopsy, 08/11/2014")
-    assert places == ["2014-08-11 09:12  Creatinine"]
-    assert messages == ["“biopsy, 08/11/2014”: not found; the events of 2014-08-11"]
-
-
-# The explorer
 
 
 def test_shows_nothing_of_a_record_before_a_patient_is_picked(explorer):
@@ -245,7 +138,7 @@ def test_shows_responses_and_verdicts_and_marks_a_coded_event(explorer):
     assert "Progress note" in explorer.note.value
 
 
-def test_strays_beside_the_ehrs_are_no_patients(explorer, release):
+def test_other_files_beside_the_ehrs_are_not_patients(explorer, release):
     for name in ("40.bak.xml", "._40.xml", "EHR_50.xml"):
         (release.path / "ehrs" / name).write_text("x")
     explorer.find.value = "0"
@@ -264,7 +157,7 @@ def test_evidence_of_the_first_annotator_who_gives_any(tmp_path):
     assert explorer.places.options[0][0] == "1 of 1: 2014-08-10 10:00  Progress note"
 
 
-def test_instructions_of_nobody(tmp_path):
+def test_instructions_without_a_patient(tmp_path):
     folder = write_release(tmp_path / "release")
     with (folder / "all-instructions-rouge.tsv").open("a") as file:
         file.write("99\tWhich <i>drug</i> is first?\tCardiology\t\n")
@@ -308,7 +201,7 @@ def test_patients_without_notes_or_instructions_or_events(explorer, release):
     assert explorer.table.value == "No events to show."
 
 
-def test_a_broken_record_says_so_and_leaves_nothing_of_the_last_one(explorer, release):
+def test_a_broken_record_gives_a_message_and_clears_the_last_one(explorer, release):
     explorer.patient.value = PATIENT
     explorer.patient.value = BROKEN
     assert "43.xml, line 4: not well-formed XML" in explorer.message.value
@@ -321,19 +214,15 @@ def test_a_broken_record_says_so_and_leaves_nothing_of_the_last_one(explorer, re
     assert explorer.message.value == "" and "Home with" in explorer.note.value
 
 
-def test_pages_of_events(explorer, release, tmp_path):
-    labs = [("2014-01-01", "measurement", f"Lab {i}") for i in range(450)]
-    explorer.patient.value = PATIENT
-    table = pd.DataFrame(labs, columns=["timestamp", "type", "name"])
-    explorer.selected = table.assign(
-        timestamp=pd.to_datetime(table["timestamp"]), value=None, unit=None, code=None
-    )
-    explorer._show_table()
-    seen = [(explorer.page_status.value, rows_of(explorer.table.value))]
+def test_pages_of_events(explorer, release):
+    labs = "".join(lab("2014-01-01 08:00", str(i)) for i in range(450))
+    release.ehr_path(NO_NOTES).write_text(eventstream(NO_NOTES, encounter(labs)))
+    explorer.patient.value = NO_NOTES
+    pages = [(explorer.page_status.value, rows_of(explorer.table.value))]
     while not explorer.forth.disabled:
         explorer.forth.click()
-        seen.append((explorer.page_status.value, rows_of(explorer.table.value)))
-    assert seen == [
+        pages.append((explorer.page_status.value, rows_of(explorer.table.value)))
+    assert pages == [
         ("1 to 200 of 450 events", 200),
         ("201 to 400 of 450 events", 200),
         ("401 to 450 of 450 events", 50),
@@ -342,7 +231,7 @@ def test_pages_of_events(explorer, release, tmp_path):
     assert explorer.page_status.value == "201 to 400 of 450 events"
 
 
-def test_responses_still_being_written_are_left_alone(release, tmp_path, monkeypatch):
+def test_unfinished_responses_are_ignored(release, tmp_path, monkeypatch):
     (tmp_path / "Snakefile").touch()
     monkeypatch.chdir(tmp_path)
     responses, ratings = widget.responses_and_ratings(release, "none")
@@ -369,7 +258,7 @@ def assert_no_text_of_patients(content):
             assert part not in content, part
 
 
-def test_the_executed_notebook_holds_no_text_of_patients(tmp_path):
+def test_the_executed_notebook_contains_no_text_of_patients(tmp_path):
     write_release(tmp_path / "release")
     executed = tmp_path / "executed.ipynb"
     root = project_root()
@@ -386,4 +275,4 @@ def test_the_executed_notebook_holds_no_text_of_patients(tmp_path):
     assert "Explorer(" in content and "3 instructions" in content
     assert_no_text_of_patients(content)
     assert len(list((tmp_path / "runs/none/figures").glob("*.png"))) == 5
-    assert content.count('"image/png"') == 5  # every figure is seen
+    assert content.count('"image/png"') == 5  # every figure is shown

@@ -6,11 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from lxml import etree
 
 from medalign_utils import paths, plots
-from medalign_utils.config import load_system
 from medalign_utils.data import ehr
 from medalign_utils.data.release import load_release
 from medalign_utils.errors import EHRError, MedAlignError, ReleaseError
@@ -55,6 +53,9 @@ QUESTIONS = {  # instruction -> patient, question, right answer, mark
 }
 
 
+SYSTEM = {"context_length": None, "format": "lines", "tokenizer": "minilm"}
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A project of its own, with a release of a woman and a man."""
@@ -78,13 +79,6 @@ def project(tmp_path, monkeypatch):
     return folder
 
 
-def write_system(name: str, **system) -> dict:
-    Path("params/systems").mkdir(parents=True, exist_ok=True)
-    system = {"context_length": None, "format": "lines", "tokenizer": "minilm"} | system
-    Path(f"params/systems/{name}.yaml").write_text(yaml.safe_dump(system))
-    return load_system(name)
-
-
 def rewrite_each(release, *changes) -> dict:
     return {
         change: counterfactual.rewrite_release(
@@ -96,7 +90,8 @@ def rewrite_each(release, *changes) -> dict:
 
 def pairs_of(folder, name: str, *changes, **options) -> tuple:
     """A system's answers to the original and to the rewritten records."""
-    run, system = Run("mine", folder), write_system(name, **options)
+    run = Run("mine", folder)
+    system = SYSTEM | {"system": name} | options
     run_system(run.release, system, paths.responses("mine", name), progress=False)
     releases = rewrite_each(run.release, *changes)
     pairs = counterfactual.answer_pairs(run, releases, {name: system}, progress=False)

@@ -1,0 +1,45 @@
+import pytest
+
+from medalign_utils.explorer.evidence import locate_evidence, search_pattern
+from medalign_utils.explorer.html import title_of
+
+
+@pytest.mark.parametrize("text", ["a+b (c)", "[x]", "\\d", "50 %", "$5 & a"])
+def test_searches_literally(text):
+    assert search_pattern(text).findall(f"see {text.upper()}.") == [text.upper()]
+    assert search_pattern(text).search("see 5 ab c x") is None
+
+
+def test_a_blank_search_is_none():
+    assert search_pattern(" \n") is None
+
+
+@pytest.mark.parametrize(
+    ("evidence", "n", "first", "messages"),
+    [
+        ("denies chest pain", 1, "2014-08-10 10:00  Progress note", ["found word for word, 1"]),
+        ("Creatinine: 1.1 mg/dL, 01/02/2015", 1, "2015-01-02 08:00  Creatinine", ["found word"]),
+        # 4 results and a note; the latest first.
+        ("Creatinine", 5, "2015-01-02 08:00  Creatinine", ["found word for word, 5 times"]),
+        ("CT chest report of 09/01/2014", 1, "2014-09-01 11:00  Imaging report",
+         ["not word for word; the note of 2014-09-01 with all of its words"]),
+        # Most of the parts are in the first place.
+        ("creatinine was 1.4; chest pain; gout\n", 2, "2014-08-10 10:00  Progress note",
+         ["found", "found", "not found"]),
+        ("biopsy, 08/11/2014", 1, "2014-08-11 09:12  Creatinine",
+         ["not found; the events of 2014-08-11"]),
+    ],
+)  # fmt: skip
+def test_evidence_is_located(events, evidence, n, first, messages):
+    found = locate_evidence(events, evidence)
+    places = [title_of(events.loc[row]) for row in found.rows]
+    assert (len(places), places[0]) == (n, first)
+    for message, expected in zip(found.messages, messages, strict=True):
+        assert message.split("”: ")[1].startswith(expected)
+
+
+@pytest.mark.parametrize("evidence", [None, "", " ;\n", "xyzzy", "99/99/2014", "gout of 1/1/1999"])
+def test_evidence_that_is_nowhere(events, evidence):
+    found = locate_evidence(events, evidence)
+    assert found.rows == []
+    assert all(message.endswith("not found") for message in found.messages)

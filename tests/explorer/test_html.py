@@ -1,0 +1,36 @@
+import re
+from datetime import date
+
+from medalign_utils.explorer.evidence import search_pattern
+from medalign_utils.explorer.html import excerpt, highlight, select_events
+from tests.builders.explorer_release import SCRIPT
+
+
+def test_filters_by_type_and_by_day_both_ends_included(events):
+    day = date(2014, 8, 10)
+    chosen = select_events(events, {"note", "measurement"}, day, day)
+    assert chosen["type"].tolist() == ["measurement", "note"]
+    assert select_events(events, set()).empty
+    assert len(select_events(events)) == len(events)
+
+
+def test_highlights_and_escapes_every_part():
+    html = highlight(f"<b>{SCRIPT}</b>", search_pattern("<script>"))
+    assert "<script" not in html and "<img" not in html and "<b>" not in html
+    assert re.search(r"<mark[^>]*>&lt;script&gt;</mark>", html)
+
+
+def test_highlights_evidence_and_search_apart():
+    both = highlight("Chest pain", search_pattern("pain"), search_pattern("chest"))
+    colours = re.findall(r"background:(#\w+)[^>]*>(\w+)<", both)
+    assert [word for _, word in colours] == ["Chest", "pain"]
+    assert len({colour for colour, _ in colours}) == 2
+    assert both.count("scroll-initial-target") == 1  # the first one is brought into view
+
+
+def test_an_excerpt_holds_the_hit():
+    text = "word " * 200 + "needle " + "word " * 200
+    shown = excerpt(text, search_pattern("needle"))
+    assert "needle" in shown and len(shown) < 200
+    assert shown.startswith("… word") and shown.endswith(" …")
+    assert excerpt("short") == "short"
