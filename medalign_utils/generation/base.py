@@ -1,4 +1,4 @@
-"""What a generator is, and what it gives back."""
+"""What a generator is, and what it returns."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -9,11 +9,8 @@ from medalign_utils.prompts.templates import Prompt
 class Generation(NamedTuple):
     """One response.
 
-    Attributes:
-        text: the response, as generated.
-        finish_reason: "stop"; "length" where the limit cut it; "content_filter" where a server's
-            filter withheld it, which leaves the text empty.
-        tokens: of the response, in the model's own tokenizer; None where that is not known.
+    `finish_reason` is "stop", "length" where the limit cut it, or "content_filter" where a server
+    withheld it, which leaves `text` empty. `tokens` are the model's own, None where unknown.
     """
 
     text: str
@@ -22,7 +19,7 @@ class Generation(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """Why there is no response: one line, which holds nothing of the prompt."""
+    """Why there is no response: one line, without anything of the prompt."""
 
     reason: str
 
@@ -31,12 +28,11 @@ class Generator(NamedTuple):
     """How prompts are answered.
 
     Attributes:
-        answer: takes up to `batch_size` prompts and gives one outcome for each, in order. An
-            outcome depends on its prompt alone. Where `concurrency` exceeds 1, several threads call
-            it at a time.
-        batch_size: prompts a call.
+        answer: takes up to `batch_size` prompts and returns one outcome for each, in order, which
+            depends on its prompt alone. Called by `concurrency` threads at a time.
+        batch_size: prompts per call.
         concurrency: calls at a time.
-        stop: is called where a run ends early; calls that wait to try again then come back.
+        stop: called when a run ends early, so that no more attempts are made.
     """
 
     answer: Callable[[Sequence[Prompt]], Sequence[Generation | Failure]]

@@ -7,21 +7,16 @@ function and one line here.
 
 from collections.abc import Callable
 
+from medalign_utils.generation import extractive
 from medalign_utils.generation.base import Generator
-from medalign_utils.generation.extractive import (
-    bm25_passage,
-    minilm_passage,
-    random_passage,
-    recent_note,
-)
 from medalign_utils.generation.huggingface import huggingface
 from medalign_utils.generation.openai_api import openai
 
 GENERATORS: dict[str, Callable[..., Generator]] = {
-    "bm25_passage": bm25_passage,
+    "bm25_passage": extractive.bm25_passage,
     "huggingface": huggingface,
-    "minilm_passage": minilm_passage,
+    "minilm_passage": extractive.minilm_passage,
     "openai": openai,
-    "random_passage": random_passage,
-    "recent_note": recent_note,
+    "random_passage": extractive.random_passage,
+    "recent_note": extractive.recent_note,
 }

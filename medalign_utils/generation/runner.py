@@ -59,37 +59,36 @@ def run_system(
 
     Responses are stored one by one, and written to ``path`` when all are there. A run with the
     settings of an earlier one keeps its responses and intermediate answers; a run with others says
-    what differs and leaves them where they are. Settings are what shapes prompts and answers: the
-    system (without its names and where it runs), its tokenizer and chat template, the files of a
-    model in a folder, the instructions, the EHRs, the prompts' wording and the package's version.
-    A prompt that fails is recorded with its reason, and the next run tries it again. Different
-    shards of one ``path`` may run at the same time; nothing else may.
+    what differs and leaves them in place. Settings are what shapes prompts and answers: the system
+    (without its names and where it runs), tokenizer and chat template, the files of a model's
+    folder, the instructions, the EHRs, the prompts' wording and the package's version. Another run
+    tries failed prompts again. Only different shards of one ``path`` may run at the same time.
 
     The files of a restricted release are readable by their owner only, and nothing is sent to
     another machine without an agreement that covers it; see `terms`.
 
     Args:
-        release: as :func:`medalign_utils.data.release.load_release` returns it.
-        system: its YAML; see :func:`medalign_utils.generation.system.check_system`.
+        release: as `load_release` returns it.
+        system: its YAML; see `system.check_system`.
         path: ``<system>.jsonl``, in a folder that need not exist. Its stem names the system.
         only_with_reference: leave out the instructions that no clinician answered.
-        shard: which part of the instructions to answer, from 1; see :func:`shard_of`. Its
-            responses are written to `paths.part`.
+        shard: which part of the instructions to answer, from 1; its responses are written to
+            `paths.part`.
         shards: of how many; an earlier run may have had another number.
         progress: show a bar, with the failures so far.
 
     Returns:
-        The responses; see :func:`read_responses`. Rows go by patient, then in the release's order.
+        The responses, as `read_responses`, by patient, then in the release's order.
 
     Raises:
         ParamsError: the system is not valid, or there are more shards than instructions.
         TermsError: the system would send a restricted release to a machine without an agreement.
         ReleaseError: an instruction has no patient, or its EHR is absent.
-        PromptError: an instruction does not fit the context; it is named.
+        PromptError: an instruction, which is named, does not fit the context.
         EHRError: an EHR cannot be read.
         IncompleteError: some prompts failed; it says how many, and why.
-        MedAlignError: a store is damaged elsewhere than at its end, or the generator returned
-            another number of responses than it got prompts.
+        MedAlignError: a store is damaged, or the generator returned another number of outcomes than
+            it got prompts.
 
     >>> run_system(None, {"generator": "bm25_passage"}, "runs/demo/responses/bm25.jsonl")
     Traceback (most recent call last):
@@ -122,11 +121,9 @@ def run_system(
     rows = [store[job.key("response", i)] for i in mine["instruction_id"]]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     temporary = path.with_suffix("") / f"{output.name}.new"
-    temporary.unlink(missing_ok=True)
-    with open(
-        temporary, "w", encoding="utf-8", newline="\n", opener=opener(terms["restricted"])
-    ) as file:
-        file.write(text)
+    temporary.unlink(missing_ok=True)  # or it would keep its mode
+    with open(temporary, "wb", opener=opener(terms["restricted"])) as file:
+        file.write(text.encode())
     os.replace(temporary, output)
     return read_responses(output)
 
@@ -150,28 +147,16 @@ def shard_of(instructions: pd.DataFrame, shard: int, shards: int) -> pd.DataFram
 
 @dataclass
 class Asked:
-    """An instruction that is being answered.
-
-    Attributes:
-        instruction_id: which.
-        prompt: the next one to ask.
-        prompt_tokens: of the longest prompt so far.
-        ehr_tokens_kept: of the EHR, in all its prompts.
-        ehr_tokens_total: of the EHR.
-        later: parts of the EHR for further prompts.
-        n_prompts: prompts so far, with `prompt`.
-        digest: of the texts of these prompts.
-        seconds: spent on the answers to them, `last_seconds` on the last one.
-    """
+    """An instruction that is being answered; `prompt` is the next one to ask."""
 
     instruction_id: str
     prompt: Prompt
-    prompt_tokens: int
-    ehr_tokens_kept: int
+    prompt_tokens: int  # of the longest prompt so far
+    ehr_tokens_kept: int  # in all its prompts
     ehr_tokens_total: int
-    later: deque[str]
-    n_prompts: int = 0
-    seconds: float = 0.0
+    later: deque[str]  # parts of the EHR for further prompts
+    n_prompts: int = 0  # with `prompt`
+    seconds: float = 0.0  # spent on all answers so far
     last_seconds: float = 0.0
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
@@ -195,12 +180,7 @@ class Asked:
 def packed_instructions(
     release: Release, instructions: pd.DataFrame, system: Mapping[str, Any]
 ) -> Iterator[Asked]:
-    """Yield each instruction with a system's first prompt for it.
-
-    Args:
-        release: whose EHRs are read.
-        instructions: of its table, patient by patient, so that each EHR is read once.
-        system: its YAML.
+    """Yield each instruction with a system's first prompt; each EHR is read once.
 
     Raises:
         EHRError, PromptError: as `context.pack_ehr`.
@@ -230,7 +210,6 @@ class _Job:
     store: Store
     settings: str  # digest
     failures: Counter = field(default_factory=Counter)  # by reason
-    n_steps: int = 0
 
     def key(self, kind: str, name: str) -> str:
         return f"{self.settings} {kind} {name}"
@@ -246,42 +225,40 @@ class _Job:
 
     def handle(self, one: Asked, outcome: Generation | Failure, bar: tqdm) -> bool:
         """Store an outcome; return whether the instruction has a next prompt."""
-        ids = {"instruction_id": one.instruction_id}
-        sha = {"prompt_sha256": one.prompt_sha256}
         if isinstance(outcome, Failure):
             self.failures[outcome.reason] += 1
-            failure = ids | {"reason": outcome.reason} | sha
-            self.store.put(self.key("failure", one.instruction_id), failure)
+            self._put("failure", one.instruction_id, one, {"reason": outcome.reason})
             bar.set_postfix(failed=self.failures.total())
-            bar.update()
-            return False
-        if one.later:
-            self.n_steps += 1
-            step = ids | {
+        elif one.later:
+            step = {
                 "step": one.n_prompts,
                 "response": outcome.text,
                 "finish_reason": outcome.finish_reason,
                 "response_tokens": outcome.tokens,
                 "seconds": one.last_seconds,
             }
-            self.store.put(self.key("step", one.prompt_sha256), step | sha)
+            self._put("step", one.prompt_sha256, one, step)
             self._refine(one, outcome.text)
-            bar.set_postfix(failed=self.failures.total(), parts_read=self.n_steps)
             return True
-        response = ids | {
-            "system": self.system,
-            "response": outcome.text,
-            "prompt_tokens": one.prompt_tokens,
-            "ehr_tokens_kept": one.ehr_tokens_kept,
-            "ehr_tokens_total": one.ehr_tokens_total,
-            "response_tokens": outcome.tokens,
-            "n_prompts": one.n_prompts,
-            "finish_reason": outcome.finish_reason,
-            "seconds": one.seconds,
-        }
-        self.store.put(self.key("response", one.instruction_id), response | sha)
+        else:
+            response = {
+                "system": self.system,
+                "response": outcome.text,
+                "prompt_tokens": one.prompt_tokens,
+                "ehr_tokens_kept": one.ehr_tokens_kept,
+                "ehr_tokens_total": one.ehr_tokens_total,
+                "response_tokens": outcome.tokens,
+                "n_prompts": one.n_prompts,
+                "finish_reason": outcome.finish_reason,
+                "seconds": one.seconds,
+            }
+            self._put("response", one.instruction_id, one, response)
         bar.update()
         return False
+
+    def _put(self, kind: str, name: str, one: Asked, row: dict[str, Any]) -> None:
+        row = {"instruction_id": one.instruction_id, **row, "prompt_sha256": one.prompt_sha256}
+        self.store.put(self.key(kind, name), row)
 
     def check_complete(self, n: int) -> None:
         if self.failures:
@@ -305,9 +282,8 @@ def _ask_all(
 ) -> None:
     """Have every instruction answered, `concurrency` batches at a time.
 
-    Outcomes are handled in this thread as they come. Where `handle` returns True, the instruction's
-    next prompt goes before new instructions. After an error or KeyboardInterrupt, answers under way
-    are waited for and handled.
+    Outcomes are handled in this thread as they come; a next prompt goes before new instructions.
+    After an error or KeyboardInterrupt, answers under way are waited for and handled.
     """
     new, waiting = iter(asked), deque[Asked]()
     running: dict[Future, list[Asked]] = {}
@@ -356,16 +332,11 @@ def _timed(generator: Generator, batch: list[Asked]) -> tuple[float, list[Genera
 
 
 def _check_instructions(
-    release: Release,
-    instructions: pd.DataFrame,
-    context_length: int | None,
-    tokenizer: PromptTokenizer,
+    release: Release, asked: pd.DataFrame, context_length: int | None, tokenizer: PromptTokenizer
 ) -> None:
-    for person_id in instructions["person_id"].unique():
+    for person_id in asked["person_id"].unique():
         release.ehr_path(person_id)
-    if context_length is None:
-        return
-    for row in instructions.itertuples():
+    for row in asked.itertuples() if context_length is not None else ():
         try:
             check_fits(row.question, tokenizer, context_length)
         except PromptError as error:
@@ -438,9 +409,10 @@ def _settings(
     folder = resolve(str(system.get("model", "")))
     if system.get("model") and folder.is_dir():
         # Not their content, which may take minutes to read.
-        stats = {file.name: file.stat() for file in sorted(folder.iterdir()) if file.is_file()}
-        files = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()]
-        settings["model_files_sha256"] = _digest(files)
+        stats = [(file.name, file.stat()) for file in sorted(folder.iterdir()) if file.is_file()]
+        settings["model_files_sha256"] = _digest(
+            [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+        )
     return settings
 
 

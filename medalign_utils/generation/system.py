@@ -7,20 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    StringConstraints,
-    ValidationError,
-    create_model,
-    model_validator,
-)
+import pydantic
+from pydantic import Field
 
 from medalign_utils.data.ehr import FORMATS
 from medalign_utils.errors import ParamsError, suggest
@@ -44,27 +32,27 @@ _RESOURCES = {"cores": 1, "memory_gb": 8, "hours": 12, "gpus": 0}
 _GPU_JOB = {"cores": 4, "memory_gb": 48, "hours": 24, "gpus": 1}
 
 
-def _one_of(what: str, known: Mapping[str, Any]) -> AfterValidator:
+def _one_of(what: str, known: Mapping[str, Any]) -> pydantic.AfterValidator:
     def check(name: str) -> str:
         if name not in known:
             raise ParamsError(f"no {what} {name!r}{suggest(name, known)}")
         return name
 
-    return AfterValidator(check)
+    return pydantic.AfterValidator(check)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", protected_namespaces=())
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(strict=True, extra="forbid", protected_namespaces=())
 
 
 class _Resources(_Strict):
-    cores: PositiveInt = 1
-    memory_gb: PositiveFloat = 8
-    hours: PositiveFloat = 12
-    gpus: NonNegativeInt = 0
+    cores: pydantic.PositiveInt = 1
+    memory_gb: pydantic.PositiveFloat = 8
+    hours: pydantic.PositiveFloat = 12
+    gpus: pydantic.NonNegativeInt = 0
 
 
-_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_Text = Annotated[str, pydantic.StringConstraints(strip_whitespace=True, min_length=1)]
 _InOut = Literal["input", "output"]
 
 
@@ -87,23 +75,23 @@ class System(_Strict):
     chat_template: str | bool | None = Field(None, description="Jinja, true, false or nothing")
     system: str | None = None
     label: str | None = Field(None, description="text")
-    price_per_million: Annotated[dict[_InOut, NonNegativeFloat], Field(min_length=2)] | None = (
-        Field(None, description="{input: number, output: number}")
-    )
-    tokens_per_second: Annotated[dict[_InOut, PositiveFloat], Field(min_length=2)] | None = Field(
-        None, description="{input: number, output: number}, both above 0"
-    )
+    price_per_million: (
+        Annotated[dict[_InOut, pydantic.NonNegativeFloat], Field(min_length=2)] | None
+    ) = Field(None, description="{input: number, output: number}")
+    tokens_per_second: (
+        Annotated[dict[_InOut, pydantic.PositiveFloat], Field(min_length=2)] | None
+    ) = Field(None, description="{input: number, output: number}, both above 0")
     covered_by: Annotated[dict[_Text, _Text], Field(min_length=1)] | None = Field(
         None, description='{host: agreement}, such as {api.example.org: "agreement no. 7"}'
     )
-    shards: PositiveInt = Field(1, description="a whole number from 1")
+    shards: pydantic.PositiveInt = Field(1, description="a whole number from 1")
     resources: dict[Literal["generate", "score"], _Resources] = Field(
         {},
         description="{generate: {...}, score: {...}}, each with some of cores and gpus (whole "
         "numbers), memory_gb and hours",
     )
 
-    @model_validator(mode="after")
+    @pydantic.model_validator(mode="after")
     def _check_together(self) -> "System":
         if self.strategy != "truncate" and self.context_length is None:
             raise ParamsError(f"strategy {self.strategy} needs a context_length")
@@ -142,10 +130,10 @@ def check_system(system: Mapping[str, Any]) -> None:
                 kind = Any if parameter.annotation is parameter.empty else parameter.annotation
                 options[name] = (kind, value)
     options = {name: o for name, o in options.items() if name not in System.model_fields}
-    model = create_model("System", __base__=System, **options)
+    model = pydantic.create_model("System", __base__=System, **options)
     try:
         model.model_validate(dict(system))
-    except ValidationError as error:
+    except pydantic.ValidationError as error:
         raise ParamsError(_explain(error, system, model.model_fields)) from None
     if "retriever" in system and system["retriever"] not in RETRIEVERS:
         raise ParamsError(
@@ -156,7 +144,9 @@ def check_system(system: Mapping[str, Any]) -> None:
         _check_tokenizer(name)
 
 
-def _explain(error: ValidationError, system: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
+def _explain(
+    error: pydantic.ValidationError, system: Mapping[str, Any], fields: Mapping[str, Any]
+) -> str:
     """Return a model's first fault in one line: key, what was found, what is allowed."""
     faults = error.errors(include_url=False)
     missing = [fault["loc"][0] for fault in faults if fault["type"] == "missing"]

@@ -1,8 +1,4 @@
-"""What a release's terms of use ask of software: whom it may be sent to, and who may read it.
-
-MedAlign's own release must not go to a service that is not covered by an agreement, and must not be
-passed on. A release is held to that unless its manifest proves it synthetic.
-"""
+"""The terms of use of a restricted release: to which servers it may be sent."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,13 +11,9 @@ from medalign_utils.generation.openai_api import host_of, is_loopback
 def check_terms(release: Release, system: Mapping[str, Any]) -> dict[str, Any]:
     """Refuse a system that would send a restricted release where no agreement covers it.
 
-    Args:
-        release: as `dataset.load_release` gives it.
-        system: what its YAML says.
-
     Returns:
-        What is kept with the run: ``restricted``, and of a server ``host`` and ``covered_by``, the
-        agreement that the system states for it, None where none is needed.
+        ``restricted``, and of a server ``host`` and the agreement ``covered_by``, or None; these
+        are kept with the run.
 
     Raises:
         TermsError: the release is restricted, and the system's server is another machine whose host
