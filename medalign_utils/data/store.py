@@ -16,8 +16,8 @@ class Store(Mapping[str, dict[str, Any]]):
     """Append-only JSON lines, found again by key; survives a killed writer.
 
     Of several lines with one key the last counts, and those of `path` count more than those of
-    `readable`. A torn last line of `path` is dropped with a warning. Only one process may write
-    to a file; `readable` are files of other jobs, which may be growing.
+    `readable`. A torn last line of `path` is dropped with a warning; another damaged line is an
+    error that names it. Only one process may write to a file; `readable` ones may be growing.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "scores", "a.jsonl")
@@ -31,11 +31,8 @@ class Store(Mapping[str, dict[str, Any]]):
 
         Args:
             path: the file, created with its folder at the first `put`.
-            private: only the owner may read the file, also if it exists already.
+            private: only the owner may read the file, even if it exists already.
             readable: further files, read here once and never changed.
-
-        Raises:
-            MedAlignError: a line other than the last is damaged; names file and line.
         """
         self.path, self.private = Path(path), private
         if self.path.is_file():
@@ -71,15 +68,12 @@ class Store(Mapping[str, dict[str, Any]]):
 
 
 def read_lines(path: Path, keys: Collection[str], *, growing: bool = False) -> list[dict[str, Any]]:
-    """Return the objects of a file of JSON lines, each of which has at least these keys.
+    """Return the objects of a file of JSON lines, which have these keys and may have others.
 
-    Args:
-        path: the file.
-        keys: what each object must have.
-        growing: ignore a torn last line, which another process may be writing.
+    A torn last line of a `growing` file is ignored.
 
     Raises:
-        MedAlignError: a line is no such object; names file and line.
+        MedAlignError: a line is not such an object; names file and line.
     """
     rows = []
     # By bytes: text may hold characters at which str.splitlines would split.

@@ -20,18 +20,9 @@ from medalign_utils.prompts.templates import RESPONSE_TOKENS, fill
 from medalign_utils.prompts.tokenizers import load_tokenizer
 
 PLAN_COLUMNS = (
-    "system",
-    "prompts",
-    "prompt_tokens",
-    "response_tokens",
-    "kept_q1",
-    "kept_median",
-    "kept_q3",
-    "whole",
-    "hours",
-    "cost",
-    "problem",
-)
+    "system prompts prompt_tokens response_tokens kept_q1 kept_median kept_q3 whole hours cost "
+    "problem"
+).split()
 
 
 def plan_experiment(
@@ -56,7 +47,7 @@ def plan_experiment(
         except MedAlignError as error:
             row = {"problem": str(error)}
         rows.append({"system": system["system"]} | row)
-    return pd.DataFrame(rows, columns=list(PLAN_COLUMNS))
+    return pd.DataFrame(rows, columns=PLAN_COLUMNS)
 
 
 def plan_system(
@@ -101,9 +92,12 @@ def plan_system(
         **dict(zip(("kept_q1", "kept_median", "kept_q3"), quartiles, strict=True)),
         "whole": float(np.mean(np.array(kept) == 1)),
         "hours": _hours(system, experiment, prompts, tokens),
-        "cost": _cost(system, prompts, tokens),
+        "cost": float("nan"),
         "problem": "",
     }
+    if price := system.get("price_per_million"):
+        cost = tokens * price["input"] + prompts * RESPONSE_TOKENS * price["output"]
+        row["cost"] = cost / 1e6
     try:
         check_terms(release, system)
     except MedAlignError as error:
@@ -113,15 +107,10 @@ def plan_system(
 
 def report(plan: pd.DataFrame) -> str:
     """Return the plan as lines of text, with what its figures mean."""
-    shares = dict.fromkeys(("kept_q1", "kept_median", "kept_q3", "whole"), "{:.0%}".format)
-    formats = {
-        "prompts": "{:,.0f}".format,
-        "prompt_tokens": "{:,.0f}".format,
-        "response_tokens": "{:,.0f}".format,
-        **shares,
-        "hours": "{:.2f}".format,
-        "cost": "{:,.2f}".format,
-    }
+    whole, share = "{:,.0f}".format, "{:.0%}".format
+    formats = dict.fromkeys(("prompts", "prompt_tokens", "response_tokens"), whole)
+    formats |= dict.fromkeys(("kept_q1", "kept_median", "kept_q3", "whole"), share)
+    formats |= {"hours": "{:.2f}".format, "cost": "{:,.2f}".format}
     planned = plan[plan["prompts"].notna()].drop(columns="problem")
     lines = []
     if len(planned):
@@ -155,9 +144,3 @@ def _hours(system: Mapping[str, Any], experiment: str, prompts: int, tokens: int
             at_a_time *= system.get(name, options[name].default)
     seconds = sum(row["seconds"] for row in earlier) / sum(row["n_prompts"] for row in earlier)
     return seconds * prompts / at_a_time / 3600
-
-
-def _cost(system: Mapping[str, Any], prompts: int, tokens: int) -> float:
-    if (price := system.get("price_per_million")) is None:
-        return float("nan")
-    return (tokens * price["input"] + prompts * RESPONSE_TOKENS * price["output"]) / 1e6

@@ -1,8 +1,7 @@
 """Extractive baselines: the answer is a passage of the record, quoted.
 
-They run on a CPU within seconds and see only the prompt. Each cuts its answer to `RESPONSE_TOKENS`
-tokens of MiniLM's tokenizer, and answers "" where the prompt holds no record. An answer that is to
-be refined is one more passage that may be quoted.
+Answers are cut to `RESPONSE_TOKENS` tokens of MiniLM's tokenizer, and are "" where the prompt holds
+no record. In refinement the previous answer is one more passage.
 """
 
 import hashlib
@@ -18,10 +17,7 @@ from medalign_utils.prompts.tokenizers import load_tokenizer
 
 
 def bm25_passage() -> Generator:
-    r"""Quote the passage that ranks first for the instruction by BM25.
-
-    See :class:`Bm25`. Among passages of the same score the most recent one
-    is quoted.
+    r"""Quote the passage with the highest BM25 score, the most recent of equals; see `Bm25`.
 
     >>> record = ("2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
     ...     "2014-08-10 09:12 measurement LOINC/2951-2 Sodium: 139 mmol/L")
@@ -46,9 +42,7 @@ def bm25_passage() -> Generator:
 def minilm_passage() -> Generator:
     r"""Quote the passage whose MiniLM embedding has the highest cosine with the instruction's.
 
-    Among passages of the same cosine the most recent one is quoted.
-
-    Source: Reimers and Gurevych 2019 (Sentence-BERT).
+    Of equal ones the most recent is quoted. Source: Reimers and Gurevych 2019 (Sentence-BERT).
 
     >>> record = ("2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
     ...     "2014-08-10 09:12 measurement LOINC/8867-4 Heart rate: 72 /min")
@@ -88,10 +82,7 @@ def recent_note() -> Generator:
 
 
 def random_passage(*, seed: int) -> Generator:
-    r"""Quote a passage drawn with equal chances.
-
-    The draw depends on the seed and the prompt alone, so it is the same on any machine and in any
-    order of the prompts.
+    r"""Quote a passage drawn uniformly, by the seed and the prompt alone.
 
     >>> record = "2014-08-10 10:00 note N/1 Progress note:\nNo pain."
     >>> [answer] = random_passage(seed=1).answer([Prompt("Any pain?", record, "")])

@@ -19,12 +19,11 @@ if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig, PreTrainedModel
 
-# Two tokens whose logits lie nearer than this may change places with the size of the batch.
+# Two tokens with a smaller difference in logits may change places with the size of the batch.
 NEAR_TIE = 1e-4
 
-# Of a model's own generation settings these alone take part. Penalties, temperatures and bans would
-# make the answer another than the model's most probable tokens, and a forced end would hide that
-# the limit cut it.
+# The only ones of a model's generation settings that take part: penalties and bans would change the
+# most probable tokens, and a forced end would hide that the limit cut the answer.
 _TOKEN_SETTINGS = (
     "bos_token_id",
     "eos_token_id",
@@ -49,15 +48,13 @@ def huggingface(
     batch_size: PositiveInt = 8,
     seed: int = 0,
 ) -> Generator:
-    """Answer by the greedy choice of a causal language model or an encoder-decoder.
+    """Return a generator that answers greedily with a causal language model or encoder-decoder.
 
-    The model is loaded at the first prompt. Decoding is greedy, with at most `RESPONSE_TOKENS` new
-    tokens; of the model's own generation settings only its special tokens take part, and the token
-    that ends a turn of its chat template ends an answer too. `tokens` counts the new tokens with
-    the one that ends the answer, as servers do. An answer's text is neither stripped nor tidied.
-
+    The model is loaded at the first prompt. An answer has at most `RESPONSE_TOKENS` new tokens; of
+    the model's own generation settings only its special tokens take part, and the token that ends
+    a turn of its chat template ends an answer too. `tokens` counts the ending token, as servers do.
     Where memory runs out, the batch is halved, then and for good. A prompt that does not fit alone,
-    or that with its response would exceed the model's positions, is a `Failure`.
+    or exceeds the model's positions with its response, is a `Failure`.
 
     In float32 the size of the batch changes an answer only where two tokens are nearly equally
     probable; each such answer is logged. In 16 bits it may change any.
@@ -67,19 +64,17 @@ def huggingface(
         tokenizer: see `load_tokenizer`.
         context_length: the system's, which the model must have positions for.
         chat_template: see `load_tokenizer`.
-        device: a name of PyTorch's, "cuda:1" for instance; without one, a GPU if there is one.
-        dtype: without one, bfloat16 on a GPU that has it, float16 on another, and
-            float32 on the CPU.
+        device: a name of PyTorch's, such as "cuda:1"; by default a GPU if there is one.
+        dtype: by default bfloat16 on a GPU that has it, float16 on another, float32 on the CPU.
         batch_size: prompts at a time.
         seed: for whatever of the model is random; greedy choices are not.
 
     Raises:
-        ParamsError: an option has no such value. At the first prompt: there is no such model or
-            device, weights are missing, or the tokenizer is another model's.
+        ParamsError: at the first prompt: the model or device does not exist, weights are missing,
+            or the tokenizer is another model's.
     """
     words = load_tokenizer(tokenizer, chat_template)
-    # Where a template ends the user's turn with a token, models end their own with it, and not all
-    # of them say so in their settings.
+    # Models end their turn with the token that ends a user's, and not all say so in their settings.
     ends = set(words.chat.after_ids[:1]) if words.chat else set()
     load = functools.cache(
         functools.partial(_Model, model, device, dtype, seed, ends, context_length)
@@ -154,11 +149,10 @@ class _Model:
         self._ends = ends | {end for end in own_ends if end is not None}
         tokens["eos_token_id"] = sorted(self._ends) or None
         if tokens["pad_token_id"] is None or tokens["pad_token_id"] < 0:
-            # Any will do: the attention mask hides what fills the batch.
+            # Any token: the attention mask hides padding.
             tokens["pad_token_id"] = min(self._ends, default=0)
         self._pad = tokens["pad_token_id"]
-        # In place of the model's own settings: those that `generate` is given as an argument are
-        # filled up from the model's own.
+        # Replaced, since settings given to `generate` are completed from the model's own.
         self._network.generation_config = transformers.GenerationConfig(
             do_sample=False, num_beams=1, max_new_tokens=RESPONSE_TOKENS, **tokens
         )
@@ -244,7 +238,9 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 def _outcome(response: _Response, prompt: Prompt, words, dtype: str) -> Generation | Failure:
     if any(gap != gap for gap in response.gaps):
-        return Failure(f"the model gives no numbers in {dtype}; `dtype:` in the YAML names another")
+        return Failure(
+            f"the model's logits are not numbers in {dtype}; `dtype:` in the YAML names another"
+        )
     near = next((place for place, gap in enumerate(response.gaps) if gap < NEAR_TIE), None)
     if near is not None and dtype == "float32":
         logger.warning(
@@ -299,13 +295,13 @@ def _load_network(name: str, device: "torch.device", dtype: str) -> "PreTrainedM
             ) from None
         raise ParamsError(
             f"huggingface: {name!r} is neither a folder with a language model nor a repository "
-            f"that can be had from here; for a gated one accept its terms and run "
+            f"that can be loaded from here; for a gated one accept its terms and run "
             f"`huggingface-cli login` ({in_one_line(error)})"
         ) from None
     if missing := sorted(report["missing_keys"]):
         # They would be drawn at random, and the answers with them.
         raise ParamsError(
-            f"huggingface: {name!r} is no whole language model: it lacks {missing[0]}"
+            f"huggingface: {name!r} is not a whole language model: it lacks {missing[0]}"
             + (f" and {len(missing) - 1} more weights" if missing[1:] else "")
         )
     return network

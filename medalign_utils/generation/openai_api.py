@@ -13,13 +13,16 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, JsonValue, PositiveInt
 
 from medalign_utils.errors import ParamsError
 from medalign_utils.generation.base import Failure, Generation, Generator
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
+
+if TYPE_CHECKING:
+    import httpx2
 
 LONGEST_CONNECT_S = 10.0
 LONGEST_REPLY = 16 * 2**20  # bytes; some hundred times what the tokens of a response take
@@ -47,11 +50,6 @@ class _Stopped(Exception):
     """The run ended before another attempt."""
 
 
-def _with_host(base_url: str) -> str:
-    host_of(base_url)
-    return base_url
-
-
 def _without_fixed(request: dict[str, Any]) -> dict[str, Any]:
     if fixed := sorted({"messages", "model"} & set(request)):
         raise ValueError(f"request: may not hold {' or '.join(fixed)}")
@@ -61,7 +59,7 @@ def _without_fixed(request: dict[str, Any]) -> dict[str, Any]:
 def openai(
     *,
     model: Annotated[str, Field(min_length=1)],
-    base_url: Annotated[str, AfterValidator(_with_host)],
+    base_url: Annotated[str, AfterValidator(lambda url: host_of(url) and url)],
     api_key_env: str | None = None,
     api_version: Annotated[str, Field(min_length=1)] | None = None,
     concurrency: PositiveInt = 8,
@@ -72,44 +70,50 @@ def openai(
     """Return a generator that asks a server by OpenAI's chat completions.
 
     The prompt is one user message; temperature is 0 and the response takes up to `RESPONSE_TOKENS`
-    tokens. The client tries again at growing intervals, or after the server's Retry-After: no
-    connection, no reply in time, HTTP 408, 409, 429 and 5xx, and bodies without a response. What
-    fails then, or is to wait for more than two minutes, is a `Failure`. A refusal is a response,
-    and so is what a content filter withheld. Redirects are not followed.
-
-    The environment's proxies are used only for https to another machine, which they pass on
-    unread. Of OpenAI's own variables only the key's is used.
+    tokens. The client tries again, at growing intervals or after the server's Retry-After, without
+    a connection or a reply in time, after HTTP 408, 409, 429 and 5xx, and after a body without a
+    response. What fails then, or would wait for over two minutes, is a `Failure`. A refusal is a
+    response, and so is what a content filter withheld. Redirects are not followed; the
+    environment's proxies are used only for https to another machine, and of OpenAI's own variables
+    only the key's.
 
     Args:
         model: its name on the server; on Azure, the deployment.
-        base_url: of the API, such as "http://127.0.0.1:8000/v1" for vLLM, or, on Azure,
+        base_url: such as "http://127.0.0.1:8000/v1" for vLLM, or, on Azure,
             "https://RESOURCE.openai.azure.com/openai".
         api_key_env: the environment variable that holds the key. By default, servers on this
             machine get none, and others OPENAI_API_KEY.
         api_version: of Azure's API, such as "2024-10-21"; None for any other server.
         concurrency: requests at a time.
         timeout_s: seconds until the reply begins, and then until it ends.
-        attempts: at one prompt, the first included.
-        request: further keys of the request's body, which replace those above; a key whose value
-            is None is left out. The newest models of OpenAI want
+        attempts: per prompt, the first included.
+        request: further keys of the request's body, or other values; a key whose value is None is
+            left out. The newest models of OpenAI want
             ``{"max_tokens": None, "temperature": None, "max_completion_tokens": 256}``.
 
     Raises:
         ParamsError: the URL is not valid, or there is no key.
-
-    >>> generator = openai(model="llama3.1", base_url="http://127.0.0.1:11434/v1", concurrency=4)
-    >>> generator.batch_size, generator.concurrency
-    (1, 4)
     """
     body = {"max_tokens": RESPONSE_TOKENS, "temperature": 0, **(request or {})}
     body = {name: value for name, value in body.items() if value is not None}
     key = _api_key(base_url, api_key_env)
 
-    from openai import APIConnectionError, APIStatusError, APITimeoutError
+    from openai import APIConnectionError, APIStatusError, APITimeoutError, AzureOpenAI, OpenAI
 
     stopped = threading.Event()
-    client = _client(base_url, key, api_version, concurrency, timeout_s, attempts, stopped)
-    # Raw, since the client would return a body that it cannot read as a completion all the same.
+    options = {} if api_version is None else {"api_version": api_version}
+    client = (AzureOpenAI if options else OpenAI)(
+        base_url=base_url,
+        api_key=key,
+        max_retries=attempts - 1,
+        http_client=_http_client(base_url, concurrency, timeout_s, stopped),
+        **options,
+    )
+    # The client takes these from the environment, with no option to refuse them. The headers of
+    # OPENAI_CUSTOM_HEADERS could name another host or another key.
+    client.organization = client.project = None
+    client._custom_headers = {}
+    # Raw, since the client returns a body that it cannot read as a completion all the same.
     create = client.chat.completions.with_raw_response.create
     _quieten_client_loggers()
 
@@ -153,15 +157,8 @@ def host_of(base_url: str) -> str:
         ParamsError: it is not an http:// or https:// URL of scheme, host, port and path only. The
             message does not repeat it, since it may hold a secret.
 
-    >>> host_of("https://api.OpenAI.com/v1")
-    'api.openai.com'
-    >>> host_of("http://[::1]:8000/v1")
-    '::1'
-    >>> host_of("https://me:secret@api.openai.com/v1")
-    Traceback (most recent call last):
-    ...
-    medalign_utils.errors.ParamsError: base_url: may hold no user, password, query or fragment; \
-api_key_env names the variable that holds the key
+    >>> host_of("https://api.OpenAI.com/v1"), host_of("http://[::1]:8000/v1")
+    ('api.openai.com', '::1')
     """
     if not isinstance(base_url, str):
         raise ParamsError("base_url: expected text")
@@ -224,24 +221,14 @@ def _api_key(base_url: str, api_key_env: str | None) -> str:
     return key
 
 
-def _client(
-    base_url: str,
-    key: str,
-    api_version: str | None,
-    concurrency: int,
-    timeout_s: float,
-    attempts: int,
-    stopped: threading.Event,
-) -> Any:
-    """Return the official client, which all threads share."""
+def _http_client(
+    base_url: str, concurrency: int, timeout_s: float, stopped: threading.Event
+) -> "httpx2.Client":
+    """Return what carries the official client's requests, and bounds and checks the replies."""
     import httpx2
-    from openai import AzureOpenAI, OpenAI
 
     class Bounded(httpx2.SyncByteStream):
-        """A reply's body, which fails where it goes on for too long.
-
-        The client's own limit is on the wait for each piece.
-        """
+        """A body that fails if it goes on for too long; the client limits only each wait."""
 
         def __init__(self, body: httpx2.SyncByteStream) -> None:
             self.body = body
@@ -274,7 +261,7 @@ def _client(
             except _Unusable as error:
                 raise httpx2.ReadError("no response in the reply") from error
 
-    http_client = httpx2.Client(
+    return httpx2.Client(
         # A proxy of the environment sees what goes by plain http, and is not the host named.
         trust_env=base_url.lower().startswith("https:") and not is_loopback(base_url),
         # A redirect could carry a record to another host.
@@ -283,21 +270,6 @@ def _client(
         limits=httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
         event_hooks={"request": [count], "response": [check]},
     )
-    options = {
-        "base_url": base_url,
-        "api_key": key,
-        "max_retries": attempts - 1,
-        "http_client": http_client,
-    }
-    if api_version is None:
-        client = OpenAI(**options)
-    else:
-        client = AzureOpenAI(api_version=api_version, **options)
-    # The client takes these from the environment, with no option to refuse them. The headers of
-    # OPENAI_CUSTOM_HEADERS could name another host or another key.
-    client.organization = client.project = None
-    client._custom_headers = {}
-    return client
 
 
 def _quieten_client_loggers() -> None:
@@ -325,11 +297,7 @@ def _refused(error: Any, private: Sequence[str]) -> str:
 
 
 def _read(body: bytes, content_type: str) -> Generation:
-    """Read a completion from a reply of status 2xx.
-
-    Raises:
-        _Unusable: there is none.
-    """
+    """Read a completion from a reply of status 2xx; raise _Unusable if there is none."""
     try:
         # `transformers serve` streams although it is not asked to.
         if content_type.lower().startswith("text/event-stream"):
@@ -364,12 +332,7 @@ def _read(body: bytes, content_type: str) -> Generation:
 
 
 def _joined(stream: bytes) -> dict[str, Any]:
-    """Return the chunks of a stream of Server-Sent Events as one completion.
-
-    Raises:
-        _Unusable: the stream ends before the completion does.
-        TypeError, ValueError: an event is not JSON, or not of a completion.
-    """
+    """Return the chunks of a stream as one completion; errors are as in `_read`."""
     content, refusal = [], []
     finish_reason, usage, done = None, None, False
     for data in _events(stream):

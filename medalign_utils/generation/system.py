@@ -27,18 +27,18 @@ _NOT_SHAPING = (
     "attempts", "base_url", "batch_size", "concurrency", "device", "timeout_s", "shards",
     "resources",
 )  # fmt: skip
-_RESOURCES = {"cores": 1, "memory_gb": 8, "hours": 12, "gpus": 0}
 # A language model in this process, unless its device is the CPU, needs one.
 _GPU_JOB = {"cores": 4, "memory_gb": 48, "hours": 24, "gpus": 1}
 
 
-def _one_of(what: str, known: Mapping[str, Any]) -> pydantic.AfterValidator:
-    def check(name: str) -> str:
-        if name not in known:
-            raise ParamsError(f"no {what} {name!r}{suggest(name, known)}")
-        return name
+def _known(what: str, name: str, known: Mapping[str, Any]) -> str:
+    if name not in known:
+        raise ParamsError(f"no {what} {name!r}{suggest(name, known)}")
+    return name
 
-    return pydantic.AfterValidator(check)
+
+def _one_of(what: str, known: Mapping[str, Any]) -> pydantic.AfterValidator:
+    return pydantic.AfterValidator(lambda name: _known(what, name, known))
 
 
 class _Strict(pydantic.BaseModel):
@@ -106,13 +106,12 @@ class System(_Strict):
 def check_system(system: Mapping[str, Any]) -> None:
     """Check a system before anything is read.
 
-    Its keys are those of :class:`System` and the options of its generator and strategy, which are
-    the keyword parameters in `GENERATORS` and `STRATEGIES`. ``tokenizer`` defaults to the ``model``
-    of the generator "huggingface".
+    Its keys are those of `System` and the options of its generator and strategy, the keyword
+    parameters in `GENERATORS` and `STRATEGIES`. ``tokenizer`` defaults to huggingface's ``model``.
 
     Raises:
         ParamsError: in one line, the key, what was found and what is allowed. A tokenizer on
-            Hugging Face is not looked for yet.
+            Hugging Face is not looked up yet.
 
     >>> check_system({"generator": "bm25_pasage", "context_length": 2048, "format": "lines",
     ...     "tokenizer": "minilm"})
@@ -121,24 +120,19 @@ def check_system(system: Mapping[str, Any]) -> None:
     medalign_utils.errors.ParamsError: no generator 'bm25_pasage'; did you mean 'bm25_passage'?
     """
     _check_json(system)
+    generator = GENERATORS.get(str(system.get("generator")))
+    strategy = STRATEGIES.get(str(system.get("strategy", "truncate")))
     options: dict[str, Any] = {}
-    chosen = ((GENERATORS, "generator", None), (STRATEGIES, "strategy", "truncate"))
-    for functions, key, default in chosen:
-        if function := functions.get(str(system.get(key, default))):
-            for name, parameter in _options(function).items():
-                value = ... if parameter.default is parameter.empty else parameter.default
-                kind = Any if parameter.annotation is parameter.empty else parameter.annotation
-                options[name] = (kind, value)
-    options = {name: o for name, o in options.items() if name not in System.model_fields}
+    for name, option in (_options(generator) | _options(strategy)).items():
+        if name not in System.model_fields:
+            kind = Any if option.annotation is option.empty else option.annotation
+            options[name] = (kind, ... if option.default is option.empty else option.default)
     model = pydantic.create_model("System", __base__=System, **options)
     try:
         model.model_validate(dict(system))
     except pydantic.ValidationError as error:
         raise ParamsError(_explain(error, system, model.model_fields)) from None
-    if "retriever" in system and system["retriever"] not in RETRIEVERS:
-        raise ParamsError(
-            f"no retriever {system['retriever']!r}{suggest(str(system['retriever']), RETRIEVERS)}"
-        )
+    _known("retriever", system.get("retriever", "bm25"), RETRIEVERS)
     name = tokenizer_name(system)
     if name == "minilm" or Path(name).is_dir():
         _check_tokenizer(name)
@@ -237,14 +231,13 @@ def job_resources(system: Mapping[str, Any], job: str) -> dict[str, int | float]
     {'cores': 4, 'memory_gb': 48, 'hours': 72, 'gpus': 1}
     """
     loads_model = job == "generate" and system.get("generator") == "huggingface"
-    usual = _GPU_JOB if loads_model and system.get("device") != "cpu" else _RESOURCES
+    usual = _GPU_JOB if loads_model and system.get("device") != "cpu" else _Resources().model_dump()
     return usual | system.get("resources", {}).get(job, {})
 
 
-def _options(function: Callable) -> dict[str, inspect.Parameter]:
-    parameters = inspect.signature(function).parameters
-    keyword_only = inspect.Parameter.KEYWORD_ONLY
-    return {name: p for name, p in parameters.items() if p.kind is keyword_only}
+def _options(function: Callable | None) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(function).parameters if function else {}
+    return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
 
 
 def _check_json(system: Mapping[str, Any]) -> None:

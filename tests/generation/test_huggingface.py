@@ -213,7 +213,7 @@ def test_a_model_that_overflows_fails(tmp_path):
     folder = changed_llama(tmp_path, lambda weight: weight.fill_(float("nan")))
     GenerationConfig(eos_token_id=0).save_pretrained(folder)
     [failure] = answers(folder, PROMPTS[:1])
-    assert failure.reason.startswith("the model gives no numbers in float32; `dtype:`")
+    assert failure.reason.startswith("the model's logits are not numbers in float32; `dtype:`")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,10 @@ def test_a_model_that_overflows_fails(tmp_path):
     [
         ({"device": "abacus"}, "no device 'abacus' here"),
         ({"device": "cuda:99"}, "no device 'cuda:99' here"),
-        ({"model": "no-such-owner/no-such-model"}, "repository that can be had .*huggingface-cli"),
+        (
+            {"model": "no-such-owner/no-such-model"},
+            "repository that can be loaded .*huggingface-cli",
+        ),
         ({"model": "/no/such/folder"}, "'/no/such/folder' is neither a folder with a language"),
         ({"tokenizer": "minilm"}, r"'minilm' is another model's: .* token \d+, and the model has"),
     ],
@@ -237,7 +240,9 @@ def test_folders_that_hold_no_whole_model(llama, tmp_path):
         huggingface(model=str(tmp_path), tokenizer=llama).answer(PROMPTS)
     network = LlamaForCausalLM.from_pretrained(llama)
     network.model.save_pretrained(tmp_path)
-    with pytest.raises(ParamsError, match=r"is no whole language model: it lacks lm_head\.weight"):
+    with pytest.raises(
+        ParamsError, match=r"is not a whole language model: it lacks lm_head\.weight"
+    ):
         huggingface(model=str(tmp_path), tokenizer=llama).answer(PROMPTS)
 
 

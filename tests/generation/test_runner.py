@@ -434,7 +434,7 @@ def test_1000_instructions_over_a_faulty_server(tmp_path, monkeypatch):
         assert f"{len(failed)} of 1000 instructions have no response yet" in str(caught.value)
         faulty = False
         asked_before = attempts.total()
-        responses = run_system(release, settings, path, progress=False)
+        responses = run_system(release, settings | {"timeout_s": 30}, path, progress=False)
         assert attempts.total() - asked_before == len(failed)
     texts = responses.set_index("instruction_id")["response"]
     assert len(texts) == 1000
