@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+# The status of published figures that no conclusion may depend on, and the mark beside each.
+UNVERIFIED = "transcribed, not re-verified"
+DAGGER = "\N{DAGGER}"
+
 
 class Outputs(NamedTuple):
     """The tables and figures of one notebook: suffix -> caption; "" is the main table."""

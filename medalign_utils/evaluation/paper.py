@@ -8,14 +8,12 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from medalign_utils.errors import MedAlignError
+from medalign_utils.outputs import DAGGER, UNVERIFIED
 from medalign_utils.paths import resolve
 from medalign_utils.run import Run
 
 # GPT-4 as a whole and cut to Vicuna's context: what a short context costs, in the paper.
 SAME_MODEL = ("gpt4-32k", "gpt4-32k-vicuna-context")
-# The status of figures that no conclusion may depend on, and the mark beside each of them.
-UNVERIFIED = "transcribed, not re-verified"
-DAGGER = "\N{DAGGER}"
 _KEY, _VALUES = ["item", "measure"], ["value", "low", "high"]
 _PUBLISHED = ["published", "published_low", "published_high"]
 _RUN = ["run", "run_low", "run_high"]

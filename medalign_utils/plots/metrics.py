@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from medalign_utils.evaluation.paper import DAGGER, UNVERIFIED
+from medalign_utils.outputs import DAGGER, UNVERIFIED
 from medalign_utils.plots import style
 from medalign_utils.plots.style import ORANGE, n_of, signed
 from medalign_utils.stats.bootstrap import Interval
