@@ -14,17 +14,14 @@ RATER = "answer key"
 
 
 def load_answer_key(path: str | Path) -> dict[str, dict]:
-    """Read `answer-key.jsonl`, one JSON object a line.
+    """Return the lines of `answer-key.jsonl` by `instruction_id`, in the file's order.
 
-    Args:
-        path: the file; each line has at least `instruction_id` (a string, used once) and `facts`.
-
-    Returns:
-        instruction_id -> the line, in the file's order. Empty lines are passed over.
+    Empty lines are passed over.
 
     Raises:
-        ReleaseError: the file cannot be read, a line is no such object, an id comes twice, or a
-            fact is malformed; the message names file and line.
+        ReleaseError: the file cannot be read, a line is not an object with `instruction_id` (a
+            string) and `facts`, an id comes twice, or a fact is malformed; the message names file
+            and line.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp(), "answer-key.jsonl")
@@ -62,20 +59,20 @@ def load_answer_key(path: str | Path) -> dict[str, dict]:
 def rate_with_answer_key(
     responses: pd.DataFrame, answer_key: Mapping[str, Mapping]
 ) -> pd.DataFrame:
-    """Rate responses as a clinician would, by the answer key: correct or not, and their order.
+    """Return ratings of responses by the answer key, as a clinician would give them.
 
     Args:
         responses: columns instruction_id, system, response; one row for each pair of the first two.
-        answer_key: as `load_answer_key` gives it.
+        answer_key: as `load_answer_key` returns it.
 
     Returns:
-        The ratings, one row a response in the same order: instruction_id, system, rater ("answer
-        key"), correct (bool), rank (float, 1 is best, within the instruction). Responses are
-        ordered by (correct, facts found - contradictions); equal ones share their average rank.
+        One row per response in the same order: instruction_id, system, rater ("answer key"),
+        correct (bool), rank (float, 1 is best, within the instruction). Responses are ordered by
+        (correct, facts found - contradictions); equal ones share their average rank.
 
     Raises:
         MedAlignError: a column is missing, a pair comes twice, an instruction is not in the key, or
-            a response is no text.
+            a response is not text.
 
     >>> key = {"7": {"facts": [{"kind": "yes_no", "topic": ["stroke"], "answer": False}]}}
     >>> rows = pd.DataFrame({"instruction_id": ["7"] * 3, "system": ["a", "b", "c"],
@@ -97,7 +94,7 @@ def rate_with_answer_key(
             f"{where}: instruction {unknown[0]} is not in the answer key "
             f"({len(unknown)} of {responses['instruction_id'].nunique()} are not)"
         )
-    correct, merit = [], []
+    merit = []
     for row in responses.itertuples(index=False):
         try:
             graded = grade(row.response, answer_key[row.instruction_id]["facts"])
@@ -105,12 +102,13 @@ def rate_with_answer_key(
             raise MedAlignError(f"{where}: ({row.instruction_id}, {row.system}): {error}") from None
         # Rounded, so that equal shares summed in another order stay equal.
         points = round(graded.found * graded.n_facts - graded.contradictions, 9)
-        correct.append(graded.correct)
         merit.append((graded.correct, points))
-    place = {value: n for n, value in enumerate(sorted(set(merit)))}
+    places = {value: float(place) for place, value in enumerate(sorted(set(merit)))}
     ratings = pairs.reset_index(drop=True)
     ratings["rater"] = RATER
-    ratings["correct"] = pd.Series(correct, dtype=bool)
-    places = pd.Series([place[m] for m in merit], dtype="float64")
-    ratings["rank"] = places.groupby(ratings["instruction_id"]).rank(ascending=False)
+    ratings["correct"] = pd.Series([correct for correct, _ in merit], dtype=bool)
+    by_instruction = pd.Series([places[m] for m in merit], dtype=float).groupby(
+        ratings["instruction_id"]
+    )
+    ratings["rank"] = by_instruction.rank(ascending=False)
     return ratings

@@ -23,17 +23,15 @@ _NO_NEGATION = re.compile(
     r"| major)*(?: change| increase| decrease| worsening| improvement| progression)s?\b"
     r"|\bnot (?:only|just|merely|uncommon|necessarily|to mention)\b|\bno (?:doubt|wonder)\b"
     r"|(?:\bnot|n't|\bnever|\bcannot)(?: be| been)? (?:den(?:y|ies|ied|ying)|ruled? out|excluded?"
-    r"|without|absent|negative)\b"
-    r"|\bno (?:issues?|problems?|difficult\w+|trouble) (?:with|tolerating|taking|on)\b"
-    r"|\bno (?:relief|response|benefit|improvement|effect) (?:from|with|to|on)\b"
-    r"|\bnot (?:\w+ly |well |yet )?(?:controlled|managed|at goal|improv\w+|respond\w+|adherent"
-    r"|compliant|tolerat\w+|helped|relieved|sure|clear)\b|\bgram[- ]negative"
+    r"|without|absent|negative)\b|\bno (?:issues?|problems?|difficult\w+|trouble) (?:with"
+    r"|tolerating|taking|on)\b|\bno (?:relief|response|benefit|improvement|effect) (?:from|with|to"
+    r"|on)\b|\bnot (?:\w+ly |well |yet )?(?:controlled|managed|at goal|improv\w+|respond\w+"
+    r"|adherent|compliant|tolerat\w+|helped|relieved|sure|clear)\b|\bgram[- ]negative"
 )
 _NEGATION = re.compile(
-    r"(?i)(?<![\w-])(?:(?P<near>not|\w+n't|cannot|never|nothing|nobody)\b"
-    r"|no(?=\s+[a-z(]|\s*$)(?! longer)|none of|neither|nor\b|without\b|w/o\b"
-    r"|den(?:y|ies|ied|ying)\b|denial of|neg(?:ative)? for|negatives?:|absence of|absent\b"
-    r"|free of|lack(?:s|ed|ing| of)?\b"
+    r"(?i)(?<![\w-])(?:(?P<near>not|\w+n't|cannot|never|nothing|nobody)\b|no(?=\s+[a-z(]"
+    r"|\s*$)(?! longer)|none of|neither|nor\b|without\b|w/o\b|den(?:y|ies|ied|ying)\b|denial of"
+    r"|neg(?:ative)? for|negatives?:|absence of|absent\b|free of|lack(?:s|ed|ing| of)?\b"
     r"|ruled out\b|declin(?:es|ed)\b|refus(?:es|ed)\b|\(-\)|\[-\])"
 )
 _NEAR = 10  # words
@@ -66,10 +64,9 @@ _POSSIBLE = re.compile(
     r"|un(?:clear|known|certain)|cannot (?:be )?(?:determine|tell|confirm)\w*)(?!\w)"
 )
 _SO_BEFORE = re.compile(
-    r"(?i)\b(?:has|had|have|having|report(?:s|ed|ing)|endors\w+|complain\w* of"
-    r"|admit(?:s|ted)?(?: to)?|positive for|diagnosed with|history of|h/o"
-    r"|takes?|took|taken|taking|on|started|confirmed"
-    r"|known|noticed|developed|experienc\w+|suffer\w+|underwent|received|allergic to)\b"
+    r"(?i)\b(?:has|had|have|having|report(?:s|ed|ing)|endors\w+|complain\w* of|admit(?:s"
+    r"|ted)?(?: to)?|positive for|diagnosed with|history of|h/o|takes?|took|taken|taking|on|started"
+    r"|confirmed|known|noticed|developed|experienc\w+|suffer\w+|underwent|received|allergic to)\b"
 )
 _FIELD = re.compile(r"(?:\s\w+){0,2}\s*:")
 _ENDS_DRUG = re.compile(r"[^:]*:\s*end\s*$")  # a quoted record line
@@ -88,17 +85,14 @@ _ANSWER = re.compile(
 )
 _AFTER = re.compile(
     r"(?i)(?P<aux>\b(?:is|was|were|are|be|has been|have been|had been|been|has|have|had|does|did|do"
-    r"|got|being)\b\s*)?"
-    r"(?:also |now |both |all |since |currently |ever |then |later |subsequently )*"
-    r"(?:(?P<open>not (?:been )?(?:documented|mentioned|recorded|stated|specified|known|ruled out"
-    r"|excluded)\b|considered\b|cannot be (?:ruled out|excluded)\b|unknown\b)"
-    r"|(?P<no>denied\b|absent\b|ruled out\b|excluded\b|negative\b|unlikely\b"
-    r"|(?:not|never) (?:been )?(?:present|found|seen|noted|reported|endorsed"
-    r"|observed|detected|identified|evident|taken"
-    r"|given|performed|done|prescribed|started|used|indicated|on|in|among|part of|listed)\b"
-    r"|\w+n't (?:present|found|seen|noted|reported|done|performed|given|prescribed|taken)\b)"
-    r"|(?P<ended>resolved\b|quit\b)"
-    r"|(?P<switched>(?:switched|changed) to\b|replaced\b)"
+    r"|got|being)\b\s*)?(?:also |now |both |all |since |currently |ever |then |later "
+    r"|subsequently )*(?:(?P<open>not (?:been )?(?:documented|mentioned|recorded|stated|specified"
+    r"|known|ruled out|excluded)\b|considered\b|cannot be (?:ruled out|excluded)\b|unknown\b)"
+    r"|(?P<no>denied\b|absent\b|ruled out\b|excluded\b|negative\b|unlikely\b|(?:not"
+    r"|never) (?:been )?(?:present|found|seen|noted|reported|endorsed|observed|detected|identified"
+    r"|evident|taken|given|performed|done|prescribed|started|used|indicated|on|in|among|part of"
+    r"|listed)\b|\w+n't (?:present|found|seen|noted|reported|done|performed|given|prescribed"
+    r"|taken)\b)|(?P<ended>resolved\b|quit\b)|(?P<switched>(?:switched|changed) to\b|replaced\b)"
     r"|(?P<stopped>stopped\b|discontinued\b|d/?c'?d\b|held\b|weaned\b|tapered off\b|ended\b))"
 )
 _BETWEEN_ENDS = re.compile(
@@ -196,9 +190,8 @@ _INFORMANT = re.compile(
     r"patient|of (?:two|three|four|five|[0-9]))"
 )
 _SUBJECT_ENDS = re.compile(
-    r"(?i)[.;!?](?=\s|$)|\b(?:but|however|while|whereas|although)\b"
-    r"|,?\s*\band\b(?=\s+(?:she|he|the patient|patient|pt)\b)"
-    r"|,\s*(?=(?:she|he|the patient|patient|pt)\b)"
+    r"(?i)[.;!?](?=\s|$)|\b(?:but|however|while|whereas|although)\b|,?\s*\band\b(?=\s+(?:she|he"
+    r"|the patient|patient|pt)\b)|,\s*(?=(?:she|he|the patient|patient|pt)\b)"
 )
 
 

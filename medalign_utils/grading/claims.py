@@ -1,9 +1,17 @@
 """Facts that are dates, terms, sets of terms, yes or no, or not documented."""
 
 import re
+from itertools import chain
 
 from medalign_utils.grading.assertions import AFFIRMED, ENDED, NAMED, NEGATED, OPEN, STOPPED, judge
-from medalign_utils.grading.clauses import clause_of, clauses, concerns, is_bare, names_nothing
+from medalign_utils.grading.clauses import (
+    clause_of,
+    clauses,
+    concerns,
+    is_bare,
+    names_nothing,
+    topic_of,
+)
 from medalign_utils.grading.dates import Date, read_dates
 from medalign_utils.grading.facts import Fact
 from medalign_utils.grading.names import is_named, topic_mentions
@@ -12,37 +20,32 @@ from medalign_utils.grading.text import Mention, Reading, Statement, find
 
 
 def grade_date(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
-    """Share found (0 or 1) and contradictions (0 or 1) of a `date` fact; the rules: `grade`."""
-    asked = [f.day for f in facts if f.day and f is not fact]
+    """Return the share found and contradictions, 0 or 1, of a date fact; the rules: `grade`."""
+    days = [f.day for f in facts if f.day and f is not fact]
     found = other = False
-    for statement in reading.statements:
-        if statement.is_question:
-            continue
+    for statement in reading.spoken:
         text = statement.text
-        mine, _ = topic_mentions(fact.topic, text)
         given: list[Date] = []
-        for mention in mine:
-            if judge(text, mention) != NEGATED and concerns(
-                fact, statement, mention.start, mention.end, reading
-            ):
+        for mention in topic_of(fact, statement, reading):
+            if judge(text, mention) != NEGATED:
                 given += _dates_of(text, mention) or ([statement.date] if statement.date else [])
-        if not mine and is_bare(reading) and names_nothing(text):
+        if is_bare(reading) and names_nothing(text) and not topic_mentions(fact.topic, text)[0]:
             given += read_dates(text)
         for day in given:
             found = found or day.states(fact.day, fact.precision)
             is_when_written = day is statement.date and statement.is_note
-            if not is_when_written and not any(day.agrees(a) for a in asked):
+            if not is_when_written and not any(day.agrees(d) for d in days):
                 other = other or not _agrees(day, fact)
     return float(found), int(other and not found)
 
 
 def _agrees(day: Date, fact: Fact) -> bool:
-    kept = ("year", "month", "day")[: ("year", "month", "day").index(fact.precision) + 1]
-    return day._replace(**{k: None for k in ("month", "day") if k not in kept}).agrees(fact.day)
+    beyond = {"day": (), "month": ("day",), "year": ("month", "day")}[fact.precision]
+    return day._replace(**dict.fromkeys(beyond)).agrees(fact.day)
 
 
 def _dates_of(text: str, mention: Mention) -> list[Date]:
-    """The dates in the clause of a mention and in date-only clauses after it; else the nearest."""
+    """Return the dates in a mention's clause and date-only clauses after it, else the nearest."""
     dates, segments = read_dates(text), clauses(text)
     if not dates:
         return []
@@ -61,50 +64,43 @@ def _dates_of(text: str, mention: Mention) -> list[Date]:
 
 
 def grade_terms(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
-    """Share of the terms found and number of rivals affirmed, of `term` and `set` facts."""
+    """Return the share of terms found and number of rivals affirmed, of `term` and `set` facts."""
     if fact.topic and not is_bare(reading) and not is_named(fact.topic, reading):
         return 0.0, 0
     found = [False] * len(fact.members)
     claimed: set[int] = set()
     stopped: set[int] = set()
-    for statement in reading.statements:
-        if statement.is_question:
-            continue
+    for statement in reading.spoken:
         members = [find(m, statement.text) for m in fact.members]
         rivals = [find(r, statement.text) for r in fact.rivals]
-        said = [_said(fact, reading, statement, m, rivals) for m in members]
-        against = [_said(fact, reading, statement, m, members) for m in rivals]
+        verdicts = [_verdicts(fact, reading, statement, m, rivals) for m in members]
+        against = [_verdicts(fact, reading, statement, m, members) for m in rivals]
         # "Differential: gout or cellulitis" settles on neither.
-        is_choice = any(OPEN in verdicts for verdicts in against)
-        for n, verdicts in enumerate(said):
-            found[n] = found[n] or bool(verdicts - ({NEGATED, OPEN} if is_choice else {NEGATED}))
-        claimed |= {n for n, verdicts in enumerate(against) if verdicts & {AFFIRMED, NAMED}}
-        stopped |= {n for n, verdicts in enumerate(against) if verdicts & {STOPPED, ENDED}}
-    asked = {s.casefold() for f in facts if f is not fact for m in f.members for s in m}
+        unsettled = {NEGATED, OPEN} if any(OPEN in rival for rival in against) else {NEGATED}
+        found = [was or bool(now - unsettled) for was, now in zip(found, verdicts, strict=True)]
+        claimed |= {n for n, rival in enumerate(against) if rival & {AFFIRMED, NAMED}}
+        stopped |= {n for n, rival in enumerate(against) if rival & {STOPPED, ENDED}}
+    wanted = {s.casefold() for f in facts if f is not fact for m in f.members for s in m}
     contradictions = [
-        n for n in claimed - stopped if not asked & {s.casefold() for s in fact.rivals[n]}
+        n for n in claimed - stopped if not wanted & {s.casefold() for s in fact.rivals[n]}
     ]
     return sum(found) / len(found), len(contradictions)
 
 
-def _said(
+def _verdicts(
     fact: Fact,
     reading: Reading,
     statement: Statement,
     mentions: tuple[Mention, ...],
     others: list[tuple[Mention, ...]],
 ) -> set[str]:
-    """What the statement says of the mentions that stand in no longer one of the other side."""
+    """Return what the statement says of mentions that are part of no longer one of the others."""
     return {
         judge(statement.text, m)
         for m in mentions
         if m.start >= statement.heading
-        and not any(
-            o.start <= m.start and m.end <= o.end and o.end - o.start > m.end - m.start
-            for side in others
-            for o in side
-        )
-        and concerns(fact, statement, m.start, m.end, reading)
+        and not m.is_part_of(chain.from_iterable(others))
+        and concerns(fact, statement, m, reading)
     }
 
 
@@ -142,32 +138,28 @@ def _without_content(text: str) -> bool:
 
 
 def grade_yes_no(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
-    """Share found (0 or 1) and contradictions (0 or 1) of a `yes_no` fact; the rules: `grade`."""
-    said: list[str] = []
+    """Return the share found and contradictions, 0 or 1, of a yes_no fact; the rules: `grade`."""
+    verdicts: set[str] = set()
     lead = None
-    spoken = [s for s in reading.statements if not s.is_question]
+    spoken = reading.spoken
     for statement in spoken:
         own = statement.text[statement.start :]
         if statement is spoken[0] and not reading.n_quoted and (match := _LEADING.match(own)):
             lead = match["yes"] is not None
-        mine = topic_mentions(fact.topic, statement.text)[0]
-        for mention in mine:
-            if not concerns(fact, statement, mention.start, mention.end, reading):
-                continue
+        for mention in topic_of(fact, statement, reading):
             if mention.start >= statement.heading:
-                said.append(judge(statement.text, mention))
+                verdicts.add(judge(statement.text, mention))
             elif match := _ELLIPTIC.match(own):
-                said.append(NEGATED if match["no"] else AFFIRMED)
+                verdicts.add(NEGATED if match["no"] else AFFIRMED)
     if lead is not None:
         silent = all(_without_content(s.text[s.start :]) for s in spoken)
         if not silent and not is_named(fact.topic, reading):
             return 0.0, 0
         against = {NEGATED, ENDED} if lead else {AFFIRMED}
         agree = {AFFIRMED, NAMED, STOPPED} if lead else {NEGATED, ENDED, NAMED, OPEN}
-        opposed = bool(against & set(said)) and not agree & set(said)
-        answers = {lead} | ({not lead} if opposed else set())
+        answers = {lead, not lead} if against & verdicts and not agree & verdicts else {lead}
     else:
-        answers = {verdict not in (NEGATED, ENDED) for verdict in said if verdict != OPEN}
+        answers = {verdict not in (NEGATED, ENDED) for verdict in verdicts - {OPEN}}
     return float(fact.answer in answers), int((not fact.answer) in answers)
 
 
@@ -184,39 +176,31 @@ _SILENT = re.compile(
     r"|found|exists?)\b"
     rf"|\b(?:no|none|nothing|neither)\b(?: [\w/-]+){{0,6}}? (?:(?:is|are|was|were|has been"
     rf"|have been|could be|can be) )?{_ABOUT}\b|\bno (?:evidence|sign) in the (?:record|chart|EHR)"
-    r"|\bnothing (?:about|on|in the (?:record|chart))\b"
-    r"|\b(?:does|do|did)(?: not|n't) (?:\w+ly )?(?:mention|document|record|say|state|contain"
-    r"|include|indicate|specify|list|provide|describe|address|give|report|show)\b"
-    r"|\b(?:cannot|can't|can not|could not|couldn't|unable to|not possible to|impossible to"
-    r"|not able to|did not|didn't) (?:be )?(?:determined?|find|found|tell|answer(?:ed)?"
-    r"|located?|identif\w+"
-    r"|see|confirm(?:ed)?)\b|\b(?:unclear|unknown) from the\b"
-    r"|\bwithout (?:any )?(?:documentation|record|mention)\b"
-    r"|\b(?:record|chart|EHR|notes?) (?:is|are) silent\b"
+    r"|\bnothing (?:about|on|in the (?:record|chart))\b|\b(?:does|do|did)(?: not"
+    r"|n't) (?:\w+ly )?(?:mention|document|record|say|state|contain|include|indicate|specify|list"
+    r"|provide|describe|address|give|report|show)\b|\b(?:cannot|can't|can not|could not|couldn't"
+    r"|unable to|not possible to|impossible to|not able to|did not|didn't) (?:be )?(?:determined?"
+    r"|find|found|tell|answer(?:ed)?|located?|identif\w+|see|confirm(?:ed)?)\b|\b(?:unclear"
+    r"|unknown) from the\b|\bwithout (?:any )?(?:documentation|record|mention)\b|\b(?:record|chart"
+    r"|EHR|notes?) (?:is|are) silent\b"
 )
 _BUT = re.compile(r"(?i)\b(?:but|however|although|though)\b")
 
 
 def grade_not_documented(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
-    """Share found (0 or 1) and contradictions (0 or 1) of such a fact; the rules: `grade`."""
+    """Return the share found and contradictions, 0 or 1, of such a fact; the rules: `grade`."""
     found = asserted = False
-    for statement in reading.statements:
-        if statement.is_question:
-            continue
+    for statement in reading.spoken:
         text = statement.text
-        mine = [
-            m
-            for m in topic_mentions(fact.topic, text)[0]
-            if concerns(fact, statement, m.start, m.end, reading)
-        ]
+        mentions = topic_of(fact, statement, reading)
         silent = _SILENT.search(text, statement.heading)
-        if silent and (mine or _without_content(text[statement.start :])):
+        if silent and (mentions or _without_content(text[statement.start :])):
             found = True
             # "is not documented, but was 7.2 in 2013"
             turn = _BUT.search(text, silent.end())
             rest = text[turn.end() :] if turn else ""
             asserted = asserted or bool(read_quantities(rest) or read_dates(rest))
-        for mention in mine:
+        for mention in mentions:
             begin = max([0, *(m.end() for m in _BUT.finditer(text, 0, mention.start))])
             turn = _BUT.search(text, mention.end)
             part = text[begin : turn.start() if turn else len(text)]

@@ -6,24 +6,31 @@ from itertools import pairwise
 
 from medalign_utils.grading.assertions import names_relative
 from medalign_utils.grading.facts import Fact
-from medalign_utils.grading.quantities import mask, read_quantities
-from medalign_utils.grading.text import Reading, Statement
+from medalign_utils.grading.names import topic_mentions
+from medalign_utils.grading.quantities import Quantity, mask, read_quantities
+from medalign_utils.grading.text import Mention, Reading, Statement
 
 BARE = 8  # words: a response this short need not name its topic
 _PATIENT = re.compile(r"(?i)\b(?:patient|pt)(?!'s)\b")
 
 
 def is_bare(reading: Reading) -> bool:
-    """Whether the response is short enough to answer without naming its topic."""
+    """Return whether the response is short enough to answer without naming its topic."""
     return reading.n_words <= BARE and not reading.n_quoted
 
 
-def concerns(fact: Fact, statement: Statement, start: int, end: int, reading: Reading) -> bool:
-    """Whether what stands at `start:end` is said of the fact's subject."""
+def concerns(fact: Fact, statement: Statement, place: Mention | Quantity, reading: Reading) -> bool:
+    """Return whether what a place of the statement says is about the fact's subject."""
     if fact.is_family:
         own = is_bare(reading) and not _PATIENT.search(statement.text)
-        return own or names_relative(statement, start, end, as_subject=False)
-    return not names_relative(statement, start, end, as_subject=True)
+        return own or names_relative(statement, place.start, place.end, as_subject=False)
+    return not names_relative(statement, place.start, place.end, as_subject=True)
+
+
+def topic_of(fact: Fact, statement: Statement, reading: Reading) -> list[Mention]:
+    """Return the mentions of the fact's topic that are about its subject."""
+    mentions, _ = topic_mentions(fact.topic, statement.text)
+    return [mention for mention in mentions if concerns(fact, statement, mention, reading)]
 
 
 _SEGMENT = re.compile(
@@ -46,24 +53,24 @@ _CONNECTIVES = frozenset(
 
 @lru_cache(maxsize=8192)
 def clauses(text: str) -> tuple[tuple[int, int], ...]:
-    """Where the clauses of `text` begin and end, cut at commas, "and", "then", "up from" ..."""
+    """Return where the clauses of `text` begin and end: at commas, "and", "then", "up from" ..."""
     cuts = [match.start() for match in _SEGMENT.finditer(mask(text))]
     edges = [0, *cuts, len(text)]
     return tuple((a, b) for a, b in pairwise(edges) if b > a)
 
 
 def clause_of(text: str, place: int) -> tuple[int, int]:
-    """The clause of `text` that holds `place`."""
+    """Return the clause of `text` that holds `place`."""
     return next((a, b) for a, b in reversed(clauses(text)) if a <= place)
 
 
 def names_something(text: str) -> bool:
-    """Whether a word in `text` may name something, being no mere connective."""
+    """Return whether a word in `text` may name something, being no mere connective."""
     return any(w.lower() not in _CONNECTIVES for w in re.findall(r"[A-Za-z][\w'/-]*", text))
 
 
 def names_nothing(text: str) -> bool:
-    """Whether `text` holds only numbers, dates and words that name nothing: "It was 1.4 mg/dL"."""
+    """Return whether `text` is only numbers, dates and connectives: "It was 1.4 mg/dL"."""
     covered = mask(text)
     for quantity in read_quantities(text):
         length = quantity.end - quantity.start

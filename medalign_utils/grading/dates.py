@@ -27,6 +27,8 @@ _DATE = re.compile(
     rf"|(?P<y>{_YEAR})(?![\w/%]|[.,-][0-9]))"
     rf"|(?<=\b[Oo]n )(?P<usmd>[01]?[0-9]/{_DAY})(?![\w/])"
 )
+# Where a group of `_DATE` is not named after the order of its parts.
+_ORDERS = {"iso": "ymd", "us": "mdy", "mony": "my", "usmd": "md"}
 
 
 class Date(NamedTuple):
@@ -67,34 +69,16 @@ def read_dates(text: str) -> tuple[Date, ...]:
     found = []
     for match in _DATE.finditer(text):
         kind = next(k for k, v in match.groupdict().items() if v is not None and k != "sep")
-        words = match[kind]
-        numbers = [int(n) for n in re.findall(r"[0-9]+", words)]
-        year = month = day = None
-        if kind in ("dmy", "mdy", "mony", "md", "dm"):
-            name = re.search(_MONTH, words)[0]
-            month = _MONTHS.index(name[:3].lower()) + 1
-            numbers.insert({"dmy": 1, "dm": 1}.get(kind, 0), month)
-        if kind == "iso":
-            year, month, day = numbers
-        elif kind == "us":
-            month, day, year = numbers
-            if month > 12:
-                month, day = day, month
-        elif kind == "dmy":
-            day, month, year = numbers
-        elif kind == "mdy":
-            month, day, year = numbers
-        elif kind == "ym":
-            year, month = numbers
-        elif kind in ("my", "mony"):
-            month, year = numbers
-        elif kind in ("md", "usmd"):
-            month, day = numbers
-        elif kind == "dm":
-            day, month = numbers
-        elif not UNIT_AFTER.match(text, match.end()):
-            (year,) = numbers
+        if kind == "y" and UNIT_AFTER.match(text, match.end()):
+            continue
+        numbers = [int(n) for n in re.findall(r"[0-9]+", match[kind])]
+        if name := re.search(_MONTH, match[kind]):
+            month = _MONTHS.index(name[0][:3].lower()) + 1
+            numbers.insert(1 if kind in ("dmy", "dm") else 0, month)
+        parts = dict(zip(_ORDERS.get(kind, kind), numbers, strict=True))
+        year, month, day = (parts.get(part) for part in "ymd")
+        if kind == "us" and month > 12:
+            month, day = day, month
         if (month is None or 1 <= month <= 12) and (day is None or 1 <= day <= 31):
-            if (year, month, day) != (None, None, None):
-                found.append(Date(year, month, day, *match.span(kind)))
+            found.append(Date(year, month, day, *match.span(kind)))
     return tuple(found)

@@ -25,7 +25,7 @@ _KEYS = {  # kind: (required, optional)
 
 @dataclass(frozen=True)
 class Fact:
-    """A checked fact; `topic` with the synonyms of tests, and what does not apply left empty."""
+    """A checked fact; `topic` includes the synonyms of tests, what does not apply is empty."""
 
     kind: str
     is_family: bool
@@ -45,11 +45,10 @@ class Fact:
 
 
 def check_facts(facts: Sequence[Mapping]) -> list[Fact]:
-    """The facts of one instruction, ready for grading.
+    """Return the facts of one instruction, ready for grading.
 
     Raises:
-        MedAlignError: they are no list, or empty, or one is malformed; the message says
-            which and why.
+        MedAlignError: there is none, or one is malformed; the message says which and why.
     """
     if isinstance(facts, (str, Mapping)) or not isinstance(facts, Sequence) or not facts:
         raise MedAlignError(f"grade: facts are {facts!r}, expected a list of at least one fact")
@@ -84,40 +83,43 @@ def _parse_fact(text: str) -> Fact:
     topic = fact.get("topic")
     if topic is not None or "topic" in required:
         topic = _spellings(topic, "topic")
-    parts: dict = {"topic": with_synonyms(topic) if topic else ()}
     rivals = fact.get("rivals") or []
+    if not isinstance(rivals, list):
+        raise ValueError(f"rivals are {rivals!r}, expected lists of spellings")
+    parts: dict = {"topic": with_synonyms(topic) if topic else ()}
+    parts["rivals"] = tuple(_spellings(rival, "a rival") for rival in rivals)
     if kind == "term":
         parts["members"] = (_spellings(fact["accepted"], "accepted"),)
     elif kind == "set":
         if not isinstance(fact["members"], list) or not fact["members"]:
             raise ValueError(f"members are {fact['members']!r}, expected lists of spellings")
-        parts["members"] = tuple(_spellings(m, "a member") for m in fact["members"])
-    if not isinstance(rivals, list):
-        raise ValueError(f"rivals are {rivals!r}, expected lists of spellings")
-    parts["rivals"] = tuple(_spellings(r, "a rival") for r in rivals)
-    if kind == "yes_no":
+        parts["members"] = tuple(_spellings(member, "a member") for member in fact["members"])
+    elif kind == "yes_no":
         if not isinstance(fact["answer"], bool):
             raise ValueError(f"answer is {fact['answer']!r}, expected true or false")
         parts["answer"] = fact["answer"]
-    if kind == "date":
+    elif kind == "date":
         if fact["precision"] not in ("day", "month", "year"):
             raise ValueError(f"precision {fact['precision']!r}, expected day, month or year")
-        parts.update(day=_day(fact["date"], "date"), precision=fact["precision"])
-    if kind == "number":
-        value = fact["value"]
-        pair = value if isinstance(value, list) else [value]
+        parts.update(day=_day(fact, "date"), precision=fact["precision"])
+    elif kind == "number":
+        value, unit = fact["value"], "" if fact["unit"] is None else fact["unit"]
         if isinstance(value, list) and len(value) != 2:
             raise ValueError(f"value is {value!r}, expected a number or a pair")
+        if not isinstance(unit, str):
+            raise ValueError(f"unit is {unit!r}, expected text")
         words = " ".join(topic)
         systolic = re.search(r"(?i)\bsystolic\b|\bSBP\b", words) is not None
         diastolic = re.search(r"(?i)\bdiastolic\b|\bDBP\b", words) is not None
         parts.update(
-            values=tuple(_number(v, "value") for v in pair),
+            values=tuple(
+                _number(v, "value") for v in (value if isinstance(value, list) else [value])
+            ),
             tolerance=_number(fact["tolerance"], "tolerance"),
-            unit_text=_text(fact["unit"]),
-            unit=parse_unit(normalise(_text(fact["unit"]))),
-            day=None if fact.get("date") is None else _day(fact["date"], "date"),
-            since=None if fact.get("from") is None else _day(fact["from"], "from"),
+            unit_text=unit,
+            unit=parse_unit(normalise(unit)),
+            day=None if fact.get("date") is None else _day(fact, "date"),
+            since=None if fact.get("from") is None else _day(fact, "from"),
             is_limit=LIMIT.search(words) is not None,
             side=None if systolic == diastolic else int(diastolic),
         )
@@ -127,11 +129,8 @@ def _parse_fact(text: str) -> Fact:
 
 
 def _spellings(given: object, what: str) -> tuple[str, ...]:
-    if (
-        not isinstance(given, list)
-        or not given
-        or not all(isinstance(s, str) and re.search(r"[^\W_]", normalise(s)) for s in given)
-    ):
+    is_list = isinstance(given, list) and given and all(isinstance(s, str) for s in given)
+    if not is_list or not all(re.search(r"[^\W_]", normalise(s)) for s in given):
         raise ValueError(f"{what} is {given!r}, expected a list of spellings")
     return tuple(given)
 
@@ -143,16 +142,10 @@ def _number(given: object, what: str) -> float:
     return float(given)
 
 
-def _text(given: object) -> str:
-    if given is not None and not isinstance(given, str):
-        raise ValueError(f"unit is {given!r}, expected text")
-    return given or ""
-
-
-def _day(given: object, what: str) -> date:
+def _day(fact: Mapping, key: str) -> date:
     try:
-        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", given):
-            return date.fromisoformat(given)
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", fact[key]):
+            return date.fromisoformat(fact[key])
     except (TypeError, ValueError):
         pass
-    raise ValueError(f"{what} is {given!r}, expected YYYY-MM-DD")
+    raise ValueError(f"{key} is {fact[key]!r}, expected YYYY-MM-DD")

@@ -18,7 +18,7 @@ from medalign_utils.grading.dates import Date, read_dates
 from medalign_utils.grading.facts import Fact
 from medalign_utils.grading.names import LIMIT, topic_mentions
 from medalign_utils.grading.quantities import Quantity, mask, read_quantities
-from medalign_utils.grading.text import Mention, Reading, Statement, find
+from medalign_utils.grading.text import Reading, Statement, find
 
 _EARLIER = re.compile(
     r"(?i)\b(?:previous(?:ly)?|prior|compared|versus|vs|formerly|baseline|up from|down from)\b"
@@ -51,7 +51,7 @@ class _Value(NamedTuple):
 
 
 def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
-    """Share found (0 or 1) and contradictions (0 or 1) of a `number` fact; the rules: `grade`."""
+    """Return the share found and contradictions, 0 or 1, of a number fact; the rules: `grade`."""
     found = contradicted = False
     for value in _values(fact, reading, facts):
         when = value.when
@@ -73,7 +73,7 @@ def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float
 
 
 def _last(when: Date) -> date:
-    """The last day that `when`, which has a year, may mean."""
+    """Return the last day that `when`, which has a year, may mean."""
     year = when.year if when.year >= 100 else when.year + (2000 if when.year < 50 else 1900)
     month = when.month or 12
     last = calendar.monthrange(year, month)[1]
@@ -82,28 +82,23 @@ def _last(when: Date) -> date:
 
 def _values(fact: Fact, reading: Reading, facts: list[Fact]) -> Iterator[_Value]:
     halves: dict[tuple, dict[int, tuple[Quantity, Statement]]] = {}
-    for statement in reading.statements:
-        quantities = read_quantities(statement.text)
-        if statement.is_question or not quantities:
-            continue
-        for quantity in quantities:
+    for statement in reading.spoken:
+        for quantity in read_quantities(statement.text):
             if quantity.start < statement.heading:
                 continue
             if len(fact.values) == 2 and quantity.second is None:
                 side = _side(statement.text, quantity)
                 if side is not None and _compare(fact, side, quantity) is not None:
                     when = _when(statement, quantity)[0]
-                    key = when[:3] if when else None
-                    halves.setdefault(key, {})[side] = quantity, statement
-                continue
-            numbers = _numbers(fact, statement.text, quantity)
-            if not numbers or not _belongs(fact, statement, quantity, quantities, reading):
-                continue
-            yield _judge_value(fact, facts, statement, quantity, numbers)
+                    sides = halves.setdefault(when[:3] if when else None, {})
+                    sides[side] = quantity, statement
+            elif numbers := _numbers(fact, statement.text, quantity):
+                if _belongs(fact, statement, quantity, reading):
+                    yield _judge_value(fact, facts, statement, quantity, numbers)
     for sides in halves.values():  # "Systolic blood pressure: 138", "Diastolic ...: 82"
         if len(sides) == 2:
             (upper, statement), (lower, _) = sides[0], sides[1]
-            if concerns(fact, statement, upper.start, upper.end, reading):
+            if concerns(fact, statement, upper, reading):
                 pair = [_compare(fact, 0, upper), _compare(fact, 1, lower)]
                 yield _judge_value(fact, facts, statement, upper, pair)
 
@@ -114,25 +109,20 @@ def _side(text: str, quantity: Quantity) -> int | None:
 
 
 def _numbers(fact: Fact, text: str, quantity: Quantity) -> list[tuple[float, float]] | None:
-    """The quantity in the fact's unit, with the tolerance it is due; None if it is none of it."""
+    """Return the quantity in the fact's unit with its tolerance, None if it cannot be the fact's."""
     if quantity.is_range or (quantity.is_bound and not fact.is_limit):
         return None
     if quantity.label is not None:
         label = re.match(r"\w+", text[quantity.label :])[0].lower()
         if not any(s.lower().split()[-1] == label for s in fact.topic):
             return None
+    sides = [0]
     if quantity.second is not None:
-        if len(fact.values) == 2:
-            pair = [_compare(fact, 0, quantity), _compare(fact, 1, quantity)]
-            return None if None in pair else pair
-        if fact.side is None:
-            return None
-        compared = _compare(fact, fact.side, quantity)
-    else:
-        if fact.side is not None and _side(text, quantity) not in (None, fact.side):
-            return None
-        compared = _compare(fact, 0, quantity)
-    return None if compared is None else [compared]
+        sides = [0, 1] if len(fact.values) == 2 else [fact.side]
+    elif fact.side is not None and _side(text, quantity) not in (None, fact.side):
+        return None
+    numbers = [side if side is None else _compare(fact, side, quantity) for side in sides]
+    return None if None in numbers else numbers
 
 
 def _compare(fact: Fact, side: int, quantity: Quantity) -> tuple[float, float] | None:
@@ -149,89 +139,79 @@ def _compare(fact: Fact, side: int, quantity: Quantity) -> tuple[float, float] |
     ):
         unit = Unit(fact.unit.dimension, unit.size * 86400)  # a dose "a day"
     converted = convert(value, unit, fact.unit)
-    if converted is None:
-        return None
-    rounding = 0.0
-    if unit != fact.unit:  # the last digit was rounded in the unit it is written in
-        rounding = abs(convert(value + quantity.step / 2, unit, fact.unit) - converted)
+    if converted is None or unit == fact.unit:
+        return None if converted is None else (converted, fact.tolerance)
+    # The last digit was rounded in the unit it is written in.
+    rounding = abs(convert(value + quantity.step / 2, unit, fact.unit) - converted)
     return converted, max(fact.tolerance, rounding)
 
 
-def _belongs(
-    fact: Fact,
-    statement: Statement,
-    quantity: Quantity,
-    quantities: tuple[Quantity, ...],
-    reading: Reading,
-) -> bool:
-    """Whether the quantity is a value of the fact's topic."""
+def _belongs(fact: Fact, statement: Statement, quantity: Quantity, reading: Reading) -> bool:
+    """Return whether the quantity is a value of the fact's topic."""
     text, start, end = statement.text, quantity.start, quantity.end
     mine, others = topic_mentions(fact.topic, text)
     if not mine and fact.side is not None:
         mine = find(("blood pressure", "BP"), text)
         others = tuple(o for o in others if o not in mine)
-    if not concerns(fact, statement, start, end, reading) or _NOT_BEFORE.search(text[:start]):
+    if not concerns(fact, statement, quantity, reading) or _NOT_BEFORE.search(text[:start]):
         return False
-    if not fact.is_limit and _REFERENCE.search(mask(text)[:start]):
+    if fact.is_limit:
+        if not LIMIT.search(text) and not is_bare(reading):
+            return False
+    elif _REFERENCE.search(mask(text)[:start]):
         if not any(m.start <= start and _REFERENCE.search(text[m.start : m.end]) for m in mine):
             return False
-    if fact.is_limit and not LIMIT.search(text) and not is_bare(reading):
-        return False
     before = [m for m in mine if m.start < start and m.end <= start]
-    if foreign := [o for o in others if o.start < start]:
-        if not before or before[-1].start < foreign[-1].start:
-            return False
+    foreign = [o.start for o in others if o.start < start]
+    if foreign and (not before or before[-1].start < foreign[-1]):
+        return False
     if before:
         # "creatinine 1.4 and selenium 3.0": the second number has a name of its own.
+        quantities = read_quantities(text)
         earlier = [q.end for q in quantities if before[-1].end <= q.start and q.end <= start]
         if earlier and names_something(_since_joint(text, max(earlier), start)):
             return False
-        return not _of_another(mine, text, end)
-    after = [m for m in mine if m.start >= start]
+        # "10 mg of lisinopril" is of what follows, unless that is the topic.
+        of = _OF.match(text, end)
+        return of is None or any(m.start == of.end() for m in mine)
+    after = [m.start for m in mine if m.start >= start]
     if after:
         # "3 polyps at the colonoscopy" counts polyps, "a 1.4 creatinine" is its value.
-        counts_other = quantity.unit is None and names_something(text[end : after[0].start])
-        in_reach = after[0].start <= clause_of(text, start)[1]
+        counts_other = quantity.unit is None and names_something(text[end : after[0]])
+        in_reach = after[0] <= clause_of(text, start)[1]
         return in_reach and not (counts_other and fact.unit is not None)
     return not others and is_bare(reading) and names_nothing(text)
 
 
 def _since_joint(text: str, begin: int, end: int) -> str:
-    """The words before `end` back to the last number, date, comma, "and" or "with" before it."""
+    """Return the words before `end` back to the last number, date, comma, "and" or "with"."""
     return re.split(r"(?i)[,;()]|\b(?:and|or|with)\b|[\x01\x02]+", mask(text)[begin:end])[-1]
 
 
-def _of_another(mine: tuple[Mention, ...], text: str, end: int) -> bool:
-    """Whether "of" and a word that is no topic follow: 10 mg of lisinopril."""
-    of = _OF.match(text, end)
-    return of is not None and not any(m.start == of.end() for m in mine)
-
-
 def _when(statement: Statement, quantity: Quantity) -> tuple[Date | None, bool]:
-    """The date that governs a quantity, and whether it is said to be of another, earlier time."""
+    """Return the date that governs a quantity, and whether it is of another, earlier time."""
     text = statement.text
     dates = read_dates(text)
     begin, end = clause_of(text, quantity.start)
-    earlier = bool(
-        _EARLIER.search(text[begin : quantity.start])
-        or _EARLIER_AFTER.search(text[quantity.end : end])
-    )
     own = [d for d in dates if begin <= d.start < end]
-    if not own and earlier:
+    if not own and _is_earlier(text, quantity):
         return None, bool(dates or statement.date)
     candidates = own or dates
     if not candidates:
         return statement.date, False
     # Who begins with a date writes the date first throughout: "8/10: 1.4, 9/2: 1.6".
-    first = min(
-        (q.start for q in read_quantities(text) if q.start >= (begin if own else 0)),
-        default=quantity.start,
-    )
+    starts = [q.start for q in read_quantities(text) if q.start >= (begin if own else 0)]
     before = [d for d in candidates if d.end <= quantity.start]
     after = [d for d in candidates if d.start >= quantity.end]
-    if candidates[0].start < first:
+    if candidates[0].start < min(starts, default=quantity.start):
         return (before or after)[-1 if before else 0], False
     return (after or before)[0 if after else -1], False
+
+
+def _is_earlier(text: str, quantity: Quantity) -> bool:
+    begin, end = clause_of(text, quantity.start)
+    before, after = text[begin : quantity.start], text[quantity.end : end]
+    return bool(_EARLIER.search(before) or _EARLIER_AFTER.search(after))
 
 
 def _judge_value(
@@ -243,15 +223,13 @@ def _judge_value(
 ) -> _Value:
     text = statement.text
     when, is_other_time = _when(statement, quantity)
-    matches = _near(fact, numbers)
-    begin, end = clause_of(text, quantity.start)
+    begin, _ = clause_of(text, quantity.start)
     aside = (
         quantity.is_word
         or is_other_time
-        or _EARLIER.search(text[begin : quantity.start])
-        or _EARLIER_AFTER.search(text[quantity.end : end])
+        or _is_earlier(text, quantity)
         or _ASIDE.search(text[begin : quantity.start])
-        or (quantity.unit is None and not _is_introduced(fact, statement, quantity))
+        or (quantity.unit is None and not _is_introduced(fact, text, quantity))
         or any(
             other is not fact
             and len(other.values) == len(fact.values)
@@ -260,7 +238,7 @@ def _judge_value(
             for other in facts
         )
     )
-    return _Value(matches, when, is_other_time, bool(aside))
+    return _Value(_near(fact, numbers), when, is_other_time, bool(aside))
 
 
 def _near(fact: Fact, numbers: list[tuple[float, float]]) -> bool:
@@ -270,14 +248,11 @@ def _near(fact: Fact, numbers: list[tuple[float, float]]) -> bool:
     )
 
 
-def _is_introduced(fact: Fact, statement: Statement, quantity: Quantity) -> bool:
-    """Whether a number without a unit is written as a value: "creatinine was 1.4", not "bed 12"."""
-    text = statement.text
+def _is_introduced(fact: Fact, text: str, quantity: Quantity) -> bool:
+    """Return whether a number without a unit is a value: "creatinine was 1.4", not "bed 12"."""
     mine, _ = topic_mentions(fact.topic, text)
-    before = [m.end for m in mine if m.end <= quantity.start]
-    if before:
-        return not names_something(
-            _since_joint(text, before[-1], quantity.start).rpartition(":")[2]
-        )
+    if before := [m.end for m in mine if m.end <= quantity.start]:
+        words = _since_joint(text, before[-1], quantity.start)
+        return not names_something(words.rpartition(":")[2])
     after = [m.start for m in mine if m.start >= quantity.start]
     return not after or len(text[quantity.end : after[0]].split()) <= 3

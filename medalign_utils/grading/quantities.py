@@ -42,7 +42,6 @@ _LABEL = re.compile(
     r"|number|x)[\s:#]*$"
 )
 _AGE = re.compile(r"(?i)\baged?\s*(?:of|at|was|is|:)?\s*$")
-_YEARS = "years"
 _SCALES = (4, 5, 10, 15, 21, 27, 30, 100)
 
 
@@ -98,8 +97,7 @@ def read_quantities(text: str) -> tuple[Quantity, ...]:
         part = match.groupdict()
         start = next(match.start(k) for k in ("feet", "first", "word") if part[k] is not None)
         label = _LABEL.search(covered, max(0, start - 12), start)
-        unit = part["unit"] or part["word_unit"]
-        scale = part["scale"]
+        unit, scale = part["unit"] or part["word_unit"], part["scale"]
         second, step = part["second"], 1.0
         if part["feet"]:
             value, unit = float(part["feet"]) * 12 + float(part["inches"]), "in"
@@ -108,28 +106,24 @@ def read_quantities(text: str) -> tuple[Quantity, ...]:
         else:
             value = float(part["first"].replace(",", ""))
             step = 10.0 ** -len(part["first"].partition(".")[2])
-        if second and unit is None and value <= float(second.replace(",", "")) in _SCALES:
+        second = float(second.replace(",", "")) if second else None
+        if second and unit is None and value <= second in _SCALES:
             second, scale = None, second
-        if (
-            unit is None
-            and second is None
-            and scale is None
-            and _AGE.search(covered, max(0, start - 12), start)
-        ):
-            unit = _YEARS
-        found.append(
-            Quantity(
-                value,
-                float(second.replace(",", "")) if second else None,
-                unit,
-                int(float(scale)) if scale else None,
-                start,
-                match.end(),
-                label.start(1) if label else None,
-                part["comparator"] is not None,
-                part["upto"] is not None,
-                part["word"] is not None,
-                step,
-            )
+        is_plain = (unit, second, scale) == (None, None, None)
+        if is_plain and _AGE.search(covered, max(0, start - 12), start):
+            unit = "years"
+        quantity = Quantity(
+            value=value,
+            second=second,
+            unit=unit,
+            scale=int(scale) if scale else None,
+            start=start,
+            end=match.end(),
+            label=label.start(1) if label else None,
+            is_bound=part["comparator"] is not None,
+            is_range=part["upto"] is not None,
+            is_word=part["word"] is not None,
+            step=step,
         )
+        found.append(quantity)
     return tuple(found)

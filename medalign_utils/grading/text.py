@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -55,6 +55,11 @@ class Reading(NamedTuple):
     statements: tuple[Statement, ...]
     n_words: int
     n_quoted: int  # lines of a record
+
+    @property
+    def spoken(self) -> list[Statement]:
+        """The statements but for questions."""
+        return [statement for statement in self.statements if not statement.is_question]
 
 
 _TYPES = (
@@ -136,10 +141,9 @@ def read(response: str) -> Reading:
             before = (f"{title}: " if title else "") + (f"{question} " if question else "")
             under = before + (f"{heading}: " if heading else "")
             is_question = own.endswith("?")
-            statements.append(
-                Statement(under + own, len(before), len(under), date, is_note, is_question,
-                          in_family_history)
-            )  # fmt: skip
+            places = len(before), len(under)
+            flags = date, is_note, is_question, in_family_history
+            statements.append(Statement(under + own, *places, *flags))
             question, unused = own if is_question else "", False
 
     for line in text.split("\n"):
@@ -184,6 +188,13 @@ class Mention(NamedTuple):
     end: int
     is_non: bool
 
+    def is_part_of(self, others: "Iterable[Mention]") -> bool:
+        """Return whether it is part of a longer mention among the others."""
+        length = self.end - self.start
+        return any(
+            o.start <= self.start and self.end <= o.end and o.end - o.start > length for o in others
+        )
+
 
 def _spelling(text: str) -> str:
     words = re.split(r"[\s-]+", normalise(text).strip())
@@ -204,11 +215,7 @@ def _spelling(text: str) -> str:
 
 
 @lru_cache(maxsize=8192)
-def spellings_pattern(spellings: tuple[str, ...]) -> re.Pattern:
-    """What matches any of the spellings as whole words, in any case, hyphenated or not, in plural.
-
-    Spellings of one or two letters (MI, K) are matched in their own case only.
-    """
+def _spellings_pattern(spellings: tuple[str, ...]) -> re.Pattern:
     ordered = sorted(spellings, key=len, reverse=True)
     any_of = "|".join(_spelling(s) for s in ordered)
     return re.compile(rf"(?<![A-Za-z0-9])(?<![0-9]\.)(?P<non>(?i:non))?(?:{any_of})")
@@ -216,13 +223,16 @@ def spellings_pattern(spellings: tuple[str, ...]) -> re.Pattern:
 
 @lru_cache(maxsize=65536)
 def find(spellings: tuple[str, ...], text: str) -> tuple[Mention, ...]:
-    """All mentions of any of the spellings in `text`, in order.
+    """Return all mentions of any of the spellings in `text`, in order, as whole words.
+
+    They match in any case, hyphenated or not, in plural; of one or two letters (MI, K) in their
+    own case only.
 
     >>> find(("beta blocker",), "Beta-blockers, a nonsmoker")
     (Mention(start=0, end=13, is_non=False),)
     """
     found = []
-    for match in spellings_pattern(spellings).finditer(text):
+    for match in _spellings_pattern(spellings).finditer(text):
         before = text[max(0, match.start() - 4) : match.start()].lower()
         is_non = match["non"] is not None or before in ("non-", "non ")
         found.append(Mention(match.start(), match.end(), is_non))

@@ -36,12 +36,11 @@ class Grade(NamedTuple):
 
 
 def grade(response: str, facts: Sequence[Mapping]) -> Grade:
-    """Grade one response against the facts of one instruction.
+    """Return the grade of one response against the facts of one instruction.
 
     Args:
         response: any text. Only its first 256 words (and 5,000 characters) are read: a system may
-            write 256 tokens, so no answer is cut. A response that quotes more than 8 lines of a
-            record gives the record, not an answer: nothing is found in it.
+            write 256 tokens. A response that quotes more than 8 lines of a record finds nothing.
         facts: at least one, as `answer-key.jsonl` holds them, by `kind`:
             `number` (topic, value or pair of values, unit, tolerance; date and from may be null),
             `date` (topic, date, precision: day, month or year), `term` (accepted; rivals, topic),
@@ -52,44 +51,41 @@ def grade(response: str, facts: Sequence[Mapping]) -> Grade:
     Returns:
         `found`, the mean over the facts of their share found, in [0, 1]; `contradictions`, how
         often the response says something else instead; `n_facts`; `correct`, everything found and
-        nothing contradicted. The empty response finds nothing.
+        nothing contradicted.
 
     Raises:
-        MedAlignError: a fact is malformed, or there is none, or the response is no text. No text
-            raises.
+        MedAlignError: a fact is malformed, or there is none, or the response is not text.
 
     The rules, for every kind:
         Spellings match as whole words in any case, with or without hyphens, in singular or plural;
         those of one or two letters (MI, K) in their own case. A laboratory test or vital sign is
-        known by its usual names, LOINC's included. A statement ends with its sentence, line or
-        semicolon; "It ...", "This ..." continue the one before. The date of a quoted record line
-        governs everything up to the next such line. A heading or question counts as part of what it
-        introduces; a question itself says nothing. What is said of a relative is not said of the
-        patient; facts with subject family look at that only. A response of at most 8 words that
-        quotes no record line is bare: if it names nothing else, it need not name the topic.
+        known by its usual names and LOINC's. A statement ends with its sentence, line or semicolon;
+        "It ...", "This ..." continue the one before. The date of a quoted record line governs all
+        up to the next such line. A heading or question is part of what it introduces; a question
+        itself says nothing. What is said of a relative is not said of the patient; facts with
+        subject family look at that only. A response of at most 8 words that quotes no record line
+        is bare: if it names nothing else, it need not name the topic.
 
-    number: found where a value within tolerance belongs to the topic. It belongs to the mention of
-        a test that precedes it most closely, else to one that follows before the next comma; a
-        value with another name of its own is that name's. The unit may be missing or in any usual
-        notation and is converted (lb to kg, F to Cel, /uL to 10*3/uL); a number in a unit of
-        another kind is not looked at, nor are ranges, bounds (< 60), reference ranges and goals
-        (unless the topic is a goal, target or cutoff), nor digits in dates, times, codes and names.
-        Where the fact has a date, so must the value, or it must be undated: its date is that of its
-        own clause, else the nearest of the statement, else that of the record line; "up from 1.1",
-        "previously 1.1" are of another date. With `from`, the value holds from that day on, and on
-        that day the old one does no harm. Another value of the topic, undated or of the fact's
-        date, is a contradiction; one of another date is neither, nor is a number in words, one that
-        another fact of the instruction asks for, a peak, a mean and the like.
-    date: found where a statement that names the topic, not negated, gives the date at least as
-        exactly as `precision`; a quoted line gives its own. If only other dates of the topic are
-        given, that is a contradiction; the date on which a note was written never is.
-    term: found where an accepted spelling is named and not negated (denies, no, not, without,
-        negative for, ruled out ...: the reach of the word ends at "but", a full stop, or where the
-        sentence turns to what is so). `topic`, if there is one, must be named somewhere in the
-        response, unless that is bare. Each rival named and not negated, stopped, replaced or only
-        possible (risk of, whether, differential) is a contradiction; beside a rival that is only
-        possible, a term that is no more than that is not found. A term within a longer one of the
-        other side is not named.
+    number: found if a value within tolerance belongs to the topic. It belongs to the mention of a
+        test that precedes it most closely, else to one that follows before the next comma, unless
+        it has another name of its own. The unit may be missing or in any usual notation and is
+        converted (lb to kg, F to Cel, /uL to 10*3/uL); ignored are numbers with a unit of another
+        kind, ranges, bounds (< 60), reference ranges and goals (unless the topic is a goal, target
+        or cutoff), and digits in dates, times, codes and names. If the fact has a date, the value
+        must have it or be undated: its date is that of its clause, else the nearest of the
+        statement, else that of the record line; "up from 1.1", "previously 1.1" are of another
+        date. With `from`, the value holds from that day on, and on that day the old one does no
+        harm. Another value of the topic, undated or of the fact's date, is a contradiction, but not
+        a number in words, one that another fact of the instruction asks for, a peak or a mean.
+    date: found if a statement that names the topic, not negated, gives the date at least as exactly
+        as `precision`; a quoted line gives its own. If only other dates of the topic are given,
+        that is a contradiction; the date on which a note was written never is.
+    term: found if an accepted spelling is named and not negated (denies, no, not, without, negative
+        for, ruled out ...; the word's reach ends at "but", a full stop, or where the sentence turns
+        to what is so). `topic`, if there is one, must be named in the response, unless that is
+        bare. Each rival named and not negated, stopped, replaced or only possible (risk of,
+        whether, differential) is a contradiction; beside a rival that is only possible, a term that
+        is no more than that is not found. A term within a longer one of the other side is not named.
     set: every member like a term; `found` is their share, each rival is a contradiction.
     yes_no: an opening "Yes" or "No" decides, if the topic is named in the response or nothing else
         of content is; it is contradicted if all that is said of the topic is against it. Otherwise
@@ -98,10 +94,10 @@ def grade(response: str, facts: Sequence[Mapping]) -> Grade:
         stopped or discontinued was so (yes); "no longer smokes", "quit", "former", "resolved" are
         no. Whether, if, risk of, screening for and "not documented" are neither. Both answers
         given: a contradiction.
-    not_documented: found where the response says so (not documented, no record of, does not
-        mention, cannot be determined, unable to find ...) of the topic, or without naming anything
-        else; not if it asserts content on the topic elsewhere, which is a contradiction. A bare
-        "no" is no such phrase, and these words count for no other kind of fact ("no record of a
+    not_documented: found if the response says so (not documented, no record of, does not mention,
+        cannot be determined ...) of the topic, or without naming anything else; not if it asserts
+        content on the topic elsewhere, which is a contradiction. A bare "no" does not say so, and
+        these words count for no other kind of fact ("no record of a
         stroke" is a no to "any stroke?").
 
     Known limits: a value need not be *said* to be the latest or highest; a list of all of them,
@@ -126,12 +122,8 @@ def grade(response: str, facts: Sequence[Mapping]) -> Grade:
     reading = read(response)
     if reading.n_quoted > QUOTED:
         return Grade(False, 0.0, 0, len(checked))
-    results = [_GRADERS[fact.kind](fact, reading, checked) for fact in checked]
-    found = sum(share for share, _ in results) / len(checked)
-    contradictions = sum(n for _, n in results)
-    return Grade(
-        all(share == 1 for share, _ in results) and not contradictions,
-        found,
-        contradictions,
-        len(checked),
+    shares, contradictions = zip(
+        *(_GRADERS[fact.kind](fact, reading, checked) for fact in checked), strict=True
     )
+    correct = all(share == 1 for share in shares) and not any(contradictions)
+    return Grade(correct, sum(shares) / len(checked), sum(contradictions), len(checked))
