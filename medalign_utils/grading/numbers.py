@@ -109,7 +109,7 @@ def _side(text: str, quantity: Quantity) -> int | None:
 
 
 def _numbers(fact: Fact, text: str, quantity: Quantity) -> list[tuple[float, float]] | None:
-    """Return the quantity in the fact's unit with its tolerance, None if it cannot be the fact's."""
+    """Return the quantity in the fact's unit with its tolerance, None if it is not the fact's."""
     if quantity.is_range or (quantity.is_bound and not fact.is_limit):
         return None
     if quantity.label is not None:

@@ -85,7 +85,8 @@ def grade(response: str, facts: Sequence[Mapping]) -> Grade:
         to what is so). `topic`, if there is one, must be named in the response, unless that is
         bare. Each rival named and not negated, stopped, replaced or only possible (risk of,
         whether, differential) is a contradiction; beside a rival that is only possible, a term that
-        is no more than that is not found. A term within a longer one of the other side is not named.
+        is only possible too is not found. A term within a longer one of the other side does
+        not count.
     set: every member like a term; `found` is their share, each rival is a contradiction.
     yes_no: an opening "Yes" or "No" decides, if the topic is named in the response or nothing else
         of content is; it is contradicted if all that is said of the topic is against it. Otherwise
