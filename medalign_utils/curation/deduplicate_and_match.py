@@ -29,16 +29,9 @@ def drop_near_duplicates(questions: Sequence[str], threshold: float) -> pd.DataF
     """Return which questions are too similar to an earlier one that is kept.
 
     A question is dropped if its ROUGE-L F1 (Porter-stemmed) with a question kept so far is at least
-    the threshold, as a duplicate of the one with the highest score, the earliest of equals. What is
-    similar only to a dropped question is kept, and so is a question without words.
-
-    Args:
-        questions: in the order of submission.
-        threshold: above 0, at most 1; scores less than 1e-9 below it count.
-
-    Returns:
-        One row per question: duplicate_of (Int64, position from 0) and rouge_l with that question,
-        both missing for a question that is kept.
+    the threshold (above 0, at most 1; up to 1e-9 below counts), as a duplicate of the one with the
+    highest score, the earliest of equals. One row per question, in order: duplicate_of (Int64,
+    position from 0) and rouge_l with that question, both missing for a question that is kept.
 
     Raises:
         MedAlignError: a question is not a string, or the threshold is out of range.
@@ -105,8 +98,8 @@ def assess_thresholds(
 ) -> pd.DataFrame:
     """Return how well `drop_near_duplicates` finds repeated requests at each threshold.
 
-    A submission is a duplicate if an earlier one makes the same request, for whichever patient.
-    Dropping it is right if the question that it is taken for a duplicate of makes that request.
+    A submission is a duplicate if an earlier one makes the same request, for whichever patient, and
+    rightly dropped if the question that is kept for it makes that request.
 
     Args:
         submitted: as `load_submitted` returns it.
@@ -114,10 +107,10 @@ def assess_thresholds(
 
     Returns:
         One row per threshold, ascending: threshold, submitted, duplicates, dropped, precision
-        (share of the dropped that are dropped rightly; NaN if none is), recall (share of the
-        duplicates that are), reworded and reworded_recall (likewise of those reworded on purpose),
-        other_patient (dropped rightly, although the kept question is about another patient).
-        Without `request` only threshold, submitted and dropped are known.
+        (share of the dropped that are dropped rightly), recall (share of the duplicates that are),
+        reworded and reworded_recall (likewise of those reworded on purpose), other_patient (dropped
+        rightly, although the kept question is about another patient). NaN if the denominator is 0;
+        without `request` only threshold, submitted and dropped are known.
 
     >>> submitted = pd.DataFrame({"question": ["Any falls?", "Any pain?"], "person_id": ["1", "2"],
     ...     "request": ["falls", "pain"], "duplicate_of": [None, None]})
@@ -157,7 +150,8 @@ def rank_patients(
     """Return the rank at which BM25 finds each instruction's patient; 1 is best.
 
     Lucene's variant, k1 = 1.5, b = 0.75, English stop words, no stemming; a document is a record's
-    `lines`. Records are read one at a time; four bytes per word are kept.
+    `lines`, of which four bytes per word are kept. Equal scores all have the worst of their ranks,
+    so a question that shares no word with its record has the size of the pool.
 
     Args:
         release: where the records are.
@@ -165,14 +159,9 @@ def rank_patients(
         pool: the patients to choose from.
         progress: show a bar.
 
-    Returns:
-        int64, indexed as `instructions`. Equal scores all have the worst of their ranks, so a
-        question that shares no word with its record has the size of the pool.
-
     Raises:
         MedAlignError: there are no instructions, an instruction's patient is missing or not in the
             pool, or the pool contains a patient twice.
-        ReleaseError, EHRError: a record does not exist or cannot be read.
 
     Source: Robertson and Zaragoza 2009; Lù 2024 (BM25S).
     """

@@ -52,7 +52,7 @@ _TABLES = {
         may_be_empty=("reference", "evidence"),
         key=("instruction_id", "annotator"),
     ),
-    # Only whom they are about; `Release.reviews` reads the verdicts.
+    # `Release.reviews` reads the rest.
     REVIEWS_FILE: _Columns(("instruction_id",), ("person_id", "filename", "used"), key=()),
     SUBMITTED_FILE: _Columns(
         INSTRUCTION_COLUMNS[:2], ("submitter_specialty", "person_id", "duplicate_of", "request")
@@ -127,7 +127,7 @@ def load_release(
     All columns are text. The table of references completes that of instructions, so an instruction
     without a reference may have no patient; a missing category follows from the subcategory. A
     warning names rows without a clinician's response, which are left out, and patients without an
-    EHR whom only the table of instructions names, whose instructions then have no patient.
+    EHR that only the table of instructions names; their instructions then have no patient.
 
     Args:
         path: the folder with ``all-instructions-rouge`` and ``clinician-instruction-responses``

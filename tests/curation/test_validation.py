@@ -74,7 +74,7 @@ def test_every_problem_is_listed_with_its_file_and_row(folder):
         ("40.xml", "line 5: event 0 (from 0), timestamp: found 'aaaa'"),
         ("40.xml", "line 9: event 1 (from 0): no type"),
         ("EHR_007.xml", "line 1: not well-formed XML"),
-        ("9.xml", "holds a DOCTYPE"),
+        ("9.xml", "has a DOCTYPE"),
     ):
         assert any(file in line and fault in line for line in problems), (fault, found)
     assert len(problems) == 10, found

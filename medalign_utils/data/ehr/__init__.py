@@ -36,8 +36,8 @@ def read_events(path: str | Path) -> pd.DataFrame:
     Columns: `timestamp` (datetime64[s]), `encounter` (encounters or visits count from 0), and text,
     missing where the file has nothing, "NULL" or blanks: person_id, type, code, name, value, unit,
     note_id, source_text. `value` is the event's text without surrounding blanks (in the record
-    dialect split from its line if possible), `source_text` the text exactly as in the file. What is
-    said of the person becomes rows of type "person": birthdate, age_days, age_years, gender, race,
+    dialect split from its line if possible), `source_text` the text exactly as in the file. Facts
+    about the person are rows of type "person": birthdate, age_days, age_years, gender, race,
     ethnicity, payerplan.
 
     Args:

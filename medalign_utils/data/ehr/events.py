@@ -11,7 +11,7 @@ from lxml import etree
 
 from medalign_utils.errors import EHRError
 
-# The types that the release uses, and "person" for what a header says of the patient.
+# The types that the release uses, and "person" for facts about the patient.
 EVENT_TYPES = tuple(
     "condition death device_exposure drug_exposure image measurement note observation person "
     "procedure visit visit_detail".split()
@@ -74,7 +74,7 @@ def read_opening(path: Path, dialects: tuple[str, ...]) -> Opening:
     except OSError as error:
         raise EHRError(f"{path}: cannot be read ({error.strerror})") from None
     if root.getroottree().docinfo.doctype:
-        raise EHRError(f"{path}: holds a DOCTYPE, which may define entities; remove it")
+        raise EHRError(f"{path}: has a DOCTYPE, which may define entities; remove it")
     if root.tag not in dialects:
         expected = " or ".join(f"<{name}>" for name in dialects)
         raise EHRError(f"{path}: root element <{root.tag}>, expected {expected}")
@@ -158,7 +158,7 @@ def cleaned(found: str | None) -> str | None:
 
 
 def masked(found: str) -> str:
-    """Return the form of a text, for a message: what an EHR says must not leave it.
+    """Return the form of a text, for a message: its content must not leave the EHR.
 
     >>> masked("10/08/2014 9 AM"), masked("seen by Dr. Who")
     ('##/##/#### # AA', 'aaaa aa Aa. Aaa')

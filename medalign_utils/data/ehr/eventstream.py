@@ -33,12 +33,7 @@ _PERSON_NAMES = {
     "payerplan": "payerplan",
 }
 # Element -> what is expected in it.
-_INSIDE = {
-    "eventstream": "<encounter>",
-    "encounter": "<events>",
-    "events": "<entry>",
-    "entry": "<event>",
-}
+_INSIDE = {"events": "<entry>", "entry": "<event>", "event": "text"}
 _KNOWN = ("person", "events", "entry", "event", "visit", "day")
 _attribute = lru_cache(maxsize=2**16)(cleaned)
 
@@ -46,8 +41,8 @@ _attribute = lru_cache(maxsize=2**16)(cleaned)
 def read(path: Path, report: Report) -> Iterator[Event]:
     """Yield the events in the file's order, holding one encounter at a time.
 
-    What an encounter's header says of the person comes before the encounter's first event, dated
-    by the encounter's start or else by that event.
+    Facts about the person, from an encounter's header, come before the encounter's first event,
+    dated by the encounter's start or else by that event.
 
     Reported are: an event without a type or a readable timestamp, a start that cannot be read, a
     header without a date, and elements out of place, those of the record dialect among them.
@@ -71,9 +66,14 @@ def read(path: Path, report: Report) -> Iterator[Event]:
 def _skip(siblings: list[etree._Element], faults: Faults) -> None:
     """Remove what is outside encounters, and report what should be inside."""
     for element in siblings:
-        for inside in islice(element.iter(*_KNOWN), 1):
-            _add_misplaced(inside, faults)
+        _add_outside(element, "an encounter", faults)
         element.getparent().remove(element)
+
+
+def _add_outside(element: etree._Element, place: str, faults: Faults) -> None:
+    """Report each event in an element, or else the first that shows that something is misplaced."""
+    for inside in [*element.iter("event")] or islice(element.iter(*_KNOWN), 1):
+        faults.add(inside, f": element <{inside.tag}> outside {place}")
 
 
 def _add_misplaced(element: etree._Element, faults: Faults) -> None:
@@ -89,8 +89,7 @@ def _events(encounter: etree._Element, number: int, faults: Faults) -> Iterator[
                 else:
                     _add_misplaced(entry, faults)
         elif part.tag != "person":
-            for inside in islice(part.iter(*_KNOWN), 1):
-                _add_misplaced(inside, faults)
+            _add_outside(part, "<events>", faults)
 
 
 def _entry(entry: etree._Element, number: int, faults: Faults) -> Iterator[Event]:

@@ -1,14 +1,14 @@
-"""Units of measurement as notes, laboratories and UCUM spell them, and conversion between them."""
+"""Units of measurement, as notes, laboratories and UCUM spell them."""
 
 import re
 from functools import lru_cache
 from typing import NamedTuple
 
-# pattern: (dimension, size in the dimension's first unit). Longer spellings stand before shorter.
-# Letters that are units only by their case stand outside (?i:...).
+# Pattern, dimension, size in the dimension's base unit. Longer spellings come before shorter ones;
+# letters that are units only in this case are outside (?i:...).
 _MASS, _LENGTH, _VOLUME, _AMOUNT, _ACTIVITY = "mass", "length", "volume", "amount", "activity"
 _ATOMS: tuple[tuple[str, str, float], ...] = (
-    # The "per 1.73 m2" of an eGFR, which many leave out, is no dimension here.
+    # The "per 1.73 m2" of an eGFR, often left out, is not a dimension here.
     (r"(?i:\{?1\.73[\s_]?(?:sq\.?\s?m|m\^?2)\}?)", "", 1),
     (r"(?i:(?:x\s?)?10\s?(?:\*|\^|e|\(|exp)\s?3\)?|thou(?:sand)?)", "", 1e3),
     (r"(?i:(?:x\s?)?10\s?(?:\*|\^|e|\(|exp)\s?6\)?|million)", "", 1e6),
@@ -40,7 +40,7 @@ _ATOMS: tuple[tuple[str, str, float], ...] = (
     (r"(?i:centimet(?:er|re)s?|cms?)", _LENGTH, 1e-2),
     (r"(?i:mm\^?3|cmm)", _VOLUME, 1e-6),
     (r"(?i:millimet(?:er|re)s?|mm)", _LENGTH, 1e-3),
-    # "1.4 in August": a preposition, unless nothing follows that it could govern.
+    # "in August" is not inches: only before punctuation, the end or "tall".
     (r"(?i:\[?in_i\]?|inch(?:es)?|in\b(?=\.?\s*(?:tall\b|[,.;:)\]]|$)))", _LENGTH, 0.0254),
     (r"(?i:feet|foot|ft)", _LENGTH, 0.3048),
     (r"(?i:deciliters?|dl)", _VOLUME, 0.1),
@@ -48,7 +48,7 @@ _ATOMS: tuple[tuple[str, str, float], ...] = (
     (r"(?i:microlit(?:er|re)s?|[um]cl|ul)", _VOLUME, 1e-6),
     (r"(?i:femtolit(?:er|re)s?|fl)", _VOLUME, 1e-15),
     (r"(?i:lit(?:er|re)s?)|[Ll]", _VOLUME, 1),
-    # For the ions so reported (sodium, potassium, chloride, bicarbonate) the two are one.
+    # Equal for the ions reported so (sodium, potassium, chloride, bicarbonate).
     (r"(?i:meq|mmol)", _AMOUNT, 1e-3),
     (r"(?i:[um]c?mol)", _AMOUNT, 1e-6),
     (r"(?i:nmol)", _AMOUNT, 1e-9),
@@ -78,7 +78,7 @@ _ANY_ATOM, _ANY_UNIT, _ANY_PER = re.compile(_ATOM), re.compile(UNIT_PATTERN), re
 
 
 class Unit(NamedTuple):
-    """A unit: what it measures, as powers of dimensions, and its size."""
+    """What a unit measures, as powers of dimensions, and its size."""
 
     dimension: tuple[tuple[str, int], ...]
     size: float
@@ -86,7 +86,7 @@ class Unit(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def parse_unit(text: str | None) -> Unit | None:
-    """The unit that `text` spells, None if it is none that is known.
+    """Return the unit that a text spells, None if it is unknown.
 
     >>> parse_unit("K/uL") == parse_unit("10*3/uL") == parse_unit("x10^9/L")
     True
@@ -120,7 +120,7 @@ _FAHRENHEIT, _CELSIUS = (("fahrenheit", 1),), (("celsius", 1),)
 
 
 def convert(value: float, unit: Unit, to: Unit) -> float | None:
-    """`value` in the unit `to`, None where the two measure different things.
+    """Return the value in the unit `to`; None if the two measure different things.
 
     >>> convert(98.6, parse_unit("F"), parse_unit("Cel"))
     37.0

@@ -34,6 +34,7 @@ _PERSON_LINES = {
     "ethnicity": "ethnicity",
     "payer plan": "payerplan",
 }
+_DATE = re.compile(r"\s*(\d{1,2})/(\d{1,2})/(\d{4})\s*")
 _CODE = re.compile(r"\[(?P<code>[^\]/\s]+/[^\]\s]+)\]\s*(?P<rest>.*)", re.DOTALL)
 # A number at the end of the line, or before a unit that is known, is the value. In a drug's line
 # it is a strength and belongs to the name, as numbers elsewhere in a line do ("12 lead ECG").
@@ -48,9 +49,9 @@ _VALUE = re.compile(
 def read(path: Path, report: Report) -> Iterator[Event]:
     """Yield the events in the file's order.
 
-    A visit is an encounter, and an event of type "visit" whose name is the visit's type. What a day
-    says of the person becomes events at the day's start. An event without a start of its own is
-    dated by its day's; an element of a known type that says nothing more is an event, too.
+    A visit is an encounter, and an event of type "visit" whose name is the visit's type. An event
+    without a start of its own, such as a fact about the person, has its day's. An empty element of
+    a known type is an event, too.
 
     Reported are: an element of no known type, without a date or outside a day, and text beside the
     elements.
@@ -87,7 +88,9 @@ def _part(element: etree._Element, day: str | None, number: int, faults: Faults)
         if event_type == "person":
             return list(_person(element, moment, number))
         if event_type == "note":
-            return [_note(element, moment, number)]
+            name, note_id = cleaned(element.get("type")), cleaned(element.get("note_id"))
+            text = text_of(element)
+            return [Event(moment, number, "note", None, name, cleaned(text), None, note_id, text)]
         _add_strays(element, "code", faults, may_have_text=True)
         return list(_coded(element, event_type, moment, number))
     return []
@@ -119,23 +122,10 @@ def _person(element: etree._Element, moment: datetime, number: int) -> Iterator[
         name = _PERSON_LINES.get(" ".join(key.split()).lower(), cleaned(key))
         if not colon:
             name, value = None, line
-        elif name == "birthdate":
-            value = _iso_date(value)
-        if cleaned(value) is not None:
-            yield Event(
-                moment, number, "person", None, name, cleaned(value), None, None, line.strip()
-            )
-
-
-def _iso_date(text: str) -> str:
-    found = re.fullmatch(r"\s*(\d{1,2})/(\d{1,2})/(\d{4})\s*", text)
-    return f"{found[3]}-{int(found[1]):02}-{int(found[2]):02}" if found else text
-
-
-def _note(element: etree._Element, moment: datetime, number: int) -> Event:
-    text = text_of(element)
-    name, note_id = cleaned(element.get("type")), cleaned(element.get("note_id"))
-    return Event(moment, number, "note", None, name, cleaned(text), None, note_id, text)
+        elif name == "birthdate" and (date := _DATE.fullmatch(value)):
+            value = f"{date[3]}-{int(date[1]):02}-{int(date[2]):02}"
+        if (value := cleaned(value)) is not None:
+            yield Event(moment, number, "person", None, name, value, None, None, line.strip())
 
 
 def _coded(
