@@ -29,10 +29,9 @@ from medalign_utils.data.release import load_release, primary_references
 from medalign_utils.generation import runner
 from medalign_utils.metrics import bertscore, comet
 from medalign_utils.minilm import minilm_path
+from medalign_utils.paths import COMET_COMPACT, resolve
 from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_means, percentile_levels
 from medalign_utils.synthetic import write_release
-from tools.comet_compact import train as comet_compact
-from tools.comet_compact.pairs import labelled_pairs
 
 N_INSTRUCTIONS = 60
 SYSTEMS = ("bm25-full", "bm25-8k", "bm25-4k", "bm25-2k", "recent-note-2k", "random-2k")
@@ -63,13 +62,6 @@ def texts(folder: Path) -> pd.DataFrame:
     return table.rename(columns={"response": "prediction"}).assign(
         source=of(question), reference=of(references.set_index("instruction_id")["reference"])
     )
-
-
-def checkpoint(folder: Path) -> Path:
-    """comet-compact's network; how well it is trained makes no difference to its speed."""
-    pairs = labelled_pairs(patients=3, instructions=12, progress=False)
-    comet_compact.train(pairs, folder / "comet-compact", seed=1, progress=False)
-    return folder / "comet-compact"
 
 
 def seconds(call: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
@@ -103,7 +95,7 @@ def compare(
 
 def comet_rows(tables: Sequence[pd.DataFrame], path: Path, repeats: int) -> Iterator[dict]:
     """Against the library's `predict` at the batch size it is fastest with, in the median of 3."""
-    model = comet.load_comet(comet.checkpoint_path(path))
+    model = comet.load_comet(comet.find_comet(path))
     best = None
     for table in tables:
         columns = [table[name].tolist() for name in ("source", "prediction", "reference")]
@@ -207,7 +199,7 @@ def scoring(repeats: int = REPEATS) -> list[str]:
         distinct = table.assign(
             prediction=[f"{i}. {text}" for i, text in enumerate(table["prediction"])]
         )
-        path = checkpoint(Path(folder))
+        path = resolve(COMET_COMPACT)
         tables = {table["prediction"].nunique(): table for table in (distinct, table)}
         blocks = [
             ("", bootstrap_row(repeats)),
@@ -250,7 +242,7 @@ def device_check() -> None:
         references = table["reference"].tolist()
         # Another instruction's reference each; the last two are an empty and a long response.
         predictions = [*references[2:], "", "pain " * 10_000]
-        path = checkpoint(Path(folder))
+        path = resolve(COMET_COMPACT)
         calls = {
             "COMET": lambda: comet.score_comet(sources, predictions, references, checkpoint=path),
             "BERTScore": lambda: bertscore.score_bertscore(

@@ -1,7 +1,6 @@
-"""Models of Hugging Face: a folder's, or a hub's where it can be reached.
+"""Models of Hugging Face: a folder's, or a hub's if it can be reached.
 
-transformers and huggingface_hub are imported by the functions that need them, so importing this
-module costs nothing.
+Functions import transformers and huggingface_hub themselves, so importing this module is cheap.
 """
 
 import hashlib
@@ -35,16 +34,13 @@ class Checkpoint(NamedTuple):
 
 
 def find_checkpoint(name: str, *forms: Sequence[str]) -> Checkpoint:
-    """Return the files of a model, sorted; a hub's are downloaded unless they are cached.
+    """Return the files of a model, a folder or a hub id, downloaded unless they are cached.
 
-    Args:
-        name: a folder or a hub id.
-        forms: lists of file patterns, each list's last for the weights; the first list whose
-            weights exist counts.
+    Each form is a list of file patterns, the last one for the weights; the first form whose weights
+    exist counts.
 
-    Raises:
-        NotAvailableError: a hub's weights are neither cached nor within reach.
-        MedAlignError: the folder has no weights, or the hub has no such repository.
+    Raises: NotAvailableError if a hub's weights are out of reach; MedAlignError if the folder has
+    none, or the hub has no such repository.
 
     >>> find_checkpoint("medalign_utils", *TRANSFORMERS)
     Traceback (most recent call last):
@@ -77,22 +73,19 @@ def describe(checkpoint: Checkpoint, what: str = "model") -> str:
         with file.open("rb") as opened:
             content = hashlib.file_digest(opened, "sha256").hexdigest()
         digest.update(f"{file.relative_to(checkpoint.folder).as_posix()} {content}\n".encode())
-    is_folder = Path(checkpoint.name).is_dir()
-    name = Path(checkpoint.name).resolve().name if is_folder else checkpoint.name
+    folder = Path(checkpoint.name)
+    name = folder.resolve().name if folder.is_dir() else checkpoint.name
     return f"{what}:{name}|sha256:{digest.hexdigest()[:12]}"
 
 
 def load_network(checkpoint: Checkpoint, auto_class: str, **config: object):
-    """Return a model's tokenizer and network, the latter on the GPU if there is one.
+    """Return a model's tokenizer and network, on the GPU if there is one.
 
-    Args:
-        checkpoint: found with `TRANSFORMERS`.
-        auto_class: the name of a class of transformers, such as "AutoModel".
-        config: what the model's configuration must say.
+    `auto_class` is the name of a class of transformers, such as "AutoModel"; `config` is what the
+    model's configuration must say.
 
-    Raises:
-        MedAlignError: the files are no such model, have weights of other shapes, or lack weights,
-            which transformers would draw at random.
+    Raises: MedAlignError if the files are no such model, or lack weights, which transformers would
+    draw at random.
     """
     import torch
     import transformers
@@ -127,12 +120,9 @@ def has_tokenizer_config(name: str) -> bool:
 
     try:
         hf_hub_download(name, "tokenizer_config.json")
-    except LocalEntryNotFoundError:
-        return True
-    except EntryNotFoundError:
-        return False
-    except (OSError, ValueError):
-        return True
+    except (OSError, ValueError) as error:  # which EntryNotFoundError is, too
+        is_absent = isinstance(error, EntryNotFoundError)
+        return not is_absent or isinstance(error, LocalEntryNotFoundError)
     return True
 
 

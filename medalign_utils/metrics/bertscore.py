@@ -27,22 +27,16 @@ def score_bertscore(
 ) -> np.ndarray:
     """Return BERTScore F1 without IDF weights and without baseline rescaling, 6 decimals.
 
+    `model` is "minilm" (comes with the package), a Hugging Face model's folder or a hub id; `layer`
+    is the hidden layer compared, 0 for the embeddings. An empty text scores 0 and one beyond the
+    model's limit is cut, with a warning that counts them.
+
     Each distinct text is encoded once; ``bert_score.score`` gives the same to 1e-5. As there, [CLS]
     and [SEP] may be matched but carry no weight. A token whose cosines are all negative counts 0;
     in the package only in pairs that its batch pads, so that a score there depends on the others.
 
-    Args:
-        predictions: N answers; an empty one scores 0, with a warning that counts them.
-        references: N references, in the same order; likewise.
-        model: "minilm" (comes with the package), the folder of a Hugging Face model, or a hub id.
-            A text beyond its limit is cut, with a warning that counts them.
-        layer: the hidden layer compared; 0 is the embedding layer.
-        progress: show a progress bar.
-
-    Raises:
-        NotAvailableError: a hub's model is not within reach.
-        MedAlignError: the columns are no equally many strings, or the model does not load or has
-            fewer layers.
+    Raises: NotAvailableError if the model is out of reach; MedAlignError if it does not load or has
+    fewer layers, or the columns are no equally many strings.
 
     Source: Zhang et al. 2020.
 

@@ -15,22 +15,14 @@ def score_bleurt(
 ) -> np.ndarray:
     """Return BLEURT, how alike answer and reference are to a BERT that reads both, 6 decimals.
 
-    The paper does not name its checkpoint. Elron/bleurt-large-512 is the largest published one that
-    transformers loads as it is; BLEURT-20 needs a class and a tokenizer of its own.
+    Unbounded, for most pairs between -2 and 1. `model` is the folder of a Hugging Face sequence
+    classifier with one output, or a hub id; pairs beyond its limit are cut, the longer text first,
+    with a warning that counts them. The paper does not name its checkpoint. Elron/bleurt-large-512
+    is the largest published one that transformers loads as it is; BLEURT-20 needs a class of its
+    own.
 
-    Args:
-        predictions: N answers.
-        references: N references, in the same order.
-        model: the folder of a Hugging Face sequence classifier with one output, or a hub id. Pairs
-            beyond its limit are cut, the longer text first, with a warning that counts them.
-        progress: show a progress bar.
-
-    Returns:
-        float64, shape (N,): unbounded, for most pairs between -2 and 1.
-
-    Raises:
-        NotAvailableError: the weights are not within reach.
-        MedAlignError: the columns are no equally many strings, or the model is no BLEURT.
+    Raises: NotAvailableError if the model is out of reach; MedAlignError if it is no BLEURT, or the
+    columns are no equally many strings.
 
     Source: Sellam et al. 2020.
     """

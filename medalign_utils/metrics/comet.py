@@ -18,12 +18,11 @@ import numpy as np
 import yaml
 
 from medalign_utils.errors import MedAlignError, NotAvailableError
-from medalign_utils.hub import ENCODER, Checkpoint, find_checkpoint, in_one_line
+from medalign_utils.hub import ENCODER, find_checkpoint, in_one_line
 from medalign_utils.metrics.base import DECIMALS, check_texts
 from medalign_utils.minilm import MINILM_NAME, MINILM_SHA256, ROWS, fixed_batches, minilm_path
 
 if TYPE_CHECKING:
-    import torch
     from comet.models import RegressionMetric
     from comet.models.base import CometModel
 
@@ -31,7 +30,7 @@ PAPER_CHECKPOINT = "Unbabel/wmt22-comet-da"
 MINILM_HUB_ID = f"sentence-transformers/{MINILM_NAME}"
 COMPACT = ("hparams.yaml", "model.safetensors")
 LIBRARY = ("hparams.yaml", "checkpoints/model.ckpt")
-# What the library's classes read besides the answer; a unified_metric's hparams say it themselves.
+# What the library's classes read besides the answer, unless `input_segments` says it.
 _READ = {
     "regression_metric": ("src", "ref"),
     "ranking_metric": ("src", "ref"),
@@ -49,29 +48,19 @@ def score_comet(
     checkpoint: str | Path,
     progress: bool = False,
 ) -> np.ndarray:
-    """Return COMET of each answer, given the instruction as source and the reference.
+    """Return COMET of each answer, with the instruction as source: float64, shape (N,), 6 decimals.
 
-    The paper says "source-augmented" COMET, without the checkpoint and without saying whether the
-    EHR is part of the source. Scores are therefore not comparable with the paper's.
+    The range is the checkpoint's: [0, 1] for comet-compact, about that for the WMT22 models,
+    unbounded for older ones. The paper does not say which checkpoint it used, nor whether the EHR
+    was part of the source, so scores are not comparable with the paper's.
 
-    For a ``RegressionMetric`` each distinct text is encoded once; the library's ``predict`` gives
-    the same to 1e-5, and scores other classes itself. Texts are cut at the encoder's limit.
+    `checkpoint` is a folder with ``hparams.yaml`` and either ``checkpoints/model.ckpt`` or
+    ``model.safetensors``, a ``.ckpt`` file, or a hub id. For a ``RegressionMetric`` each distinct
+    text is encoded once; the library's ``predict`` gives the same to 1e-5, and scores other classes
+    itself. Texts are cut at the encoder's limit; an empty one is scored like any other.
 
-    Args:
-        sources: N instructions.
-        predictions: N answers; an empty one is scored like any other.
-        references: N references, in the same order.
-        checkpoint: a folder with ``hparams.yaml`` and either ``checkpoints/model.ckpt`` or
-            ``model.safetensors``, a ``.ckpt`` file, or a hub id.
-        progress: show a progress bar.
-
-    Returns:
-        float64, shape (N,), 6 decimals. The range is the checkpoint's: [0, 1] for comet-compact,
-        about that for the WMT22 models, unbounded for older ones.
-
-    Raises:
-        NotAvailableError: a hub's checkpoint or encoder is not within reach.
-        MedAlignError: the columns are no equally many strings, or the checkpoint does not load.
+    Raises: NotAvailableError if the checkpoint or its encoder is out of reach; MedAlignError if it
+    does not load, or the columns are no equally many strings.
 
     Source: Rei et al. 2020, 2022.
 
@@ -81,13 +70,13 @@ def score_comet(
     True
     """
     check_texts("score_comet", sources=sources, predictions=predictions, references=references)
-    found = find_comet(checkpoint)
+    path = find_comet(checkpoint)
     if not len(predictions):
         return np.empty(0)
     with quiet_lightning():
         from comet.models import RegressionMetric
 
-        model = load_comet(found)
+        model = load_comet(path)
         # Subclasses do more than regression on sentence embeddings.
         score = _score_triples if type(model) is RegressionMetric else _predict
         return score(model, sources, predictions, references, progress).round(DECIMALS)
@@ -102,23 +91,21 @@ def signature_comet(*, checkpoint: str | Path) -> str:
     >>> signature_comet(checkpoint="models/comet-compact")  # doctest: +ELLIPSIS
     'comet-compact|src:instruction|ref:yes|sha256:...|encoder:all-MiniLM-L6-v2|sha256:53aa51172d14|...
     """
-    found = find_comet(checkpoint)
+    path = find_comet(checkpoint)
     digest, encoder = hashlib.sha256(), ""
-    if _is_compact(found):
-        for file in found.files:
-            digest.update(file.read_bytes())
+    if _lacks_encoder(path):
+        digest.update(_hparams_file(path).read_bytes())
         encoder = f"|encoder:{MINILM_NAME}|sha256:{MINILM_SHA256[:12]}"
-    else:
-        with _weights(found).open("rb") as opened:
-            digest = hashlib.file_digest(opened, "sha256")
-    hparams = _hparams(found)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, digest.copy)
+    hparams = _hparams(path)
     kind = hparams.get("class_identifier")
     if kind not in _READ:
         raise MedAlignError(
             f"signature_comet: {checkpoint} has class_identifier {kind} in hparams.yaml, expected "
             f"one of {', '.join(_READ)}"
         )
-    read = hparams.get("input_segments", _READ[kind]) if kind == "unified_metric" else _READ[kind]
+    read = hparams.get("input_segments", _READ[kind])
     return (
         f"{name_comet(checkpoint)}|src:{'instruction' if 'src' in read else 'no'}"
         f"|ref:{'yes' if 'ref' in read else 'no'}|sha256:{digest.hexdigest()[:12]}{encoder}"
@@ -129,13 +116,10 @@ def signature_comet(*, checkpoint: str | Path) -> str:
 def name_comet(checkpoint: str | Path) -> str:
     """Return the scores' name: "COMET" for the paper's presumable checkpoint, else the folder's.
 
-    Raises:
-        MedAlignError: another checkpoint would have the name COMET, in whatever case.
+    Raises: MedAlignError if another checkpoint would have the name COMET, in whatever case.
 
-    >>> name_comet("Unbabel/wmt22-comet-da"), name_comet("Unbabel/wmt20-comet-da")
-    ('COMET', 'wmt20-comet-da')
-    >>> name_comet("models/mine"), name_comet("models/mine/checkpoints/model.ckpt")
-    ('mine', 'mine')
+    >>> name_comet("Unbabel/wmt22-comet-da"), name_comet("models/mine/checkpoints/model.ckpt")
+    ('COMET', 'mine')
     """
     if str(checkpoint) == PAPER_CHECKPOINT:
         return "COMET"
@@ -149,12 +133,10 @@ def name_comet(checkpoint: str | Path) -> str:
     return name
 
 
-def find_comet(checkpoint: str | Path) -> Checkpoint:
-    """Return the files of a checkpoint (as `score_comet`'s), downloaded if need be.
+def find_comet(checkpoint: str | Path) -> Path:
+    """Return the file with a checkpoint's weights (see `score_comet`), downloaded if need be.
 
-    Raises:
-        NotAvailableError: a hub's checkpoint is neither cached nor within reach.
-        MedAlignError: a file is missing, or the hub has no such model.
+    Raises: NotAvailableError if it is out of reach; MedAlignError if there is none.
 
     >>> find_comet("no/such/folder/model.ckpt")
     Traceback (most recent call last):
@@ -162,45 +144,38 @@ def find_comet(checkpoint: str | Path) -> Checkpoint:
     medalign_utils.errors.MedAlignError: find_comet: no/such/folder/model.ckpt does not exist
     """
     path = Path(checkpoint)
-    if path.suffix == ".ckpt":
-        found = Checkpoint(str(path), path.absolute().parents[1], [path])
-    elif path.is_dir():
-        found = find_checkpoint(str(checkpoint), COMPACT, LIBRARY)
-    else:
-        found = find_checkpoint(str(checkpoint), LIBRARY)
-    for file in (_weights(found), found.folder / "hparams.yaml"):
+    if path.suffix != ".ckpt":
+        forms = (COMPACT, LIBRARY) if path.is_dir() else (LIBRARY,)
+        files = find_checkpoint(str(checkpoint), *forms).files
+        [path] = [file for file in files if file.name != "hparams.yaml"]
+    for file in (path, _hparams_file(path)):
         if not file.is_file():
             raise MedAlignError(f"find_comet: {file} does not exist")
-    return found
+    return path
 
 
-def load_comet(found: Checkpoint) -> "CometModel":
-    """Return a checkpoint's model for inference, on the GPU if there is one.
+def load_comet(path: Path) -> "CometModel":
+    """Return the model of a file of weights for inference, on the GPU if there is one.
 
-    A ``.ckpt`` file's encoder needs its configuration and tokenizer, which the library takes from
-    the hub or its cache.
+    A ``.ckpt`` file also needs its encoder's configuration and tokenizer, from hub or cache.
 
-    Raises:
-        NotAvailableError: the encoder's configuration or tokenizer is not within reach.
-        MedAlignError: the file is torn or no checkpoint, or lacks a weight or has too many.
+    Raises: NotAvailableError if these are out of reach; MedAlignError if the file is torn or no
+    checkpoint, or lacks a weight or has too many.
     """
     with quiet_lightning():
         import torch
         from comet import load_from_checkpoint
         from safetensors import SafetensorError
 
+        faults = (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError)
         try:
-            if _is_compact(found):
-                model = _join_encoder(found)
-            else:
-                model = load_from_checkpoint(str(_weights(found)))
-        except (OSError, RuntimeError, EOFError, KeyError, TypeError, SafetensorError,
-                pickle.UnpicklingError) as error:  # fmt: skip
-            if isinstance(error, OSError) and not _is_compact(found):
-                _check_encoder(found)
+            load = _join_encoder if _lacks_encoder(path) else load_from_checkpoint
+            model = load(path)
+        except (*faults, SafetensorError) as error:
+            if isinstance(error, OSError) and not _lacks_encoder(path):
+                _check_encoder(path)
             raise MedAlignError(
-                f"load_comet: {_weights(found)} does not load: {type(error).__name__}: "
-                f"{in_one_line(error)}"
+                f"load_comet: {path} does not load: {type(error).__name__}: {in_one_line(error)}"
             ) from error
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
@@ -214,84 +189,67 @@ def new_regression_metric(hparams: Mapping[str, Any]) -> "RegressionMetric":
     return RegressionMetric(**settings).eval()
 
 
-def is_of_encoder(weight: str) -> bool:
-    """Return whether a weight of a COMET model is its encoder's, by its name."""
-    return weight.startswith("encoder.")
-
-
-def _join_encoder(found: Checkpoint) -> "RegressionMetric":
+def _join_encoder(path: Path) -> "RegressionMetric":
     """The model, whose weights must be the file's and the encoder's, no more and no fewer."""
     from safetensors.torch import load_file
 
-    hparams = _hparams(found)
+    hparams = _hparams(path)
     if hparams.get("pretrained_model") != MINILM_HUB_ID:
         raise MedAlignError(
-            f"load_comet: {found.name}: model.safetensors holds no encoder, and hparams.yaml names "
-            f"{hparams.get('pretrained_model')}; {MINILM_HUB_ID} alone is bundled"
+            f"load_comet: {path} holds no encoder, and hparams.yaml names "
+            f"{hparams.get('pretrained_model')}; only {MINILM_HUB_ID} is bundled"
         )
-    model = new_regression_metric(hparams)
-    weights = load_file(_weights(found))
-    expected = {name for name in model.state_dict() if not is_of_encoder(name)}
-    if weights.keys() != expected:
+    model, weights = new_regression_metric(hparams), load_file(path)
+    expected = {name for name in model.state_dict() if not name.startswith("encoder.")}
+    missing, unexpected = sorted(expected - weights.keys()), sorted(weights.keys() - expected)
+    if missing or unexpected:
         raise MedAlignError(
-            f"load_comet: {_weights(found)}: missing weights: "
-            f"{', '.join(sorted(expected - weights.keys())) or 'none'}; unexpected weights: "
-            f"{', '.join(sorted(weights.keys() - expected)) or 'none'}"
+            f"load_comet: {path}: missing weights: {', '.join(missing) or 'none'}; "
+            f"unexpected weights: {', '.join(unexpected) or 'none'}"
         )
     model.load_state_dict(weights, strict=False)  # the encoder has its own
     return model
 
 
-def _weights(found: Checkpoint) -> Path:
-    [file] = [file for file in found.files if file.name != "hparams.yaml"]
-    return file
+def _lacks_encoder(path: Path) -> bool:
+    return path.suffix == ".safetensors"
 
 
-def _is_compact(found: Checkpoint) -> bool:
-    return _weights(found).suffix == ".safetensors"
+def _hparams_file(path: Path) -> Path:
+    folder = path.parent if _lacks_encoder(path) else path.absolute().parents[1]
+    return folder / "hparams.yaml"
 
 
-def _hparams(found: Checkpoint) -> dict[str, Any]:
-    return yaml.safe_load((found.folder / "hparams.yaml").read_text("utf-8"))
+def _hparams(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(_hparams_file(path).read_text("utf-8"))
 
 
-def _check_encoder(found: Checkpoint) -> None:
+def _check_encoder(path: Path) -> None:
     """Raise if the encoder is out of reach, which the library does not tell from other faults."""
     try:
-        find_checkpoint(_hparams(found).get("pretrained_model"), ENCODER)
+        find_checkpoint(_hparams(path).get("pretrained_model"), ENCODER)
     except NotAvailableError as error:
         raise NotAvailableError(
-            f"load_comet: {found.name} needs the configuration and the tokenizer of its encoder: "
-            f"{error}"
+            f"load_comet: {path} needs the configuration and the tokenizer of its encoder: {error}"
         ) from error
 
 
-def _embed(model: "CometModel", texts: Sequence[str], progress: bool) -> dict[str, "torch.Tensor"]:
-    """Each distinct text's vector by the model's own encoder and pooling."""
+def _score_triples(model, sources, predictions, references, progress) -> np.ndarray:
+    """Encode each distinct text by the model's own pooling and run its estimator on the triples."""
     import torch
     from tqdm.auto import tqdm
 
-    distinct = sorted(set(texts))
+    distinct = sorted({*sources, *predictions, *references})
     tokens = model.encoder.prepare_sample(distinct)
     rows = zip(tokens["input_ids"], tokens["attention_mask"], strict=True)
     ids = [row[mask.bool()].tolist() for row, mask in rows]
     batches = list(fixed_batches(ids, model.encoder.tokenizer.pad_token_id))
-    vectors = {}
+    vectors: dict[str, torch.Tensor] = {}
+    triples, scores = list(zip(sources, predictions, references, strict=True)), []
     with torch.inference_mode():
         for places, padded, mask in tqdm(batches, "comet", unit="batch", disable=not progress):
             batch = model.get_sentence_embedding(padded.to(model.device), mask.to(model.device))
             vectors |= {distinct[p]: v for p, v in zip(places, batch, strict=False)}
-    return vectors
-
-
-def _score_triples(model, sources, predictions, references, progress) -> np.ndarray:
-    """Run a RegressionMetric's estimator on the embeddings of the triples."""
-    import torch
-
-    vectors = _embed(model, [*sources, *predictions, *references], progress)
-    triples = list(zip(sources, predictions, references, strict=True))
-    scores = []
-    with torch.inference_mode():
         for start in range(0, len(triples), ROWS):
             batch = triples[start : start + ROWS]
             # Filled up with copies: the last bits change with the shape of the input.
@@ -320,16 +278,11 @@ def _predict(model, sources, predictions, references, progress) -> np.ndarray:
 @contextlib.contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Keep the libraries' notes on devices, versions and unused weights off the screen."""
+    level = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import comet  # noqa: F401  (sets its loggers' levels when first imported)
-
-        names = ("pytorch_lightning", "lightning", "comet", "transformers")
-        levels = {name: logging.getLogger(name).level for name in names}
-        for name in names:
-            logging.getLogger(name).setLevel(logging.ERROR)
+        logging.disable(logging.WARNING)
         try:
             yield
         finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)
+            logging.disable(level)

@@ -35,27 +35,18 @@ def score_lens(
     model: str,
     progress: bool = False,
 ) -> np.ndarray:
-    """Return LENS of each answer, given the instruction and the reference.
+    """Return LENS of each answer, given the instruction and the reference, in [0, 1], 6 decimals.
 
-    LENS was made to judge simplified sentences: the instruction takes the place of the complex
-    sentence, the answer that of the simplified one. All texts are lower-cased.
+    The normal distribution's share below the estimate, which is LENS's own rescaling divided by
+    100. LENS was made to judge simplified sentences: the instruction takes the place of the complex
+    sentence, the answer that of the simplified one. All texts are lower-cased; one beyond the
+    encoder's limit is cut, with a warning that counts them.
 
-    Args:
-        sources: N instructions.
-        predictions: N answers.
-        references: N references, in the same order.
-        model: a folder with `hparams.yaml` and one file in `checkpoints/`, or a hub id such as
-            davidheineman/lens. The encoder's configuration and tokenizer must be within reach too.
-            A text beyond the encoder's limit is cut, with a warning that counts them.
-        progress: show a progress bar.
+    `model` is a folder with `hparams.yaml` and one file in `checkpoints/`, or a hub id such as
+    davidheineman/lens. The encoder's configuration and tokenizer must be within reach too.
 
-    Returns:
-        float64, shape (N,), in [0, 1], 6 decimals: the normal distribution's share below the
-        estimate, which is LENS's own rescaling divided by 100.
-
-    Raises:
-        NotAvailableError: the weights, or the encoder's configuration, are not within reach.
-        MedAlignError: the columns are no equally many strings, or the checkpoint is not LENS's.
+    Raises: NotAvailableError if the model or its encoder is out of reach; MedAlignError if it is no
+    LENS, or the columns are no equally many strings.
 
     Source: Maddela et al. 2023.
     """
@@ -78,11 +69,10 @@ def score_lens(
 def signature_lens(*, model: str) -> str:
     """Return the settings of LENS."""
     checkpoint = find_checkpoint(model, CHECKPOINT)
-    encoder = describe(
-        find_checkpoint(_hparams(checkpoint)["pretrained_model"], ENCODER), "encoder"
-    )
+    encoder = find_checkpoint(_hparams(checkpoint)["pretrained_model"], ENCODER)
     return (
-        f"lens|src:instruction|ref:yes|case:lower|rescale:normal|{describe(checkpoint)}|{encoder}"
+        f"lens|src:instruction|ref:yes|case:lower|rescale:normal|{describe(checkpoint)}"
+        f"|{describe(encoder, 'encoder')}"
         f"|comet:{version('unbabel-comet')}|transformers:{version('transformers')}"
     )
 

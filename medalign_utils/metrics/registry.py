@@ -20,10 +20,9 @@ class Metric(NamedTuple):
     """A metric's functions, each called with the metric's settings by keyword.
 
     ``score(predictions=..., references=..., progress=...)``, with `needs_source` also ``sources``
-    (the instructions), returns float64 of shape (N,), or (N, names) if `names` returns several
-    names. ``signature()`` returns a string such as "rougeL|stem:yes|v:0.1.2". Both raise
-    `NotAvailableError` if weights are out of reach. ``names()`` returns what the scores are called
-    if that is not the metric's key.
+    (the instructions), returns float64 of shape (N,), or (N, names) if there are several names.
+    Like ``signature()`` it raises `NotAvailableError` if weights are out of reach. ``names()`` is
+    for scores whose names are not the metric's key.
     """
 
     score: Callable[..., np.ndarray]
@@ -45,7 +44,5 @@ METRICS = {
     "lens": Metric(score_lens, signature_lens, needs_source=True),
     "unieval": Metric(score_unieval, signature_unieval, needs_source=True, names=names_unieval),
 }
-
-
 # Those whose weights an experiment's `weights` names; COMET's have a parameter of their own.
 WITH_WEIGHTS = ("bertscore", "bleurt", "lens", "unieval")

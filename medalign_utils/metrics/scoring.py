@@ -26,11 +26,7 @@ BERTSCORE_LAYER = 6
 
 
 class Scored(NamedTuple):
-    """What `score_responses` returns.
-
-    `scores`: instruction_id, system, metric, score (float64), signature; a block per metric, each
-    in the order of the responses. `skipped`: metric, reason; the metrics without scores.
-    """
+    """Scores: instruction_id, system, metric, score, signature. Skipped metrics: metric, reason."""
 
     scores: pd.DataFrame
     skipped: pd.DataFrame
@@ -47,11 +43,10 @@ def score(
     weights: Mapping[str, str] = WEIGHTS,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Return one row per response and one column per metric.
+    """Return one row per response and one column per metric; COMET's is named by its checkpoint.
 
-    Unless told otherwise, COMET is comet-compact and BERTScore compares the last layer of
-    all-MiniLM-L6-v2: small models that need no download. Columns are named as in an experiment's
-    tables: COMET's by its checkpoint.
+    By default COMET is comet-compact and BERTScore compares the last layer of all-MiniLM-L6-v2:
+    small models that need no download.
 
     Args:
         responses: N responses.
@@ -63,9 +58,8 @@ def score(
         weights: metric -> folder or hub id, for BERTScore, BLEURT, LENS and UniEval.
         progress: show progress bars.
 
-    Raises:
-        MedAlignError: a metric is unknown or lacks its weights or the questions, or the columns are
-            no equally many strings; `NotAvailableError` if weights are out of reach.
+    Raises: NotAvailableError if weights are out of reach; MedAlignError if a metric is unknown or
+    lacks weights or questions, or the columns are no equally many strings.
 
     >>> score(["1.4", "unknown"], ["1.4 mg/dL"] * 2, ["rouge_l", "chrf"]).round(2)
        rouge_l  chrf
@@ -73,20 +67,19 @@ def score(
     1     0.00  0.00
     """
     settings = _settings("score", metrics, comet_checkpoint, bertscore_layer, weights)
+    names, scores = _names("score", settings), []
     columns = {"predictions": list(responses), "references": list(references)}
     if questions is not None:
         columns["sources"] = list(questions)
     check_texts("score", **columns)
-    names, scores = _names("score", settings), []
     for name, options in settings.items():
-        metric = METRICS[name]
         if options.get("model") == "":
             raise MedAlignError(f"score: weights names none for {name}")
-        if metric.needs_source and questions is None:
+        if METRICS[name].needs_source and questions is None:
             raise MedAlignError(f"score: {name} needs questions")
-        texts = {key: columns[key] for key in _columns(name)}
-        found = metric.score(**texts, **options, progress=progress)
-        scores.append(np.atleast_2d(found.T))
+        texts = {column: columns[column] for column in _columns(name)}
+        of_metric = METRICS[name].score(**texts, **options, progress=progress)
+        scores.append(np.atleast_2d(of_metric.T))
     return pd.DataFrame(np.concatenate(scores).T, columns=list(names))
 
 
@@ -106,8 +99,8 @@ def score_responses(
     """Return the scores of responses against one annotator's reference, and the metrics skipped.
 
     All settings are checked before the first model loads. Each distinct set of texts is scored
-    once, unless the store has a score of it from the same code with the same signature. A metric
-    without weights, or whose weights are out of reach now, is skipped.
+    once, unless `store` (see `Run.score_store`) has a score of it from the same code with the same
+    signature. A metric without weights, or whose weights are out of reach now, is skipped.
 
     Args:
         responses: table with instruction_id, system, response; one row per pair of the first two.
@@ -115,10 +108,10 @@ def score_responses(
         references: table with instruction_id, annotator, reference.
         metrics: names in `METRICS`, in the order wanted.
         annotator: whose reference is preferred, see `primary_references`.
-        comet_checkpoint: see `score`.
+        comet_checkpoint: see `score`, as for bertscore_layer and weights.
         bertscore_layer: see `score`.
         weights: see `score`.
-        store: the scores computed so far, see `Run.score_store`; new ones are added.
+        store: the scores computed so far; new ones are added.
         progress: show progress bars.
 
     Raises:
@@ -130,15 +123,13 @@ def score_responses(
     >>> references = pd.DataFrame(
     ...     {"instruction_id": ["7"], "annotator": ["Annotator_1"], "reference": ["1.4 mg/dL"]})
     >>> scored = score_responses(responses, instructions, references, ["chrf", "bleurt"])
-    >>> scored.scores[["system", "metric", "score"]].round(2).values.tolist()
-    [['bm25', 'chrf', 0.32]]
-    >>> scored.skipped.values.tolist()
-    [['bleurt', 'weights names none for bleurt']]
+    >>> scored.scores.loc[0, "score"].round(2), scored.skipped.values.tolist()
+    (0.32, [['bleurt', 'weights names none for bleurt']])
     """
     settings = _settings("score_responses", metrics, comet_checkpoint, bertscore_layer, weights)
     names = _names("score_responses", settings)
     texts = _join(responses, instructions, references, annotator)
-    signatures, scores, reasons = {}, {}, {}
+    signatures, blocks, reasons = {}, [], {}
     for name, options in settings.items():
         try:
             if options.get("model") == "":
@@ -147,22 +138,20 @@ def score_responses(
         except NotAvailableError as error:
             reasons[name] = str(error)
     for name, signature in signatures.items():
-        columns = [column for column, owner in names.items() if owner == name]
+        columns = [column for column, metric in names.items() if metric == name]
         try:
-            scores |= _score(name, columns, settings[name], signature, texts, store, progress)
+            scores = _score(name, columns, settings[name], signature, texts, store, progress)
         except NotAvailableError as error:
             reasons[name] = str(error)
-    if not scores:
+            continue
+        for column, values in scores.items():
+            rows = texts[["instruction_id", "system"]]
+            blocks.append(rows.assign(metric=column, score=values, signature=signature))
+    if not blocks:
         raise MedAlignError(f"score_responses: no metric can be scored: {reasons}")
-    rows = texts[["instruction_id", "system"]]
-    blocks = [
-        rows.assign(metric=column, score=values, signature=signatures[names[column]])
-        for column, values in scores.items()
-    ]
     skipped = [(column, reasons[name]) for column, name in names.items() if name in reasons]
-    return Scored(
-        pd.concat(blocks, ignore_index=True), pd.DataFrame(skipped, columns=["metric", "reason"])
-    )
+    skipped = pd.DataFrame(skipped, columns=["metric", "reason"])
+    return Scored(pd.concat(blocks, ignore_index=True), skipped)
 
 
 def _settings(
@@ -228,7 +217,7 @@ def _score(
     code = b"".join(Path(module.__file__).read_bytes() for module in modules)
     how = (name, signature, hashlib.sha256(code).hexdigest())
     rows = list(texts[_columns(name)].itertuples(index=False, name=None))
-    keys = {row: digest(*how, *row) for row in rows}
+    keys = {row: hashlib.sha256(json.dumps([*how, *row]).encode()).hexdigest() for row in rows}
     known = {row: store[key] for row, key in keys.items() if store is not None and key in store}
     new = [row for row in keys if row not in known]
     if new:
@@ -239,15 +228,6 @@ def _score(
             if store is not None:
                 store.put(keys[row], known[row])
     return {column: np.array([known[row][column] for row in rows]) for column in columns}
-
-
-def digest(*parts: str) -> str:
-    """Return the SHA-256 of a list of texts, which tells ("ab", "c") from ("a", "bc").
-
-    >>> digest("ab", "c") == digest("a", "bc")
-    False
-    """
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _join(
@@ -266,16 +246,15 @@ def _join(
                 f"found: {', '.join(map(str, table.columns))}"
             )
     key = ["instruction_id", "system"]
-    sizes = responses.groupby(key, sort=False).size()
-    if (sizes > 1).any():
-        instruction_id, system = sizes.index[sizes > 1][0]
+    if (repeated := responses[responses.duplicated(key)]).size:
+        instruction_id, system = repeated.iloc[0][key]
         raise MedAlignError(
-            f"score_responses: {sizes.max()} responses for (instruction {instruction_id}, {system})"
+            f"score_responses: several responses for (instruction {instruction_id}, {system})"
         )
     questions = instructions.drop_duplicates("instruction_id").set_index("instruction_id")
     first = primary_references(references, annotator).set_index("instruction_id")["reference"]
-    texts = responses[[*key, "response"]].rename(columns={"response": "predictions"})
-    texts = texts.reset_index(drop=True)
+    texts = responses[key].reset_index(drop=True)
+    texts["predictions"] = responses["response"].to_numpy()
     texts["sources"] = texts["instruction_id"].map(questions["question"])
     texts["references"] = texts["instruction_id"].map(first[first.str.strip() != ""])
     labels = {"predictions": "text", "sources": "instruction", "references": "reference"}

@@ -34,28 +34,18 @@ def score_unieval(
 ) -> np.ndarray:
     """Return UniEval for summaries: p(Yes) / (p(Yes) + p(No)) for four questions, and their mean.
 
+    float64, shape (N, 5), in [0, 1], 6 decimals: relevance, fluency, coherence, consistency, mean.
     The questions were made for a summary of a document. Here the answer is the summary and the
     instruction the document (the EHR would not fit), so coherence and consistency say how an answer
     goes with its question, not with the EHR. Relevance compares with the reference.
 
+    `model` is the folder of a T5 trained for this, or a hub id such as MingZhong/unieval-sum. An
+    empty answer scores 0; a prompt is cut after 1,024 tokens, as published; a warning counts both.
     Sentences are split by NLTK's Punkt algorithm without its trained data, unlike in the authors'
     code, so that an abbreviation's full stop may split a sentence.
 
-    Args:
-        sources: N instructions.
-        predictions: N answers; an empty one scores 0, with a warning that counts them.
-        references: N references, in the same order.
-        model: the folder of a T5 trained for this, or a hub id such as MingZhong/unieval-sum. A
-            prompt is cut after 1,024 tokens, as published, with a warning that counts them.
-        progress: show a progress bar.
-
-    Returns:
-        float64, shape (N, 5), in [0, 1], 6 decimals: relevance, fluency, coherence, consistency,
-        and their mean.
-
-    Raises:
-        NotAvailableError: the weights are not within reach.
-        MedAlignError: the columns are no equally many strings, or the model is no T5.
+    Raises: NotAvailableError if the model is out of reach; MedAlignError if it is no T5, or the
+    columns are no equally many strings.
 
     Source: Zhong et al. 2022.
     """

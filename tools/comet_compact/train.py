@@ -21,7 +21,6 @@ import yaml
 from medalign_utils.errors import MedAlignError
 from medalign_utils.metrics.comet import (
     MINILM_HUB_ID,
-    is_of_encoder,
     new_regression_metric,
     quiet_lightning,
 )
@@ -323,7 +322,7 @@ def _save(model: "RegressionMetric", out: Path) -> None:
     from safetensors.torch import save_file
 
     out.mkdir(parents=True, exist_ok=True)
-    weights = {name: w for name, w in model.state_dict().items() if not is_of_encoder(name)}
+    weights = {name: w for name, w in model.state_dict().items() if not name.startswith("encoder.")}
     save_file(weights, out / "model.safetensors")
     settings = {**model.hparams, "pretrained_model": MINILM_HUB_ID}
     (out / "hparams.yaml").write_text(yaml.safe_dump(settings), "utf-8")
