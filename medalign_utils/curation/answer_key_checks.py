@@ -1,53 +1,47 @@
-"""Checks of the answer key: how often uninformed answers and swapped references pass."""
-
-from collections.abc import Mapping
+"""Checks of the answer key: how often the grader accepts uninformed answers."""
 
 import pandas as pd
 
 from medalign_utils.data.ehr import ehr_text
 from medalign_utils.data.release import Release
-from medalign_utils.grading import grade
+from medalign_utils.grading import grade, load_answer_key
 from medalign_utils.prompts.templates import fill
 
 CONSTANTS = ("", "yes", "no", "not documented")
+SWAPPED = "another instruction's reference"
 
 
-def constant_answers(release: Release, answer_key: Mapping[str, dict]) -> pd.DataFrame:
-    """Return how often an answer that ignores the question is graded correct.
-
-    Args:
-        release: a synthetic release.
-        answer_key: instruction id -> line of its answer key.
+def uninformed_answers(release: Release) -> pd.DataFrame:
+    """Return how often the answer key accepts an answer that ignores the question.
 
     Returns:
-        One row per answer: answer, n (instructions, except those whose answer is "not documented"),
-        correct (share graded correct, in [0, 1]).
+        One row per answer: answer; n, the gradings; correct, the share accepted, in [0, 1]. Constant
+        answers and the whole prompt are given to each instruction, except those whose right answer
+        is "not documented"; each reference to all other instructions. Empty without an answer key.
     """
-    answerable = {
+    key = load_answer_key(release.answer_key_path) if release.answer_key_path else {}
+    facts = {
         i: line["facts"]
-        for i, line in answer_key.items()
+        for i, line in key.items()
         if all(fact["kind"] != "not_documented" for fact in line["facts"])
     }
-    answers = {f'"{answer}"': dict.fromkeys(answerable, answer) for answer in CONSTANTS}
+    answers = {f'"{answer}"': [(answer, f) for f in facts.values()] for answer in CONSTANTS}
     questions = release.instructions.set_index("instruction_id")["question"]
-    people = {i: answer_key[i]["person_id"] for i in answerable}
+    people = {i: key[i]["person_id"] for i in facts}
     records = {person: ehr_text(release.ehr_path(person), "lines") for person in {*people.values()}}
-    answers["the whole prompt"] = {
-        i: fill(questions[i], records[people[i]]).text for i in answerable
-    }
-    rows = []
-    for name, texts in answers.items():
-        correct = [grade(texts[i], facts).correct for i, facts in answerable.items()]
-        rows.append((name, len(correct), sum(correct) / len(correct)))
-    return pd.DataFrame(rows, columns=["answer", "n", "correct"])
-
-
-def swapped_references(answer_key: Mapping[str, dict]) -> float:
-    """Return the share of references that are graded correct for another instruction."""
-    correct = [
-        grade(line["reference"], other["facts"]).correct
-        for line in answer_key.values()
-        for other in answer_key.values()
+    answers["the whole prompt"] = [
+        (fill(questions[i], records[people[i]]).text, f) for i, f in facts.items()
+    ]
+    answers[SWAPPED] = [
+        (line["reference"], other["facts"])
+        for line in key.values()
+        for other in key.values()
         if line is not other
     ]
-    return sum(correct) / len(correct)
+    graded = {
+        name: [grade(text, facts).correct for text, facts in pairs]
+        for name, pairs in answers.items()
+        if pairs
+    }
+    rows = [(name, len(correct), sum(correct) / len(correct)) for name, correct in graded.items()]
+    return pd.DataFrame(rows, columns=["answer", "n", "correct"])

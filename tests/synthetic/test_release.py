@@ -145,15 +145,14 @@ def test_every_reference_grades_correct(key):
     assert wrong == []
 
 
-def test_references_do_not_answer_other_instructions(key):
-    assert answer_key_checks.swapped_references(key) < 0.05
-
-
-def test_constant_answers_do_not_pass(key, release):
-    table = answer_key_checks.constant_answers(release, key)
-    assert list(table["answer"])[-1] == "the whole prompt"
-    assert (table["n"] == sum(k["where"] != "nowhere" for k in key.values())).all()
-    assert (table["correct"] <= 0.10).all()
+def test_uninformed_answers_do_not_pass(key, release):
+    table = answer_key_checks.uninformed_answers(release).set_index("answer")
+    swapped = table.loc[answer_key_checks.SWAPPED]
+    assert swapped["n"] == len(key) * (len(key) - 1) and swapped["correct"] < 0.05
+    others = table.drop(answer_key_checks.SWAPPED)
+    assert list(others.index)[-1] == "the whole prompt"
+    assert (others["n"] == sum(k["where"] != "nowhere" for k in key.values())).all()
+    assert (others["correct"] <= 0.10).all()
 
 
 def test_answers_stand_where_the_key_says(key, texts):
