@@ -200,9 +200,10 @@ def compare_correlations(metrics: pd.DataFrame, run: Run) -> Comparison:
 def shown(comparison: Comparison) -> Styler:
     """Return a comparison's table under its title, with blanks for what is missing."""
     table = comparison.table.dropna(axis=1, how="all")
+    numbers = table.select_dtypes("number").columns
     return (
         table.style.format(na_rep="")
-        .format(_number, na_rep="", subset=table.select_dtypes("number").columns)
+        .format(lambda x: f"{x:,.{0 if x == int(x) else 3}f}", na_rep="", subset=numbers)
         .set_caption(comparison.title)
         .set_table_styles([{"selector": "caption", "props": "text-align: left; font-weight: bold"}])
         .set_uuid(comparison.name)  # a random one would change the notebook each time
@@ -231,10 +232,6 @@ def summarize(comparisons: Sequence[Comparison]) -> pd.DataFrame:
         }
         for name, title, comparable, table in comparisons
     )
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3f}"
 
 
 def _long(table: pd.DataFrame, key: str, measures: Sequence[str]) -> pd.DataFrame:

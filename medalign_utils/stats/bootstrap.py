@@ -102,15 +102,10 @@ def bootstrap_means(
 def resample_means(
     values: np.ndarray, patients: Sequence[str] | np.ndarray, *, bootstrap: Bootstrap
 ) -> Resampled:
-    """Return the means of all columns under the same resamples of whole patients.
+    """Return the means of all columns (N, K) under the same resamples of whole patients.
 
-    A statistic that is a function of several means, such as a win rate over opponents, is that
-    function of `means` and of each row of `resampled`.
-
-    Args:
-        values: float, shape (N, K); NaN if undefined.
-        patients: shape (N,), the patient of each row.
-        bootstrap: over patients.
+    NaN is left out. A statistic that is a function of several means, such as a win rate over
+    opponents, is that function of `means` and of each row of `resampled`.
 
     Source: Efron and Tibshirani 1993, chapter 13; Field and Welsh 2007 for clusters.
 

@@ -18,17 +18,13 @@ SIGN_FLIPS = 100_000
 def sign_flip(
     differences: np.ndarray, patients: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the two-sided p of each column's mean difference, flipping signs by patient.
+    """Return the two-sided p of the mean of each column (N, K), flipping signs by patient.
 
     If two systems were exchangeable, each patient's differences might as well have the other sign,
     all together. p is the share of assignments of signs whose sum is at least as far from 0 as the
     observed one: exact for whole numbers (McNemar's exact test, if each patient has one
-    instruction) and up to `SIGN_FLIPS` assignments; otherwise that many are drawn.
-
-    Args:
-        differences: shape (N, K); NaN counts as 0, and a column of nothing else has p NaN.
-        patients: shape (N,), the patient of each row.
-        rng: the source of the draws.
+    instruction) and up to `SIGN_FLIPS` assignments; otherwise that many are drawn. NaN counts as 0,
+    and a column of nothing else has p NaN.
 
     Source: Efron and Tibshirani 1993, chapter 15; Good 2005.
 
@@ -90,16 +86,11 @@ def permutation_tests(
 ) -> pd.DataFrame:
     """Return tests of each group against the rest, and of the best group against the worst.
 
-    Group labels are shuffled across patients. The statistic of a group is the distance between its
-    mean and that of other rows; of a grouping, the range of its groups' means. The test is exact if
-    there are at most `permutations` ways to assign the labels; otherwise that many are drawn.
-
-    Args:
-        values: one row per instruction, one column per question; NaN is left out of the means.
-        patients: shape (N,), the patient of each row.
-        labels: one column per grouping, indexed by patient; two groups or more in each.
-        permutations: how many are drawn.
-        rng: the source of the draws.
+    Group labels are shuffled across patients. `values` has a row per instruction and a column per
+    question, `labels` a row per patient and a column per grouping, of two groups or more. The
+    statistic of a group is the distance between its mean and that of other rows; of a grouping, the
+    range of its groups' means. The test is exact if there are at most `permutations` ways to assign
+    the labels; otherwise that many are drawn.
 
     Returns:
         One row per column of `values`, grouping and group, and one with the group `RANGE` for a

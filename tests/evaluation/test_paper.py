@@ -26,13 +26,8 @@ REFERENCES = pd.DataFrame({"instruction_id": ["1", "1"]})
 
 
 def run_of(systems=SYSTEMS, source="released", is_restricted=True):
-    return run_without_files(
-        systems,
-        source,
-        is_restricted=is_restricted,
-        instructions=INSTRUCTIONS,
-        references=REFERENCES,
-    )
+    tables = {"instructions": INSTRUCTIONS, "references": REFERENCES}
+    return run_without_files(systems, source, is_restricted=is_restricted, **tables)
 
 
 REAL = run_of()
@@ -47,15 +42,9 @@ def human(run, n=303):
     shares = {"correct": 0.70, "correct_low": 0.66, "correct_high": 0.74, "win_rate": 0.5}
     ranks = {"mean_rank": 3.5, "mean_rank_low": 3.0, "mean_rank_high": 4.0}
     systems = pd.DataFrame({"system": run.systems, "n": n, **shares, **ranks})
-    contexts = pd.DataFrame(
-        {
-            "system": [shorter, longest],
-            "n": n,
-            "difference": [-0.05, np.nan],
-            "difference_low": [-0.1, np.nan],
-            "difference_high": [0.0, np.nan],
-        }
-    )
+    columns = ["system", "n", "difference", "difference_low", "difference_high"]
+    rows = [(shorter, n, -0.05, -0.1, 0.0), (longest, n, np.nan, np.nan, np.nan)]
+    contexts = pd.DataFrame(rows, columns=columns)
     return compare_human_evaluation(systems, contexts, run)
 
 
@@ -103,9 +92,7 @@ def test_the_same_systems_are_paired_with_difference_and_verdict():
     # No interval, no verdict.
     assert pd.isna(cell(comparison, SYSTEMS[0], "win_rate", "published_within"))
     # 0.518 - 0.601 = -0.083 in the paper, -0.05 [-0.1, 0] here.
-    [cost] = comparison.table.loc[comparison.table["measure"] == "difference in correct"].to_dict(
-        "records"
-    )
+    [cost] = comparison.table.query("measure == 'difference in correct'").to_dict("records")
     assert cost["item"] == "gpt4-32k-vicuna-context minus gpt4-32k"
     assert cost["published"] == pytest.approx(-0.083)
     assert cost["difference"] == pytest.approx(0.033) and cost["published_within"]
@@ -164,13 +151,9 @@ def test_metrics_are_paired_by_name_and_a_substitute_is_not():
     assert compare_correlations(correlated(names), fewer).comparable == "no"
 
 
-def test_every_metric_of_the_paper_has_a_name_here():
-    names = {run_name(metric) for metric in metric_correlation()["metric"]}
-    others = {"COMET", "inter_rater_reliability_(clinicians)"}
-    assert {name.removeprefix("unieval_") for name in names - others} <= {
-        *METRICS,
-        *("relevance", "overall", "fluency", "coherence", "consistency"),
-    }
+def test_metrics_of_the_paper_have_the_names_of_the_registry():
+    names = {run_name(metric).split("_")[0] for metric in metric_correlation()["metric"]}
+    assert names - {"COMET", "inter"} <= {metric.split("_")[0] for metric in METRICS}
 
 
 def test_categories_share_rows_and_are_subtracted_if_comparable():
