@@ -6,7 +6,6 @@ generator's own options.
 """
 
 import ast
-import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from medalign_utils.data.demographics import GROUPINGS
 from medalign_utils.data.release import load_release
 from medalign_utils.data.responses import SOURCES
-from medalign_utils.errors import MedAlignError, ParamsError
+from medalign_utils.errors import MedAlignError, ParamsError, suggest
 from medalign_utils.evaluation.paper import SAME_MODEL
 from medalign_utils.evaluation.paper import context_lengths as published_contexts
 from medalign_utils.evaluation.ratings import COMBINATIONS, common_ratings, rate
@@ -45,7 +44,7 @@ def _one_of(what: str, known: Iterable[str]) -> Any:
 
     def check(name: str) -> str:
         if name not in known:
-            raise ValueError(f"no {what} {name!r}{_suggest(name, known)}")
+            raise ValueError(f"no {what} {name!r}{suggest(name, known)}")
         return name
 
     return Annotated[str, AfterValidator(check)]
@@ -173,7 +172,7 @@ def load_system(name: str) -> dict[str, Any]:
     path = resolve(f"params/systems/{name}.yaml")
     if not _NAME.fullmatch(str(name)) or not path.is_file():
         known = sorted(p.stem for p in path.parent.glob("*.yaml"))
-        raise ParamsError(f"no system {name!r} in params/systems/{_suggest(str(name), known)}")
+        raise ParamsError(f"no system {name!r} in params/systems/{suggest(str(name), known)}")
     system = _read_yaml(path)
     try:
         check_system(system)
@@ -336,7 +335,7 @@ _EXPECTED = {
 def _explain(error: Mapping[str, Any], known: Sequence[str]) -> str:
     key, *inside = (str(place) for place in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{_suggest(key, known)}"
+        return f"unknown key {key!r}{suggest(key, known)}"
     if error["type"] == "value_error":
         return f"{key}: {error['ctx']['error']}"
     place = "".join(f" {name}:" for name in inside if not name.isdigit() and name != "[key]")
@@ -355,7 +354,7 @@ def _check_systems(experiment: Mapping[str, Any]) -> None:
             raise ParamsError(f"systems: {system!r} cannot be part of a file's name")
     for system in experiment["counterfactual_systems"]:
         if system not in experiment["systems"]:
-            hint = _suggest(system, experiment["systems"])
+            hint = suggest(system, experiment["systems"])
             raise ParamsError(f"counterfactual_systems: {system!r}{hint}")
 
 
@@ -384,13 +383,6 @@ def _check_release(experiment: Mapping[str, Any], name: str) -> None:
             common_ratings(rate(run))
     except MedAlignError as error:
         raise ParamsError(f"release: {error}") from None
-
-
-def _suggest(name: str, known: Iterable[str]) -> str:
-    known = sorted(set(known))
-    if close := difflib.get_close_matches(name, known, n=1):
-        return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(known)}"
 
 
 def _short(path: Path) -> str:

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from email.utils import formatdate
 
 import pytest
 
@@ -262,38 +261,23 @@ def test_content_filter_by_http_400_is_a_response(ask_once):
 
 
 def test_retry_after_is_respected(serve):
-    until = float(int(time.time()) + 3)
-    asked = {
-        "seconds": (("Retry-After", "1"), 1.0),
-        "a fraction": (("Retry-After", "0.4"), 0.4),
-        "milliseconds": (("Retry-After-Ms", "600"), 0.6),
-        "a date": (("Retry-After", formatdate(until, usegmt=True)), None),
-        "a date that has passed": (("Retry-After", formatdate(0, usegmt=True)), 0.0),
-        "nonsense": (("Retry-After", "soon"), 0.0),
-        "less than nothing": (("Retry-After", "-5"), 0.0),
-        "no number": (("Retry-After", "nan"), 0.0),
-    }
+    waits = {"Retry-After: 1": 1.0, "Retry-After: 0.4": 0.4, "Retry-After-Ms: 600": 0.6}
     seen = Counter()
 
     def reply(request):
         seen[request.prompt] += 1
         if seen[request.prompt] > 1:
             return Reply(BODY)
-        header, _ = asked[request.prompt]
-        return error(random.Random(request.prompt).choice([429, 503]), None, header)
+        return error(random.choice([429, 503]), None, tuple(request.prompt.split(": ")))
 
     server = serve(reply)
-    generator = make(server, concurrency=len(asked))
-    with ThreadPoolExecutor(len(asked)) as pool:
-        assert list(pool.map(generator.answer, [[prompt(name)] for name in asked])) == [
-            [YES] for _ in asked
-        ]
-    for name, (_, wait) in asked.items():
-        first, second = [one.arrived for one in server.requests if one.prompt == name]
-        if wait is None:
-            assert second >= until
-        else:
-            assert wait <= second - first < wait + 0.9
+    generator = make(server, concurrency=len(waits))
+    with ThreadPoolExecutor(len(waits)) as pool:
+        outcomes = list(pool.map(generator.answer, [[prompt(header)] for header in waits]))
+    assert outcomes == [[YES]] * len(waits)
+    for header, wait in waits.items():
+        first, second = [one.arrived for one in server.requests if one.prompt == header]
+        assert wait <= second - first < wait + 0.9
 
 
 @pytest.mark.parametrize("wait", ["86400", "1e999", "Fri, 01 Jan 2190 00:00:00 GMT"])
@@ -356,65 +340,6 @@ def test_reply_without_an_end_is_given_up(serve, monkeypatch):
         assert generator.answer([prompt()]) == [Failure("no reply within 0.5 s")]
         assert time.monotonic() - start < 3
         thread.join()
-
-
-def plan(seed, name, attempt):
-    """Draw what a server does with an attempt at a prompt."""
-    draw = random.Random(f"{seed} {name}")
-    hopeless = draw.random() < 0.05
-    faults = [
-        error(429, "rate_limit_exceeded", ("Retry-After", "0.02")),
-        error(500),
-        Reply(completion(name), cut=True),
-        Reply(b'{"choices": [{"mess'),
-        Reply(completion(None)),
-        error(400),
-        stream(chunk(content=name), end=b""),
-    ]
-    good = [
-        *[Reply(completion(name))] * 4,
-        stream(chunk(content=name), chunk("stop")),
-        Reply(completion("")),
-    ]
-    for _ in range(attempt):
-        kind = draw.random()
-        if kind < 0.01:
-            reply = Reply(completion(name), after=30)
-        elif kind < 0.4 or hopeless:
-            reply = draw.choice(faults)
-        else:
-            reply = draw.choice(good)
-    return reply
-
-
-def test_no_prompt_is_lost_or_doubled_among_faults(serve):
-    attempts = Counter()
-    faulty = True
-
-    def reply(request):
-        if not faulty:
-            return Reply(completion(request.prompt))
-        attempts[request.prompt] += 1
-        return plan(1, request.prompt, attempts[request.prompt])
-
-    names = [f"Prompt {i}" for i in range(1000)]
-    generator = make(serve(reply), concurrency=32, attempts=3, timeout_s=1)
-    with ThreadPoolExecutor(32) as pool:
-        outcomes = list(pool.map(lambda name: generator.answer([prompt(name)]), names))
-        assert [len(outcome) for outcome in outcomes] == [1] * 1000
-        failed = []
-        for name, [outcome] in zip(names, outcomes, strict=True):
-            if isinstance(outcome, Failure):
-                failed.append(name)
-            else:
-                assert outcome.text in (name, "")
-                assert outcome.finish_reason == "stop"
-        assert set(attempts) == set(names)
-        assert 1100 < attempts.total() <= 3000
-        assert 50 < len(failed) < 500
-        faulty = False
-        again = pool.map(lambda name: generator.answer([prompt(name)]), failed)
-        assert list(again) == [[Generation(name, "stop", 3)] for name in failed]
 
 
 def echo(status, code=None):
