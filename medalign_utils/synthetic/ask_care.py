@@ -33,10 +33,8 @@ admission_reason | retrieve medical history | Why was {she} admitted on {date}?
     Principal problem of the {date} hospitalization?
     What was the diagnosis for the hospital stay that began {date}?
     Answer: {She} was admitted for {acute}. | Evidence: Principal problem: {acute}
-length_of_stay | retrieve medical history
-    How many days did {she} spend in hospital from {date}?
-    Length of stay for the admission of {date}?
-    The stay that began {date}: how many days was it?
+length_of_stay | retrieve medical history | How many days did {she} spend in hospital from {date}?
+    Length of stay for the admission of {date}? | The stay that began {date}: how many days was it?
     Answer: The hospital stay lasted {days} days. | Evidence: Admitted {date}, discharged {end}
 pending_at_discharge | determine plan of care
     What was still pending when {she} left hospital after the {date} admission?
@@ -97,8 +95,7 @@ d_dimer_cutoff | other | What age-adjusted D-dimer cutoff applies to {him} on {d
     Rule-out PE on {date}: which age-adjusted D-dimer cutoff should I use?
     Answer: The age-adjusted D-dimer cutoff is {cutoff} ng/mL (age {age}).
     Evidence: Age {age} on {date}
-work_letter | other
-    Draft a return-to-work letter for the emergency visit of {date}: how long off?
+work_letter | other | Draft a return-to-work letter for the emergency visit of {date}: how long off?
     Work excuse for {date}: for how many days?
     Write a note for {her} employer covering the days off after {date}.
     Answer: To the employer: please excuse my patient from work for {n} {days}.
@@ -142,8 +139,7 @@ explain_drug | provide patient education information
     Write simple instructions for taking {drug}.
     Tell the patient how much {drug} to take and when.
     Answer: Take {drug} {c.regimen}. | Evidence: {drug} {c.regimen}
-spanish_instructions | translate materials
-    Translate for {him} into Spanish how to take {drug}.
+spanish_instructions | translate materials | Translate for {him} into Spanish how to take {drug}.
     Spanish version of the {drug} instructions (dose and timing), please.
     Write in Spanish how much {drug} to take and when.
     Answer: Tome {drug} {c.amount} {how}. | Evidence: {drug} {c.regimen}""")
@@ -173,8 +169,8 @@ stop_reason | retrieve medication information | Why was {drug} stopped?
 ever_class | retrieve medication information | Has {she} ever taken a {drug_class}?
     Any exposure to a {drug_class}, past or present? | Was {she} ever on a {drug_class}?
     Answer: Yes, {she} has taken {drug}. | Evidence: {drug}
-drug_started | retrieve medication information | When was {drug} started?
-    Start date of {drug}? | On what day did {she} begin {drug}?
+drug_started | retrieve medication information | When was {drug} started? | Start date of {drug}?
+    On what day did {she} begin {drug}?
     Answer: {drug} was started on {date}. | Evidence: {drug} start""")
 def drug_history(p):
     first = {}
@@ -207,11 +203,10 @@ treatment_goal | determine plan of care | What {lab} are we aiming for in {him}?
 def plans(p):
     for plan in p.plans:
         v, condition = p.visits[plan.visit], plan.condition
-        rivals = [words[1:] for words in condition.plans if words[0] != plan.text]
-        fact = facts.term((plan.text, *plan.accepted), rivals)
-        words = {"condition": condition.spellings, "plan": plan.text}
-        words["date"] = v.start if v.kind == "office" else v.end
-        yield Answer("plan_for", fact, v.end, **words)
+        rivals = [words[1:] for words in without(condition.plans, plan.words)]
+        date = v.start if v.kind == "office" else v.end
+        words = {"condition": condition.spellings, "date": date, "plan": plan.words}
+        yield Answer("plan_for", facts.term(plan.words, rivals), v.end, **words)
     for name, series in p.goals.items():
         (n, goal), a = series[-1], cat.ANALYTES[name]
         if p.noted(n):
@@ -227,9 +222,8 @@ next_appointment | retrieve appointment information | When is {her} next appoint
     Does {she} have an upcoming appointment? When and with whom?
     Answer: {Her} next appointment is with {a.department} on {a.time:long}.
     Evidence: Follow-up booked: {a.department} on {a.time}
-no_show_count | retrieve appointment information
-    How many appointments has {she} missed so far? | Count the no-shows on record.
-    How often did {she} not show up?
+no_show_count | retrieve appointment information | How many appointments has {she} missed so far?
+    Count the no-shows on record. | How often did {she} not show up?
     Answer: {She} missed {n} {appointments} (no-show). | Evidence: Scheduling notes: no-show
 referral_reason | retrieve provider referrals
     For what problem was {she} referred to {department} on {date}?
@@ -270,11 +264,10 @@ def appointments(p):
 message_topic | retrieve communications with patient
     What did {she} write about in the portal message of {date}?
     Topic of the {date} patient message? | Summarize the secure message {she} sent on {date}.
-    Answer: The message was about {topic}: the patient {asks}.
-    Evidence: Patient message of {date}
+    Answer: The message was about {topic}: the patient {asks}. | Evidence: Patient message of {date}
 message_reply | retrieve communications with patient
-    What did we answer to {her} message about {topic}?
-    Our reply to the portal message on {topic}? | How was the {topic} message answered?
+    What did we answer to {her} message about {topic}? | Our reply to the portal message on {topic}?
+    How was the {topic} message answered?
     Answer: On {topic} the clinic replied: {reply}. | Evidence: Reply to the message of {date}""")
 def messages(p):
     topics = [m.topic for m in p.messages]

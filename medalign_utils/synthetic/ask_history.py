@@ -13,14 +13,12 @@ diagnosed_when | retrieve medical history | When was {she} first diagnosed with 
     Since when does {she} have {condition}? | Month and year of the {condition} diagnosis?
     Answer: {condition} was diagnosed in {since:%B %Y}.
     Evidence: PMH: {condition} (dx {since:%m/%Y})
-age_at_diagnosis | calculate numerical measures
-    How old was {she} when {condition} was diagnosed? | Age at diagnosis of {condition}?
-    At what age did {she} get the diagnosis of {condition}?
+age_at_diagnosis | calculate numerical measures | How old was {she} when {condition} was diagnosed?
+    Age at diagnosis of {condition}? | At what age did {she} get the diagnosis of {condition}?
     Answer: {She} was {age} years old when {condition} was diagnosed.
     Evidence: Birth date {born:%Y-%m-%d}; {title} coded {since}
 icd_code | retrieve coding & billing information | Which ICD-10 code is on file for {condition}?
-    ICD-10-CM code used for {her} {condition}?
-    Billing needs the ICD-10 code of the {condition}.
+    ICD-10-CM code used for {her} {condition}? | Billing needs the ICD-10 code of the {condition}.
     Answer: {condition} is coded as {code}. | Evidence: ICD10CM/{code}""")
 def conditions(p):
     codes = [(d.condition.icd10,) for d in p.diagnoses]
@@ -140,8 +138,7 @@ quit_smoking | retrieve social history | In what year did {she} quit smoking?
 lives_with | retrieve social history | Who does {she} live with these days?
     Current living situation? | Does {she} live alone or with somebody?
     Answer: {She} lives {how}. | Evidence: lives {how}
-weekly_drinks | retrieve social history
-    How many alcoholic drinks a week does {she} report now?
+weekly_drinks | retrieve social history | How many alcoholic drinks a week does {she} report now?
     Current alcohol intake (drinks per week)? | What is {her} weekly alcohol use?
     Answer: {She} has {drinks} drinks per week. | Evidence: EtOH: {drinks} drinks/week
 social_paragraph | other

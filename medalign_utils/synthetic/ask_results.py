@@ -43,8 +43,8 @@ def lab_answer(name: str, p: Patient, result: Result, fact=None, **words) -> Ans
 
 
 @templates("""
-latest_lab | retrieve laboratory studies | What is {her} most recent {lab}?
-    Latest {lab} please. | What did the last {lab} come back as?
+latest_lab | retrieve laboratory studies | What is {her} most recent {lab}? | Latest {lab} please.
+    What did the last {lab} come back as?
     Answer: {Her} last {lab} was {value}, drawn on {date}. | Evidence: {title}: {value}, {date}
 result_message | other | Draft a short message telling {him} the result of {her} latest {lab}.
     Write {him} two lines with the last {lab} and its date.
@@ -57,8 +57,7 @@ lab_last_date | retrieve laboratory studies | When was {her} {lab} last checked?
 lab_on_date | retrieve laboratory studies | What was {her} {lab} on {date}?
     Give me the {lab} from {date}. | How high was the {lab} drawn {date}?
     Answer: On {date} the {lab} was {value}. | Evidence: {title}: {value}, {date}
-lab_change | retrieve laboratory studies
-    How has {her} {lab} changed between {first} and {date}?
+lab_change | retrieve laboratory studies | How has {her} {lab} changed between {first} and {date}?
     Compare the {lab} of {first} with that of {date}.
     Trend of {lab}: what was it on {first}, and what on {date}?
     Answer: {Her} {lab} {moved} from {before} on {first} to {value} on {date}.
@@ -103,8 +102,7 @@ nodule_size | retrieve imaging studies | How big was the lung nodule on the CT o
     Size of the pulmonary nodule on the chest CT from {date}, please.
     Answer: The right upper lobe nodule measured {s.value} mm on {date}.
     Evidence: {study} report of {date}
-nodule_growth | retrieve imaging studies
-    Has the lung nodule grown? Give me first and last size.
+nodule_growth | retrieve imaging studies | Has the lung nodule grown? Give me first and last size.
     Nodule size at the first and at the latest chest CT?
     How did the pulmonary nodule change from the first CT to the most recent one?
     Answer: The nodule measured {a.value} mm on {a.time} and {s.value} mm on {date}.
@@ -161,8 +159,8 @@ def imaging(p):
 
 
 @templates("""
-bp_on_date | retrieve vitals | What was {her} blood pressure at the visit on {date}?
-    BP on {date}? | What blood pressure did we get on {date}?
+bp_on_date | retrieve vitals | What was {her} blood pressure at the visit on {date}? | BP on {date}?
+    What blood pressure did we get on {date}?
     Answer: {Her} BP on {date} was {v.systolic}/{v.diastolic}.
     Evidence: BP {v.systolic}/{v.diastolic}
 latest_weight | retrieve vitals | What does {she} weigh now? | Most recent weight?
@@ -172,8 +170,7 @@ highest_temperature | retrieve vitals
     How high did {her} temperature go during the {date} admission?
     T max for the stay that began {date}?
     What was the highest temperature of the hospitalization of {date}?
-    Answer: The highest temperature of that stay was {top} C.
-    Evidence: Body temperature {top} Cel
+    Answer: The highest temperature of that stay was {top} C. | Evidence: Body temperature {top} Cel
 bmi | calculate numerical measures | Calculate {her} current BMI.
     What is the BMI with the latest weight? | Work out body mass index, please.
     Answer: BMI is {bmi} kg/m2 ({weight} kg, {height} cm).

@@ -1,18 +1,15 @@
 """Chooses the instructions of a release: which template, which patient, which place in the record.
 
-How many instructions of each subcategory a release holds follows the paper's shares of the six
-categories, and so does the share with a clinician's reference. Where the answers lie was fixed
-before any system had run: for each instruction a target place 1 - u**2 is drawn, u uniform in
-[0, 1] (0 is the oldest end of the record, 1 the newest), and of the candidates the one nearest to
-it is asked. A third of the targets thus lie in the newest tenth and the median at 0.75. Answers
-that every note repeats lie near 1 whatever the target. `position` in the answer key is where the
-newest statement of the answer truly ends, as a share of the record's text.
+Subcategories, and those with a clinician's reference, have the paper's shares. For each instruction
+a target place 1 - u**2 is drawn, u uniform in [0, 1] (0 is the oldest end of the record, 1 the
+newest), and the answer nearest to it is asked for: a third of the targets lie in the newest tenth,
+their median is 0.75. Answers that every note repeats lie near 1 whatever the target.
 """
 
 import random
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import accumulate
 from typing import NamedTuple
@@ -24,8 +21,7 @@ from medalign_utils.synthetic.encounters import Encounter
 from medalign_utils.synthetic.patient import Patient
 from medalign_utils.synthetic.templates import TEMPLATES, Answer, Template
 
-# Of 120: (instructions, those with a reference). Category sums stand beside the paper's
-# 667, 136, 70, 33, 2, 75 of 983 and 223, 22, 13, 4, 0, 41 of 303.
+# Of 120: (instructions, those with a reference). The category sums follow `CATEGORIES`.
 SHARES = {
     "retrieve medical history": (16, 12),
     "retrieve imaging studies": (10, 8),
@@ -78,29 +74,25 @@ class Instruction(NamedTuple):
     position: float | None
 
 
-class Places:
-    """Where in a record's text a moment lies, 0 the oldest end, 1 the newest."""
+def places(encounters: list[Encounter]) -> Callable[[datetime | None], float | None]:
+    """Return a function of time: the share of the record's text written up to and with it."""
+    lengths = Counter()
+    for event in (event for encounter in encounters for event in encounter.events):
+        # The fixed part is the timestamp, type and code of the event's line.
+        lengths[event.time] += 40 + len(event.name) + len(event.text)
+    times = sorted(lengths)
+    written = list(accumulate(lengths[time] for time in times))
 
-    def __init__(self, encounters: list[Encounter]):
-        """Adds up the text of the encounters' events in order of time."""
-        lengths = Counter()
-        for event in (e for x in encounters for e in x.events):
-            # The fixed part stands for the timestamp, type and code of the event's line.
-            lengths[event.time] += 40 + len(event.name) + len(event.text)
-        self.times = sorted(lengths)
-        self.written = list(accumulate(lengths[time] for time in self.times))
+    def share(time: datetime | None) -> float | None:
+        return time and round(written[bisect_right(times, time) - 1] / written[-1], 4)
 
-    def share(self, time: datetime | None) -> float | None:
-        """The share of the record's text written up to and with `time`."""
-        if time is None:
-            return None
-        return round(self.written[bisect_right(self.times, time) - 1] / self.written[-1], 4)
+    return share
 
 
 def plan_subcategories(
     count: int, templates: Mapping[str, Template] = TEMPLATES
 ) -> list[tuple[str, bool]]:
-    """How many instructions each subcategory gets: (subcategory, with a reference), `count` long.
+    """Return `count` pairs (subcategory, with a reference), by the subcategories' shares.
 
     Of other templates than the benchmark's each counts the same, always with a reference.
     """
@@ -120,7 +112,7 @@ def _planned(name: str, count: int, referenced: int) -> list[tuple[str, bool]]:
 
 
 def plan_categories(count: int, referenced: int) -> list[tuple[str, bool]]:
-    """As `plan_subcategories`, with both numbers exact: the paper's of each category, scaled.
+    """Return such pairs with both numbers exact: the paper's of each category, scaled.
 
     Within a category they follow `SHARES`.
 
@@ -143,7 +135,7 @@ def plan_categories(count: int, referenced: int) -> list[tuple[str, bool]]:
 
 
 def apportion(count: int, weights: Mapping[str, int]) -> dict[str, int]:
-    """Share `count` places out by weight; the largest remainders get what rounding down leaves.
+    """Return `count` places shared out by weight, the rest to the largest remainders.
 
     >>> apportion(4, {"a": 2, "b": 1})
     {'a': 3, 'b': 1}
@@ -159,11 +151,11 @@ def apportion(count: int, weights: Mapping[str, int]) -> dict[str, int]:
 
 def choose_instructions(
     rng: random.Random,
-    patients: list[tuple[Patient, Places]],
+    patients: list[tuple[Patient, Callable]],
     plan: list[tuple[str, bool]],
     templates: Mapping[str, Template] = TEMPLATES,
 ) -> list[Instruction]:
-    """Chooses the planned instructions over the patients, spread evenly over them.
+    """Return the planned instructions, spread evenly over the patients.
 
     Raises:
         MedAlignError: the patients do not yield that many different instructions.
@@ -203,9 +195,9 @@ def choose_instructions(
 def _nearest(templates, patients, target, asked):
     """Return the answer nearest to the target of the first template and patient to have any."""
     for template in templates:
-        for patient, places in patients:
+        for patient, share in patients:
             options = [
-                (patient.person_id, answer, places.share(answer.time))
+                (patient.person_id, answer, share(answer.time))
                 for answer in template.answers(patient)
                 if (patient.person_id, answer.request) not in asked
             ]

@@ -1,9 +1,9 @@
 """The wording of a simulated patient's notes, reports and messages.
 
-The wording is deliberately uneven in the ways real records are: abbreviations come and go, long
-problem lists, old plans and family history are carried forward from note to note, most symptoms
-are mentioned only to be denied, reports repeat earlier measurements for comparison, and some facts
-are in codes only or in notes only (the templates in `ask_*` say which).
+The wording is uneven in the ways real records are: abbreviations come and go, problem lists and
+family history are carried forward from note to note, most symptoms are mentioned only to be denied,
+reports repeat earlier measurements, and some facts are in codes only or in notes only (`ask_*` says
+which).
 """
 
 import random
@@ -103,11 +103,7 @@ class Notes:
             f"CC: {visit.positives[0][0]}.",
             f"HPI: {interval}",
             copied,
-            self._history(n),
-            self._family(),
-            self._social(n),
-            self._allergies(),
-            self._medications(n),
+            self._background(n),
             self._exam(n),
             self._data(n),
             self._assessment(n),
@@ -189,11 +185,7 @@ class Notes:
             f"Admission H&P {_day(visit.start)}.",
             f"HPI: {self._opening(n)} admitted for {problem}.{held} Reports "
             f"{visit.positives[0][0]}. Denies {_usual(visit.denied)}.",
-            self._history(n),
-            self._family(),
-            self._social(n),
-            self._allergies(),
-            self._medications(n),
+            self._background(n),
             f"Code status: {at(p.code_status, n)[0]}.",
             f"Emergency contact: {p.contact}, {p.contact_phone}.",
         )
@@ -263,6 +255,10 @@ class Notes:
             f"{self._opening(n)}, here for {reason}. {self.she} {says} {visit.positives[0][0]}. "
             f"{denies} {denied}."
         )
+
+    def _background(self, n: int) -> str:
+        social = [self._history(n), self._family(), self._social(n)]
+        return "\n".join([*social, self._allergies(), self._medications(n)])
 
     def _history(self, n: int) -> str:
         p = self.p
@@ -340,7 +336,7 @@ class Notes:
 
     def _plans(self, n: int) -> str:
         lines = [
-            f"# {self._short(plan.condition.spellings)}: plan to {plan.text}."
+            f"# {self._short(plan.condition.spellings)}: plan to {plan.words[0]}."
             for plan in self.p.plans
             if plan.visit == n
         ]

@@ -5,6 +5,7 @@ Everything is tied to visits by their number, so "what was true at visit n" has 
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import NamedTuple
 
 from medalign_utils.synthetic import catalogue as cat
 from medalign_utils.synthetic.catalogue import Spellings
@@ -59,16 +60,14 @@ class Course:
         return f"{self.amount} {self.drug.frequency}"
 
 
-@dataclass
-class Diagnosis:
+class Diagnosis(NamedTuple):
     """A chronic condition and the visit at which it was first coded."""
 
     condition: cat.Condition
     onset: int
 
 
-@dataclass
-class Result:
+class Result(NamedTuple):
     """One laboratory value as reported (already rounded)."""
 
     analyte: cat.Analyte
@@ -109,8 +108,7 @@ class Vitals:
     coma_score: int | None = None
 
 
-@dataclass
-class StudyDone:
+class StudyDone(NamedTuple):
     """One study with its finding, or its number: a nodule's size, an ejection fraction, polyps."""
 
     study: cat.Study
@@ -121,8 +119,7 @@ class StudyDone:
     years_to_next: int | None = None
 
 
-@dataclass
-class Operation:
+class Operation(NamedTuple):
     """A surgery during an inpatient stay; `complication` None: there was none."""
 
     surgery: cat.Surgery
@@ -131,18 +128,15 @@ class Operation:
     hold_days: int  # how long before it NSAIDs and blood thinners are to be stopped
 
 
-@dataclass
-class Plan:
-    """What was planned for a condition at a visit."""
+class Plan(NamedTuple):
+    """What was planned for a condition at a visit: the words of the note, then what to look for."""
 
     visit: int
     condition: cat.Condition
-    text: str
-    accepted: Spellings
+    words: Spellings
 
 
-@dataclass
-class Referral:
+class Referral(NamedTuple):
     """A referral made at a visit."""
 
     visit: int
@@ -150,8 +144,7 @@ class Referral:
     reason: cat.Condition
 
 
-@dataclass
-class Message:
+class Message(NamedTuple):
     """A portal message and the clinic's answer."""
 
     time: datetime
@@ -160,8 +153,7 @@ class Message:
     answer: Spellings
 
 
-@dataclass
-class Appointment:
+class Appointment(NamedTuple):
     """An appointment made at a visit; `kept` False: a no-show; None: still to come."""
 
     made: int

@@ -20,8 +20,8 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.synthetic.encounters import Encounter, write_encounters
 from medalign_utils.synthetic.instructions import (
     Instruction,
-    Places,
     choose_instructions,
+    places,
     plan_categories,
     plan_subcategories,
 )
@@ -121,7 +121,7 @@ def write_release(
             encounters = write_encounters(own, patient)
             name = f"{patient.person_id}.xml"
             files[f"ehrs/{name}"] = _write(folder / name, _xml(patient, encounters))
-            people.append((patient, Places(encounters)))
+            people.append((patient, places(encounters)))
         chosen = choose_instructions(rng, people, plan, templates)
         (out / "ehrs").mkdir(exist_ok=True)
         for record in sorted(folder.iterdir()):

@@ -1,9 +1,8 @@
 """Simulates a patient: what is true of them and when, without any wording.
 
-A patient is a list of visits and, tied to the visits, everything that was found, started, stopped,
-planned or said. The order is fixed, every draw comes from one `random.Random` (its streams are the
-same on every machine and Python version, and it draws single values faster than numpy), and no
-draw uses a transcendental function, so a seed gives the same patient everywhere.
+The order is fixed, every draw comes from one `random.Random` (its streams are the same on every
+machine and Python version), and no draw uses a transcendental function, so a seed gives the same
+patient everywhere.
 """
 
 import random
@@ -198,8 +197,7 @@ def _visit_contents(rng: random.Random, patient: Patient) -> None:
         )
         if patient.noted(number):
             for condition in rng.sample(known, min(len(known), rng.randint(1, 3))):
-                text, *accepted = rng.choice(condition.plans)
-                patient.plans.append(Plan(number, condition, text, tuple(accepted)))
+                patient.plans.append(Plan(number, condition, rng.choice(condition.plans)))
             if rng.random() < 0.2:
                 reason = rng.choice(known)
                 if reason.department not in (visit.department, "Primary Care"):

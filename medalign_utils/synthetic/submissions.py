@@ -1,15 +1,14 @@
 """The instructions as clinicians submitted them, before near-duplicates were taken out.
 
-They are the release's instructions and, among these, light rewordings of some: another of the
-template's phrasings, courtesies, abbreviations, another order of the words, typing errors.
+They are the release's instructions and light rewordings of some: another of the template's
+phrasings, courtesies, abbreviations, another order of the words, typing errors.
 
-Two submissions are duplicates where they make the same `request`: the same template asks with the
-same values in its phrasings, whoever the patient is. That is how the paper's curation, which
-compared questions before it matched them to patients, must see it: "Latest creatinine please." is
-one request, of however many patients. So a release has duplicates of two kinds. `duplicate_of`
-names the original of those that were reworded on purpose, for the same patient; `request` also
-joins those that clinicians of different patients happened to make. Different requests may look
-alike ("What is her most recent creatinine?", "What is her most recent potassium?").
+Two submissions are duplicates if they make the same `request`: the same template asks with the same
+values in its phrasings, whoever the patient is. So must the paper's curation see it, which compared
+questions before it matched them to patients. `duplicate_of` names the original of those that were
+reworded on purpose, for the same patient; `request` also joins those that clinicians of different
+patients happened to make. Different requests may look alike ("What is her most recent creatinine?",
+"What is her most recent potassium?").
 """
 
 import random

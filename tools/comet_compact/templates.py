@@ -22,8 +22,8 @@ templates = partial(synthetic.templates, into=TRAINING)
 
 @templates("""
 mean_arterial_pressure | calculate numerical measures
-    What was the mean arterial pressure on {date}?
-    MAP at the {date} visit, from the recorded BP? | Calculate the MAP for {date}.
+    What was the mean arterial pressure on {date}? | MAP at the {date} visit, from the recorded BP?
+    Calculate the MAP for {date}.
     Answer: The mean arterial pressure on {date} was {value} mmHg.
     Evidence: BP {v.systolic}/{v.diastolic}
 lowest_lab | retrieve laboratory studies | What is the lowest {lab} on record?
@@ -32,8 +32,8 @@ lowest_lab | retrieve laboratory studies | What is the lowest {lab} on record?
 first_lab | retrieve laboratory studies | What was {her} very first {lab} here?
     First {lab} we have and its value? | Baseline {lab} at the start of the record?
     Answer: {Her} first {lab} here was {value} on {date}. | Evidence: {title}: {value}, {date}
-pulse_on_date | retrieve vitals | What was {her} pulse at the {date} visit?
-    Heart rate on {date}? | HR recorded on {date}?
+pulse_on_date | retrieve vitals | What was {her} pulse at the {date} visit? | Heart rate on {date}?
+    HR recorded on {date}?
     Answer: {Her} heart rate on {date} was {v.pulse}. | Evidence: HR {v.pulse}
 latest_saturation | retrieve vitals | Most recent oxygen saturation? | What was the last SpO2?
     Latest pulse oximetry reading?
@@ -120,8 +120,7 @@ occupation | retrieve social history | What is or was {her} job? | Occupation?
 pack_years | retrieve social history | How many pack-years did {she} smoke?
     Tobacco exposure in pack-years? | Quantify the smoking history.
     Answer: {She} has {n} pack-years of smoking. | Evidence: {n} pack-years
-disease_of_relative | retrieve genetic and family history
-    What illness did {her} {relative} have?
+disease_of_relative | retrieve genetic and family history | What illness did {her} {relative} have?
     {relative}: which disease is noted in the family history?
     Family history: what about the {relative}?
     Answer: {Her} {relative} had {disease} at {age}. | Evidence: FH: {relative} {disease}""")
