@@ -6,7 +6,6 @@ entry[timestamp] > event[type, code, name, unit, note_id])``; an event's text is
 
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 
 from lxml import etree
@@ -72,7 +71,8 @@ def _skip(siblings: list[etree._Element], faults: Faults) -> None:
 
 def _add_outside(element: etree._Element, place: str, faults: Faults) -> None:
     """Report each event in an element, or else the first that shows that something is misplaced."""
-    for inside in [*element.iter("event")] or islice(element.iter(*_KNOWN), 1):
+    known = [*element.iter(*_KNOWN)]
+    for inside in [inside for inside in known if inside.tag == "event"] or known[:1]:
         faults.add(inside, f": element <{inside.tag}> outside {place}")
 
 
