@@ -60,6 +60,8 @@ PARTS = {
     for k in range(shards)
 }
 SHARDED = [system for system in EXPERIMENT["systems"] if system not in PARTS]
+KIND_NOTEBOOKS = {"generate": "03_generate_responses", "score": "04_score_responses"}
+KINDS = ["score"] if IS_RELEASED else ["generate", "score"]
 
 # Files made from a restricted release are readable by their owner only.
 UMASK = "umask 077; " if IS_RESTRICTED else ""
@@ -114,14 +116,26 @@ def parameters(notebook):
     return of_job
 
 
-def made_by(kind, part_name):
+def makes(kind):
     """The files that stand behind a status, of a system or of one of its shards."""
-    system, shard, shards = PARTS.get(part_name, (part_name, 1, 1))
-    names = {
-        "generate": [f"responses/{system}.jsonl"],
-        "score": [f"scores/{system}.parquet", f"scores/{system}-skipped.csv"],
-    }
-    return [str(part(Path(f"{RUN}/{name}"), shard, shards)) for name in names[kind]]
+    names = ["scores/{}.parquet", "scores/{}-skipped.csv"]
+    names = ["responses/{}.jsonl"] if kind == "generate" else names
+
+    def of_job(wildcards):
+        whole = (wildcards.get("system"), 1, 1)
+        system, shard, shards = PARTS.get(wildcards.get("part"), whole)
+        return [str(part(Path(RUN, name.format(system)), shard, shards)) for name in names]
+
+    return of_job
+
+
+def settings_of(kind):
+    """What of a system's YAML changes what a job makes, which is not all that it says."""
+
+    def of_job(wildcards):
+        return shaping_settings(SYSTEMS[PARTS[wildcards.part][0]]) if kind == "generate" else {}
+
+    return of_job
 
 
 def asks(job, resource, factor=1):
@@ -177,8 +191,7 @@ EVERYTHING = [file for notebook in NOTEBOOKS for file in outputs_of(notebook)]
 # A system that has failed, or whose files are not what its status says, is tried again. While
 # another run holds the lock, statuses are that run's.
 if workflow.is_main_process and not any(Path(".snakemake/locks").glob("*")):
-    kinds = ["score"] if IS_RELEASED else ["generate", "score"]
-    for file in [file for kind in kinds for file in statuses(kind, [*PARTS, *SHARDED])]:
+    for file in [file for kind in KINDS for file in statuses(kind, [*PARTS, *SHARDED])]:
         if os.path.exists(file) and not is_finished(Path(file)):
             os.remove(file)
 
@@ -186,7 +199,7 @@ if workflow.is_main_process and not any(Path(".snakemake/locks").glob("*")):
 wildcard_constraints:
     part=any_of(PARTS),
     system=any_of(SHARDED),
-    kind="generate|score",
+    kind=any_of(KINDS),
 
 
 localrules:
@@ -223,63 +236,39 @@ TABLES = rules.synthesize.output if IS_SYNTHETIC else sorted(
 )
 
 
-rule generate:
-    input:
-        TABLES,
-        EHRS,
-        notebook="notebooks/03_generate_responses.ipynb",
-    output:
-        # The responses are not declared: Snakemake would delete them before the job runs again, and
-        # those that still hold are not asked for again.
-        f"{RUN}/status/generate/{{part}}.json",
-    log:
-        f"{RUN}/notebooks/03_generate_responses-{{part}}.ipynb",
-    params:
-        notebook=parameters("03_generate_responses"),
-        code=code_of("03_generate_responses"),
-        after=[],
-        makes=lambda wildcards: made_by("generate", wildcards.part),
-        # In place of its YAML, which also says what changes no response.
-        system=lambda wildcards: shaping_settings(SYSTEMS[PARTS[wildcards.part][0]]),
-    retries: 1
-    threads: asks("generate", "cores")
-    resources:
-        mem_mb=asks("generate", "memory_gb", 1000),
-        runtime=asks("generate", "hours", 60),
-        gpus=asks("generate", "gpus"),
-        attempt=lambda wildcards, attempt: attempt,
-    message:
-        "generate the responses of {wildcards.part}"
-    shell:
-        SYSTEM_NOTEBOOK
+# A system's jobs. What they make is not declared, or Snakemake would delete it before a job runs
+# again, and nothing that still holds is asked for or scored again.
+for kind in KINDS:
 
-
-rule score:
-    input:
-        TABLES,
-        WEIGHTS,
-        generated=[] if IS_RELEASED else f"{RUN}/status/generate/{{part}}.json",
-        notebook="notebooks/04_score_responses.ipynb",
-    output:
-        f"{RUN}/status/score/{{part}}.json",
-    log:
-        f"{RUN}/notebooks/04_score_responses-{{part}}.ipynb",
-    params:
-        notebook=parameters("04_score_responses"),
-        code=code_of("04_score_responses"),
-        after=lambda wildcards, input: input.generated,
-        makes=lambda wildcards: made_by("score", wildcards.part),
-    retries: 1
-    threads: asks("score", "cores")
-    resources:
-        mem_mb=asks("score", "memory_gb", 1000),
-        runtime=asks("score", "hours", 60),
-        gpus=asks("score", "gpus"),
-        attempt=lambda wildcards, attempt: attempt,
-    message:
-        "score the responses of {wildcards.part}"
-    shell:
-        SYSTEM_NOTEBOOK
+    rule:
+        name:
+            kind
+        input:
+            TABLES,
+            WEIGHTS if kind == "score" else EHRS,
+            after=[f"{RUN}/status/generate/{{part}}.json"] if kind != KINDS[0] else [],
+            notebook=f"notebooks/{KIND_NOTEBOOKS[kind]}.ipynb",
+        output:
+            f"{RUN}/status/{kind}/{{part}}.json",
+        log:
+            f"{RUN}/notebooks/{KIND_NOTEBOOKS[kind]}-{{part}}.ipynb",
+        params:
+            notebook=parameters(KIND_NOTEBOOKS[kind]),
+            code=code_of(KIND_NOTEBOOKS[kind]),
+            after=lambda wildcards, input: input.after,
+            makes=makes(kind),
+            system=settings_of(kind),
+        retries: 1
+        threads: asks(kind, "cores")
+        resources:
+            mem_mb=asks(kind, "memory_gb", 1000),
+            runtime=asks(kind, "hours", 60),
+            gpus=asks(kind, "gpus"),
+            attempt=lambda wildcards, attempt: attempt,
+        message:
+            f"{kind} the responses of {{wildcards.part}}"
+        shell:
+            SYSTEM_NOTEBOOK
 
 
 rule join:
@@ -290,7 +279,7 @@ rule join:
     output:
         f"{RUN}/status/{{kind}}/{{system}}.json",
     params:
-        makes=lambda wildcards: made_by(wildcards.kind, wildcards.system),
+        makes=lambda wildcards: makes(wildcards.kind)(wildcards),
     message:
         "join what shards of {wildcards.system} {wildcards.kind}"
     shell:
