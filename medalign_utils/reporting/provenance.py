@@ -7,6 +7,7 @@ the hashes are of the time of writing, when they may have changed.
 import json
 import platform
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from importlib import metadata
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from medalign_utils import __version__, paths
+from medalign_utils import paths
 from medalign_utils.data.disclosure import is_personal, unknown_text
 from medalign_utils.data.release import Release
 from medalign_utils.errors import MedAlignError
@@ -99,66 +100,61 @@ def about(
     """Return what the run is, who rated, and what compares with the paper, a sentence each."""
     size = f"{len(release.instructions):,} instructions, {len(release.references):,} references"
     is_released = experiment["responses"] == "released"
-    if release.is_restricted:
-        first = f"A run on a release whose terms of use restrict it ({size}); aggregates only."
-    else:
+    paper = tables.get("08_reproduce_paper")
+    first = f"A run on a release whose terms of use restrict it ({size}); aggregates only."
+    if not release.is_restricted:
         first = (
             f"A run on a synthetic release ({size}): patients, records, instructions and "
             "references were written by a program, and nothing in them is MedAlign's."
         )
     if is_released:
-        rater = "The responses and the clinicians' ratings of them are the release's."
+        second = "The responses and the clinicians' ratings of them are the release's."
     elif release.answer_key_path:
-        rater = "This run's responses were rated by the release's answer key, a program, not by "
-        rater += "clinicians."
+        second = (
+            "The release's answer key, a program, rated this run's responses; clinicians did not."
+        )
     else:
-        rater = "This run's responses were scored and not rated: there is no answer key."
-    paper = tables.get("08_reproduce_paper")
+        second = "This run's responses were scored and not rated: there is no answer key."
     if not (is_released and release.is_restricted):
-        comparison = (
+        third = (
             "No accuracy, rank or correlation here may be read as a repetition of the paper's: "
             "the paper's are clinicians' ratings of responses to MedAlign's own instructions."
         )
     elif paper is None:
-        comparison = "Whether anything here compares with the paper has not been worked out."
+        third = "Whether anything here compares with the paper has not been worked out."
     else:
         by_verdict = paper.groupby("comparable", sort=False)["table"].agg(", ".join)
         verdicts = "; ".join(f"{verdict} for {names}" for verdict, names in by_verdict.items())
-        verdicts = verdicts.replace("table_", "").replace("_", " ")
-        comparison = f"Comparable with the paper: {verdicts}. The captions give the reasons."
-    return [first, rater, comparison]
+        third = f"Comparable with the paper: {verdicts}. The captions give the reasons."
+        third = third.replace("table_", "").replace("_", " ")
+    return [first, second, third]
 
 
 def signatures(experiment: Mapping[str, Any]) -> pd.DataFrame:
     """Return metric, signature, number of scores, and of undefined ones, in order of computing."""
-    columns = ["metric", "score", "signature"]
     files = [paths.scores(experiment["experiment"], system) for system in experiment["systems"]]
-    parts = [pd.read_parquet(file, columns=columns) for file in files if file.is_file()]
-    grouped = pd.concat([pd.DataFrame(columns=columns), *parts]).groupby(
-        ["metric", "signature"], sort=False
-    )["score"]
+    parts = [pd.read_parquet(file) for file in files if file.is_file()]
+    columns = ["metric", "signature", "score"]
+    scores = pd.concat([pd.DataFrame(columns=columns), *parts])
+    grouped = scores.groupby(["metric", "signature"], sort=False)["score"]
     return grouped.agg(scores="size", undefined=lambda score: int(score.isna().sum())).reset_index()
 
 
 def versions() -> dict[str, str]:
     """Return the installed versions of Python, of this package, and of those that it requires."""
     required = [name for name in metadata.requires(_DISTRIBUTION) or () if "extra ==" not in name]
-    installed = {_normal(d.name): d.version for d in metadata.distributions()}
+    names = [_DISTRIBUTION, *sorted(re.match(r"[\w.-]+", name)[0] for name in required)]
     python = f"{platform.python_version()} ({platform.system()}, {platform.machine()})"
-    names = sorted(re.match(r"[\w.-]+", name)[0] for name in required)
-    return {"Python": python, _DISTRIBUTION: __version__} | {
-        name: installed.get(_normal(name), "not installed") for name in names
-    }
+    return {"Python": python} | {name: metadata.version(name) for name in names}
 
 
 def commit() -> str | None:
-    """Return the project's git commit, and whether files differ; None outside a checkout."""
+    """Return the project's git commit, ending in -dirty if files differ; None if not a checkout."""
     root = paths.project_root()
-    found = _git(root, "rev-parse", "--show-toplevel", "HEAD")
-    if found is None or Path(found.splitlines()[0]) != root.resolve():
+    if not (root / ".git").exists() or not shutil.which("git"):
         return None
-    changed = _git(root, "status", "--porcelain")
-    return found.splitlines()[1] + (", with uncommitted changes" if changed else "")
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=40"]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True).stdout.strip() or None
 
 
 def hashes(experiment: Mapping[str, Any], release: Release) -> dict[str, dict[str, str]]:
@@ -182,32 +178,26 @@ def hashes(experiment: Mapping[str, Any], release: Release) -> dict[str, dict[st
 def missing_systems(experiment: Mapping[str, Any], *, is_restricted: bool) -> Iterator[Gap]:
     """Yield the systems without responses or without scores, and how their jobs ended."""
     name = experiment["experiment"]
+    kinds = {"generate": ("responses", paths.responses), "score": ("scores", paths.scores)}
+    if experiment["responses"] == "released":
+        del kinds["generate"]
     for system in experiment["systems"]:
-        for kind, lacks, path in (
-            ("generate", "responses", paths.responses),
-            ("score", "scores", paths.scores),
-        ):
-            if kind == "generate" and experiment["responses"] == "released":
-                continue
-            if not path(name, system).is_file():
-                why = failure(name, f"{kind}/{system}", is_restricted=is_restricted)
-                yield Gap(f"system {system}: no {lacks}", why, is_failure=True)
-                break
+        missing = [kind for kind, (_, path) in kinds.items() if not path(name, system).is_file()]
+        if missing:
+            why = failure(name, f"{missing[0]}/{system}", is_restricted=is_restricted)
+            yield Gap(f"system {system}: no {kinds[missing[0]][0]}", why, is_failure=True)
 
 
 def missing_metrics(experiment: Mapping[str, Any]) -> Iterator[Gap]:
     """Yield the metrics by which responses could not be scored, the reason, and which systems'."""
-    files = {s: paths.skipped(experiment["experiment"], s) for s in experiment["systems"]}
-    parts = [
-        pd.read_csv(file, dtype=str).assign(system=system)
-        for system, file in files.items()
-        if file.is_file()
-    ]
-    if parts:
-        skipped = pd.concat(parts).groupby(["metric", "reason"], sort=False)["system"].agg(list)
-        for (metric, reason), systems in skipped.items():
-            is_all = len(systems) == len(experiment["systems"])
-            yield Gap(f"metric {metric}" + ("" if is_all else f" of {', '.join(systems)}"), reason)
+    systems: dict[tuple[str, str], list[str]] = {}
+    for system in experiment["systems"]:
+        if (file := paths.skipped(experiment["experiment"], system)).is_file():
+            for metric, reason in pd.read_csv(file, dtype=str).itertuples(index=False):
+                systems.setdefault((metric, reason), []).append(system)
+    for (metric, reason), lacking in systems.items():
+        is_all = len(lacking) == len(experiment["systems"])
+        yield Gap(f"metric {metric}" + ("" if is_all else f" of {', '.join(lacking)}"), reason)
 
 
 def unused_ratings(experiment: Mapping[str, Any], release: Release) -> Iterator[Gap]:
@@ -298,15 +288,3 @@ def write_run(described: Mapping[str, Any]) -> Path:
     file = paths.run_record(described["experiment"])
     content = json.dumps(described, indent=1, ensure_ascii=False) + "\n"
     return paths.write_text(content, file, private=described["is_restricted"])
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
-    except FileNotFoundError:  # git is not installed
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,126 @@
+"""What a report says of a run, and what it never shows."""
+
+import json
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from medalign_utils import paths
+from medalign_utils.__main__ import main
+from medalign_utils.config import SYNTHETIC_KEYS, load_experiment
+from medalign_utils.data.disclosure import PERSONAL_COLUMNS
+from medalign_utils.data.release import load_release
+from medalign_utils.errors import MedAlignError
+from medalign_utils.reporting import provenance
+from medalign_utils.reporting.report import show_gaps, show_results, show_settings, show_summary
+from tests.builders.project import ROOT, write_experiment
+from tests.builders.tiny_release import write_release
+
+MARKER = "Zyxwomab"
+
+
+@pytest.fixture
+def described(project):
+    """Describe the run of a restricted release that has the tables that the test writes."""
+    write_release(project / "data/mine")
+    shutil.copytree(ROOT / "data/paper", project / "data/paper")
+    path = write_experiment("mine", release="data/mine", **dict.fromkeys(SYNTHETIC_KEYS))
+
+    def describe(**tables):
+        for suffix, table in tables.items():
+            paths.write_table(table, paths.table("mine", f"05_evaluate_systems-{suffix}"))
+        experiment = load_experiment(path)
+        release = load_release("data/mine")
+        return provenance.describe_run(experiment, release, {"bm25-2k": {"format": "lines"}})
+
+    return describe
+
+
+def leave(job, error="EHRError", message=f"{MARKER}.xml, line 7: not well-formed"):
+    left = {"system": "a", "is_ok": False, "error": error, "message": message}
+    paths.write_text(json.dumps(left), paths.status("mine", job), private=False)
+
+
+def gaps(run):
+    return {gap["what"]: gap["why"] for gap in run["gaps"]}
+
+
+def test_only_registered_tables_are_shown_and_no_free_text_of_a_restricted_release(described):
+    table = pd.DataFrame({"system": ["<b>a</b> & b"], "remark": [MARKER], "n": [1]})
+    run = described(contexts=table, unregistered=table)
+    page = show_results(run).data
+    assert "05_evaluate_systems-contexts.csv" in page and "unregistered" not in page
+    assert "<td>&lt;b&gt;a&lt;/b&gt; &amp; b</td>" in page
+    pages = page + show_summary(run).data + show_gaps(run).data + show_settings(run).data
+    assert MARKER not in pages and "40.xml" not in pages
+    why = "free text that may contain patient data, of a restricted release"
+    assert gaps(run)["05_evaluate_systems-contexts: column remark"] == why
+    file = provenance.write_run(run)
+    assert MARKER not in file.read_text() and stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("column", [*sorted(PERSONAL_COLUMNS), "instruction_id", "Person_ID"])
+def test_a_table_of_single_patients_instructions_or_responses_is_refused(described, column):
+    table = pd.DataFrame({column: ["x"], "n": [1]})
+    with pytest.raises(MedAlignError, match=rf"05_evaluate_systems-pairs\.csv: column {column}: a"):
+        described(pairs=table)
+
+
+def test_what_is_missing_is_named_with_its_reason(described):
+    leave("generate/bm25-full")
+    leave("02_match_instructions")
+    skipped = pd.DataFrame({"metric": ["lens"], "reason": ["no weights"]})
+    paths.write_table(skipped, paths.skipped("mine", "bm25-2k"))
+    why = "not shown: no two groups of at least 11 patients"
+    suppressed = pd.DataFrame({"grouping": ["race", "race"], "suppressed": [why, why]})
+    run = described(groups=suppressed)
+    found = gaps(run)
+    # Of a restricted release the kind of an error alone.
+    assert found["system bm25-full: no responses"] == "EHRError"
+    assert found["system bm25-2k: no responses"] == "it has not run, or was stopped"
+    assert found["metric lens of bm25-2k"] == "no weights"
+    assert found["groups by race"] == why
+    assert found["table 02_match_instructions, 02_match_instructions-dedup"] == "EHRError"
+    assert found["table 08_reproduce_paper, 08_reproduce_paper-categories, "
+                 "08_reproduce_paper-human_evaluation, 08_reproduce_paper-metric_correlation, "
+                 "08_reproduce_paper-facts"] == "the responses are not rated"  # fmt: skip
+    summary = show_summary(run).data
+    assert "This run is not complete." in summary and "no responses: EHRError<" in summary
+    assert "there is no answer key" in summary
+    assert provenance.failure("mine", "generate/bm25-full", is_restricted=False) == (
+        f"EHRError: {MARKER}.xml, line 7: not well-formed"
+    )
+
+
+def test_a_commit_is_the_projects_own(project, monkeypatch):
+    def git(*arguments):
+        who = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+        done = subprocess.run(["git", *who, *arguments], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    assert provenance.commit() is None  # not a checkout
+    git("init")
+    git("add", "Snakefile")
+    git("commit", "-m", "all")
+    assert provenance.commit() == git("rev-parse", "HEAD")
+    Path("Snakefile").write_text("")
+    assert provenance.commit() == git("rev-parse", "HEAD") + "-dirty"
+    Path("copy").mkdir()
+    Path("copy/Snakefile").write_text("")
+    monkeypatch.chdir("copy")
+    assert provenance.commit() is None  # somebody else's checkout
+
+
+def test_versions_are_those_of_what_the_package_requires():
+    found = provenance.versions()
+    assert re.match(r"3\.\d+", found["Python"]) and found["pandas"] == pd.__version__
+
+
+def test_the_command_names_what_is_wrong(capsys):
+    assert main(["report", "params/none.yaml"]) == 2
+    assert "no file" in capsys.readouterr().err
