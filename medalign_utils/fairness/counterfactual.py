@@ -30,19 +30,8 @@ from medalign_utils.data.release import (
 )
 from medalign_utils.data.responses import read_responses
 from medalign_utils.errors import EHRError, MedAlignError, ReleaseError
-from medalign_utils.fairness.perturbation import (
-    CHANGES,
-    NOTHING,
-    YEARS,
-    Person,
-    Replacement,
-    apply,
-    days_older,
-    replacements,
-    rewrite,
-    swapped,
-    value_of,
-)
+from medalign_utils.fairness import perturbation
+from medalign_utils.fairness.perturbation import NOTHING, Person, Replacement, apply, swapped
 from medalign_utils.generation.runner import run_system
 from medalign_utils.grading import load_answer_key, rate_with_answer_key
 from medalign_utils.run import Run
@@ -115,7 +104,7 @@ def rewrite_ehr(ehr: etree._Element, change: str, person: Person) -> list[tuple]
             else:
                 place = ("note", number, next(events), element.get("note_id", ""))
                 is_note = cleaned(element.get("type")) == "note"
-                found = replacements(text, change, person) if is_note else []
+                found = perturbation.replacements(text, change, person) if is_note else []
             if found:
                 del element[:]
                 element.text = apply(text, found)
@@ -127,21 +116,16 @@ def rewrite_release(release: Release, change: str, folder: Path) -> Rewritten:
     """Write a release's records, and the instructions that have a reference, with one rewriting.
 
     Files go to ``folder/release``, in place of earlier ones, and the table of replacements to
-    ``folder/replacements.csv``. It holds words of the notes: what comes from a restricted release
-    is readable by its owner only. What comes from a synthetic one has a manifest that says so.
-    References are not rewritten; they only tell which instructions are answered.
-
-    Args:
-        release: as `data.release.load_release` returns it.
-        change: one of `perturbation.CHANGES`, or `NOTHING`.
-        folder: of this change, made if need be.
+    ``folder/replacements.csv``. Those from a restricted release are readable by their owner only;
+    those from a synthetic one have a manifest that says so. `change` is one of
+    `perturbation.CHANGES`, or `NOTHING`.
 
     Raises:
         MedAlignError: the change is unknown, or can be made for no patient.
         EHRError: an EHR is absent, not well-formed, or in the record dialect.
     """
-    if change not in (NOTHING, *CHANGES):
-        known = ", ".join((NOTHING, *CHANGES))
+    if change not in (NOTHING, *perturbation.CHANGES):
+        known = ", ".join((NOTHING, *perturbation.CHANGES))
         raise MedAlignError(f"rewrite_release: change {change!r}, expected one of {known}")
     private = release.is_restricted
     instructions = instructions_to_answer(release)
@@ -155,7 +139,7 @@ def rewrite_release(release: Release, change: str, folder: Path) -> Rewritten:
     for person_id in instructions["person_id"].unique():
         ehr = _read(release.ehr_path(person_id))
         person = person_of(ehr)
-        if change == NOTHING or swapped(value_of(person, change), change) is not None:
+        if change == NOTHING or swapped(perturbation.value_of(person, change), change) is not None:
             people[person_id] = person
             rows += [(person_id, *row) for row in rewrite_ehr(ehr, change, person)]
             content = etree.tostring(ehr, encoding="utf-8")
@@ -163,11 +147,12 @@ def rewrite_release(release: Release, change: str, folder: Path) -> Rewritten:
     kept = instructions[instructions["person_id"].isin(people)]
     if kept.empty:
         raise MedAlignError(f"rewrite_release: no record has a {change} that can be rewritten")
-    found = [replacements(r.question, change, people[r.person_id]) for r in kept.itertuples()]
-    questions = [apply(*pair) for pair in zip(kept["question"], found, strict=True)]
-    for row, of_row in zip(kept.itertuples(), found, strict=True):
+    questions = []
+    for row in kept.itertuples():
+        found = perturbation.replacements(row.question, change, people[row.person_id])
+        questions.append(apply(row.question, found))
         place = (row.person_id, "instruction", None, None, row.instruction_id)
-        rows += [(*place, *replacement) for replacement in of_row]
+        rows += [(*place, *replacement) for replacement in found]
     files |= _tables(kept.assign(question=questions), release)
     digests = {name: _write(target / name, content, private) for name, content in files.items()}
     if not private:  # all of it comes from what is proven synthetic
@@ -181,14 +166,11 @@ def rewrite_release(release: Release, change: str, folder: Path) -> Rewritten:
 
 
 def count_replacements(rewritten: Mapping[str, Rewritten]) -> pd.DataFrame:
-    """Return how often each word was replaced by which.
-
-    Args:
-        rewritten: change -> what `rewrite_release` returned.
+    """Return how often each change replaced which word by which, the most frequent first.
 
     Returns:
         change, place, before, after (in lower case, digits as "#", so no age and no date), n,
-        n_patients; the most frequent of each change first. Without replacements it has no rows.
+        n_patients. Without replacements it has no rows.
     """
     by, counts = ["place", "before", "after"], {}
     for change, release in rewritten.items():
@@ -216,7 +198,7 @@ def answer_pairs(
         run: of the original release; without an answer key no answer is graded.
         rewritten: change -> what `rewrite_release` returned.
         systems: name -> the system, as `config.load_system` returns it.
-        progress: as for `generation.runner.run_system`.
+        progress: whether to show progress bars.
 
     Returns:
         One row per change, system and instruction, with person_id. `relevant`: the answer key says
@@ -250,7 +232,7 @@ def summarise(
 
     Args:
         pairs: as `answer_pairs` returns it.
-        n_left_out: change -> instructions of patients who cannot be rewritten.
+        n_left_out: change -> `Rewritten.n_left_out`.
         bootstrap: over patients.
 
     Returns:
@@ -286,19 +268,16 @@ def summarise(
 def suppress_small_changes(
     table: pd.DataFrame, pairs: pd.DataFrame, instructions: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return the table of a restricted release without what would tell of 1 to 10 patients.
+    """Return the table of `summarise` without what would tell of 1 to 10 patients.
 
     The instructions of each change are relevant, others, or left out. Small groups of these have no
-    figures, nor have those from which theirs would follow, as in `suppress_small_groups`.
+    figures, nor have those from which theirs would follow, as in `suppress_small_groups`; nor is
+    `n_left_out` given where those left out are one. `suppressed` says so, else "".
 
     Args:
         table: as `summarise` returns it.
         pairs: what it was computed from.
         instructions: instruction_id and person_id of all that are answered on the original records.
-
-    Returns:
-        The same rows, with NA in every figure of a suppressed group, and in `n_left_out` where
-        those left out are one; `suppressed` says so, else "".
     """
     own = pairs[["change", "instruction_id", "relevant"]].drop_duplicates()
     members = instructions[["instruction_id"]].merge(own[["change"]].drop_duplicates(), how="cross")
@@ -319,10 +298,11 @@ def suppress_small_changes(
 
 def _header_replacements(tag: str, text: str, change: str, person: Person) -> list[Replacement]:
     before, after = text.strip(), None
-    if change == "age" and tag in ("days", "years") and before.isdecimal():
-        after = str(int(before) + (YEARS if tag == "years" else days_older(person.birthdate)))
-    elif tag == ("birthdate" if change == "age" else change):
+    if tag == ("birthdate" if change == "age" else change):
         after = swapped(before, change)
+    elif change == "age" and tag in ("days", "years") and before.isdecimal():
+        days, years = perturbation.days_older(person.birthdate), perturbation.YEARS
+        after = str(int(before) + (days if tag == "days" else years))
     return [] if after is None else [Replacement(text.index(before), before, after)]
 
 
@@ -396,17 +376,18 @@ def _pairs(
             both[when] = both["instruction_id"].map(ratings["correct"])
         both["relevant"] = [_MARKED_AS.get(change) in key[i][MARK] for i in both["instruction_id"]]
     both["changed"] = both["response_before"] != both["response_after"]
-    both["changed_beyond"] = [
-        _differ(row, rewrite(row.response_before, change, counterpart.people[row.person_id]))
+    expected = [
+        perturbation.rewrite(row.response_before, change, counterpart.people[row.person_id])
         for row in both.itertuples()
     ]
+    both["changed_beyond"] = [*map(_differ, both.itertuples(), expected)]
     return both
 
 
-def _differ(row: tuple, before: str) -> bool:
+def _differ(row: tuple, expected: str) -> bool:
     """Whether an answer differs from the original one as rewritten."""
-    after = row.response_after
+    answer = row.response_after
     if row.finish_reason_before == row.finish_reason_after == "length":
         # Where an answer is cut depends on how many tokens the rewritten words take.
-        return not (before.startswith(after) or after.startswith(before))
-    return before != after
+        return not (expected.startswith(answer) or answer.startswith(expected))
+    return expected != answer

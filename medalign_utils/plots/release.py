@@ -34,13 +34,7 @@ EVENT_COLOURS = {
 def ehr_lengths(
     lengths: Sequence[int] | pd.Series, ax: Axes | None = None, *, contexts: Sequence[int] = ()
 ) -> Axes:
-    """Return a histogram of EHR lengths in tokens, on a logarithmic axis.
-
-    Args:
-        lengths: tokens of each EHR, all above 0.
-        ax: where to draw.
-        contexts: context lengths in tokens, drawn as reference lines with the number of EHRs
-            shorter than that.
+    """Return a histogram of EHR lengths in tokens, with context lengths as reference lines.
 
     Raises:
         MedAlignError: without lengths, or with one of 0 tokens or fewer.
@@ -76,11 +70,8 @@ def ehr_lengths(
 def instructions_by(table: pd.DataFrame, column: str, ax: Axes | None = None) -> Axes:
     """Return the number of instructions with and without a reference, the largest on top.
 
-    Args:
-        table: `column`; with_reference and all, numbers of instructions. Where it has
-            published_with_reference and published_all, the paper's numbers are on the right.
-        column: "category" or "specialty".
-        ax: where to draw.
+    `table` has `column` ("category" or "specialty"), with_reference and all. Where it has
+    published_with_reference and published_all, the paper's numbers are on the right.
     """
     ax = ax or new_axes(0.95 + 0.26 * len(table))
     table = table.sort_values("all", ascending=False, kind="stable")
@@ -123,10 +114,8 @@ def event_years(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def note_types(table: pd.DataFrame, ax: Axes | None = None, *, most: int = 12) -> Axes:
     """Return the number of notes of each type, the most common on top.
 
-    Args:
-        table: note, notes, patients (who have one), as `curation.summary` returns it.
-        ax: where to draw.
-        most: types drawn; the label says how many more there are.
+    `table` has note, notes and patients (who have one). The label says how many types there are
+    beyond the `most` that are drawn.
     """
     table = table.sort_values("notes", ascending=False, kind="stable")
     drawn, rest = table[:most], table[most:]
@@ -157,8 +146,7 @@ def timeline(
     All events of a type on one day have one mark, so that long records stay quick to draw.
 
     Args:
-        events: timestamp, encounter, type, as `ehr.read_events` returns them; "person" rows are
-            not drawn.
+        events: as `ehr.read_events` returns them; "person" rows are not drawn.
         ax: where to draw.
         hits: timestamps of what a search found, marked above the rows.
         shown: the timestamp of what is being read, a line across all rows.
@@ -204,21 +192,15 @@ def deduplication(
 ) -> Axes:
     """Return precision and recall of deduplication, and the share dropped, by threshold.
 
-    Args:
-        table: as `deduplicate_and_match.assess_thresholds` returns it; without known duplicates
-            only the share that is dropped is drawn.
-        ax: where to draw.
-        threshold: the one that was chosen, drawn as a dotted line.
+    `table` is that of `assess_thresholds`; without known duplicates only the share dropped is
+    drawn. The chosen `threshold` is a dotted line.
     """
     ax = ax or new_axes(2.5)
     shares = table.assign(dropped=table["dropped"] / table["submitted"])
-    for column, look in (
-        ("precision", {"color": BLUE, "marker": "o"}),
-        ("recall", {"color": ORANGE, "marker": "s"}),
-        ("dropped", {"color": GREY, "marker": "^", "ls": "--"}),
-    ):
+    looks = {"precision": (BLUE, "o-"), "recall": (ORANGE, "s-"), "dropped": (GREY, "^--")}
+    for column, (colour, look) in looks.items():
         if shares[column].notna().any():
-            ax.plot(shares["threshold"], shares[column], lw=1, ms=3.5, label=column, **look)
+            ax.plot("threshold", column, look, data=shares, color=colour, lw=1, ms=3.5)
     if threshold is not None:
         ax.axvline(threshold, color=GREY, lw=0.8, ls=":", zorder=0)
     ax.set_ylim(0, 1.03)
