@@ -1,8 +1,8 @@
-"""What a text says of a mention: affirmed, negated, stopped, only possible; of whom it says it.
+"""What a text says about a mention (affirmed, negated, stopped, only possible), and about whom.
 
 The idea is that of NegEx (Chapman et al. 2001): a cue word, the direction in which it works, and
-what ends its reach; the cues and the ends are this module's own. All of it is lists of words and
-their order, so each verdict can be traced to the words that made it.
+what ends its reach; the cues and the ends are this module's own. Each verdict can be traced to the
+words that led to it.
 """
 
 import re
@@ -17,21 +17,23 @@ _CLAUSE_END = re.compile(
     r"(?i)[.!?;](?=\s|$)|\b(?:but|however|although|though|except(?: for)?|nevertheless|whereas"
     r"|while|besides|other than|aside from|apart from|instead(?! of))\b"
 )
-# Words that look like a negation and are none, or two that cancel each other.
+# Words that look like a negation but are not, or two that cancel each other.
 _NO_NEGATION = re.compile(
     r"(?i)\b(?:no|not|without|\w+n't)(?: an?| any| significant| further| other| recent| interval"
     r"| major)*(?: change| increase| decrease| worsening| improvement| progression)s?\b"
     r"|\bnot (?:only|just|merely|uncommon|necessarily|to mention)\b|\bno (?:doubt|wonder)\b"
     r"|(?:\bnot|n't|\bnever|\bcannot)(?: be| been)? (?:den(?:y|ies|ied|ying)|ruled? out|excluded?"
-    r"|without|absent|negative)\b|\bno (?:issues?|problems?|difficult\w+|trouble) (?:with"
-    r"|tolerating|taking|on)\b|\bno (?:relief|response|benefit|improvement|effect) (?:from|with|to"
-    r"|on)\b|\bnot (?:\w+ly |well |yet )?(?:controlled|managed|at goal|improv\w+|respond\w+"
-    r"|adherent|compliant|tolerat\w+|helped|relieved|sure|clear)\b|\bgram[- ]negative"
+    r"|without|absent|negative)\b"
+    r"|\bno (?:issues?|problems?|difficult\w+|trouble) (?:with|tolerating|taking|on)\b"
+    r"|\bno (?:relief|response|benefit|improvement|effect) (?:from|with|to|on)\b"
+    r"|\bnot (?:\w+ly |well |yet )?(?:controlled|managed|at goal|improv\w+|respond\w+|adherent"
+    r"|compliant|tolerat\w+|helped|relieved|sure|clear)\b|\bgram[- ]negative"
 )
 _NEGATION = re.compile(
-    r"(?i)(?<![\w-])(?:(?P<near>not|\w+n't|cannot|never|nothing|nobody)\b|no(?=\s+[a-z(]"
-    r"|\s*$)(?! longer)|none of|neither|nor\b|without\b|w/o\b|den(?:y|ies|ied|ying)\b|denial of"
-    r"|neg(?:ative)? for|negatives?:|absence of|absent\b|free of|lack(?:s|ed|ing| of)?\b"
+    r"(?i)(?<![\w-])(?:(?P<near>not|\w+n't|cannot|never|nothing|nobody)\b"
+    r"|no(?=\s+[a-z(]|\s*$)(?! longer)|none of|neither|nor\b|without\b|w/o\b"
+    r"|den(?:y|ies|ied|ying)\b|denial of|neg(?:ative)? for|negatives?:|absence of|absent\b"
+    r"|free of|lack(?:s|ed|ing| of)?\b"
     r"|ruled out\b|declin(?:es|ed)\b|refus(?:es|ed)\b|\(-\)|\[-\])"
 )
 _NEAR = 10  # words
@@ -64,9 +66,10 @@ _POSSIBLE = re.compile(
     r"|un(?:clear|known|certain)|cannot (?:be )?(?:determine|tell|confirm)\w*)(?!\w)"
 )
 _SO_BEFORE = re.compile(
-    r"(?i)\b(?:has|had|have|having|report(?:s|ed|ing)|endors\w+|complain\w* of|admit(?:s"
-    r"|ted)?(?: to)?|positive for|diagnosed with|history of|h/o|takes?|took|taken|taking|on|started"
-    r"|confirmed|known|noticed|developed|experienc\w+|suffer\w+|underwent|received|allergic to)\b"
+    r"(?i)\b(?:has|had|have|having|report(?:s|ed|ing)|endors\w+|complain\w* of"
+    r"|admit(?:s|ted)?(?: to)?|positive for|diagnosed with|history of|h/o"
+    r"|takes?|took|taken|taking|on|started|confirmed"
+    r"|known|noticed|developed|experienc\w+|suffer\w+|underwent|received|allergic to)\b"
 )
 _FIELD = re.compile(r"(?:\s\w+){0,2}\s*:")
 _ENDS_DRUG = re.compile(r"[^:]*:\s*end\s*$")  # a quoted record line
@@ -85,14 +88,17 @@ _ANSWER = re.compile(
 )
 _AFTER = re.compile(
     r"(?i)(?P<aux>\b(?:is|was|were|are|be|has been|have been|had been|been|has|have|had|does|did|do"
-    r"|got|being)\b\s*)?(?:also |now |both |all |since |currently |ever |then |later "
-    r"|subsequently )*(?:(?P<open>not (?:been )?(?:documented|mentioned|recorded|stated|specified"
-    r"|known|ruled out|excluded)\b|considered\b|cannot be (?:ruled out|excluded)\b|unknown\b)"
-    r"|(?P<no>denied\b|absent\b|ruled out\b|excluded\b|negative\b|unlikely\b|(?:not"
-    r"|never) (?:been )?(?:present|found|seen|noted|reported|endorsed|observed|detected|identified"
-    r"|evident|taken|given|performed|done|prescribed|started|used|indicated|on|in|among|part of"
-    r"|listed)\b|\w+n't (?:present|found|seen|noted|reported|done|performed|given|prescribed"
-    r"|taken)\b)|(?P<ended>resolved\b|quit\b)|(?P<switched>(?:switched|changed) to\b|replaced\b)"
+    r"|got|being)\b\s*)?"
+    r"(?:also |now |both |all |since |currently |ever |then |later |subsequently )*"
+    r"(?:(?P<open>not (?:been )?(?:documented|mentioned|recorded|stated|specified|known|ruled out"
+    r"|excluded)\b|considered\b|cannot be (?:ruled out|excluded)\b|unknown\b)"
+    r"|(?P<no>denied\b|absent\b|ruled out\b|excluded\b|negative\b|unlikely\b"
+    r"|(?:not|never) (?:been )?(?:present|found|seen|noted|reported|endorsed"
+    r"|observed|detected|identified|evident|taken"
+    r"|given|performed|done|prescribed|started|used|indicated|on|in|among|part of|listed)\b"
+    r"|\w+n't (?:present|found|seen|noted|reported|done|performed|given|prescribed|taken)\b)"
+    r"|(?P<ended>resolved\b|quit\b)"
+    r"|(?P<switched>(?:switched|changed) to\b|replaced\b)"
     r"|(?P<stopped>stopped\b|discontinued\b|d/?c'?d\b|held\b|weaned\b|tapered off\b|ended\b))"
 )
 _BETWEEN_ENDS = re.compile(
@@ -102,12 +108,11 @@ _BETWEEN_ENDS = re.compile(
 
 
 def judge(text: str, mention: Mention) -> str:
-    """What `text` says of a mention in it.
+    """Return what `text` says about a mention in it.
 
-    Returns:
-        `AFFIRMED` where a word says so (has, reports, takes), `NAMED` where no word turns it either
-        way, `NEGATED`, `OPEN` (whether, risk of, screening for), `STOPPED` (a drug that was
-        stopped, switched from or held), `ENDED` (quit, former, resolved, no longer).
+    That is `AFFIRMED` where a word says so (has, reports, takes), `NAMED` where no word turns it
+    either way, `NEGATED`, `OPEN` (whether, risk of, screening for), `STOPPED` (a drug that was
+    stopped, switched from or held), `ENDED` (quit, former, resolved, no longer).
 
     >>> from medalign_utils.grading.text import find
     >>> text = "Denies fever, cough, or chest pain but has nausea"
@@ -116,12 +121,7 @@ def judge(text: str, mention: Mention) -> str:
     """
     if mention.is_non:
         return NEGATED
-    begin = 0
-    for match in _CLAUSE_END.finditer(text, 0, mention.start):
-        begin = match.end()
-    end = _CLAUSE_END.search(text, mention.end)
-    clause_end = end.start() if end else len(text)
-
+    begin, clause_end = _clause(_CLAUSE_END, text, mention.start, mention.end)
     if answer := _ANSWER.match(text, mention.end):
         return _first_named(answer, no=NEGATED, open=OPEN, stopped=STOPPED, yes=AFFIRMED)
     if _FIELD.match(text, mention.end):
@@ -130,7 +130,7 @@ def judge(text: str, mention: Mention) -> str:
     if _ENDS_DRUG.match(text, mention.end):
         return STOPPED
     before = text[begin : mention.start]
-    if after := _said_after(text, mention.end, clause_end, before):
+    if after := _verdict_after(text, mention.end, clause_end, before):
         return after
 
     blanked = _NO_NEGATION.sub(lambda match: " " * len(match[0]), before)
@@ -153,11 +153,18 @@ def judge(text: str, mention: Mention) -> str:
     return AFFIRMED if cues and len(before[cues[-1].end() :].split()) <= 3 else NAMED
 
 
+def _clause(ends: re.Pattern, text: str, start: int, end: int) -> tuple[int, int]:
+    """Return where the clause around `start:end` begins and ends."""
+    begin = max((match.end() for match in ends.finditer(text, 0, start)), default=0)
+    stop = ends.search(text, end)
+    return begin, stop.start() if stop else len(text)
+
+
 def _first_named(match: re.Match, **verdicts: str) -> str:
     return next(verdict for name, verdict in verdicts.items() if match[name] is not None)
 
 
-def _said_after(text: str, start: int, end: int, before: str) -> str | None:
+def _verdict_after(text: str, start: int, end: int, before: str) -> str | None:
     match = _AFTER.search(text, start, end)
     if match is None:
         return None
@@ -190,31 +197,24 @@ _INFORMANT = re.compile(
     r"patient|of (?:two|three|four|five|[0-9]))"
 )
 _SUBJECT_ENDS = re.compile(
-    r"(?i)[.;!?](?=\s|$)|\b(?:but|however|while|whereas|although)\b|,?\s*\band\b(?=\s+(?:she|he"
-    r"|the patient|patient|pt)\b)|,\s*(?=(?:she|he|the patient|patient|pt)\b)"
+    r"(?i)[.;!?](?=\s|$)|\b(?:but|however|while|whereas|although)\b"
+    r"|,?\s*\band\b(?=\s+(?:she|he|the patient|patient|pt)\b)"
+    r"|,\s*(?=(?:she|he|the patient|patient|pt)\b)"
 )
 
 
 def names_relative(statement: Statement, start: int, end: int, *, as_subject: bool) -> bool:
-    """Whether the clause around `start:end` speaks of a relative.
+    """Return whether the clause around `start:end` is about a relative.
 
     With `as_subject`, relatives that are company, informant or contact do not count ("lives with
     her son", "daughter reports", "contact: sister"), nor does a relative within `start:end` itself.
     """
     if statement.in_family_history:
         return True
-    text, begin = statement.text, 0
-    for match in _SUBJECT_ENDS.finditer(text, 0, start):
-        begin = match.end()
-    stop = _SUBJECT_ENDS.search(text, end)
-    for match in RELATIVE.finditer(text, begin, stop.start() if stop else len(text)):
-        if not as_subject:
-            return True
-        itself = match.start() < end and match.end() > start
-        if not (
-            itself
-            or _COMPANY.search(text[max(0, match.start() - 40) : match.start()])
-            or _INFORMANT.match(text, match.end())
-        ):
+    text = statement.text
+    for match in RELATIVE.finditer(text, *_clause(_SUBJECT_ENDS, text, start, end)):
+        is_within = match.start() < end and match.end() > start
+        is_company = _COMPANY.search(text[max(0, match.start() - 40) : match.start()])
+        if not as_subject or not (is_within or is_company or _INFORMANT.match(text, match.end())):
             return True
     return False

@@ -32,7 +32,7 @@ _ORDERS = {"iso": "ymd", "us": "mdy", "mony": "my", "usmd": "md"}
 
 
 class Date(NamedTuple):
-    """A date as written, at `start:end` of its text; None is a part that is not said."""
+    """A date as written, at `start:end` of its text; a part that is not given is None."""
 
     year: int | None
     month: int | None
@@ -41,7 +41,7 @@ class Date(NamedTuple):
     end: int = 0
 
     def agrees(self, day: date) -> bool:
-        """Whether nothing that is said differs from `day`; "14" is 1914 and 2014."""
+        """Return whether no given part differs from `day`; "14" is 1914 and 2014."""
         return (
             self.year in (None, day.year, day.year % 100)
             and self.month in (None, day.month)
@@ -49,18 +49,17 @@ class Date(NamedTuple):
         )
 
     def states(self, day: date, precision: str) -> bool:
-        """Whether it says `day` at least as exactly as `precision` (day, month, year) asks."""
+        """Return whether it says `day` at least as exactly as `precision` (day, month, year) asks."""
         n = ("year", "month", "day").index(precision) + 1
-        said = (self.year, self.month, self.day)[:n]
-        rest = (day.month, day.day)[: n - 1]
-        return None not in said and said[0] in (day.year, day.year % 100) and said[1:] == rest
+        year, *rest = (self.year, self.month, self.day)[:n]
+        return year in (day.year, day.year % 100) and rest == [day.month, day.day][: n - 1]
 
 
 @lru_cache(maxsize=8192)
 def read_dates(text: str) -> tuple[Date, ...]:
-    """The dates in `text`, in order.
+    """Return the dates in `text`, in order.
 
-    Two-digit years stand only in dates such as 8/10/14. A bare year counts unless a unit follows
+    Two-digit years are read only in dates such as 8/10/14. A bare year counts unless a unit follows
     (2014 pg/mL). 25/12/2014 is read day first, since there is no month 25.
 
     >>> [d[:3] for d in read_dates("Seen 8/10/14, again in March 2015.")]

@@ -85,7 +85,7 @@ def mask(text: str) -> str:
 
 @lru_cache(maxsize=8192)
 def read_quantities(text: str) -> tuple[Quantity, ...]:
-    """The numbers in `text` that may be measurements, in order.
+    """Return the numbers in `text` that may be measurements, in order.
 
     >>> [(q.value, q.unit) for q in read_quantities("B12 350 pg/mL on 8/10/2014 (LOINC/2132-9)")]
     [(350.0, 'pg/mL')]

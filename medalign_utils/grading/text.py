@@ -23,7 +23,7 @@ _MARKDOWN = re.compile(r"\*\*|__|`|^\s*#+\s|(?<!\w)\*(?=\w)|(?<=\w)\*(?!\w)", re
 
 @lru_cache(maxsize=4096)
 def normalise(text: str) -> str:
-    """One spelling for quotes, dashes, spaces, superscripts and micro signs; no Markdown marks."""
+    """Return the text with one spelling of quotes, dashes and the like, without Markdown marks."""
     for written, instead in _WRITTEN_OUT.items():
         text = text.replace(written, instead)
     text = unicodedata.normalize("NFKC", text.translate(_SAME)).translate(_SAME)
@@ -58,7 +58,7 @@ class Reading(NamedTuple):
 
     @property
     def spoken(self) -> list[Statement]:
-        """The statements but for questions."""
+        """The statements that are not questions."""
         return [statement for statement in self.statements if not statement.is_question]
 
 
@@ -117,7 +117,7 @@ def _sentences(line: str) -> Iterator[str]:
 
 @lru_cache(maxsize=4096)
 def read(response: str) -> Reading:
-    """Cut a response into statements; only its first 256 words and 5,000 characters are read.
+    """Return a response cut into statements, of its first 256 words and 5,000 characters.
 
     They end at sentence ends, line ends and semicolons; not within decimals, nor after usual
     abbreviations and list numbers. A sentence that opens with "It", "This", "The result" and the
@@ -182,7 +182,7 @@ def read(response: str) -> Reading:
 
 
 class Mention(NamedTuple):
-    """Where a spelling stands in a text; `is_non` for one with non- before it (nonsmoker)."""
+    """The place of a spelling in a text; `is_non` for one with non- before it (nonsmoker)."""
 
     start: int
     end: int

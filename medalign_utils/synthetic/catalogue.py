@@ -41,7 +41,7 @@ class Drug(NamedTuple):
 
     @property
     def names(self) -> Spellings:
-        """Its name and its brand's."""
+        """The name and the brand."""
         return self.name, self.brand
 
 

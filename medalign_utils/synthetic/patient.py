@@ -88,7 +88,7 @@ class Result(NamedTuple):
 
 @dataclass(slots=True)
 class Vitals:
-    """One set of vital signs, the later ones of a flowsheet's row only.
+    """One set of vital signs; the last five only in a flowsheet.
 
     In mmHg, beats or breaths a minute, degrees Celsius, %, kg, L/min and mL.
     """

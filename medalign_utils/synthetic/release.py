@@ -30,8 +30,7 @@ from medalign_utils.synthetic.simulate import Care, simulate_patient
 from medalign_utils.synthetic.submissions import Submission, submit
 from medalign_utils.synthetic.templates import TEMPLATES, Template
 
-# What stands before the dot seeds all draws: it changes with the records, the rest with what is
-# added to them.
+# The part before the dot seeds all draws and changes with the records, the rest with additions.
 GENERATOR_VERSION = "1.1"
 SHORTEST, LONGEST = 3, 175  # visits of the shortest and of the longest record of the demo
 
@@ -84,9 +83,8 @@ def write_release(
     """
     if scale not in SCALES:
         raise MedAlignError(f"write_release: scale '{scale}', expected one of {', '.join(SCALES)}")
-    if scale != "demo" and (
-        patients is not None or instructions is not None or templates is not TEMPLATES
-    ):
+    is_plain = (patients, instructions) == (None, None) and templates is TEMPLATES
+    if scale != "demo" and not is_plain:
         raise MedAlignError(
             f"write_release: scale '{scale}' has its own patients and instructions; leave out "
             "patients, instructions and templates, or take scale 'demo'"
@@ -130,13 +128,12 @@ def write_release(
     own = random.Random(f"{stream} submitted")
     submitted = submit(own, chosen, round(instructions * DUPLICATES))
     rows = [_row(i) for i in chosen]
+    references = [row for row, i in zip(rows, chosen, strict=True) if i.has_reference]
     for name, text in {
         "all-instructions-rouge.tsv": _table(INSTRUCTION_COLUMNS, rows),
-        "clinician-instruction-responses.tsv": _table(
-            REFERENCE_COLUMNS, [row for row, i in zip(rows, chosen, strict=True) if i.has_reference]
-        ),
+        "clinician-instruction-responses.tsv": _table(REFERENCE_COLUMNS, references),
         "submitted-instructions.tsv": _table(Submission._fields, [s._asdict() for s in submitted]),
-        "answer-key.jsonl": "".join(_key_line(i) for i in chosen),
+        "answer-key.jsonl": "".join(map(_key_line, rows)),
     }.items():
         files[name] = _write(out / name, text)
     manifest = {
@@ -235,10 +232,12 @@ REFERENCE_COLUMNS = (
     "instruction_id question person_id filename annotator_num clinician_response evidence "
     "submitter_specialty subcategory"
 ).split()
+KEY = "instruction_id person_id template where position facts reference relevant_demographics"
 
 
-def _row(i: Instruction) -> dict[str, str]:
+def _row(i: Instruction) -> dict:
     template = i.answer.template
+    reference = i.answer.fill(template.reference)
     return {
         "instruction_id": i.instruction_id,
         "question": i.question,
@@ -248,24 +247,21 @@ def _row(i: Instruction) -> dict[str, str]:
         "person_id": i.person_id,
         "filename": f"{i.person_id}.xml",
         "annotator_num": "Annotator_1",
-        "clinician_response": i.answer.fill(template.reference),
+        "clinician_response": reference,
         "evidence": i.answer.fill(template.evidence),
-    }
-
-
-def _table(columns: Sequence[str], rows: list[dict[str, str]]) -> str:
-    return pd.DataFrame(rows, columns=columns).to_csv(sep="\t", index=False, lineterminator="\n")
-
-
-def _key_line(i: Instruction) -> str:
-    line = {
-        "instruction_id": i.instruction_id,
-        "person_id": i.person_id,
-        "template": i.answer.template.name,
+        "template": template.name,
         "where": i.answer.where,
         "position": i.position,
         "facts": i.answer.facts,
-        "reference": i.answer.fill(i.answer.template.reference),
-        "relevant_demographics": list(i.answer.relevant),
+        "reference": reference,
+        "relevant_demographics": i.answer.relevant,
     }
+
+
+def _table(columns: Sequence[str], rows: list[dict]) -> str:
+    return pd.DataFrame(rows, columns=columns).to_csv(sep="\t", index=False, lineterminator="\n")
+
+
+def _key_line(row: dict) -> str:
+    line = {column: row[column] for column in KEY.split()}
     return json.dumps(line, ensure_ascii=False) + "\n"

@@ -132,7 +132,7 @@ def _diagnoses(rng: random.Random, patient: Patient) -> None:
 
 
 def _courses(rng: random.Random, patient: Patient, drug_class: str, start: int) -> None:
-    """Simulates a drug of one class, its dose changes, and its switches to others of the class."""
+    """Simulate a drug of one class, its dose changes, and its switches to others of the class."""
     members = [d for d in cat.DRUGS.values() if d.drug_class == drug_class]
     rng.shuffle(members)
     drug = members.pop()

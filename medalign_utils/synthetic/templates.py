@@ -58,7 +58,7 @@ class Answer:
 
     @property
     def request(self) -> str:
-        """What is asked, whoever the patient: "latest_lab lab=sodium"."""
+        """What is asked, whoever the patient is: "latest_lab lab=sodium"."""
         name = SAME_QUESTION.get(self.name, self.name)
         values = [f"{slot}={self.fill(f'{{{slot}}}')}" for slot in self.template.slots]
         return " ".join([name, *values])
