@@ -129,7 +129,8 @@ def measure(grows: str, step: str, factor: int, ehrs: Path, folder: Path) -> dic
         elif step == "pack":
             tokenizer = load_tokenizer("minilm")
             questions = release.instructions["question"].tolist()
-            packed = list(truncate(questions, ehr_text(ehr, "markup"), tokenizer, CONTEXT))
+            text = ehr_text(ehr, "markup")
+            packed = [truncate(question, text, tokenizer, CONTEXT) for question in questions]
             about["prompt_tokens"] = packed[0].prompt_tokens
         elif step == "generate":
             system = load_system("bm25-full")

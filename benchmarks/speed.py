@@ -11,7 +11,7 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,32 +47,28 @@ def full_size_ehrs(release: Path) -> list[Path]:
 
 
 def pack_like_helm(
-    questions: list[str], text: str, tokenizer: PromptTokenizer, context_length: int
-) -> Iterator[list[int]]:
-    """For each instruction encode the whole EHR, keep the last tokens, decode them."""
-    for question in questions:
-        budget = context_length - RESPONSE_TOKENS - check_fits(question, tokenizer, context_length)
-        ids = tokenizer.encode(text).ids[-budget:]
-        tokenizer.backend.decode(ids)
-        yield ids
+    question: str, text: str, tokenizer: PromptTokenizer, context_length: int
+) -> list[int]:
+    """Encode the whole EHR, keep the last tokens, decode them."""
+    budget = context_length - RESPONSE_TOKENS - check_fits(question, tokenizer, context_length)
+    ids = tokenizer.encode(text).ids[-budget:]
+    tokenizer.backend.decode(ids)
+    return ids
 
 
-def pack_simply(
-    questions: list[str], text: str, tokenizer: PromptTokenizer, context_length: int
-) -> Iterator[str]:
-    """For each instruction encode 8 characters a token of the EHR's end, cut, check the prompt."""
+def pack_simply(question: str, text: str, tokenizer: PromptTokenizer, context_length: int) -> str:
+    """Encode 8 characters a token of the EHR's end, cut at a token, check the finished prompt."""
     limit = context_length - RESPONSE_TOKENS
-    for question in questions:
-        budget = limit - check_fits(question, tokenizer, context_length)
-        size, starts = 8 * budget, []
-        while len(starts) <= budget and size < 2 * len(text):
-            end = text[-size:]
-            starts = tokenizer.starts(end)
-            size *= 2
-        first = max(len(starts) - budget, 0)
-        while len(tokenizer.prompt_ids(fill(question, end[starts[first] :]).text)) > limit:
-            first += 1
-        yield end[starts[first] :]
+    budget = limit - check_fits(question, tokenizer, context_length)
+    size, starts = 8 * budget, []
+    while len(starts) <= budget and size < 2 * len(text):
+        end = text[-size:]
+        starts = tokenizer.starts(end)
+        size *= 2
+    first = max(len(starts) - budget, 0)
+    while len(tokenizer.prompt_ids(fill(question, end[starts[first] :]).text)) > limit:
+        first += 1
+    return end[starts[first] :]
 
 
 # Place in an encounter's <person> -> name of the person event.
@@ -158,7 +154,7 @@ def packing(files: list[Path]) -> list[dict]:
             found = {}
             for name, pack in ways.items():
                 time_taken, found[name] = seconds(
-                    lambda p=pack, t=text, c=context: list(p(questions, t, tokenizer, c))
+                    lambda p=pack, t=text, c=context: [p(q, t, tokenizer, c) for q in questions]
                 )
                 took[name].append(time_taken)
             for ids, kept, packed in zip(*found.values(), strict=True):

@@ -75,7 +75,7 @@ def plan_system(
     instructions = instructions_to_answer(release)
     prompts = tokens = 0
     kept = []
-    asked = packed_instructions(release, instructions, system)
+    asked = packed_instructions(release, instructions, system, tokenizer)
     for one in tqdm(asked, system["system"], len(instructions), disable=not progress):
         prompts += 1 + len(one.later)
         tokens += one.prompt_tokens

@@ -112,7 +112,7 @@ def run_system(
     if len(to_do):
         for file in (path, output):  # of other settings, or not complete
             file.unlink(missing_ok=True)
-        asked = job.resume(packed_instructions(release, to_do, system))
+        asked = job.resume(packed_instructions(release, to_do, system, tokenizer))
         desc = job.system if shards == 1 else f"{job.system} {shard}/{shards}"
         n = len(mine) - len(to_do)
         with tqdm(total=len(mine), initial=n, desc=desc, disable=not progress) as bar:
@@ -178,7 +178,10 @@ class Asked:
 
 
 def packed_instructions(
-    release: Release, instructions: pd.DataFrame, system: Mapping[str, Any]
+    release: Release,
+    instructions: pd.DataFrame,
+    system: Mapping[str, Any],
+    tokenizer: PromptTokenizer,
 ) -> Iterator[Asked]:
     """Yield each instruction with a system's first prompt; each EHR is read once.
 
@@ -190,11 +193,10 @@ def packed_instructions(
             release.ehr_path(person_id),
             group["question"].tolist(),
             system["format"],
-            tokenizer_name(system),
+            tokenizer,
             system["context_length"],
-            strategy=system.get("strategy", "truncate"),
-            chat_template=system.get("chat_template"),
-            options=strategy_options(system),
+            system.get("strategy", "truncate"),
+            **strategy_options(system),
         )
         for instruction_id, packed in zip(group["instruction_id"], prompts, strict=True):
             yield Asked(instruction_id, **packed._asdict() | {"later": deque(packed.later)})

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -18,27 +17,16 @@ _EVENT_LINE = re.compile(
 _SENTENCE = re.compile(r"(?:\d+[.)][ \t]+)?\S.*?(?:[.!?](?=\s)|$)", re.MULTILINE)
 
 
-class Block(NamedTuple):
-    """The line of a coded event or a note, and the note's text below it."""
+def split_blocks(ehr: str) -> list[tuple[str, str]]:
+    r"""Return the line of each event of an EHR text and a note's text below it, oldest first.
 
-    line: str
-    text: str
-
-    def under_line(self, text: str) -> str:
-        """Return a part of the text under the block's line."""
-        return f"{self.line}\n{text}" if self.line else text
-
-
-def split_blocks(ehr: str) -> list[Block]:
-    r"""Return the events of an EHR text, oldest first.
-
-    Text before the first event's line, of an event that was cut, is a block without a line.
+    Text before the first event's line, of an event that was cut, has an empty line.
 
     >>> split_blocks("2014-08-10 10:00 note N/1 Progress note:\nDenies pain.\nEats well.")
-    [Block(line='2014-08-10 10:00 note N/1 Progress note:', text='Denies pain.\nEats well.')]
+    [('2014-08-10 10:00 note N/1 Progress note:', 'Denies pain.\nEats well.')]
     """
     parts = ["", *_EVENT_LINE.split(ehr)]
-    blocks = map(Block, parts[::2], (text.strip() for text in parts[1::2]))
+    blocks = zip(parts[::2], (text.strip() for text in parts[1::2]), strict=True)
     return [block for block in blocks if any(block)]
 
 
@@ -57,14 +45,11 @@ def split_passages(ehr: str, step: int = 1) -> list[str]:
      '2014-08-10 10:00 note N/1 Progress note:\nSleeps.']
     """
     passages = []
-    for block in split_blocks(ehr):
-        if not block.text:
-            passages.append(block.line)
-            continue
-        sentences = [match.span() for match in _SENTENCE.finditer(block.text)]
+    for line, text in split_blocks(ehr):
+        sentences = [match.span() for match in _SENTENCE.finditer(text)] or [(0, 0)]
         for first in range(0, max(len(sentences) - WINDOW_SENTENCES + step, 1), step):
             window = sentences[first : first + WINDOW_SENTENCES]
-            passages.append(block.under_line(block.text[window[0][0] : window[-1][1]]))
+            passages.append(_joined(line, text[window[0][0] : window[-1][1]]))
     return passages
 
 
@@ -77,8 +62,12 @@ def last_note(ehr: str) -> str:
     ...     "2014-08-11 09:00 visit V/1 Outpatient visit: start")
     '2014-08-10 10:00 note N/1 Progress note:\nNo pain.'
     """
-    notes = [block for block in split_blocks(ehr) if block.text]
-    return notes[-1].under_line(notes[-1].text) if notes else ""
+    notes = [block for block in split_blocks(ehr) if block[1]]
+    return _joined(*notes[-1]) if notes else ""
+
+
+def _joined(line: str, text: str) -> str:
+    return "\n".join(filter(None, (line, text)))
 
 
 class Bm25:
@@ -127,13 +116,11 @@ class MiniLM:
         """Embed the passages."""
         from medalign_utils.minilm import embed
 
-        self._vectors = embed(passages)
+        self._embed, self._vectors = embed, embed(passages)
 
     def scores(self, instruction: str) -> np.ndarray:
         """Return each passage's cosine: float32, shape (N,), in [-1, 1]."""
-        from medalign_utils.minilm import embed
-
-        return self._vectors @ embed([instruction])[0]
+        return self._vectors @ self._embed([instruction])[0]
 
 
 RETRIEVERS: dict[str, Callable[[Sequence[str]], Bm25 | MiniLM]] = {"bm25": Bm25, "minilm": MiniLM}

@@ -105,10 +105,11 @@ def test_only_the_end_of_a_long_record_is_tokenized(kind, context_length, monkey
         PromptTokenizer, "encode", lambda self, text: encoded.append(text) or encode(self, text)
     )
     questions, tokenizer = ["Any chest pain?", "Any?", "Any cough?"], TOKENIZERS[kind]
-    packed = list(truncate(questions, words(5000), tokenizer, context_length))
+    record = words(5000)
+    packed = [truncate(question, record, tokenizer, context_length) for question in questions]
     # Once for all instructions, with a guess or two at its length.
     assert len(encoded) <= 2 and sum(map(len, encoded)) <= 12 * context_length
-    assert list(truncate(questions, words(5000) * 2, tokenizer, context_length)) == packed
+    assert truncate(questions[0], record * 2, tokenizer, context_length) == packed[0]
 
 
 def test_end_grows_past_text_without_tokens():
@@ -151,10 +152,10 @@ def test_any_record_is_packed_within_its_budget(kind, record, budget, question):
 def test_prompts_of_an_ehr_agree_on_its_tokens(tmp_path):
     (tmp_path / "40.xml").write_text(ehr_40(), "utf-8")
     questions = [QUESTION, "Any chest pain, and since when has it been there?"]
-    short, long = pack_ehr(tmp_path / "40.xml", questions, "lines", "minilm", 256 + 60)
+    short, long = pack_ehr(tmp_path / "40.xml", questions, "lines", MINILM, 256 + 60)
     assert [short.prompt.instruction, long.prompt.instruction] == questions
     assert long.ehr_tokens_kept < short.ehr_tokens_kept < short.ehr_tokens_total
-    for whole in pack_ehr(tmp_path / "40.xml", questions, "lines", "minilm", None):
+    for whole in pack_ehr(tmp_path / "40.xml", questions, "lines", MINILM, None):
         assert whole.ehr_tokens_kept == whole.ehr_tokens_total == short.ehr_tokens_total
 
 
@@ -181,7 +182,7 @@ def chain(packed, tokenizer, context_length, answer="so far"):
 @given(record=RECORDS, room=st.integers(0, 500), answer=st.text(max_size=400))
 def test_parts_make_up_any_record_and_every_prompt_fits(kind, record, room, answer):
     tokenizer, context_length = TOKENIZERS[kind], 1400 + room
-    [packed] = refine(["Any pain?"], record, tokenizer, context_length)
+    packed = refine("Any pain?", record, tokenizer, context_length)
     assert "".join(parts_of(packed)) == record
     assert all(parts_of(packed)) or record == ""
     for prompt, tokens in chain(packed, tokenizer, context_length, answer):
@@ -189,7 +190,7 @@ def test_parts_make_up_any_record_and_every_prompt_fits(kind, record, room, answ
 
 
 def test_parts_end_at_lines_and_fill_the_context():
-    [packed] = refine([QUESTION], RECORD, MINILM, 2048)
+    packed = refine(QUESTION, RECORD, MINILM, 2048)
     *parts, last = parts_of(packed)
     assert all(part.endswith("\n") for part in parts) and last
     for prompt, tokens in list(chain(packed, MINILM, 2048))[1:-1]:
@@ -201,14 +202,14 @@ def test_parts_end_at_lines_and_fill_the_context():
 @pytest.mark.parametrize("record", [line(1), ""])
 def test_a_record_that_fits_is_one_prompt(record):
     for strategy in (truncate, refine, retrieve):
-        [packed] = strategy([QUESTION], record, MINILM, 2048)
+        packed = strategy(QUESTION, record, MINILM, 2048)
         assert packed == pack_prompt(QUESTION, record, MINILM, None)
         assert packed.later == () and packed.prompt.previous is None
 
 
 def test_a_long_answer_to_refine_is_cut_to_its_room():
     answer = "creatinine 1.4 mg/dL, " * 300
-    [packed] = refine([QUESTION], RECORD, MINILM, 2048)
+    packed = refine(QUESTION, RECORD, MINILM, 2048)
     prompt, tokens = next_prompt(QUESTION, packed.later[0], answer, MINILM, 2048)
     assert tokens <= 2048 - RESPONSE_TOKENS and answer.startswith(prompt.previous)
     assert MINILM.count(prompt.previous) >= RESPONSE_TOKENS - 2
@@ -218,7 +219,7 @@ def test_a_chat_template_counts():
     chat = Chat(tuple(range(5, 25)), "user says: ", " now answer", tuple(range(5, 15)))
     tokenizer = PromptTokenizer(load_tokenizer("minilm").backend, chat)
     for strategy in (truncate, refine, retrieve):
-        [packed] = strategy([QUESTION], RECORD, tokenizer, 2048)
+        packed = strategy(QUESTION, RECORD, tokenizer, 2048)
         for prompt, tokens in chain(packed, tokenizer, 2048):
             around = length_of("", tokenizer)
             assert around + MINILM.count(prompt.text) == tokens <= 2048 - RESPONSE_TOKENS
@@ -229,7 +230,7 @@ def test_retrieved_passages_are_the_best_in_chronological_order(retriever):
     hidden = line(17, "Creatinine: 1.4 mg/dL")
     rows = RECORD.split("\n")[:600]
     rows[17] = hidden
-    [packed] = retrieve([QUESTION], "\n".join(rows), MINILM, 1024, retriever=retriever)
+    packed = retrieve(QUESTION, "\n".join(rows), MINILM, 1024, retriever=retriever)
     passages = packed.prompt.ehr.split("\n")
     assert hidden in passages and len(passages) < 600
     assert [rows.index(row) for row in passages] == sorted(rows.index(row) for row in passages)
@@ -246,7 +247,8 @@ def test_retrieved_passages_are_the_best_in_chronological_order(retriever):
 def test_retrieved_passages_never_exceed_the_budget(kind, texts, room):
     tokenizer = TOKENIZERS[kind]
     record = "\n".join(line(i, text) for i, text in enumerate(texts))
-    for packed in retrieve([QUESTION, "Any pain?"], record, tokenizer, 512 + room):
+    for question in (QUESTION, "Any pain?"):
+        packed = retrieve(question, record, tokenizer, 512 + room)
         assert packed.prompt_tokens == length_of(packed.prompt.text, tokenizer)
         assert packed.prompt_tokens <= 512 + room - RESPONSE_TOKENS
 
@@ -262,7 +264,7 @@ def test_retrieved_passages_never_exceed_the_budget(kind, texts, room):
 )
 def test_what_a_strategy_lacks_is_reported(strategy, context_length, options, error, message):
     with pytest.raises(error, match=message):
-        list(strategy([QUESTION], RECORD, MINILM, context_length, **options))
+        strategy(QUESTION, RECORD, MINILM, context_length, **options)
 
 
 @pytest.fixture
