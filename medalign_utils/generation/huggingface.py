@@ -5,7 +5,7 @@ import gc
 import hashlib
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import PositiveInt
 
@@ -13,7 +13,7 @@ from medalign_utils.errors import ParamsError
 from medalign_utils.generation.base import Failure, Generation, Generator
 from medalign_utils.hub import in_one_line, quiet
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
-from medalign_utils.prompts.tokenizers import load_tokenizer
+from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +77,7 @@ def huggingface(
     # Models end their turn with the token that ends a user's, and not all say so in their settings.
     ends = set(words.chat.after_ids[:1]) if words.chat else set()
     load = functools.cache(
-        functools.partial(_Model, model, device, dtype, seed, ends, context_length)
+        functools.partial(_Model, model, words, device, dtype, seed, ends, context_length)
     )
     at_once = batch_size
 
@@ -90,10 +90,10 @@ def huggingface(
         waiting = [place for place, failure in enumerate(outcomes) if failure is None]
         while waiting:
             batch = waiting[:at_once]
-            answered = _within_memory(loaded, [ids[place] for place in batch])
+            answered = _within_memory(loaded, [prompts[i] for i in batch], [ids[i] for i in batch])
             if answered is not None:
-                for place, response in zip(batch, answered, strict=True):
-                    outcomes[place] = _outcome(response, prompts[place], words, loaded.dtype)
+                for place, outcome in zip(batch, answered, strict=True):
+                    outcomes[place] = outcome
             elif len(batch) == 1:
                 tokens = len(ids[batch[0]])
                 outcomes[batch[0]] = Failure(
@@ -109,20 +109,13 @@ def huggingface(
     return Generator(answer, batch_size)
 
 
-class _Response(NamedTuple):
-    """The new tokens, the ending one among them, and by how much each was the best."""
-
-    ids: list[int]
-    ended: bool
-    gaps: list[float]
-
-
 class _Model:
     """A model on its device, set to decode greedily."""
 
     def __init__(
         self,
         name: str,
+        words: PromptTokenizer,
         device: str | None,
         dtype: str | None,
         seed: int,
@@ -132,9 +125,10 @@ class _Model:
         import transformers
 
         transformers.set_seed(seed)
+        self._words = words
         self._device = _find_device(device)
-        self.dtype = dtype or _default_dtype(self._device)
-        self._network = _load_network(name, self._device, self.dtype)
+        self._dtype = dtype or _default_dtype(self._device)
+        self._network = _load_network(name, self._device, self._dtype)
         self._config = self._network.config
         self._positions = _positions(self._config)
         if self._positions is not None and (context_length or 0) > self._positions:
@@ -177,18 +171,21 @@ class _Model:
             f"the prompt takes {tokens} tokens{also}, but the model has {self._positions} positions"
         )
 
-    def generate(self, prompts: Sequence[list[int]]) -> list[_Response]:
-        """Answer a batch of prompts."""
+    def generate(
+        self, prompts: Sequence[Prompt], prompt_ids: Sequence[list[int]]
+    ) -> list[Generation | Failure]:
+        """Return the outcomes of a batch of prompts."""
         import torch
 
-        width = max(map(len, prompts))
         left = not self._config.is_encoder_decoder
-        ids = torch.full((len(prompts), width), self._pad)
-        mask = torch.zeros_like(ids)
-        for row, prompt in enumerate(prompts):
-            place = slice(width - len(prompt), width) if left else slice(len(prompt))
-            ids[row, place] = torch.tensor(prompt)
-            mask[row, place] = 1
+        pad = functools.partial(
+            torch.nn.utils.rnn.pad_sequence,
+            batch_first=True,
+            padding_side="left" if left else "right",
+        )
+        rows = [torch.tensor(ids) for ids in prompt_ids]
+        ids = pad(rows, padding_value=self._pad)
+        mask = pad([torch.ones_like(row) for row in rows])
         gaps: list[torch.Tensor] = []
 
         def keep_gaps(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
@@ -202,22 +199,41 @@ class _Model:
                 attention_mask=mask.to(self._device),
                 logits_processor=[keep_gaps],
             )
-        new = output[:, width if left else 1 :].tolist()
-        gaps_of = torch.stack(gaps, 1).tolist()
-        return [self._response(*row) for row in zip(new, gaps_of, strict=True)]
+        new = output[:, ids.shape[1] if left else 1 :].tolist()
+        return [
+            self._outcome(*row)
+            for row in zip(prompts, new, torch.stack(gaps, 1).tolist(), strict=True)
+        ]
 
-    def _response(self, ids: list[int], gaps: list[float]) -> _Response:
+    def _outcome(self, prompt: Prompt, ids: list[int], gaps: list[float]) -> Generation | Failure:
+        """Return a response of new tokens, by `gaps` more probable than the second best."""
         end = next((place for place, id in enumerate(ids) if id in self._ends), None)
         length = len(ids) if end is None else end + 1
-        return _Response(ids[:length], end is not None, gaps[:length])
+        if any(gap != gap for gap in gaps[:length]):
+            return Failure(
+                f"the model's logits are not numbers in {self._dtype}; `dtype:` in the YAML names "
+                "another"
+            )
+        near = next((place for place, gap in enumerate(gaps[:length]) if gap < NEAR_TIE), None)
+        if near is not None and self._dtype == "float32":
+            logger.warning(
+                "near tie: prompt %s, token %d of the response; "
+                "it may change with the batch's size",
+                hashlib.sha256(prompt.text.encode()).hexdigest()[:12],
+                near + 1,
+            )
+        text = self._words.backend.decode(ids[:length], skip_special_tokens=True)
+        return Generation(text, "length" if end is None else "stop", length)
 
 
-def _within_memory(loaded: _Model, prompts: list[list[int]]) -> list[_Response] | None:
-    """Answer a batch of prompts; None where memory runs out."""
+def _within_memory(
+    loaded: _Model, prompts: list[Prompt], ids: list[list[int]]
+) -> list[Generation | Failure] | None:
+    """Return the outcomes of a batch of prompts; None where memory runs out."""
     import torch
 
     try:
-        return loaded.generate(prompts)
+        return loaded.generate(prompts, ids)
     except RuntimeError as error:  # torch.OutOfMemoryError is one
         if not _is_out_of_memory(error):
             raise
@@ -234,22 +250,6 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(
         said in str(error) for said in _OUT_OF_MEMORY
     )
-
-
-def _outcome(response: _Response, prompt: Prompt, words, dtype: str) -> Generation | Failure:
-    if any(gap != gap for gap in response.gaps):
-        return Failure(
-            f"the model's logits are not numbers in {dtype}; `dtype:` in the YAML names another"
-        )
-    near = next((place for place, gap in enumerate(response.gaps) if gap < NEAR_TIE), None)
-    if near is not None and dtype == "float32":
-        logger.warning(
-            "near tie: prompt %s, token %d of the response; it may change with the batch's size",
-            hashlib.sha256(prompt.text.encode()).hexdigest()[:12],
-            near + 1,
-        )
-    text = words.backend.decode(response.ids, skip_special_tokens=True)
-    return Generation(text, "stop" if response.ended else "length", len(response.ids))
 
 
 def _find_device(name: str | None) -> "torch.device":
