@@ -38,7 +38,7 @@ figures: reproduce
 	$(BIN)/python -m medalign_utils.reporting.results_table
 
 benchmark: .venv/installed
-	$(BIN)/python benchmarks/speed.py
+	PYTHONPATH=. $(BIN)/python benchmarks/speed.py
 
 .venv/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or 3.12: make PYTHON=/path/to/python3.12"; exit 1; }
