@@ -49,7 +49,7 @@ class Date(NamedTuple):
         )
 
     def states(self, day: date, precision: str) -> bool:
-        """Return whether it says `day` at least as exactly as `precision` (day, month, year) asks."""
+        """Return whether it says `day` at least as exactly as `precision`: day, month or year."""
         n = ("year", "month", "day").index(precision) + 1
         year, *rest = (self.year, self.month, self.day)[:n]
         return year in (day.year, day.year % 100) and rest == [day.month, day.day][: n - 1]
