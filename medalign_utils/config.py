@@ -101,9 +101,10 @@ class Experiment(BaseModel):
 
 
 def notebook_parameters(notebook: str | Path) -> dict[str, Any]:
-    """The names and defaults in a notebook's parameters cell, in order.
+    """Return the names and defaults in a notebook's parameters cell, in order.
 
-    Raises: ParamsError where no cell is tagged `parameters`, or it holds more than literals.
+    Raises:
+        ParamsError: no cell is tagged `parameters`, or it holds more than literals.
 
     >>> list(notebook_parameters("notebooks/01_explore_release.ipynb"))
     ['experiment', 'release', 'columns', 'annotator']
@@ -113,20 +114,16 @@ def notebook_parameters(notebook: str | Path) -> dict[str, Any]:
     tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
     if len(tagged) != 1:
         raise ParamsError(f"{path.name}: {len(tagged)} cells tagged `parameters`, expected 1")
-    parameters = {}
-    for statement in ast.parse("".join(tagged[0]["source"])).body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                try:
-                    parameters[name] = ast.literal_eval(value)
-                except ValueError:
-                    raise ParamsError(f"{path.name}: parameter {name} is not a literal") from None
-            case _:
-                raise ParamsError(
-                    f"{path.name}: its parameters cell holds more than assignments: "
-                    f"{ast.unparse(statement)}"
-                )
-    return parameters
+    code = "".join(tagged[0]["source"])
+    try:
+        return {
+            statement.targets[0].id: ast.literal_eval(statement.value)
+            for statement in ast.parse(code).body
+        }
+    except (AttributeError, ValueError):
+        raise ParamsError(
+            f"{path.name}: its parameters cell holds more than names and literals: {code!r}"
+        ) from None
 
 
 def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -160,11 +157,10 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
 
 
 def load_system(name: str) -> dict[str, Any]:
-    """Read and check one system, `params/systems/<name>.yaml`.
+    """Return a system's keys, checked by `check_system`, and `system`, its name.
 
-    Returns: its keys as `systems.check_system` describes them, plus `system`, the name.
-
-    Raises: ParamsError in one line that names the file, what was found and what there is.
+    Raises:
+        ParamsError: in one line that names the file, what was found and what there is.
 
     >>> load_system("bm25-2k")["context_length"]
     2048
@@ -182,10 +178,10 @@ def load_system(name: str) -> dict[str, Any]:
 
 
 def context_lengths(systems: Iterable[str], responses: str = "generated") -> dict[str, int | None]:
-    """Each system's context length in tokens; None for the whole record.
+    """Return each system's context length in tokens; None for the whole record.
 
-    Refinement sees the whole record, however little at a time. Of `released` responses the paper
-    says it; None also for a system that the paper has not got.
+    Refinement reads the whole record. Lengths of `released` systems are the paper's, None for a
+    system that is not in it.
 
     >>> context_lengths(["bm25-full", "random-2k"])
     {'bm25-full': None, 'random-2k': 2048}
@@ -203,11 +199,10 @@ def context_lengths(systems: Iterable[str], responses: str = "generated") -> dic
 def comparable_contexts(
     systems: Sequence[str], responses: str = "generated"
 ) -> dict[str, int | None]:
-    """The context lengths of the systems that can be compared by it; None for the whole record.
+    """Return the context lengths of systems that can be compared by it; None for the whole record.
 
-    Left out is refinement, which reads the whole record through a short context; so does the paper,
-    as far as its protocol is remembered here. So is a `released` system that the paper has not got,
-    since nothing tells its length.
+    Left out are refinement, which reads the whole record through a short context, and `released`
+    systems of unknown length.
 
     >>> comparable_contexts(["bm25-full", "gpt4-32k-multistep-refinement", "gpt4-32k"])
     {'bm25-full': None, 'gpt4-32k': 32768}
@@ -220,12 +215,10 @@ def comparable_contexts(
 
 
 def context_series(systems: Sequence[str], responses: str = "generated") -> dict[str, int | None]:
-    """The context lengths of those systems that differ in nothing else.
+    """Return the context lengths of the most systems that differ in nothing else.
 
-    Of several such groups the largest counts, of two equally large ones that which is named first.
-    What a system is called, where it runs and what it costs are no differences, and refinement is
-    in no group.
-    Of `released` responses it is the paper's GPT-4 at two lengths, or else the first system alone.
+    What a system is called, where it runs and what it costs do not count; refinement is left out.
+    Of `released` responses it is the paper's GPT-4 at two lengths, or else the first system.
 
     >>> context_series(["random-2k", "bm25-full", "bm25-8k", "bm25-2k"])
     {'bm25-full': None, 'bm25-8k': 8192, 'bm25-2k': 2048}
@@ -243,17 +236,21 @@ def context_series(systems: Sequence[str], responses: str = "generated") -> dict
 
 
 def for_notebook(notebook: str | Path, experiment: Mapping[str, Any], **job: Any) -> dict[str, Any]:
-    """The values of exactly those parameters that a notebook declares.
+    """Return the values of exactly those parameters that a notebook declares.
 
-    `job` holds what is not the experiment's to say, such as `system="bm25-2k"`; unless it says
-    otherwise, a system's job is the whole of it.
+    Args:
+        notebook: its file.
+        experiment: as `load_experiment` returns it.
+        job: what the workflow gives, such as `system="bm25-2k"`; by default one shard of one.
 
-    Raises: ParamsError where the notebook declares a parameter that neither has.
+    Raises:
+        ParamsError: the notebook declares a parameter that neither has.
 
-    >>> experiment = load_experiment("params/demo.yaml")
-    >>> for_notebook("notebooks/03_generate_responses.ipynb", experiment, system="random-2k")
-    {'experiment': 'demo', 'release': 'data/demo', 'columns': {}, 'system': 'random-2k', \
-'shard': 1, 'shards': 1}
+    >>> for_notebook("notebooks/02_match_instructions.ipynb", {"experiment": "demo"})
+    Traceback (most recent call last):
+    ...
+    medalign_utils.errors.ParamsError: 02_match_instructions.ipynb: no value for release, columns, \
+rouge_threshold, resamples, seed
     """
     values = {"shard": 1, "shards": 1} | dict(experiment) | job
     names = notebook_parameters(notebook)
@@ -263,25 +260,19 @@ def for_notebook(notebook: str | Path, experiment: Mapping[str, Any], **job: Any
 
 
 def notebooks() -> list[Path]:
-    """The project's notebooks, in the order of their numbers.
-
-    >>> notebooks()[0].name
-    '01_explore_release.ipynb'
-    """
+    """Return the project's notebooks, in the order of their numbers."""
     return sorted((project_root() / "notebooks").glob("[0-9]*.ipynb"))
 
 
 # The loader in C takes a tenth of the time, where PyYAML was built with it.
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-    """YAML in which a key that stands twice is an error, where PyYAML takes the last one."""
+    """YAML in which a repeated key is an error; PyYAML takes the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", node.start_mark
-                )
+        if repeated := [key for key in keys if keys.count(key) > 1]:
+            message = f"the key {repeated[0]!r} appears twice"
+            raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
         return super().construct_mapping(node, deep)
 
 
