@@ -27,7 +27,6 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 try:
     FILE = os.path.relpath(workflow.configfiles[-1] if workflow.configfiles else "params/demo.yaml")
     EXPERIMENT = load_experiment(FILE, overrides=workflow.config_settings.config)
-    # The file's parameters as this run has them.
     SETTINGS = yaml.safe_dump({key: EXPERIMENT[key] for key in EXPERIMENT if key != "experiment"})
     IS_SYNTHETIC = "synthetic_seed" in EXPERIMENT
     IS_RELEASED = EXPERIMENT["responses"] == "released"
@@ -72,16 +71,11 @@ RUN_NOTEBOOK = (
     + "log={log:q}; OMP_NUM_THREADS={threads} python -m medalign_utils run {input.notebook:q}"
     ' "$log" -y {params.notebook:q} --after {params.after:q} '
 )
-LOGGED = (
-    ' >"${{log%.ipynb}}.log" 2>&1 || {{ cat "${{log%.ipynb}}.log" >&2; exit 1; }}'
-)
+LOGGED = ' >"${{log%.ipynb}}.log" 2>&1 || {{ cat "${{log%.ipynb}}.log" >&2; exit 1; }}'
 NOTEBOOK = RUN_NOTEBOOK + "--status {params.status:q}" + LOGGED
 # The job of a system: where it was killed, its second attempt writes the status.
-SYSTEM_NOTEBOOK = (
-    RUN_NOTEBOOK
-    + "--status {output:q} --makes {params.makes:q} --attempt {resources.attempt}"
-    + LOGGED
-)
+MADE = "--status {output:q} --makes {params.makes:q} --attempt {resources.attempt}"
+SYSTEM_NOTEBOOK = RUN_NOTEBOOK + MADE + LOGGED
 REPORT = UMASK + "python -m medalign_utils report {FILE:q} -y {SETTINGS:q}"
 
 
@@ -125,15 +119,6 @@ def makes(kind):
         whole = (wildcards.get("system"), 1, 1)
         system, shard, shards = PARTS.get(wildcards.get("part"), whole)
         return [str(part(Path(RUN, name.format(system)), shard, shards)) for name in names]
-
-    return of_job
-
-
-def settings_of(kind):
-    """What of a system's YAML changes what a job makes, which is not all that it says."""
-
-    def of_job(wildcards):
-        return shaping_settings(SYSTEMS[PARTS[wildcards.part][0]]) if kind == "generate" else {}
 
     return of_job
 
@@ -202,10 +187,7 @@ wildcard_constraints:
     kind=any_of(KINDS),
 
 
-localrules:
-    all,
-    join,
-    complete,
+localrules: all, join, complete
 
 
 if IS_SYNTHETIC:
@@ -257,7 +239,8 @@ for kind in KINDS:
             code=code_of(KIND_NOTEBOOKS[kind]),
             after=lambda wildcards, input: input.after,
             makes=makes(kind),
-            system=settings_of(kind),
+            # In place of the YAML, which also says what changes no response.
+            system=lambda wildcards: shaping_settings(SYSTEMS.get(PARTS[wildcards.part][0], {})),
         retries: 1
         threads: asks(kind, "cores")
         resources:
@@ -280,8 +263,6 @@ rule join:
         f"{RUN}/status/{{kind}}/{{system}}.json",
     params:
         makes=lambda wildcards: makes(wildcards.kind)(wildcards),
-    message:
-        "join what shards of {wildcards.system} {wildcards.kind}"
     shell:
         UMASK + "python -m medalign_utils join --status {output:q} --after {input:q} --makes {params.makes:q}"
 
@@ -359,12 +340,11 @@ onerror:
 rule all:
     default_target: True
     input:
-        # Not only the last files, or Snakemake would not miss one on the way that is deleted.
+        # All of them, or Snakemake would not miss a deleted one that is not the last.
         TABLES,
         GENERATED,
         SCORED,
         EVERYTHING,
-        rules.report.output,
-        rules.complete.output,
+        rules.report.output + rules.complete.output,
     message:
         "everything is there"
