@@ -58,6 +58,10 @@ def test_random_flips_come_near_the_exact_p():
     p = flip_p([0.3] * 17, np.arange(17))
     assert 1 / 100_001 <= p <= 9 / 100_001
     assert flip_p([1] * 17, np.arange(17)) == 2**-16
+    differences = np.random.default_rng(3).integers(-2, 5, 17)
+    exact = flip_p(differences, np.arange(17))
+    assert 0.02 < exact
+    assert flip_p(0.3 * differences, np.arange(17)) == pytest.approx(exact, abs=0.01)
 
 
 def test_equal_columns_differ_in_1_of_20_trials():
