@@ -19,10 +19,8 @@ from medalign_utils.prompts.retrieval import RETRIEVERS, WINDOW_SENTENCES, split
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt, fill
 from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
 
-# Refinement: tokens of a part of the EHR at least, and its last share in which to look for the end
-# of a line.
+# Refinement: the tokens that a part of the EHR has at least.
 _LEAST_TOKENS = 64
-_LAST_SHARE = 0.1
 
 
 class Packed(NamedTuple):
@@ -120,7 +118,7 @@ def refine(
         while excess > 0:
             end = _next_start(starts, bisect_left(starts, begin) + size, begin, ehr_text)
             line = ehr_text.rfind("\n", begin, end) + 1
-            if end < len(ehr_text) and line > end - _LAST_SHARE * (end - begin):
+            if end < len(ehr_text) and line > end - 0.1 * (end - begin):
                 end = line
             prompt = fill(question, ehr_text[begin:end], "")
             excess = _count(prompt, tokenizer) + RESPONSE_TOKENS - limit
@@ -216,12 +214,7 @@ def pack_prompt(
 
 
 def pack_ehr(
-    path: Path,
-    questions: Sequence[str],
-    format: str,
-    tokenizer: PromptTokenizer,
-    *args: Any,
-    **options: Any,
+    path: Path, questions: Sequence[str], format: str, tokenizer: PromptTokenizer, *how, **options
 ) -> list[Packed]:
     """Return the prompts of a patient's instructions, with the whole EHR's tokens counted.
 
@@ -232,14 +225,12 @@ def pack_ehr(
     """
     text = ehr_text(path, format)
     total = tokenizer.count(text)
-    prompts = (pack_prompt(question, text, tokenizer, *args, **options) for question in questions)
+    prompts = [pack_prompt(question, text, tokenizer, *how, **options) for question in questions]
+    # Tokens that join the template's would make the count of a whole EHR differ by one.
+    kept = [total if p.prompt.ehr == text else p.ehr_tokens_kept for p in prompts]
     return [
-        packed._replace(
-            # Tokens that join those of the template would make it differ by one.
-            ehr_tokens_kept=total if packed.prompt.ehr == text else packed.ehr_tokens_kept,
-            ehr_tokens_total=total,
-        )
-        for packed in prompts
+        packed._replace(ehr_tokens_kept=n, ehr_tokens_total=total)
+        for packed, n in zip(prompts, kept, strict=True)
     ]
 
 
@@ -275,11 +266,11 @@ def _tokenized_end(text: str, tokenizer: PromptTokenizer, tokens: int) -> tuple[
 
 
 @lru_cache(maxsize=1)
-def _indexed(text: str, tokenizer: PromptTokenizer, retriever: str) -> tuple[list, np.ndarray, Any]:
-    """An EHR's passages, their lengths in tokens, and their ranker."""
+def _indexed(text: str, tokenizer: PromptTokenizer, retriever: str) -> tuple[list, list, Any]:
+    """An EHR's passages, their lengths in tokens with a line's end, and their ranker."""
     passages = split_passages(text, step=WINDOW_SENTENCES)
-    # The line's end between two passages may be a token, too.
-    lengths = np.array(tokenizer.counts(passages)) + tokenizer.count("\n")
+    line_end = tokenizer.count("\n")
+    lengths = [tokenizer.count(passage) + line_end for passage in passages]
     return passages, lengths, RETRIEVERS[retriever](passages)
 
 
