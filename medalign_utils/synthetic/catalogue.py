@@ -118,7 +118,7 @@ def _lists(parts: list[str]) -> tuple[Spellings, ...]:
     return tuple(map(spellings, parts))
 
 
-def words(text: str) -> tuple[Spellings, ...]:
+def spelling_lists(text: str) -> tuple[Spellings, ...]:
     """Return a list of spellings."""
     return _lists(_fields(text))
 
@@ -413,32 +413,33 @@ echocardiogram, echo, TTE | 93306
 colonoscopy | 45378 | Colonoscopy, flexible; diagnostic""")
 )
 
-NEVER_ORDERED = words("""sleep study, polysomnogram | tilt table test | renal biopsy, kidney biopsy
-    PET scan, PET/CT | bone marrow biopsy | cardiac MRI""")
-SYMPTOMS = words("""chest pain, CP | shortness of breath, SOB, dyspnea | headache, HA | nausea
-    fevers, fever | palpitations | leg swelling, LE edema | back pain | night sweats
+NEVER_ORDERED = spelling_lists("""sleep study, polysomnogram | tilt table test
+    renal biopsy, kidney biopsy | PET scan, PET/CT | bone marrow biopsy | cardiac MRI""")
+SYMPTOMS = spelling_lists("""chest pain, CP | shortness of breath, SOB, dyspnea | headache, HA
+    nausea | fevers, fever | palpitations | leg swelling, LE edema | back pain | night sweats
     blurry vision, blurred vision | constipation | dizziness, lightheadedness
     insomnia, trouble sleeping | joint pain | numbness, numb | tinnitus, ringing in the ears
     hoarseness | easy bruising""")
-ALLERGENS = words("""penicillin, PCN | sulfa, sulfonamide, sulfonamides | codeine | latex
+ALLERGENS = spelling_lists("""penicillin, PCN | sulfa, sulfonamide, sulfonamides | codeine | latex
     iodinated contrast, IV contrast, contrast dye | vancomycin | aspirin, ASA | shellfish""")
-REACTIONS = words("""hives, urticaria | anaphylaxis | a rash, rash | facial swelling, angioedema
-    vomiting | itching, pruritus""")
-FAMILY_CONDITIONS = words("""breast cancer | colon cancer, colorectal cancer | stroke, CVA
+REACTIONS = spelling_lists("""hives, urticaria | anaphylaxis | a rash, rash
+    facial swelling, angioedema | vomiting | itching, pruritus""")
+FAMILY_CONDITIONS = spelling_lists("""breast cancer | colon cancer, colorectal cancer | stroke, CVA
     heart attack, MI, myocardial infarction | dementia, Alzheimer | rheumatoid arthritis | glaucoma
     Parkinson disease, Parkinson's disease | ovarian cancer | melanoma""")
-RELATIVES = words("""mother | father | sister | brother | maternal aunt | paternal uncle
+RELATIVES = spelling_lists("""mother | father | sister | brother | maternal aunt | paternal uncle
     maternal grandmother | paternal grandfather""")
 # Never true of a simulated patient; notes say so, and some run in the family all the same.
-NEVER_HAD = words("""stroke, CVA | seizures, seizure, epilepsy | glaucoma | melanoma
+NEVER_HAD = spelling_lists("""stroke, CVA | seizures, seizure, epilepsy | glaucoma | melanoma
     hepatitis C, HCV | tuberculosis, TB""")
 OCCUPATIONS = spellings(
     "retired teacher, bus driver, electrician, bookkeeper, line cook, warehouse supervisor, "
     "retired nurse, librarian, landscaper, welder"
 )
-LIVING = words("""alone, by herself, by himself | spouse, wife, husband | adult daughter, daughter
-    roommate | adult son, son | assisted living, assisted living facility, ALF""")
-PAYERS = words("""Medicare | Medicaid | commercial PPO, PPO | commercial HMO, HMO
+LIVING = spelling_lists("""alone, by herself, by himself | spouse, wife, husband
+    adult daughter, daughter | roommate | adult son, son
+    assisted living, assisted living facility, ALF""")
+PAYERS = spelling_lists("""Medicare | Medicaid | commercial PPO, PPO | commercial HMO, HMO
     Veterans Affairs, VA""")
 # What only one sex has: an instruction on it is one in which sex is clinically relevant.
 OF_ONE_SEX = {"PSA", "hysterectomy"}

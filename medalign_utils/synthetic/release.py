@@ -83,8 +83,8 @@ def write_release(
     """
     if scale not in SCALES:
         raise MedAlignError(f"write_release: scale '{scale}', expected one of {', '.join(SCALES)}")
-    is_plain = (patients, instructions) == (None, None) and templates is TEMPLATES
-    if scale != "demo" and not is_plain:
+    has_default_size = (patients, instructions) == (None, None) and templates is TEMPLATES
+    if scale != "demo" and not has_default_size:
         raise MedAlignError(
             f"write_release: scale '{scale}' has its own patients and instructions; leave out "
             "patients, instructions and templates, or take scale 'demo'"

@@ -32,8 +32,8 @@ _ABBREVIATED = (
 ABBREVIATIONS = {drug.name: drug.brand for drug in cat.DRUGS.values()}
 ABBREVIATIONS |= {words[0]: words[1] for words in _ABBREVIATED if len(words) > 1}
 ABBREVIATIONS |= dict(
-    cat.words("""blood pressure, BP | ejection fraction, EF | temperature, temp | diagnosis, dx
-    history, hx | appointment, appt | follow-up, f/u | patient, pt | admission, adm
+    cat.spelling_lists("""blood pressure, BP | ejection fraction, EF | temperature, temp
+    diagnosis, dx | history, hx | appointment, appt | follow-up, f/u | patient, pt | admission, adm
     hospital, hosp | department, dept | reason, rsn""")
 )
 _DATED = re.compile(
