@@ -18,7 +18,7 @@ from medalign_utils.generation.system import job_resources, shaping_settings
 from medalign_utils.generation.terms import check_terms
 from medalign_utils.outputs import OUTPUTS, stem
 from medalign_utils.paths import checkpoint, part, resolve
-from medalign_utils.reporting.code_closure import Package, notebook_code
+from medalign_utils.reporting.code_closure import code_hash, notebook_code
 from medalign_utils.reporting.jobs import is_finished
 
 # Jobs find python in the environment that runs Snakemake.
@@ -43,7 +43,6 @@ except MedAlignError as error:
 
 RELEASE = EXPERIMENT["release"]
 RUN = f"runs/{EXPERIMENT['experiment']}"
-PACKAGE = Package(Path.cwd())
 # Responses of this run can be rated by an answer key only.
 IS_RATED = IS_RELEASED or IS_SYNTHETIC or (resolve(RELEASE) / "answer-key.jsonl").is_file()
 if not IS_RATED:
@@ -81,7 +80,7 @@ REPORT = UMASK + "python -m medalign_utils report {FILE:q} -y {SETTINGS:q}"
 
 def code_of(notebook):
     """What of the package this notebook reaches; a change runs it again."""
-    return PACKAGE.code_hash(notebook_code(Path(f"notebooks/{notebook}.ipynb")))
+    return code_hash(notebook_code(Path(f"notebooks/{notebook}.ipynb")))
 
 
 def statuses(kind, systems):
@@ -204,7 +203,7 @@ if IS_SYNTHETIC:
             patients=EXPERIMENT["synthetic_patients"],
             instructions=EXPERIMENT["synthetic_instructions"],
             seed=EXPERIMENT["synthetic_seed"],
-            code=PACKAGE.code_hash("from medalign_utils.synthetic import write_release; write_release"),
+            code=code_hash("import medalign_utils.synthetic"),
         message:
             "write the synthetic release {params.out}"
         shell:
@@ -309,7 +308,7 @@ rule report:
         f"{RUN}/run.json",
     params:
         settings=SETTINGS,
-        code=PACKAGE.code_hash("from medalign_utils.reporting.report import write_report; write_report"),
+        code=code_hash("import medalign_utils.reporting.report"),
         notebook=code_of("10_report"),
     message:
         "write the report"

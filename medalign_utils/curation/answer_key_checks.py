@@ -15,9 +15,10 @@ def uninformed_answers(release: Release) -> pd.DataFrame:
     """Return how often the answer key accepts an answer that ignores the question.
 
     Returns:
-        One row per answer: answer; n, the gradings; correct, the share accepted, in [0, 1]. Constant
-        answers and the whole prompt are given to each instruction, except those whose right answer
-        is "not documented"; each reference to all other instructions. Empty without an answer key.
+        One row per answer: answer; n, the gradings; correct, the share accepted, in [0, 1].
+        Constant answers and the whole prompt are given to each instruction, except those whose
+        right answer is "not documented"; each reference to all other instructions. Empty without
+        an answer key.
     """
     key = load_answer_key(release.answer_key_path) if release.answer_key_path else {}
     facts = {
