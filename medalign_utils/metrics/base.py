@@ -6,8 +6,8 @@ import numpy as np
 
 from medalign_utils.errors import MedAlignError
 
-# Neural scores are rounded to so many decimals where they are computed. What lies beyond depends on
-# the machine, and equal responses must tie.
+# Neural scores are rounded to this number of decimals where they are computed: the rest depends on
+# batches and the machine, and equal responses must tie.
 DECIMALS = 6
 
 

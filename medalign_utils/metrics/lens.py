@@ -100,8 +100,8 @@ def _read_weights(checkpoint: Checkpoint) -> tuple[str, dict[str, "torch.Tensor"
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError, TypeError) as error:
         if isinstance(error, pickle.UnpicklingError) and _holds_more_than_weights(file):
             raise NotAvailableError(
-                f"{checkpoint.name}: {file.name} holds more than weights and is not read; whoever "
-                "trusts it can save its state_dict alone, in a dict under that name"
+                f"{checkpoint.name}: {file.name} holds more than weights and is not read; if "
+                "you trust it, save its state_dict alone, in a dict under that name"
             ) from error
         raise MedAlignError(
             f"score_lens: {file.name} of {checkpoint.name} is torn, or no checkpoint with a "

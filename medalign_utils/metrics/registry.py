@@ -32,9 +32,7 @@ class Metric(NamedTuple):
 
 
 METRICS = {
-    "comet": Metric(
-        score_comet, signature_comet, needs_source=True, names=lambda **s: [name_comet(**s)]
-    ),
+    "comet": Metric(score_comet, signature_comet, True, names=lambda **s: [name_comet(**s)]),
     "bertscore": Metric(score_bertscore, signature_bertscore),
     "meteor": Metric(score_meteor, signature_meteor, names=names_meteor),
     "chrf": Metric(score_chrf, signature_chrf),

@@ -82,7 +82,6 @@ def test_score_bleurt_refuses_what_is_no_bleurt(model, tmp_path):
     save_file(weights, shapes / "model.safetensors", {"format": "pt"})
     with pytest.raises(MedAlignError, match=r"shapes does not load as AutoModelForSeq.*: Error"):
         score_bleurt(["a"], ["a"], model=str(shapes))
-    assert score_bleurt([], [], model=str(model)).shape == (0,)
 
 
 def test_signature_bleurt_tells_weights_apart(model, tmp_path):

@@ -1,10 +1,8 @@
 from collections import Counter
 
 import numpy as np
-import pytest
 from sacrebleu.metrics import CHRF
 
-from medalign_utils.errors import MedAlignError
 from medalign_utils.metrics.chrf import score_chrf, signature_chrf
 
 
@@ -40,7 +38,6 @@ def test_score_chrf_by_hand():
 def test_score_chrf_edges():
     scores = score_chrf(["same text", "", "text", "xyz"], ["same text", "text", "", "abc"])
     np.testing.assert_array_equal(scores, [1, 0, 0, 0])
-    assert score_chrf([], []).shape == (0,)
 
 
 def test_signature_chrf_is_sacrebleus():
@@ -48,8 +45,3 @@ def test_signature_chrf_is_sacrebleus():
     chrf.sentence_score("a", ["a"])
     expected = f"chrF2|{chrf.get_signature()}".replace("version:", "v:")
     assert signature_chrf() == expected
-
-
-def test_score_chrf_refuses_unequal_lengths():
-    with pytest.raises(MedAlignError, match="score_chrf: 1 predictions, 2 references"):
-        score_chrf(["a"], ["a", "b"])
