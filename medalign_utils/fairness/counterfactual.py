@@ -105,9 +105,9 @@ def rewrite_ehr(ehr: etree._Element, change: str, person: Person) -> list[tuple]
                 place = ("note", number, next(events), element.get("note_id", ""))
                 is_note = cleaned(element.get("type")) == "note"
                 found = perturbation.replacements(text, change, person) if is_note else []
-            if found:
+            if found or not len(element):
                 del element[:]
-                element.text = apply(text, found)
+                element.text = apply(text, found)  # not None, so that end tags are kept
             rows += [(*place, *replacement) for replacement in found]
     return rows
 

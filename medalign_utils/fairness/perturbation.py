@@ -21,14 +21,14 @@ age
     its label (not `ages 50 to 75`); an age in months or weeks stays.
 
 Relatives. A family history, from its heading to the end of the line (of the paragraph, if the
-heading stands alone), is left as it is. So is, up to the end of the sentence, what follows a
-relative of the patient's gender (`her mother says she snores`) or, of race, ethnicity and age, any
-relative; and what directly precedes one (`a 12-year-old son`), save a pronoun (`her mother` is the
-patient's). Wives and husbands stay who they are.
+heading has a line of its own), is left as it is. So is, up to the end of the sentence, what follows
+a relative of the patient's gender (`her mother says she snores`) or, of race, ethnicity and age,
+any relative; and what directly precedes one (`a 12-year-old son`), save a pronoun (`her mother` is
+the patient's). Wives and husbands stay who they are.
 
 Known limits: `Her mother has diabetes. She died at 60.` is read as of the patient, as is any
-clinician or other person of the patient's gender; what of a person is said by other words
-(pregnant, menopausal, a name, a language) and what is coded stays.
+clinician or other person of the patient's gender; what other words say of a person (pregnant,
+menopausal, a name, a language) and what is coded stays.
 """
 
 import re
@@ -201,7 +201,7 @@ _SWAPS = {
 
 @cache
 def _rules(change: str, value: str) -> tuple[list[_Rule], re.Pattern]:
-    """The rules for a patient with this value, and the relatives behind whom they do not hold."""
+    """The rules for a patient with this value, and the relatives after whom they do not apply."""
     kin = _KIN
     if change == "gender":
         is_female = value.startswith("f")
