@@ -179,7 +179,7 @@ def test_a_restricted_experiment_is_its_owners(restricted, tmp_path):
     options = ("--cores", "2", "--configfile", "params/real.yaml")
     made = [
         "runs/real/tables/09_audit_counterfactuals.csv",
-        *(f"runs/real/scores/{s}.parquet" for s in ("one", "two")),
+        *(f"runs/real/status/score/{s}.json" for s in ("one", "two")),
     ]
     with ChatServer(quoting) as server:
         here = system(server.port, host="127.0.0.1")
@@ -198,9 +198,9 @@ def test_a_restricted_experiment_is_its_owners(restricted, tmp_path):
         done = run(project, "snakemake", *made, *options)
         answered = len(server.requests)
         assert 6 < answered <= 12  # and up to as many again about rewritten records
-        # Snakemake deletes the responses of a job before it runs again; they are not lost.
+        # A job that runs again repeats no request.
         (project / "params/systems/one.yaml").open("a").write("label: One\n")
-        run(project, "snakemake", "runs/real/responses/one.jsonl", *options)
+        run(project, "snakemake", "runs/real/status/generate/one.json", *options)
         assert len(server.requests) == answered
     assert "no answer key: responses are generated and scored, not rated" in done.stdout
     assert MARKER not in done.stdout + done.stderr
