@@ -113,31 +113,27 @@ def load_tokenizer(name: str, chat_template: str | bool | None = None) -> Prompt
 def _chat(
     name: str, pretrained: "PreTrainedTokenizerFast | None", template: str | bool | None
 ) -> Chat | None:
-    has_own = pretrained is not None and pretrained.chat_template is not None
-    if template is False or (template is None and not has_own):
+    own = pretrained.chat_template if pretrained is not None else None
+    if template is False or (template is None and own is None):
         return None
-    fault = None
-    if pretrained is None:
-        fault = f"{name!r} has no tokenizer_config.json, which a chat template needs"
-    elif template is True and not has_own:
-        fault = f"{name!r} has no chat template of its own"
-    else:
-        try:
-            text = pretrained.apply_chat_template(
-                [{"role": "user", "content": _MESSAGE}],
-                chat_template=template if isinstance(template, str) else None,
-                tokenize=False,
-                add_generation_prompt=True,
-            )
-            if text.count(_MESSAGE) != 1:
-                fault = "does not return a user's message once and unchanged"
-        except Exception as error:  # Jinja's errors, and those that a template raises itself
-            fault = f"fails on a user's message ({in_one_line(error)})"
-        fault = fault and f"the chat template of {name!r} {fault}"
-    if fault:
+    if pretrained is None or (template is True and own is None):
+        file = "tokenizer_config.json, which a chat template needs"
+        missing = file if pretrained is None else "chat template of its own"
+        raise ParamsError(f"load_tokenizer: {name!r} has no {missing}")
+    try:
+        text = pretrained.apply_chat_template(
+            [{"role": "user", "content": _MESSAGE}],
+            chat_template=template if isinstance(template, str) else None,
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        fault = "does not return a user's message once and unchanged"
+    except Exception as error:  # Jinja's errors, and those that a template raises itself
+        text, fault = "", f"fails on a user's message ({in_one_line(error)})"
+    if text.count(_MESSAGE) != 1:
         raise ParamsError(
-            f"load_tokenizer: {fault}; `chat_template:` in the system's YAML names another, false "
-            "none"
+            f"load_tokenizer: the chat template of {name!r} {fault}; `chat_template:` in the "
+            "system's YAML names another, false none"
         )
     return _split_at_message(text, pretrained)
 
