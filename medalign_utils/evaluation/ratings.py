@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from medalign_utils.data.responses import reviews_of
 from medalign_utils.data.reviews import RATING_COLUMNS
@@ -199,7 +198,7 @@ def check_ratings(ratings: pd.DataFrame) -> None:
         raise MedAlignError(
             f"check_ratings: no rank of (instruction {ranks.index[row]}, {ranks.columns[column]})"
         )
-    expected = rankdata(given, axis=1)
+    expected = ranks.rank(axis=1).to_numpy()
     for row in np.flatnonzero(~(np.abs(given - expected) < _TOLERANCE).all(axis=1))[:1]:
         raise MedAlignError(
             f"check_ratings: instruction {ranks.index[row]} has ranks "
