@@ -25,9 +25,6 @@ def project_root() -> Path:
     Notebooks are opened in `notebooks/`, jobs start at the root, executed copies are in
     `runs/<experiment>/notebooks/`: all three mean the same files. Outside a project it is the
     current folder.
-
-    >>> project_root().is_absolute()
-    True
     """
     here = Path.cwd()
     return next((f for f in (here, *here.parents) if (f / "Snakefile").is_file()), here)
@@ -44,23 +41,27 @@ def resolve(path: str | Path) -> Path:
     return project_root() / Path(path).expanduser()
 
 
+def _run(experiment: str, name: str) -> Path:
+    return resolve(f"runs/{experiment}/{name}")
+
+
 def responses(experiment: str, system: str) -> Path:
     """Return the file of a system's responses, JSONL.
 
     >>> responses("demo", "bm25-2k").relative_to(project_root()).as_posix()
     'runs/demo/responses/bm25-2k.jsonl'
     """
-    return resolve(f"runs/{experiment}/responses/{system}.jsonl")
+    return _run(experiment, f"responses/{system}.jsonl")
 
 
 def scores(experiment: str, system: str) -> Path:
     """Return the file of the scores of a system's responses, Parquet."""
-    return resolve(f"runs/{experiment}/scores/{system}.parquet")
+    return _run(experiment, f"scores/{system}.parquet")
 
 
 def skipped(experiment: str, system: str) -> Path:
     """Return the file of the metrics that could not score a system's responses, and why, CSV."""
-    return resolve(f"runs/{experiment}/scores/{system}-skipped.csv")
+    return _run(experiment, f"scores/{system}-skipped.csv")
 
 
 def part(path: Path, shard: int, shards: int) -> Path:
@@ -72,55 +73,48 @@ def part(path: Path, shard: int, shards: int) -> Path:
     return path if shards == 1 else path.with_suffix("") / f"{shard}-of-{shards}{path.suffix}"
 
 
-def patients(experiment: str) -> Path:
-    """Return the file of what the EHRs hold, one row per patient, CSV."""
-    return resolve(f"runs/{experiment}/patients.csv")
-
-
 def score_cache(experiment: str, system: str, shard: int = 1, shards: int = 1) -> Path:
     """Return the file of the scores that one job has computed so far, JSONL.
 
     All of an experiment's are in one folder, where each job finds those of the others.
-
-    >>> score_cache("demo", "bm25-2k", 1, 3).relative_to(project_root()).as_posix()
-    'runs/demo/score-cache/bm25-2k.1-of-3.jsonl'
     """
     stem = system if shards == 1 else f"{system}.{shard}-of-{shards}"
-    return resolve(f"runs/{experiment}/score-cache/{stem}.jsonl")
+    return _run(experiment, f"score-cache/{stem}.jsonl")
+
+
+def patients(experiment: str) -> Path:
+    """Return the file of what the EHRs hold, one row per patient, CSV."""
+    return _run(experiment, "patients.csv")
 
 
 def table(experiment: str, stem: str) -> Path:
-    """Return the file of a table, CSV; for the stem see `outputs.stem`.
-
-    >>> table("demo", "05_evaluate_systems").relative_to(project_root()).as_posix()
-    'runs/demo/tables/05_evaluate_systems.csv'
-    """
-    return resolve(f"runs/{experiment}/tables/{stem}.csv")
+    """Return the file of a table, CSV; for the stem see `outputs.stem`."""
+    return _run(experiment, f"tables/{stem}.csv")
 
 
 def figure(experiment: str, stem: str) -> Path:
     """Return the file of a figure, PNG; for the stem see `outputs.stem`."""
-    return resolve(f"runs/{experiment}/figures/{stem}.png")
+    return _run(experiment, f"figures/{stem}.png")
 
 
 def counterfactual(experiment: str, change: str) -> Path:
     """Return the folder of records with one demographic rewritten, and of the responses to them."""
-    return resolve(f"runs/{experiment}/counterfactuals/{change}")
+    return _run(experiment, f"counterfactuals/{change}")
 
 
 def status(experiment: str, job: str) -> Path:
     """Return the file that says what became of a job, JSON; see `reporting.jobs`."""
-    return resolve(f"runs/{experiment}/status/{job}.json")
+    return _run(experiment, f"status/{job}.json")
 
 
 def run_record(experiment: str) -> Path:
     """Return the file of what a run was made with and what it lacks, JSON."""
-    return resolve(f"runs/{experiment}/run.json")
+    return _run(experiment, "run.json")
 
 
 def report(experiment: str) -> Path:
     """Return the file of an experiment's report, HTML."""
-    return resolve(f"runs/{experiment}/report.html")
+    return _run(experiment, "report.html")
 
 
 def checkpoint(name: str) -> str:
@@ -198,14 +192,7 @@ def require(experiment: str, *inputs: Path) -> None:
 
 
 def opener(private: bool) -> Callable[[str, int], int]:
-    """Return an `opener` for `open`; with `private`, new files are readable by their owner only.
-
-    >>> import tempfile
-    >>> file = Path(tempfile.mkdtemp(), "a.jsonl")
-    >>> with open(file, "w", opener=opener(True)) as opened:
-    ...     oct(file.stat().st_mode & 0o777)
-    '0o600'
-    """
+    """Return an `opener` for `open`; with `private`, new files are readable by their owner only."""
     return lambda path, flags: os.open(path, flags, 0o600 if private else 0o666)
 
 
