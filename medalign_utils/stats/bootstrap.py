@@ -31,10 +31,7 @@ def interval_columns(name: str, intervals: Sequence[Interval]) -> dict[str, list
 
 
 class Bootstrap(NamedTuple):
-    """The number of resamples and the generator that draws them.
-
-    A generator goes on where it stopped, so two calls with one `Bootstrap` draw differently.
-    """
+    """The number of resamples, and the generator; it goes on where the last call stopped."""
 
     resamples: int
     rng: np.random.Generator
@@ -67,10 +64,9 @@ class Resampled(NamedTuple):
         """
         intervals = []
         for mean, column, n in zip(self.means, self.resampled.T, self.n_patients, strict=True):
-            defined = column[~np.isnan(column)]
             bounds = (np.nan, np.nan)
-            if n >= 2 and defined.size:
-                bounds = np.quantile(defined, percentile_levels(n))
+            if n >= 2 and not np.isnan(column).all():
+                bounds = np.nanquantile(column, percentile_levels(n))
             intervals.append(Interval(float(mean), *map(float, bounds)))
         return intervals
 
@@ -107,7 +103,7 @@ def resample_means(
     NaN is left out. A statistic that is a function of several means, such as a win rate over
     opponents, is that function of `means` and of each row of `resampled`.
 
-    Source: Efron and Tibshirani 1993, chapter 13; Field and Welsh 2007 for clusters.
+    Source: Field and Welsh 2007, "Bootstrapping clustered data".
 
     >>> drawn = resample_means(np.array([[1.0], [0.0]]), ["a", "b"], bootstrap=Bootstrap.seeded(3))
     >>> drawn.means.tolist(), drawn.resampled.shape, drawn.n_patients.tolist()
@@ -115,26 +111,17 @@ def resample_means(
     """
     values = np.asarray(values, dtype=np.float64)
     patients = np.asarray(patients, dtype=object)
-    resamples, rng = bootstrap
-    if values.ndim != 2:
-        raise MedAlignError(f"resample_means: values of shape {values.shape}, expected (N, K)")
     if patients.shape != (len(values),):
         raise MedAlignError(f"resample_means: {len(values)} rows, {patients.size} patients")
-    if any(patient is None or patient != patient for patient in patients):
+    if pd.isna(patients).any():
         raise MedAlignError("resample_means: a row has no patient; every row needs one")
-    if resamples < 1:
-        raise MedAlignError(f"resample_means: {resamples} resamples, expected 1 or more")
-    if not isinstance(rng, np.random.Generator):
-        raise MedAlignError(f"resample_means: rng is {type(rng).__name__}, expected a Generator")
-
     names, sums, counts = sums_by_patient(values, patients.astype(str))
     weights = _draw_weights(len(names), bootstrap)
     # einsum, not @: BLAS may add up in another order with another number of threads.
-    resampled = _ratio(
-        np.einsum("rp,pk->rk", weights, sums), np.einsum("rp,pk->rk", weights, counts)
-    )
-    means = _ratio(sums.sum(axis=0), counts.sum(axis=0))
-    return Resampled(means, resampled, np.count_nonzero(counts, axis=0))
+    totals, n = (np.einsum("rp,pk->rk", weights, columns) for columns in (sums, counts))
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN
+        means = sums.sum(axis=0) / counts.sum(axis=0)
+        return Resampled(means, totals / n, np.count_nonzero(counts, axis=0))
 
 
 def resample_rows(patients: Sequence[str] | np.ndarray, *, bootstrap: Bootstrap) -> np.ndarray:
@@ -162,14 +149,8 @@ def sums_by_patient(
 
 def _draw_weights(n_patients: int, bootstrap: Bootstrap) -> np.ndarray:
     """How often each patient is in each resample: shape (resamples, n_patients), rows sum to n."""
-    if n_patients == 0:
-        return np.zeros((bootstrap.resamples, 0))
-    drawn = bootstrap.rng.integers(0, n_patients, size=(bootstrap.resamples, n_patients))
+    shape = (bootstrap.resamples, n_patients)
+    drawn = bootstrap.rng.integers(0, max(n_patients, 1), size=shape)
     # One bincount over all resamples: resample r counts in cells r * n_patients onwards.
     cells = drawn + n_patients * np.arange(bootstrap.resamples)[:, np.newaxis]
-    counts = np.bincount(cells.ravel(), minlength=bootstrap.resamples * n_patients)
-    return counts.reshape(bootstrap.resamples, n_patients).astype(np.float64)
-
-
-def _ratio(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return np.bincount(cells.ravel(), minlength=drawn.size).reshape(shape).astype(np.float64)

@@ -1,7 +1,7 @@
 """Permutation tests over patients: between groups of patients, and of paired differences."""
 
 from itertools import combinations
-from math import comb
+from math import factorial, prod
 
 import numpy as np
 import pandas as pd
@@ -24,9 +24,7 @@ def sign_flip(
     all together. p is the share of assignments of signs whose sum is at least as far from 0 as the
     observed one: exact for whole numbers (McNemar's exact test, if each patient has one
     instruction) and up to `SIGN_FLIPS` assignments; otherwise that many are drawn. NaN counts as 0,
-    and a column of nothing else has p NaN.
-
-    Source: Efron and Tibshirani 1993, chapter 15; Good 2005.
+    and a column of nothing else has p NaN. Source: Good 2005.
 
     >>> patients, rng = np.array(list("abcdee")), np.random.default_rng(1)
     >>> sign_flip(np.ones((6, 1)), patients, rng).tolist()  # 1, 1, 1, 1, 2: 2 of 2^5 flips
@@ -61,8 +59,8 @@ def _whole_flips(totals: np.ndarray) -> float:
 def holm(p: np.ndarray) -> np.ndarray:
     """Return Holm's adjusted p-values of each column; NaN is no test.
 
-    `multipletests` of statsmodels gives the same, but collects garbage at each call: 40 ms, while
-    the simulation of the fairness audit makes thousands of calls.
+    statsmodels' `multipletests` gives the same in 40 ms a call; the audit's simulation makes
+    thousands.
 
     >>> holm(np.array([0.02, 0.1, 0.01, 0.5])).tolist()  # 3 x, 2 x, 4 x, 1 x
     [0.06, 0.2, 0.04, 0.5]
@@ -90,14 +88,11 @@ def permutation_tests(
     question, `labels` a row per patient and a column per grouping, of two groups or more. The
     statistic of a group is the distance between its mean and that of other rows; of a grouping, the
     range of its groups' means. The test is exact if there are at most `permutations` ways to assign
-    the labels; otherwise that many are drawn.
+    the labels; otherwise that many are drawn (Phipson and Smyth 2010).
 
-    Returns:
-        One row per column of `values`, grouping and group, and one with the group `RANGE` for a
-        grouping of more than two: column (its position), grouping, group, exact, p (NaN if the
-        statistic is) and p_holm, over all tests of one column; two groups are one test.
-
-    Sources: Pitman 1937; Phipson and Smyth 2010 for p-values never 0; Holm 1979.
+    One row per column of `values`, grouping and group, and one with the group `RANGE` for a
+    grouping of more than two: column (its position), grouping, group, exact, p (NaN if the
+    statistic is) and p_holm, over all tests of one column; two groups are one test.
 
     >>> values = pd.DataFrame({"correct": [1.0, 1.0, 0.0, 0.0]})
     >>> labels = pd.DataFrame({"gender": list("FFMM")}, index=list("abcd"))
@@ -127,10 +122,9 @@ def permutation_tests(
             ps += [*p]
         rows += [(grouping, group, exact) for group in groups]
     n_columns = values.shape[1]
-    p = np.array(ps).reshape(-1, n_columns)
+    p, of_row = np.array(ps).reshape(-1, n_columns), np.array(test_of, dtype=int)
     table = pd.DataFrame(rows * n_columns, columns=["grouping", "group", "exact"])
     table.insert(0, "column", np.repeat(np.arange(n_columns), len(rows)))
-    of_row = np.array(test_of, dtype=int)
     return table.assign(p=p[of_row].T.ravel(), p_holm=holm(p)[of_row].T.ravel())
 
 
@@ -166,18 +160,13 @@ def _statistics(
     """Shape (G + 1, R, K): each group's distance to the rest, and the range of the groups."""
     weights = (shuffled == np.arange(n_groups)[:, np.newaxis, np.newaxis]).astype(np.float64)
     means, rests = group_means(weights, sums, counts)
-    spread = means.max(axis=0, keepdims=True) - means.min(axis=0, keepdims=True)
-    return np.concatenate([np.abs(means - rests), spread])
+    return np.concatenate([np.abs(means - rests), np.ptp(means, axis=0, keepdims=True)])
 
 
 def _shuffles(codes: np.ndarray, orders: np.ndarray) -> tuple[np.ndarray, bool]:
     """All ways to assign the groups if no more than `orders`, else those; whether they are all."""
     sizes = np.bincount(codes)
-    ways, left = 1, len(codes)
-    for size in sizes:
-        ways *= comb(left, size)
-        left -= size
-    if ways > len(orders):
+    if factorial(len(codes)) // prod(map(factorial, sizes)) > len(orders):
         return codes[orders], False
     rows = [np.full(len(codes), -1)]
     for group, size in enumerate(sizes):

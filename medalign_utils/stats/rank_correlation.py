@@ -3,31 +3,23 @@
 import numpy as np
 from scipy.stats import rankdata
 
-from medalign_utils.errors import MedAlignError
-
 
 def kendall_tau_b(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return Kendall's tau-b of each row of `x` with the same row of `y`, both of shape (N, K).
 
     NaN for a row with all values tied, with any NaN, or with fewer than two columns.
-    `scipy.stats.kendalltau(x, y, axis=1)` gives the same, at 180 times the time.
-
-    Source: Kendall 1945, "The treatment of ties in ranking problems".
+    `scipy.stats.kendalltau(x, y, axis=1)` gives the same in 180 times the time.
 
     >>> kendall_tau_b(np.array([[3.0, 2.0, 1.0]]), np.array([[3.0, 1.0, 2.0]])).round(3).tolist()
     [0.333]
     """
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if x.ndim != 2 or x.shape != y.shape:
-        raise MedAlignError(f"kendall_tau_b: shapes {x.shape} and {y.shape}, expected (N, K) twice")
-    first, second = np.triu_indices(x.shape[1], k=1)
     # Ranks, since infinities subtract to NaN; a NaN makes its whole row NaN.
     x, y = rankdata(x, axis=1), rankdata(y, axis=1)
+    first, second = np.triu_indices(x.shape[1], k=1)
     order_x, order_y = np.sign(x[:, first] - x[:, second]), np.sign(y[:, first] - y[:, second])
-    concordant_less_discordant = (order_x * order_y).sum(axis=1)
     untied_x, untied_y = (order_x**2).sum(axis=1), (order_y**2).sum(axis=1)
     with np.errstate(invalid="ignore"):
-        return concordant_less_discordant / np.sqrt(untied_x * untied_y)
+        return (order_x * order_y).sum(axis=1) / np.sqrt(untied_x * untied_y)
 
 
 def order_pairs(scores: np.ndarray, ranks: np.ndarray) -> np.ndarray:
