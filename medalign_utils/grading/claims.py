@@ -67,11 +67,12 @@ def grade_terms(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float,
     """Return the share of terms found and number of rivals affirmed, of `term` and `set` facts."""
     if fact.topic and not is_bare(reading) and not is_named(fact.topic, reading):
         return 0.0, 0
-    found = [False] * len(fact.members)
+    wanted = fact.members or (fact.accepted,)
+    found = [False] * len(wanted)
     claimed: set[int] = set()
     stopped: set[int] = set()
     for statement in reading.spoken:
-        members = [find(m, statement.text) for m in fact.members]
+        members = [find(m, statement.text) for m in wanted]
         rivals = [find(r, statement.text) for r in fact.rivals]
         verdicts = [_verdicts(fact, reading, statement, m, rivals) for m in members]
         against = [_verdicts(fact, reading, statement, m, members) for m in rivals]
@@ -80,9 +81,10 @@ def grade_terms(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float,
         found = [was or bool(now - unsettled) for was, now in zip(found, verdicts, strict=True)]
         claimed |= {n for n, rival in enumerate(against) if rival & {AFFIRMED, NAMED}}
         stopped |= {n for n, rival in enumerate(against) if rival & {STOPPED, ENDED}}
-    wanted = {s.casefold() for f in facts if f is not fact for m in f.members for s in m}
+    others = [m for f in facts if f is not fact for m in (*f.members, f.accepted)]
+    asked = {s.casefold() for m in others for s in m}
     contradictions = [
-        n for n in claimed - stopped if not wanted & {s.casefold() for s in fact.rivals[n]}
+        n for n in claimed - stopped if asked.isdisjoint(s.casefold() for s in fact.rivals[n])
     ]
     return sum(found) / len(found), len(contradictions)
 

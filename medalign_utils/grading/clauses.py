@@ -21,7 +21,7 @@ def is_bare(reading: Reading) -> bool:
 
 def concerns(fact: Fact, statement: Statement, place: Mention | Quantity, reading: Reading) -> bool:
     """Return whether what a place of the statement says is about the fact's subject."""
-    if fact.is_family:
+    if fact.subject == "family":
         own = is_bare(reading) and not _PATIENT.search(statement.text)
         return own or names_relative(statement, place.start, place.end, as_subject=False)
     return not names_relative(statement, place.start, place.end, as_subject=True)

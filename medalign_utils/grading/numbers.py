@@ -129,7 +129,7 @@ def _compare(fact: Fact, side: int, quantity: Quantity) -> tuple[float, float] |
     value = quantity.second if side and quantity.second is not None else quantity.value
     if quantity.scale is not None:  # 8/10 is a score
         return (value, fact.tolerance) if fact.unit is None else None
-    if quantity.unit is None or quantity.unit.lower() == fact.unit_text.lower():
+    if quantity.unit is None or quantity.unit.lower() == (fact.unit_text or "").lower():
         return value, fact.tolerance
     unit = parse_unit(quantity.unit)
     if fact.unit is None or unit is None:

@@ -195,11 +195,15 @@ def test_no_text_raises_and_every_grade_is_in_range(response, facts):
         ([{"kind": "guess"}], "fact 0 (guess): kind 'guess', expected one of number, date"),
         ([{"kind": "yes_no", "topic": ["x"]}], "fact 0 (yes_no): no 'answer'"),
         ([CHEST_PAIN, CHEST_PAIN | {"day": 1}], "fact 1 (yes_no): key 'day', expected only"),
-        ([CHEST_PAIN | {"answer": "no"}], "answer is 'no', expected true or false"),
-        ([CREATININE | {"value": float("nan")}], "expected a number"),
-        ([CREATININE | {"tolerance": -1}], "tolerance is -1, expected at least 0"),
-        ([COLONOSCOPY | {"date": "17/5/2012"}], "date is '17/5/2012', expected YYYY-MM-DD"),
-        ([STATIN | {"accepted": []}], "accepted is [], expected a list of spellings"),
+        ([CHEST_PAIN | {"answer": "no"}], "answer is 'no': Input should be a valid boolean"),
+        ([CREATININE | {"value": float("nan")}], "value.0 is nan: Input should be a finite number"),
+        (
+            [CREATININE | {"tolerance": -1}],
+            "tolerance is -1: Input should be greater than or equal to 0",
+        ),
+        ([COLONOSCOPY | {"date": "2012-13-01"}], "date is '2012-13-01': month must be in 1..12"),
+        ([COLONOSCOPY | {"date": "17/5/2012"}], "date is '17/5/2012': String should match pattern"),
+        ([STATIN | {"accepted": []}], "accepted is []: Tuple should have at least 1 item"),
     ],
 )
 def test_a_malformed_fact_is_named(facts, message):
