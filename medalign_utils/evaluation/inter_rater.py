@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from medalign_utils.errors import MedAlignError
-from medalign_utils.evaluation.ratings import patients_of, require_columns
+from medalign_utils.evaluation.ratings import check_table, patients_of
 from medalign_utils.grading.answer_key import RATER
 from medalign_utils.stats.bootstrap import (
     Bootstrap,
@@ -47,14 +46,7 @@ def inter_rater_reliability(
       Ranks are taken among the responses that all of an instruction's raters ranked, so that they
       are on one scale; instructions with fewer than two such are left out.
     """
-    require_columns("inter_rater_reliability", ratings, [*_KEY, "correct", "rank"])
-    repeated = ratings[ratings.duplicated(_KEY)]
-    if len(repeated):
-        instruction_id, system, rater = repeated.iloc[0][_KEY]
-        raise MedAlignError(
-            f"inter_rater_reliability: {rater} rated (instruction {instruction_id}, {system}) "
-            "more than once"
-        )
+    check_table("inter_rater_reliability", ratings, _KEY, ["correct", "rank"])
     judged, ranked = _shared(ratings, "correct"), _shared(ratings, "rank")
     rows = []
     for measure, of, shared, compute in (

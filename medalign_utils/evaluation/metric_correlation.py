@@ -15,10 +15,10 @@ from scipy.stats import rankdata
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import (
     check_ratings,
+    check_table,
     common_ratings,
     patients_of,
     rate,
-    require_columns,
     wide,
 )
 from medalign_utils.run import Run
@@ -214,7 +214,13 @@ class _Aligned(NamedTuple):
 
 def _align(scores: pd.DataFrame, ratings: pd.DataFrame, instructions: pd.DataFrame) -> _Aligned:
     check_ratings(ratings)
-    _check_scores(scores)
+    check_table("correlate_metrics: scores", scores, _KEY, ["score", "signature"])
+    for metric, of_metric in scores.groupby("metric")["signature"].unique().items():
+        if len(of_metric) > 1:
+            raise MedAlignError(
+                f"correlate_metrics: {metric} was scored with {len(of_metric)} signatures "
+                f"({', '.join(map(str, of_metric))}); expected one, score all responses alike"
+            )
     signatures = scores.drop_duplicates("metric").set_index("metric")["signature"].sort_index()
     ranks = wide(ratings, "rank")
     of_key = scores.set_index(_KEY)["score"]
@@ -279,22 +285,3 @@ def _mean(values: np.ndarray) -> float:
     """The mean of the defined values, NaN without any."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else np.nan
-
-
-def _check_scores(scores: pd.DataFrame) -> None:
-    require_columns("correlate_metrics: scores", scores, [*_KEY, "score", "signature"])
-    if scores.empty:
-        raise MedAlignError("correlate_metrics: no scores; expected one per response and metric")
-    for metric, signatures in scores.groupby("metric")["signature"].unique().items():
-        if len(signatures) > 1:
-            raise MedAlignError(
-                f"correlate_metrics: {metric} was scored with {len(signatures)} signatures "
-                f"({', '.join(map(str, signatures))}); expected one, score all responses alike"
-            )
-    repeated = scores[scores.duplicated(_KEY)]
-    if len(repeated):
-        metric, instruction_id, system = repeated.iloc[0][_KEY]
-        raise MedAlignError(
-            f"correlate_metrics: several {metric} scores of (instruction {instruction_id}, "
-            f"{system}); expected 1"
-        )

@@ -21,10 +21,8 @@ def rate(run: Run) -> pd.DataFrame:
     """Return one rating of each response of a run: instruction_id, system, rater, correct, rank.
 
     The answer key rates generated responses, clinicians released ones (`combine_raters`). Systems
-    may be rated on different instructions; see `common_ratings`.
-
-    Raises:
-        ReleaseError: the release has no answer key or reviews, or no review of one of the systems.
+    may be rated on different instructions; see `common_ratings`. A `ReleaseError` says that the
+    release has no answer key or reviews, or no review of one of the systems.
     """
     ratings = rate_by_each(run)
     return combine_raters(ratings, run.combine) if run.source == "released" else ratings
@@ -90,19 +88,14 @@ def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFram
 class Common(NamedTuple):
     """Ratings of the instructions on which every system is rated and ranked.
 
-    Attributes:
-        ratings: of these instructions.
-        n_instructions: how many instructions had a rating, complete or not.
-        n_left_out: how many of them were left out.
-        n_mixed: how many of those kept have ratings of several raters, on different scales perhaps.
-        by_system: system; rated, the instructions on which it has a rating and a rank; missing, the
-            others; alone, those left out because of this system only.
+    by_system has system; rated, the instructions on which it has a rating and a rank; missing, the
+    others; alone, those left out because of this system only.
     """
 
     ratings: pd.DataFrame
-    n_instructions: int
+    n_instructions: int  # those with a rating, complete or not
     n_left_out: int
-    n_mixed: int
+    n_mixed: int  # those kept with ratings of several raters, on different scales perhaps
     by_system: pd.DataFrame
 
     def __str__(self) -> str:
@@ -120,22 +113,15 @@ class Common(NamedTuple):
 def common_ratings(ratings: pd.DataFrame) -> Common:
     """Return the ratings of the instructions on which every system is rated and ranked.
 
-    A warning counts those left out, and those with ratings of several raters.
-
-    Raises:
-        MedAlignError: no instruction is left.
+    A warning counts those left out, and those with ratings of several raters; if no instruction is
+    left, that is an error.
     """
     usable = ratings.assign(usable=ratings["rank"].notna() & ratings["correct"].notna())
     rated = wide(usable, "usable").eq(True)
-    complete = rated.all(axis=1)
-    by_system = pd.DataFrame(
-        {
-            "system": rated.columns.to_numpy(),
-            "rated": rated.sum().to_numpy(),
-            "missing": (~rated).sum().to_numpy(),
-            "alone": (~rated[(~rated).sum(axis=1) == 1]).sum().to_numpy(),
-        }
-    )
+    complete, missing = rated.all(axis=1), ~rated
+    alone = missing[missing.sum(axis=1) == 1].sum()
+    by_system = pd.DataFrame({"rated": rated.sum(), "missing": missing.sum(), "alone": alone})
+    by_system = by_system.reset_index()
     if not complete.any():
         counts = ", ".join(f"{s} {n}" for s, n in by_system[["system", "rated"]].to_numpy())
         raise MedAlignError(
@@ -143,8 +129,8 @@ def common_ratings(ratings: pd.DataFrame) -> Common:
             f"ranked are {counts or 'none'}"
         )
     kept = ratings[ratings["instruction_id"].map(complete)].reset_index(drop=True)
-    n_mixed = int((kept.groupby("instruction_id")["rater"].nunique() > 1).sum())
     kept = kept.astype({"correct": bool})
+    n_mixed = int((kept.groupby("instruction_id")["rater"].nunique() > 1).sum())
     common = Common(kept, len(rated), int((~complete).sum()), n_mixed, by_system)
     if common.n_left_out or common.n_mixed:
         warnings.warn(str(common), stacklevel=2)
@@ -154,8 +140,7 @@ def common_ratings(ratings: pd.DataFrame) -> Common:
 def check_ratings(ratings: pd.DataFrame) -> None:
     """Check that every instruction has exactly one rating of every system.
 
-    Columns are instruction_id, system, correct (bool) and rank (1 is best; ties share their
-    average). The error names the first instruction and system at fault.
+    Columns are instruction_id, system, correct (bool) and rank (1 is best; ties share the average).
 
     >>> check_ratings(pd.DataFrame({
     ...     "instruction_id": ["1", "1"], "system": ["a", "b"],
@@ -164,69 +149,60 @@ def check_ratings(ratings: pd.DataFrame) -> None:
     medalign_utils.errors.MedAlignError: check_ratings: instruction 1 has ranks a 1, b 1; expected\
  a 1.5, b 1.5 (1 is best, equal ones share the average)
     """
-    require_columns("check_ratings", ratings, [*_KEY, "correct", "rank"])
-    if ratings.empty:
-        raise MedAlignError("check_ratings: no ratings; expected one per response")
-    if ratings[_KEY].isna().any(axis=None):
-        raise MedAlignError("check_ratings: a rating has no instruction_id or no system")
-    repeated = ratings[ratings.duplicated(_KEY, keep=False)]
-    if len(repeated):
-        instruction_id, system = repeated.iloc[0][_KEY]
-        rows = ((repeated[_KEY] == (instruction_id, system)).all(axis=1)).sum()
+    check_table("check_ratings", ratings, _KEY, ["correct", "rank"])
+    if ratings[[*_KEY, "correct"]].isna().any(axis=None):
         raise MedAlignError(
-            f"check_ratings: {rows} ratings of (instruction {instruction_id}, {system}); "
-            "expected 1 (several raters? keep one)"
+            "check_ratings: a rating has no instruction_id, no system or no verdict"
         )
-    if not pd.api.types.is_bool_dtype(ratings["correct"]) or ratings["correct"].isna().any():
+    for column, is_type, expected in (
+        ("correct", pd.api.types.is_bool_dtype, "True or False"),
+        ("rank", pd.api.types.is_numeric_dtype, "numbers"),
+    ):
+        if not is_type(ratings[column]):
+            raise MedAlignError(
+                f"check_ratings: column {column} is {ratings[column].dtype}, expected {expected}"
+            )
+    ranks = wide(ratings, "rank").astype(np.float64)
+    for row, column in np.argwhere(ranks.isna())[:1]:
         raise MedAlignError(
-            f"check_ratings: column correct is {ratings['correct'].dtype}; "
-            "expected True or False in every row"
+            f"check_ratings: no rating or no rank of (instruction {ranks.index[row]}, {ranks.columns[column]}); "
+            f"expected {len(ranks)} instructions x {len(ranks.columns)} systems"
         )
-    ranks = wide(ratings, "rank")
-    rated = pd.crosstab(ratings["instruction_id"], ratings["system"]).to_numpy()
-    for row, column in np.argwhere(rated == 0)[:1]:
-        raise MedAlignError(
-            f"check_ratings: no rating of (instruction {ranks.index[row]}, {ranks.columns[column]})"
-            f"; expected {len(ranks)} instructions x {len(ranks.columns)} systems"
+    expected = ranks.rank(axis=1)
+    for instruction_id in ranks.index[((ranks - expected).abs() > _TOLERANCE).any(axis=1)][:1]:
+        given, right = (
+            ", ".join(f"{system} {rank:g}" for system, rank in table.loc[instruction_id].items())
+            for table in (ranks, expected)
         )
-    if not pd.api.types.is_numeric_dtype(ratings["rank"]):
         raise MedAlignError(
-            f"check_ratings: column rank is {ratings['rank'].dtype}; expected numbers"
-        )
-    given = ranks.to_numpy(dtype=np.float64, na_value=np.nan)
-    for row, column in np.argwhere(np.isnan(given))[:1]:
-        raise MedAlignError(
-            f"check_ratings: no rank of (instruction {ranks.index[row]}, {ranks.columns[column]})"
-        )
-    expected = ranks.rank(axis=1).to_numpy()
-    for row in np.flatnonzero(~(np.abs(given - expected) < _TOLERANCE).all(axis=1))[:1]:
-        raise MedAlignError(
-            f"check_ratings: instruction {ranks.index[row]} has ranks "
-            f"{_listed(ranks.columns, given[row])}; expected "
-            f"{_listed(ranks.columns, expected[row])} (1 is best, equal ones share the average)"
+            f"check_ratings: instruction {instruction_id} has ranks {given}; expected {right} "
+            "(1 is best, equal ones share the average)"
         )
 
 
-def require_columns(function: str, table: pd.DataFrame, columns: list[str]) -> None:
-    """Check that a table has the columns; the error names those that it lacks."""
-    if missing := set(columns) - set(table.columns):
+def check_table(function: str, table: pd.DataFrame, key: list[str], columns: list[str]) -> None:
+    """Check that a table has rows, these columns, and one row per key."""
+    if missing := {*key, *columns} - set(table.columns):
         raise MedAlignError(
             f"{function}: no column {', '.join(sorted(missing))}; "
             f"found {', '.join(map(str, table.columns))}"
         )
+    if table.empty:
+        raise MedAlignError(f"{function}: the table is empty")
+    repeated = table.loc[table.duplicated(key), key]
+    if len(repeated):
+        names = ", ".join(f"{name} {value}" for name, value in repeated.iloc[0].items())
+        raise MedAlignError(f"{function}: several rows have {names}; expected one")
 
 
 def patients_of(instruction_ids: pd.Index, instructions: pd.DataFrame) -> np.ndarray:
-    """Return the person_id of each instruction; each must be in the table, once.
+    """Return the person_id of each instruction.
 
     >>> table = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
     >>> patients_of(pd.Index(["2", "1"]), table).tolist()
     ['q', 'p']
     """
     person_id = instructions.set_index("instruction_id")["person_id"]
-    repeated = person_id.index[person_id.index.duplicated()]
-    if len(repeated):
-        raise MedAlignError(f"patients_of: instruction {repeated[0]} is in the table twice")
     unknown = instruction_ids[~instruction_ids.isin(person_id.index)]
     if len(unknown):
         raise MedAlignError(
@@ -246,7 +222,3 @@ def wide_ranks(ratings: pd.DataFrame) -> pd.DataFrame:
     check_ratings(ratings)
     ranks = wide(ratings, "rank")
     return ranks[ranks.mean().sort_values(kind="stable").index]
-
-
-def _listed(systems: pd.Index, ranks: np.ndarray) -> str:
-    return ", ".join(f"{system} {rank:g}" for system, rank in zip(systems, ranks, strict=True))

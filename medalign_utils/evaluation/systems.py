@@ -33,12 +33,13 @@ def evaluate_systems(
 ) -> pd.DataFrame:
     """Return the paper's main table: one row per system, best mean rank first.
 
-    `contexts` are the rated systems' context lengths in tokens, None for the full record. Columns:
-    system; context_tokens (Int64, NA for the full record); n, the rated instructions; correct, the
-    share of correct responses; win_rate, win_rate_ties_half, mean_rank as in `win_rates`;
-    n_patients; and bounds of correct, win_rate and mean_rank, NaN for one patient and without width
-    if no response is correct or all are. wilson_low and wilson_high assume that instructions are
-    independent; they are too narrow if a patient's resemble each other, but always there.
+    `contexts` are the rated systems' context lengths in tokens, None (NA) for the full record.
+
+    - win_rate, the mean of a system's `head_to_head` row, fits the paper's (data/paper/README.md);
+      win_rate_ties_half is (wins + ties / 2) / comparisons. Both are NaN for a single system.
+    - Bounds of correct, win_rate and mean_rank are NaN for one patient, and without width if all
+      values are equal. wilson_low and wilson_high assume that instructions are independent: too
+      narrow if a patient's resemble each other, but always there.
 
     >>> ratings = pd.DataFrame({
     ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
@@ -49,8 +50,8 @@ def evaluate_systems(
     >>> table[["system", "context_tokens", "n", "correct"]].to_csv(index=False).splitlines()
     ['system,context_tokens,n,correct', 'a,,2,1.0', 'b,2048,2,0.5']
     """
-    ranking = win_rates(ratings)
-    systems = list(ranking.index)
+    ranks = wide_ranks(ratings)
+    systems, n = list(ranks), len(ranks)
     contexts = dict.fromkeys(systems) if contexts is None else contexts
     if set(contexts) != set(systems):
         raise MedAlignError(
@@ -58,25 +59,24 @@ def evaluate_systems(
             f"ratings has {', '.join(sorted(systems))}"
         )
     correct = wide(ratings, "correct")[systems].astype(float)
-    patients = patients_of(correct.index, instructions)
-    drawn = bootstrap_systems(
-        correct.to_numpy(),
-        wide(ratings, "rank")[systems].to_numpy(),
-        patients,
-        bootstrap=bootstrap,
-    )
+    patients = patients_of(ranks.index, instructions)
+    drawn = bootstrap_systems(correct.to_numpy(), ranks.to_numpy(), patients, bootstrap=bootstrap)
     correct_columns, win_rate_columns, mean_rank_columns = (
         interval_columns(name, resampled.intervals()) for name, resampled in drawn.items()
     )
+    # (wins + ties / 2) over the opponents is the number of systems less the rank.
+    ties_half = (len(systems) - ranks).sum() / (n * (len(systems) - 1))
     return pd.DataFrame(
         {
             "system": systems,
             "context_tokens": pd.array([contexts[system] for system in systems], dtype="Int64"),
-            "n": len(correct),
+            "n": n,
             **correct_columns,
-            **ranking.reset_index(drop=True),
+            "win_rate": win_rate_columns["win_rate"],
+            "win_rate_ties_half": ties_half.to_numpy(),
+            "mean_rank": mean_rank_columns["mean_rank"],
             "n_patients": len(set(patients)),
-            **wilson_interval(correct.sum().to_numpy(), len(correct)),
+            **wilson_interval(correct.sum().to_numpy(), n),
             **win_rate_columns,
             **mean_rank_columns,
         }
@@ -90,39 +90,12 @@ def head_to_head(ratings: pd.DataFrame) -> pd.DataFrame:
     that never differs; NaN on the diagonal.
     """
     ranks = wide_ranks(ratings)
-    wins = _wins(ranks)
+    systems, values = ranks.columns, ranks.to_numpy()
+    wins = (values[:, :, np.newaxis] < values[:, np.newaxis, :]).sum(axis=0)
     decided = wins + wins.T
     rates = np.where(decided > 0, wins / np.maximum(decided, 1), 0.5)
     np.fill_diagonal(rates, np.nan)
-    systems = ranks.columns
     return pd.DataFrame(rates, index=systems.rename("system"), columns=systems.rename("opponent"))
-
-
-def win_rates(ratings: pd.DataFrame) -> pd.DataFrame:
-    """Return win rates without ties and with ties counted half, and mean ranks, best first.
-
-    win_rate is the mean of a system's `head_to_head` row; win_rate_ties_half is (wins + ties / 2) /
-    comparisons, for which mean_rank = n - (n - 1) x win_rate_ties_half. Both sum to n / 2 over n
-    systems, and are NaN for a single one. The published table fits win_rate (data/paper/README.md).
-
-    >>> win_rates(pd.DataFrame({
-    ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
-    ...     "correct": True, "rank": [1.0, 2.0, 1.5, 1.5]})).loc["a"].tolist()
-    [1.0, 0.75, 1.25]
-    """
-    matrix = head_to_head(ratings)
-    ranks = wide(ratings, "rank")[matrix.index]
-    wins = _wins(ranks)
-    instructions, n = ranks.shape
-    ties = instructions - wins - wins.T
-    np.fill_diagonal(ties, 0)
-    half = (wins + ties / 2).sum(axis=1) / (instructions * (n - 1)) if n > 1 else np.nan
-    table = {
-        "win_rate": matrix.mean(axis=1),
-        "win_rate_ties_half": half,
-        "mean_rank": ranks.mean().rename_axis("system"),
-    }
-    return pd.DataFrame(table, index=matrix.index)
 
 
 def bootstrap_systems(
@@ -130,9 +103,9 @@ def bootstrap_systems(
 ) -> dict[str, Resampled]:
     """Return accuracy, win rate and mean rank of K systems under the same resamples of patients.
 
-    `correct` (1 or 0) and `ranks` have shape (N, K), `patients` (N,). Of "correct", "win_rate" and
-    "mean_rank", K columns each, n_patients of a win rate are those of the opponent that the system
-    most often differs from, 0 if it ties with all.
+    `correct` (1 or 0) and `ranks` have shape (N, K), `patients` (N,); "correct", "win_rate" and
+    "mean_rank" have K columns each. n_patients of a win rate are those of the opponent that the
+    system most often differs from.
     """
     k = correct.shape[1]
     before = ranks[:, :, np.newaxis] < ranks[:, np.newaxis, :]
@@ -157,16 +130,9 @@ def wilson_interval(n_correct: np.ndarray, n: int) -> dict[str, np.ndarray]:
     return {"wilson_low": low, "wilson_high": high}
 
 
-def _wins(ranks: pd.DataFrame) -> np.ndarray:
-    """How often each system (row) is ranked before each other one (column): shape (n, n)."""
-    values = ranks.to_numpy()
-    return (values[:, :, np.newaxis] < values[:, np.newaxis, :]).sum(axis=0)
-
-
 def _over_opponents(rates: np.ndarray) -> np.ndarray:
     """Mean of each row without its diagonal, (..., K, K) to (..., K); an undecided pair is 0.5."""
     k = rates.shape[-1]
-    if k == 1:
-        return np.full(rates.shape[:-1], np.nan)
     decided = np.where(np.isnan(rates), 0.5, rates)
-    return np.where(np.eye(k, dtype=bool), 0.0, decided).sum(axis=-1) / (k - 1)
+    with np.errstate(invalid="ignore"):  # a single system has no opponent: 0 / 0
+        return np.where(np.eye(k, dtype=bool), 0.0, decided).sum(axis=-1) / np.float64(k - 1)

@@ -96,20 +96,20 @@ def test_scores_of_unrated_responses_are_not_used():
     ("scores", "message"),
     [
         (GOOD.drop(columns="signature"), "scores: no column signature"),
-        (GOOD.iloc[:0], "no scores"),
+        (GOOD.iloc[:0], "scores: the table is empty"),
         (GOOD.drop(index=4), r"no good score of \(instruction i1, b\), which is rated \(1 such\)"),
         (GOOD.replace({"system": {"b": "z"}}), r"no good score of \(instruction i0, b\).*4 such"),
         (
             GOOD.assign(signature=["v1"] * 11 + ["v2"]),
             r"good was scored with 2 signatures \(v1, v2\)",
         ),
-        (pd.concat([GOOD, GOOD.iloc[[4]]]), r"several good scores of \(instruction i1, b\)"),
+        (pd.concat([GOOD, GOOD.iloc[[4]]]), "rows have metric good, instruction_id i1, system b"),
     ],
 )
 def test_errors_name_the_fault(scores, message):
     with pytest.raises(MedAlignError, match=message):
         correlate(scores)
-    with pytest.raises(MedAlignError, match="no rating of"):
+    with pytest.raises(MedAlignError, match="no rating or no rank of"):
         correlate_metrics(GOOD, RATINGS[1:], INSTRUCTIONS, bootstrap=Bootstrap.seeded(10))
 
 

@@ -117,5 +117,5 @@ def test_errors_name_the_fault():
         compare_contexts(THREE, instructions_of(4), {"z": None}, bootstrap=bootstrap)
     with pytest.raises(MedAlignError, match="one system per length"):
         compare_contexts(THREE, instructions_of(4), {"a": 9, "b": 9}, bootstrap=bootstrap)
-    with pytest.raises(MedAlignError, match=r"no rating of \(instruction i3, c\)"):
+    with pytest.raises(MedAlignError, match=r"no rank of \(instruction i3, c\)"):
         compare_systems(THREE[:-1], instructions_of(4), bootstrap=bootstrap)

@@ -158,9 +158,9 @@ def test_each_raters_ratings_of_a_release_are_given_as_they_are(tmp_path):
     ("change", "message"),
     [
         (lambda r: r.drop(columns="rank"), "no column rank"),
-        (lambda r: r.iloc[:0], "no ratings"),
-        (lambda r: r.drop(index=5), r"no rating of \(instruction i1, c\); expected 4 instructions"),
-        (lambda r: pd.concat([r, r.iloc[[4]]]), r"2 ratings of \(instruction i1, b\)"),
+        (lambda r: r.iloc[:0], "the table is empty"),
+        (lambda r: r.drop(index=5), r"no rank of \(instruction i1, c\); expected 4 instructions"),
+        (lambda r: pd.concat([r, r.iloc[[4]]]), "several rows have instruction_id i1, system b"),
         (lambda r: r.assign(correct="yes"), "column correct is str"),
         (lambda r: r.assign(rank="1"), "column rank is str"),
         (lambda r: r.assign(system=r["system"].replace("c", np.nan)), "no system"),
