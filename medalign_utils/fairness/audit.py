@@ -1,10 +1,7 @@
 """Whom does a system fail? Its results by groups of patients, and tests of the gaps.
 
-Groups are those of `disclosure.disclosable_groups`, which may be published. The tables contain only
-such groups, their numbers of patients and instructions, and means over 11 patients or more.
+The tables contain only groups that may be published, and means over 11 patients or more.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,21 +31,10 @@ _GROUP_COLUMNS = [*_KEY, "group", *N, "mean", "mean_low", "mean_high", "gap", "g
 _RANGE_COLUMNS = [*_KEY, "best", "worst", *N, "range", "range_low", "range_high"]
 
 
-class Audit(NamedTuple):
-    """`audit`'s two tables."""
-
-    groups: pd.DataFrame
-    ranges: pd.DataFrame
-
-
 def outcomes(ratings: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Return what may differ between groups, for each system: verdicts, ranks, and scores.
+    """Return what may differ between groups: verdicts (0 or 1), ranks, and scores by each metric.
 
-    Scores of instructions without a rating are not used.
-
-    Returns:
-        float64, one row per instruction, sorted; columns (system, measure), the measures being
-        "correct" (0 or 1), "rank" (1 is best) and each metric.
+    One row per rated instruction, sorted; columns (system, measure).
 
     >>> ratings = pd.DataFrame({"instruction_id": ["1"], "system": ["a"], "correct": [True],
     ...     "rank": [1.0]})
@@ -67,16 +53,7 @@ def outcomes(ratings: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def metric_agreement(ratings: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Return Kendall's tau-b between each metric and the ratings, instruction by instruction.
-
-    Returns: as `outcomes`; columns (`ALL`, metric), in [-1, 1], NaN where tau is undefined.
-
-    >>> ratings = pd.DataFrame({"instruction_id": ["1", "1"], "system": ["a", "b"],
-    ...     "rank": [1.0, 2.0]})
-    >>> scores = ratings[["instruction_id", "system"]].assign(metric="chrf", score=[0.1, 0.5])
-    >>> metric_agreement(ratings, scores)[ALL, "chrf"].tolist()
-    [-1.0]
-    """
+    """Return each instruction's tau-b of each metric with the ratings; columns (`ALL`, metric)."""
     ranks = ratings.pivot(index="instruction_id", columns="system", values="rank")
     taus = {}
     for metric, own in scores.groupby("metric"):
@@ -92,12 +69,11 @@ def audit(
     disclosable: DisclosableGroups,
     *,
     bootstrap: Bootstrap,
-) -> Audit:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compare the groups: each with the rest, and the best with the worst.
 
-    Intervals are 95 % percentile intervals of a bootstrap over patients, with the levels of
-    `stats.bootstrap.percentile_levels` for the smaller of the groups compared. p_holm is by Holm's
-    method over all tests of one system on one measure: all its groupings, pairs, groups and ranges.
+    Intervals are of a bootstrap over patients, for the smaller of the groups compared. p_holm is by
+    Holm's method over all tests of one system on one measure.
 
     Args:
         values: as `outcomes` or `metric_agreement` returns it.
@@ -106,15 +82,12 @@ def audit(
         bootstrap: over patients; there are as many permutations.
 
     Returns:
-        `groups`, one row per system, measure, grouping and group: n_patients and n_instructions (of
-        the group); mean with mean_low and mean_high; gap (the group's mean minus that of all
-        others) with gap_low and gap_high; p, p_holm; suppressed, what was withheld of the grouping.
-        `ranges`, one row per system, measure and grouping: best, worst (groups by their means);
-        range, the distance between the two (0 or more), with range_low and range_high of these
-        two groups; p and p_holm, which allow for the choice of the two. Means and what follows
-        from them are NaN where fewer than 11 patients of the group, or of the rest, have a defined
-        value; how many have one is not shown. A grouping that is not shown has one row,
-        "(not shown)".
+        One row per system, measure, grouping and group: n_patients and n_instructions; mean; gap
+        to the mean of all others; p, p_holm; suppressed, what was withheld of the grouping. And one
+        per system, measure and grouping: best and worst group; range, the distance of their means;
+        p and p_holm, which allow for the choice of the two. Means and what follows from them are
+        NaN where fewer than 11 patients of the group, or of the rest, have a defined value. A
+        grouping that is not shown has one row, "(not shown)".
 
     >>> values = pd.DataFrame({("a", "correct"): [1.0] * 15 + [0.0] * 15})
     >>> labels = pd.DataFrame({"gender": ["F"] * 15 + ["M"] * 15}, index=map(str, range(30)))
@@ -123,7 +96,14 @@ def audit(
     >>> groups[["group", "n_patients", "gap", "p_holm"]].values.tolist()
     [['F', 15, 1.0, 0.01], ['M', 15, -1.0, 0.01]]
     """
-    _check(values, patients, disclosable)
+    if len(values) != len(patients):
+        raise MedAlignError(f"audit: {len(values)} rows, {len(patients)} patients")
+    if set(patients) != set(disclosable.labels.index):
+        raise MedAlignError(
+            f"audit: groups of {len(disclosable.labels)} patients, values of {len(set(patients))}, "
+            f"{len(set(patients) - set(disclosable.labels.index))} of them without a group; "
+            "expected groups of just these"
+        )
     tests = permutation_tests(
         values, patients, disclosable.labels, permutations=bootstrap.resamples, rng=bootstrap.rng
     ).set_index(["column", "grouping", "group"])[["p", "p_holm"]]
@@ -165,21 +145,10 @@ def audit(
             test = tests.loc[(column, grouping, RANGE if len(names) > 2 else names[0])]
             # The test is of all groups; without one of them there is none.
             ranges.append(row | _p(test, means[:, column].sum()))
-    return Audit(
+    return (
         with_suppressed(groups, disclosable, patients, [*_GROUP_COLUMNS, "p", "p_holm"]),
         with_suppressed(ranges, disclosable, patients, [*_RANGE_COLUMNS, "p", "p_holm"]),
     )
-
-
-def _check(values: pd.DataFrame, patients: np.ndarray, disclosable: DisclosableGroups) -> None:
-    if len(values) != len(patients):
-        raise MedAlignError(f"audit: {len(values)} rows, {len(patients)} patients")
-    strangers = set(patients) - set(disclosable.labels.index)
-    if strangers or len(disclosable.labels) != len(set(patients)):
-        raise MedAlignError(
-            f"audit: groups of {len(disclosable.labels)} patients, values of {len(set(patients))}, "
-            f"{len(strangers)} of them without a group; expected groups of just these"
-        )
 
 
 def _interval(name: str, estimate: float, drawn: np.ndarray, n: float) -> dict[str, float]:

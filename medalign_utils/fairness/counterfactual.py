@@ -1,9 +1,8 @@
 """The same instruction on the same record with one demographic rewritten: does the answer change?
 
-`rewrite_release` rewrites the headers and notes of a release's records by the rules of
-`perturbation`; `answer_pairs` has systems answer them and grades both answers by the same answer
-key, where the release has one; `summarise` says how many answers and verdicts change. `NOTHING` is
-the control: it goes the same way and rewrites nothing, so what changes is the system's own doing.
+`rewrite_release` rewrites records by the rules of `perturbation`, `answer_pairs` has systems answer
+them, and `summarise` counts the answers and verdicts that change. `NOTHING` is the control, which
+rewrites nothing: what changes is the system's own doing.
 """
 
 import hashlib
@@ -42,9 +41,10 @@ _MARKED_AS = {"gender": "sex", "age": "age"}  # change -> what the answer key ca
 REPLACEMENT_COLUMNS = (
     "person_id", "place", "encounter", "event", "item", "offset", "before", "after",
 )  # fmt: skip
+_KEY = ["change", "system", "relevant"]
 MEASURES = ("changed", "changed_beyond", "flipped", "lost", "gained", "net")
 _HEADER = ("birthdate", "days", "years", "gender", "race", "ethnicity")
-_DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
+_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 # Of an encounter, in the order of the file.
 _rewritable = etree.XPath(" | ".join([".//event", *(f"person//{tag}" for tag in _HEADER)]))
 
@@ -54,10 +54,10 @@ class Rewritten(NamedTuple):
 
     Attributes:
         release: the instructions, with a reference, of the patients who can be rewritten.
-        replacements: one row each: person_id; place ("header", "note" or "instruction");
-            encounter and event, from 0, where it has them (events of headers do not count); item
-            (the header's element, the note_id or the instruction_id); offset, in characters of the
-            event's source_text or the question; before; after.
+        replacements: `REPLACEMENT_COLUMNS`, of which place is "header", "note" or "instruction";
+            encounter and event count from 0 (events of headers do not count); item is the header's
+            element, the note_id or the instruction_id; offset counts characters of the event's
+            source_text or the question.
         people: of every patient in `release`, what the record's header said before.
         n_left_out: instructions of the others, whose header has no value that the change swaps.
     """
@@ -75,12 +75,12 @@ def person_of(ehr: etree._Element) -> Person:
     ...     "<gender>MALE</gender></demographics></person></encounter></eventstream>"))
     Person(gender='MALE', race=None, ethnicity=None, birthdate=None)
     """
-    texts = {
-        name: {cleaned(text_of(e)) for person in ehr.iter("person") for e in person.iter(name)}
-        for name in Person._fields
-    }
-    texts = {name: values - {None} for name, values in texts.items()}
-    return Person(**{name: v.pop() if len(v) == 1 else None for name, v in texts.items()})
+    found = {}
+    for name in Person._fields:
+        texts = {cleaned(text_of(e)) for person in ehr.iter("person") for e in person.iter(name)}
+        texts.discard(None)
+        found[name] = texts.pop() if len(texts) == 1 else None
+    return Person(**found)
 
 
 def rewrite_ehr(ehr: etree._Element, change: str, person: Person) -> list[tuple]:
@@ -115,18 +115,18 @@ def rewrite_ehr(ehr: etree._Element, change: str, person: Person) -> list[tuple]
 def rewrite_release(release: Release, change: str, folder: Path) -> Rewritten:
     """Write a release's records, and the instructions that have a reference, with one rewriting.
 
-    Files go to ``folder/release``, in place of earlier ones, and the table of replacements to
-    ``folder/replacements.csv``. Those from a restricted release are readable by their owner only;
-    those from a synthetic one have a manifest that says so. `change` is one of
-    `perturbation.CHANGES`, or `NOTHING`.
+    Files are ``folder/release`` and ``folder/replacements.csv``; those from a restricted release
+    are readable by their owner only, those from a synthetic one have a manifest that says so.
+    `change` is one of `perturbation.CHANGES`, or `NOTHING`.
 
     Raises:
         MedAlignError: the change is unknown, or can be made for no patient.
         EHRError: an EHR is absent, not well-formed, or in the record dialect.
     """
-    if change not in (NOTHING, *perturbation.CHANGES):
-        known = ", ".join((NOTHING, *perturbation.CHANGES))
-        raise MedAlignError(f"rewrite_release: change {change!r}, expected one of {known}")
+    changes = (NOTHING, *perturbation.CHANGES)
+    if change not in changes:
+        message = f"change {change!r}, expected one of {', '.join(changes)}"
+        raise MedAlignError(f"rewrite_release: {message}")
     private = release.is_restricted
     instructions = instructions_to_answer(release)
     people, rows, files = {}, [], {}
@@ -142,8 +142,8 @@ def rewrite_release(release: Release, change: str, folder: Path) -> Rewritten:
         if change == NOTHING or swapped(perturbation.value_of(person, change), change) is not None:
             people[person_id] = person
             rows += [(person_id, *row) for row in rewrite_ehr(ehr, change, person)]
-            content = etree.tostring(ehr, encoding="utf-8")
-            files[f"ehrs/{person_id}.xml"] = b"%b%b\n" % (_DECLARATION, content)
+            content = etree.tostring(ehr, encoding="unicode")
+            files[f"ehrs/{person_id}.xml"] = f"{_DECLARATION}{content}\n"
     kept = instructions[instructions["person_id"].isin(people)]
     if kept.empty:
         raise MedAlignError(f"rewrite_release: no record has a {change} that can be rewritten")
@@ -154,23 +154,23 @@ def rewrite_release(release: Release, change: str, folder: Path) -> Rewritten:
         place = (row.person_id, "instruction", None, None, row.instruction_id)
         rows += [(*place, *replacement) for replacement in found]
     files |= _tables(kept.assign(question=questions), release)
-    digests = {name: _write(target / name, content, private) for name, content in files.items()}
     if not private:  # all of it comes from what is proven synthetic
+        digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
         manifest = {"synthetic": True, "rewritten": change, "files": digests}
-        _write(target / "manifest.json", json.dumps(manifest, indent=1).encode() + b"\n", private)
+        files["manifest.json"] = json.dumps(manifest, indent=1) + "\n"
     table = pd.DataFrame(rows, columns=list(REPLACEMENT_COLUMNS))
     table = table.astype({"encounter": "Int64", "event": "Int64", "offset": "int64"})
-    content = table.to_csv(index=False, lineterminator="\n").encode()
-    _write(folder / "replacements.csv", content, private)
+    content = table.to_csv(index=False, lineterminator="\n")
+    paths.write_text(content, folder / "replacements.csv", private=private)
+    for name, text in files.items():
+        paths.write_text(text, target / name, private=private)
     return Rewritten(load_release(target), table, people, len(instructions) - len(kept))
 
 
 def count_replacements(rewritten: Mapping[str, Rewritten]) -> pd.DataFrame:
     """Return how often each change replaced which word by which, the most frequent first.
 
-    Returns:
-        change, place, before, after (in lower case, digits as "#", so no age and no date), n,
-        n_patients. Without replacements it has no rows.
+    Words are in lower case, with digits as "#", so they contain no age and no date.
     """
     by, counts = ["place", "before", "after"], {}
     for change, release in rewritten.items():
@@ -189,29 +189,28 @@ def answer_pairs(
     *,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Have systems answer the rewritten records, and return each answer beside the original one.
+    """Have systems answer the rewritten records, and compare their answers with the original ones.
 
-    Original answers are the run's responses; the others are kept like those, under
-    ``runs/<experiment>/counterfactuals/<change>/responses``, and are asked for only once.
+    Original answers are the run's responses; the others are kept in the counterfactual's folder.
 
     Args:
-        run: of the original release; without an answer key no answer is graded.
+        run: of the original release.
         rewritten: change -> what `rewrite_release` returned.
         systems: name -> the system, as `config.load_system` returns it.
         progress: whether to show progress bars.
 
     Returns:
-        One row per change, system and instruction, with person_id. `relevant`: the answer key says
-        that the right answer depends on what is rewritten; False without a key. `changed`: the
-        texts differ. `changed_beyond`: the original, rewritten by the same rules, still differs; of
-        two answers that were cut at their maximum length, as far as both go. `before` and `after`:
-        whether each is correct; NaN without a key.
+        One row per change, system and instruction, with person_id. `relevant`: the right answer
+        depends on what is rewritten; False without an answer key. `changed`: the texts differ.
+        `changed_beyond`: the original, rewritten by the same rules, still differs; of two answers
+        that were cut at their maximum length, as far as both go. `before` and `after`: whether each
+        is correct; NaN without an answer key.
 
     Raises:
         ReleaseError: the answer key has no `MARK` for an instruction.
         MedAlignError: as `run_system`, or an original response is missing.
     """
-    key = _load_key(run.release) if run.release.answer_key_path is not None else None
+    key = _load_key(run.release)
     tables = []
     for change, counterpart in rewritten.items():
         for name, system in systems.items():
@@ -220,9 +219,8 @@ def answer_pairs(
             answered = run_system(counterpart.release, system, file, progress=progress)
             table = _pairs(original, answered, change, counterpart, key)
             tables.append(table.assign(change=change, system=name))
-    columns = ["change", "system", "instruction_id", "person_id", "relevant"]
-    columns += ["changed", "changed_beyond", "before", "after"]
-    return pd.concat(tables, ignore_index=True)[columns]
+    columns = ["instruction_id", "person_id", "changed", "changed_beyond", "before", "after"]
+    return pd.concat(tables, ignore_index=True)[[*_KEY, *columns]]
 
 
 def summarise(
@@ -236,11 +234,10 @@ def summarise(
         bootstrap: over patients.
 
     Returns:
-        One row per change, system and `relevant`: n and n_patients; n_left_out; and with ``_low``
-        and ``_high``, 95 % by bootstrap over patients, each of `MEASURES`: the share `changed`, and
-        `changed_beyond` the rewritten words; `flipped`, the share of verdicts that differ, made up
-        of `lost` (correct before only) and `gained` (after only), whose difference is `net`; NaN
-        where none is graded. Bounds are NaN for one patient.
+        One row per change, system and `relevant`: n, n_patients, n_left_out, and with _low and
+        _high each of `MEASURES`: the share `changed`, and `changed_beyond` the rewritten words;
+        `flipped`, the share of verdicts that differ, made up of `lost` (correct before only) and
+        `gained` (after only), whose difference is `net`; NaN where none is graded.
 
     >>> pairs = pd.DataFrame({"change": "gender", "system": "a", "relevant": False,
     ...     "person_id": ["1", "1"], "changed": [True, False], "changed_beyond": False,
@@ -253,12 +250,12 @@ def summarise(
     measured = pairs.assign(
         flipped=net.abs(), lost=(-net).clip(lower=0), gained=net.clip(lower=0), net=net
     )
-    rows, key = [], ["change", "system", "relevant"]
-    for names, group in measured.groupby(key, sort=False):
+    rows = []
+    for (change, system, relevant), group in measured.groupby(_KEY, sort=False):
         values = group[list(MEASURES)].to_numpy(dtype=float)
         shares = bootstrap_means(values, group["person_id"], bootstrap=bootstrap)
-        row = dict(zip(key, names, strict=True)) | {"n": len(group)}
-        row |= {"n_patients": group["person_id"].nunique(), "n_left_out": n_left_out[names[0]]}
+        row = {"change": change, "system": system, "relevant": relevant, "n": len(group)}
+        row |= {"n_patients": group["person_id"].nunique(), "n_left_out": n_left_out[change]}
         for measure, (estimate, low, high) in zip(MEASURES, shares, strict=True):
             row |= {measure: estimate, f"{measure}_low": low, f"{measure}_high": high}
         rows.append(row)
@@ -268,16 +265,10 @@ def summarise(
 def suppress_small_changes(
     table: pd.DataFrame, pairs: pd.DataFrame, instructions: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return the table of `summarise` without what would tell of 1 to 10 patients.
+    """Return the table of `summarise` without what would tell of 1 to 10 patients; and why.
 
-    The instructions of each change are relevant, others, or left out. Small groups of these have no
-    figures, nor have those from which theirs would follow, as in `suppress_small_groups`; nor is
-    `n_left_out` given where those left out are one. `suppressed` says so, else "".
-
-    Args:
-        table: as `summarise` returns it.
-        pairs: what it was computed from.
-        instructions: instruction_id and person_id of all that are answered on the original records.
+    Each change's instructions are in three groups, relevant, others and left out, to which
+    `suppress_small_groups` applies. `instructions` are all those that have an original answer.
     """
     own = pairs[["change", "instruction_id", "relevant"]].drop_duplicates()
     members = instructions[["instruction_id"]].merge(own[["change"]].drop_duplicates(), how="cross")
@@ -289,7 +280,7 @@ def suppress_small_changes(
     keys = [*zip(table["change"], table["relevant"].map(str), strict=True)]
     table = table.astype(dict.fromkeys(("n", "n_patients", "n_left_out"), "Int64"))
     hidden = pd.Series([reasons[key] != "" for key in keys], table.index)
-    figures = table.columns.drop(["change", "system", "relevant"])
+    figures = table.columns.drop(_KEY)
     table[figures] = table[figures].mask(hidden)
     hidden = table["change"].map(lambda change: reasons.get((change, "left out"), "") != "")
     table["n_left_out"] = table["n_left_out"].mask(hidden)
@@ -313,33 +304,24 @@ def _read(path: Path) -> etree._Element:
     return root
 
 
-def _tables(instructions: pd.DataFrame, release: Release) -> dict[str, bytes]:
+def _tables(instructions: pd.DataFrame, release: Release) -> dict[str, str]:
     """The release's two tables, of these instructions."""
-    ids = instructions["instruction_id"]
-    # The original's order, on which the order of the answers depends.
-    order = release.instructions.loc[release.instructions["instruction_id"].isin(ids)].index
-    references = release.references[release.references["instruction_id"].isin(ids)]
-    references = references.merge(instructions[["instruction_id", "question", "person_id"]])
+    references = release.references.merge(instructions[["instruction_id", "question", "person_id"]])
     names = {"annotator": "annotator_num", "reference": "clinician_response"}
     tables = {
-        INSTRUCTIONS_FILE: instructions.loc[order],
+        # In the original's order, on which the order of the answers depends.
+        INSTRUCTIONS_FILE: instructions.sort_index(),
         REFERENCES_FILE: references.rename(columns=names),
     }
     return {
-        f"{name}.tsv": table.to_csv(sep="\t", index=False, lineterminator="\n").encode()
+        f"{name}.tsv": table.to_csv(sep="\t", index=False, lineterminator="\n")
         for name, table in tables.items()
     }
 
 
-def _write(path: Path, content: bytes, private: bool) -> str:
-    """Write a file and return its digest."""
-    path.unlink(missing_ok=True)  # or it would keep its mode
-    with open(path, "wb", opener=paths.opener(private)) as file:
-        file.write(content)
-    return hashlib.sha256(content).hexdigest()
-
-
-def _load_key(release: Release) -> dict[str, dict]:
+def _load_key(release: Release) -> dict[str, dict] | None:
+    if release.answer_key_path is None:
+        return None
     key = load_answer_key(release.answer_key_path)
     if missing := [i for i in release.references["instruction_id"] if MARK not in key.get(i, {})]:
         raise ReleaseError(
@@ -357,7 +339,7 @@ def _pairs(
     counterpart: Rewritten,
     key: Mapping[str, Mapping] | None,
 ) -> pd.DataFrame:
-    """A system's two answers to the same instructions, with their verdicts."""
+    """A system's two answers to the same instructions, compared."""
     columns = ["instruction_id", "response", "finish_reason"]
     both = original[columns].merge(
         answered[columns], on="instruction_id", suffixes=("_before", "_after"), validate="1:1"
@@ -376,17 +358,17 @@ def _pairs(
             both[when] = both["instruction_id"].map(ratings["correct"])
         both["relevant"] = [_MARKED_AS.get(change) in key[i][MARK] for i in both["instruction_id"]]
     both["changed"] = both["response_before"] != both["response_after"]
-    expected = [
-        perturbation.rewrite(row.response_before, change, counterpart.people[row.person_id])
-        for row in both.itertuples()
+    people = counterpart.people
+    both["changed_beyond"] = [
+        _differ_beyond(row, change, people[row.person_id]) for row in both.itertuples()
     ]
-    both["changed_beyond"] = [*map(_differ, both.itertuples(), expected)]
     return both
 
 
-def _differ(row: tuple, expected: str) -> bool:
+def _differ_beyond(row: tuple, change: str, person: Person) -> bool:
     """Whether an answer differs from the original one as rewritten."""
     answer = row.response_after
+    expected = perturbation.rewrite(row.response_before, change, person)
     if row.finish_reason_before == row.finish_reason_after == "length":
         # Where an answer is cut depends on how many tokens the rewritten words take.
         return not (expected.startswith(answer) or answer.startswith(expected))

@@ -1,7 +1,4 @@
-"""What else differs between groups of patients, and how far that explains a gap in accuracy.
-
-An unequal record is a confounder: a system may fail a group for the length of its records.
-"""
+"""What else differs between groups of patients, and how far that explains a gap in accuracy."""
 
 import numpy as np
 import pandas as pd
@@ -35,14 +32,14 @@ def describe_groups(
     Args:
         people: all patients of the release, as `demographics.read_people` returns them.
         patients: the patient of each rated instruction.
-        disclosable: the groups of the patients who have one.
+        disclosable: the groups of these patients.
         bootstrap: over patients.
 
     Returns:
         One row for `ALL`, and one per grouping and group: n_patients and n_instructions (rated);
-        patients_in_release, missing for a grouping where few patients have no rated
-        instruction; events, the geometric mean of the EHRs' numbers of events, and
-        notes, the mean number of notes, over the n_patients, each with _low and _high; suppressed.
+        patients_in_release, missing for a grouping where few patients have no rated instruction;
+        events, the geometric mean of the EHRs' numbers of events, and notes, the mean number of
+        notes, each with _low and _high; suppressed.
     """
     rated = people.loc[np.unique(patients)]
     everyone = pd.Series(ALL, index=rated.index)
@@ -64,9 +61,7 @@ def describe_groups(
             row |= dict(zip(("events", "events_low", "events_high"), np.exp(events), strict=True))
             row |= dict(zip(("notes", "notes_low", "notes_high"), notes, strict=True))
             rows.append(row)
-    columns = ["grouping", "group", *N, "patients_in_release", "events", "events_low"]
-    columns += ["events_high", "notes", "notes_low", "notes_high"]
-    table = with_suppressed(rows, disclosable, patients, columns)
+    table = with_suppressed(rows, disclosable, patients, [*rows[0]])
     return table.astype({"patients_in_release": "Int64"})
 
 
@@ -75,10 +70,8 @@ def count_categories_by_group(
 ) -> pd.DataFrame:
     """Return instructions by group and category, merged into cells of 11 patients or more.
 
-    Returns:
-        grouping, group, category; n_patients of the group, since those of its cells would tell how
-        many have instructions in two of them; n_instructions of the cell, and their share of the
-        group's; suppressed.
+    n_patients is of the group, since those of its cells would tell how many patients have
+    instructions in two of them; n_instructions is of the cell, and share of the group's.
     """
     simple = [grouping for grouping in disclosable.suppressed if " x " not in grouping]
     suppressed = {grouping: disclosable.suppressed[grouping] for grouping in simple}
@@ -113,25 +106,21 @@ def adjusted_gaps(
 ) -> pd.DataFrame:
     """Return each group's gap in accuracy to the rest, at the same category and EHR length.
 
-    A linear probability model of one system's verdicts on being in the group, the instruction's
-    category and the logarithm of the EHR's number of events: the coefficient of the group is the
-    adjusted gap, in the unit of the raw one, and unlike a logit's it exists where a category is
-    always or never answered. Errors are clustered by patient, with t bounds on patients - 1 degrees
-    of freedom.
+    The coefficient of the group in a linear probability model of one system's verdicts, which
+    unlike a logit's exists where a category is always or never answered. Errors are clustered by
+    patient (Liang and Zeger 1986), with t bounds on patients - 1 degrees of freedom.
 
     Args:
         correct: one row per instruction, one column per system; 0 or 1.
         patients: the patient of each row.
         disclosable: the groups of these patients.
         category: of each row.
-        events: of each row's EHR.
+        events: number of events in each row's EHR.
 
     Returns:
         One row per system, grouping and group: n_patients, n_instructions, gap (not adjusted),
         adjusted_gap, adjusted_gap_low, adjusted_gap_high; unfitted, why these are NaN, otherwise
         ""; suppressed.
-
-    Source: Liang and Zeger 1986 for the clustered errors.
     """
     rows = []
     others = pd.get_dummies(pd.Series(category), drop_first=True).to_numpy(dtype=np.float64)

@@ -5,12 +5,11 @@ rules look at one sentence at a time (it ends at `.`, `!`, `?` or `;` before a b
 line) and know neither grammar nor names.
 
 gender
-    she, her, hers, herself, woman, lady, girl, female, Latina, Mrs, Ms and he, his, him, himself,
-    man, gentleman, boy, male, Latino, Mr; F and M right behind an age (63F) or a label (`Sex: F`).
-    `her` is `him` where the sentence ends, or punctuation or a function word follows (`told her
-    that`, `seen by her.`), and `his` elsewhere (`her left arm`). `his` is `hers` where punctuation
-    follows, and `her` elsewhere. Words in capitals but FEMALE and MALE are abbreviations (HE, HER2)
-    unless their line has no small letter; the bundle of His keeps its name; `s/he` stays.
+    she, her, hers, herself, woman, lady, girl, female, Latina, Mrs, Ms and their counterparts; F
+    and M right behind an age (63F) or a label (`Sex: F`). `her` is `him` before punctuation or a
+    function word (`told her that`), and `his` elsewhere (`her left arm`); `his` is `hers` before
+    punctuation, and `her` elsewhere. Words in capitals but FEMALE and MALE are abbreviations (HE,
+    HER2) unless their line has no small letter; the bundle of His and `s/he` stay.
 race
     White in a label (`Race: White`), white and black before a word for a person or behind an age
     (not `white count`); Caucasian, African American, Black or African American anywhere.
@@ -33,7 +32,7 @@ menopausal, a name, a language) and what is coded stays.
 
 import re
 from calendar import isleap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from functools import cache
 from typing import NamedTuple
@@ -48,8 +47,10 @@ _FEMALE_KIN = (
 _MALE_KIN = "(?:grand|step)?father|dad|brother|(?:grand)?son|husband|uncle|nephew|boyfriend"
 _OTHER_KIN = "spouse|partner|parents?|siblings?|cousin|child|children|caregiver|twin"
 _KIN = f"{_FEMALE_KIN}|{_MALE_KIN}|{_OTHER_KIN}"
-_FAMILY_HEADING = re.compile(
-    r"^[ \t]*(?:FH|FHx|Family (?:medical )?(?:history|hx))[ \t]*:", re.I | re.M
+_FAMILY_HISTORY = re.compile(
+    r"^[ \t]*(?:FH|FHx|Family (?:medical )?(?:history|hx))[ \t]*:"
+    r"(?:[^\n]*\S[^\n]*|(?s:.*?(?=\n\n|\Z)))",
+    re.I | re.M,
 )
 _SENTENCE_END = re.compile(r"[.!?;](?=\s)|\n")
 # What follows an object: `her` before one of these is him. Words that are nouns, too, are not here.
@@ -109,11 +110,7 @@ def value_of(person: Person, change: str) -> str | None:
 
 
 def swapped(value: str | None, change: str) -> str | None:
-    """Return what a header's value becomes; None for a value that the change does not swap.
-
-    Args:
-        value: of the header's element `change`, or of the birthdate for "age".
-        change: one of `CHANGES`, or `NOTHING`.
+    """Return what a header's value (`value_of`) becomes; None if the change does not swap it.
 
     >>> swapped("FEMALE", "gender"), swapped("White", "race"), swapped("Asian", "race")
     ('MALE', 'Black or African American', None)
@@ -128,15 +125,7 @@ def swapped(value: str | None, change: str) -> str | None:
 
 
 def replacements(text: str, change: str, person: Person) -> list[Replacement]:
-    """Return what is to be rewritten in a note, an instruction or a response.
-
-    Args:
-        text: any text.
-        change: one of `CHANGES`, or `NOTHING`.
-        person: whom the text is about, as before the change.
-
-    Returns:
-        In the text's order, without overlaps; empty where `swapped` returns None for this person.
+    """Return what is to be rewritten in a text about a person, in its order, without overlaps.
 
     >>> woman = Person(gender="FEMALE")
     >>> found = replacements("63 yo F. I told her that her mother called.", "gender", woman)
@@ -147,7 +136,7 @@ def replacements(text: str, change: str, person: Person) -> list[Replacement]:
     if swapped(value, change) is None:
         return []
     rules, kin = _rules(change, "" if change == "age" else value.strip().lower())
-    family = list(_family_histories(text))
+    family = [history.span() for history in _FAMILY_HISTORY.finditer(text)]
     found: dict[int, Replacement] = {}
     for pattern, rewrite in rules:
         for match in pattern.finditer(text):
@@ -340,13 +329,6 @@ def _of_another(text: str, match: re.Match, kin: re.Pattern) -> bool:
     if kin.search(before):
         return True
     return match["word"].lower() not in _PRONOUNS and bool(_OF_KIN.match(text, end))
-
-
-def _family_histories(text: str) -> Iterator[tuple[int, int]]:
-    for heading in _FAMILY_HEADING.finditer(text):
-        line = text[heading.end() :].partition("\n")[0]
-        end = text.find("\n" if line.strip() else "\n\n", heading.end())
-        yield heading.start(), len(text) if end < 0 else end
 
 
 def _line(text: str, place: int) -> str:

@@ -1,7 +1,6 @@
 """Does the audit work? What it finds of simulated systems that fail a known group."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,8 +13,7 @@ from medalign_utils.stats.permutation import permutation_tests
 
 # A release of the published size, and the best system's share of correct responses in the paper.
 PATIENTS, INSTRUCTIONS, ACCURACY = 276, 303, 0.65
-# How alike responses about one patient are: the correlation of two verdicts.
-CORRELATION = 0.1
+CORRELATION = 0.1  # of a system's two verdicts on one patient
 ALPHA = 0.05
 # Shares of the patients in each group.
 SHARES = {
@@ -41,16 +39,14 @@ def simulate_audits(
 ) -> pd.DataFrame:
     """Return how often the audit finds a group that a system fails, and how often it errs.
 
-    For each size (patients of the failed group, or None for systems that fail none) and seed, a
-    release with several systems is drawn by `simulate_release` and tested as a real one is. A
-    finding is a p of at most 5 % after Holm's method over all tests of the system's accuracy.
+    Per size (patients of the failed group, or None for systems that fail none) and seed, a release
+    from `simulate_release` is tested as a real one is. A finding is a p_holm of at most 5 %.
 
     Returns:
-        One row per size: size; gap (0 for None), accuracy, correlation; audits, seeds x systems;
-        n_patients and n_instructions, the mean numbers with a rated instruction in that group (in
-        all, for None); outcome: "found", the group is found and with the right sign, or "false
-        alarm", any test finds anything; share of the audits with that outcome, between share_low
-        and share_high, a 95 % Clopper-Pearson interval: the simulation's own error.
+        One row per size: size, gap, accuracy, correlation; audits, seeds x systems; n_patients and
+        n_instructions, the mean numbers of the failed group (of all, for None); outcome: "found",
+        with the right sign, or "false alarm", any finding; share of the audits with that outcome,
+        with a 95 % Clopper-Pearson interval.
 
     >>> table = simulate_audits([138], seeds=1, systems=3, gap=0.6, progress=False)
     >>> table[["size", "outcome", "audits", "share"]].values.tolist()
@@ -60,17 +56,23 @@ def simulate_audits(
 
     rows = []
     for size in sizes:
-        outcomes, n = [], []
+        hits, audits, n = 0, seeds * systems, []
         for seed in tqdm(range(1, seeds + 1), desc="releases", disable=not progress):
             rng = np.random.default_rng([seed, size or 0])
-            simulated = simulate_release(
+            people, patients, correct = simulate_release(
                 rng, size=size, gap=gap, systems=systems, accuracy=accuracy, correlation=correlation
             )
-            outcomes.append(_findings(simulated, permutations, rng))
-            people = simulated.people
+            labels = disclosable_groups(people, GROUPINGS).labels
+            tests = permutation_tests(correct, patients, labels, permutations=permutations, rng=rng)
+            found = tests[tests["p_holm"] <= ALPHA]
             concerned = people.index[(people["race"] == FAILED) | (size is None)]
-            n.append((len(concerned), np.isin(simulated.patients, concerned).sum()))
-        hits, audits = int(np.sum(outcomes)), seeds * systems
+            own = np.isin(patients, concerned)
+            n.append((len(concerned), own.sum()))
+            if size:
+                found = found[(found["grouping"] == "race") & (found["group"] == FAILED)]
+                worse = np.flatnonzero(correct[own].mean() < correct[~own].mean())
+                found = found[found["column"].isin(worse)]
+            hits += found["column"].nunique()
         low, high = proportion_confint(hits, audits, method="beta")
         row = {"size": size, "gap": gap if size else 0.0, "accuracy": accuracy}
         row |= {"correlation": correlation, "audits": audits}
@@ -78,14 +80,6 @@ def simulate_audits(
         row |= {"outcome": "found" if size else "false alarm", "share": hits / audits}
         rows.append(row | {"share_low": low, "share_high": high})
     return pd.DataFrame(rows).astype({"size": "Int64"})
-
-
-class Simulated(NamedTuple):
-    """A simulated release."""
-
-    people: pd.DataFrame  # those with an instruction, and their groups
-    patients: np.ndarray  # of each instruction
-    correct: pd.DataFrame  # one row per instruction, one column per system, 0 or 1
 
 
 def simulate_release(
@@ -96,13 +90,12 @@ def simulate_release(
     systems: int = 6,
     accuracy: float = ACCURACY,
     correlation: float = CORRELATION,
-) -> Simulated:
-    """Return a release drawn at random, with systems that fail a group of so many patients.
+) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
+    """Return a random release: the patients' groups, each instruction's patient, the verdicts.
 
-    276 patients fall into the groups of `SHARES`, each grouping independent of the others; 303
-    instructions belong to patients drawn with replacement. How well a system does on a patient is
-    drawn from a beta distribution around `accuracy`, less `gap` in the failed group, which is one
-    more of the grouping "race"; two verdicts on one patient have the correlation.
+    How well a system does on a patient is drawn from a beta distribution around `accuracy`, less
+    `gap` in the failed group of `size` patients, which is one more of the grouping "race"; two
+    verdicts on one patient have the correlation.
 
     Raises: MedAlignError for a size or a share that is out of range.
     """
@@ -128,18 +121,4 @@ def simulate_release(
     own = rng.beta(rate * spread, (1 - rate) * spread, size=(PATIENTS, systems))
     asked = rng.integers(0, PATIENTS, INSTRUCTIONS)
     correct = pd.DataFrame(rng.random((INSTRUCTIONS, systems)) < own[asked]).astype(np.float64)
-    return Simulated(people.loc[ids[np.unique(asked)]], ids[asked], correct)
-
-
-def _findings(simulated: Simulated, permutations: int, rng: np.random.Generator) -> list[bool]:
-    """For each system, whether the audit finds the failed group; or anything, if there is none."""
-    people, patients, correct = simulated
-    labels = disclosable_groups(people, GROUPINGS).labels
-    tests = permutation_tests(correct, patients, labels, permutations=permutations, rng=rng)
-    found = tests[tests["p_holm"] <= ALPHA]
-    own = np.isin(patients, people.index[people["race"] == FAILED])
-    if own.any():
-        found = found[(found["grouping"] == "race") & (found["group"] == FAILED)]
-        worse = np.flatnonzero(correct[own].mean() < correct[~own].mean())
-        found = found[found["column"].isin(worse)]
-    return [column in set(found["column"]) for column in correct]
+    return people.loc[ids[np.unique(asked)]], ids[asked], correct
