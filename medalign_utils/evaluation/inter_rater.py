@@ -4,7 +4,6 @@ from functools import partial
 from itertools import combinations
 from typing import NamedTuple
 
-import krippendorff
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
@@ -16,7 +15,6 @@ from medalign_utils.stats.bootstrap import (
     Interval,
     Resampled,
     bootstrap_means,
-    resample_means,
     resample_rows,
 )
 from medalign_utils.stats.rank_correlation import kendall_tau_b
@@ -36,15 +34,13 @@ def inter_rater_reliability(
     n_responses (those rated by two or more), n_undefined, estimate (at most 1; 0 is agreement by
     chance) with bounds, and reason, why there is no estimate (else "").
 
-    - `TAU` of two raters' ranks of the responses that both ranked; averaged over the instruction's
-      pairs of raters, then over instructions; n_undefined are those without a defined pair, since a
-      rater tied everything.
-    - `KAPPA` on correctness, for two raters Cohen's. For more, agreement and agreement by chance of
-      each pair are averaged over pairs by the responses they share, as in Conger (1980);
-      statsmodels has no such kappa.
-    - `NOMINAL` on correctness and `ORDINAL` on ranks (Krippendorff 2011); the unit is a response.
-      Ranks are taken among the responses that all of an instruction's raters ranked, so that they
-      are on one scale; instructions with fewer than two such are left out.
+    - `TAU` of two raters' ranks, averaged over an instruction's pairs of raters, then over
+      instructions; n_undefined are those of which in each pair a rater tied everything.
+    - `KAPPA` on correctness, for two raters Cohen's. For more, agreement and agreement by chance
+      are averaged over pairs by the responses they share (Conger 1980; not in statsmodels).
+    - `NOMINAL` on correctness, `ORDINAL` on ranks (Krippendorff 2011); the unit is a response.
+      Ranks are among the responses that all of an instruction's raters ranked, so that they are on
+      one scale; instructions with fewer than two such are left out.
     """
     check_table("inter_rater_reliability", ratings, _KEY, ["correct", "rank"])
     judged, ranked = _shared(ratings, "correct"), _shared(ratings, "rank")
@@ -70,8 +66,7 @@ def inter_rater_reliability(
         else:
             # Clinicians are counted and not named, for the table may be published.
             raters = set(ratings["rater"])
-            plural = "s" if len(raters) != 1 else ""
-            by = RATER if raters == {RATER} else f"{len(raters)} clinician{plural}"
+            by = RATER if raters == {RATER} else f"{len(raters)} clinician(s)"
             reason = f"no response has two raters; rated by {by}"
         rows.append((measure, of, *n, *interval, reason))
     counts = ["n_raters", "n_instructions", "n_responses", "n_undefined"]
@@ -135,56 +130,28 @@ def _kappa(values: np.ndarray, patients: np.ndarray, bootstrap: Bootstrap) -> tu
     verdicts = (values[..., np.newaxis] == [0, 1]).astype(np.float64)
     tables = [np.einsum("nsi,nsj->nij", x, y) for x, y in _pairs(verdicts)]
     tables = np.stack(tables, axis=1)  # (N, pairs, 2, 2)
-    # Kappa is the same of an instruction's mean counts as of counts.
-    drawn = resample_means(tables.reshape(len(tables), -1), patients, bootstrap=bootstrap)
-    counts = np.vstack([drawn.means, drawn.resampled]).reshape(-1, *tables.shape[1:])
-    kappas = _pooled_kappa(counts)
-    return _interval(kappas[0], kappas[1:], patients), 0
-
-
-def _pooled_kappa(tables: np.ndarray) -> np.ndarray:
-    """Kappa pooled over pairs of raters, of tables of shape (R, pairs, 2, 2): shape (R,).
-
-    NaN if every pair is expected to agree by chance throughout.
-    """
-    n = tables.sum(axis=(2, 3))
-    agreed = tables[:, :, 0, 0] + tables[:, :, 1, 1]
-    by_chance = (tables.sum(axis=2) * tables.sum(axis=3)).sum(axis=2) / np.where(n > 0, n, 1)
+    counts = np.einsum("rn,nkij->rkij", resample_rows(patients, bootstrap=bootstrap), tables)
+    n = counts.sum(axis=(2, 3))
+    agreed = counts[:, :, 0, 0] + counts[:, :, 1, 1]
+    by_chance = (counts.sum(axis=2) * counts.sum(axis=3)).sum(axis=2) / np.maximum(n, 1)
+    # NaN if every pair is expected to agree by chance throughout.
     room = (n - by_chance).sum(axis=1)
-    undefined = room <= 1e-12 * n.sum(axis=1)
-    return np.where(
-        undefined, np.nan, (agreed - by_chance).sum(axis=1) / np.where(undefined, 1, room)
-    )
+    room[room <= 1e-12 * n.sum(axis=1)] = np.nan
+    return _interval((agreed - by_chance).sum(axis=1) / room, patients), 0
 
 
 def _alpha(
     level: str, values: np.ndarray, patients: np.ndarray, bootstrap: Bootstrap
 ) -> tuple[Interval, int]:
-    """Krippendorff's alpha with responses as units."""
+    """Krippendorff's alpha with responses as units; his package takes a minute to resample it."""
     domain = np.unique(values[~np.isnan(values)])
     counts = (values[..., np.newaxis] == domain).sum(axis=1)  # (N, systems, values)
-    units = counts.reshape(-1, len(domain))
-    units = units[units.sum(axis=1) >= 2]
-    if (units.sum(axis=0) > 0).sum() < 2:  # nothing to tell apart
-        return Interval(np.nan, np.nan, np.nan), 0
-    estimate = krippendorff.alpha(
-        value_counts=units, value_domain=domain, level_of_measurement=level
-    )
-    weights = resample_rows(patients, bootstrap=bootstrap)
-    coincidences = np.einsum("rn,nvw->rvw", weights, _coincidences(counts))
-    return _interval(estimate, _alphas(coincidences, level), patients), 0
-
-
-def _coincidences(counts: np.ndarray) -> np.ndarray:
-    """Each instruction's coincidence matrix of counts of shape (N, S, V): shape (N, V, V)."""
     pairable = counts.sum(axis=2)
     weight = (pairable >= 2) / np.maximum(pairable - 1, 1)
-    products = np.einsum("ns,nsv,nsw->nvw", weight, counts, counts)
-    return products - np.einsum("ns,nsv,vw->nvw", weight, counts, np.eye(counts.shape[2]))
-
-
-def _alphas(coincidences: np.ndarray, level: str) -> np.ndarray:
-    """Alpha of coincidence matrices, shape (R, V, V); krippendorff takes one, most of a minute."""
+    coincidences = np.einsum("ns,nsv,nsw->nvw", weight, counts, counts)
+    coincidences -= np.einsum("ns,nsv,vw->nvw", weight, counts, np.eye(len(domain)))
+    weights = resample_rows(patients, bootstrap=bootstrap)
+    coincidences = np.einsum("rn,nvw->rvw", weights, coincidences)
     n_v = coincidences.sum(axis=2)
     # Ordinal: the distance of two values is the number of ratings between their middles.
     middles = n_v.cumsum(axis=1) - n_v / 2
@@ -193,11 +160,12 @@ def _alphas(coincidences: np.ndarray, level: str) -> np.ndarray:
         distances = np.broadcast_to(1 - np.eye(n_v.shape[1]), distances.shape)
     observed = (coincidences * distances).sum(axis=(1, 2))
     expected = np.einsum("rv,rw,rvw->r", n_v, n_v, distances) / (n_v.sum(axis=1) - 1)
-    undefined = ~(expected > 0)
-    return np.where(undefined, np.nan, 1 - observed / np.where(undefined, 1, expected))
+    expected[~(expected > 0)] = np.nan  # all values are equal
+    return _interval(1 - observed / expected, patients), 0
 
 
-def _interval(estimate: float, resampled: np.ndarray, patients: np.ndarray) -> Interval:
+def _interval(values: np.ndarray, patients: np.ndarray) -> Interval:
+    """The interval of a statistic of the observed sample and of each resample."""
     n_patients = np.array([len(set(patients))])
-    [interval] = Resampled(np.array([estimate]), resampled[:, np.newaxis], n_patients).intervals()
+    [interval] = Resampled(values[:1], values[1:, np.newaxis], n_patients).intervals()
     return interval

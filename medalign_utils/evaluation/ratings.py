@@ -165,7 +165,8 @@ def check_ratings(ratings: pd.DataFrame) -> None:
     ranks = wide(ratings, "rank").astype(np.float64)
     for row, column in np.argwhere(ranks.isna())[:1]:
         raise MedAlignError(
-            f"check_ratings: no rating or no rank of (instruction {ranks.index[row]}, {ranks.columns[column]}); "
+            "check_ratings: no rating or no rank of (instruction "
+            f"{ranks.index[row]}, {ranks.columns[column]}); "
             f"expected {len(ranks)} instructions x {len(ranks.columns)} systems"
         )
     expected = ranks.rank(axis=1)

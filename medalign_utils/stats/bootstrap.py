@@ -125,13 +125,13 @@ def resample_means(
 
 
 def resample_rows(patients: Sequence[str] | np.ndarray, *, bootstrap: Bootstrap) -> np.ndarray:
-    """Return how often each row is in each resample of whole patients: shape (resamples, N).
+    """Return how often each row counts in the sample, once, and then in resamples of patients.
 
     >>> resample_rows(["a", "a", "b"], bootstrap=Bootstrap.seeded(2)).tolist()
-    [[1.0, 1.0, 1.0], [0.0, 0.0, 2.0]]
+    [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [0.0, 0.0, 2.0]]
     """
     names, membership = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
-    return _draw_weights(len(names), bootstrap)[:, membership]
+    return np.vstack([np.ones(len(names)), _draw_weights(len(names), bootstrap)])[:, membership]
 
 
 def sums_by_patient(
