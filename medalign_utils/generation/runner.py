@@ -7,6 +7,7 @@ prompts have no response.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import logging
@@ -55,68 +56,58 @@ def run_system(
     shards: int = 1,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Return a system's responses to a release; continue where an earlier run ended.
+    """Return a system's responses to a release, as `read_responses`; go on where a run ended.
 
-    Responses are stored one by one, and written to ``path`` when all are there. A run with the
-    settings of an earlier one keeps its responses and intermediate answers; a run with others says
-    what differs and leaves them in place. Settings are what shapes prompts and answers: the system
+    Responses are stored one by one, and written to ``path`` when all are there, by patient, then in
+    the release's order. What was answered under the same settings is not asked again: the system
     (without its names and where it runs), tokenizer and chat template, the files of a model's
-    folder, the instructions, the EHRs, the prompts' wording and the package's version. Another run
-    tries failed prompts again. Only different shards of one ``path`` may run at the same time.
-
-    The files of a restricted release are readable by their owner only, and nothing is sent to
-    another machine without an agreement that covers it; see `terms`.
+    folder, instructions, EHRs, the prompts' wording and the package's version. If any of these
+    changed, a message says what, and earlier responses stay in place. Failed prompts are tried
+    again. Only different shards of one ``path`` may run at the same time.
 
     Args:
-        release: as `load_release` returns it.
-        system: its YAML; see `system.check_system`.
+        release: if restricted, files are readable by their owner only; see also `check_terms`.
+        system: its YAML; see `check_system`.
         path: ``<system>.jsonl``, in a folder that need not exist. Its stem names the system.
         only_with_reference: leave out the instructions that no clinician answered.
-        shard: which part of the instructions to answer, from 1; its responses are written to
-            `paths.part`.
+        shard: which part of the instructions to answer, from 1; see `paths.part`.
         shards: of how many; an earlier run may have had another number.
         progress: show a bar, with the failures so far.
 
-    Returns:
-        The responses, as `read_responses`, by patient, then in the release's order.
-
     Raises:
-        ParamsError: the system is not valid, or there are more shards than instructions.
-        TermsError: the system would send a restricted release to a machine without an agreement.
-        ReleaseError: an instruction has no patient, or its EHR is absent.
+        ParamsError, TermsError: as `check_system`, `shard_of` and `check_terms`.
+        ReleaseError, EHRError: an instruction has no patient, or its EHR cannot be read.
         PromptError: an instruction, which is named, does not fit the context.
-        EHRError: an EHR cannot be read.
         IncompleteError: some prompts failed; it says how many, and why.
-        MedAlignError: a store is damaged, or the generator returned another number of outcomes than
-            it got prompts.
+        MedAlignError: a store is damaged, or a batch's outcomes are not as many as its prompts.
 
     >>> run_system(None, {"generator": "bm25_passage"}, "runs/demo/responses/bm25.jsonl")
     Traceback (most recent call last):
     ...
     medalign_utils.errors.ParamsError: the system lacks context_length, format; it has generator
     """
-    path = Path(path)
+    path, context_length = Path(path), system.get("context_length")
     check_system(system)
     tokenizer = load_tokenizer(tokenizer_name(system), system.get("chat_template"))
     terms = check_terms(release, system)
     instructions = instructions_to_answer(release, only_with_reference)
-    _check_instructions(release, instructions, system["context_length"], tokenizer)
+    _check_instructions(release, instructions, context_length, tokenizer)
     generator = make_generator(system)
     mine = shard_of(instructions, shard, shards)
 
     settings = _settings(release, instructions, system, tokenizer)
     store = _open_store(path, settings, terms, shard, shards)
-    job = _Job(path.stem, system["context_length"], tokenizer, store, _digest(settings)[:12])
     output = part(path, shard, shards)
+    job = _Job(path.stem, context_length, tokenizer, store, _digest(settings)[:12])
     to_do = mine[[job.key("response", i) not in store for i in mine["instruction_id"]]]
     if len(to_do):
         for file in (path, output):  # of other settings, or not complete
             file.unlink(missing_ok=True)
         asked = job.resume(packed_instructions(release, to_do, system, tokenizer))
-        desc = job.system if shards == 1 else f"{job.system} {shard}/{shards}"
+        desc = path.stem if shards == 1 else f"{path.stem} {shard}/{shards}"
         n = len(mine) - len(to_do)
         with tqdm(total=len(mine), initial=n, desc=desc, disable=not progress) as bar:
-            _ask_all(asked, generator, lambda one, outcome: job.handle(one, outcome, bar))
+            _ask_all(asked, generator, functools.partial(job.handle, bar))
         job.check_complete(len(to_do))
     rows = [store[job.key("response", i)] for i in mine["instruction_id"]]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
@@ -157,8 +148,7 @@ class Asked:
     later: deque[str]  # parts of the EHR for further prompts
     n_prompts: int = 0  # with `prompt`
     seconds: float = 0.0  # spent on all answers so far
-    last_seconds: float = 0.0
-    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)  # of its prompts so far
 
     def __post_init__(self) -> None:
         """Count the first prompt."""
@@ -171,11 +161,6 @@ class Asked:
         self.n_prompts += 1
         self.digest.update(prompt.text.encode())
 
-    @property
-    def prompt_sha256(self) -> str:
-        """Digest of its prompts so far, one after the other."""
-        return self.digest.hexdigest()
-
 
 def packed_instructions(
     release: Release,
@@ -186,7 +171,7 @@ def packed_instructions(
     """Yield each instruction with a system's first prompt; each EHR is read once.
 
     Raises:
-        EHRError, PromptError: as `context.pack_ehr`.
+        EHRError, PromptError: as `pack_ehr`.
     """
     for person_id, group in instructions.groupby("person_id", sort=False):
         prompts = pack_ehr(
@@ -220,47 +205,43 @@ class _Job:
         """Yield each instruction as far as an earlier run answered its prompts."""
         for one in asked:
             # A step counts if it answers just these prompts.
-            while one.later and (step := self.store.get(self.key("step", one.prompt_sha256))):
+            while one.later and (step := self.store.get(self.key("step", one.digest.hexdigest()))):
                 one.seconds += step["seconds"]
                 self._refine(one, step["response"])
             yield one
 
-    def handle(self, one: Asked, outcome: Generation | Failure, bar: tqdm) -> bool:
+    def handle(self, bar: tqdm, one: Asked, outcome: Generation | Failure, seconds: float) -> bool:
         """Store an outcome; return whether the instruction has a next prompt."""
+        one.seconds += seconds
         if isinstance(outcome, Failure):
             self.failures[outcome.reason] += 1
-            self._put("failure", one.instruction_id, one, {"reason": outcome.reason})
             bar.set_postfix(failed=self.failures.total())
-        elif one.later:
-            step = {
-                "step": one.n_prompts,
-                "response": outcome.text,
-                "finish_reason": outcome.finish_reason,
-                "response_tokens": outcome.tokens,
-                "seconds": one.last_seconds,
-            }
-            self._put("step", one.prompt_sha256, one, step)
-            self._refine(one, outcome.text)
-            return True
+            self._put("failure", one, {"reason": outcome.reason})
         else:
-            response = {
-                "system": self.system,
+            answer = {
                 "response": outcome.text,
-                "prompt_tokens": one.prompt_tokens,
-                "ehr_tokens_kept": one.ehr_tokens_kept,
-                "ehr_tokens_total": one.ehr_tokens_total,
-                "response_tokens": outcome.tokens,
-                "n_prompts": one.n_prompts,
                 "finish_reason": outcome.finish_reason,
-                "seconds": one.seconds,
+                "response_tokens": outcome.tokens,
             }
-            self._put("response", one.instruction_id, one, response)
+            if one.later:
+                self._put("step", one, {"step": one.n_prompts, **answer, "seconds": seconds})
+                self._refine(one, outcome.text)
+                return True
+            names = "prompt_tokens ehr_tokens_kept ehr_tokens_total n_prompts seconds".split()
+            counts = {name: getattr(one, name) for name in names}
+            self._put("response", one, {"system": self.system, **answer, **counts})
         bar.update()
         return False
 
-    def _put(self, kind: str, name: str, one: Asked, row: dict[str, Any]) -> None:
-        row = {"instruction_id": one.instruction_id, **row, "prompt_sha256": one.prompt_sha256}
-        self.store.put(self.key(kind, name), row)
+    def _put(self, kind: str, one: Asked, row: dict[str, Any]) -> None:
+        digest = one.digest.hexdigest()
+        row = {"instruction_id": one.instruction_id, **row, "prompt_sha256": digest}
+        self.store.put(self.key(kind, digest if kind == "step" else one.instruction_id), row)
+
+    def _refine(self, one: Asked, answer: str) -> None:
+        """Ask for the answer to be refined with the next part of the EHR."""
+        question, later = one.prompt.instruction, one.later.popleft()
+        one.ask(*next_prompt(question, later, answer, self.tokenizer, self.context_length))
 
     def check_complete(self, n: int) -> None:
         if self.failures:
@@ -271,16 +252,11 @@ class _Job:
                 "are kept, and another run tries only the failed ones"
             )
 
-    def _refine(self, one: Asked, answer: str) -> None:
-        """Ask for the answer to be refined with the next part of the EHR."""
-        question, later = one.prompt.instruction, one.later.popleft()
-        one.ask(*next_prompt(question, later, answer, self.tokenizer, self.context_length))
-
 
 def _ask_all(
     asked: Iterable[Asked],
     generator: Generator,
-    handle: Callable[[Asked, Generation | Failure], bool],
+    handle: Callable[[Asked, Generation | Failure, float], bool],
 ) -> None:
     """Have every instruction answered, `concurrency` batches at a time.
 
@@ -293,18 +269,21 @@ def _ask_all(
     def take() -> Asked | None:
         return waiting.popleft() if waiting else next(new, None)
 
+    def answer(batch: list[Asked]) -> tuple[list[Generation | Failure], float]:
+        start = time.perf_counter()
+        outcomes = list(generator.answer([one.prompt for one in batch]))
+        return outcomes, time.perf_counter() - start
+
     def settle(future: Future) -> None:
         batch = running.pop(future)
-        seconds, outcomes = future.result()
+        outcomes, seconds = future.result()
         if len(outcomes) != len(batch):
             raise MedAlignError(
                 f"the generator returned {len(outcomes)} outcomes for {len(batch)} prompts; "
                 "finished responses are kept"
             )
         for one, outcome in zip(batch, outcomes, strict=True):
-            one.last_seconds = seconds
-            one.seconds += seconds
-            if handle(one, outcome):
+            if handle(one, outcome, seconds):
                 waiting.append(one)
 
     with ThreadPoolExecutor(generator.concurrency) as pool:
@@ -313,7 +292,7 @@ def _ask_all(
                 while len(running) < generator.concurrency and (
                     batch := list(islice(iter(take, None), generator.batch_size))
                 ):
-                    running[pool.submit(_timed, generator, batch)] = batch
+                    running[pool.submit(answer, batch)] = batch
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -327,20 +306,14 @@ def _ask_all(
             raise
 
 
-def _timed(generator: Generator, batch: list[Asked]) -> tuple[float, list[Generation | Failure]]:
-    start = time.perf_counter()
-    outcomes = list(generator.answer([one.prompt for one in batch]))
-    return time.perf_counter() - start, outcomes
-
-
 def _check_instructions(
     release: Release, asked: pd.DataFrame, context_length: int | None, tokenizer: PromptTokenizer
 ) -> None:
-    for person_id in asked["person_id"].unique():
-        release.ehr_path(person_id)
-    for row in asked.itertuples() if context_length is not None else ():
+    for row in asked.itertuples():
+        release.ehr_path(row.person_id)
         try:
-            check_fits(row.question, tokenizer, context_length)
+            if context_length is not None:
+                check_fits(row.question, tokenizer, context_length)
         except PromptError as error:
             raise PromptError(f"instruction {row.instruction_id}: {error}") from None
 
@@ -361,8 +334,7 @@ def _open_store(
     store = Store(file, private=private, readable=others)
     before, now = store.get("settings"), {"settings": settings, "terms": terms}
     if before != now:
-        is_new = not any(key.startswith(_digest(settings)[:12]) for key in store)
-        if before is not None and is_new:
+        if before and not any(key.startswith(_digest(settings)[:12]) for key in store):
             logger.warning(
                 "%s: starting over, because %s; earlier responses stay in %s",
                 path,
@@ -376,8 +348,7 @@ def _open_store(
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], under: str = "") -> list[str]:
     lines = []
     for key in sorted(set(before) | set(now)):
-        old, new = before.get(key), now.get(key)
-        name = f"{under}{key}"
+        old, new, name = before.get(key), now.get(key), f"{under}{key}"
         if old == new:
             continue
         if isinstance(old, dict) and isinstance(new, dict):
@@ -398,8 +369,7 @@ def _settings(
     asked = instructions[["instruction_id", "person_id", "question"]].to_numpy().tolist()
     ehrs = hashlib.sha256()
     for person_id in instructions["person_id"].unique():
-        with release.ehr_path(person_id).open("rb") as file:
-            ehrs.update(hashlib.file_digest(file, "sha256").digest())
+        ehrs.update(hashlib.sha256(release.ehr_path(person_id).read_bytes()).digest())
     settings = {
         "system": shaping_settings(system),
         "instructions_sha256": _digest(asked),
