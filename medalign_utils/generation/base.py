@@ -27,12 +27,9 @@ class Failure(NamedTuple):
 class Generator(NamedTuple):
     """How prompts are answered.
 
-    Attributes:
-        answer: takes up to `batch_size` prompts and returns one outcome for each, in order, which
-            depends on its prompt alone. Called by `concurrency` threads at a time.
-        batch_size: prompts per call.
-        concurrency: calls at a time.
-        stop: called when a run ends early, so that no more attempts are made.
+    `answer` takes up to `batch_size` prompts and returns one outcome for each, in order, which
+    depends on its prompt alone; `concurrency` threads call it at a time. `stop` is called when a
+    run ends early, so that no more attempts are made.
     """
 
     answer: Callable[[Sequence[Prompt]], Sequence[Generation | Failure]]

@@ -1,6 +1,7 @@
 """What a run will take, before anything is sent: prompts, tokens, EHR kept, time and cost."""
 
 import inspect
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -32,13 +33,10 @@ def plan_experiment(
     *,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Return what answering a release again with each of an experiment's systems would take.
+    """Return what answering a release again with each system would take, one row per system.
 
-    The prompts are packed as a run packs them; no model is loaded and nothing is sent.
-
-    Returns:
-        One row per system: see :func:`plan_system`. What keeps a system from being planned or run,
-        such as a missing tokenizer or terms of use, is its ``problem``; "" for none.
+    Columns are those of `plan_system`; what keeps a system from being planned or run, such as a
+    missing tokenizer or terms of use, is its ``problem``, "" for none.
     """
     rows = []
     for system in systems:
@@ -53,20 +51,13 @@ def plan_experiment(
 def plan_system(
     release: Release, system: Mapping[str, Any], experiment: str, *, progress: bool = False
 ) -> dict[str, Any]:
-    """Return what answering a release again with one system would take.
+    """Return what answering a release again with one system would take; nothing is sent.
 
-    Args:
-        release: as `load_release` returns it.
-        system: its YAML, with its name under ``system``.
-        experiment: whose earlier responses tell how long one takes.
-        progress: show a bar.
-
-    Returns:
-        prompts; prompt_tokens of all of them and response_tokens, both at most; kept_q1,
-        kept_median and kept_q3, quartiles over instructions of the share of the EHR's tokens that
-        the system sees, in [0, 1]; whole, the share of instructions whose EHR it sees in full;
-        hours, by the system's ``tokens_per_second`` or else by earlier responses; cost, at most,
-        in the currency of ``price_per_million``; NaN where unknown; problem.
+    prompts; prompt_tokens of all of them and response_tokens, both at most; kept_q1, kept_median
+    and kept_q3, quartiles over instructions of the share of the EHR's tokens that the system sees,
+    in [0, 1]; whole, the share of instructions whose EHR it sees in full; hours, by the system's
+    ``tokens_per_second`` or else by the experiment's earlier responses; cost, at most, in the
+    currency of ``price_per_million``; NaN where unknown; problem: terms of use.
 
     Raises:
         MedAlignError: the prompts cannot be made.
@@ -84,20 +75,20 @@ def plan_system(
             tokens += len(tokenizer.prompt_ids(text)) + RESPONSE_TOKENS
         total = one.ehr_tokens_total
         kept.append(one.ehr_tokens_kept / total if total else 1.0)
-    quartiles = np.quantile(kept, [0.25, 0.5, 0.75])
+    q1, median, q3 = np.quantile(kept, [0.25, 0.5, 0.75])
+    price = system.get("price_per_million") or dict.fromkeys(("input", "output"), math.nan)
     row = {
         "prompts": prompts,
         "prompt_tokens": tokens,
         "response_tokens": prompts * RESPONSE_TOKENS,
-        **dict(zip(("kept_q1", "kept_median", "kept_q3"), quartiles, strict=True)),
+        "kept_q1": q1,
+        "kept_median": median,
+        "kept_q3": q3,
         "whole": float(np.mean(np.array(kept) == 1)),
         "hours": _hours(system, experiment, prompts, tokens),
-        "cost": float("nan"),
+        "cost": (tokens * price["input"] + prompts * RESPONSE_TOKENS * price["output"]) / 1e6,
         "problem": "",
     }
-    if price := system.get("price_per_million"):
-        cost = tokens * price["input"] + prompts * RESPONSE_TOKENS * price["output"]
-        row["cost"] = cost / 1e6
     try:
         check_terms(release, system)
     except MedAlignError as error:
@@ -133,14 +124,12 @@ def _hours(system: Mapping[str, Any], experiment: str, prompts: int, tokens: int
         seconds = tokens / speed["input"] + prompts * RESPONSE_TOKENS / speed["output"]
         return seconds / 3600
     stores = paths.responses(experiment, system["system"]).with_suffix("").glob("store*.jsonl")
-    rows = [row for file in stores for row in read_lines(file, {"key"}, growing=True)]
+    rows = (row for file in stores for row in read_lines(file, {"key"}, growing=True))
     earlier = [row for row in rows if "n_prompts" in row]
     if not earlier:
-        return float("nan")
+        return math.nan
     options = inspect.signature(GENERATORS[system["generator"]]).parameters
-    at_a_time = 1
-    for name in ("batch_size", "concurrency"):
-        if name in options:
-            at_a_time *= system.get(name, options[name].default)
+    names = {"batch_size", "concurrency"} & options.keys()
+    at_a_time = math.prod(system.get(name, options[name].default) for name in names)
     seconds = sum(row["seconds"] for row in earlier) / sum(row["n_prompts"] for row in earlier)
     return seconds * prompts / at_a_time / 3600

@@ -5,7 +5,7 @@ no record. In refinement the previous answer is one more passage.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -40,15 +40,9 @@ def bm25_passage() -> Generator:
 
 
 def minilm_passage() -> Generator:
-    r"""Quote the passage whose MiniLM embedding has the highest cosine with the instruction's.
+    """Quote the passage whose MiniLM embedding has the highest cosine with the instruction's.
 
     Of equal ones the most recent is quoted. Source: Reimers and Gurevych 2019 (Sentence-BERT).
-
-    >>> record = ("2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
-    ...     "2014-08-10 09:12 measurement LOINC/8867-4 Heart rate: 72 /min")
-    >>> [answer] = minilm_passage().answer([Prompt("How fast does the heart beat?", record, "")])
-    >>> answer.text
-    '2014-08-10 09:12 measurement LOINC/8867-4 Heart rate: 72 /min'
     """
     vectors: dict[str, np.ndarray] = {}  # of the last record's passages
 
@@ -56,39 +50,25 @@ def minilm_passage() -> Generator:
         from medalign_utils.minilm import embed
 
         passages = _passages(prompt.ehr, prompt.previous)
-        if not passages:
-            return ""
-        distinct = list(dict.fromkeys(passages))
-        new = [passage for passage in distinct if passage not in vectors]
+        new = [passage for passage in dict.fromkeys(passages) if passage not in vectors]
         known = vectors | dict(zip(new, embed(new), strict=True))
         vectors.clear()
-        vectors.update((passage, known[passage]) for passage in distinct)
+        vectors.update((passage, known[passage]) for passage in passages)
         [instruction] = embed([prompt.instruction])
-        cosine = {passage: float(vectors[passage] @ instruction) for passage in distinct}
-        return _most_recent_best(passages, np.array([cosine[passage] for passage in passages]))
+        # One by one, since a product of matrices may give equal rows different cosines.
+        scores = np.array([vectors[passage] @ instruction for passage in passages])
+        return _most_recent_best(passages, scores)
 
     return _generator(answer)
 
 
 def recent_note() -> Generator:
-    r"""Quote the opening of the most recent note, whatever the instruction.
-
-    >>> record = "2014-08-10 10:00 note N/1 Progress note:\nNo pain."
-    >>> [answer] = recent_note().answer([Prompt("Any pain?", record, "")])
-    >>> answer.text, answer.finish_reason
-    ('2014-08-10 10:00 note N/1 Progress note:\nNo pain.', 'stop')
-    """
+    """Quote the opening of the most recent note, whatever the instruction."""
     return _generator(lambda prompt: last_note(prompt.ehr) or prompt.previous or "")
 
 
 def random_passage(*, seed: int) -> Generator:
-    r"""Quote a passage drawn uniformly, by the seed and the prompt alone.
-
-    >>> record = "2014-08-10 10:00 note N/1 Progress note:\nNo pain."
-    >>> [answer] = random_passage(seed=1).answer([Prompt("Any pain?", record, "")])
-    >>> answer.text.splitlines()[-1]
-    'No pain.'
-    """
+    """Quote a passage drawn uniformly, by the seed and the prompt alone."""
 
     def answer(prompt: Prompt) -> str:
         passages = _passages(prompt.ehr, prompt.previous)
@@ -99,30 +79,25 @@ def random_passage(*, seed: int) -> Generator:
     return _generator(answer)
 
 
-def _generator(answer: Callable[[Prompt], str]) -> Generator:
+def _generator(quote: Callable[[Prompt], str]) -> Generator:
     tokenizer = load_tokenizer("minilm")
 
-    def one(prompt: Prompt) -> Generation:
-        text = answer(prompt)
+    def answer(prompt: Prompt) -> Generation:
+        text = quote(prompt)
         places = tokenizer.encode(text).offsets
         if len(places) <= RESPONSE_TOKENS:
             return Generation(text, "stop", len(places))
         _, end = places[RESPONSE_TOKENS - 1]
         return Generation(text[:end], "length", RESPONSE_TOKENS)
 
-    def answer_all(prompts: Sequence[Prompt]) -> list[Generation]:
-        return [one(prompt) for prompt in prompts]
-
-    return Generator(answer_all)
+    return Generator(lambda prompts: [answer(prompt) for prompt in prompts])
 
 
 def _passages(ehr: str, previous: str | None) -> list[str]:
     """What may be quoted: the record's passages, and before them the answer to be refined."""
-    return [*([previous] if previous else []), *split_passages(ehr)]
+    return ([previous] if previous else []) + split_passages(ehr)
 
 
 def _most_recent_best(passages: list[str], scores: np.ndarray) -> str:
-    if not passages:
-        return ""
-    # Passages stand oldest first, and argmax gives the first of equals.
-    return passages[len(passages) - 1 - int(np.argmax(scores[::-1]))]
+    # Passages are oldest first, and argmax gives the first of equals.
+    return passages[::-1][int(np.argmax(scores[::-1]))] if passages else ""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import PositiveInt
 
 from medalign_utils.errors import ParamsError
@@ -17,7 +18,7 @@ from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers import PreTrainedModel
 
 # Two tokens with a smaller difference in logits may change places with the size of the batch.
 NEAR_TIE = 1e-4
@@ -25,12 +26,8 @@ NEAR_TIE = 1e-4
 # The only ones of a model's generation settings that take part: penalties and bans would change the
 # most probable tokens, and a forced end would hide that the limit cut the answer.
 _TOKEN_SETTINGS = (
-    "bos_token_id",
-    "eos_token_id",
-    "pad_token_id",
-    "decoder_start_token_id",
-    "forced_bos_token_id",
-)
+    "bos_token_id eos_token_id pad_token_id decoder_start_token_id forced_bos_token_id"
+).split()
 # What allocators other than CUDA's say in a plain RuntimeError.
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "MPS backend out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
@@ -62,8 +59,8 @@ def huggingface(
     Args:
         model: a folder or a repository on Hugging Face.
         tokenizer: see `load_tokenizer`.
-        context_length: the system's, which the model must have positions for.
         chat_template: see `load_tokenizer`.
+        context_length: the system's, which the model must have positions for.
         device: a name of PyTorch's, such as "cuda:1"; by default a GPU if there is one.
         dtype: by default bfloat16 on a GPU that has it, float16 on another, float32 on the CPU.
         batch_size: prompts at a time.
@@ -74,11 +71,7 @@ def huggingface(
             or the tokenizer is another model's.
     """
     words = load_tokenizer(tokenizer, chat_template)
-    # Models end their turn with the token that ends a user's, and not all say so in their settings.
-    ends = set(words.chat.after_ids[:1]) if words.chat else set()
-    load = functools.cache(
-        functools.partial(_Model, model, words, device, dtype, seed, ends, context_length)
-    )
+    load = functools.cache(lambda: _Model(model, words, device, dtype, seed, context_length))
     at_once = batch_size
 
     def answer(prompts: Sequence[Prompt]) -> list[Generation | Failure]:
@@ -90,19 +83,16 @@ def huggingface(
         waiting = [place for place, failure in enumerate(outcomes) if failure is None]
         while waiting:
             batch = waiting[:at_once]
-            answered = _within_memory(loaded, [prompts[i] for i in batch], [ids[i] for i in batch])
-            if answered is not None:
-                for place, outcome in zip(batch, answered, strict=True):
-                    outcomes[place] = outcome
-            elif len(batch) == 1:
-                tokens = len(ids[batch[0]])
-                outcomes[batch[0]] = Failure(
-                    f"out of memory with this prompt alone ({tokens} tokens)"
-                )
-            else:
+            answered = loaded.answer([prompts[i] for i in batch], [ids[i] for i in batch])
+            if answered is None and len(batch) > 1:
                 at_once = len(batch) // 2
                 logger.warning("out of memory; from here on %d prompts at a time", at_once)
                 continue
+            if answered is None:
+                n = len(ids[batch[0]])
+                answered = [Failure(f"out of memory with this prompt alone ({n} tokens)")]
+            for place, outcome in zip(batch, answered, strict=True):
+                outcomes[place] = outcome
             del waiting[: len(batch)]
         return outcomes
 
@@ -119,18 +109,19 @@ class _Model:
         device: str | None,
         dtype: str | None,
         seed: int,
-        ends: set[int],
         context_length: int | None,
     ) -> None:
         import transformers
 
         transformers.set_seed(seed)
         self._words = words
-        self._device = _find_device(device)
-        self._dtype = dtype or _default_dtype(self._device)
+        self._device, usual = _find_device(device)
+        self._dtype = dtype or usual
         self._network = _load_network(name, self._device, self._dtype)
-        self._config = self._network.config
-        self._positions = _positions(self._config)
+        config: Any = self._network.config.get_text_config()
+        self._is_causal = not config.is_encoder_decoder
+        names = ("max_encoder_position_embeddings", "max_position_embeddings", "max_seq_len")
+        self._positions = next(filter(None, (getattr(config, n, None) for n in names)), None)
         if self._positions is not None and (context_length or 0) > self._positions:
             raise ParamsError(
                 f"huggingface: {name!r} has {self._positions} positions, fewer than the system's "
@@ -138,14 +129,13 @@ class _Model:
             )
         own = self._network.generation_config
         tokens = {setting: getattr(own, setting, None) for setting in _TOKEN_SETTINGS}
-        own_ends = tokens["eos_token_id"]
-        own_ends = own_ends if isinstance(own_ends, list) else [own_ends]
-        self._ends = ends | {end for end in own_ends if end is not None}
+        # Models end their turn with the token that ends a user's, and not all say so.
+        turn_ends = words.chat.after_ids[:1] if words.chat else []
+        self._ends = {*turn_ends, *np.atleast_1d(tokens["eos_token_id"]).tolist()} - {None}
         tokens["eos_token_id"] = sorted(self._ends) or None
         if tokens["pad_token_id"] is None or tokens["pad_token_id"] < 0:
             # Any token: the attention mask hides padding.
             tokens["pad_token_id"] = min(self._ends, default=0)
-        self._pad = tokens["pad_token_id"]
         # Replaced, since settings given to `generate` are completed from the model's own.
         self._network.generation_config = transformers.GenerationConfig(
             do_sample=False, num_beams=1, max_new_tokens=RESPONSE_TOKENS, **tokens
@@ -163,7 +153,7 @@ class _Model:
 
     def too_long(self, tokens: int) -> Failure | None:
         """Say whether a prompt of so many tokens exceeds the model's positions."""
-        response = 0 if self._config.is_encoder_decoder else RESPONSE_TOKENS
+        response = RESPONSE_TOKENS if self._is_causal else 0
         if self._positions is None or tokens + response <= self._positions:
             return None
         also = f" and the response up to {response}" if response else ""
@@ -171,20 +161,19 @@ class _Model:
             f"the prompt takes {tokens} tokens{also}, but the model has {self._positions} positions"
         )
 
-    def generate(
+    def answer(
         self, prompts: Sequence[Prompt], prompt_ids: Sequence[list[int]]
-    ) -> list[Generation | Failure]:
-        """Return the outcomes of a batch of prompts."""
+    ) -> list[Generation | Failure] | None:
+        """Return the outcomes of a batch of prompts; None where memory runs out."""
         import torch
 
-        left = not self._config.is_encoder_decoder
         pad = functools.partial(
             torch.nn.utils.rnn.pad_sequence,
             batch_first=True,
-            padding_side="left" if left else "right",
+            padding_side="left" if self._is_causal else "right",
         )
         rows = [torch.tensor(ids) for ids in prompt_ids]
-        ids = pad(rows, padding_value=self._pad)
+        ids = pad(rows, padding_value=self._network.generation_config.pad_token_id)
         mask = pad([torch.ones_like(row) for row in rows])
         gaps: list[torch.Tensor] = []
 
@@ -193,66 +182,56 @@ class _Model:
             gaps.append(best[:, 0] - best[:, 1])
             return scores
 
-        with quiet(), torch.inference_mode():
-            output = self._network.generate(
-                input_ids=ids.to(self._device),
-                attention_mask=mask.to(self._device),
-                logits_processor=[keep_gaps],
-            )
-        new = output[:, ids.shape[1] if left else 1 :].tolist()
-        return [
-            self._outcome(*row)
-            for row in zip(prompts, new, torch.stack(gaps, 1).tolist(), strict=True)
-        ]
+        output = None
+        try:
+            with quiet(), torch.inference_mode():
+                output = self._network.generate(
+                    input_ids=ids.to(self._device),
+                    attention_mask=mask.to(self._device),
+                    logits_processor=[keep_gaps],
+                )
+        except RuntimeError as error:  # torch.OutOfMemoryError is one
+            if not _is_out_of_memory(error):
+                raise
+        if output is None:
+            # Past the except clause nothing holds the failed call's tensors any more.
+            gc.collect()
+            torch.cuda.empty_cache()
+            return None
+        new = output[:, ids.shape[1] if self._is_causal else 1 :].tolist()
+        rows_of_gaps = torch.stack(gaps, 1).tolist()
+        return [self._outcome(*row) for row in zip(prompts, new, rows_of_gaps, strict=True)]
 
     def _outcome(self, prompt: Prompt, ids: list[int], gaps: list[float]) -> Generation | Failure:
         """Return a response of new tokens, by `gaps` more probable than the second best."""
         end = next((place for place, id in enumerate(ids) if id in self._ends), None)
         length = len(ids) if end is None else end + 1
-        if any(gap != gap for gap in gaps[:length]):
+        if np.isnan(gaps[:length]).any():
             return Failure(
                 f"the model's logits are not numbers in {self._dtype}; `dtype:` in the YAML names "
                 "another"
             )
-        near = next((place for place, gap in enumerate(gaps[:length]) if gap < NEAR_TIE), None)
-        if near is not None and self._dtype == "float32":
+        near = [place for place, gap in enumerate(gaps[:length], 1) if gap < NEAR_TIE]
+        if near and self._dtype == "float32":
             logger.warning(
                 "near tie: prompt %s, token %d of the response; "
                 "it may change with the batch's size",
                 hashlib.sha256(prompt.text.encode()).hexdigest()[:12],
-                near + 1,
+                near[0],
             )
         text = self._words.backend.decode(ids[:length], skip_special_tokens=True)
         return Generation(text, "length" if end is None else "stop", length)
 
 
-def _within_memory(
-    loaded: _Model, prompts: list[Prompt], ids: list[list[int]]
-) -> list[Generation | Failure] | None:
-    """Return the outcomes of a batch of prompts; None where memory runs out."""
-    import torch
-
-    try:
-        return loaded.generate(prompts, ids)
-    except RuntimeError as error:  # torch.OutOfMemoryError is one
-        if not _is_out_of_memory(error):
-            raise
-    # Past the except clause nothing holds the failed call's tensors any more.
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return None
-
-
 def _is_out_of_memory(error: RuntimeError) -> bool:
     import torch
 
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        said in str(error) for said in _OUT_OF_MEMORY
-    )
+    is_known = any(message in str(error) for message in _OUT_OF_MEMORY)
+    return is_known or isinstance(error, torch.OutOfMemoryError)
 
 
-def _find_device(name: str | None) -> "torch.device":
+def _find_device(name: str | None) -> tuple["torch.device", str]:
+    """Return a device, by default the best one here, and its usual dtype."""
     import torch
 
     if name is None:
@@ -263,16 +242,10 @@ def _find_device(name: str | None) -> "torch.device":
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # PyTorch asserts that it was built for CUDA
         raise ParamsError(f"huggingface: no device {name!r} here ({in_one_line(error)})") from None
-    return device
-
-
-def _default_dtype(device: "torch.device") -> str:
-    import torch
-
     if device.type == "cpu":
-        return "float32"
+        return device, "float32"
     supported = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return "bfloat16" if supported else "float16"
+    return device, "bfloat16" if supported else "float16"
 
 
 def _load_network(name: str, device: "torch.device", dtype: str) -> "PreTrainedModel":
@@ -305,9 +278,3 @@ def _load_network(name: str, device: "torch.device", dtype: str) -> "PreTrainedM
             + (f" and {len(missing) - 1} more weights" if missing[1:] else "")
         )
     return network
-
-
-def _positions(config: "PretrainedConfig") -> int | None:
-    text: Any = config.get_text_config()
-    names = ("max_encoder_position_embeddings", "max_position_embeddings", "max_seq_len")
-    return next((getattr(text, name) for name in names if getattr(text, name, None)), None)

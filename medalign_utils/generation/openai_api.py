@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, JsonValue, PositiveInt
@@ -31,12 +31,9 @@ LONGEST_REPLY = 16 * 2**20  # bytes; some hundred times what the tokens of a res
 _NO_KEY = "no-key-needed"
 # How servers call the end of a complete reply; some do not say.
 _STOPPED = ("stop", "eos_token", "stop_sequence", None)
-_CLIENT_LOGGERS = ("openai", "httpx2", "httpcore2")
 # Narrower than what URLs may be, so that every reader finds the same host in it.
 _URL = re.compile(
-    r"https?://((?P<name>[a-z0-9._-]+)|\[(?P<ipv6>[0-9a-f:.]+)\])(:(?P<port>[0-9]{1,5}))?"
-    r"(/[!-~]*)?",
-    re.ASCII | re.IGNORECASE,
+    r"https?://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?(/[!-~]*)?", re.A | re.I
 )
 
 _asking = threading.local()
@@ -73,9 +70,8 @@ def openai(
     tokens. The client tries again, at growing intervals or after the server's Retry-After, without
     a connection or a reply in time, after HTTP 408, 409, 429 and 5xx, and after a body without a
     response. What fails then, or would wait for over two minutes, is a `Failure`. A refusal is a
-    response, and so is what a content filter withheld. Redirects are not followed; the
-    environment's proxies are used only for https to another machine, and of OpenAI's own variables
-    only the key's.
+    response, and so is what a content filter withheld. The environment's proxies are used only for
+    https to another machine, and of OpenAI's own variables only the key's.
 
     Args:
         model: its name on the server; on Azure, the deployment.
@@ -87,8 +83,8 @@ def openai(
         concurrency: requests at a time.
         timeout_s: seconds until the reply begins, and then until it ends.
         attempts: per prompt, the first included.
-        request: further keys of the request's body, or other values; a key whose value is None is
-            left out. The newest models of OpenAI want
+        request: further keys of the request's body, or other values; None leaves a key out. The
+            newest models of OpenAI want
             ``{"max_tokens": None, "temperature": None, "max_completion_tokens": 256}``.
 
     Raises:
@@ -115,7 +111,11 @@ def openai(
     client._custom_headers = {}
     # Raw, since the client returns a body that it cannot read as a completion all the same.
     create = client.chat.completions.with_raw_response.create
-    _quieten_client_loggers()
+    # Its log lines about our requests may hold a prompt. A filter is not inherited, so each logger
+    # gets it; OPENAI_LOG acts when openai is imported.
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("openai", "httpx2", "httpcore2"):
+            logging.getLogger(name).addFilter(_not_ours)
 
     def ask(prompt: Prompt) -> Generation | Failure:
         messages = [{"role": "user", "content": prompt.text}]
@@ -154,29 +154,24 @@ def host_of(base_url: str) -> str:
     """Return the host of a server's URL, in lower case, an IPv6 address without its brackets.
 
     Raises:
-        ParamsError: it is not an http:// or https:// URL of scheme, host, port and path only. The
-            message does not repeat it, since it may hold a secret.
+        ParamsError: it is not an http:// or https:// URL of host, port and path only. The message
+            does not repeat it, since it may hold a secret.
 
     >>> host_of("https://api.OpenAI.com/v1"), host_of("http://[::1]:8000/v1")
     ('api.openai.com', '::1')
     """
-    if not isinstance(base_url, str):
-        raise ParamsError("base_url: expected text")
-    if re.match(r"[^/]*//[^/]*@", base_url) or "?" in base_url or "#" in base_url:
-        raise ParamsError(
-            "base_url: may hold no user, password, query or fragment; api_key_env names the "
-            "variable that holds the key"
-        )
     parts = _URL.fullmatch(base_url)
-    if not parts:
-        raise ParamsError("base_url: expected http:// or https://, a host and a path, in ASCII")
-    if int(parts["port"] or 0) > 65535:
-        raise ParamsError("base_url: its port is above 65535")
-    host = (parts["name"] or parts["ipv6"]).lower()
+    if not parts or "?" in base_url or "#" in base_url or int(parts["port"] or 0) > 65535:
+        raise ParamsError(
+            "base_url: expected http:// or https://, a host, a port up to 65535 and a path, in "
+            "ASCII; no user, password, query or fragment: api_key_env names the key's variable"
+        )
+    host = parts["host"].lower()
     try:
-        if parts["ipv6"]:
+        if host.startswith("["):
+            host = host.strip("[]")
             ipaddress.IPv6Address(host)
-        elif re.fullmatch(r"[0-9]+(\.[0-9]+){3}", host):
+        elif re.fullmatch(r"\d+(\.\d+){3}", host):
             ipaddress.IPv4Address(host)
     except ValueError:
         raise ParamsError("base_url: its host looks like an IP address but is not one") from None
@@ -187,9 +182,6 @@ def is_loopback(base_url: str) -> bool:
     """Return whether a server's URL names this machine: localhost, or a loopback address.
 
     Names are not resolved, so any other name counts as another machine.
-
-    Raises:
-        ParamsError: as :func:`host_of`.
 
     >>> [is_loopback(f"http://{host}:8000/v1") for host in ("localhost", "127.0.0.1", "[::1]")]
     [True, True, True]
@@ -211,13 +203,12 @@ def _api_key(base_url: str, api_key_env: str | None) -> str:
     if not re.fullmatch(r"[A-Za-z_]\w*", variable, re.ASCII):
         raise ParamsError("api_key_env: expected the name of an environment variable")
     key = os.environ.get(variable, "")
-    if not key:
+    if not re.fullmatch(r"[!-~]+", key):
+        found = "holds spaces, or more than ASCII" if key else "is unset or empty"
         raise ParamsError(
             f"the environment variable {variable}, expected to hold the key for "
-            f"{host_of(base_url)}, is unset or empty; api_key_env may name another"
+            f"{host_of(base_url)}, {found}; api_key_env may name another"
         )
-    if not re.fullmatch(r"[!-~]+", key):
-        raise ParamsError(f"the environment variable {variable} holds spaces, or more than ASCII")
     return key
 
 
@@ -227,34 +218,23 @@ def _http_client(
     """Return what carries the official client's requests, and bounds and checks the replies."""
     import httpx2
 
-    class Bounded(httpx2.SyncByteStream):
-        """A body that fails if it goes on for too long; the client limits only each wait."""
-
-        def __init__(self, body: httpx2.SyncByteStream) -> None:
-            self.body = body
-
-        def __iter__(self) -> Iterator[bytes]:
-            deadline = time.monotonic() + timeout_s
-            size = 0
-            for piece in self.body:
-                size += len(piece)
-                if time.monotonic() > deadline:
-                    raise httpx2.ReadTimeout("the reply does not end")
-                if size > LONGEST_REPLY:
-                    raise httpx2.ReadError("the reply is too long")
-                yield piece
-
-        def close(self) -> None:
-            self.body.close()
-
     def count(_: httpx2.Request) -> None:
         _asking.attempts += 1
         if stopped.is_set():
             raise _Stopped
 
     def check(response: httpx2.Response) -> None:
-        """Make the client try again, too, where the reply holds no response."""
-        response.stream = Bounded(response.stream)
+        """Bound the whole reply, not each wait alone; fail if it holds no response."""
+        deadline = time.monotonic() + timeout_s
+        body = bytearray()
+        for piece in response.stream:
+            body += piece
+            if time.monotonic() > deadline:
+                raise httpx2.ReadTimeout("the reply does not end")
+            if len(body) > LONGEST_REPLY:
+                raise httpx2.ReadError("the reply is too long")
+        response.stream.close()
+        response.stream = httpx2.ByteStream(bytes(body))
         if response.is_success:
             try:
                 _read(response.read(), response.headers.get("content-type", ""))
@@ -272,28 +252,20 @@ def _http_client(
     )
 
 
-def _quieten_client_loggers() -> None:
-    """Keep the client's log lines about our requests, which may hold a prompt, out of every log."""
-    # A filter is not inherited, so each logger gets it; OPENAI_LOG acts when openai is imported.
-    for name in list(logging.root.manager.loggerDict):
-        if name.partition(".")[0] in _CLIENT_LOGGERS:
-            logging.getLogger(name).addFilter(_not_ours)
-
-
 def _not_ours(_record: object) -> bool:
     return not getattr(_asking, "now", False)
 
 
 def _refused(error: Any, private: Sequence[str]) -> str:
     """Say of a reply of another status than 2xx what it is."""
-    names, code = [type(error).__name__], error.code
+    kind, code = type(error).__name__, error.code
     # The server's code for the error, if it looks like one and repeats nothing of ours.
     if isinstance(code, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", code):
         if not any(code in text or text in code for text in private):
-            names.append(code)
-    reason = f"HTTP {error.status_code} ({', '.join(names)})"
+            kind += f", {code}"
     is_redirect = 300 <= error.status_code < 400
-    return f"{reason}: a redirect, which is not followed" if is_redirect else reason
+    redirect = ": a redirect, which is not followed" if is_redirect else ""
+    return f"HTTP {error.status_code} ({kind}){redirect}"
 
 
 def _read(body: bytes, content_type: str) -> Generation:
@@ -304,7 +276,7 @@ def _read(body: bytes, content_type: str) -> Generation:
             completion = _joined(body)
         else:
             completion = json.loads(body)
-    except (TypeError, ValueError, RecursionError):
+    except (AttributeError, TypeError, ValueError, RecursionError):
         raise _Unusable("not JSON, or not of a completion") from None
     match completion:
         case {"choices": [{"message": {**message}, **choice}, *_]}:
@@ -332,17 +304,17 @@ def _read(body: bytes, content_type: str) -> Generation:
 
 
 def _joined(stream: bytes) -> dict[str, Any]:
-    """Return the chunks of a stream as one completion; errors are as in `_read`."""
+    """Return the chunks of a stream of Server-Sent Events as one completion; errors as `_read`."""
     content, refusal = [], []
-    finish_reason, usage, done = None, None, False
-    for data in _events(stream):
+    finish_reason, usage = None, None
+    for event in re.split(rb"\r\n\r\n|\n\n|\r\r", stream):
+        lines = [line for line in event.splitlines() if line.startswith(b"data:")]
+        data = b"\n".join(line[5:] for line in lines)
         if data.strip() == b"[DONE]":
-            done = True
+            finish_reason = finish_reason or "stop"
             break
-        chunk = json.loads(data)
-        match chunk:
-            case {"usage": {**found}}:
-                usage = found
+        chunk = json.loads(data) if lines else {}
+        usage = chunk.get("usage") or usage
         match chunk:
             case {"choices": [{"delta": {**delta}, **choice}, *_]} if choice.get("index", 0) == 0:
                 content.append(delta.get("content") or "")
@@ -350,23 +322,7 @@ def _joined(stream: bytes) -> dict[str, Any]:
                 finish_reason = choice.get("finish_reason") or finish_reason
             case {"error": _}:
                 raise _Unusable("the stream broke off")
-    if not done and finish_reason is None:
+    if finish_reason is None:
         raise _Unusable("the stream broke off")
     message = {"content": "".join(content) or "".join(refusal)}
-    choice = {"message": message, "finish_reason": finish_reason}
-    return {"choices": [choice], "usage": usage}
-
-
-def _events(stream: bytes) -> list[bytes]:
-    r"""Return the data of each of a stream's Server-Sent Events.
-
-    >>> _events(b": ping\n\ndata: 1\r\n\r\ndata: 2\ndata: 3\n\n")
-    [b'1', b'2\n3']
-    """
-    events: list[list[bytes]] = [[]]
-    for line in stream.splitlines():  # of bytes, so at \r and \n alone
-        if not line:
-            events.append([])
-        elif line.startswith(b"data:"):
-            events[-1].append(line[5:].removeprefix(b" "))
-    return [b"\n".join(lines) for lines in events if lines]
+    return {"choices": [{"message": message, "finish_reason": finish_reason}], "usage": usage}

@@ -1,8 +1,7 @@
 """Generators turn prompts into responses.
 
-`GENERATORS` maps a name to a factory, whose keyword parameters are the generator's options and
-those of the system's own keys that it needs; it returns a `Generator`. A new generator is one
-function and one line here.
+`GENERATORS` maps a name to a function that returns a `Generator`; its keyword parameters are the
+generator's options, and keys of the system that it needs. A new generator is one line here.
 """
 
 from collections.abc import Callable

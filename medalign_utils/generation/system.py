@@ -27,18 +27,21 @@ _NOT_SHAPING = (
     "attempts", "base_url", "batch_size", "concurrency", "device", "timeout_s", "shards",
     "resources",
 )  # fmt: skip
-# A language model in this process, unless its device is the CPU, needs one.
+# A language model in this process needs one unless its device is the CPU.
 _GPU_JOB = {"cores": 4, "memory_gb": 48, "hours": 24, "gpus": 1}
 
+# Hundreds of systems may have the same, which takes a while to load.
+_load_tokenizer_once = functools.cache(load_tokenizer)
 
-def _known(what: str, name: str, known: Mapping[str, Any]) -> str:
+
+def _check_known(what: str, known: Mapping[str, Any], name: str) -> str:
     if name not in known:
         raise ParamsError(f"no {what} {name!r}{suggest(name, known)}")
     return name
 
 
 def _one_of(what: str, known: Mapping[str, Any]) -> pydantic.AfterValidator:
-    return pydantic.AfterValidator(lambda name: _known(what, name, known))
+    return pydantic.AfterValidator(functools.partial(_check_known, what, known))
 
 
 class _Strict(pydantic.BaseModel):
@@ -53,7 +56,10 @@ class _Resources(_Strict):
 
 
 _Text = Annotated[str, pydantic.StringConstraints(strip_whitespace=True, min_length=1)]
-_InOut = Literal["input", "output"]
+
+
+def _in_and_out(number: type) -> Any:
+    return Annotated[dict[Literal["input", "output"], number], Field(min_length=2)] | None
 
 
 class System(_Strict):
@@ -75,12 +81,12 @@ class System(_Strict):
     chat_template: str | bool | None = Field(None, description="Jinja, true, false or nothing")
     system: str | None = None
     label: str | None = Field(None, description="text")
-    price_per_million: (
-        Annotated[dict[_InOut, pydantic.NonNegativeFloat], Field(min_length=2)] | None
-    ) = Field(None, description="{input: number, output: number}")
-    tokens_per_second: (
-        Annotated[dict[_InOut, pydantic.PositiveFloat], Field(min_length=2)] | None
-    ) = Field(None, description="{input: number, output: number}, both above 0")
+    price_per_million: _in_and_out(pydantic.NonNegativeFloat) = Field(
+        None, description="{input: number, output: number}"
+    )
+    tokens_per_second: _in_and_out(pydantic.PositiveFloat) = Field(
+        None, description="{input: number, output: number}, both above 0"
+    )
     covered_by: Annotated[dict[_Text, _Text], Field(min_length=1)] | None = Field(
         None, description='{host: agreement}, such as {api.example.org: "agreement no. 7"}'
     )
@@ -106,12 +112,11 @@ class System(_Strict):
 def check_system(system: Mapping[str, Any]) -> None:
     """Check a system before anything is read.
 
-    Its keys are those of `System` and the options of its generator and strategy, the keyword
-    parameters in `GENERATORS` and `STRATEGIES`. ``tokenizer`` defaults to huggingface's ``model``.
+    Its keys are those of `System` and the keyword parameters of its generator and strategy. A
+    tokenizer on Hugging Face is not looked up yet; it defaults to huggingface's ``model``.
 
     Raises:
-        ParamsError: in one line, the key, what was found and what is allowed. A tokenizer on
-            Hugging Face is not looked up yet.
+        ParamsError: in one line, the key, what was found and what is allowed.
 
     >>> check_system({"generator": "bm25_pasage", "context_length": 2048, "format": "lines",
     ...     "tokenizer": "minilm"})
@@ -132,10 +137,10 @@ def check_system(system: Mapping[str, Any]) -> None:
         model.model_validate(dict(system))
     except pydantic.ValidationError as error:
         raise ParamsError(_explain(error, system, model.model_fields)) from None
-    _known("retriever", system.get("retriever", "bm25"), RETRIEVERS)
+    _check_known("retriever", RETRIEVERS, system.get("retriever", "bm25"))
     name = tokenizer_name(system)
     if name == "minilm" or Path(name).is_dir():
-        _check_tokenizer(name)
+        _load_tokenizer_once(name, chat_template=False)
 
 
 def _explain(
@@ -167,9 +172,7 @@ def _explain(
 
 
 def tokenizer_name(system: Mapping[str, Any]) -> str:
-    """Return the tokenizer that counts a system's tokens: the one it names, or its model's own.
-
-    A folder is given by its absolute path.
+    """Return the name of a system's tokenizer, by default its model's; of a folder its full path.
 
     >>> tokenizer_name({"generator": "huggingface", "model": "microsoft/phi-4"})
     'microsoft/phi-4'
@@ -183,11 +186,7 @@ def _located(name: str) -> str:
 
 
 def make_generator(system: Mapping[str, Any]) -> Generator:
-    """Return a system's generator; a language model may be loaded here.
-
-    Raises:
-        ParamsError: as the generator.
-    """
+    """Return a system's generator; it raises a ParamsError for what it lacks, such as a key."""
     factory = GENERATORS[system["generator"]]
     names = inspect.signature(factory).parameters
     options = {key: value for key, value in system.items() if key in names}
@@ -199,11 +198,7 @@ def make_generator(system: Mapping[str, Any]) -> Generator:
 
 
 def strategy_options(system: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a system's keys that are options of its strategy.
-
-    >>> strategy_options({"strategy": "retrieve", "retriever": "minilm", "seed": 1})
-    {'retriever': 'minilm'}
-    """
+    """Return those of a system's keys that are options of its strategy."""
     names = _options(STRATEGIES[system.get("strategy", "truncate")])
     return {key: value for key, value in system.items() if key in names}
 
@@ -220,12 +215,8 @@ def shaping_settings(system: Mapping[str, Any]) -> dict[str, Any]:
 def job_resources(system: Mapping[str, Any], job: str) -> dict[str, int | float]:
     """Return the cores, memory_gb, hours and gpus that one of a system's jobs asks for.
 
-    Args:
-        system: its YAML, whose ``resources`` replace the defaults.
-        job: "generate" or "score".
+    `job` is "generate" or "score"; the system's ``resources`` replace the defaults.
 
-    >>> job_resources({"generator": "openai"}, "score")
-    {'cores': 1, 'memory_gb': 8, 'hours': 12, 'gpus': 0}
     >>> job_resources({"generator": "huggingface", "model": "microsoft/phi-4",
     ...     "resources": {"generate": {"hours": 72}}}, "generate")
     {'cores': 4, 'memory_gb': 48, 'hours': 72, 'gpus': 1}
@@ -251,9 +242,3 @@ def _check_json(system: Mapping[str, Any]) -> None:
             "it holds a date, a number as a key or another value that is not text, a number, a "
             "list or a mapping of texts; put it in quotes"
         )
-
-
-@functools.cache
-def _check_tokenizer(name: str) -> None:
-    """Hundreds of systems may have the same, and it takes a while to load."""
-    load_tokenizer(name, chat_template=False)

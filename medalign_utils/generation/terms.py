@@ -9,11 +9,7 @@ from medalign_utils.generation.openai_api import host_of, is_loopback
 
 
 def check_terms(release: Release, system: Mapping[str, Any]) -> dict[str, Any]:
-    """Refuse a system that would send a restricted release where no agreement covers it.
-
-    Returns:
-        ``restricted``, and of a server ``host`` and the agreement ``covered_by``, or None; these
-        are kept with the run.
+    """Return the terms to keep with a run: whether ``restricted``, a server's agreement or None.
 
     Raises:
         TermsError: the release is restricted, and the system's server is another machine whose host

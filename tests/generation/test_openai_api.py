@@ -542,7 +542,6 @@ BAD_URLS = [
     "http://localhoſt/v1",
     "http://１２７.0.0.1/v1",
     " http://127.0.0.1/v1",
-    None,
 ]
 
 
