@@ -17,13 +17,8 @@ def why_restricted(
 ) -> str | None:
     """Return why a release is restricted; None if its manifest proves that it is synthetic.
 
-    The proof is `"synthetic": true` with the SHA-256 of every EHR and table in the folder, as
-    `synthetic.write_release` writes it.
-
-    Args:
-        folder: the release's folder.
-        manifest: the content of its `manifest.json`.
-        ehrs: the EHR files that its tables name, wherever they are.
+    The proof is `"synthetic": true` with the SHA-256 of every EHR and table in the folder, and of
+    `ehrs`, the EHRs that its tables name.
     """
     if manifest is None:
         return "it has no manifest.json"

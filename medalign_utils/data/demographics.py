@@ -39,12 +39,8 @@ def read_people(
     """Return the demographics of these patients, reading each EHR once.
 
     One row per patient, sorted, indexed by person_id: gender, race, ethnicity, age (a label of
-    `AGE_BANDS`, at the record's last event), payer (`payer_class`), each `NOT_GIVEN` if the record
-    does not give it, and its last value if it gives several; events and notes, their numbers,
-    without facts about the person.
-
-    Raises:
-        EHRError: an EHR cannot be read.
+    `AGE_BANDS`, at the last event) and payer (`payer_class`), each the record's last value or
+    `NOT_GIVEN`; numbers of events and notes.
     """
     rows = {}
     for person_id in tqdm(sorted(set(person_ids)), desc="records", disable=not progress):
@@ -60,9 +56,6 @@ def read_people(
 
 def describe_person(events: pd.DataFrame) -> dict:
     """Return a patient's row of `read_people`, spelled as in the record.
-
-    Args:
-        events: as `ehr.read_events` returns them.
 
     >>> events = pd.DataFrame({"timestamp": pd.to_datetime(["2014-08-10"] * 2 + ["2018-01-02"]),
     ...     "type": ["person", "person", "note"], "name": ["birthdate", "payerplan", "Letter"],
@@ -82,8 +75,7 @@ def describe_person(events: pd.DataFrame) -> dict:
     if pd.isna(birth) and pd.notna(days):
         birth = facts.at["age_days", "timestamp"] - pd.Timedelta(days=days)
     years = (end - birth).days / 365.25 if pd.notna(birth) and pd.notna(end) else None
-    return {
-        **{name: _given(values.get(name)) for name in ("gender", "race", "ethnicity")},
+    return {name: _given(values.get(name)) for name in ("gender", "race", "ethnicity")} | {
         "age": age_band(years),
         "payer": payer_class(values.get("payerplan")),
         "events": len(rest),

@@ -54,10 +54,8 @@ TEXT_COLUMNS = frozenset(
 class DisclosableGroups(NamedTuple):
     """Groups of patients that may be published.
 
-    Attributes:
-        labels: one column per grouping that is shown, in the order given: each patient's group,
-            indexed by person_id.
-        suppressed: grouping -> what was withheld of it, "" for nothing.
+    `labels` has one column per grouping that is shown: each patient's group, indexed by person_id.
+    `suppressed` says what was withheld of each grouping, "" for nothing.
     """
 
     labels: pd.DataFrame
@@ -69,11 +67,8 @@ def disclosable_groups(
 ) -> DisclosableGroups:
     """Return groups of at least 11 patients each.
 
-    Args:
-        people: one row per patient, indexed by person_id; a column of text for each grouping.
-        groupings: names of columns.
-        pairs: pairs of these, the more important first. The pair "race x gender" has groups such as
-            "White, Female".
+    `people` has a row per patient, indexed by person_id, and a column for each of `groupings`. Of
+    `pairs` of these the more important come first; "race x gender" has groups "White, Female" ...
 
     >>> people = pd.DataFrame({"race": ["White"] * 40 + ["Asian"] * 7 + ["Black"] * 5,
     ...     "gender": ["Female"] * 43 + ["Male"] * 9}, index=map(str, range(52)))
@@ -83,13 +78,12 @@ def disclosable_groups(
     >>> groups.suppressed["gender"]
     'not shown: no two groups of at least 11 patients'
     """
-    labels, suppressed = {}, {}
+    labels, suppressed = {}, dict.fromkeys(groupings, NOT_SHOWN)
     for name in groupings:
         merged = merge_small(people[name], ordered=name in ORDERED)
-        suppressed[name] = NOT_SHOWN
         if merged.nunique() >= 2:
             labels[name] = merged
-            suppressed[name] = WHOLE if (merged == people[name]).all() else MERGED
+            suppressed[name] = WHOLE if merged.equals(people[name]) else MERGED
     linked = {name: {name} for name in labels}  # by the pairs shown so far
     for first, second in pairs:
         name = f"{first} x {second}"
@@ -141,14 +135,8 @@ def coarsen(
 ) -> tuple[pd.Series, pd.Series] | None:
     """Return two groupings with groups merged until each cell has at least 11 patients.
 
-    Args:
-        first: each row's group, as from `merge_small`.
-        second: likewise, or another property of rows, such as an instruction's category.
-        patients: each row's patient; a cell counts a patient once.
-        ordered: whether the groups of `first` and of `second` have an order.
-
-    Returns:
-        The two groupings, or None if a small cell remains of two by two.
+    None if a small cell remains of two by two. A cell counts each of its rows' `patients` once;
+    `ordered` says whether the groups of `first` and of `second` have an order.
 
     >>> first, second = pd.Series(["a", "b"] * 42), pd.Series(["x"] * 44 + ["y"] * 16 + ["z"] * 24)
     >>> _, merged = coarsen(first, second, range(84))
@@ -203,10 +191,6 @@ def _band(bands: Iterable[str]) -> str:
 def release_counts(rated: pd.Series, release: pd.Series) -> pd.Series | None:
     """Return a release's patients by group; None if those without a rating would be 1 to 10.
 
-    Args:
-        rated: patients with a rated instruction, by group.
-        release: all patients, by the same groups.
-
     >>> release_counts(pd.Series({"F": 30}), pd.Series({"F": 33})) is None
     True
     """
@@ -217,9 +201,7 @@ def release_counts(rated: pd.Series, release: pd.Series) -> pd.Series | None:
 def sizes(labels: pd.Series, patients: np.ndarray) -> pd.DataFrame:
     """Return n_patients and n_instructions of each group.
 
-    Args:
-        labels: each patient's group, indexed by patient.
-        patients: the patient of each instruction.
+    `labels` are the patients' groups, indexed by patient; `patients` has one for each instruction.
 
     >>> sizes(pd.Series(["F", "M"], index=["a", "b"]), np.array(["a", "b", "a"])).values.tolist()
     [[1, 2], [1, 1]]
@@ -250,10 +232,8 @@ def with_suppressed(
 def pool_rare(notes: pd.DataFrame) -> pd.DataFrame:
     """Return the table of note types with those of fewer than 11 patients as one row, the last.
 
-    A note's title is free text: one that few patients have may identify them.
-
-    Args:
-        notes: note, notes, patients; `patients` is 0 in the row of the others.
+    A title that few patients have may identify them. Columns: note, notes, patients, which is 0 in
+    the row of the others.
 
     >>> table = pd.DataFrame({"note": ["Letter", "Visit"], "notes": [20, 1], "patients": [15, 1]})
     >>> pool_rare(table).values.tolist()
@@ -300,10 +280,8 @@ def suppress_small_groups(
     of another grouping, minus those of the shown groups inside it. While that leaves 1 to 10
     patients, the smallest of these groups is suppressed too.
 
-    Args:
-        table: grouping, group, system and figures; `suppressed` becomes its last column.
-        members: instruction_id, grouping, group.
-        instructions: instruction_id, person_id.
+    `table` has grouping, group, system and figures; `members` has instruction_id, grouping and
+    group; `instructions` has instruction_id and person_id.
 
     >>> members = pd.DataFrame({"instruction_id": list(map(str, range(40))),
     ...     "grouping": "category", "group": ["a"] * 15 + ["b"] * 12 + ["c"] * 11 + ["d"] * 2})

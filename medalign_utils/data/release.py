@@ -74,8 +74,8 @@ class Release:
         annotator: the preferred annotator.
         columns: our column -> the release's name for it.
         reviews_path: the table of reviewed model responses, or None.
-        manifest: the content of ``manifest.json``, or None. Synthetic releases have one.
-        answer_key_path: ``answer-key.jsonl``, or None. Synthetic releases have one.
+        manifest: the content of ``manifest.json``, or None.
+        answer_key_path: ``answer-key.jsonl`` of a synthetic release, or None.
     """
 
     path: Path
@@ -98,18 +98,14 @@ class Release:
 
     @cached_property
     def reviews(self) -> Reviews:
-        """The clinicians' reviews of model responses, read once.
-
-        Raises:
-            ReleaseError: there are none, or the table has problems.
-        """
+        """The clinicians' reviews of model responses; a ReleaseError if there are none."""
         if self.reviews_path is None:
             raise ReleaseError(f"{self.path} has no table {REVIEWS_FILE}")
         return load_reviews(self.reviews_path, columns=self.columns)
 
     @cached_property
     def why_restricted(self) -> str | None:
-        """Why the terms of use restrict the release, found once; see `access.why_restricted`."""
+        """Why the terms of use restrict the release; see `access.why_restricted`."""
         patients = self.instructions["person_id"].dropna().unique()
         return access.why_restricted(self.path, self.manifest, map(self.ehr_path, patients))
 
@@ -124,21 +120,20 @@ def load_release(
 ) -> Release:
     """Return a release, after checking its tables against each other and that its EHRs exist.
 
-    All columns are text. The table of references completes that of instructions, so an instruction
-    without a reference may have no patient; a missing category follows from the subcategory. A
+    The folder has ``all-instructions-rouge`` and ``clinician-instruction-responses`` (``.tsv``, or
+    ``.csv`` with commas) and the EHRs in ``ehrs/`` or ``medalign_ehr_xml/``. The table of
+    references completes that of instructions; a missing category follows from the subcategory. A
     warning names rows without a clinician's response, which are left out, and patients without an
     EHR that only the table of instructions names; their instructions then have no patient.
 
     Args:
-        path: the folder with ``all-instructions-rouge`` and ``clinician-instruction-responses``
-            (``.tsv``, or ``.csv`` with commas) and the EHRs in ``ehrs/`` or
-            ``medalign_ehr_xml/``.
+        path: the folder.
         annotator: whose response is the reference of an instruction that has several.
         columns: our column -> the release's name for it, tried before `tables.COLUMN_NAMES`.
 
     Raises:
-        ReleaseError: a missing folder, table, column or EHR; a malformed, repeated or contradictory
-            row; a name that leads out of the EHR folder. The message names file and row.
+        ReleaseError: something is missing, malformed, repeated or contradictory, or a name leads
+            out of the EHR folder. The message names file and row.
         ParamsError: `columns` maps an unknown column, or to a name that no table has.
     """
     path = Path(path)
@@ -176,10 +171,10 @@ def load_release(
     order = np.lexsort([references["annotator"] != annotator, appearance])
     answer_key = path / "answer-key.jsonl"
     return Release(
-        path=path,
-        instructions=instructions,
-        references=references.iloc[order].reset_index(drop=True),
-        annotator=annotator,
+        path,
+        instructions,
+        references.iloc[order].reset_index(drop=True),
+        annotator,
         columns=dict(columns or {}),
         reviews_path=find_table(path, REVIEWS_FILE),
         manifest=read_manifest(path / "manifest.json"),
@@ -201,12 +196,10 @@ def require_release_columns(path: Path, columns: Mapping[str, str] | None) -> No
 def read_release_table(
     path: Path, stem: str, columns: Mapping[str, str] | None = None
 ) -> Table | None:
-    """Return one table of a release, by its name; None if an optional one does not exist.
-
-    `path` is the release's folder, or the file itself.
+    """Return one table of a release, or of the file `path`; None if an optional one is missing.
 
     Raises:
-        ReleaseError: as `tables.read_table`, or a required table does not exist.
+        ReleaseError: as `tables.read_table`, or a required table is missing.
     """
     file = path if path.is_file() else find_table(path, stem)
     if file is None:
@@ -232,10 +225,9 @@ def load_submitted(release: Release) -> pd.DataFrame:
     """Return the instructions as submitted, before near-duplicates were dropped.
 
     One row per submission, in order: instruction_id (key), question, submitter_specialty,
-    person_id, duplicate_of (the earlier instruction_id that it rewords; missing for originals),
-    request (what is asked, the same for all duplicates). Without ``submitted-instructions.tsv``,
-    which synthetic releases have, these are the release's own instructions, and the last two
-    columns are missing throughout.
+    person_id, duplicate_of (the earlier instruction_id that it rewords), request (the same for all
+    duplicates). Without ``submitted-instructions.tsv``, which synthetic releases have, these are
+    the release's own instructions, and the last two columns are missing throughout.
 
     Raises:
         ReleaseError: the table has problems, or an EHR that it names does not exist.
@@ -265,12 +257,7 @@ def primary_references(references: pd.DataFrame, annotator: str = ANNOTATOR) -> 
 def find_ehrs(
     folder: Path, tables: Sequence[Table]
 ) -> tuple[dict[str, str], list[Problem], dict[str, Problem]]:
-    """Check that each row's EHR exists.
-
-    Returns:
-        Each patient's file name, if a table gives one; the problems; and each patient's first
-        problem that is a missing EHR.
-    """
+    """Return the patients' file names that tables give, all problems, and missing EHRs' first."""
     filenames: dict[str, str] = {}
     problems: list[Problem] = []
     absent: dict[str, Problem] = {}
@@ -311,14 +298,10 @@ def _patient_of(file: Path) -> str:
 def merge_instructions(
     asked: Table, answered: Table, reviewed: Table | None = None
 ) -> tuple[pd.DataFrame, list[Problem]]:
-    """Return one table of instructions, and the problems of rows that disagree with it.
-
-    These are the first row that gives an instruction another patient, and reviews of unknown
-    instructions.
-    """
+    """Return one table of instructions, and the problems of rows that disagree with it."""
     both = pd.concat([asked.frame, answered.frame])
     merged = both.groupby("instruction_id", sort=False, as_index=False).first()
-    tables = [table for table in (asked, answered, reviewed) if table]
+    tables = [asked, answered] + ([reviewed] if reviewed else [])
     rows = pd.concat([table.frame for table in tables], keys=range(len(tables)))
     patients = rows.groupby("instruction_id")["person_id"]
     other = rows[rows["person_id"].notna() & (rows["person_id"] != patients.transform("first"))]
@@ -333,8 +316,7 @@ def merge_instructions(
     if reviewed:
         ids = reviewed.frame["instruction_id"].drop_duplicates()
         unknown = ids[~ids.isin(merged["instruction_id"])]
-        fault = "a review of instruction {}, not in any table"
-        problems += at_rows(reviewed.file, unknown, fault)
+        problems += at_rows(reviewed.file, unknown, "a review of instruction {}, not in any table")
     return merged[list(INSTRUCTION_COLUMNS)], problems
 
 
@@ -347,8 +329,7 @@ def _ehr_path(release: Path, person_id: str, filename: str | None) -> Path:
     if folder is None:
         raise ReleaseError(f"no EHR folder in {release}, expected {' or '.join(EHR_FOLDERS)}")
     names = [f"{person_id}.xml", f"EHR_{person_id}.xml"]
-    if filename is not None:
-        names.insert(0, filename)
+    names = names if filename is None else [filename, *names]
     for name in names:
         # Backslashes separate folders on some systems, so treat them so on all.
         parts = PurePosixPath(name.replace("\\", "/"))
@@ -371,11 +352,7 @@ def _ehr_path(release: Path, person_id: str, filename: str | None) -> Path:
 
 
 def read_manifest(file: Path) -> dict[str, Any] | None:
-    """Return the content of ``manifest.json``; None if it does not exist.
-
-    Raises:
-        ReleaseError: it is not a JSON object.
-    """
+    """Return the content of ``manifest.json``; None if it does not exist."""
     if not file.is_file():
         return None
     try:
@@ -395,8 +372,8 @@ def instructions_to_answer(release: Release, only_with_reference: bool = True) -
     """
     instructions = release.instructions
     if only_with_reference:
-        with_reference = instructions["instruction_id"].isin(release.references["instruction_id"])
-        instructions = instructions[with_reference]
+        answered = release.references["instruction_id"]
+        instructions = instructions[instructions["instruction_id"].isin(answered)]
     nobody = instructions.loc[instructions["person_id"].isna(), "instruction_id"]
     if len(nobody):
         raise ReleaseError(

@@ -36,7 +36,7 @@ def responses_of(
     shard: int = 1,
     shards: int = 1,
 ) -> pd.DataFrame:
-    """Return one system's responses: instruction_id, system, response; more as `read_responses`.
+    """Return a system's responses: instruction_id, system, response; generated: `read_responses`.
 
     Of generated responses only those of one of `shards` shards.
 
@@ -75,11 +75,9 @@ def reviews_of(release: Release, systems: Sequence[str]) -> Reviews:
 def read_responses(path: str | Path) -> pd.DataFrame:
     """Return the responses that a run wrote, one row per response in the file's order.
 
-    instruction_id and system (key); response; prompt_tokens (with special tokens and those of the
-    chat template, of the longest prompt if there are several); ehr_tokens_kept and
-    ehr_tokens_total; response_tokens, missing if the generator does not report them; n_prompts;
-    finish_reason ("stop", "length" or "content_filter"); seconds (wall time of the calls);
-    prompt_sha256 (of the prompts' concatenated texts).
+    Columns as `RESPONSE_COLUMNS`: prompt_tokens counts special tokens and the chat template, of the
+    longest prompt; response_tokens may be missing; finish_reason is "stop", "length" or
+    "content_filter"; seconds are the calls' wall time; the hash is of all prompts' texts.
 
     Raises:
         MedAlignError: the file does not exist, a line is not a response, or an instruction has two.
@@ -88,11 +86,10 @@ def read_responses(path: str | Path) -> pd.DataFrame:
     if not path.is_file():
         raise MedAlignError(f"read_responses: no file {path}")
     table = pd.DataFrame(read_lines(path, RESPONSE_COLUMNS), columns=list(RESPONSE_COLUMNS))
-    for instruction_id, n in table["instruction_id"].value_counts().items():
-        if n > 1:
-            raise MedAlignError(
-                f"{path}: {n} responses to instruction {instruction_id}, expected 1"
-            )
+    repeated = table.loc[table["instruction_id"].duplicated(), "instruction_id"]
+    if len(repeated):
+        n = (table["instruction_id"] == repeated.iloc[0]).sum()
+        raise MedAlignError(f"{path}: {n} responses to instruction {repeated.iloc[0]}, expected 1")
     try:
         return table.astype(RESPONSE_COLUMNS)
     except (TypeError, ValueError):  # whose message would quote a response

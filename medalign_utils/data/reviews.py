@@ -31,8 +31,7 @@ class Reviews(NamedTuple):
         ratings: instruction_id, system, rater (key), correct (bool), rank (float, 1 is best; NaN if
             the rater gave none). Raters without a name are "clinician 1", "clinician 2" ... in the
             order of a response's rows ("unnamed clinician 1" if raters have such names).
-        responses: instruction_id, system (key), response, "" if empty; None if the table has no
-            responses.
+        responses: instruction_id, system (key), response; None if the table has no responses.
         n_not_used: rows that ``is_used_eval`` excludes, whatever they contain.
         problems: faulty rows, which are in neither table.
     """
@@ -46,10 +45,8 @@ class Reviews(NamedTuple):
 def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) -> Reviews:
     """Return ``clinician-reviewed-model-responses``, which has one row per response and rater.
 
-    ``binary_correct`` and ``is_used_eval`` may be 1, 0, true, false, yes, no, y, n, correct or
-    incorrect, in any case; without ``is_used_eval`` every row is used. Rows without a verdict, with
-    a rank that is not a number from 1, of a rater who rated the response before, or with another
-    response than an earlier row are problems.
+    Problems are rows without a verdict (`tables.truth_of`), with a rank that is not a number from
+    1, of a rater who rated the response before, or with another response than an earlier row.
 
     Raises:
         ReleaseError: as `tables.read_table`, for a missing column among others.
@@ -57,13 +54,8 @@ def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) 
     """
     file, key = Path(file), ["instruction_id", "system"]
     require_mapped(columns, {file: REVIEW_COLUMNS})
-    table = read_table(
-        file,
-        (*key, "correct", "rank"),
-        ("rater", "used", "response"),
-        may_be_empty=("correct", "rank"),
-        columns=columns,
-    )
+    judged, others = ("correct", "rank"), ("rater", "used", "response")
+    table = read_table(file, (*key, *judged), others, may_be_empty=judged, columns=columns)
     frame = table.frame
     correct = frame["correct"].map(truth_of, na_action="ignore")
     rank = pd.to_numeric(frame["rank"], errors="coerce")
@@ -83,24 +75,17 @@ def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) 
     responses = None
     if frame["response"].notna().any():
         frame["response"] = frame["response"].fillna("")
-        first = frame.groupby(key)["response"].transform("first")
-        for row, values in frame[frame["response"] != first].iterrows():
-            fault = (
-                f"another response of {values['system']} to instruction "
-                f"{values['instruction_id']} than in an earlier row"
-            )
-            problems.append(Problem(file, f"row {row}", fault))
+        other = frame["response"] != frame.groupby(key)["response"].transform("first")
+        shown = frame["system"] + " to instruction " + frame["instruction_id"]
+        fault = "another response of {} than in an earlier row"
+        problems += at_rows(file, shown[other], fault)
         responses = frame.drop_duplicates(key)[[*key, "response"]].reset_index(drop=True)
     ratings = frame[list(RATING_COLUMNS)].reset_index(drop=True)
     return Reviews(ratings, responses, table.n_not_used, problems)
 
 
 def load_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) -> Reviews:
-    """Return reviews as `read_reviews` does, but refuse a table with problems.
-
-    Raises:
-        ReleaseError: also for a faulty row, which the message names, or if no row is used.
-    """
+    """Return reviews as `read_reviews`; a faulty row or no used row is a ReleaseError, too."""
     reviews = read_reviews(file, columns=columns)
     raise_first(reviews.problems, Path(file).parent)
     if reviews.ratings.empty:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,9 @@ class Store(Mapping[str, dict[str, Any]]):
     """
 
     def __init__(self, path: str | Path, *, private: bool, readable: Iterable[Path] = ()) -> None:
-        """Read what is there.
+        """Read `path`, which the first `put` creates, and the `readable` files, never changed.
 
-        Args:
-            path: the file, created with its folder at the first `put`.
-            private: only the owner may read the file, even if it exists already.
-            readable: further files, read here once and never changed.
+        A `private` file only its owner may read, even if it exists already.
         """
         self.path, self.private = Path(path), private
         if self.path.is_file():
@@ -48,10 +46,8 @@ class Store(Mapping[str, dict[str, Any]]):
         """Write one line, which is on disk when this returns."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"key": key, **value}, ensure_ascii=False) + "\n"
-        with open(
-            self.path, "a", encoding="utf-8", newline="\n", opener=opener(self.private)
-        ) as file:
-            file.write(line)
+        with open(self.path, "ab", opener=opener(self.private)) as file:
+            file.write(line.encode())
         self._values[key] = dict(value)
 
     def __getitem__(self, key: str) -> dict[str, Any]:
@@ -103,12 +99,9 @@ def _mend(path: Path) -> None:
     content = path.read_bytes()
     end = content.rfind(b"\n") + 1
     last = content[end:]
-    if not last:
-        return
-    with path.open("r+b") as file:
-        if _parse(last) is not None:
-            file.seek(len(content))
+    if last and _parse(last) is not None:
+        with path.open("ab") as file:
             file.write(b"\n")
-        else:
-            file.truncate(end)
-            logger.warning("%s: dropped a torn last line of %d bytes", path, len(last))
+    elif last:
+        os.truncate(path, end)
+        logger.warning("%s: dropped a torn last line of %d bytes", path, len(last))

@@ -1,14 +1,13 @@
 """Read a release's tables, TSV or CSV, whose columns may have several names."""
 
 import csv
-import difflib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from medalign_utils.errors import ParamsError, ReleaseError
+from medalign_utils.errors import ParamsError, ReleaseError, suggest
 
 # Column -> the names that releases give it; the first that a table has is used.
 COLUMN_NAMES = {
@@ -23,9 +22,9 @@ COLUMN_NAMES = {
     "reference": ("clinician_response", "reference"),
     "evidence": ("evidence",),
     "system": ("model_name", "model", "system"),
-    "response": (
-        "model_output", "model_response", "model_generation", "generated_response", "generation",
-        "output", "response",
+    "response": tuple(
+        "model_output model_response model_generation generated_response generation output "
+        "response".split()
     ),
     "correct": ("binary_correct", "correct"),
     "used": ("is_used_eval", "used_eval"),
@@ -47,26 +46,23 @@ _LONGEST_FIELD = 2**30
 
 
 class Problem(NamedTuple):
-    """Something wrong with a release; `place` is the row or line, "" for the whole file."""
+    """Something wrong with a release; `place` is the row or line, "" for the whole file.
+
+    >>> str(Problem(Path("all.tsv"), "row 3", "no question"))
+    'all.tsv, row 3: no question'
+    """
 
     file: Path
     place: str
     message: str
 
     def __str__(self) -> str:
-        """Return the three in one line.
-
-        >>> str(Problem(Path("all.tsv"), "row 3", "no question"))
-        'all.tsv, row 3: no question'
-        """
+        """Return the three in one line."""
         return f"{self.file}{', ' if self.place else ''}{self.place}: {self.message}"
 
 
 class Table(NamedTuple):
-    """A table as read: `frame` has our column names, and row numbers from 1 as its index.
-
-    `n_not_used` is the number of rows that the column `used` excludes.
-    """
+    """A table as read, without the rows that are not used; its index is the row, from 1."""
 
     file: Path
     frame: pd.DataFrame
@@ -83,11 +79,6 @@ def find_table(folder: Path, stem: str) -> Path | None:
 def column_names(columns: Mapping[str, str] | None) -> dict[str, tuple[str, ...]]:
     """Return `COLUMN_NAMES` with the names of an experiment's params first.
 
-    Raises:
-        ParamsError: a key of `columns` is unknown, or its value is not a name.
-
-    >>> column_names({"used": "in_use"})["used"]
-    ('in_use', 'is_used_eval', 'used_eval')
     >>> column_names({"rnak": "my_rank"})
     Traceback (most recent call last):
     ...
@@ -96,9 +87,8 @@ def column_names(columns: Mapping[str, str] | None) -> dict[str, tuple[str, ...]
     names = dict(COLUMN_NAMES)
     for column, name in (columns or {}).items():
         if column not in names:
-            close = difflib.get_close_matches(str(column), COLUMN_NAMES, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(COLUMN_NAMES)}"
-            raise ParamsError(f"columns: no column {column!r} to map; {hint}")
+            hint = suggest(str(column), COLUMN_NAMES)
+            raise ParamsError(f"columns: no column {column!r} to map{hint}")
         if not isinstance(name, str) or not name:
             raise ParamsError(f"columns: {column}: {name!r}, expected the column's name")
         names[column] = (name, *COLUMN_NAMES[column])
@@ -108,19 +98,15 @@ def column_names(columns: Mapping[str, str] | None) -> dict[str, tuple[str, ...]
 def require_mapped(
     columns: Mapping[str, str] | None, tables: Mapping[Path, Collection[str]]
 ) -> None:
-    """Check that some table has each mapped column, or a typo would pass for a missing column.
+    """Check that a file of `tables` has each mapped column that some of them may have.
 
-    `tables` has those of our columns that each file may have. A column that no file may have is not
-    checked; nothing is if a file cannot be read.
-
-    Raises:
-        ParamsError: a mapped column is in none of the files that may have it.
+    Nothing is checked if a file cannot be read, which its reader reports.
     """
     column_names(columns)
     try:
         headers = {file: _read_rows(file, [])[0] for file in tables} if columns else {}
     except ReleaseError:
-        return  # the table's reader reports it
+        return
     for column, name in (columns or {}).items():
         files = [file for file, known in tables.items() if column in known]
         if files and not any(name in headers[file] for file in files):
@@ -159,19 +145,17 @@ def read_table(
     """Return a table under our column names, every field as text, missing where blank.
 
     Ids and names lose the blanks around them. Rows that a column `used` excludes are not checked.
+    Faulty rows are left out and listed in `problems`: another number of fields than the header, a
+    required value missing, `used` neither yes nor no, an id that a spreadsheet made a number, a
+    repeated key, quotes that do not close (the rest is not read).
 
     Args:
-        file: ending in ``.tsv`` or ``.csv``; UTF-8, fields with delimiters or line breaks quoted.
+        file: UTF-8 with quotes, ending in ``.tsv`` or ``.csv``.
         required: columns that must exist, with a value in every row.
         optional: columns that are missing throughout if the file does not have them.
         may_be_empty: those of `required` whose values may be missing.
         key: columns whose values occur once; later rows are faulty.
         columns: our name -> the file's, tried before those of `COLUMN_NAMES`.
-
-    Returns:
-        The table without faulty rows, which `problems` lists: another number of fields than the
-        header, a required value missing, `used` neither yes nor no, an id that a spreadsheet made a
-        number, a repeated key, quotes that do not close (the rest is not read).
 
     Raises:
         ReleaseError: the file is not UTF-8, a column occurs twice, or a required one is missing.
@@ -194,11 +178,10 @@ def read_table(
     n_not_used = 0
     if "used" in frame:
         used = frame["used"].map(truth_of, na_action="ignore")
-        unclear = used.isna() & frame["used"].notna()
-        fault = "is_used_eval {!r}, expected yes or no"
-        problems += at_rows(file, frame.loc[unclear, "used"], fault)
+        unclear = frame["used"][used.isna()].dropna()
+        problems += at_rows(file, unclear, "is_used_eval {!r}, expected yes or no")
         n_not_used = int(used.eq(False).sum())
-        frame = frame[~used.eq(False) & ~unclear]
+        frame = frame[~used.eq(False)].drop(unclear.index)
     faulty = pd.Series(False, index=frame.index)
     for column in frame:
         if column in required and column not in may_be_empty:
@@ -219,23 +202,18 @@ def read_table(
 
 def without_repeats(table: Table, key: Sequence[str]) -> Table:
     """Return the table without the rows that repeat the key of an earlier one, now problems."""
-    frame = table.frame
+    frame, problems = table.frame, [*table.problems]
     rows = pd.Series(frame.index, frame.index)
     first = rows.groupby([frame[name] for name in key], dropna=False).transform("first")
-    problems = []
     for row in frame.index[first != rows]:
         shown = ", ".join(f"{name} {frame.at[row, name]}" for name in key)
         fault = f"{shown} is already in row {first[row]}"
         problems.append(Problem(table.file, f"row {row}", fault))
-    return table._replace(frame=frame[first == rows], problems=[*table.problems, *problems])
+    return table._replace(frame=frame[first == rows], problems=problems)
 
 
 def raise_first(problems: list[Problem], folder: Path) -> None:
-    """Raise the first problem, if there is one.
-
-    Raises:
-        ReleaseError: that problem, and the number of others.
-    """
+    """Raise the first problem, if there is one, with the number of others."""
     if problems:
         more = f" ({len(problems) - 1} more; `python -m medalign_utils check {folder}` lists them)"
         raise ReleaseError(str(problems[0]) + (more if len(problems) > 1 else ""))

@@ -8,18 +8,10 @@ import pandas as pd
 import pyarrow as pa
 
 from medalign_utils.data.ehr import eventstream, visit_markup
-from medalign_utils.data.ehr.events import EVENT_TYPES, Event, read_opening
+from medalign_utils.data.ehr.events import EVENT_TYPES, Event, Report, read_opening
 from medalign_utils.errors import EHRError
 
-__all__ = [
-    "EVENT_COLUMNS",
-    "EVENT_TYPES",
-    "FORMATS",
-    "ehr_text",
-    "events_text",
-    "iterate_events",
-    "read_events",
-]
+__all__ = ["EVENT_TYPES", "ehr_text", "events_text", "iterate_events", "read_events"]
 
 FORMATS = ("lines", "markup")
 _TEXT_COLUMNS = ("type", "code", "name", "value", "unit", "note_id", "source_text")
@@ -33,15 +25,12 @@ _TEXT = pd.StringDtype("pyarrow", na_value=np.nan)  # what pandas calls "str"
 def read_events(path: str | Path) -> pd.DataFrame:
     """Return one EHR as a table, one row per event in the file's order.
 
-    Columns: `timestamp` (datetime64[s]), `encounter` (encounters or visits count from 0), and text,
-    missing where the file has nothing, "NULL" or blanks: person_id, type, code, name, value, unit,
-    note_id, source_text. `value` is the event's text without surrounding blanks (in the record
-    dialect split from its line if possible), `source_text` the text exactly as in the file. Facts
-    about the person are rows of type "person": birthdate, age_days, age_years, gender, race,
-    ethnicity, payerplan.
-
-    Args:
-        path: ``<person_id>.xml`` or ``EHR_<person_id>.xml``, in either dialect.
+    `path` is ``<person_id>.xml`` or ``EHR_<person_id>.xml``, in either dialect. Columns: timestamp
+    (datetime64[s]), encounter (from 0), and text, missing where the file has nothing, "NULL" or
+    blanks: person_id, type, code, name, value, unit, note_id, source_text. `value` is the event's
+    text without surrounding blanks (in the record dialect split from its line if possible),
+    `source_text` the text exactly as in the file. Facts about the person are rows of type "person":
+    birthdate, age_days, age_years, gender, race, ethnicity, payerplan.
 
     Raises:
         EHRError: the file is missing, is not well-formed, has a DOCTYPE, is of another dialect or
@@ -61,7 +50,7 @@ def read_events(path: str | Path) -> pd.DataFrame:
     person_id, iterator = _open(path, _raise)
     events = list(iterator)
     columns = dict(zip(Event._fields, zip(*events, strict=True), strict=True)) if events else {}
-    # Through Arrow, which takes a third of the time that pandas needs for a list of texts.
+    # By Arrow it takes a third of pandas' time.
     table = {
         name: _TEXT.__from_arrow__(pa.array(columns.get(name, ()), pa.large_string()))
         for name in _TEXT_COLUMNS
@@ -73,27 +62,20 @@ def read_events(path: str | Path) -> pd.DataFrame:
 
 
 def iterate_events(path: str | Path, report: Callable[[str], None]) -> Iterator[Event]:
-    """Yield the events that can be read, in the file's order, and report the others.
-
-    Raises:
-        EHRError: the file cannot be read as a whole, or from some line on.
-    """
+    """Yield the events that can be read and report the others; an EHRError ends it earlier."""
     yield from _open(path, lambda error: report(str(error)))[1]
 
 
 def ehr_text(path: str | Path, format: str) -> str:
     """Return one EHR as text; prompts keep its most recent part.
 
-    Args:
-        path: an EHR file, as for `read_events`.
-        format: ``"markup"``, the file's own text; or ``"lines"``, one line per event, oldest first
-            (events of one minute in the file's order): timestamp, type, code, name, value, unit,
-            with a note's text on the lines after its own. Facts about the person are repeated only
-            when they change; ages, which the birthdate implies, are left out.
+    ``"markup"`` is the file's own text, which must be UTF-8 and is only checked up to its first
+    event. ``"lines"`` is one line per event, oldest first (of one timestamp in the file's order):
+    timestamp, type, code, name, value, unit, with a note's text on the lines after its own. Facts
+    about the person are repeated only when they change; ages are left out.
 
     Raises:
-        EHRError: as `read_events` (``markup`` checks the file's opening only), or a ``markup`` file
-            is not UTF-8.
+        EHRError: as `read_events`.
         ValueError: an unknown format.
     """
     if format not in FORMATS:
@@ -140,7 +122,7 @@ def _one_line(*parts: str | None) -> str:
     return " ".join(word for part in parts if part is not None for word in part.split())
 
 
-def _open(path: str | Path, report: Callable[[EHRError], None]) -> tuple[str, Iterator[Event]]:
+def _open(path: str | Path, report: Report) -> tuple[str, Iterator[Event]]:
     """Return the patient and the events of a file, after a look at its opening."""
     opening = read_opening(Path(path), tuple(_DIALECTS))
     return opening.person_id, _DIALECTS[opening.dialect].read(Path(path), report)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -16,17 +17,10 @@ EVENT_TYPES = tuple(
     "condition death device_exposure drug_exposure image measurement note observation person "
     "procedure visit visit_detail".split()
 )
-_SAFE_PARSER = {
-    "resolve_entities": False,
-    "load_dtd": False,
-    "no_network": True,
-    "remove_comments": True,
-    "remove_pis": True,
-}
+_SAFE_PARSER = dict.fromkeys(("resolve_entities", "load_dtd"), False)
+_SAFE_PARSER |= dict.fromkeys(("no_network", "remove_comments", "remove_pis"), True)
 _ISO = re.compile(r"[0-9]{4}(-[0-9]{2}){2}([ T][0-9]{2}(:[0-9]{2}){1,2}(\.[0-9]+)?)?")
 _AMERICAN_TIMES = ("", " %H:%M", " %I:%M %p", " %H:%M:%S", " %I:%M:%S %p")
-_EXPECTED = "expected YYYY-MM-DD, alone or with HH:MM or HH:MM:SS"
-_EXPECTED_AMERICAN = "expected MM/DD/YYYY, alone or with HH:MM, with or without AM or PM"
 
 
 class Event(NamedTuple):
@@ -43,7 +37,7 @@ class Event(NamedTuple):
     source_text: str | None
 
 
-# Is called with the fault of an event, which is then left out; or raises it.
+# Takes the fault of an event, which is then left out; or raises it.
 Report = Callable[[EHRError], None]
 
 
@@ -55,12 +49,11 @@ class Opening(NamedTuple):
 
 
 def read_opening(path: Path, dialects: tuple[str, ...]) -> Opening:
-    """Return what comes before a file's first event.
+    """Return what comes before a file's first event, after checking it.
 
     Raises:
-        EHRError: the file cannot be read, is not well-formed up to its root element, has a DOCTYPE
-            or a root that is none of `dialects`, or names another person than its name does; or
-            the eventstream dialect names none.
+        EHRError: the file cannot be read, is not well-formed, has a DOCTYPE or a root that is none
+            of `dialects`, or names another person than its name does (a record may name none).
     """
     # libxml2 expands entities in attributes whatever resolve_entities says, and huge_tree lifts
     # its limits on that. So look for a DOCTYPE first, with the limits on, up to the root only.
@@ -89,11 +82,7 @@ def read_opening(path: Path, dialects: tuple[str, ...]) -> Opening:
 
 
 def iterate(path: Path, *tags: str) -> Iterator[etree._Element]:
-    """Yield the elements with these tags when they end, inner ones first.
-
-    Raises:
-        EHRError: the file is not well-formed.
-    """
+    """Yield the elements with these tags when they end, inner ones first."""
     # huge_tree: a long note may exceed libxml2's limit of 10 MB for one text.
     with path.open("rb") as file:
         parser = etree.iterparse(file, tag=tags, huge_tree=True, **_SAFE_PARSER)
@@ -114,13 +103,10 @@ def _syntax_error(path: Path, parser: etree.iterparse, error: etree.XMLSyntaxErr
 
 
 class Faults:
-    """Reports what is wrong with a file's events.
+    """Reports what is wrong with a file's events; `n` is the next one's number, from 0.
 
     From line 65,535 on, libxml2 only knows the line of an element's text, so a line may be that of
     the next element, or of the end of a note.
-
-    Attributes:
-        n: the number of the next event, from 0, without those of encounters' headers.
     """
 
     def __init__(self, path: Path, report: Report):
@@ -168,32 +154,26 @@ def masked(found: str) -> str:
 
 
 def timestamp_of(found: str | None, *, american: bool = False) -> datetime:
-    """Return a timestamp, to the second.
-
-    Raises:
-        ValueError: it is none; the message shows its form and what was expected.
+    """Return a timestamp, to the second; a ValueError shows the form of a text that is none.
 
     >>> timestamp_of("10/08/2018 9:00 PM", american=True)
     datetime.datetime(2018, 10, 8, 21, 0)
     """
-    moment = _parse_timestamp(found, american)
-    if moment is None:
-        shown = "none" if found is None else repr(masked(found))
-        raise ValueError(f"found {shown}, {_EXPECTED_AMERICAN if american else _EXPECTED}")
-    return moment
+    if (moment := _parse_timestamp(found, american)) is not None:
+        return moment
+    shown = "none" if found is None else repr(masked(found))
+    expected = "MM/DD/YYYY" if american else "YYYY-MM-DD"
+    times = "HH:MM, with or without AM or PM" if american else "HH:MM or HH:MM:SS"
+    raise ValueError(f"found {shown}, expected {expected}, alone or with {times}")
 
 
 @lru_cache(maxsize=4096)
 def _parse_timestamp(found: str | None, american: bool) -> datetime | None:
     text = " ".join((found or "").split())
     if _ISO.fullmatch(text):
-        try:
+        with suppress(ValueError):
             return datetime.fromisoformat(text).replace(microsecond=0)
-        except ValueError:
-            return None
     for time in _AMERICAN_TIMES if american else ():
-        try:
+        with suppress(ValueError):
             return datetime.strptime(text, f"%m/%d/%Y{time}")
-        except ValueError:
-            continue
     return None

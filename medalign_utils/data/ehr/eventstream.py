@@ -22,15 +22,8 @@ from medalign_utils.data.ehr.events import (
 from medalign_utils.errors import EHRError
 
 # Element of an encounter's <person> -> name of the person event, in the order of the events.
-_PERSON_NAMES = {
-    "birthdate": "birthdate",
-    "days": "age_days",
-    "years": "age_years",
-    "gender": "gender",
-    "race": "race",
-    "ethnicity": "ethnicity",
-    "payerplan": "payerplan",
-}
+_PERSON_NAMES = {"birthdate": "birthdate", "days": "age_days", "years": "age_years"}
+_PERSON_NAMES |= {name: name for name in ("gender", "race", "ethnicity", "payerplan")}
 # Element -> what is expected in it.
 _INSIDE = {"events": "<entry>", "entry": "<event>", "event": "text"}
 _KNOWN = ("person", "events", "entry", "event", "visit", "day")
@@ -42,12 +35,6 @@ def read(path: Path, report: Report) -> Iterator[Event]:
 
     Facts about the person, from an encounter's header, come before the encounter's first event,
     dated by the encounter's start or else by that event.
-
-    Reported are: an event without a type or a readable timestamp, a start that cannot be read, a
-    header without a date, and elements out of place, those of the record dialect among them.
-
-    Raises:
-        EHRError: the file is not well-formed.
     """
     faults, number = Faults(path, report), -1
     for element in iterate(path, "encounter", "eventstream"):
@@ -111,17 +98,8 @@ def _entry(entry: etree._Element, number: int, faults: Faults) -> Iterator[Event
             faults.add(event, undated or f": no type; attributes found: {found}")
             continue
         faults.n += 1
-        yield Event(
-            moment,
-            number,
-            event_type,
-            _attribute(get("code")),
-            _attribute(get("name")),
-            cleaned(text),
-            _attribute(get("unit")),
-            _attribute(get("note_id")),
-            text,
-        )
+        code, name, unit, note_id = map(_attribute, map(get, ("code", "name", "unit", "note_id")))
+        yield Event(moment, number, event_type, code, name, cleaned(text), unit, note_id, text)
 
 
 def _header(

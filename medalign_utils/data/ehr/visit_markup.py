@@ -25,15 +25,9 @@ from medalign_utils.data.ehr.events import (
 from medalign_utils.data.ehr.units import UNIT_PATTERN
 
 # What a line of <person> begins with -> the name of the person event.
-_PERSON_LINES = {
-    "birth": "birthdate",
-    "age in days": "age_days",
-    "age in years": "age_years",
-    "gender": "gender",
-    "race": "race",
-    "ethnicity": "ethnicity",
-    "payer plan": "payerplan",
-}
+_PERSON_LINES = {"birth": "birthdate", "age in days": "age_days", "age in years": "age_years"}
+_PERSON_LINES |= {"gender": "gender", "race": "race", "ethnicity": "ethnicity"}
+_PERSON_LINES |= {"payer plan": "payerplan"}
 _DATE = re.compile(r"\s*(\d{1,2})/(\d{1,2})/(\d{4})\s*")
 _CODE = re.compile(r"\[(?P<code>[^\]/\s]+/[^\]\s]+)\]\s*(?P<rest>.*)", re.DOTALL)
 # A number at the end of the line, or before a unit that is known, is the value. In a drug's line
@@ -52,12 +46,6 @@ def read(path: Path, report: Report) -> Iterator[Event]:
     A visit is an encounter, and an event of type "visit" whose name is the visit's type. An event
     without a start of its own, such as a fact about the person, has its day's. An empty element of
     a known type is an event, too.
-
-    Reported are: an element of no known type, without a date or outside a day, and text beside the
-    elements.
-
-    Raises:
-        EHRError: the file is not well-formed.
     """
     faults, number = Faults(path, report), -1
     for element in iterate(path, "visit", "record"):
