@@ -14,18 +14,13 @@ SWAPPED = "another instruction's reference"
 def uninformed_answers(release: Release) -> pd.DataFrame:
     """Return how often the answer key accepts an answer that ignores the question.
 
-    Returns:
-        One row per answer: answer; n, the gradings; correct, the share accepted, in [0, 1].
-        Constant answers and the whole prompt are given to each instruction, except those whose
-        right answer is "not documented"; each reference to all other instructions. Empty without
-        an answer key.
+    Columns: answer; n, the gradings; correct, the share accepted, in [0, 1]. Constant answers and
+    the whole prompt are given to each instruction, except those whose right answer is "not
+    documented"; each reference to all other instructions. Empty without an answer key.
     """
     key = load_answer_key(release.answer_key_path) if release.answer_key_path else {}
-    facts = {
-        i: line["facts"]
-        for i, line in key.items()
-        if all(fact["kind"] != "not_documented" for fact in line["facts"])
-    }
+    facts = {i: line["facts"] for i, line in key.items()}
+    facts = {i: f for i, f in facts.items() if all(x["kind"] != "not_documented" for x in f)}
     answers = {f'"{answer}"': [(answer, f) for f in facts.values()] for answer in CONSTANTS}
     questions = release.instructions.set_index("instruction_id")["question"]
     people = {i: key[i]["person_id"] for i in facts}

@@ -29,14 +29,11 @@ def drop_near_duplicates(questions: Sequence[str], threshold: float) -> pd.DataF
     """Return which questions are too similar to an earlier one that is kept.
 
     A question is dropped if its ROUGE-L F1 (Porter-stemmed) with a question kept so far is at least
-    the threshold (above 0, at most 1; up to 1e-9 below counts), as a duplicate of the one with the
-    highest score, the earliest of equals. One row per question, in order: duplicate_of (Int64,
-    position from 0) and rouge_l with that question, both missing for a question that is kept.
+    the threshold, as a duplicate of the one with the highest score, the earliest of equals. One row
+    per question, in order: duplicate_of (Int64, position from 0) and rouge_l with that question,
+    both missing for a question that is kept.
 
-    Raises:
-        MedAlignError: a question is not a string, or the threshold is out of range.
-
-    Source: Lin 2004 for ROUGE-L; Wang et al. 2023 (Self-Instruct) for this use at 0.7.
+    Source: Wang et al. 2023 (Self-Instruct), with a threshold of 0.7.
 
     >>> questions = ["What was the last creatinine?", "Any falls?", "What was the last potassium?"]
     >>> drop_near_duplicates(questions, 0.7)["duplicate_of"].tolist()
@@ -46,13 +43,9 @@ def drop_near_duplicates(questions: Sequence[str], threshold: float) -> pd.DataF
 
 
 def similar_pairs(questions: Sequence[str], threshold: float) -> pd.DataFrame:
-    """Return every pair of questions whose ROUGE-L F1 is at least the threshold.
+    """Return every pair of questions whose ROUGE-L F1 is at least the threshold, above 0.
 
-    Columns: earlier, later (positions from 0), rouge_l; sorted by later, then earlier. Arguments
-    and errors as for `drop_near_duplicates`.
-
-    >>> similar_pairs(["Any falls?", "Any pain?"], 0.5).values.tolist()
-    [[0.0, 1.0, 0.5]]
+    Columns: earlier, later (positions from 0), rouge_l; sorted by later, then earlier.
     """
     from rouge_score.rouge_scorer import RougeScorer
     from rouge_score.tokenizers import DefaultTokenizer
@@ -99,23 +92,13 @@ def assess_thresholds(
     """Return how well `drop_near_duplicates` finds repeated requests at each threshold.
 
     A submission is a duplicate if an earlier one makes the same request, for whichever patient, and
-    rightly dropped if the question that is kept for it makes that request.
+    rightly dropped if the question that is kept for it makes that request. `submitted` is from
+    `load_submitted`; without its `request` only the first columns and `dropped` are filled.
 
-    Args:
-        submitted: as `load_submitted` returns it.
-        thresholds: each above 0, at most 1.
-
-    Returns:
-        One row per threshold, ascending: threshold, submitted, duplicates, dropped, precision
-        (share of the dropped that are dropped rightly), recall (share of the duplicates that are),
-        reworded and reworded_recall (likewise of those reworded on purpose), other_patient (dropped
-        rightly, although the kept question is about another patient). NaN if the denominator is 0;
-        without `request` only threshold, submitted and dropped are known.
-
-    >>> submitted = pd.DataFrame({"question": ["Any falls?", "Any pain?"], "person_id": ["1", "2"],
-    ...     "request": ["falls", "pain"], "duplicate_of": [None, None]})
-    >>> assess_thresholds(submitted, [0.5])[["dropped", "precision"]].values.tolist()
-    [[1.0, 0.0]]
+    One row per threshold: threshold, submitted, duplicates, dropped, precision (share of the
+    dropped that are dropped rightly), recall (share of the duplicates that are), reworded and
+    reworded_recall (of those reworded on purpose), other_patient (dropped rightly, although the
+    kept question is about another patient). Shares of nothing are NaN.
     """
     thresholds = sorted(set(thresholds))
     pairs = similar_pairs(submitted["question"].tolist(), thresholds[0])
@@ -150,20 +133,14 @@ def rank_patients(
     """Return the rank at which BM25 finds each instruction's patient; 1 is best.
 
     Lucene's variant, k1 = 1.5, b = 0.75, English stop words, no stemming; a document is a record's
-    `lines`, of which four bytes per word are kept. Equal scores all have the worst of their ranks,
-    so a question that shares no word with its record has the size of the pool.
-
-    Args:
-        release: where the records are.
-        instructions: question and person_id.
-        pool: the patients to choose from.
-        progress: show a bar.
+    `lines`. Equal scores all have the worst of their ranks, so a question that shares no word with
+    its record has the size of the pool.
 
     Raises:
         MedAlignError: there are no instructions, an instruction's patient is missing or not in the
             pool, or the pool contains a patient twice.
 
-    Source: Robertson and Zaragoza 2009; Lù 2024 (BM25S).
+    Source: Lù 2024 (BM25S).
     """
     import bm25s
 
@@ -181,15 +158,15 @@ def rank_patients(
     settings = {"stopwords": "english", "show_progress": False}
     queries = bm25s.tokenize(instructions["question"].tolist(), return_ids=False, **settings)
     # Words that are in no query only count towards a record's length: "" stands for them all.
-    vocabulary = {"": 0}
-    for word in (word for query in queries for word in query):
-        vocabulary.setdefault(word, len(vocabulary))
+    words = dict.fromkeys(word for query in queries for word in query)
+    vocabulary = {word: i for i, word in enumerate(["", *words])}
     documents = []
     for person in tqdm(pool, "records", disable=not progress):
         text = bm25s.tokenize(ehr_text(release.ehr_path(person), "lines"), **settings)
         queried = np.zeros(len(text.vocab), dtype=np.uint32)
         for word, i in text.vocab.items():
             queried[i] = vocabulary.get(word, 0)
+        # Four bytes per word.
         documents.append(array("I", queried[text.ids[0]].tobytes()))
 
     # In double precision, so that scores are equal only if they truly are.
@@ -207,29 +184,14 @@ def recall_table(
 ) -> pd.DataFrame:
     """Return recall at each of `CUTOFFS`, and what random matching would reach.
 
-    Args:
-        ranks: as `rank_patients` returns them.
-        patients: the patient of each.
-        pool_size: number of patients to choose from.
-        bootstrap: over patients.
-
-    Returns:
-        One row per cutoff: k, n, pool, recall, recall_low, recall_high (95 % interval), random
-        (exactly k / pool, at most 1).
-
-    >>> ranks, patients = pd.Series([1, 2, 9]), pd.Series(["a", "a", "b"])
-    >>> recall_table(ranks, patients, 10, bootstrap=Bootstrap.seeded(100, 1))["random"].tolist()
-    [0.1, 0.5, 1.0]
+    Columns: k, n, pool, recall, recall_low, recall_high (95 %, resampling patients) and random,
+    which is exactly k / pool, at most 1.
     """
     hits = np.column_stack([ranks.to_numpy() <= k for k in CUTOFFS])
-    intervals = bootstrap_means(hits, patients.to_numpy(), bootstrap=bootstrap)
-    return pd.DataFrame(
-        [
-            (k, len(ranks), pool_size, *interval, min(k, pool_size) / pool_size)
-            for k, interval in zip(CUTOFFS, intervals, strict=True)
-        ],
-        columns=["k", "n", "pool", "recall", "recall_low", "recall_high", "random"],
-    )
+    means = bootstrap_means(hits, patients.to_numpy(), bootstrap=bootstrap)
+    table = pd.DataFrame({"k": CUTOFFS, "n": len(ranks), "pool": pool_size})
+    table[["recall", "recall_low", "recall_high"]] = means
+    return table.assign(random=table["k"].clip(upper=pool_size) / pool_size)
 
 
 def _share(part: int, whole: int) -> float:

@@ -30,13 +30,12 @@ def summarize_records(
     """Return counts over the EHRs of the instructions' patients, reading each EHR once.
 
     `records`, one row per patient, the shortest first: person_id, instructions, first and last
-    (dates, missing without events), encounters, events, notes, tokens (of the `lines` text, by the
-    tokenizer of this name, as for `load_tokenizer`). The others are sorted by count: `event_types`
-    has type, events, patients; `note_types` has note, notes, patients; `years`, every calendar year
-    from first to last, has year, events, patients. Facts about the person are not events.
+    (dates, missing without events), encounters, events, notes, tokens (of the `lines` text). The
+    others are sorted by count: `event_types` has type, events, patients; `note_types` has note,
+    notes, patients; `years`, every calendar year from first to last, has year, events, patients.
+    Facts about the person are not events.
 
     Raises:
-        EHRError: an EHR cannot be read.
         ReleaseError: no instruction names its patient.
     """
     counter = load_tokenizer(tokenizer, chat_template=False)
@@ -92,12 +91,6 @@ def count_categories(
     Columns: category ("(none)" if it is missing), with_reference, all. With the paper's counts
     (`published`, the same columns) also published_with_reference and published_all, and the paper's
     further categories, 0 where a side lacks them.
-
-    >>> instructions = pd.DataFrame({
-    ...     "instruction_id": ["1", "2", "3"], "category": ["Retrieve", "Retrieve", None]})
-    >>> references = pd.DataFrame({"instruction_id": ["1", "1"]})
-    >>> count_categories(instructions, references).values.tolist()
-    [['Retrieve', 1, 2], ['(none)', 0, 1]]
     """
     counts = _count_by("category", instructions, references)
     if published is None:
@@ -111,19 +104,15 @@ def count_categories(
 
 
 def count_specialties(instructions: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
-    """Return the instructions by the specialty of their submitter, the largest first.
-
-    Columns: specialty ("(none)" if it is missing), with_reference, all.
-    """
+    """Return the instructions by their submitter's specialty, as `count_categories`."""
     counts = _count_by("submitter_specialty", instructions, references)
     return counts.rename(columns={"submitter_specialty": "specialty"})
 
 
 def count_answer_places(answer_key: Mapping[str, Mapping]) -> pd.DataFrame:
-    """Return where the answers are, by the answer key: in what, and how far back in the record.
+    """Return where the answers are, by the answer key.
 
-    One row each for "codes", "notes", "both" and "nowhere" (not in the record), with the number of
-    instructions in each of `QUARTERS` of the record, "without a place", and `all`.
+    Each kind of place has a row with the instructions in each of the record's `QUARTERS`.
 
     >>> table = count_answer_places({"1": {"where": "notes", "position": 0.9}})
     >>> table.set_index("where").loc["notes", ["oldest quarter", "most recent quarter"]].tolist()
@@ -139,12 +128,7 @@ def count_answer_places(answer_key: Mapping[str, Mapping]) -> pd.DataFrame:
 
 
 def _count_by(column: str, instructions: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
-    table = pd.DataFrame(
-        {
-            column: instructions[column].fillna("(none)"),
-            "with_reference": instructions["instruction_id"].isin(references["instruction_id"]),
-            "all": 1,
-        }
-    )
-    counts = table.groupby(column)[["with_reference", "all"]].sum().reset_index()
+    answered = instructions["instruction_id"].isin(references["instruction_id"])
+    groups = answered.groupby(instructions[column].fillna("(none)"))
+    counts = groups.agg(with_reference="sum", all="size").reset_index()
     return counts.sort_values(["all", column], ascending=[False, True], ignore_index=True)

@@ -42,14 +42,8 @@ def check_release(
 ) -> Report:
     """Return a summary of a release and every problem in it, where `load_release` stops at one.
 
-    EHRs that no table names are read too, one event at a time. An EHR without events is a problem,
-    although it loads: no instruction can be answered from it. Facts about the person are not
-    counted as events.
-
-    Args:
-        path: the release's folder.
-        columns: our column -> the release's name for it.
-        progress: show a progress bar over the EHRs.
+    EHRs that no table names are read too. An EHR without events is a problem, although it loads.
+    Facts about the person are not counted as events.
 
     Raises:
         ReleaseError: the folder does not exist.
@@ -61,12 +55,9 @@ def check_release(
     require_release_columns(path, columns)
     problems: list[Problem] = []
     summary = [*_tables(path, columns, problems), *_reviews(path, columns, problems)]
-    for read, file in (
-        (read_manifest, path / "manifest.json"),
-        (load_answer_key, path / "answer-key.jsonl"),
-    ):
-        if file.is_file():
-            _attempt(path, problems, read, file)
+    for read, name in ((read_manifest, "manifest.json"), (load_answer_key, "answer-key.jsonl")):
+        if (path / name).is_file():
+            _attempt(path, problems, read, path / name)
     summary += _ehrs(path, problems, progress)
     shown = [(what, f"{n:,}" if isinstance(n, int) else str(n)) for what, n in summary]
     # The table of reviews is read twice, so a problem of the whole table is found twice.
@@ -131,10 +122,6 @@ def _ehrs(path: Path, problems: list[Problem], progress: bool) -> Iterator[tuple
     longest, files = (0, ""), {}
     for file, person_id in tqdm(ehrs.items(), "EHRs", unit="EHR", disable=not progress):
         faults: list[str] = []
-        if (other := files.setdefault(person_id, file)) != file:
-            problems.append(
-                Problem(file, "", f"a second EHR of patient {person_id}, beside {other.name}")
-            )
         n_events = 0
         try:
             inside = file.resolve().is_relative_to(file.parent.resolve())
@@ -155,6 +142,8 @@ def _ehrs(path: Path, problems: list[Problem], progress: bool) -> Iterator[tuple
         longest = max(longest, (n_events, person_id), key=lambda found: found[0])
         if not n_events and not faults:
             faults.append("no events")
+        if (other := files.setdefault(person_id, file)) != file:
+            faults.append(f"a second EHR of patient {person_id}, beside {other.name}")
         problems += [Problem(file, "", f.removeprefix(f"{file}").lstrip(":, ")) for f in faults]
     yield "EHRs", len(ehrs)
     yield "other files beside them", len(others)

@@ -111,9 +111,6 @@ def merge_small(values: pd.Series, *, ordered: bool = False) -> pd.Series:
 
     >>> merge_small(pd.Series(["F"] * 30 + ["M"] * 20 + ["X"] * 2)).value_counts().to_dict()
     {'F': 30, 'M + (others)': 22}
-    >>> ages = pd.Series(["18–39"] * 5 + ["40–64"] * 30 + ["65–79"] * 12)
-    >>> merge_small(ages, ordered=True).value_counts().to_dict()
-    {'18–64': 35, '65–79': 12}
     """
     counts = values.value_counts()
     if not ordered:
@@ -137,11 +134,6 @@ def coarsen(
 
     None if a small cell remains of two by two. A cell counts each of its rows' `patients` once;
     `ordered` says whether the groups of `first` and of `second` have an order.
-
-    >>> first, second = pd.Series(["a", "b"] * 42), pd.Series(["x"] * 44 + ["y"] * 16 + ["z"] * 24)
-    >>> _, merged = coarsen(first, second, range(84))
-    >>> merged.unique().tolist()
-    ['x', 'y + z']
     """
     axes = [first, second]
     while True:
@@ -189,19 +181,13 @@ def _band(bands: Iterable[str]) -> str:
 
 
 def release_counts(rated: pd.Series, release: pd.Series) -> pd.Series | None:
-    """Return a release's patients by group; None if those without a rating would be 1 to 10.
-
-    >>> release_counts(pd.Series({"F": 30}), pd.Series({"F": 33})) is None
-    True
-    """
+    """Return a release's patients by group; None if those without a rating would be 1 to 10."""
     unrated = release.sub(rated, fill_value=0)
     return None if unrated.between(1, LEAST_PATIENTS - 1).any() else release
 
 
 def sizes(labels: pd.Series, patients: np.ndarray) -> pd.DataFrame:
-    """Return n_patients and n_instructions of each group.
-
-    `labels` are the patients' groups, indexed by patient; `patients` has one for each instruction.
+    """Return n_patients and n_instructions of each group of labels, which patients index.
 
     >>> sizes(pd.Series(["F", "M"], index=["a", "b"]), np.array(["a", "b", "a"])).values.tolist()
     [[1, 2], [1, 1]]
@@ -213,14 +199,7 @@ def sizes(labels: pd.Series, patients: np.ndarray) -> pd.DataFrame:
 def with_suppressed(
     rows: list[dict], groups: DisclosableGroups, patients: np.ndarray, columns: list[str]
 ) -> pd.DataFrame:
-    """Return rows as a table with a column `suppressed`, and a row per grouping that is not shown.
-
-    >>> groups = DisclosableGroups(pd.DataFrame(), {"race": "not shown"})
-    >>> with_suppressed([], groups, np.array(["a", "a"]), ["grouping", "group", *N])
-    ... # doctest: +NORMALIZE_WHITESPACE
-      grouping        group  n_patients  n_instructions suppressed
-    0     race  (not shown)           1               2  not shown
-    """
+    """Return rows as a table with why some are suppressed; groupings not shown are rows, too."""
     total = {"n_patients": len(np.unique(patients)), "n_instructions": len(patients)}
     name = {column: NO_GROUPS for column in ("group", "best", "worst") if column in columns}
     absent = [grouping for grouping in groups.suppressed if grouping not in groups.labels]
@@ -282,14 +261,6 @@ def suppress_small_groups(
 
     `table` has grouping, group, system and figures; `members` has instruction_id, grouping and
     group; `instructions` has instruction_id and person_id.
-
-    >>> members = pd.DataFrame({"instruction_id": list(map(str, range(40))),
-    ...     "grouping": "category", "group": ["a"] * 15 + ["b"] * 12 + ["c"] * 11 + ["d"] * 2})
-    >>> instructions = members.assign(person_id=members["instruction_id"])
-    >>> table = pd.DataFrame({"grouping": "category", "group": list("abcd"), "system": "s",
-    ...     "n": [15, 12, 11, 2], "correct": 0.5})
-    >>> suppress_small_groups(table, members, instructions)["n"].tolist()
-    [15, 12, <NA>, <NA>]
     """
     patient = dict(instructions[["instruction_id", "person_id"]].itertuples(index=False))
 

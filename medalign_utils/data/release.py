@@ -63,19 +63,14 @@ SUBMITTED_COLUMNS = (*_TABLES[SUBMITTED_FILE].required, *_TABLES[SUBMITTED_FILE]
 
 @dataclass(frozen=True)
 class Release:
-    """A release as read from its folder.
+    """A release as read from its folder; a synthetic one has a manifest and an answer key.
 
     Attributes:
-        path: the folder.
         instructions: one row per instruction: instruction_id (key), question, category,
             subcategory, submitter_specialty, person_id. The last four may be missing.
         references: one row per clinician's response: instruction_id and annotator (key), reference,
             evidence. An instruction's rows are adjacent, the preferred annotator's first.
-        annotator: the preferred annotator.
         columns: our column -> the release's name for it.
-        reviews_path: the table of reviewed model responses, or None.
-        manifest: the content of ``manifest.json``, or None.
-        answer_key_path: ``answer-key.jsonl`` of a synthetic release, or None.
     """
 
     path: Path
@@ -242,13 +237,7 @@ def load_submitted(release: Release) -> pd.DataFrame:
 
 
 def primary_references(references: pd.DataFrame, annotator: str = ANNOTATOR) -> pd.DataFrame:
-    """Return one reference per instruction: the annotator's, or else the first one listed.
-
-    >>> table = pd.DataFrame({"instruction_id": ["1", "1"], "annotator": ["x", "Annotator_1"],
-    ...     "reference": ["No.", "Yes."], "evidence": ["", ""]})
-    >>> primary_references(table)["reference"].tolist()
-    ['Yes.']
-    """
+    """Return one reference per instruction: the annotator's, or else the first one listed."""
     order = np.argsort(references["annotator"] != annotator, kind="stable")
     first = references.iloc[order].drop_duplicates("instruction_id")
     return first.sort_index().reset_index(drop=True)

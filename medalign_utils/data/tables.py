@@ -77,13 +77,7 @@ def find_table(folder: Path, stem: str) -> Path | None:
 
 
 def column_names(columns: Mapping[str, str] | None) -> dict[str, tuple[str, ...]]:
-    """Return `COLUMN_NAMES` with the names of an experiment's params first.
-
-    >>> column_names({"rnak": "my_rank"})
-    Traceback (most recent call last):
-    ...
-    medalign_utils.errors.ParamsError: columns: no column 'rnak' to map; did you mean 'rank'?
-    """
+    """Return `COLUMN_NAMES` with the names of an experiment's params first."""
     names = dict(COLUMN_NAMES)
     for column, name in (columns or {}).items():
         if column not in names:
@@ -125,11 +119,7 @@ def truth_of(text: str) -> bool | None:
 
 
 def at_rows(file: Path, values: pd.Series, fault: str) -> list[Problem]:
-    """Return a problem for each value, at the row that is its index; `fault` is a format string.
-
-    >>> [str(p) for p in at_rows(Path("all.tsv"), pd.Series({3: "x"}), "rank {!r}")]
-    ["all.tsv, row 3: rank 'x'"]
-    """
+    """Return a problem for each value, at the row that is its index; `fault` formats the value."""
     return [Problem(file, f"row {row}", fault.format(value)) for row, value in values.items()]
 
 
@@ -220,26 +210,24 @@ def raise_first(problems: list[Problem], folder: Path) -> None:
 
 
 def _read_rows(file: Path, problems: list[Problem]) -> tuple[list[str], dict[int, list[str]]]:
+    header: list[str] = []
     rows: dict[int, list[str]] = {}
     csv.field_size_limit(_LONGEST_FIELD)
-    number = 0
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
             reader = csv.reader(text, delimiter=_DELIMITERS[file.suffix], strict=True)
             header = next(reader, [])
-            try:
-                for row in reader:
-                    number += bool(row)
-                    if row and len(row) == len(header):
-                        rows[number] = row
-                    elif row:
-                        fault = f"{len(row)} fields, expected {len(header)} as in the header"
-                        problems.append(Problem(file, f"line {reader.line_num}", fault))
-            except csv.Error as error:
-                fault = f"{error}; the rest is not read"
-                problems.append(Problem(file, f"line {reader.line_num}", fault))
+            for number, row in enumerate(filter(None, reader), 1):
+                if len(row) == len(header):
+                    rows[number] = row
+                else:
+                    fault = f"{len(row)} fields, expected {len(header)} as in the header"
+                    problems.append(Problem(file, f"line {reader.line_num}", fault))
     except csv.Error as error:
-        raise ReleaseError(f"{file}, line 1: {error}") from None
+        if not header:
+            raise ReleaseError(f"{file}, line 1: {error}") from None
+        fault = f"{error}; the rest is not read"
+        problems.append(Problem(file, f"line {reader.line_num}", fault))
     except UnicodeDecodeError as error:
         raise ReleaseError(f"{file}: not UTF-8 ({error})") from None
     except OSError as error:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from medalign_utils.data.ehr import EVENT_TYPES
+from medalign_utils.data.ehr.events import EVENT_TYPES
 
 WINDOW_SENTENCES = 3
 

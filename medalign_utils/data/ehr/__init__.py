@@ -8,10 +8,8 @@ import pandas as pd
 import pyarrow as pa
 
 from medalign_utils.data.ehr import eventstream, visit_markup
-from medalign_utils.data.ehr.events import EVENT_TYPES, Event, Report, read_opening
+from medalign_utils.data.ehr.events import Event, Report, read_opening
 from medalign_utils.errors import EHRError
-
-__all__ = ["EVENT_TYPES", "ehr_text", "events_text", "iterate_events", "read_events"]
 
 FORMATS = ("lines", "markup")
 _TEXT_COLUMNS = ("type", "code", "name", "value", "unit", "note_id", "source_text")
@@ -44,8 +42,6 @@ def read_events(path: str | Path) -> pd.DataFrame:
     >>> read_events(file)[["timestamp", "type", "value", "unit"]]
                 timestamp         type value   unit
     0 2014-08-10 09:12:00  measurement   1.4  mg/dL
-    >>> ehr_text(file, "lines")
-    '2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL'
     """
     person_id, iterator = _open(path, _raise)
     events = list(iterator)

@@ -127,14 +127,10 @@ def _coded(
 
 
 def split_line(event_type: str, line: str) -> tuple[str | None, str | None, str | None, str | None]:
-    """Split a coded line into code, name, value and unit, where the line allows it.
+    """Return a coded line's code, name, value and unit, where the line allows it.
 
     >>> split_line("measurement", "[LOINC/8478-0] Mean blood pressure 122 mm Hg")
     ('LOINC/8478-0', 'Mean blood pressure', '122', 'mm Hg')
-    >>> split_line("procedure", "[SNOMED/268400002] 12 lead ECG")
-    ('SNOMED/268400002', '12 lead ECG', None, None)
-    >>> split_line("drug_exposure", "[RxNorm/6185] Labetalol 5mg IV x 1")
-    ('RxNorm/6185', 'Labetalol 5mg IV x 1', None, None)
     """
     found = _CODE.fullmatch(line.strip())
     code, rest = (found["code"], found["rest"]) if found else (None, line)
