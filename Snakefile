@@ -74,7 +74,7 @@ LOGGED = ' >"${{log%.ipynb}}.log" 2>&1 || {{ cat "${{log%.ipynb}}.log" >&2; exit
 NOTEBOOK = RUN_NOTEBOOK + "--status {params.status:q}" + LOGGED
 # The job of a system: where it was killed, its second attempt writes the status.
 MADE = "--status {output:q} --makes {params.makes:q} --attempt {resources.attempt}"
-SYSTEM_NOTEBOOK = RUN_NOTEBOOK + MADE + LOGGED
+SYSTEM_NOTEBOOK = RUN_NOTEBOOK + MADE + LOGGED + "; grep '\"is_ok\": false' {output:q} >&2 || true"
 REPORT = UMASK + "python -m medalign_utils report {FILE:q} -y {SETTINGS:q}"
 
 

@@ -25,7 +25,7 @@ from medalign_utils.evaluation.ratings import COMBINATIONS, common_ratings, rate
 from medalign_utils.fairness.perturbation import CHANGES
 from medalign_utils.generation.system import check_system, shaping_settings
 from medalign_utils.metrics.registry import METRICS, WITH_WEIGHTS
-from medalign_utils.paths import checkpoint, project_root, resolve
+from medalign_utils.paths import checkpoint, project_root, resolve, short
 from medalign_utils.run import Run
 
 # Given to each notebook by the workflow, never by an experiment's file.
@@ -103,9 +103,6 @@ class Experiment(BaseModel):
 def notebook_parameters(notebook: str | Path) -> dict[str, Any]:
     """Return the names and defaults in a notebook's parameters cell, in order.
 
-    Raises:
-        ParamsError: no cell is tagged `parameters`, or it holds more than literals.
-
     >>> list(notebook_parameters("notebooks/01_explore_release.ipynb"))
     ['experiment', 'release', 'columns', 'annotator']
     """
@@ -129,14 +126,11 @@ def notebook_parameters(notebook: str | Path) -> dict[str, Any]:
 def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return an experiment's parameters, checked with all systems, metrics and files they name.
 
-    Returns:
-        The file's keys, plus `experiment` (the file's stem). `overrides` replace or add keys, as
-        `snakemake --config` does.
+    The key `experiment` is the file's stem; `overrides` replace or add keys.
 
     Raises:
         ParamsError: in one line that names the file, the key, what was found and what is allowed;
-            also if the release of an experiment that is not synthetic cannot be loaded, or lacks
-            ratings that the experiment needs.
+            also if a release that is not synthetic cannot be loaded, or lacks ratings.
 
     >>> load_experiment("params/demo.yaml")["experiment"]
     'demo'
@@ -145,22 +139,20 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
     experiment = _read_yaml(path) | dict(overrides or {})
     try:
         _check_keys(experiment)
+        experiment["experiment"] = path.stem
         _check_systems(experiment)
         for weights in (experiment["comet_checkpoint"], *experiment["weights"].values()):
             found = checkpoint(weights)
             if found.endswith(".ckpt") and not Path(found).is_file():
                 raise ParamsError(f"comet_checkpoint: no file {weights}")
-        _check_release(experiment, path.stem)
+        _check_release(experiment)
     except MedAlignError as error:
-        raise ParamsError(f"{_short(path)}: {error}") from None
-    return experiment | {"experiment": path.stem}
+        raise ParamsError(f"{short(path)}: {error}") from None
+    return experiment
 
 
 def load_system(name: str) -> dict[str, Any]:
     """Return a system's keys, checked by `check_system`, and `system`, its name.
-
-    Raises:
-        ParamsError: in one line that names the file, what was found and what there is.
 
     >>> load_system("bm25-2k")["context_length"]
     2048
@@ -173,7 +165,7 @@ def load_system(name: str) -> dict[str, Any]:
     try:
         check_system(system)
     except ParamsError as error:
-        raise ParamsError(f"{_short(path)}: {error}") from None
+        raise ParamsError(f"{short(path)}: {error}") from None
     return system | {"system": name}
 
 
@@ -189,20 +181,21 @@ def context_lengths(systems: Iterable[str], responses: str = "generated") -> dic
     if responses == "released":
         published = published_contexts()
         return {system: published.get(system) for system in systems}
-    loaded = {system: load_system(system) for system in systems}
     return {
-        name: None if system.get("strategy") == "refine" else system["context_length"]
-        for name, system in loaded.items()
+        system: None if _refines(system) else load_system(system)["context_length"]
+        for system in systems
     }
+
+
+def _refines(system: str) -> bool:
+    """Return whether a system reads the whole record through a short context."""
+    return load_system(system).get("strategy") == "refine"
 
 
 def comparable_contexts(
     systems: Sequence[str], responses: str = "generated"
 ) -> dict[str, int | None]:
-    """Return the context lengths of systems that can be compared by it; None for the whole record.
-
-    Left out are refinement, which reads the whole record through a short context, and `released`
-    systems of unknown length.
+    """Return the `context_lengths` without refinement and without unknown lengths.
 
     >>> comparable_contexts(["bm25-full", "gpt4-32k-multistep-refinement", "gpt4-32k"])
     {'bm25-full': None, 'gpt4-32k': 32768}
@@ -210,15 +203,13 @@ def comparable_contexts(
     lengths = context_lengths(systems, responses)
     if responses == "released":
         return {system: tokens for system, tokens in lengths.items() if tokens is not None}
-    refining = {s for s in systems if load_system(s).get("strategy") == "refine"}
-    return {system: tokens for system, tokens in lengths.items() if system not in refining}
+    return {system: tokens for system, tokens in lengths.items() if not _refines(system)}
 
 
 def context_series(systems: Sequence[str], responses: str = "generated") -> dict[str, int | None]:
     """Return the context lengths of the most systems that differ in nothing else.
 
-    What a system is called, where it runs and what it costs do not count; refinement is left out.
-    Of `released` responses it is the paper's GPT-4 at two lengths, or else the first system.
+    Of `released` responses these are the paper's GPT-4 at two lengths, or else the first system.
 
     >>> context_series(["random-2k", "bm25-full", "bm25-8k", "bm25-2k"])
     {'bm25-full': None, 'bm25-8k': 8192, 'bm25-2k': 2048}
@@ -238,19 +229,7 @@ def context_series(systems: Sequence[str], responses: str = "generated") -> dict
 def for_notebook(notebook: str | Path, experiment: Mapping[str, Any], **job: Any) -> dict[str, Any]:
     """Return the values of exactly those parameters that a notebook declares.
 
-    Args:
-        notebook: its file.
-        experiment: as `load_experiment` returns it.
-        job: what the workflow gives, such as `system="bm25-2k"`; by default one shard of one.
-
-    Raises:
-        ParamsError: the notebook declares a parameter that neither has.
-
-    >>> for_notebook("notebooks/02_match_instructions.ipynb", {"experiment": "demo"})
-    Traceback (most recent call last):
-    ...
-    medalign_utils.errors.ParamsError: 02_match_instructions.ipynb: no value for release, columns, \
-rouge_threshold, resamples, seed
+    `job` is what the workflow gives, such as `system="bm25-2k"`; by default one shard of one.
     """
     values = {"shard": 1, "shards": 1} | dict(experiment) | job
     names = notebook_parameters(notebook)
@@ -264,7 +243,7 @@ def notebooks() -> list[Path]:
     return sorted((project_root() / "notebooks").glob("[0-9]*.ipynb"))
 
 
-# The loader in C takes a tenth of the time, where PyYAML was built with it.
+# The loader in C, which not every PyYAML has, takes a tenth of the time.
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """YAML in which a repeated key is an error; PyYAML takes the last one."""
 
@@ -282,11 +261,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except UnicodeDecodeError:
-        raise ParamsError(f"{_short(path)}: not UTF-8") from None
+        raise ParamsError(f"{short(path)}: not UTF-8") from None
     except yaml.YAMLError as error:
-        raise ParamsError(f"{_short(path)}: not YAML: {' '.join(str(error).split())}") from None
+        raise ParamsError(f"{short(path)}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise ParamsError(f"{_short(path)}: expected `key: value` lines")
+        raise ParamsError(f"{short(path)}: expected `key: value` lines")
     return content
 
 
@@ -305,7 +284,7 @@ def _check_keys(experiment: Mapping[str, Any]) -> None:
             raise ParamsError(f"lacks {', '.join(missing)}") from None
         raise ParamsError(_explain((unknown or errors)[0], [*known, *more])) from None
     synthetic = [key for key in SYNTHETIC_KEYS if key in experiment]
-    if 0 < len(synthetic) < len(SYNTHETIC_KEYS):
+    if len(synthetic) not in (0, len(SYNTHETIC_KEYS)):
         names = ", ".join(SYNTHETIC_KEYS)
         raise ParamsError(f"{', '.join(synthetic)} without the rest of {names}")
 
@@ -324,7 +303,8 @@ _EXPECTED = {
 
 
 def _explain(error: Mapping[str, Any], known: Sequence[str]) -> str:
-    key, *inside = (str(place) for place in error["loc"])
+    """Return one of pydantic's errors in our words."""
+    key, *inside = map(str, error["loc"])
     if error["type"] == "extra_forbidden":
         return f"unknown key {key!r}{suggest(key, known)}"
     if error["type"] == "value_error":
@@ -349,33 +329,19 @@ def _check_systems(experiment: Mapping[str, Any]) -> None:
             raise ParamsError(f"counterfactual_systems: {system!r}{hint}")
 
 
-def _check_release(experiment: Mapping[str, Any], name: str) -> None:
+def _check_release(experiment: Mapping[str, Any]) -> None:
     release = resolve(experiment["release"])
     if "synthetic_seed" in experiment:
         tables = [*release.glob("*.tsv"), *release.glob("*.csv")]
         if tables and not (release / "manifest.json").is_file():
             raise ParamsError(
-                f"release: {_short(release)} holds tables but no manifest.json, so it may be a "
-                "real release, and this experiment would write a synthetic one there; name another "
-                "folder"
+                f"release: {short(release)} holds tables but no manifest.json, so it may be a real "
+                "release; this experiment would write a synthetic one there: name another folder"
             )
         return
-    run = Run(
-        name,
-        release,
-        experiment["systems"],
-        source=experiment["responses"],
-        combine=experiment["combine_raters"],
-        columns=experiment["columns"],
-    )
     try:
         load_release(release, columns=experiment["columns"])
         if experiment["responses"] == "released":
-            common_ratings(rate(run))
+            common_ratings(rate(Run.of(experiment)))
     except MedAlignError as error:
         raise ParamsError(f"release: {error}") from None
-
-
-def _short(path: Path) -> str:
-    root = project_root()
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)

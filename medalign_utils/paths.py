@@ -22,23 +22,25 @@ _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 def project_root() -> Path:
     """Return the nearest folder, from the current one upwards, that holds the `Snakefile`.
 
-    Notebooks are opened in `notebooks/`, jobs start at the root, executed copies are in
-    `runs/<experiment>/notebooks/`: all three mean the same files. Outside a project it is the
-    current folder.
+    Outside a project it is the current folder.
     """
     here = Path.cwd()
     return next((f for f in (here, *here.parents) if (f / "Snakefile").is_file()), here)
 
 
 def resolve(path: str | Path) -> Path:
-    """Return an absolute path; relative ones, and those under `~`, count from the project's root.
+    """Return an absolute path; relative ones, after `~` is expanded, count from the project's root.
 
-    >>> resolve("data/demo") == project_root() / "data" / "demo"
-    True
-    >>> str(resolve("/srv/release"))
-    '/srv/release'
+    >>> resolve("data/demo") == project_root() / "data/demo", str(resolve("/srv/release"))
+    (True, '/srv/release')
     """
     return project_root() / Path(path).expanduser()
+
+
+def short(path: Path) -> str:
+    """Return a path for messages: from the project's root if it is inside the project."""
+    root = project_root()
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def _run(experiment: str, name: str) -> Path:
@@ -48,7 +50,7 @@ def _run(experiment: str, name: str) -> Path:
 def responses(experiment: str, system: str) -> Path:
     """Return the file of a system's responses, JSONL.
 
-    >>> responses("demo", "bm25-2k").relative_to(project_root()).as_posix()
+    >>> short(responses("demo", "bm25-2k"))
     'runs/demo/responses/bm25-2k.jsonl'
     """
     return _run(experiment, f"responses/{system}.jsonl")
@@ -74,10 +76,7 @@ def part(path: Path, shard: int, shards: int) -> Path:
 
 
 def score_cache(experiment: str, system: str, shard: int = 1, shards: int = 1) -> Path:
-    """Return the file of the scores that one job has computed so far, JSONL.
-
-    All of an experiment's are in one folder, where each job finds those of the others.
-    """
+    """Return the file of the scores that one job has computed so far, JSONL."""
     stem = system if shards == 1 else f"{system}.{shard}-of-{shards}"
     return _run(experiment, f"score-cache/{stem}.jsonl")
 
@@ -120,8 +119,7 @@ def report(experiment: str) -> Path:
 def checkpoint(name: str) -> str:
     """Return a COMET checkpoint named by a parameter: a `.ckpt` file, or as `weights`.
 
-    comet-compact is also found from outside the project. Its former `.ckpt` file means its folder,
-    with a warning.
+    comet-compact is found from outside the project too, and also by the name of its old file.
 
     >>> checkpoint("/srv/model.ckpt"), checkpoint("Unbabel/wmt22-comet-da")
     ('/srv/model.ckpt', 'Unbabel/wmt22-comet-da')
@@ -137,11 +135,7 @@ def checkpoint(name: str) -> str:
 def weights(name: str) -> str:
     """Return a metric's weights named by a parameter: a folder's absolute path, or a hub id.
 
-    A name that begins with a folder of the project, such as `models/mine`, is a path. An empty
-    name stays empty.
-
-    Raises:
-        MedAlignError: a path leads to no folder.
+    A name that begins with a folder of the project is a path. An empty name stays empty.
 
     >>> weights("MingZhong/unieval-sum")
     'MingZhong/unieval-sum'
@@ -158,16 +152,6 @@ def weights(name: str) -> str:
     return str(folder)
 
 
-def command(experiment: str) -> str:
-    """Return the command that makes an experiment's files.
-
-    >>> command("demo"), command("mine")
-    ('make reproduce', 'snakemake --configfile params/mine.yaml')
-    """
-    is_demo = experiment == "demo"
-    return "make reproduce" if is_demo else f"snakemake --configfile params/{experiment}.yaml"
-
-
 def require(experiment: str, *inputs: Path) -> None:
     """Check that files exist.
 
@@ -179,16 +163,12 @@ def require(experiment: str, *inputs: Path) -> None:
     ...
     medalign_utils.errors.MedAlignError: missing no-such-file; `make reproduce` makes it
     """
-    root = project_root()
-    missing = [
-        str(path.relative_to(root) if path.is_relative_to(root) else path)
-        for path in inputs
-        if not path.exists()
-    ]
-    if missing:
-        names = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if missing[3:] else "")
-        pronoun = "it" if len(missing) == 1 else "them"
-        raise MedAlignError(f"missing {names}; `{command(experiment)}` makes {pronoun}")
+    if missing := [short(path) for path in inputs if not path.exists()]:
+        more = f" and {len(missing) - 3} more" if missing[3:] else ""
+        pronoun = "them" if missing[1:] else "it"
+        command = f"snakemake --configfile params/{experiment}.yaml"
+        command = "make reproduce" if experiment == "demo" else command
+        raise MedAlignError(f"missing {', '.join(missing[:3])}{more}; `{command}` makes {pronoun}")
 
 
 def opener(private: bool) -> Callable[[str, int], int]:
@@ -197,13 +177,7 @@ def opener(private: bool) -> Callable[[str, int], int]:
 
 
 def write_text(text: str, path: Path, *, private: bool) -> Path:
-    """Write text as UTF-8, if `private` readable by its owner only from the start; return `path`.
-
-    >>> import tempfile
-    >>> path = write_text("text", Path(tempfile.mkdtemp()) / "new" / "a.txt", private=True)
-    >>> oct(path.stat().st_mode & 0o777)
-    '0o600'
-    """
+    """Write text as UTF-8, if `private` readable by its owner only; return `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)  # or it would keep its mode
     with open(path, "w", encoding="utf-8", newline="\n", opener=opener(private)) as file:
@@ -212,13 +186,7 @@ def write_text(text: str, path: Path, *, private: bool) -> Path:
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> Path:
-    r"""Write a table as CSV, unrounded, without its index; return `path`.
-
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "tables" / "a.csv"
-    >>> write_table(pd.DataFrame({"system": ["a"], "context_tokens": [None]}), path).read_bytes()
-    b'system,context_tokens\na,\n'
-    """
+    """Write a table as CSV, unrounded, without its index; return `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.to_csv(path, index=False, lineterminator="\n")
     return path

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -48,6 +48,18 @@ class Run:
     resamples: int = 2000
     seed: int = 1
     notebook: str = ""
+
+    @classmethod
+    def of(cls, experiment: Mapping[str, Any], systems: Sequence[str] | None = None) -> "Run":
+        """Return the run of an experiment as `config.load_experiment` returns it."""
+        return cls(
+            experiment["experiment"],
+            experiment["release"],
+            experiment["systems"] if systems is None else systems,
+            source=experiment["responses"],
+            combine=experiment["combine_raters"],
+            columns=experiment["columns"],
+        )
 
     @cached_property
     def release(self) -> Release:

@@ -9,7 +9,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 PACKAGE = "medalign_utils"
@@ -22,14 +22,9 @@ def notebook_code(notebook: Path) -> str:
 
 
 def code_hash(code: str, root: Path = Path()) -> str:
-    """Return the SHA-256 of some code and of everything in the package that it depends on.
-
-    Args:
-        code: Python, such as `notebook_code` returns it.
-        root: the folder that holds the package.
-    """
+    """Return the SHA-256 of code and of all that it depends on in the package, found in `root`."""
     files = closure(code, root)
-    content = [ast.dump(ast.parse(code)), *(_stripped(file)[0] for file in files)]
+    content = [ast.dump(ast.parse(code)), *(f"{f.name} {_parse(f.read_bytes())[0]}" for f in files)]
     for folder in sorted({file.parent for file in files}):
         data = sorted(f for f in folder.iterdir() if f.is_file() and f.suffix != ".py")
         content += [f"{f.name} {hashlib.sha256(f.read_bytes()).hexdigest()}" for f in data]
@@ -55,7 +50,7 @@ def closure(code: str, root: Path = Path()) -> list[Path]:
             if file.is_file() and file not in found:
                 found.add(file)
                 if file != entrance:  # which imports nothing before it is used
-                    names |= set(_stripped(file)[1])
+                    names |= set(_parse(file.read_bytes())[1])
     return sorted(found)
 
 
@@ -80,19 +75,15 @@ def _imports(tree: ast.AST, lazy: dict[str, str]) -> Iterator[str]:
                 yield lazy[node.attr]
 
 
-@lru_cache
-def _parse(file: Path, modified: int) -> tuple[str, tuple[str, ...]]:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+@cache
+def _parse(code: bytes) -> tuple[str, tuple[str, ...]]:
+    """Return a module's tree without its docstrings, and what it imports."""
+    tree = ast.parse(code)
     for node in ast.walk(tree):
         documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
         if isinstance(node, documented) and ast.get_docstring(node) is not None:
             del node.body[0]
-    return f"{file.name} {ast.dump(tree)}", tuple(_imports(tree, {}))
-
-
-def _stripped(file: Path) -> tuple[str, tuple[str, ...]]:
-    """Return a module without its docstrings, and what it imports."""
-    return _parse(file, file.stat().st_mtime_ns)
+    return ast.dump(tree), tuple(_imports(tree, {}))
 
 
 def _lazy(entrance: Path) -> dict[str, str]:

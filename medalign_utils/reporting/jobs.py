@@ -22,10 +22,9 @@ _LEAST = {"systems": 2, "counterfactual_systems": 1}
 
 
 def read_status(file: Path) -> dict[str, Any]:
-    """Return what a job has left.
+    """Return what a job has left, of a system's job with `system`.
 
-    `is_ok`; if so, `files`: path -> SHA-256 of what it made, else `error`, its kind, and `message`.
-    Of a system's job also `system`.
+    `is_ok`; if so, `files`: path -> SHA-256 of what it wrote; else `error`, `message`, `log`.
     """
     return json.loads(file.read_text(encoding="utf-8"))
 
@@ -33,9 +32,8 @@ def read_status(file: Path) -> dict[str, Any]:
 def is_finished(status: Path) -> bool:
     """Return whether a job has succeeded and its files are still those that it wrote."""
     left = read_status(status)
-    files = left.get("files", {})
     return left["is_ok"] and all(
-        Path(file).is_file() and sha256(file) == digest for file, digest in files.items()
+        Path(file).is_file() and sha256(file) == digest for file, digest in left["files"].items()
     )
 
 
@@ -56,7 +54,7 @@ def run_notebook(
 
     Args:
         notebook: the notebook.
-        executed: where its executed copy goes.
+        executed: where its executed copy goes; the workflow keeps the job's log beside it.
         parameters: of the notebook; systems that have not finished are left out of its lists.
         status: the file to write.
         after: statuses of the systems' jobs that come before.
@@ -65,26 +63,33 @@ def run_notebook(
     """
     system = parameters.get("system")
     failed = [left for left in map(read_status, after) if not left["is_ok"]]
+    lost = {left["system"] for left in failed}
     lists = {
-        name: [s for s in parameters[name] if s not in {left["system"] for left in failed}]
+        name: [s for s in parameters[name] if s not in lost]
         for name in _LEAST.keys() & parameters.keys()
     }
-    too_few = [name for name, left in lists.items() if len(left) < _LEAST[name]]
+    too_few = [n for n, left in lists.items() if len(left) < min(_LEAST[n], len(parameters[n]))]
     status.parent.mkdir(parents=True, exist_ok=True)
     status.unlink(missing_ok=True)
-    if was_killed:
-        error = {"error": "Killed", "message": "cancelled, out of memory or out of time"}
-    elif system and failed:
-        error = {key: failed[0][key] for key in ("error", "message")}
-    elif too_few and any(parameters[name] for name in too_few):
-        message = f"{too_few[0]}: too few have finished: {', '.join(lists[too_few[0]]) or 'none'}"
-        error = {"error": "MedAlignError", "message": message}
-        print(message, file=sys.stderr)
+    log = str(executed.with_suffix(".log"))
+    left = {"is_ok": True}
+    if system and failed:
+        left = failed[0]
+    elif was_killed:
+        left = _failure("Killed", "cancelled, out of memory or out of time", log)
+    elif too_few:
+        finished = ", ".join(lists[too_few[0]]) or "none"
+        left = _failure("MedAlignError", f"{too_few[0]}: too few have finished: {finished}", log)
     else:
-        error = _error(notebook, executed, {**parameters, **lists})
-    if system or error:
-        _write_status(status, system, error, makes)
-    return bool(system) or error is None
+        try:
+            execute(notebook, executed, {**parameters, **lists})
+        except Exception as error:  # of a cell, or that the kernel died
+            print(error, file=sys.stderr)
+            message = getattr(error, "evalue", str(error)).partition("\n")[0]
+            left = _failure(getattr(error, "ename", type(error).__name__), message, log)
+    if system or not left["is_ok"]:
+        _write_status(status, system, left, makes)
+    return bool(system) or left["is_ok"]
 
 
 def join_shards(parts: Sequence[Path], makes: Sequence[Path], status: Path) -> None:
@@ -96,11 +101,11 @@ def join_shards(parts: Sequence[Path], makes: Sequence[Path], status: Path) -> N
         status: the file to write.
 
     Raises:
-        MedAlignError: shards were scored by other metrics or settings.
+        MedAlignError: shards were scored by different metrics or settings.
     """
     statuses = [read_status(part) for part in parts]
-    error = next((left for left in statuses if not left["is_ok"]), None)
-    for i, file in enumerate(makes if error is None else ()):
+    failed = [left for left in statuses if not left["is_ok"]]
+    for i, file in enumerate([] if failed else makes):
         sources = [Path(list(left["files"])[i]) for left in statuses]
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix == ".parquet":
@@ -109,7 +114,8 @@ def join_shards(parts: Sequence[Path], makes: Sequence[Path], status: Path) -> N
             shutil.copyfile(sources[0], file)
         else:
             file.write_bytes(b"".join(source.read_bytes() for source in sources))
-    _write_status(status, statuses[0]["system"], error, makes)
+    left = failed[0] if failed else {"is_ok": True}
+    _write_status(status, statuses[0]["system"], left, makes)
 
 
 def _join_scores(parts: Sequence[Path]) -> pd.DataFrame:
@@ -125,11 +131,7 @@ def _join_scores(parts: Sequence[Path]) -> pd.DataFrame:
 
 
 def execute(notebook: Path, executed: Path, parameters: Mapping[str, Any]) -> None:
-    """Execute a notebook by papermill.
-
-    Raises:
-        papermill.PapermillExecutionError: one of its cells has failed.
-    """
+    """Execute a notebook by papermill."""
     # With it, jsonschema builds a grammar of URIs for a second; notebooks have none to check.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import papermill
@@ -140,26 +142,17 @@ def execute(notebook: Path, executed: Path, parameters: Mapping[str, Any]) -> No
     )
 
 
-def _error(notebook: Path, executed: Path, parameters: Mapping[str, Any]) -> dict[str, str] | None:
-    """Execute a notebook; return its error, if any."""
-    try:
-        execute(notebook, executed, parameters)
-    except Exception as error:  # of a cell, or that the kernel died
-        print(error, file=sys.stderr)
-        kind = getattr(error, "ename", type(error).__name__)
-        message = getattr(error, "evalue", str(error)).partition("\n")[0]
-        return {"error": kind, "message": message}
-    return None
+def _failure(error: str, message: str, log: str) -> dict[str, Any]:
+    print(f"{error}: {message}\nlog: {log}", file=sys.stderr)
+    return {"is_ok": False, "error": error, "message": message, "log": log}
 
 
 def _write_status(
-    status: Path, system: str | None, error: Mapping[str, str] | None, makes: Sequence[Path]
+    status: Path, system: str | None, left: Mapping[str, Any], makes: Sequence[Path]
 ) -> None:
-    left: dict[str, Any] = {"system": system} if system else {}
-    if error is None:
-        left |= {"is_ok": True, "files": {str(file): sha256(file) for file in makes}}
-    else:
-        left |= {"is_ok": False, "error": error["error"], "message": error["message"]}
+    left = ({"system": system} if system else {}) | dict(left)
+    if left["is_ok"]:
+        left["files"] = {str(file): sha256(file) for file in makes}
     status.write_text(json.dumps(left, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -44,33 +44,30 @@ def describe_run(
     """Return all that the report says besides tables and figures, ready for JSON.
 
     Args:
-        experiment: its parameters, as `config.load_experiment` returns them.
+        experiment: as `config.load_experiment` returns it.
         release: its release.
         systems: name -> what its file says; none with `released` responses.
-
-    Raises:
-        MedAlignError: a table has rows of patients, instructions or responses.
     """
     tables = read_tables(experiment["experiment"])
     gaps = [
-        *missing_systems(experiment, is_restricted=release.is_restricted),
-        *missing_metrics(experiment),
-        *unused_ratings(experiment, release),
-        *suppressed_groups(tables),
-        *missing_tables(experiment, release, tables),
-        *(withheld_columns(tables) if release.is_restricted else ()),
+        *_missing_systems(experiment, is_restricted=release.is_restricted),
+        *_missing_metrics(experiment),
+        *_unused_ratings(experiment, release),
+        *_suppressed_groups(tables),
+        *_missing_tables(experiment, release, tables),
+        *(_withheld_columns(tables) if release.is_restricted else ()),
     ]
     return {
         "experiment": experiment["experiment"],
-        "about": about(experiment, release, tables),
+        "about": _about(experiment, release, tables),
         "is_restricted": release.is_restricted,
         "gaps": [gap._asdict() for gap in gaps],
         "settings": {key: value for key, value in experiment.items() if key != "experiment"},
         "systems": dict(systems),
-        "signatures": signatures(experiment).to_dict("records"),
+        "signatures": _signatures(experiment).to_dict("records"),
         "versions": versions(),
         "commit": commit(),
-        "hashes": hashes(experiment, release),
+        "hashes": _hashes(experiment, release),
     }
 
 
@@ -78,60 +75,55 @@ def read_tables(experiment: str) -> dict[str, pd.DataFrame]:
     """Return a run's tables by stem, those in `outputs.OUTPUTS` alone.
 
     Raises:
-        MedAlignError: a column is one that only a table of single patients, instructions or
-            responses has.
+        MedAlignError: a table has rows of patients, instructions or responses.
     """
-    tables = {}
-    for notebook, outputs in OUTPUTS.items():
-        for name in (stem(notebook, suffix) for suffix in outputs.tables):
-            if (file := paths.table(experiment, name)).is_file():
-                tables[name] = read_table(file)
-                if personal := [column for column in tables[name] if is_personal(column)]:
-                    raise MedAlignError(
-                        f"{file.name}: column {', '.join(personal)}: a report shows aggregates "
-                        "only, no row of a patient, an instruction or a response"
-                    )
+    names = [stem(notebook, suffix) for notebook in OUTPUTS for suffix in OUTPUTS[notebook].tables]
+    files = {name: paths.table(experiment, name) for name in names}
+    tables = {name: read_table(file) for name, file in files.items() if file.is_file()}
+    for name, table in tables.items():
+        if personal := [column for column in table if is_personal(column)]:
+            raise MedAlignError(
+                f"{name}.csv: column {', '.join(personal)}: a report shows aggregates only, no row "
+                "of a patient, an instruction or a response"
+            )
     return tables
 
 
-def about(
+def _about(
     experiment: Mapping[str, Any], release: Release, tables: Mapping[str, pd.DataFrame]
 ) -> list[str]:
     """Return what the run is, who rated, and what compares with the paper, a sentence each."""
     size = f"{len(release.instructions):,} instructions, {len(release.references):,} references"
     is_released = experiment["responses"] == "released"
-    paper = tables.get("08_reproduce_paper")
-    first = f"A run on a release whose terms of use restrict it ({size}); aggregates only."
-    if not release.is_restricted:
-        first = (
-            f"A run on a synthetic release ({size}): patients, records, instructions and "
-            "references were written by a program, and nothing in them is MedAlign's."
-        )
+    first = (
+        f"A run on a synthetic release ({size}): patients, records, instructions and references "
+        "were written by a program, and nothing in them is MedAlign's."
+    )
+    if release.is_restricted:
+        first = f"A run on a release whose terms of use restrict it ({size}); aggregates only."
+    second = "This run's responses were scored and not rated: there is no answer key."
     if is_released:
         second = "The responses and the clinicians' ratings of them are the release's."
     elif release.answer_key_path:
         second = (
-            "The release's answer key, a program, rated this run's responses; clinicians did not."
+            "The release's answer key, a program, rated this run's responses; no clinician did."
         )
-    else:
-        second = "This run's responses were scored and not rated: there is no answer key."
-    if not (is_released and release.is_restricted):
-        third = (
-            "No accuracy, rank or correlation here may be read as a repetition of the paper's: "
-            "the paper's are clinicians' ratings of responses to MedAlign's own instructions."
-        )
-    elif paper is None:
+    third = (
+        "No accuracy, rank or correlation here may be read as a repetition of the paper's: "
+        "the paper's are clinicians' ratings of responses to MedAlign's own instructions."
+    )
+    if is_released and release.is_restricted:
         third = "Whether anything here compares with the paper has not been worked out."
-    else:
-        by_verdict = paper.groupby("comparable", sort=False)["table"].agg(", ".join)
-        verdicts = "; ".join(f"{verdict} for {names}" for verdict, names in by_verdict.items())
-        third = f"Comparable with the paper: {verdicts}. The captions give the reasons."
-        third = third.replace("table_", "").replace("_", " ")
+        if (paper := tables.get("08_reproduce_paper")) is not None:
+            names = paper["table"].str.removeprefix("table_").str.replace("_", " ")
+            by_verdict = names.groupby(paper["comparable"], sort=False).agg(", ".join)
+            verdicts = "; ".join(f"{verdict} for {of}" for verdict, of in by_verdict.items())
+            third = f"Comparable with the paper: {verdicts}. The captions give the reasons."
     return [first, second, third]
 
 
-def signatures(experiment: Mapping[str, Any]) -> pd.DataFrame:
-    """Return metric, signature, number of scores, and of undefined ones, in order of computing."""
+def _signatures(experiment: Mapping[str, Any]) -> pd.DataFrame:
+    """Return metric, signature, and the numbers of its scores and of undefined ones."""
     files = [paths.scores(experiment["experiment"], system) for system in experiment["systems"]]
     parts = [pd.read_parquet(file) for file in files if file.is_file()]
     columns = ["metric", "signature", "score"]
@@ -157,11 +149,8 @@ def commit() -> str | None:
     return subprocess.run(command, cwd=root, capture_output=True, text=True).stdout.strip() or None
 
 
-def hashes(experiment: Mapping[str, Any], release: Release) -> dict[str, dict[str, str]]:
-    """Return what files are -> name -> SHA-256, of the release's tables and what the run wrote.
-
-    A release's EHRs are not listed, since their names are patients'.
-    """
+def _hashes(experiment: Mapping[str, Any], release: Release) -> dict[str, dict[str, str]]:
+    """Return kind of file -> name -> SHA-256; not of EHRs, since their names are patients'."""
     name, systems = experiment["experiment"], experiment["systems"]
     groups = {
         "release": [f for f in sorted(release.path.iterdir()) if f.suffix.lower() in _TABLES],
@@ -175,61 +164,53 @@ def hashes(experiment: Mapping[str, Any], release: Release) -> dict[str, dict[st
     }
 
 
-def missing_systems(experiment: Mapping[str, Any], *, is_restricted: bool) -> Iterator[Gap]:
+def _missing_systems(experiment: Mapping[str, Any], *, is_restricted: bool) -> Iterator[Gap]:
     """Yield the systems without responses or without scores, and how their jobs ended."""
-    name = experiment["experiment"]
-    kinds = {"generate": ("responses", paths.responses), "score": ("scores", paths.scores)}
-    if experiment["responses"] == "released":
-        del kinds["generate"]
+    name, is_released = experiment["experiment"], experiment["responses"] == "released"
     for system in experiment["systems"]:
-        missing = [kind for kind, (_, path) in kinds.items() if not path(name, system).is_file()]
-        if missing:
-            why = failure(name, f"{missing[0]}/{system}", is_restricted=is_restricted)
-            yield Gap(f"system {system}: no {kinds[missing[0]][0]}", why, is_failure=True)
+        if not is_released and not paths.responses(name, system).is_file():
+            kind, what = "generate", "responses"
+        elif not paths.scores(name, system).is_file():
+            kind, what = "score", "scores"
+        else:
+            continue
+        why = failure(name, f"{kind}/{system}", is_restricted=is_restricted)
+        yield Gap(f"system {system}: no {what}", why, is_failure=True)
 
 
-def missing_metrics(experiment: Mapping[str, Any]) -> Iterator[Gap]:
+def _missing_metrics(experiment: Mapping[str, Any]) -> Iterator[Gap]:
     """Yield the metrics by which responses could not be scored, the reason, and which systems'."""
-    systems: dict[tuple[str, str], list[str]] = {}
-    for system in experiment["systems"]:
-        if (file := paths.skipped(experiment["experiment"], system)).is_file():
-            for metric, reason in pd.read_csv(file, dtype=str).itertuples(index=False):
-                systems.setdefault((metric, reason), []).append(system)
-    for (metric, reason), lacking in systems.items():
-        is_all = len(lacking) == len(experiment["systems"])
-        yield Gap(f"metric {metric}" + ("" if is_all else f" of {', '.join(lacking)}"), reason)
-
-
-def unused_ratings(experiment: Mapping[str, Any], release: Release) -> Iterator[Gap]:
-    """Yield reviews not used for the evaluation, and instructions without all ratings."""
-    name, source = experiment["experiment"], experiment["responses"]
-    systems = experiment["systems"]
-    if source == "generated":
-        systems = [system for system in systems if paths.responses(name, system).is_file()]
-    if not systems or (source == "generated" and release.answer_key_path is None):
+    files = {s: paths.skipped(experiment["experiment"], s) for s in experiment["systems"]}
+    parts = {s: pd.read_csv(file, dtype=str) for s, file in files.items() if file.is_file()}
+    if not parts:
         return
-    run = Run(
-        name,
-        release.path,
-        systems,
-        source=source,
-        combine=experiment["combine_raters"],
-        columns=experiment["columns"],
-    )
+    skipped = pd.concat(parts, names=["system", None]).reset_index("system")
+    for (metric, reason), rows in skipped.groupby(["metric", "reason"], sort=False):
+        of = "" if len(rows) == len(files) else f" of {', '.join(rows['system'])}"
+        yield Gap(f"metric {metric}{of}", reason)
+
+
+def _unused_ratings(experiment: Mapping[str, Any], release: Release) -> Iterator[Gap]:
+    """Yield reviews not used for the evaluation, and instructions without all ratings."""
+    name, systems = experiment["experiment"], experiment["systems"]
+    is_released = experiment["responses"] == "released"
+    if not is_released:
+        systems = [system for system in systems if paths.responses(name, system).is_file()]
+    if not systems or not (is_released or release.answer_key_path):
+        return
     try:
-        common = common_ratings(rate(run))
+        common = common_ratings(rate(Run.of(experiment, systems)))
     except MedAlignError as error:
         message = "" if release.is_restricted else f": {error}"
         yield Gap("ratings", type(error).__name__ + message, is_failure=True)
         return
-    if source == "released":
-        if n := release.reviews.n_not_used:
-            yield Gap(f"{n:,} reviews", "the release marks them as not used for the evaluation")
+    if is_released and (n := release.reviews.n_not_used):
+        yield Gap(f"{n:,} reviews", "the release marks them as not used for the evaluation")
     if common.n_left_out:
         yield Gap(f"{common.n_left_out:,} rated instructions", str(common))
 
 
-def suppressed_groups(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:
+def _suppressed_groups(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:
     """Yield what tables by group of patients withhold, each grouping and reason once."""
     renamed = (table.rename(columns={"change": "grouping"}) for table in tables.values())
     parts = [table for table in renamed if {"grouping", "suppressed"} <= set(table)]
@@ -239,7 +220,7 @@ def suppressed_groups(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:
             yield Gap(f"groups by {grouping}", reason)
 
 
-def missing_tables(
+def _missing_tables(
     experiment: Mapping[str, Any], release: Release, tables: Mapping[str, pd.DataFrame]
 ) -> Iterator[Gap]:
     """Yield the tables that the run lacks, by notebook."""
@@ -248,20 +229,19 @@ def missing_tables(
     for notebook, outputs in OUTPUTS.items():
         names = [stem(notebook, suffix) for suffix in outputs.tables]
         missing = [name for name in names if name not in tables]
-        if not missing:
-            continue
-        what = f"table {', '.join(missing)}"
+        is_failure = False
         if notebook.startswith("09") and (is_released or not experiment["counterfactual_systems"]):
-            yield Gap(what, "no system answers rewritten records")
+            why = "no system answers rewritten records"
         elif not is_rated and "05" <= notebook < "09":
-            yield Gap(what, "the responses are not rated")
+            why = "the responses are not rated"
         else:
-            name = experiment["experiment"]
-            why = failure(name, notebook, is_restricted=release.is_restricted)
-            yield Gap(what, why, is_failure=True)
+            is_failure, restricted = True, release.is_restricted
+            why = failure(experiment["experiment"], notebook, is_restricted=restricted)
+        if missing:
+            yield Gap(f"table {', '.join(missing)}", why, is_failure)
 
 
-def withheld_columns(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:
+def _withheld_columns(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:
     """Yield the columns of free text, which may contain patient data."""
     for name, table in tables.items():
         if unknown := unknown_text(table):

@@ -37,11 +37,7 @@ td { overflow-wrap: anywhere; min-width: 3rem; }
 def write_report(experiment: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> Path:
     """Write `runs/<experiment>/report.html` from what the run has; return its path.
 
-    What it lacks is named in it. Of a restricted release it is readable by its owner only.
-
-    Args:
-        experiment: as `config.load_experiment` returns it.
-        systems: name -> what its file says; none with `released` responses.
+    It names what is missing. Arguments as for `provenance.describe_run`.
 
     Raises:
         MedAlignError: a table has rows of patients, instructions or responses; the release cannot
@@ -64,10 +60,14 @@ def write_report(experiment: Mapping[str, Any], systems: Mapping[str, Mapping[st
         mathjax_url="",
         require_js_url="",
     )
-    cells = nbformat.read(executed, as_version=4)
+    shown = nbformat.read(executed, as_version=4)
     # A cell without outputs would leave its random id.
-    cells.cells = [c for c in cells.cells if c.cell_type == "markdown" or c.outputs]
-    body, _ = exporter.from_notebook_node(cells)
+    shown.cells = [
+        cell
+        for cell in shown.cells
+        if cell.get("outputs") or (cell.cell_type == "markdown" and cell.source != "## Checks")
+    ]
+    body, _ = exporter.from_notebook_node(shown)
     page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f"<title>MedAlign: {html.escape(name)}</title>\n<style>{_STYLE}</style>\n"
@@ -83,12 +83,14 @@ def load_run(experiment: str) -> dict[str, Any]:
 
 def show_summary(run: Mapping[str, Any]) -> HTML:
     """Return what the run is, and a warning if it is not complete."""
-    paragraphs = [f"<p>{html.escape(sentence)}</p>" for sentence in run["about"]]
-    failures = [gap for gap in run["gaps"] if gap["is_failure"]]
-    lost = [f"<p>{html.escape(gap['what'] + ': ' + gap['why'])}</p>" for gap in failures]
+    failures = [f"{gap['what']}: {gap['why']}" for gap in run["gaps"] if gap["is_failure"]]
+    about, lost = (
+        "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
+        for sentences in (run["about"], failures)
+    )
     if lost:
-        lost.insert(0, "<p><strong>This run is not complete.</strong></p>")
-    return HTML("".join(paragraphs) + f"<div class='warning'>{''.join(lost)}</div>")
+        lost = f"<p><strong>This run is not complete.</strong></p>{lost}"
+    return HTML(f"{about}<div class='warning'>{lost}</div>")
 
 
 def show_results(run: Mapping[str, Any]) -> HTML:
@@ -98,16 +100,17 @@ def show_results(run: Mapping[str, Any]) -> HTML:
     """
     name = run["experiment"]
     tables = read_tables(name)
+    captions = _verdicts(tables)
     sections = []
     for notebook, outputs in OUTPUTS.items():
         blocks = []
         for suffix, caption in outputs.tables.items():
-            if (table := tables.get(stem(notebook, suffix))) is not None:
-                caption = _verdicts(tables).get(f"{notebook}-{suffix}", caption)
+            key = stem(notebook, suffix)
+            if key in tables:
+                table = tables[key].drop(columns="signature", errors="ignore")  # in the settings
                 if run["is_restricted"]:
                     table = table.drop(columns=unknown_text(table))
-                table = table.drop(columns="signature", errors="ignore")  # under the settings
-                blocks.append(_figure(_table(table), caption, f"{stem(notebook, suffix)}.csv"))
+                blocks.append(_figure(_table(table), captions.get(key, caption), f"{key}.csv"))
         for suffix, caption in outputs.figures.items():
             file = paths.figure(name, stem(notebook, suffix))
             if file.is_file():
@@ -135,10 +138,10 @@ def show_settings(run: Mapping[str, Any]) -> HTML:
     }
     blocks = []
     for heading, content in parts.items():
-        rows = [(key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-                for key, value in content.items()]  # fmt: skip
-        table = pd.DataFrame(rows).to_html(index=False, header=False, border=0)
-        blocks.append(f"<h3>{html.escape(heading)}</h3>{table if rows else ''}")
+        values = pd.Series(content, dtype=object)
+        shown = values.map(lambda v: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False))
+        table = shown.reset_index().to_html(index=False, header=False, border=0)
+        blocks.append(f"<h3>{html.escape(heading)}</h3>{table if content else ''}")
     return HTML("".join(blocks))
 
 
@@ -146,9 +149,8 @@ def _verdicts(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """Return what notebook 08 says of how each of the paper's tables compares, by stem."""
     if _PAPER not in tables:
         return {}
-    summary = tables[_PAPER]
-    stems = f"{_PAPER}-" + summary["table"].str.removeprefix("table_")
-    return dict(zip(stems, summary["title"], strict=True))
+    titles = tables[_PAPER].set_index("table")["title"]
+    return titles.rename(lambda name: f"{_PAPER}-{name.removeprefix('table_')}").to_dict()
 
 
 def _question(notebook: str) -> str:
@@ -166,7 +168,6 @@ def _figure(content: str, caption: str, file: str) -> str:
 
 
 def _table(table: pd.DataFrame) -> str:
-    text = to_html(table)
-    if len(table) <= _LONG:
-        return text
-    return f"<details><summary>{len(table)} rows</summary>{text}</details>"
+    content = to_html(table)
+    folded = f"<details><summary>{len(table)} rows</summary>{content}</details>"
+    return folded if len(table) > _LONG else content

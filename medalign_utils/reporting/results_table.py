@@ -82,11 +82,7 @@ def formatted(frame: pd.DataFrame, missing: str = "–") -> pd.DataFrame:
 
 
 def to_html(frame: pd.DataFrame) -> str:
-    """Return a table as HTML, formatted, without the columns that are empty.
-
-    >>> "<th>n patients</th>" in to_html(pd.DataFrame({"n_patients": [12], "a": [None]}))
-    True
-    """
+    """Return a table as HTML, formatted, without the columns that are empty."""
     kept = frame.dropna(axis=1, how="all") if len(frame) else frame
     shown = formatted(kept).rename(columns=lambda name: str(name).replace("_", " "))
     return shown.to_html(index=False, border=0)
@@ -98,14 +94,7 @@ def show(frame: pd.DataFrame) -> None:
 
 
 def markdown_table(frame: pd.DataFrame, headings: dict[str, str]) -> str:
-    """Return the columns named by `headings` as a Markdown table; missing values are empty.
-
-    >>> frame = pd.DataFrame({"system": ["a"], "n": [80], "more": [1]})
-    >>> print(markdown_table(frame, {"system": "System", "n": "n"}))
-    | System   |   n |
-    |:---------|----:|
-    | a        |  80 |
-    """
+    """Return the columns named by `headings` as a Markdown table; missing values are empty."""
     shown = formatted(frame, missing="")[list(headings)].rename(columns=headings)
     sides = ("left", *["right"] * (len(headings) - 1))
     return shown.to_markdown(index=False, colalign=sides, disable_numparse=True)
@@ -114,20 +103,14 @@ def markdown_table(frame: pd.DataFrame, headings: dict[str, str]) -> str:
 def with_tables(page: str, figures: Path) -> str:
     """Return a page with the tables of `figures/` between their pairs of comments."""
     for name, headings in TABLES.items():
-        begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         content = markdown_table(read_table(figures / f"{name}.csv"), headings)
-        pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
-        filled = f"{begin}\n{content}\n{end}"
-        page = re.sub(pattern, lambda _, filled=filled: filled, page, flags=re.DOTALL)
+        pattern = f"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
+        page = re.sub(pattern, lambda m, text=content: m[1] + text + m[2], page, flags=re.DOTALL)
     return page
 
 
 def publish(experiment: str = "demo") -> None:
-    """Copy an experiment's figures and tables to `figures/` and write the tables into the pages.
-
-    Raises:
-        MedAlignError: the experiment has not been run.
-    """
+    """Copy an experiment's figures and tables to `figures/` and write the tables into the pages."""
     root = project_root()
     tables = [table(experiment, name) for name in TABLES]
     require(experiment, *tables)
@@ -144,9 +127,8 @@ def _cell(value: object, missing: str, *, is_p: bool = False) -> str:
         return missing
     if isinstance(value, float):
         return "<0.001" if is_p and value < 0.001 else f"{value:.3f}"
-    return (
-        f"{value:,}" if isinstance(value, Integral) and not isinstance(value, bool) else str(value)
-    )
+    is_count = isinstance(value, Integral) and not isinstance(value, bool)
+    return f"{value:,}" if is_count else str(value)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.reporting.jobs import is_finished, join_shards, read_status, run_notebook
 
 OK = {"is_ok": True, "files": {}}
-FAILED = {"is_ok": False, "error": "EHRError", "message": "4.xml, line 7: not well-formed XML"}
+FAILED = {"is_ok": False, "error": "EHRError", "message": "4.xml, line 7: bad", "log": "g.log"}
 
 
 @pytest.fixture
@@ -68,11 +68,14 @@ def test_a_system_that_finishes_says_what_it_made(executed, tmp_path):
     ],
 )
 def test_a_system_that_fails_says_why_and_the_workflow_goes_on(
-    executed, tmp_path, raised, error, message
+    executed, tmp_path, capsys, raised, error, message
 ):
     executed.raises = raised
     goes_on, left = run(tmp_path, {"system": "a"})
-    assert goes_on and left == {"system": "a", "is_ok": False, "error": error, "message": message}
+    log = f"{tmp_path}/notebooks/a.log"
+    expected = {"system": "a", "is_ok": False, "error": error, "message": message, "log": log}
+    assert goes_on and left == expected
+    assert f"log: {log}" in capsys.readouterr().err
     goes_on, left = run(tmp_path, {"systems": ["a", "b"]})
     assert not goes_on and left["error"] == error
 

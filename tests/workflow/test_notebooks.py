@@ -6,11 +6,7 @@ import re
 import nbformat
 import pytest
 
-from medalign_utils.config import (
-    load_experiment,
-    notebook_parameters,
-    notebooks,
-)
+from medalign_utils.config import load_experiment, notebook_parameters, notebooks
 
 EVERY = pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
 
@@ -41,11 +37,18 @@ def test_opens_with_its_question_what_it_reads_and_what_it_writes(path):
         assert word in first.source
 
 
+def lines_of(source):
+    """The number of lines, blank ones aside, where a call written over several lines is one."""
+    calls = [node for node in ast.parse(source).body if isinstance(node, (ast.Assign, ast.Expr))]
+    calls = [node for node in calls if isinstance(node.value, ast.Call)]
+    lines = len([line for line in source.splitlines() if line])
+    return lines - sum(node.end_lineno - node.lineno for node in calls)
+
+
 @EVERY
 def test_cells_are_short_and_hold_no_logic_and_no_commands(path):
-    for i, cell in enumerate(cells_of(path)):
-        # The first two hold the parameters, and the imports with the run.
-        assert i < 2 or len(cell.source.splitlines()) <= 12, cell.source
+    for cell in cells_of(path):
+        assert "tags" in cell.metadata or lines_of(cell.source) <= 10, cell.source
         tree = ast.parse(cell.source)  # neither magics nor shell commands parse
         banned = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.While, ast.Try, ast.For)
         assert not [node for node in ast.walk(tree) if isinstance(node, banned)], cell.source
@@ -64,9 +67,14 @@ def test_parameters_are_commented_literals(path):
 
 
 @EVERY
-def test_ends_in_assertions(path):
-    statements = ast.parse(cells_of(path)[-1].source).body
-    assert isinstance(statements[-1], ast.Assert)
+def test_has_sections_of_which_the_last_checks(path):
+    cells = nbformat.read(path, as_version=4).cells
+    texts = "\n".join(cell.source for cell in cells_of(path, "markdown"))
+    _, *headings = re.findall(r"^#+ .*", texts, flags=re.MULTILINE)
+    assert headings and all(heading.startswith("## ") for heading in headings)
+    assert headings[-1] == "## Checks"
+    checks = cells[[cell.source for cell in cells].index("## Checks") + 1 :]
+    assert checks and all(cell.cell_type == "code" and "assert " in cell.source for cell in checks)
 
 
 @EVERY
