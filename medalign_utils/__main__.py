@@ -2,7 +2,9 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from medalign_utils.errors import MedAlignError
 
@@ -53,18 +55,10 @@ def _report(args: argparse.Namespace) -> int:
 def _synthesize(args: argparse.Namespace) -> int:
     from medalign_utils.synthetic import write_release
 
-    release = write_release(
-        args.out,
-        patients=args.patients,
-        instructions=args.instructions,
-        seed=args.seed,
-        scale=args.scale,
-        progress=True,
-    )
-    print(
-        f"{args.out}: {release['patients']} patients, {release['instructions']} instructions, "
-        f"seed {args.seed}"
-    )
+    sizes = {"patients": args.patients, "instructions": args.instructions, "scale": args.scale}
+    release = write_release(args.out, seed=args.seed, progress=True, **sizes)
+    found = f"{release['patients']} patients, {release['instructions']} instructions"
+    print(f"{args.out}: {found}, seed {args.seed}")
     return 0
 
 
@@ -93,73 +87,63 @@ def _join(args: argparse.Namespace) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; returns the exit status.
+    """Run one command and return the exit status.
 
-    It is 0 where all is well, 1 where `check` or `plan` finds problems, 2 after an error of the
-    package's.
+    It is 0 if all is well, 1 if `check` or `plan` finds problems or a job of the workflow fails, 2
+    after a `MedAlignError`.
     """
     parser = argparse.ArgumentParser(prog="python -m medalign_utils", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
-    check = commands.add_parser(
-        "check", help="read all of a release once: what it holds, and everything wrong with it"
-    )
-    check.add_argument("release", type=Path, help="the release's folder")
-    check.add_argument(
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> Callable[..., Any]:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        return command.add_argument
+
+    argument = add("check", _check, "read a whole release; print what it holds and what is wrong")
+    argument("release", type=Path, help="the release's folder")
+    argument(
         "--column",
         action="append",
         default=[],
         metavar="OURS=THEIRS",
         help="the release's name for a column of ours, e.g. rank=my_rank; may be repeated",
     )
-    check.set_defaults(run=_check)
 
-    plan = commands.add_parser(
+    argument = add(
         "plan",
-        help="what an experiment's systems will take: prompts, tokens, what is cut off, time, cost",
-        description="Pack every prompt of every system, as a run would, and count. Sends nothing.",
+        _plan,
+        "print what an experiment's systems will take: prompts, tokens, what is cut off, time, "
+        "cost; packs every prompt as a run would and sends nothing",
     )
-    plan.add_argument("experiment", help="its file, e.g. params/paper.yaml")
-    plan.set_defaults(run=_plan)
+    argument("experiment", help="its file, e.g. params/paper.yaml")
 
-    report = commands.add_parser(
-        "report", help="write a run's report from what it has; name what it lacks"
-    )
-    report.add_argument("experiment", help="its file, e.g. params/demo.yaml")
-    report.add_argument(
-        "-y",
-        dest="parameters",
-        default="{}",
-        metavar="YAML",
-        help="parameters that the run had otherwise than its file says",
-    )
-    report.set_defaults(run=_report)
+    argument = add("report", _report, "write a run's report from what it has; name what it lacks")
+    argument("experiment", help="its file, e.g. params/demo.yaml")
+    yaml_help = "parameters that override the file"
+    argument("-y", dest="parameters", default="{}", metavar="YAML", help=yaml_help)
 
-    release = commands.add_parser("synthesize", help="write a synthetic release of any size")
-    release.add_argument("out", type=Path, help="folder to write, e.g. data/demo")
-    release.add_argument(
+    argument = add("synthesize", _synthesize, "write a synthetic release of any size")
+    argument("out", type=Path, help="folder to write, e.g. data/demo")
+    argument(
         "--scale",
         default="demo",
         choices=("demo", "release"),
         help="demo, or the published size: 276 patients, 983 instructions (minutes, 0.5 GB)",
     )
-    release.add_argument("--patients", type=int, help="of the demo scale, default 24")
-    release.add_argument("--instructions", type=int, help="of the demo scale, default 120")
-    release.add_argument("--seed", type=int, default=1, help="default %(default)s")
-    release.set_defaults(run=_synthesize)
+    argument("--patients", type=int, help="of the demo scale, default 24")
+    argument("--instructions", type=int, help="of the demo scale, default 120")
+    argument("--seed", type=int, default=1, help="default %(default)s")
 
-    run = commands.add_parser("run", help="a job of the workflow: execute a notebook")
-    run.add_argument("notebook", type=Path, help="e.g. notebooks/05_evaluate_systems.ipynb")
-    run.add_argument("executed", type=Path, help="its executed copy")
-    run.add_argument("-y", dest="parameters", default="{}", metavar="YAML")
-    run.add_argument("--attempt", type=int, default=1, help="from 2: only say that 1 was killed")
-    run.set_defaults(run=_run)
-    join = commands.add_parser("join", help="a job of the workflow: join a system's shards")
-    join.set_defaults(run=_join)
-    for job in (run, join):
-        job.add_argument("--status", type=Path, required=True, help="what became of it, JSON")
-        job.add_argument("--after", type=Path, nargs="*", default=[], help="earlier statuses")
-        job.add_argument("--makes", type=Path, nargs="*", default=[], help="files, in order")
+    argument = add("run", _run, "a job of the workflow: execute a notebook")
+    argument("notebook", type=Path, help="e.g. notebooks/05_evaluate_systems.ipynb")
+    argument("executed", type=Path, help="its executed copy")
+    argument("-y", dest="parameters", default="{}", metavar="YAML")
+    argument("--attempt", type=int, default=1, help="from 2: only record that 1 was killed")
+    for job in (argument, add("join", _join, "a job of the workflow: join a system's shards")):
+        job("--status", type=Path, required=True, help="what became of it, JSON")
+        job("--after", type=Path, nargs="*", default=[], help="earlier statuses")
+        job("--makes", type=Path, nargs="*", default=[], help="files, in order")
 
     args = parser.parse_args(argv)
     try:
