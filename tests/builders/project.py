@@ -44,8 +44,7 @@ def copy_project(to: Path) -> Path:
     shutil.copy(ROOT / "Snakefile", to)
     ignored = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
     for folder in ("medalign_utils", "notebooks", "params", "profiles", "data/paper", "models"):
-        if (ROOT / folder).is_dir():
-            shutil.copytree(ROOT / folder, to / folder, ignore=ignored)
+        shutil.copytree(ROOT / folder, to / folder, ignore=ignored)
     write_experiment("tiny", to)
     return to
 

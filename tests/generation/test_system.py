@@ -184,7 +184,10 @@ SECRET = "sk-Secret0123456789"
         (LLAMA | {"batch_size": 0}, "batch_size: found 0, expected a number greater than 0"),
         (SERVED | {"model": ""}, "model: found str, expected"),
         (SERVED | {"api_key_env": [SECRET]}, "api_key_env: found list, expected"),
-        (SERVED | {"base_url": f"http://a/?{SECRET}"}, "base_url: expected http:// or https://, a host"),
+        (
+            SERVED | {"base_url": f"http://a/?{SECRET}"},
+            "base_url: expected http:// or https://, a host",
+        ),
         (SERVED | {"api_key": SECRET}, "unknown key 'api_key'; did you mean 'api_key_env'?"),
         (SERVED | {"concurrency": 2.0}, "concurrency: found 2.0, expected"),
         (SERVED | {"concurrency": SECRET}, "concurrency: found str, expected"),

@@ -1,6 +1,7 @@
 """A system's job leaves what became of it, whatever that is; an interrupted one leaves nothing."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import papermill
@@ -21,14 +22,12 @@ def executed(monkeypatch, tmp_path):
     class Executed(list):
         raises = None
 
-    calls = Executed()
+        def __call__(self, notebook, copy, parameters, **_):
+            self.append(parameters)
+            if self.raises:
+                raise self.raises
 
-    def execute_notebook(notebook, copy, parameters, **_):
-        calls.append(parameters)
-        if calls.raises:
-            raise calls.raises
-
-    monkeypatch.setattr(papermill, "execute_notebook", execute_notebook)
+    monkeypatch.setattr(papermill, "execute_notebook", calls := Executed())
     return calls
 
 
@@ -44,8 +43,7 @@ def run(tmp_path, parameters, **options):
     return goes_on, left
 
 
-def error_of_a_notebook():
-    return papermill.PapermillExecutionError(0, 1, "source", "EHRError", "4.xml: bad\nmore", [])
+ERROR = papermill.PapermillExecutionError(0, 1, "source", "EHRError", "4.xml: bad\nmore", [])
 
 
 def test_a_system_that_finishes_says_what_it_made(executed, tmp_path):
@@ -63,7 +61,7 @@ def test_a_system_that_finishes_says_what_it_made(executed, tmp_path):
 @pytest.mark.parametrize(
     ("raised", "error", "message"),
     [
-        (error_of_a_notebook(), "EHRError", "4.xml: bad"),
+        (ERROR, "EHRError", "4.xml: bad"),
         (RuntimeError("Kernel died"), "RuntimeError", "Kernel died"),
     ],
 )
@@ -85,9 +83,7 @@ def test_a_job_that_is_interrupted_leaves_no_status(executed, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, {"system": "a"})
     assert not (tmp_path / "status/a.json").exists()
-
-
-def test_the_second_attempt_says_that_the_first_was_killed(executed, tmp_path):
+    executed.clear()
     goes_on, left = run(tmp_path, {"system": "a"}, was_killed=True)
     assert goes_on and left["error"] == "Killed" and not executed
 
@@ -108,24 +104,23 @@ def test_later_notebooks_take_the_systems_that_have_finished(executed, tmp_path)
 
 def test_shards_are_joined_into_what_a_single_job_makes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    rows = pd.DataFrame({"id": list("123") * 2, "metric": ["chrf"] * 3 + ["rouge_l"] * 3,
-                         "signature": "s", "score": range(6)})  # fmt: skip
+    metrics = ["chrf"] * 3 + ["rouge_l"] * 3
+    rows = pd.DataFrame({"id": list("123") * 2, "metric": metrics, "signature": "s"})
+    rows = rows.assign(score=range(6))
     rows.to_parquet("whole.parquet", index=False)
     statuses = []
-    for k, ids in ((1, ["1", "2"]), (2, ["3"])):
-        rows[rows["id"].isin(ids)].to_parquet(f"{k}.parquet", index=False)
-        (tmp_path / f"{k}.jsonl").write_text("".join(f"{i}\n" for i in ids))
-        files = {f"{k}.parquet": "", f"{k}.jsonl": ""}
-        left = {"is_ok": True, "files": files}
-        statuses.append(write(tmp_path / f"{k}.json", "a", left))
+    for name, ids in (("1", ["1", "2"]), ("2", ["3"])):
+        rows[rows["id"].isin(ids)].to_parquet(f"{name}.parquet", index=False)
+        Path(f"{name}.jsonl").write_text("".join(f"{i}\n" for i in ids))
+        left = {"is_ok": True, "files": {f"{name}.parquet": "", f"{name}.jsonl": ""}}
+        statuses.append(write(tmp_path / f"{name}.json", "a", left))
     makes = [tmp_path / "joined.parquet", tmp_path / "joined.jsonl"]
     join_shards(statuses, makes, tmp_path / "a.json")
     assert is_finished(tmp_path / "a.json")
     assert makes[0].read_bytes() == (tmp_path / "whole.parquet").read_bytes()
     assert makes[1].read_text() == "1\n2\n3\n"
 
-    other = rows[rows["id"] == "3"].assign(signature="t")
-    other.to_parquet("2.parquet", index=False)
+    rows[rows["id"] == "3"].assign(signature="t").to_parquet("2.parquet", index=False)
     with pytest.raises(MedAlignError, match=r"2.parquet has .*'t'.*, expected .*'s'"):
         join_shards(statuses, makes, tmp_path / "a.json")
     write(tmp_path / "2.json", "a", FAILED)

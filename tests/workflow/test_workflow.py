@@ -1,6 +1,5 @@
 """A whole experiment of 3 patients by Snakemake: what it makes, and what a change runs again."""
 
-import json
 import os
 import re
 import shutil
@@ -28,18 +27,18 @@ from tests.builders.tiny_release import write_release
 
 TABLES = {f"{stem(book, suffix)}.csv" for book, made in OUTPUTS.items() for suffix in made.tables}
 FIGURES = {f"{stem(book, suffix)}.png" for book, made in OUTPUTS.items() for suffix in made.figures}
-AFTER_RESPONSES = {
-    "run notebook 05_evaluate_systems",
-    "run notebook 06_correlate_metrics",
-    "run notebook 07_audit_fairness",
-    "run notebook 08_reproduce_paper",
+AFTER_SCORES = {
+    f"run notebook {name}"
+    for name in ("06_correlate_metrics", "07_audit_fairness", "08_reproduce_paper")
 }
-AFTER_SCORES = AFTER_RESPONSES - {"run notebook 05_evaluate_systems"}
+AFTER_RESPONSES = AFTER_SCORES | {"run notebook 05_evaluate_systems"}
 AUDIT = "run notebook 09_audit_counterfactuals"
+MATCHING = {"run notebook 02_match_instructions"}
+DEEP, SYSTEM = "medalign_utils/extra/deep.py", "params/systems/bm25-2k.yaml"
 
 
-def status(project, kind, system):
-    return json.loads((project / f"runs/tiny/status/{kind}/{system}.json").read_text())
+def of(*systems, kinds=("generate", "score")):
+    return {f"{kind} the responses of {system}" for kind in kinds for system in systems}
 
 
 def test_writes_all_tables_and_figures(ran):
@@ -53,38 +52,29 @@ def test_writes_all_tables_and_figures(ran):
     assert [name for file in tables.iterdir() for name in unknown_text(read_table(file))] == []
 
 
-def test_says_which_metrics_were_skipped_and_why(ran):
-    skipped = pd.read_csv(ran / "runs/tiny/scores/bm25-2k-skipped.csv")
-    assert skipped["metric"].tolist() == ["bleurt"]
-    assert "bleurt" in skipped["reason"].iloc[0]
-    assert "metric bleurt" in (ran / "runs/tiny/report.html").read_text()
-
-
-def test_keeps_each_executed_notebook(ran):
+def test_keeps_each_executed_notebook_and_why_metrics_were_skipped(ran):
     executed = {path.stem for path in (ran / "runs/tiny/notebooks").glob("*.ipynb")}
     each = {"03_generate_responses", "04_score_responses"}
     once = {path.stem for path in (ran / "notebooks").glob("*.ipynb")} - each
     assert executed == once | {f"{name}-{system}" for name in each for system in SYSTEMS}
+    skipped = pd.read_csv(ran / "runs/tiny/scores/bm25-2k-skipped.csv")
+    assert skipped["metric"].tolist() == ["bleurt"] and "bleurt" in skipped["reason"].iloc[0]
 
 
 def test_the_report_loads_nothing_and_shows_everything(ran):
     page = (ran / "runs/tiny/report.html").read_text()
     assert "not complete" not in page
     assert all(name in page for name in TABLES | FIGURES)
-    assert "bm25_passage" in page and "SHA-256" in page and "numpy" in page
+    assert all(text in page for text in ("bm25_passage", "SHA-256", "numpy", "metric bleurt"))
+    assert ">Checks<" not in page
     assert not re.findall(r"<(?:script|link|iframe|object|embed|base)\b|url\(|@import", page)
     links = re.findall(r'\s(?:src|href|srcset|data)="([^"]*)"', page)
-    assert len([link for link in links if link.startswith("data:image/png;base64,")]) == len(
-        FIGURES
-    )
+    assert sum(link.startswith("data:image/png;base64,") for link in links) == len(FIGURES)
     assert all(link.startswith(("data:", "#")) for link in links)
 
 
-def test_a_second_run_does_nothing(ran):
+def test_a_second_run_does_nothing_whatever_the_dates(ran):
     assert "Nothing to be done" in snakemake(ran).stderr
-
-
-def test_dates_alone_make_nothing_run(ran):
     for path in ran.rglob("*"):
         if path.is_file() and ".snakemake" not in path.parts:
             path.touch()
@@ -94,59 +84,33 @@ def test_dates_alone_make_nothing_run(ran):
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        ("extra/deep.py", "return 1", "return 2", {"run notebook 02_match_instructions"}),
-        ("extra/__init__.py", "deep()\n", "deep() + 1\n", {"run notebook 02_match_instructions"}),
-        ("extra/words.txt", "a", "b", {"run notebook 02_match_instructions"}),
-        ("extra/deep.py", "Return it.", "Return that.", set()),
-        ("extra/deep.py", "# so far", "# still", set()),
+        (DEEP, "return 1", "return 2", MATCHING),
+        (DEEP.replace("deep.py", "__init__.py"), "deep()\n", "deep() + 1\n", MATCHING),
+        (DEEP.replace("deep.py", "words.txt"), "a", "b", MATCHING),
+        (DEEP, "Return it.", "Return that.", set()),
+        (DEEP, "# so far", "# still", set()),
+        ("params/tiny.yaml", "layer: 6", "layer: 5", of(*SYSTEMS, kinds=["score"]) | AFTER_SCORES),
+        (
+            "params/tiny.yaml",
+            "- bm25-full",
+            "- bm25-full\n- bm25-8k",
+            of("bm25-8k") | AFTER_RESPONSES,
+        ),
+        (SYSTEM, "length: 2048", "length: 2000", of("bm25-2k") | AFTER_RESPONSES | {AUDIT}),
+        (SYSTEM, "length: 2048", "length: 2048\nlabel: Mine\nresources: {score: {gpus: 1}}", set()),
     ],
 )
-def test_changed_code_runs_what_reaches_it(ran, file, old, new, expected):
-    with changed(ran / "medalign_utils" / file, old, new):
+def test_a_change_runs_what_depends_on_it(ran, file, old, new, expected):
+    with changed(ran / file, old, new):
         assert jobs_to_do(ran) == expected
 
 
-def test_a_changed_value_runs_what_uses_it(ran):
-    with changed(ran / "params/tiny.yaml", "bertscore_layer: 6", "bertscore_layer: 5"):
-        scored = {f"score the responses of {system}" for system in SYSTEMS}
-        assert jobs_to_do(ran) == scored | AFTER_SCORES
-
-
-def test_a_changed_system_runs_that_system_and_what_depends_on_it(ran):
-    expected = {
-        "generate the responses of bm25-2k",
-        "score the responses of bm25-2k",
-        *AFTER_RESPONSES,
-        AUDIT,
-    }
-    system = ran / "params/systems/bm25-2k.yaml"
-    with changed(system, "context_length: 2048", "context_length: 2000"):
-        assert jobs_to_do(ran) == expected
-    more = "\nresources: {generate: {memory_gb: 99}, score: {gpus: 1}}\nlabel: Mine"
-    with changed(system, "context_length: 2048", f"context_length: 2048{more}"):
-        assert jobs_to_do(ran) == set()
-
-
-def test_another_system_is_one_file_and_one_line(ran):
-    write_system("mine", ran, context_length=4096)
-    with changed(ran / "params/tiny.yaml", "- bm25-full", "- bm25-full\n- mine"):
-        expected = {"generate the responses of mine", "score the responses of mine"}
-        assert jobs_to_do(ran) == expected | AFTER_RESPONSES
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("resamples:", "resample:", "unknown key 'resample'; did you mean 'resamples'?"),
-        ("- bm25-2k", "- bm25-3k", "no system 'bm25-3k' in params/systems/; did you mean"),
-    ],
-)
-def test_a_wrong_experiment_ends_at_once_with_one_line(ran, old, new, message):
-    with changed(ran / "params/tiny.yaml", old, new):
+def test_a_wrong_experiment_ends_at_once_with_one_line(ran):
+    with changed(ran / "params/tiny.yaml", "resamples:", "resample:"):
         done = snakemake(ran, check=False)
     assert done.returncode != 0
     lines = [line for line in done.stderr.splitlines() if not line.startswith("Using workflow")]
-    assert len(lines) == 1 and message in lines[0], done.stderr
+    assert len(lines) == 1 and "unknown key 'resample'" in lines[0], done.stderr
 
 
 def test_a_failed_system_is_left_out_named_and_tried_again(ran, tmp_path):
@@ -161,15 +125,15 @@ def test_a_failed_system_is_left_out_named_and_tried_again(ran, tmp_path):
     done = snakemake(project, "--keep-going", check=False)
     assert done.returncode != 0
     assert file.read_bytes() == before
-    assert re.search(r'"system": "broken", "is_ok": false, "error": "\w+Error"', done.stderr)
-    assert "Not finished:" in done.stderr
+    failed = r'"system": "broken", "is_ok": false, "error": "\w+Error", .*, "log": "(.*)"'
+    logs = re.findall(failed, done.stderr)
+    assert len(logs) == 4  # as its two jobs end, and at the end of the run
+    assert "Error" in (project / logs[0]).read_text() and "Not finished:" in done.stderr
     tables = project / "runs/tiny/tables"
     assert set(pd.read_csv(tables / "05_evaluate_systems.csv")["system"]) == set(SYSTEMS)
     page = (project / "runs/tiny/report.html").read_text()
     assert "This run is not complete." in page and "system broken: no responses: " in page
-    assert jobs_to_do(project) == {
-        "generate the responses of broken", "score the responses of broken", *AFTER_RESPONSES,
-    }  # fmt: skip
+    assert jobs_to_do(project) == of("broken") | AFTER_RESPONSES
 
 
 @pytest.mark.slow
@@ -177,14 +141,13 @@ def test_shards_are_joined_to_the_bytes_of_a_single_job(ran, tmp_path):
     project = tmp_path / "project"
     shutil.copytree(ran, project, symlinks=True)
     write_system("bm25-2k", project, shards=2)
-    files = [project / f"runs/tiny/{name}" for name in (
-        "responses/bm25-2k.jsonl", "scores/bm25-2k.parquet", "scores/bm25-2k-skipped.csv",
-    )]  # fmt: skip
+    names = ("responses/bm25-2k.jsonl", "scores/bm25-2k.parquet", "scores/bm25-2k-skipped.csv")
+    files = [project / "runs/tiny" / name for name in names]
     before = [file.read_bytes() for file in files]
-    for kind in ("generate", "score"):
-        (project / f"runs/tiny/status/{kind}/bm25-2k.json").unlink()
-    done = snakemake(project, "runs/tiny/status/score/bm25-2k.json",
-                     "runs/tiny/status/generate/bm25-2k.json")  # fmt: skip
+    statuses = [f"runs/tiny/status/{kind}/bm25-2k.json" for kind in ("generate", "score")]
+    for status in statuses:
+        (project / status).unlink()
+    done = snakemake(project, *statuses)
     assert "score the responses of bm25-2k/2-of-2" in done.stderr
     assert [file.read_bytes() for file in files] == before
 
@@ -192,31 +155,23 @@ def test_shards_are_joined_to_the_bytes_of_a_single_job(ran, tmp_path):
 MARKER = "Zebrafish-4711"
 
 
-def reviewed(release, a, b):
-    """Ratings of two systems by clinicians, in the release's own table."""
-    rows = [
+def test_a_release_with_clinicians_ratings_is_evaluated_and_no_text_of_it_gets_out(ran):
+    release = write_release(ran / "data/reviewed")
+    a, b = names = ["GPT-4 (32k)", "b`touch owned` $(touch owned)'\""]
+    header = "instruction_id model_name binary_correct is_used_eval model_output place rater"
+    reviews = [
         ("5479314876123", a, "1", "yes", f"1.1 mg/dL {MARKER}", "1", f"Dr. {MARKER}"),
         ("5479314876123", b, "0", "yes", f"1.4 {MARKER}", "2", f"Dr. {MARKER}"),
         ("02", a, "True", "yes", "No.", "1", "Dr. B"),
         ("02", b, "True", "yes", "He said none.", "2", "Dr. B"),
         ("3", a, "1", "no", "Atorvastatin", "1", "Dr. B"),  # not used for the evaluation
     ]
-    header = "instruction_id\tmodel_name\tbinary_correct\tis_used_eval\tmodel_output\tplace\t"
-    (release / "clinician-reviewed-model-responses.tsv").write_text(
-        header + "rater\n" + "".join("\t".join(row) + "\n" for row in rows)
-    )
-
-
-def test_a_release_with_clinicians_ratings_is_evaluated_and_no_text_of_it_gets_out(ran):
-    release = write_release(ran / "data/reviewed")
-    a, b = names = ["GPT-4 (32k)", "b`touch owned` $(touch owned)'\""]
-    reviewed(release, *names)
+    lines = ["\t".join(row) + "\n" for row in (header.split(), *reviews)]
+    (release / "clinician-reviewed-model-responses.tsv").write_text("".join(lines))
     # Wherever it may be about a patient: notes, names of events, questions, references.
     for file in [*release.glob("*.tsv"), *release.glob("ehrs/*.xml")]:
-        text = file.read_text()
-        for word in ("creatinine", "Creatinine", "chest pain"):
-            text = text.replace(word, f"{word} {MARKER}")
-        file.write_text(text)
+        words = r"([Cc]reatinine|chest pain)"
+        file.write_text(re.sub(words, rf"\1 {MARKER}", file.read_text()))
     write_experiment(
         "reviewed", ran, release="data/reviewed", systems=names, responses="released",
         metrics=["rouge_l", "chrf"], columns={"rank": "place"}, counterfactual_systems=[],
@@ -225,16 +180,18 @@ def test_a_release_with_clinicians_ratings_is_evaluated_and_no_text_of_it_gets_o
     snakemake(ran, experiment="reviewed")
     assert not list(ran.rglob("owned"))
 
-    tables = ran / "runs/reviewed/tables"
-    systems = pd.read_csv(tables / "05_evaluate_systems.csv").set_index("system")
+    run_folder = ran / "runs/reviewed"
+    systems = pd.read_csv(run_folder / "tables/05_evaluate_systems.csv").set_index("system")
     # a is right twice of 2, b once; a wins both.
     assert systems["correct"].to_dict() == {a: 1.0, b: 0.5}
     assert systems["win_rate"].to_dict() == {a: 1.0, b: 0.0}
-    assert pd.read_csv(tables / "06_correlate_metrics.csv")["n"].tolist() == [2, 2]
-
-    run_folder = tables.parent
-    shown = [*tables.glob("*"), *run_folder.glob("figures/*"), run_folder / "report.html"]
-    for file in shown:
+    metrics = pd.read_csv(run_folder / "tables/06_correlate_metrics.csv")
+    assert metrics["n"].tolist() == [2, 2]
+    for file in (
+        *run_folder.glob("tables/*"),
+        *run_folder.glob("figures/*"),
+        run_folder / "report.html",
+    ):
         content = file.read_bytes()
         assert MARKER.encode() not in content and b"5479314876123" not in content, file
         assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
