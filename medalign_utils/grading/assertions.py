@@ -76,15 +76,15 @@ _ENDS_DRUG = re.compile(r"[^:]*:\s*end\s*$")  # a quoted record line
 _REASON = re.compile(r"(?i)(?:because of|due to|for)(?: an?)? $")
 _IN_BRACKETS = re.compile(r"\s*(?:[\w.%/-]+\s+){0,4}\(")
 _JOINS = re.compile(r"[,(]|\band\b|\bor\b")
-# Right after the mention: "chest pain: denies", "Tobacco use - never".
+# Right after the mention: "chest pain: denies", "Tobacco use - never". Groups bear verdicts' names.
 _ANSWER = re.compile(
     r"(?i)(?:\s*\([^)]*\))?(?:\s(?:status|use|history|hx|symptoms?))?\s*(?::|=|\s-\s|\?)\s*"
     r"(?:(?:the )?(?:patient|pt|she|he)\s+)?(?:(?P<open>not (?:documented|recorded|available"
     r"|mentioned|stated|assessed|known|on file)|un(?:known|clear|documented))"
-    r"|(?P<no>no(?:ne)?\b(?! (?:change|longer|doubt))|den(?:ies|ied|ying)\b|never\b|neg(?:ative)?\b"
-    r"|absent\b|nil\b|not\b(?! only)|\(-\)|declin(?:es|ed)\b|NKDA\b)"
+    r"|(?P<negated>no(?:ne)?\b(?! (?:change|longer|doubt))|den(?:ies|ied|ying)\b|never\b"
+    r"|neg(?:ative)?\b|absent\b|nil\b|not\b(?! only)|\(-\)|declin(?:es|ed)\b|NKDA\b)"
     r"|(?P<stopped>(?:end|stopped|discontinued)\b)"
-    r"|(?P<yes>yes|pos(?:itive)?|present|reports|endorses|\(\+\)|confirmed|active)\b)"
+    r"|(?P<affirmed>yes|pos(?:itive)?|present|reports|endorses|\(\+\)|confirmed|active)\b)"
 )
 _AFTER = re.compile(
     r"(?i)(?P<aux>\b(?:is|was|were|are|be|has been|have been|had been|been|has|have|had|does|did|do"
@@ -92,7 +92,7 @@ _AFTER = re.compile(
     r"(?:also |now |both |all |since |currently |ever |then |later |subsequently )*"
     r"(?:(?P<open>not (?:been )?(?:documented|mentioned|recorded|stated|specified|known|ruled out"
     r"|excluded)\b|considered\b|cannot be (?:ruled out|excluded)\b|unknown\b)"
-    r"|(?P<no>denied\b|absent\b|ruled out\b|excluded\b|negative\b|unlikely\b"
+    r"|(?P<negated>denied\b|absent\b|ruled out\b|excluded\b|negative\b|unlikely\b"
     r"|(?:not|never) (?:been )?(?:present|found|seen|noted|reported|endorsed"
     r"|observed|detected|identified|evident|taken"
     r"|given|performed|done|prescribed|started|used|indicated|on|in|among|part of|listed)\b"
@@ -123,7 +123,7 @@ def judge(text: str, mention: Mention) -> str:
         return NEGATED
     begin, clause_end = _clause(_CLAUSE_END, text, mention.start, mention.end)
     if answer := _ANSWER.match(text, mention.end):
-        return _first_named(answer, no=NEGATED, open=OPEN, stopped=STOPPED, yes=AFFIRMED)
+        return answer.lastgroup
     if _FIELD.match(text, mention.end):
         # A field of its own, "Chest pain: no, SOB: mild": what stood before the comma is over.
         begin = max(begin, text.rfind(",", begin, mention.start) + 1)
@@ -160,10 +160,6 @@ def _clause(ends: re.Pattern, text: str, start: int, end: int) -> tuple[int, int
     return begin, stop.start() if stop else len(text)
 
 
-def _first_named(match: re.Match, **verdicts: str) -> str:
-    return next(verdict for name, verdict in verdicts.items() if match[name] is not None)
-
-
 def _verdict_after(text: str, start: int, end: int, before: str) -> str | None:
     match = _AFTER.search(text, start, end)
     if match is None:
@@ -178,12 +174,8 @@ def _verdict_after(text: str, start: int, end: int, before: str) -> str | None:
         return None
     if splits and not several and not inside:
         return None
-    return _first_named(
-        match, no=NEGATED, open=OPEN, ended=ENDED, switched=STOPPED, stopped=STOPPED
-    )
+    return STOPPED if match["switched"] else match.lastgroup
 
-
-# --- relatives ----------------------------------------------------------------------------------
 
 # The relative is company, informant or contact, not the one it is about.
 _COMPANY = re.compile(

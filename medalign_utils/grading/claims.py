@@ -20,8 +20,9 @@ from medalign_utils.grading.text import Mention, Reading, Statement, find
 
 
 def grade_date(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
-    """Return the share found and contradictions, 0 or 1, of a date fact; the rules: `grade`."""
+    """Return the share found and contradictions, 0 or 1, of a date fact."""
     days = [f.day for f in facts if f.day and f is not fact]
+    finer = {"day": (), "month": ("day",), "year": ("month", "day")}[fact.precision]
     found = other = False
     for statement in reading.spoken:
         text = statement.text
@@ -35,36 +36,24 @@ def grade_date(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, 
             found = found or day.states(fact.day, fact.precision)
             is_when_written = day is statement.date and statement.is_note
             if not is_when_written and not any(day.agrees(d) for d in days):
-                other = other or not _agrees(day, fact)
+                other = other or not day._replace(**dict.fromkeys(finer)).agrees(fact.day)
     return float(found), int(other and not found)
-
-
-def _agrees(day: Date, fact: Fact) -> bool:
-    beyond = {"day": (), "month": ("day",), "year": ("month", "day")}[fact.precision]
-    return day._replace(**dict.fromkeys(beyond)).agrees(fact.day)
 
 
 def _dates_of(text: str, mention: Mention) -> list[Date]:
     """Return the dates in a mention's clause and date-only clauses after it, else the nearest."""
-    dates, segments = read_dates(text), clauses(text)
-    if not dates:
-        return []
+    dates = read_dates(text)
     begin, end = clause_of(text, mention.start)
+    for a, b in clauses(text):
+        if a == end and names_nothing(text[a:b]):
+            end = b
     own = [d for d in dates if begin <= d.start < end]
-    for a, b in segments:
-        if a >= end:
-            if not names_nothing(text[a:b]):
-                break
-            own += [d for d in dates if a <= d.start < b]
-    nearest = min(dates, key=lambda d: max(d.start - mention.end, mention.start - d.end))
-    return own or [nearest]
-
-
-# --- term and set -------------------------------------------------------------------------------
+    nearest = sorted(dates, key=lambda d: max(d.start - mention.end, mention.start - d.end))
+    return own or nearest[:1]
 
 
 def grade_terms(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
-    """Return the share of terms found and number of rivals affirmed, of `term` and `set` facts."""
+    """Return the share of terms found and number of rivals affirmed, of terms and sets."""
     if fact.topic and not is_bare(reading) and not is_named(fact.topic, reading):
         return 0.0, 0
     wanted = fact.members or (fact.accepted,)
@@ -89,13 +78,7 @@ def grade_terms(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float,
     return sum(found) / len(found), len(contradictions)
 
 
-def _verdicts(
-    fact: Fact,
-    reading: Reading,
-    statement: Statement,
-    mentions: tuple[Mention, ...],
-    others: list[tuple[Mention, ...]],
-) -> set[str]:
+def _verdicts(fact: Fact, reading: Reading, statement: Statement, mentions, others) -> set[str]:
     """Return what the statement says of mentions that are part of no longer one of the others."""
     return {
         judge(statement.text, m)
@@ -105,8 +88,6 @@ def _verdicts(
         and concerns(fact, statement, m, reading)
     }
 
-
-# --- yes or no ----------------------------------------------------------------------------------
 
 _LEADING = re.compile(
     r"(?i)(?:(?:the )?(?:answer|response|a)(?:\s*:| is)\s*)?"
@@ -140,7 +121,7 @@ def _without_content(text: str) -> bool:
 
 
 def grade_yes_no(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
-    """Return the share found and contradictions, 0 or 1, of a yes_no fact; the rules: `grade`."""
+    """Return the share found and contradictions, 0 or 1, of a yes_no fact."""
     verdicts: set[str] = set()
     lead = None
     spoken = reading.spoken
@@ -165,8 +146,6 @@ def grade_yes_no(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float
     return float(fact.answer in answers), int((not fact.answer) in answers)
 
 
-# --- not documented -----------------------------------------------------------------------------
-
 _ABOUT = r"(?:documented|recorded|mentioned|noted|reported|stated|specified|available|found|listed"
 _ABOUT += r"|provided|indicated|described|addressed|discussed|included|on (?:file|record))"
 _SILENT = re.compile(
@@ -190,7 +169,7 @@ _BUT = re.compile(r"(?i)\b(?:but|however|although|though)\b")
 
 
 def grade_not_documented(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
-    """Return the share found and contradictions, 0 or 1, of such a fact; the rules: `grade`."""
+    """Return the share found and contradictions, 0 or 1, of such a fact."""
     found = asserted = False
     for statement in reading.spoken:
         text = statement.text

@@ -4,7 +4,6 @@ import calendar
 import re
 from collections.abc import Iterator
 from datetime import date
-from typing import NamedTuple
 
 from medalign_utils.data.ehr.units import Unit, convert, parse_unit
 from medalign_utils.grading.clauses import (
@@ -41,33 +40,24 @@ _OF = re.compile(r"\s+of\s+(?=[A-Za-z]{3})")
 _SYSTOLIC = re.compile(r"(?i)\b(?:(systolic|SBP)|(diastolic|DBP))\b")
 
 
-class _Value(NamedTuple):
-    """A value of the topic in a statement: whether it matches, and of what time it is."""
-
-    matches: bool
-    when: Date | None
-    is_other_time: bool  # said to be of another, unknown time
-    is_aside: bool  # a peak, a mean, an earlier value: no rival of the fact's
-
-
 def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
-    """Return the share found and contradictions, 0 or 1, of a number fact; the rules: `grade`."""
+    """Return the share found and contradictions, 0 or 1, of a number fact."""
     found = contradicted = False
-    for value in _values(fact, reading, facts):
-        when = value.when
-        undated = when is None and not value.is_other_time
+    for statement, quantity, numbers in _values(fact, reading):
+        when, is_other_time = _when(statement, quantity)
+        undated = when is None and not is_other_time
         if fact.day:
             is_its_time = undated or (when is not None and when.agrees(fact.day))
             is_rival_time = is_its_time
         elif fact.since and when is not None and when.year is not None:
-            # On the day of the change the old value and the new one both stand in the record.
+            # On the day of the change the record holds both the old value and the new one.
             is_its_time, is_rival_time = _last(when) >= fact.since, _last(when) > fact.since
         else:
             is_its_time = undated or not fact.since or when is not None
             is_rival_time = undated
-        if value.matches:
+        if _near(fact, numbers):
             found = found or is_its_time
-        elif not value.is_aside:
+        elif not is_other_time and not _is_aside(fact, facts, statement.text, quantity, numbers):
             contradicted = contradicted or is_rival_time
     return float(found), int(contradicted)
 
@@ -80,8 +70,9 @@ def _last(when: Date) -> date:
     return date(year, month, min(when.day or last, last))
 
 
-def _values(fact: Fact, reading: Reading, facts: list[Fact]) -> Iterator[_Value]:
-    halves: dict[tuple, dict[int, tuple[Quantity, Statement]]] = {}
+def _values(fact: Fact, reading: Reading) -> Iterator[tuple[Statement, Quantity, list]]:
+    """Yield each value of the topic, and its numbers in the fact's unit, with their tolerances."""
+    halves: dict[tuple, dict[int, tuple[Statement, Quantity]]] = {}
     for statement in reading.spoken:
         for quantity in read_quantities(statement.text):
             if quantity.start < statement.heading:
@@ -91,16 +82,15 @@ def _values(fact: Fact, reading: Reading, facts: list[Fact]) -> Iterator[_Value]
                 if side is not None and _compare(fact, side, quantity) is not None:
                     when = _when(statement, quantity)[0]
                     sides = halves.setdefault(when[:3] if when else None, {})
-                    sides[side] = quantity, statement
+                    sides[side] = statement, quantity
             elif numbers := _numbers(fact, statement.text, quantity):
                 if _belongs(fact, statement, quantity, reading):
-                    yield _judge_value(fact, facts, statement, quantity, numbers)
+                    yield statement, quantity, numbers
     for sides in halves.values():  # "Systolic blood pressure: 138", "Diastolic ...: 82"
         if len(sides) == 2:
-            (upper, statement), (lower, _) = sides[0], sides[1]
+            (statement, upper), (_, lower) = sides[0], sides[1]
             if concerns(fact, statement, upper, reading):
-                pair = [_compare(fact, 0, upper), _compare(fact, 1, lower)]
-                yield _judge_value(fact, facts, statement, upper, pair)
+                yield statement, upper, [_compare(fact, 0, upper), _compare(fact, 1, lower)]
 
 
 def _side(text: str, quantity: Quantity) -> int | None:
@@ -214,21 +204,13 @@ def _is_earlier(text: str, quantity: Quantity) -> bool:
     return bool(_EARLIER.search(before) or _EARLIER_AFTER.search(after))
 
 
-def _judge_value(
-    fact: Fact,
-    facts: list[Fact],
-    statement: Statement,
-    quantity: Quantity,
-    numbers: list[tuple[float, float]],
-) -> _Value:
-    text = statement.text
-    when, is_other_time = _when(statement, quantity)
-    begin, _ = clause_of(text, quantity.start)
-    aside = (
+def _is_aside(fact: Fact, facts: list[Fact], text: str, quantity: Quantity, numbers: list) -> bool:
+    """Return whether a value is no rival: a peak, an earlier value, what another fact asks for."""
+    before = text[clause_of(text, quantity.start)[0] : quantity.start]
+    return bool(
         quantity.is_word
-        or is_other_time
         or _is_earlier(text, quantity)
-        or _ASIDE.search(text[begin : quantity.start])
+        or _ASIDE.search(before)
         or (quantity.unit is None and not _is_introduced(fact, text, quantity))
         or any(
             other is not fact
@@ -238,7 +220,6 @@ def _judge_value(
             for other in facts
         )
     )
-    return _Value(_near(fact, numbers), when, is_other_time, bool(aside))
 
 
 def _near(fact: Fact, numbers: list[tuple[float, float]]) -> bool:

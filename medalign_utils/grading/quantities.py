@@ -46,25 +46,19 @@ _SCALES = (4, 5, 10, 15, 21, 27, 30, 100)
 
 
 class Quantity(NamedTuple):
-    """A number as written, at `start:end` of its text (the unit included).
-
-    `second` is the other half of a pair such as 138/82; `unit` the unit's text or None; `scale` the
-    10 of 8/10 where it is no pair; `label` where a word stands that makes the number a name (stage
-    3), else None; `is_bound` with < or "under"; `is_range` for 1.2-1.6; `is_word` for "two"; `step`
-    one unit of its last digit.
-    """
+    """A number as written, at `start:end` of its text (the unit included)."""
 
     value: float
-    second: float | None
+    second: float | None  # the other half of a pair such as 138/82
     unit: str | None
-    scale: int | None
+    scale: int | None  # the 10 of 8/10 where that is no pair
     start: int
     end: int
-    label: int | None
-    is_bound: bool
-    is_range: bool
-    is_word: bool
-    step: float
+    label: int | None  # where a word begins that makes the number a name: "stage 3"
+    is_bound: bool  # with < or "under"
+    is_range: bool  # 1.2-1.6
+    is_word: bool  # "two"
+    step: float  # one unit of its last digit
 
 
 def _blank(pattern: re.Pattern, text: str, mark: str) -> str:
@@ -73,10 +67,7 @@ def _blank(pattern: re.Pattern, text: str, mark: str) -> str:
 
 @lru_cache(maxsize=8192)
 def mask(text: str) -> str:
-    r"""`text` with dates and clock times (as \x01) and codes and list numbers (as \x02) covered.
-
-    The length stays, so places in the one are places in the other.
-    """
+    r"""Return `text` with dates and times covered by \x01, codes and list numbers by \x02."""
     for found in read_dates(text):
         text = text[: found.start] + "\x01" * (found.end - found.start) + text[found.end :]
     text = _blank(_CLOCK, text, "\x01")
@@ -89,8 +80,6 @@ def read_quantities(text: str) -> tuple[Quantity, ...]:
 
     >>> [(q.value, q.unit) for q in read_quantities("B12 350 pg/mL on 8/10/2014 (LOINC/2132-9)")]
     [(350.0, 'pg/mL')]
-    >>> [(q.value, q.second) for q in read_quantities("BP 138/82")]
-    [(138.0, 82.0)]
     """
     covered, found = mask(text), []
     for match in _QUANTITY.finditer(covered):
@@ -112,18 +101,19 @@ def read_quantities(text: str) -> tuple[Quantity, ...]:
         is_plain = (unit, second, scale) == (None, None, None)
         if is_plain and _AGE.search(covered, max(0, start - 12), start):
             unit = "years"
-        quantity = Quantity(
-            value=value,
-            second=second,
-            unit=unit,
-            scale=int(scale) if scale else None,
-            start=start,
-            end=match.end(),
-            label=label.start(1) if label else None,
-            is_bound=part["comparator"] is not None,
-            is_range=part["upto"] is not None,
-            is_word=part["word"] is not None,
-            step=step,
+        found.append(
+            Quantity(
+                value=value,
+                second=second,
+                unit=unit,
+                scale=int(scale) if scale else None,
+                start=start,
+                end=match.end(),
+                label=label.start(1) if label else None,
+                is_bound=part["comparator"] is not None,
+                is_range=part["upto"] is not None,
+                is_word=part["word"] is not None,
+                step=step,
+            )
         )
-        found.append(quantity)
     return tuple(found)

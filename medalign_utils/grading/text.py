@@ -11,8 +11,6 @@ from medalign_utils.grading.dates import Date, read_dates
 WORD_LIMIT = 256
 CHARACTER_LIMIT = 5_000  # against words without end
 
-# --- statements ---------------------------------------------------------------------------------
-
 _SAME = str.maketrans("’‘′“”–−‐‑µμ×·•", "'''\"\"----uux**")
 _WRITTEN_OUT = {
     "—": " - ", "→": " to ", "->": " to ", "≥": ">=", "≤": "<=", "²": "^2", "³": "^3", "⁶": "^6",
@@ -119,11 +117,8 @@ def _sentences(line: str) -> Iterator[str]:
 def read(response: str) -> Reading:
     """Return a response cut into statements, of its first 256 words and 5,000 characters.
 
-    They end at sentence ends, line ends and semicolons; not within decimals, nor after usual
-    abbreviations and list numbers. A sentence that opens with "It", "This", "The result" and the
-    like belongs to the one before it. A line that ends in a colon is the heading of the lines that
-    follow, until an empty line after them or the next heading; a question is that of the next
-    statement.
+    A line that ends in a colon is the heading of the lines that follow, until an empty line after
+    them or the next heading; a question is that of the next statement.
 
     >>> [s.text for s in read("Creatinine was 1.4 mg/dL. It fell; Dr. Roe agrees.").statements]
     ['Creatinine was 1.4 mg/dL. It fell', 'Dr. Roe agrees.']
@@ -178,9 +173,6 @@ def read(response: str) -> Reading:
     return Reading(tuple(statements), len(words), n_quoted)
 
 
-# --- mentions -------------------------------------------------------------------------------------
-
-
 class Mention(NamedTuple):
     """The place of a spelling in a text; `is_non` for one with non- before it (nonsmoker)."""
 
@@ -190,10 +182,8 @@ class Mention(NamedTuple):
 
     def is_part_of(self, others: "Iterable[Mention]") -> bool:
         """Return whether it is part of a longer mention among the others."""
-        length = self.end - self.start
-        return any(
-            o.start <= self.start and self.end <= o.end and o.end - o.start > length for o in others
-        )
+        within = [o for o in others if o.start <= self.start and self.end <= o.end]
+        return any(o.end - o.start > self.end - self.start for o in within)
 
 
 def _spelling(text: str) -> str:
@@ -223,10 +213,7 @@ def _spellings_pattern(spellings: tuple[str, ...]) -> re.Pattern:
 
 @lru_cache(maxsize=65536)
 def find(spellings: tuple[str, ...], text: str) -> tuple[Mention, ...]:
-    """Return all mentions of any of the spellings in `text`, in order, as whole words.
-
-    They match in any case, hyphenated or not, in plural; of one or two letters (MI, K) in their
-    own case only.
+    """Return all mentions of any of the spellings in `text`, in order.
 
     >>> find(("beta blocker",), "Beta-blockers, a nonsmoker")
     (Mention(start=0, end=13, is_non=False),)

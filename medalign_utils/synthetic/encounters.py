@@ -85,11 +85,7 @@ def _readings(vitals, codes) -> Iterator[Event]:
 
 
 def _flowsheet(patient: Patient, n: int) -> Iterator[Event]:
-    """Yield a monitored stay's hourly readings, and each dose that was given.
-
-    What is given is what was taken before the stay, as its medication lists say; what the stay
-    changes is started and stopped at its end.
-    """
+    """Yield a monitored stay's hourly readings, and each dose of the drugs taken before it."""
     for hour in patient.flowsheets.get(n, ()):
         yield from _readings(hour, FLOWSHEET_CODES)
     # By ingredient, so that two courses of one drug are one dose.
@@ -114,9 +110,8 @@ def _codes(rng: random.Random, p: Patient, n: int) -> Iterator[Event]:
             c = diagnosis.condition
             yield Event(start, "condition", "ICD10CM/" + c.icd10, c.title)
             if diagnosis.onset == n:
-                yield Event(
-                    start, "condition", "SNOMED/" + c.snomed, c.name[0].upper() + c.name[1:]
-                )
+                name = c.name[0].upper() + c.name[1:]
+                yield Event(start, "condition", "SNOMED/" + c.snomed, name)
     if visit.acute:
         yield Event(end, "condition", "ICD10CM/" + visit.acute.icd10, visit.acute.title)
     if visit.cpt:
@@ -141,8 +136,7 @@ def _codes(rng: random.Random, p: Patient, n: int) -> Iterator[Event]:
         time_of = start + timedelta(hours=3)
         yield Event(time_of, "procedure", "CPT4/" + surgery.cpt, surgery.title)
     for r in (r for r in p.referrals if r.visit == n):
-        name = "Referral to service"
-        yield Event(end, "observation", "SNOMED/306206005", name, r.department)
+        yield Event(end, "observation", "SNOMED/306206005", "Referral to service", r.department)
     if visit.kind == "office" and rng.random() < 0.3:
         code = "SNOMED/8517006" if p.pack_years else "SNOMED/266919005"
         status = "Ex-smoker" if p.pack_years else "Never smoked tobacco"

@@ -2,8 +2,7 @@
 
 Subcategories, and those with a clinician's reference, have the paper's shares. For each instruction
 a target place 1 - u**2 is drawn, u uniform in [0, 1] (0 is the oldest end of the record, 1 the
-newest), and the answer nearest to it is asked for: a third of the targets lie in the newest tenth,
-their median is 0.75. Answers that every note repeats lie near 1 whatever the target.
+newest), and the answer nearest to it is asked for: a third of the targets lie in the newest tenth.
 """
 
 import random
@@ -11,7 +10,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 from medalign_utils.data.taxonomy import SUBCATEGORIES
@@ -77,7 +76,7 @@ class Instruction(NamedTuple):
 def places(encounters: list[Encounter]) -> Callable[[datetime | None], float | None]:
     """Return a function of time: the share of the record's text written up to and with it."""
     lengths = Counter()
-    for event in (event for encounter in encounters for event in encounter.events):
+    for event in chain.from_iterable(encounter.events for encounter in encounters):
         # The fixed part is the timestamp, type and code of the event's line.
         lengths[event.time] += 40 + len(event.name) + len(event.text)
     times = sorted(lengths)
@@ -94,43 +93,36 @@ def plan_subcategories(
 ) -> list[tuple[str, bool]]:
     """Return `count` pairs (subcategory, with a reference), by the subcategories' shares.
 
-    Of other templates than the benchmark's each counts the same, always with a reference.
+    Other templates than the benchmark's count the same each, always with a reference.
     """
     shares = SHARES
     if templates is not TEMPLATES:
         sizes = Counter(template.subcategory for template in templates.values())
         shares = {name: (n, n) for name, n in sizes.items()}
     numbers = apportion(count, {name: n for name, (n, _) in shares.items()})
-    plan = []
-    for name, (n, referenced) in shares.items():
-        plan += _planned(name, numbers[name], round(numbers[name] * referenced / n))
-    return plan
-
-
-def _planned(name: str, count: int, referenced: int) -> list[tuple[str, bool]]:
-    return [(name, i < referenced) for i in range(count)]
+    return [
+        (name, i < round(numbers[name] * referenced / n))
+        for name, (n, referenced) in shares.items()
+        for i in range(numbers[name])
+    ]
 
 
 def plan_categories(count: int, referenced: int) -> list[tuple[str, bool]]:
-    """Return such pairs with both numbers exact: the paper's of each category, scaled.
-
-    Within a category they follow `SHARES`.
+    """Return such pairs by the paper's share of each category, both numbers exact.
 
     >>> plan = plan_categories(983, 303)
     >>> len(plan), sum(has_reference for _, has_reference in plan)
     (983, 303)
     """
-    all_of = apportion(count, {name: n for name, (n, _) in CATEGORIES.items()})
-    referenced_of = apportion(referenced, {name: n for name, (_, n) in CATEGORIES.items()})
+    sizes = apportion(count, {name: n for name, (n, _) in CATEGORIES.items()})
+    referenced_sizes = apportion(referenced, {name: n for name, (_, n) in CATEGORIES.items()})
     plan = []
     for category in CATEGORIES:
         names = [name for name in SHARES if SUBCATEGORIES[name] == category]
-        numbers = apportion(all_of[category], {name: SHARES[name][0] for name in names})
+        numbers = apportion(sizes[category], {name: SHARES[name][0] for name in names})
         weights = {name: SHARES[name][1] for name in names}
-        # A category without references in the paper may have none to share out, either.
-        with_reference = apportion(referenced_of[category], weights)
-        for name in names:
-            plan += _planned(name, numbers[name], with_reference[name])
+        with_reference = apportion(referenced_sizes[category], weights)
+        plan += [(name, i < with_reference[name]) for name in names for i in range(numbers[name])]
     return plan
 
 
@@ -183,12 +175,11 @@ def choose_instructions(
         uses[answer.template.name] += 1
         asked_of[person] += 1
         question = rng.choice(answer.questions)
-        served = [name for name, of in SPECIALTIES.items() if subcategory in of]
-        specialty = rng.choice(served or list(SPECIALTIES))
+        fitting = [name for name, asks in SPECIALTIES.items() if subcategory in asks]
+        asked_by = rng.choice(fitting or list(SPECIALTIES))
         number = f"{rng.randint(10**8, 10**10 - 1)}"
-        chosen.append(
-            Instruction(number, person, question, answer, specialty, has_reference, position)
-        )
+        more = asked_by, has_reference, position
+        chosen.append(Instruction(number, person, question, answer, *more))
     return sorted(chosen, key=lambda i: int(i.instruction_id))
 
 

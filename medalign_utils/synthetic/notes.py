@@ -1,9 +1,8 @@
 """The wording of a simulated patient's notes, reports and messages.
 
-The wording is uneven in the ways real records are: abbreviations come and go, problem lists and
-family history are carried forward from note to note, most symptoms are mentioned only to be denied,
-reports repeat earlier measurements, and some facts are in codes only or in notes only (`ask_*` says
-which).
+It is uneven in the ways real records are: abbreviations come and go, problem lists and family
+history are carried forward, most symptoms are mentioned only to be denied, reports repeat earlier
+measurements, and some facts are in codes only or in notes only (`ask_*` says which).
 """
 
 import random
@@ -67,15 +66,13 @@ class Notes:
 
     def message(self, message: Message) -> Event:
         """Return a portal message with the clinic's reply."""
-        answer = message.answer[-1]
-        reply = self._any(
-            f"advised {answer}", f"clinician recommends {answer}", f"told patient: {answer}"
-        )
+        advised = self._any("advised", "clinician recommends", "told patient:")
+        reply = f"Reply sent by clinic staff: {advised} {message.answer[-1]}."
         greeting = self._any(
             "Portal message from patient", "Portal message received", "Secure message from patient"
         )
         asks = f"{greeting}: {message.topic[0]}. Patient {message.asks}."
-        return _note(message.time, "Patient message", asks, f"Reply sent by clinic staff: {reply}.")
+        return _note(message.time, "Patient message", asks, reply)
 
     def no_show(self, appointment: Appointment) -> Event:
         """Return the note on an appointment that was not kept."""
@@ -86,8 +83,6 @@ class Notes:
             f"NO SHOW: {where}. Called, left voicemail.",
         )
         return _note(appointment.time, "Scheduling note", text)
-
-    # --- notes by kind of visit -------------------------------------------------------------
 
     def office(self, n: int) -> list[Event]:
         """Return a clinic visit's progress note, often with a nurse's."""
@@ -238,8 +233,6 @@ class Notes:
         )
         return [progress, _note(time + timedelta(hours=11), "Nursing note", nursing)]
 
-    # --- sections of notes ------------------------------------------------------------------
-
     def _opening(self, n: int) -> str:
         known = self._shorts([d.condition.spellings for d in self.p.diagnoses_at(n)])[:3]
         who = self._any("woman", "F") if self.p.gender == "FEMALE" else self._any("man", "M")
@@ -361,8 +354,6 @@ class Notes:
         if self.p.visits[n].kind == "inpatient" or n in dict(self.p.code_status):
             lines.append(f"Code status discussed: {at(self.p.code_status, n)[0]}.")
         return "\n".join(lines)
-
-    # --- reports ----------------------------------------------------------------------------
 
     def reports(self, n: int) -> list[Event]:
         """Return the studies of a visit: each as a coded procedure and a report."""

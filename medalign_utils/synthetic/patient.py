@@ -188,9 +188,7 @@ class Patient:
     courses: list[Course] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     vitals: list[Vitals] = field(default_factory=list)
-    flowsheets: dict[int, list[Vitals]] = field(
-        default_factory=dict
-    )  # of monitored stays, by visit
+    flowsheets: dict[int, list[Vitals]] = field(default_factory=dict)  # by monitored stay
     studies: list[StudyDone] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)

@@ -6,7 +6,6 @@ import os
 import random
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -32,20 +31,27 @@ from medalign_utils.synthetic.templates import TEMPLATES, Template
 
 # The part before the dot seeds all draws and changes with the records, the rest with additions.
 GENERATOR_VERSION = "1.1"
-SHORTEST, LONGEST = 3, 175  # visits of the shortest and of the longest record of the demo
+SHORTEST, LONGEST = 3, 175  # visits in the demo's records
+INSTRUCTION_COLUMNS = (
+    "instruction_id question category subcategory submitter_specialty person_id filename"
+).split()
+REFERENCE_COLUMNS = (
+    "instruction_id question person_id filename annotator_num clinician_response evidence "
+    "submitter_specialty subcategory"
+).split()
+KEY_COLUMNS = (
+    "instruction_id person_id template where position facts reference relevant_demographics"
+).split()
 
 
 class Scale(NamedTuple):
-    """How large a release is, and how its records come by their length.
-
-    `references` None: as many as the demo's shares give.
-    """
+    """How large a release is, and how long its records are."""
 
     patients: int
     instructions: int
-    references: int | None
-    visit_counts: Callable[[int], list[int]]  # of so many patients
-    care: Callable[[int], Care]  # of a patient with so many visits
+    references: int | None  # None: as many as the demo's shares give
+    visit_counts: Callable[[int], list[int]]  # by number of patients
+    care: Callable[[int], Care]  # by a patient's number of visits
 
 
 def write_release(
@@ -55,27 +61,22 @@ def write_release(
     instructions: int | None = None,
     seed: int = 1,
     templates: Mapping[str, Template] = TEMPLATES,
-    split: str = "demo",
     scale: str = "demo",
     progress: bool = False,
 ) -> dict:
-    """Write a synthetic release and return what its `manifest.json` says.
+    """Write a synthetic release to a folder without one and return what its `manifest.json` says.
 
-    The same arguments give the same bytes on every machine. Memory holds one record, and what
-    choosing instructions needs of the others.
+    The same arguments give the same bytes on every machine. Memory holds one record at a time.
 
     Args:
-        out: the folder to write to; made if missing, and must be empty of another release.
-        patients: how many patients, at least 1; the scale's number if None.
-        instructions: how many instructions, at least one for each subcategory that rounds to one;
-            the scale's number if None.
+        out: the folder to write to; made if missing.
+        patients: the scale's number if None.
+        instructions: the scale's number if None.
         seed: any integer.
         templates: what may be asked; other templates than the benchmark's are asked equally often.
-        split: what the templates are called in the manifest; it also seeds all draws.
-        scale: "demo", 24 patients and 120 instructions by default, with 3 to 175 visits in equal
-            ratios. "release", always the published size: 276 patients, 983 instructions of 1,314
-            submitted, 303 of them with a reference, over 3.5 million events and 46,000 notes, most
-            records short and some over ten times the mean, hourly flowsheets of inpatient stays.
+        scale: "demo", 24 patients and 120 instructions by default. "release", always the published
+            size: 276 patients, 983 instructions of 1,314 submitted, 303 of them with a reference,
+            over 3.5 million events; most records short, some over ten times the mean.
         progress: whether to show a progress bar.
 
     Raises:
@@ -83,8 +84,8 @@ def write_release(
     """
     if scale not in SCALES:
         raise MedAlignError(f"write_release: scale '{scale}', expected one of {', '.join(SCALES)}")
-    has_default_size = (patients, instructions) == (None, None) and templates is TEMPLATES
-    if scale != "demo" and not has_default_size:
+    is_default = (patients, instructions) == (None, None) and templates is TEMPLATES
+    if scale != "demo" and not is_default:
         raise MedAlignError(
             f"write_release: scale '{scale}' has its own patients and instructions; leave out "
             "patients, instructions and templates, or take scale 'demo'"
@@ -97,10 +98,10 @@ def write_release(
             f"write_release: {patients} patients, {instructions} instructions; "
             "expected at least 1 of each"
         )
-    if size.references is None:
-        plan = plan_subcategories(instructions, templates)
-    else:
+    plan = plan_subcategories(instructions, templates)
+    if size.references is not None:
         plan = plan_categories(instructions, size.references)
+    split = "demo" if templates is TEMPLATES else "train"
     major = GENERATOR_VERSION.partition(".")[0]
     stream = f"medalign {major} {split if scale == 'demo' else scale} {seed}"
     rng = random.Random(stream)
@@ -133,7 +134,9 @@ def write_release(
         "all-instructions-rouge.tsv": _table(INSTRUCTION_COLUMNS, rows),
         "clinician-instruction-responses.tsv": _table(REFERENCE_COLUMNS, references),
         "submitted-instructions.tsv": _table(Submission._fields, [s._asdict() for s in submitted]),
-        "answer-key.jsonl": "".join(map(_key_line, rows)),
+        "answer-key.jsonl": "".join(
+            json.dumps({c: row[c] for c in KEY_COLUMNS}, ensure_ascii=False) + "\n" for row in rows
+        ),
     }.items():
         files[name] = _write(out / name, text)
     manifest = {
@@ -172,34 +175,28 @@ def _uneven_visit_counts(patients: int) -> list[int]:
     return [SHORTEST + int(16 * q / (1.04 - q)) for q in shares]
 
 
-def _intensive_care(visits: int) -> Care:
-    # Who is seen more often is in hospital for more of it.
-    return Care((60, 13, 10, 13 + visits // 8), 7, True)
-
-
 # Near-duplicates for each instruction of the release: the paper's 1,314 submitted gave 983.
 DUPLICATES = (1314 - 983) / 983
 SCALES = {
     "demo": Scale(24, 120, None, _visit_counts, lambda visits: Care()),
-    "release": Scale(276, 983, 303, _uneven_visit_counts, _intensive_care),
+    # Patients with more visits spend more of them in hospital.
+    "release": Scale(
+        276, 983, 303, _uneven_visit_counts, lambda n: Care((60, 13, 10, 13 + n // 8), 7, True)
+    ),
 }
-
-
-def _stamp(moment: datetime) -> str:
-    return quoteattr(f"{moment:%Y-%m-%d %H:%M}")
+STAMP = "%Y-%m-%d %H:%M"
 
 
 def _xml(patient: Patient, encounters: list[Encounter]) -> str:
-    person = patient.person_id
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
-        f"<eventstream person_id={quoteattr(person)}>",
+        f'<eventstream person_id="{patient.person_id}">',
     ]
     note = 0
     for x in encounters:
         days = (x.start.date() - patient.birthdate).days
         lines += [
-            f"<encounter start_timestamp={_stamp(x.start)} end_timestamp={_stamp(x.end)}>",
+            f'<encounter start_timestamp="{x.start:{STAMP}}" end_timestamp="{x.end:{STAMP}}">',
             f"<person><birthdate>{patient.birthdate}</birthdate>"
             f"<age><days>{days}</days><years>{patient.age(x.start)}</years></age>"
             f"<demographics><ethnicity>{patient.ethnicity}</ethnicity>"
@@ -210,12 +207,12 @@ def _xml(patient: Patient, encounters: list[Encounter]) -> str:
             "<events>",
         ]
         for time, events in groupby(x.events, key=lambda event: event.time):
-            lines.append(f"<entry timestamp={_stamp(time)}>")
+            lines.append(f'<entry timestamp="{time:{STAMP}}">')
             for event in events:
                 extra = f" unit={quoteattr(event.unit)}" if event.unit else ""
                 if event.is_note:
                     note += 1
-                    extra = f'{extra} note_id="{person}{note:04d}"'
+                    extra = f'{extra} note_id="{patient.person_id}{note:04d}"'
                 lines.append(
                     f'<event type="{event.type}" code={quoteattr(event.code)} '
                     f"name={quoteattr(event.name)}{extra}>{escape(event.text)}</event>"
@@ -223,16 +220,6 @@ def _xml(patient: Patient, encounters: list[Encounter]) -> str:
             lines.append("</entry>")
         lines += ["</events>", "</encounter>"]
     return "\n".join([*lines, "</eventstream>", ""])
-
-
-INSTRUCTION_COLUMNS = (
-    "instruction_id question category subcategory submitter_specialty person_id filename"
-).split()
-REFERENCE_COLUMNS = (
-    "instruction_id question person_id filename annotator_num clinician_response evidence "
-    "submitter_specialty subcategory"
-).split()
-KEY = "instruction_id person_id template where position facts reference relevant_demographics"
 
 
 def _row(i: Instruction) -> dict:
@@ -260,8 +247,3 @@ def _row(i: Instruction) -> dict:
 
 def _table(columns: Sequence[str], rows: list[dict]) -> str:
     return pd.DataFrame(rows, columns=columns).to_csv(sep="\t", index=False, lineterminator="\n")
-
-
-def _key_line(row: dict) -> str:
-    line = {column: row[column] for column in KEY.split()}
-    return json.dumps(line, ensure_ascii=False) + "\n"

@@ -57,10 +57,9 @@ def simulate_patient(rng: random.Random, person_id: str, visits: int, care: Care
     _results(rng, patient)
     _studies(rng, patient)
     _social_course(rng, patient)
-    if care.monitored:
-        for number, visit in enumerate(patient.visits):
-            if visit.kind == "inpatient":
-                patient.flowsheets[number] = _flowsheet(rng, visit, number)
+    for number, visit in enumerate(patient.visits):
+        if care.monitored and visit.kind == "inpatient":
+            patient.flowsheets[number] = _flowsheet(rng, visit, number)
     return patient
 
 
@@ -256,10 +255,7 @@ def _vitals(rng: random.Random, patient: Patient, number: int, day: int, state: 
 
 
 def _flowsheet(rng: random.Random, visit: Visit, number: int) -> list[Vitals]:
-    """Return a stay's hourly readings, without weight, so that the latest weight stays what it is.
-
-    The illness is what raises temperature, pulse and breathing, as far as it does, and wears off.
-    """
+    """Return a stay's hourly readings, without weight; the illness raises them and wears off."""
     hours = int((visit.end - visit.start) / timedelta(hours=1))
     pressure, pulse, breaths = rng.randint(106, 148), rng.randint(62, 84), rng.randint(13, 17)
     fever = rng.choice((0, 0.6, 1.4)) if visit.acute else 0
@@ -269,21 +265,22 @@ def _flowsheet(rng: random.Random, visit: Visit, number: int) -> list[Vitals]:
         ill = 1 - hour / hours
         systolic = int(_wobble(rng, pressure, 9))
         diastolic = int(systolic * 0.58 + _wobble(rng, 0, 4))
-        row = Vitals(
-            visit=number,
-            time=visit.start + timedelta(hours=hour, minutes=30),
-            systolic=systolic,
-            diastolic=diastolic,
-            mean_pressure=(systolic + 2 * diastolic) // 3,
-            pulse=int(_wobble(rng, pulse + 9 * fever * ill, 5)),
-            respirations=int(_wobble(rng, breaths + 4 * fever * ill, 1.5)),
-            saturation=int(_clip(_wobble(rng, 96.5 - 2 * fever * ill, 1), 86, 100)),
-            temperature=round(_wobble(rng, 36.7 + fever * ill, 0.25), 1),
-            oxygen=round(oxygen * ill),
-            urine=int(_wobble(rng, urine, 15)),
-            coma_score=14 if fever and rng.random() < 0.1 * ill else 15,
+        rows.append(
+            Vitals(
+                visit=number,
+                time=visit.start + timedelta(hours=hour, minutes=30),
+                systolic=systolic,
+                diastolic=diastolic,
+                mean_pressure=(systolic + 2 * diastolic) // 3,
+                pulse=int(_wobble(rng, pulse + 9 * fever * ill, 5)),
+                respirations=int(_wobble(rng, breaths + 4 * fever * ill, 1.5)),
+                saturation=int(_clip(_wobble(rng, 96.5 - 2 * fever * ill, 1), 86, 100)),
+                temperature=round(_wobble(rng, 36.7 + fever * ill, 0.25), 1),
+                oxygen=round(oxygen * ill),
+                urine=int(_wobble(rng, urine, 15)),
+                coma_score=14 if fever and rng.random() < 0.1 * ill else 15,
+            )
         )
-        rows.append(row)
     return rows
 
 
@@ -327,16 +324,11 @@ def _social_course(rng: random.Random, patient: Patient) -> None:
         patient.messages.append(Message(time, topic, asks, answer))
     patient.messages.sort(key=lambda m: m.time)
     for number, visit in enumerate(patient.visits):
-        if visit.kind != "telephone" and (number == last or rng.random() < 0.25):
-            time = _appointment_time(rng, visit)
-            department = rng.choice(patient.diagnoses_at(number)).condition.department
+        is_call = visit.kind == "telephone"
+        if number == last or (not is_call and rng.random() < 0.25):
+            day = visit.start + timedelta(days=rng.randint(21, 150))
+            known = patient.diagnoses_at(number)
+            department = "Primary Care" if is_call else rng.choice(known).condition.department
             kept = None if number == last else rng.random() < 0.7
+            time = day.replace(hour=10, minute=30)
             patient.appointments.append(Appointment(number, time, department, kept))
-    if not any(a.kept is None for a in patient.appointments):
-        time = _appointment_time(rng, patient.visits[last])
-        patient.appointments.append(Appointment(last, time, "Primary Care", None))
-
-
-def _appointment_time(rng: random.Random, visit: Visit) -> datetime:
-    day = visit.start + timedelta(days=rng.randint(21, 150))
-    return day.replace(hour=10, minute=30)

@@ -4,11 +4,8 @@ They are the release's instructions and light rewordings of some: another of the
 phrasings, courtesies, abbreviations, another order of the words, typing errors.
 
 Two submissions are duplicates if they make the same `request`: the same template asks with the same
-values in its phrasings, whoever the patient is. So must the paper's curation see it, which compared
-questions before it matched them to patients. `duplicate_of` names the original of those that were
-reworded on purpose, for the same patient; `request` also joins those that clinicians of different
-patients happened to make. Different requests may look alike ("What is her most recent creatinine?",
-"What is her most recent potassium?").
+values, whoever the patient is, as the paper compared questions before it matched them to patients.
+`duplicate_of` names the original of those that were reworded on purpose, for the same patient.
 """
 
 import random
@@ -20,15 +17,9 @@ from medalign_utils.synthetic.instructions import SPECIALTIES, Instruction
 
 OPENINGS = ("Please: ", "Hello, ", "Before rounds: ", "When you have a moment, ")
 CLOSINGS = (" Thanks.", " Thank you.", " Much appreciated.")
-_ABBREVIATED = (
-    *(
-        entry.spellings
-        for table in (cat.ANALYTES, cat.CONDITIONS, cat.DRUG_CLASSES)
-        for entry in table.values()
-    ),
-    *(study.spellings for study in (*cat.STUDIES, *cat.SURGERIES)),
-    *(*cat.FAMILY_CONDITIONS, *cat.SYMPTOMS, *cat.NEVER_HAD, *cat.ALLERGENS, cat.ECHO.spellings),
-)
+_NAMED = {**cat.ANALYTES, **cat.CONDITIONS, **cat.DRUG_CLASSES}.values()
+_ABBREVIATED = [entry.spellings for entry in (*_NAMED, *cat.STUDIES, *cat.SURGERIES, cat.ECHO)]
+_ABBREVIATED += [*cat.FAMILY_CONDITIONS, *cat.SYMPTOMS, *cat.NEVER_HAD, *cat.ALLERGENS]
 ABBREVIATIONS = {drug.name: drug.brand for drug in cat.DRUGS.values()}
 ABBREVIATIONS |= {words[0]: words[1] for words in _ABBREVIATED if len(words) > 1}
 ABBREVIATIONS |= dict(
@@ -55,10 +46,7 @@ class Submission(NamedTuple):
 
 
 def submit(rng: random.Random, chosen: list[Instruction], duplicates: int) -> list[Submission]:
-    """Return the release's instructions and so many rewordings, in the order of submission.
-
-    At most all are reworded, none of them twice; a rewording comes somewhere after its original.
-    """
+    """Return the release's instructions and so many rewordings, in the order of submission."""
     taken = {i.instruction_id for i in chosen}
     reworded = {i.instruction_id for i in rng.sample(chosen, duplicates)}
     timed = []
@@ -67,21 +55,17 @@ def submit(rng: random.Random, chosen: list[Instruction], duplicates: int) -> li
         first = Submission(i.instruction_id, i.question, i.specialty, i.person_id, "", request)
         timed.append((moment, first))
         if i.instruction_id in reworded:
+            while (new_id := f"{rng.randint(10**8, 10**10 - 1)}") in taken:
+                pass
+            taken.add(new_id)
             again = first._replace(
-                instruction_id=_new_id(rng, taken),
+                instruction_id=new_id,
                 question=_reword(rng, i),
                 submitter_specialty=rng.choice(list(SPECIALTIES)),
                 duplicate_of=i.instruction_id,
             )
             timed.append((moment + (1 - moment) * rng.random(), again))
     return [submission for _, submission in sorted(timed, key=lambda pair: pair[0])]
-
-
-def _new_id(rng: random.Random, taken: set[str]) -> str:
-    while (drawn := f"{rng.randint(10**8, 10**10 - 1)}") in taken:
-        pass
-    taken.add(drawn)
-    return drawn
 
 
 def _reword(rng: random.Random, instruction: Instruction) -> str:

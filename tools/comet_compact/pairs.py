@@ -58,7 +58,6 @@ def labelled_pairs(
                 instructions=instructions,
                 seed=release_seed,
                 templates=TRAINING,
-                split="train",
             )
             tables.append(_pairs_of_release(out, fold, random.Random(f"{seed} {release_seed}")))
     return pd.concat(tables, ignore_index=True)
