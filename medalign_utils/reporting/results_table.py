@@ -44,15 +44,14 @@ TABLES = {
 
 
 def read_table(file: Path) -> pd.DataFrame:
-    """Return a table that a notebook has saved; counts are Int64 where some are missing."""
-    options = {"na_values": [""], "keep_default_na": False}
-    frame = pd.read_csv(file, float_precision="round_trip", **options)
-    spelled = pd.read_csv(file, dtype=str, **options)
-    for name in frame.select_dtypes("float"):
-        digits = spelled[name].dropna().str.fullmatch(r"-?\d+")
-        if digits.all() and len(digits):
-            frame[name] = frame[name].astype("Int64")
-    return frame
+    """Return a table that a notebook has saved; its dtypes are nullable, empty cells missing."""
+    return pd.read_csv(
+        file,
+        float_precision="round_trip",
+        na_values=[""],
+        keep_default_na=False,
+        dtype_backend="numpy_nullable",
+    )
 
 
 def formatted(frame: pd.DataFrame, missing: str = "–") -> pd.DataFrame:
