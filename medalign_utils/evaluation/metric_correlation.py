@@ -52,46 +52,30 @@ def correlate_metrics(
     """Return how well each metric's scores agree with the ratings, highest mean tau first.
 
     `scores` has instruction_id, system, metric, score (higher is better) and signature, with one
-    score of each rated response. One row per metric; means over nothing are NaN; mean_tau,
-    pairwise_accuracy and same_best have bounds, NaN for one patient.
+    score of each rated response. Bounds are NaN for one patient, means NaN over nothing.
 
-    - n, the instructions whose tau-b with minus the rank is defined; n_undefined and
-      share_undefined, those where it is not (scores or ranks all tied, or a NaN score); mean_tau
-      over the n; mean_tau_undefined_as_0 over all.
+    - n, n_undefined: the instructions whose tau-b with minus the rank is defined, and those where
+      it is not (scores or ranks all tied, or a NaN score), 0 in mean_tau_undefined_as_0.
     - n_pairs, the pairs of responses with different ranks; pairwise_accuracy, the share that the
       metric orders alike (`order_pairs`).
     - n_same_best, the instructions whose ranks are not all equal; same_best, how often the metric's
       best response is the raters', and same_best_chance, how often a random one is (`same_best`).
     - best_system, of the highest mean score (several are joined by commas); same_best_system, the
-      share of these that have the best mean rank; same_best_system_resampled, its mean over the
-      resamples.
-
-    >>> ratings = pd.DataFrame({
-    ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
-    ...     "correct": True, "rank": [1.0, 2.0, 1.5, 1.5]})
-    >>> scores = ratings[["instruction_id", "system"]].assign(
-    ...     metric="chrf", score=[0.8, 0.3, 0.5, 0.4], signature="chrF2")
-    >>> instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
-    >>> table = correlate_metrics(scores, ratings, instructions, bootstrap=Bootstrap.seeded(100))
-    >>> table[["n", "n_undefined", "mean_tau", "mean_tau_undefined_as_0"]].values.tolist()
-    [[1.0, 1.0, 1.0, 0.5]]
+      share of these that have the best mean rank, and its mean over the resamples.
     """
     data = _align(scores, ratings, instructions)
     taus = _taus(data)
     tau = bootstrap_means(taus, data.patients, bootstrap=bootstrap)
-    pairs = np.stack([order_pairs(of_metric, data.ranks) for of_metric in data.scores], axis=-1)
+    pairs = np.stack([order_pairs(score, data.ranks) for score in data.scores], axis=-1)
     # One row per pair; the pairs of one patient are drawn together like the instructions.
     rows = pairs.reshape(-1, len(data.metrics))
     owners = np.repeat(data.patients, pairs.shape[1])
     accuracy = bootstrap_means(rows, owners, bootstrap=bootstrap)
-    picks = [same_best(of_metric, data.ranks) for of_metric in data.scores]
+    picks = [same_best(score, data.ranks) for score in data.scores]
     picked, chance = np.transpose(picks, (1, 2, 0))
-    best = bootstrap_means(picked, data.patients, bootstrap=bootstrap)
+    best_responses = bootstrap_means(picked, data.patients, bootstrap=bootstrap)
     means, _ = _system_means(data, bootstrap=bootstrap)
-    best_systems = [
-        ", ".join(np.array(data.systems, dtype=object)[score[0] == score[0].max()])
-        for score, _, _ in means
-    ]
+    best = [", ".join(data.systems[score[0] == score[0].max()]) for score, _, _ in means]
     shares = [same_best(score, -rank)[0] for score, rank, _ in means]
     undefined = np.isnan(taus).sum(axis=0)
     table = pd.DataFrame(
@@ -106,9 +90,9 @@ def correlate_metrics(
             "n_pairs": (~np.isnan(rows)).sum(axis=0),
             **interval_columns("pairwise_accuracy", accuracy),
             "n_same_best": (~np.isnan(picked)).sum(axis=0),
-            **interval_columns("same_best", best),
+            **interval_columns("same_best", best_responses),
             "same_best_chance": [_mean(column) for column in chance.T],
-            "best_system": best_systems,
+            "best_system": best,
             "same_best_system": [share[0] for share in shares],
             "same_best_system_resampled": [_mean(share[1:]) for share in shares],
         }
@@ -127,8 +111,7 @@ def correlate_systems(
     equally well.
 
     The interval covers the choice of patients, not of systems. Noise in the means moves a
-    correlation towards 0, in a resample twice over, so near 1 the interval lies too low and
-    Pearson's may exclude a true 1; corrections for bias cover less still if systems are close.
+    correlation towards 0, in a resample twice over, so near 1 the interval lies too low.
     """
     data = _align(scores, ratings, instructions)
     means, n_patients = _system_means(data, bootstrap=bootstrap)
@@ -154,10 +137,7 @@ def compare_metrics(
     One row per pair, the metric with the higher mean tau first: metric_a, metric_b; n, the
     instructions on which both taus are defined; mean_tau_a, mean_tau_b over these; difference, a
     minus b, with bounds; p by `sign_flip` over patients, and p_holm. All are NaN if n is 0. With
-    few patients the bootstrap's tails are too short, so the interval may exclude 0 though p is
-    above 0.05; then go by p.
-
-    Source: Efron and Tibshirani 1993; Good 2005 for the test; Holm 1979.
+    few patients the interval may exclude 0 though p is above 0.05; then go by p.
     """
     data = _align(scores, ratings, instructions)
     taus = _taus(data)
@@ -170,8 +150,8 @@ def compare_metrics(
     p = sign_flip(difference, data.patients, bootstrap.rng)
     return pd.DataFrame(
         {
-            "metric_a": [data.metrics[i] for i in first],
-            "metric_b": [data.metrics[i] for i in second],
+            "metric_a": data.metrics[first],
+            "metric_b": data.metrics[second],
             "n": both.sum(axis=0),
             "mean_tau_a": [_mean(column) for column in np.where(both, a, np.nan).T],
             "mean_tau_b": [_mean(column) for column in np.where(both, b, np.nan).T],
@@ -203,9 +183,9 @@ def add_skipped(table: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
 class _Aligned(NamedTuple):
     """Scores of K metrics and ratings on N instructions x S systems, in the same order."""
 
-    metrics: list[str]
-    signatures: list[str]
-    systems: list[str]
+    metrics: np.ndarray
+    signatures: np.ndarray
+    systems: np.ndarray
     scores: np.ndarray  # (K, N, S)
     ranks: np.ndarray  # (N, S)
     correct: np.ndarray  # (N, S)
@@ -235,9 +215,9 @@ def _align(scores: pd.DataFrame, ratings: pd.DataFrame, instructions: pd.DataFra
         )
     aligned = of_key.loc[rated].to_numpy(dtype=np.float64, na_value=np.nan)
     return _Aligned(
-        metrics=signatures.index.tolist(),
-        signatures=signatures.tolist(),
-        systems=ranks.columns.tolist(),
+        metrics=signatures.index.to_numpy(),
+        signatures=signatures.to_numpy(),
+        systems=ranks.columns.to_numpy(dtype=object),
         scores=aligned.reshape(len(signatures), *ranks.shape),
         ranks=ranks.to_numpy(dtype=np.float64),
         correct=wide(ratings, "correct").to_numpy(dtype=np.float64),

@@ -17,17 +17,12 @@ def compare_systems(
 ) -> pd.DataFrame:
     """Return every pair of systems: their difference in accuracy, its tests, and who ranks first.
 
-    One row per pair, the better mean rank as system, the other as opponent: n and n_patients;
-    difference in accuracy; only_system and only_opponent, the instructions on which one alone is
-    correct; mcnemar_p, McNemar's exact test of these two, and sign_flip_p, `sign_flip` over
-    patients, both also adjusted over all pairs (_holm); wins, losses, ties of system's rank, and
-    win_rate as in `head_to_head`. Bounds of difference and win_rate are NaN if fewer than two
-    patients have a value.
+    One row per pair, the better mean rank as system, the other as opponent. only_system and
+    only_opponent are the instructions on which one alone is correct, win_rate is as in
+    `head_to_head`. Bounds are NaN if fewer than two patients have a value; _holm is over all pairs.
 
-    McNemar's test assumes that instructions are independent; if a patient's resemble each other its
-    p is too small, and sign_flip_p is the one to read.
-
-    Source: McNemar 1947; Holm 1979; Efron and Tibshirani 1993, chapters 13 and 15.
+    mcnemar_p, of McNemar's exact test, assumes that instructions are independent; if a patient's
+    resemble each other it is too small, and sign_flip_p (`sign_flip` over patients) is to be read.
     """
     ranks = wide_ranks(ratings)
     correct = wide(ratings, "correct")[ranks.columns].to_numpy(dtype=float)
@@ -42,9 +37,8 @@ def compare_systems(
         for interval in intervals[len(first) :]
     ]
     better, worse = (differences > 0).sum(axis=0), (differences < 0).sum(axis=0)
-    mcnemar_p = np.array(
-        [mcnemar([[0, b], [c, 0]], exact=True).pvalue for b, c in zip(better, worse, strict=True)]
-    )
+    tables = [[[0, b], [c, 0]] for b, c in zip(better, worse, strict=True)]
+    mcnemar_p = np.array([mcnemar(table, exact=True).pvalue for table in tables])
     flip_p = sign_flip(differences, patients, bootstrap.rng)
     return pd.DataFrame(
         {
@@ -77,14 +71,12 @@ def compare_contexts(
     """Return what a shorter context costs one generator: its accuracy at each context length.
 
     `contexts` are the systems that differ in context length alone, each with that length in tokens,
-    None for the full record; no two with one length. One row per system, shortest first: system,
-    context_tokens (Int64, NA for the full record), n, correct; difference, the paired difference in
-    accuracy to the last row, where it is NaN; and bounds of both.
+    None (NA) for the full record; no two with one length. One row per system, shortest first;
+    difference is that in accuracy to the last row, paired, and NaN there.
     """
     check_ratings(ratings)
     correct = wide(ratings, "correct").astype(float)
-    unrated = [system for system in contexts if system not in correct.columns]
-    if unrated:
+    if unrated := [system for system in contexts if system not in correct]:
         raise MedAlignError(
             f"compare_contexts: no ratings of {unrated[0]}; found {', '.join(correct.columns)}"
         )

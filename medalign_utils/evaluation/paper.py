@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from medalign_utils.errors import MedAlignError
 from medalign_utils.outputs import DAGGER, UNVERIFIED
 from medalign_utils.paths import resolve
 from medalign_utils.run import Run
@@ -41,18 +40,13 @@ def facts() -> pd.DataFrame:
 
 
 def human_evaluation() -> pd.DataFrame:
-    """Return the paper's table of the six systems.
-
-    system (as the paper prints it), release_model_name, context_tokens, correct, win_rate,
-    mean_rank.
-    """
+    """Return the paper's table of the six systems; system is as the paper prints it."""
     return pd.read_csv(resolve("data/paper/table_human_evaluation.csv"))
 
 
 def metric_correlation() -> pd.DataFrame:
-    """Return the paper's correlations of metrics with the clinicians' ranks, not re-verified.
+    """Return the paper's correlations of metrics (as it prints them) with the clinicians' ranks.
 
-    metric (as the paper prints it), source_augmented, mean_kendall_tau, ci_low, ci_high, status.
     Whatever shows one of these values shows `DAGGER` and `UNVERIFIED` with it.
     """
     return pd.read_csv(resolve("data/paper/table_metric_correlation.csv"))
@@ -61,19 +55,15 @@ def metric_correlation() -> pd.DataFrame:
 def run_name(metric: str) -> str:
     """Return the name that a metric of the paper has in a run's scores.
 
-    >>> [run_name(metric) for metric in ("COMET", "UniEval Fluency", "GoogleBLEU", "ROUGE-L")]
-    ['COMET', 'unieval_fluency', 'google_bleu', 'rouge_l']
+    >>> [run_name(metric) for metric in ("COMET", "GoogleBLEU", "ROUGE-L")]
+    ['COMET', 'google_bleu', 'rouge_l']
     """
     names = {"COMET": "COMET", "GoogleBLEU": "google_bleu"}
     return names.get(metric, metric.lower().replace(" ", "_").replace("-", "_"))
 
 
 def context_lengths() -> dict[str, int | None]:
-    """Return each released system's context length in tokens; None for multi-step refinement.
-
-    >>> context_lengths()["gpt4-32k-vicuna-context"]
-    2048
-    """
+    """Return each released system's context length in tokens; None for multi-step refinement."""
     table = human_evaluation()
     lengths = zip(table["release_model_name"], table["context_tokens"], strict=True)
     return {name: None if "refinement" in name else int(tokens) for name, tokens in lengths}
@@ -82,19 +72,15 @@ def context_lengths() -> dict[str, int | None]:
 class Comparison(NamedTuple):
     """One of the paper's tables beside a run's.
 
-    Attributes:
-        name: of the paper's table, in the index of `sources`.
-        title: what it shows, and whether it is comparable or why not.
-        comparable: "yes", "with a caveat" or "no".
-        table: item, measure; published, run and their bounds; n; status, how far the published
-            value was checked; difference, run less published, missing if they are in two rows;
-            published_within, whether the published value is in the run's interval, missing if it is
-            not re-verified.
+    `table` has item, measure; published, run and their bounds; n; status, how far the published
+    value was checked; difference, run less published, missing if they are in two rows;
+    published_within, whether the published value is in the run's interval, missing if it is not
+    re-verified.
     """
 
-    name: str
-    title: str
-    comparable: str
+    name: str  # in the index of `sources`
+    title: str  # what it shows, and whether it is comparable or why not
+    comparable: str  # "yes", "with a caveat" or "no"
     table: pd.DataFrame
 
 
@@ -147,11 +133,8 @@ def compare_facts(submitted: pd.DataFrame, records: pd.DataFrame, run: Run) -> C
         "clinical events in OMOP form (release)": records["events"].sum(),
         "specialties": instructions["submitter_specialty"].nunique(),
     }
-    units = published.set_index("item")["measure"]
-    if unknown := [item for item in counted if item not in units]:
-        raise MedAlignError(f"compare_facts: data/paper/facts.csv has no fact {unknown[0]!r}")
-    ours = pd.DataFrame({"item": counted.keys(), "value": counted.values()})
-    ours = ours.assign(measure=ours["item"].map(units)).dropna(subset="value")
+    ours = pd.DataFrame({"item": counted.keys(), "value": counted.values()}).dropna()
+    ours = ours.assign(measure=ours["item"].map(published.set_index("item")["measure"]))
     return _compare_sizes("facts", published, ours, run)
 
 
@@ -162,21 +145,19 @@ def compare_human_evaluation(systems: pd.DataFrame, contexts: pd.DataFrame, run:
     paired by the release's names, and only if the run evaluates released responses; win rates and
     mean ranks only if exactly the paper's six systems are ranked.
     """
-    paper = human_evaluation()
+    paper = human_evaluation().set_index("release_model_name", drop=False)
     measures = ["correct", "win_rate", "mean_rank"]
     published = _long(paper, "release_model_name", measures)
-    ours = _long(systems, "system", measures)
-    correct = paper.set_index("release_model_name")["correct"]
     longest, shorter = SAME_MODEL
-    published.loc[len(published)] = {
-        "item": f"{shorter} minus {longest}",
-        "measure": _COST,
-        "value": correct[shorter] - correct[longest],
-    }
-    last = contexts["system"].iloc[-1]
+    cost = paper["correct"][shorter] - paper["correct"][longest]
+    published.loc[len(published), ["item", "measure", "value"]] = [
+        f"{shorter} minus {longest}",
+        _COST,
+        cost,
+    ]
     costs = _long(contexts[:-1], "system", ["difference"]).assign(measure=_COST)
-    costs["item"] += f" minus {last}"
-    ours = pd.concat([ours, costs], ignore_index=True)
+    costs["item"] += f" minus {contexts['system'].iloc[-1]}"
+    ours = pd.concat([_long(systems, "system", measures), costs], ignore_index=True)
     reasons = why_not_comparable(run, int(systems["n"].iloc[0]))
     return _compare("table_human_evaluation", published, ours, _paired(run), reasons)
 
@@ -214,8 +195,8 @@ def shown(comparison: Comparison) -> Styler:
 def summarize(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """Return one row per comparison: table, title, comparable, source, status, and counts.
 
-    n_published and n_run are the values of each side; n_paired, those with a difference; n_checked
-    and n_within, the published values compared with an interval of the run, and those within it.
+    n_paired are the values with a difference; n_checked and n_within, the published values compared
+    with an interval of the run, and those within it.
     """
     about = sources()
     return pd.DataFrame(
@@ -273,14 +254,13 @@ def _compare(
     about = sources().loc[name]
     if "status" not in published:
         published = published.assign(status=about["status"])
-    published = published.reindex(columns=[*_KEY, *_VALUES, "status"])
-    ours = ours.reindex(columns=[*_KEY, *_VALUES, "n"])
+    columns, ours_columns = [*_KEY, *_PUBLISHED, "status"], [*_KEY, *_RUN, "n"]
+    published = published.reindex(columns=[*_KEY, *_VALUES, "status"]).set_axis(columns, axis=1)
+    ours = ours.reindex(columns=[*_KEY, *_VALUES, "n"]).set_axis(ours_columns, axis=1)
     keys = pd.MultiIndex.from_frame(published[_KEY])
     meets = ours["measure"].isin(paired) & pd.MultiIndex.from_frame(ours[_KEY]).isin(keys)
-    published = published.rename(columns=dict(zip(_VALUES, _PUBLISHED, strict=True)))
-    ours = ours.rename(columns=dict(zip(_VALUES, _RUN, strict=True)))
-    table = pd.concat([published.merge(ours[meets], on=_KEY, how="left"), ours[~meets]])
-    table = table[[*_KEY, *_PUBLISHED, "status", *_RUN, "n"]].reset_index(drop=True)
+    both = published.merge(ours[meets], on=_KEY, how="left")
+    table = pd.concat([both, ours[~meets]], ignore_index=True)
     table = table.astype({**dict.fromkeys([*_PUBLISHED, *_RUN], "float64"), "n": "Int64"})
     table["difference"] = table["run"] - table["published"] if subtract else np.nan
     inside = table["published"].between(table["run_low"], table["run_high"]).astype("boolean")

@@ -26,15 +26,10 @@ _COLUMNS = (
 
 
 class Subgroups(NamedTuple):
-    """Instructions by subgroup; an instruction is in one of each grouping.
+    """Instructions by subgroup; an instruction is in one of each grouping."""
 
-    Attributes:
-        members: instruction_id, grouping, group, in the order in which they are shown.
-        left_out: grouping -> why there is none.
-    """
-
-    members: pd.DataFrame
-    left_out: dict[str, str]
+    members: pd.DataFrame  # instruction_id, grouping, group, in the order in which they are shown
+    left_out: dict[str, str]  # grouping -> why there is none
 
 
 def ehr_lengths(run: Run) -> pd.Series:
@@ -71,8 +66,7 @@ def find_subgroups(
             left_out[grouping] = f"the release gives no {grouping} of a rated instruction"
         else:
             named = rated[column].fillna("(none)")
-            sizes = named.value_counts(sort=False).sort_index(kind="stable")
-            order = sizes.sort_values(ascending=False, kind="stable").index
+            order = named.sort_values().value_counts().index
             groupings[grouping] = pd.Series(pd.Categorical(named, order), index=ids)
     unknown = sorted(set(patients) - set(lengths.index))
     if unknown:
@@ -82,15 +76,11 @@ def find_subgroups(
     else:
         labels = _quartiles(lengths.loc[pd.unique(patients)])
         groupings[EHR_QUARTILE] = labels.loc[patients].set_axis(ids)
-    members = pd.concat(
-        [pd.DataFrame(columns=["grouping", "group"], index=ids[:0])]
-        + [
-            pd.DataFrame({"grouping": grouping, "group": groups.sort_values(kind="stable")})
-            for grouping, groups in groupings.items()
-        ]
-    )
-    members = members.astype({"grouping": "str", "group": "str"})
-    return Subgroups(members.rename_axis("instruction_id").reset_index(), left_out)
+    members = [pd.DataFrame({"grouping": [], "group": []}, index=ids[:0], dtype="str")]
+    for grouping, groups in groupings.items():
+        groups = groups.sort_values(kind="stable").astype("str")
+        members.append(pd.DataFrame({"grouping": grouping, "group": groups}))
+    return Subgroups(pd.concat(members).rename_axis("instruction_id").reset_index(), left_out)
 
 
 def evaluate_subgroups(
@@ -102,10 +92,9 @@ def evaluate_subgroups(
 ) -> pd.DataFrame:
     """Return the systems' table for each subgroup of instructions by itself.
 
-    One row per subgroup of `members` and system, systems by their mean rank over all ratings:
-    grouping, group, and columns of `evaluate_systems`. Every subgroup has its rows, however small,
-    and nothing is adjusted for their number; `disclosure.suppress_small_groups` is for releases of
-    real patients.
+    One row per subgroup of `members` and system, systems by their mean rank over all ratings. Every
+    subgroup has its rows, however small; `disclosure.suppress_small_groups` is for releases of real
+    patients.
     """
     systems = wide_ranks(ratings).columns
     tables = [pd.DataFrame(columns=_COLUMNS)]
@@ -128,9 +117,8 @@ def evaluate_context_lengths(
 
     `contexts` has the systems to compare, each with its context length in tokens, None for the full
     record; others count as opponents only. Systems of one length may differ in much else, and have
-    a row for their mean ("mean of 4 systems"), without Wilson's interval, since responses to one
-    instruction are not independent. Columns are those of `evaluate_subgroups`; the group is a
-    length, shortest first.
+    a row for their mean, without Wilson's interval, since responses to one instruction are not
+    independent. Columns are those of `evaluate_subgroups`; groups are lengths, shortest first.
     """
     ranks = wide_ranks(ratings)
     correct = wide(ratings, "correct")[ranks.columns].astype(float)
@@ -144,11 +132,13 @@ def evaluate_context_lengths(
     tables = [pd.DataFrame(columns=_COLUMNS)]
     for length in sorted(set(contexts.values()), key=lambda n: np.inf if n is None else n):
         systems = [system for system in ranks if system in contexts and contexts[system] == length]
-        names, parts = list(systems), [[system] for system in systems]
+        rows = {system: [system] for system in systems}
         if len(systems) > 1:
-            names, parts = [*names, f"mean of {len(systems)} systems"], [*parts, systems]
-        parts = [ranks.columns.get_indexer(part) for part in parts]
-        table = pd.DataFrame({"system": names, "n": len(ranks), "n_patients": len(set(patients))})
+            rows[f"mean of {len(systems)} systems"] = systems
+        parts = [ranks.columns.get_indexer(part) for part in rows.values()]
+        table = pd.DataFrame(
+            {"system": list(rows), "n": len(ranks), "n_patients": len(set(patients))}
+        )
         for name, resampled in drawn.items():
             intervals = [resampled.mean_of(part).intervals()[0] for part in parts]
             table = table.assign(**interval_columns(name, intervals))
