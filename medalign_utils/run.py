@@ -50,12 +50,12 @@ class Run:
     notebook: str = ""
 
     @classmethod
-    def of(cls, experiment: Mapping[str, Any], systems: Sequence[str] | None = None) -> "Run":
+    def of(cls, experiment: Mapping[str, Any]) -> "Run":
         """Return the run of an experiment as `config.load_experiment` returns it."""
         return cls(
             experiment["experiment"],
             experiment["release"],
-            experiment["systems"] if systems is None else systems,
+            experiment["systems"],
             source=experiment["responses"],
             combine=experiment["combine_raters"],
             columns=experiment["columns"],

@@ -9,7 +9,8 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,6 @@ import pandas as pd
 
 from medalign_utils import paths
 from medalign_utils.data.disclosure import is_personal, unknown_text
-from medalign_utils.data.release import Release
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import common_ratings, rate
 from medalign_utils.outputs import OUTPUTS, stem
@@ -39,36 +39,43 @@ class Gap(NamedTuple):
 
 
 def describe_run(
-    experiment: Mapping[str, Any], release: Release, systems: Mapping[str, Mapping[str, Any]]
+    experiment: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Return all that the report says besides tables and figures, ready for JSON.
 
     Args:
         experiment: as `config.load_experiment` returns it.
-        release: its release.
         systems: name -> what its file says; none with `released` responses.
     """
-    tables = read_tables(experiment["experiment"])
+    run = Run.of(experiment)
+    tables = read_tables(run.experiment)
     gaps = [
-        *_missing_systems(experiment, is_restricted=release.is_restricted),
-        *_missing_metrics(experiment),
-        *_unused_ratings(experiment, release),
+        *_missing_systems(run),
+        *_missing_metrics(run),
+        *_unused_ratings(run),
         *_suppressed_groups(tables),
-        *_missing_tables(experiment, release, tables),
-        *(_withheld_columns(tables) if release.is_restricted else ()),
+        *_missing_tables(run, tables, experiment["counterfactual_systems"]),
+        *(_withheld_columns(tables) if run.is_restricted else ()),
     ]
     return {
-        "experiment": experiment["experiment"],
-        "about": _about(experiment, release, tables),
-        "is_restricted": release.is_restricted,
+        "experiment": run.experiment,
+        "about": _about(run, tables),
+        "is_restricted": run.is_restricted,
         "gaps": [gap._asdict() for gap in gaps],
         "settings": {key: value for key, value in experiment.items() if key != "experiment"},
         "systems": dict(systems),
-        "signatures": _signatures(experiment).to_dict("records"),
+        "signatures": _signatures(run).to_dict("records"),
         "versions": versions(),
         "commit": commit(),
-        "hashes": _hashes(experiment, release),
+        "hashes": _hashes(run),
     }
+
+
+def write_run(described: Mapping[str, Any]) -> Path:
+    """Write `run.json`, of a restricted release readable by its owner only; return its path."""
+    file = paths.run_record(described["experiment"])
+    content = json.dumps(described, indent=1, ensure_ascii=False) + "\n"
+    return paths.write_text(content, file, private=described["is_restricted"])
 
 
 def read_tables(experiment: str) -> dict[str, pd.DataFrame]:
@@ -89,12 +96,10 @@ def read_tables(experiment: str) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def _about(
-    experiment: Mapping[str, Any], release: Release, tables: Mapping[str, pd.DataFrame]
-) -> list[str]:
+def _about(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     """Return what the run is, who rated, and what compares with the paper, a sentence each."""
+    release, is_released = run.release, run.source == "released"
     size = f"{len(release.instructions):,} instructions, {len(release.references):,} references"
-    is_released = experiment["responses"] == "released"
     first = (
         f"A run on a synthetic release ({size}): patients, records, instructions and references "
         "were written by a program, and nothing in them is MedAlign's."
@@ -122,9 +127,9 @@ def _about(
     return [first, second, third]
 
 
-def _signatures(experiment: Mapping[str, Any]) -> pd.DataFrame:
+def _signatures(run: Run) -> pd.DataFrame:
     """Return metric, signature, and the numbers of its scores and of undefined ones."""
-    files = [paths.scores(experiment["experiment"], system) for system in experiment["systems"]]
+    files = [paths.scores(run.experiment, system) for system in run.systems]
     parts = [pd.read_parquet(file) for file in files if file.is_file()]
     columns = ["metric", "signature", "score"]
     scores = pd.concat([pd.DataFrame(columns=columns), *parts])
@@ -149,14 +154,14 @@ def commit() -> str | None:
     return subprocess.run(command, cwd=root, capture_output=True, text=True).stdout.strip() or None
 
 
-def _hashes(experiment: Mapping[str, Any], release: Release) -> dict[str, dict[str, str]]:
+def _hashes(run: Run) -> dict[str, dict[str, str]]:
     """Return kind of file -> name -> SHA-256; not of EHRs, since their names are patients'."""
-    name, systems = experiment["experiment"], experiment["systems"]
+    release = sorted(run.release.path.iterdir())
     groups = {
-        "release": [f for f in sorted(release.path.iterdir()) if f.suffix.lower() in _TABLES],
-        "responses": [paths.responses(name, system) for system in systems],
-        "scores": [paths.scores(name, system) for system in systems],
-        "tables": sorted(paths.table(name, "").parent.glob("*.csv")),
+        "release": [file for file in release if file.suffix.lower() in _TABLES],
+        "responses": [paths.responses(run.experiment, system) for system in run.systems],
+        "scores": [paths.scores(run.experiment, system) for system in run.systems],
+        "tables": sorted(paths.table(run.experiment, "").parent.glob("*.csv")),
     }
     return {
         group: {file.name: sha256(file) for file in files if file.is_file()}
@@ -164,23 +169,19 @@ def _hashes(experiment: Mapping[str, Any], release: Release) -> dict[str, dict[s
     }
 
 
-def _missing_systems(experiment: Mapping[str, Any], *, is_restricted: bool) -> Iterator[Gap]:
+def _missing_systems(run: Run) -> Iterator[Gap]:
     """Yield the systems without responses or without scores, and how their jobs ended."""
-    name, is_released = experiment["experiment"], experiment["responses"] == "released"
-    for system in experiment["systems"]:
-        if not is_released and not paths.responses(name, system).is_file():
-            kind, what = "generate", "responses"
-        elif not paths.scores(name, system).is_file():
-            kind, what = "score", "scores"
-        else:
-            continue
-        why = failure(name, f"{kind}/{system}", is_restricted=is_restricted)
-        yield Gap(f"system {system}: no {what}", why, is_failure=True)
+    for system in run.systems:
+        has_responses = paths.responses(run.experiment, system).is_file()
+        if not has_responses and run.source == "generated":
+            yield Gap(f"system {system}: no responses", failure(run, f"generate/{system}"), True)
+        elif not paths.scores(run.experiment, system).is_file():
+            yield Gap(f"system {system}: no scores", failure(run, f"score/{system}"), True)
 
 
-def _missing_metrics(experiment: Mapping[str, Any]) -> Iterator[Gap]:
+def _missing_metrics(run: Run) -> Iterator[Gap]:
     """Yield the metrics by which responses could not be scored, the reason, and which systems'."""
-    files = {s: paths.skipped(experiment["experiment"], s) for s in experiment["systems"]}
+    files = {system: paths.skipped(run.experiment, system) for system in run.systems}
     parts = {s: pd.read_csv(file, dtype=str) for s, file in files.items() if file.is_file()}
     if not parts:
         return
@@ -190,21 +191,19 @@ def _missing_metrics(experiment: Mapping[str, Any]) -> Iterator[Gap]:
         yield Gap(f"metric {metric}{of}", reason)
 
 
-def _unused_ratings(experiment: Mapping[str, Any], release: Release) -> Iterator[Gap]:
+def _unused_ratings(run: Run) -> Iterator[Gap]:
     """Yield reviews not used for the evaluation, and instructions without all ratings."""
-    name, systems = experiment["experiment"], experiment["systems"]
-    is_released = experiment["responses"] == "released"
-    if not is_released:
-        systems = [system for system in systems if paths.responses(name, system).is_file()]
-    if not systems or not (is_released or release.answer_key_path):
+    is_released, name = run.source == "released", run.experiment
+    systems = [s for s in run.systems if is_released or paths.responses(name, s).is_file()]
+    if not systems or not _is_rated(run):
         return
     try:
-        common = common_ratings(rate(Run.of(experiment, systems)))
+        common = common_ratings(rate(replace(run, systems=systems)))
     except MedAlignError as error:
-        message = "" if release.is_restricted else f": {error}"
+        message = "" if run.is_restricted else f": {error}"
         yield Gap("ratings", type(error).__name__ + message, is_failure=True)
         return
-    if is_released and (n := release.reviews.n_not_used):
+    if is_released and (n := run.release.reviews.n_not_used):
         yield Gap(f"{n:,} reviews", "the release marks them as not used for the evaluation")
     if common.n_left_out:
         yield Gap(f"{common.n_left_out:,} rated instructions", str(common))
@@ -221,24 +220,23 @@ def _suppressed_groups(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:
 
 
 def _missing_tables(
-    experiment: Mapping[str, Any], release: Release, tables: Mapping[str, pd.DataFrame]
+    run: Run, tables: Mapping[str, pd.DataFrame], audited: Sequence[str]
 ) -> Iterator[Gap]:
     """Yield the tables that the run lacks, by notebook."""
-    is_released = experiment["responses"] == "released"
-    is_rated = is_released or release.answer_key_path is not None
     for notebook, outputs in OUTPUTS.items():
         names = [stem(notebook, suffix) for suffix in outputs.tables]
         missing = [name for name in names if name not in tables]
-        is_failure = False
-        if notebook.startswith("09") and (is_released or not experiment["counterfactual_systems"]):
+        why = ""
+        if notebook.startswith("09") and (run.source == "released" or not audited):
             why = "no system answers rewritten records"
-        elif not is_rated and "05" <= notebook < "09":
+        elif "05" <= notebook < "09" and not _is_rated(run):
             why = "the responses are not rated"
-        else:
-            is_failure, restricted = True, release.is_restricted
-            why = failure(experiment["experiment"], notebook, is_restricted=restricted)
         if missing:
-            yield Gap(f"table {', '.join(missing)}", why, is_failure)
+            yield Gap(f"table {', '.join(missing)}", why or failure(run, notebook), not why)
+
+
+def _is_rated(run: Run) -> bool:
+    return run.source == "released" or run.release.answer_key_path is not None
 
 
 def _withheld_columns(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:
@@ -249,22 +247,15 @@ def _withheld_columns(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:
             yield Gap(f"{name}: column {', '.join(unknown)}", why)
 
 
-def failure(experiment: str, job: str, *, is_restricted: bool) -> str:
+def failure(run: Run, job: str) -> str:
     """Return why a job has not left what it makes.
 
     Of a restricted release only the kind of error, since messages may name files and ids.
     """
-    file = paths.status(experiment, job)
+    file = paths.status(run.experiment, job)
     if not file.is_file():
         return "it has not run, or was stopped"
     left = read_status(file)
     if left["is_ok"]:
         return "its files have been deleted"
-    return left["error"] if is_restricted else f"{left['error']}: {left['message']}"
-
-
-def write_run(described: Mapping[str, Any]) -> Path:
-    """Write `run.json`, of a restricted release readable by its owner only; return its path."""
-    file = paths.run_record(described["experiment"])
-    content = json.dumps(described, indent=1, ensure_ascii=False) + "\n"
-    return paths.write_text(content, file, private=described["is_restricted"])
+    return left["error"] if run.is_restricted else f"{left['error']}: {left['message']}"

@@ -12,7 +12,6 @@ from IPython.display import HTML
 
 from medalign_utils import paths
 from medalign_utils.data.disclosure import unknown_text
-from medalign_utils.data.release import load_release
 from medalign_utils.outputs import OUTPUTS, stem
 from medalign_utils.reporting.jobs import execute
 from medalign_utils.reporting.provenance import describe_run, read_tables, write_run
@@ -44,11 +43,11 @@ def write_report(experiment: Mapping[str, Any], systems: Mapping[str, Mapping[st
             be loaded.
     """
     name = experiment["experiment"]
-    release = load_release(paths.resolve(experiment["release"]), columns=experiment["columns"])
-    write_run(describe_run(experiment, release, systems))
+    run = describe_run(experiment, systems)
+    write_run(run)
     executed = paths.resolve(f"runs/{name}/notebooks/{NOTEBOOK}.ipynb")
     execute(paths.project_root() / "notebooks" / executed.name, executed, {"experiment": name})
-    if release.is_restricted:
+    if run["is_restricted"]:
         executed.chmod(0o600)
     import nbformat
     from nbconvert import HTMLExporter
@@ -73,7 +72,7 @@ def write_report(experiment: Mapping[str, Any], systems: Mapping[str, Mapping[st
         f"<title>MedAlign: {html.escape(name)}</title>\n<style>{_STYLE}</style>\n"
         f"</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
-    return paths.write_text(page, paths.report(name), private=release.is_restricted)
+    return paths.write_text(page, paths.report(name), private=run["is_restricted"])
 
 
 def load_run(experiment: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -14,7 +15,6 @@ from medalign_utils import paths
 from medalign_utils.__main__ import main
 from medalign_utils.config import SYNTHETIC_KEYS, load_experiment
 from medalign_utils.data.disclosure import PERSONAL_COLUMNS
-from medalign_utils.data.release import load_release
 from medalign_utils.errors import MedAlignError
 from medalign_utils.reporting import provenance
 from medalign_utils.reporting.report import show_gaps, show_results, show_settings, show_summary
@@ -34,9 +34,7 @@ def described(project):
     def describe(**tables):
         for suffix, table in tables.items():
             paths.write_table(table, paths.table("mine", f"05_evaluate_systems-{suffix}"))
-        experiment = load_experiment(path)
-        release = load_release("data/mine")
-        return provenance.describe_run(experiment, release, {"bm25-2k": {"format": "lines"}})
+        return provenance.describe_run(load_experiment(path), {"bm25-2k": {"format": "lines"}})
 
     return describe
 
@@ -95,9 +93,9 @@ def test_what_is_missing_is_named_with_its_reason(described):
     summary = show_summary(run).data
     assert "This run is not complete." in summary and "no responses: EHRError<" in summary
     assert "there is no answer key" in summary
-    assert provenance.failure("mine", "generate/bm25-full", is_restricted=False) == (
-        f"EHRError: {MARKER}.xml, line 7: not well-formed"
-    )
+    open_run = SimpleNamespace(experiment="mine", is_restricted=False)
+    why = f"EHRError: {MARKER}.xml, line 7: not well-formed"
+    assert provenance.failure(open_run, "generate/bm25-full") == why
 
 
 def test_a_commit_is_the_projects_own(project, monkeypatch):
