@@ -14,18 +14,11 @@ _FILLERS = frozenset(("and", "for", "from", "the", "was", "with"))
 
 
 class Evidence(NamedTuple):
-    """Where a reference's evidence is in a record.
+    """Where a reference's evidence is in a record."""
 
-    Attributes:
-        rows: index labels of the events that contain it, those with most of its parts first, then
-            the most recent.
-        pattern: what to highlight in them, or None.
-        messages: what was found of each part, and how.
-    """
-
-    rows: list[int]
-    pattern: re.Pattern | None
-    messages: list[str]
+    rows: list[int]  # index labels of events: most of its parts first, then the most recent
+    pattern: re.Pattern | None  # what to highlight in them
+    messages: list[str]  # what was found of each part, and how
 
 
 def search_pattern(text: str) -> re.Pattern | None:
@@ -41,8 +34,8 @@ def search_pattern(text: str) -> re.Pattern | None:
 def locate_evidence(events: pd.DataFrame, evidence: str | None) -> Evidence:
     """Return where a reference's evidence is, part by part (separated by semicolons).
 
-    A part is searched for literally, then as notes with all of its words; where it names a date,
-    only events of that date count, and the note there that has most of the words.
+    A part is searched for literally, then as notes with all of its words; if it names a date, as
+    the note of that date with most of them.
 
     >>> events = pd.DataFrame({"timestamp": pd.to_datetime(["2014-08-10"]), "type": ["note"],
     ...     "name": ["Progress note"], "value": ["Denies chest pain."], "unit": [None]}, [7])
@@ -89,20 +82,17 @@ def _locate_part(
         if len(found):
             times = "1 time" if len(found) == 1 else f"{len(found):,} times"
             return found.tolist(), [pattern], f"found word for word, {times}"
-    words = [w for w in re.findall(r"[^\W_]{3,}", bare.lower()) if w not in _FILLERS]
+    words = {*re.findall(r"[^\W_]{3,}", bare.lower())} - _FILLERS
     notes = texts[is_note & (on_day if day is not None else True)]
-    score = pd.Series(0, index=notes.index)
-    for word in set(words):
-        score += notes.str.contains(word, regex=False).astype("int64")
-    needed = 1 if day is not None else len(set(words))
-    rows = notes.index[(score == score.max()) & (score >= needed)] if words else notes.index[:0]
-    patterns = [search_pattern(word) for word in words]
-    if len(rows):
+    has = {word: notes.str.contains(word, regex=False) for word in words}
+    score = pd.DataFrame(has, index=notes.index).sum(axis=1)
+    rows = notes.index[(score == score.max()) & (score >= (1 if day is not None else len(words)))]
+    if words and len(rows):
         which = "the note" if len(rows) == 1 else f"{len(rows):,} notes"
         of_day = f" of {day:%Y-%m-%d}" if day is not None else ""
-        share = "all" if score.max() == len(set(words)) else "most"
+        share = "all" if score.max() == len(words) else "most"
         message = f"not word for word; {which}{of_day} with {share} of its words"
-        return rows.tolist(), patterns, message
+        return rows.tolist(), [*map(search_pattern, sorted(words))], message
     if on_day.any():
         return events.index[on_day].tolist(), [], f"not found; the events of {day:%Y-%m-%d}"
     return [], [], "not found"
@@ -126,9 +116,8 @@ def _day(text: str) -> pd.Timestamp | None:
     if not found:
         return None
     month, day, year, *iso = found.groups()
-    if year is None:
-        year, month, day = iso
+    year, month, day = map(int, (year, month, day) if year else iso)
     try:
-        return pd.Timestamp(date(int(year) + (2000 if len(year) == 2 else 0), int(month), int(day)))
+        return pd.Timestamp(date(year + 2000 * (year < 100), month, day))
     except ValueError:
         return None

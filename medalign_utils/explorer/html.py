@@ -74,19 +74,14 @@ def highlight(
         return escape(text)
     html, end = [], 0
     for hit in re.finditer("|".join(patterns), text, re.IGNORECASE):
-        style = f"background:{_COLOURS[hit.lastgroup]};color:black"
         html += [escape(text[end : hit.start()]), "" if end else _IN_VIEW]
-        html.append(f'<mark style="{style}">{escape(hit.group())}</mark>')
+        html.append(f'<mark style="{_marked(hit.lastgroup)}">{escape(hit.group())}</mark>')
         end = hit.end()
     return "".join([*html, escape(text[end:])])
 
 
 def excerpt(text: str, pattern: re.Pattern | None = None, width: int = 160) -> str:
-    """Return at most about `width` characters of a text, around the first hit if there is one.
-
-    >>> excerpt("It was all about nothing, but pain.", re.compile("pain"), width=10)
-    '… but pain.'
-    """
+    """Return at most about `width` characters of a text, around the first hit if there is one."""
     hit = pattern.search(text) if pattern else None
     start = max(0, hit.start() - width // 2) if hit else 0
     if start:
@@ -96,12 +91,8 @@ def excerpt(text: str, pattern: re.Pattern | None = None, width: int = 160) -> s
 
 
 def number(n: int, noun: str) -> str:
-    """Return a number of things, in words.
-
-    >>> number(1, "note"), number(1200, "note")
-    ('1 note', '1,200 notes')
-    """
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+    """Return a number of things, such as "1 note" or "1,200 notes"."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def title_of(event: pd.Series) -> str:
@@ -154,23 +145,14 @@ def events_html(events: pd.DataFrame, search: re.Pattern | None, marked: int | N
         value += "" if pd.isna(event.unit) else f" {event.unit}"
         cells = [f"{event.timestamp:%Y-%m-%d&nbsp;%H:%M}", escape(event.type)]
         cells += [highlight(text, search).replace(_IN_VIEW, "") for text in (name, value, code)]
-        style = ""
-        if event.Index == marked:
-            cells[0] = _IN_VIEW + cells[0]
-            style = f"background:{_COLOURS['evidence']};color:black"
-        rows.append((style, cells))
+        is_marked = event.Index == marked
+        cells[0] = _IN_VIEW * is_marked + cells[0]
+        rows.append((_marked("evidence") * is_marked, cells))
     return _box(_table(("Time", "Type", "Name", "Value", "Code"), rows))
 
 
 def with_verdicts(responses: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFrame:
-    """Return responses with a column `verdict`: each rater's, in words.
-
-    >>> responses = pd.DataFrame({"instruction_id": ["1", "1"], "system": ["a", "b"]})
-    >>> ratings = pd.DataFrame({"instruction_id": ["1"], "system": ["a"], "rater": ["x"],
-    ...     "correct": [True]})
-    >>> with_verdicts(responses, ratings)["verdict"].tolist()
-    ['correct (x)', 'not rated']
-    """
+    """Return responses with a column `verdict`: each rater's, in words."""
     key = ["instruction_id", "system"]
     words = ratings["correct"].map({True: "correct", False: "incorrect"})
     words = words + " (" + ratings["rater"].astype("str") + ")"
@@ -184,11 +166,7 @@ def instruction_html(
 ) -> str:
     """Return an instruction: question, references with their evidence, systems' responses.
 
-    Args:
-        instruction: its row of the release's table.
-        references: its rows of the release's table.
-        responses: its responses: system, response, verdict.
-        found: where the first evidence that a reference gives is.
+    `found` is where the first evidence that a reference gives is.
     """
     labels = [instruction[c] for c in ("category", "subcategory", "submitter_specialty")]
     about = " · ".join(escape(label) for label in labels if pd.notna(label))
@@ -208,6 +186,10 @@ def instruction_html(
     ]
     table = _table(("System", "Verdict", "Response"), rows)
     return "".join([*html, table if rows else "<p>No system has answered it.</p>"])
+
+
+def _marked(kind: str) -> str:
+    return f"background:{_COLOURS[kind]};color:black"
 
 
 def _lines(text: str) -> str:

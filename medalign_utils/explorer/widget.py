@@ -20,13 +20,12 @@ from medalign_utils.explorer import html as view
 from medalign_utils.explorer.controls import Controls
 from medalign_utils.explorer.evidence import Evidence, locate_evidence, search_pattern
 from medalign_utils.explorer.html import number
-from medalign_utils.plots.release import EVENT_COLOURS
+from medalign_utils.plots.release import order_types
 
 PAGE = 200  # events on a page of the table
 NOBODY = ""  # the patient of instructions that name none
-NO_EVENTS = pd.DataFrame(columns=list(EVENT_COLUMNS), dtype="str").astype(
-    {"timestamp": "datetime64[s]"}
-)
+NO_EVENTS = pd.DataFrame(columns=list(EVENT_COLUMNS), dtype="str")
+NO_EVENTS = NO_EVENTS.astype({"timestamp": "datetime64[s]"})
 NO_RESPONSES = pd.DataFrame(columns=["instruction_id", "system", "response"], dtype="str")
 NO_RATINGS = pd.DataFrame(columns=["instruction_id", "system", "rater", "correct"])
 
@@ -34,23 +33,14 @@ NO_RATINGS = pd.DataFrame(columns=["instruction_id", "system", "rater", "correct
 def explore(
     release: Release, responses: pd.DataFrame = NO_RESPONSES, ratings: pd.DataFrame = NO_RATINGS
 ) -> "Explorer":
-    """Return a widget that shows a release's records, where it is a cell's last expression.
-
-    Args:
-        release: as `data.release.load_release` returns it.
-        responses: instruction_id, system, response.
-        ratings: instruction_id, system, rater, correct.
-    """
+    """Return a widget that shows a release's records, as the last expression of a cell."""
     return Explorer(release, responses, ratings)
 
 
 def responses_and_ratings(release: Release, experiment: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return all responses so far, of this experiment and of the release, and their ratings.
 
-    Ratings are the answer key's on the experiment's responses, where the release has one, and the
-    clinicians' on those that come with the release. Either table is empty where there is nothing.
-
-    Raises: MedAlignError where a file cannot be read.
+    Ratings are the answer key's and the clinicians'; either table may be empty.
     """
     files = sorted(paths.responses(experiment, "any").parent.glob("*.jsonl"))
     responses = [NO_RESPONSES, *map(read_responses, files)]
@@ -63,7 +53,7 @@ def responses_and_ratings(release: Release, experiment: str) -> tuple[pd.DataFra
     if release.reviews_path:
         ratings.append(release.reviews.ratings)
         responses += [] if release.reviews.responses is None else [release.reviews.responses]
-    return _concatenated(responses), _concatenated(ratings)
+    return pd.concat(responses, ignore_index=True), pd.concat(ratings, ignore_index=True)
 
 
 class Explorer(Controls):
@@ -76,17 +66,17 @@ class Explorer(Controls):
         self.responses = view.with_verdicts(responses, ratings)
         self._instructions = release.instructions.fillna({"person_id": NOBODY})
         self._busy = False
-        for control, handler in (
-            (self.find, self._list_patients),
-            (self.patient, self._open_patient),
-            (self.instruction, self._show_instruction),
-            (self.places, self._go_to_place),
-            (self.since, self._filter),
-            (self.until, self._filter),
-            (self.search, self._filter),
-            (self.notes, self._pick_note),
-        ):
-            control.observe(self._unless_busy(handler), "value")
+        handlers = {
+            self._list_patients: [self.find],
+            self._open_patient: [self.patient],
+            self._show_instruction: [self.instruction],
+            self._go_to_place: [self.places],
+            self._filter: [self.since, self.until, self.search],
+            self._pick_note: [self.notes],
+        }
+        for handler, controls in handlers.items():
+            for control in controls:
+                control.observe(self._unless_busy(handler), "value")
         self.reset.on_click(lambda _: self._clear_filters())
         self.newer.on_click(lambda _: self._step_note(-1))
         self.older.on_click(lambda _: self._step_note(1))
@@ -126,7 +116,11 @@ class Explorer(Controls):
         wanted, ids = self.find.value.strip(), self._instructions["instruction_id"]
         found = set(self._instructions["person_id"][ids.str.contains(wanted, regex=False)])
         counts = self._instructions["person_id"].value_counts()
-        persons = [p for p in _persons(self.release) if wanted in p or p in found]
+        # Patients may have instructions, an EHR or both.
+        persons = {*counts.index, *ehr_files(self.release.path)[0].values()} - {NOBODY}
+        persons = sorted(
+            (p for p in persons if wanted in p or p in found), key=lambda p: (len(p), p)
+        )
         heading = number(len(persons), "patient") if persons else "no such id"
         persons += [NOBODY] * (NOBODY in found)
         options = [
@@ -173,10 +167,7 @@ class Explorer(Controls):
 
     def _type_boxes(self) -> list[widgets.Checkbox]:
         counts, boxes = self.events["type"].value_counts(), []
-        order = {name: i for i, name in enumerate(EVENT_COLOURS)}  # as in the timeline
-        for name in sorted(
-            counts.index, key=lambda name: (name == "person", order.get(name, len(order)), name)
-        ):
+        for name in order_types(counts.index):
             layout = {"width": "auto", "margin": "0 18px 0 0"}
             text = f"{name} ({counts[name]:,})"
             boxes.append(widgets.Checkbox(description=text, indent=False, layout=layout))
@@ -325,14 +316,3 @@ class Explorer(Controls):
                 self.first_row = self.selected.index.get_loc(row) // PAGE * PAGE
         self._show_table()
         self._show_note()
-
-
-def _persons(release: Release) -> list[str]:
-    """Patients with instructions, and those who only have an EHR; by number."""
-    persons = {*release.instructions["person_id"].dropna(), *ehr_files(release.path)[0].values()}
-    return sorted(persons, key=lambda person_id: (len(person_id), person_id))
-
-
-def _concatenated(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    filled = [table for table in tables if len(table)]
-    return pd.concat(filled, ignore_index=True) if filled else tables[0]

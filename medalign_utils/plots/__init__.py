@@ -1,5 +1,6 @@
 """Figures: a table in, a matplotlib `Axes` out; one module for each subject."""
 
+# ruff: noqa: F401
 from medalign_utils.plots.fairness import (
     audit_power,
     counterfactual_changes,
@@ -32,12 +33,3 @@ from medalign_utils.plots.systems import (
     human_evaluation,
     paired_differences,
 )
-
-__all__ = [
-    "EVENT_COLOURS", "METRIC_LABELS", "accuracy_by_context", "accuracy_by_group",
-    "accuracy_by_system", "audit_power", "counterfactual_changes", "deduplication", "ehr_lengths",
-    "event_years", "gap_matrix", "gaps_by_group", "head_to_head", "human_evaluation",
-    "instructions_by", "lengths_by_group", "match_recall", "metric_correlation",
-    "metric_differences", "note_types", "paired_differences", "published_correlation",
-    "side_by_side", "timeline",
-]  # fmt: skip

@@ -17,17 +17,14 @@ from medalign_utils.plots.style import signed, wrapped
 def gaps_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Return each group's gap in accuracy to the rest, as it is and adjusted.
 
-    Args:
-        table: rows of one system as `fairness.audit` returns them for "correct", with the columns
-            of `covariates.adjusted_gaps`.
-        ax: where to draw.
+    `table` is one system's part of that of `audit` for "correct", with columns of `adjusted_gaps`.
     """
     shown, withheld = _shown(table)
     if shown.empty:
         return _no_groups(table, ax)
     label = "Correct responses: gap to all other patients in\npercentage points, 95% interval;\n"
     label += f"diamond: adjusted for category and EHR length{withheld}"
-    names, counts = _group_names(shown), _counts(shown)
+    names, counts = _names_and_counts(shown)
     ax = style.forest(shown, "gap", names, counts, xlabel=label, scale=style.POINTS, ax=ax)
     style.add_diamonds(ax, shown, "adjusted_gap", shift=0.25)
     return ax
@@ -39,23 +36,20 @@ def gap_matrix(
 ) -> Axes:
     """Return a heat map of the gaps to the rest, one row per group, with a star for p <= 0.05.
 
-    Args:
-        table: rows of one measure as `fairness.audit` returns them; or of several.
-        by: the column of the table that the picture's columns are: "system" or "measure"; the
-            label says what their numbers mean.
-        ax: where to draw.
-        percent: whether gaps are shares, shown in percentage points.
+    `table` is that of `audit`, `by` its column that becomes the picture's columns: "system" or
+    "measure". With `percent`, gaps are shares, shown in percentage points.
     """
     shown, withheld = _shown(table)
     if shown.empty:
         return _no_groups(table, ax)
-    rows, columns = shown.drop_duplicates(["grouping", "group"]), list(shown[by].unique())
-    wide = shown.pivot(index=["grouping", "group"], columns=by, values=["gap", "p_holm"])
-    wide = wide.reindex(pd.MultiIndex.from_frame(rows[["grouping", "group"]]))
-    gaps = wide["gap"][columns].to_numpy(dtype=float) * (100 if percent else 1)
-    stars = np.where(wide["p_holm"][columns].to_numpy(dtype=float) <= 0.05, "*", "")
+    rows = shown.drop_duplicates(["grouping", "group"])
+    names, counts = _names_and_counts(rows)
+    wide = shown.set_index(["grouping", "group", by]).unstack(sort=False)
+    gaps = wide["gap"].to_numpy(dtype=float) * (100 if percent else 1)
+    stars = np.where(wide["p_holm"].to_numpy(dtype=float) <= 0.05, "*", "")
     most = max(np.nanmax(np.abs(gaps), initial=0), 1e-9)
-    key = ", ".join(f"{i} {METRIC_LABELS.get(name, name)}" for i, name in enumerate(columns, 1))
+    columns = [METRIC_LABELS.get(name, name) for name in wide["gap"]]
+    key = ", ".join(f"{i} {name}" for i, name in enumerate(columns, 1))
     label = f"Gap to all other patients {'in percentage points' if percent else 'in tau'};\n"
     label += "* p ≤ 0.05 by Holm's method; columns:\n"
     label += textwrap.fill(key, 52, break_on_hyphens=False)
@@ -63,13 +57,13 @@ def gap_matrix(
     ax = style.heat_map(
         gaps,
         np.vectorize(lambda gap: signed(gap, 1 if percent else 2), [object])(gaps) + stars,
-        [wrapped(name) for name in _group_names(rows)],
+        [*map(wrapped, names)],
         limits=(-most, most),
         xlabel=label,
         ax=ax or style.new_axes(1.4 + 0.25 * len(rows) + 0.06 * len(columns)),
         size=6.5,
     )
-    style.add_columns(ax, _counts(rows), shift=0.5)
+    style.add_columns(ax, counts, shift=0.5)
     return ax
 
 
@@ -80,11 +74,12 @@ def lengths_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     if shown["events_low"].isna().all():
         return _no_groups(table, ax)
     label = f"Events in an EHR, geometric mean, 95% interval{withheld}"
-    names, counts = _group_names(shown), _counts(shown)
+    names, counts = _names_and_counts(shown)
     ax = style.forest(shown, "events", names, counts, xlabel=label, scale=style.COUNT, ax=ax)
     ax.set_xscale("log")
     low, high = shown["events_low"].min() / 1.25, shown["events_high"].max() * 1.25
-    ticks = [digit * 10**power for power in range(8) for digit in (1, 3)]
+    digits = (1, 3) if high > 5 * low else (1, 2, 3, 5)
+    ticks = [digit * 10**power for power in range(8) for digit in digits]
     ax.set_xticks([n for n in ticks if low <= n <= high])
     ax.xaxis.set_major_formatter(style.COUNT)
     ax.minorticks_off()
@@ -101,8 +96,8 @@ def audit_power(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ]
     headings = {"patients": "n_patients", "instr.": "n_instructions", "systems": "audits"}
     columns = {heading: table[name].map("{:.0f}".format) for heading, name in headings.items()}
-    label = "Simulated systems, 95% interval of the simulation;\ndotted: 5%; n: patients and "
-    label += "instructions concerned,\non average, and simulated systems"
+    label = "Share of simulated systems, 95% interval; dotted: 5%;\nright: patients and "
+    label += "instructions concerned, on average,\nand simulated systems"
     ax = style.forest(table, "share", names, columns, xlabel=label, scale=style.PERCENT, ax=ax)
     ax.axvline(0.05, color=style.GREY, lw=0.7, ls=":")
     ax.set(xlim=(0, 1), xticks=[0, 0.5, 1])
@@ -113,11 +108,7 @@ def audit_power(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def counterfactual_changes(table: pd.DataFrame) -> Figure:
     """Return the shares of responses and verdicts that change with one demographic.
 
-    Instructions whose right answer depends on what is rewritten have rows of their own. Where no
-    verdict is known there is no panel of verdicts.
-
-    Args:
-        table: as `counterfactual.summarise` or `counterfactual.suppress_small_changes` returns it.
+    `table` is that of `counterfactual.summarise`; if it has no verdicts, nor has the figure.
     """
     panels = {
         "changed": "Responses that\nchange",
@@ -132,6 +123,7 @@ def counterfactual_changes(table: pd.DataFrame) -> Figure:
     ]
     size = (style.PAGE_WIDTH, 0.9 + 0.2 * len(table))
     figure, axes = plt.subplots(1, len(panels), figsize=size, layout="constrained", sharex=True)
+    figure.get_layout_engine().set(w_pad=0.12)  # between the last and the first tick of neighbours
     for ax, (measure, title) in zip(axes, panels.items(), strict=True):
         style.forest(table, measure, [""] * len(table), {}, scale=style.PERCENT, ax=ax)
         ax.set(xlim=(-0.02, 1.02), title=title)
@@ -160,7 +152,7 @@ def _shown(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def _no_groups(table: pd.DataFrame, ax: Axes | None) -> Axes:
-    """A picture that says that there is nothing to show, and of how many patients."""
+    """A picture that says that there is nothing to show."""
     ax = ax or style.new_axes(0.9)
     ax.set_axis_off()
     names = ", ".join(name for name in table["grouping"].unique() if name != "(all)")
@@ -171,12 +163,9 @@ def _no_groups(table: pd.DataFrame, ax: Axes | None) -> Axes:
     return ax
 
 
-def _group_names(table: pd.DataFrame) -> list[str]:
+def _names_and_counts(table: pd.DataFrame) -> tuple[list[str], dict[str, pd.Series]]:
     pairs = zip(table["grouping"], table["group"], strict=True)
     # The groups of two groupings need no more than their own names.
     names = [group if " x " in grouping else f"{grouping}: {group}" for grouping, group in pairs]
-    return ["all patients" if name == "(all): (all)" else name for name in names]
-
-
-def _counts(table: pd.DataFrame) -> dict[str, pd.Series]:
-    return {"patients": table["n_patients"], "instr.": table["n_instructions"]}
+    names = ["all patients" if name == "(all): (all)" else name for name in names]
+    return names, {"patients": table["n_patients"], "instr.": table["n_instructions"]}

@@ -34,13 +34,9 @@ def metric_correlation(
 ) -> Axes:
     """Return the mean Kendall's tau of each metric with the ratings, the highest on top.
 
-    Args:
-        table: as `evaluation.metric_correlation.correlate_metrics` or `add_skipped` returns it;
-            metrics without scores are named below.
-        ax: where to draw.
-        ceiling: the raters' mean tau with each other, drawn as a line in a band; None or NaN where
-            the responses have one rater. It is what a second rater would reach on the instructions
-            that have several; of a metric, only one side is noisy, so it can lie above.
+    `table` is that of `correlate_metrics`; metrics without scores are named below. The `ceiling` is
+    the raters' mean tau with each other, None or NaN for one rater. It is no strict one: of a
+    metric and a rater, only one side is noisy.
     """
     label = "Mean Kendall's tau-b with the ratings,\n95% interval"
     has_ceiling = ceiling is not None and np.isfinite(ceiling.estimate)

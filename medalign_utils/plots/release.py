@@ -1,6 +1,6 @@
 """Figures of a release: its records, instructions and curation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -30,14 +30,19 @@ EVENT_COLOURS = {
 }
 
 
+def order_types(types: Iterable[str]) -> list[str]:
+    """Return types of events in the order of a timeline's rows, "person" last."""
+    order = [*EVENT_COLOURS, *sorted(set(types) - {*EVENT_COLOURS, "person"}), "person"]
+    return [name for name in order if name in types]
+
+
 @style.styled
 def ehr_lengths(
     lengths: Sequence[int] | pd.Series, ax: Axes | None = None, *, contexts: Sequence[int] = ()
 ) -> Axes:
     """Return a histogram of EHR lengths in tokens, with context lengths as reference lines.
 
-    Raises:
-        MedAlignError: without lengths, or with one of 0 tokens or fewer.
+    Raises: MedAlignError without lengths, or with one of 0 tokens or fewer.
     """
     lengths = np.asarray(lengths, dtype=float)
     if not lengths.size or not (lengths > 0).all():
@@ -122,7 +127,7 @@ def note_types(table: pd.DataFrame, ax: Axes | None = None, *, most: int = 12) -
     ax = ax or new_axes(0.8 + 0.22 * len(drawn))
     ax.barh(np.arange(len(drawn)), drawn["notes"], color=BLUE, height=0.7)
     name_rows(ax, drawn["note"].map(wrapped))
-    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     ax.xaxis.set_major_formatter(COUNT)
     style.add_columns(ax, {name: drawn[name].map("{:,}".format) for name in ("notes", "patients")})
     more = ""
@@ -143,30 +148,24 @@ def timeline(
 ) -> Axes:
     """Return when one patient's events were: a row for the encounters, and one per type of event.
 
-    All events of a type on one day have one mark, so that long records stay quick to draw.
-
-    Args:
-        events: as `ehr.read_events` returns them; "person" rows are not drawn.
-        ax: where to draw.
-        hits: timestamps of what a search found, marked above the rows.
-        shown: the timestamp of what is being read, a line across all rows.
+    All events of a type on one day have one mark, so that long records stay quick to draw. `hits`
+    are when a search found something, `shown` is when what is being read was written.
     """
     events = events[events["type"] != "person"]
     counts = events["type"].value_counts()
-    order = [name for name in EVENT_COLOURS if name in counts]
-    order += sorted(set(counts.index) - set(order))
-    ax = ax or new_axes(1.0 + 0.2 * len(order))
+    ax = ax or new_axes(1.0 + 0.2 * len(counts))
     starts = events.groupby("encounter")["timestamp"].min()
     rows = [(f"encounter ({len(starts):,})", starts, "black")]
     days = events["timestamp"].dt.normalize()
-    for name in order:
+    for name in order_types(counts.index):
         of_type = days[events["type"] == name].drop_duplicates()
         rows.append((f"{name} ({counts[name]:,})", of_type, EVENT_COLOURS.get(name, GREY)))
-    for row, (_, moments, colour) in enumerate(rows):
+    name_rows(ax, [name for name, _, _ in rows])
+    for row, (label, (_, moments, colour)) in enumerate(
+        zip(ax.get_yticklabels(), rows, strict=True)
+    ):
         # As markers, which are drawn much faster than as many lines.
         ax.plot(moments, np.full(len(moments), row), "|", color=colour, ms=9, mew=0.8)
-    name_rows(ax, [name for name, _, _ in rows])
-    for label, (_, _, colour) in zip(ax.get_yticklabels(), rows, strict=True):
         label.set_color(colour)
     if len(hits):
         heights = np.full(len(hits), -0.65)

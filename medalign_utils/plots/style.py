@@ -1,7 +1,6 @@
 """What the figures share: sizes, colours, rows with intervals, heat maps.
 
-Without `ax` a figure is one column wide (3.4 in); pass an `Axes` of any other size. Colours (Okabe
-and Ito's, PuOr) are distinct for colour-blind readers.
+Without `ax` a figure is one column wide. Colours are distinct for colour-blind readers.
 """
 
 import textwrap
@@ -17,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.4, 7.0  # inches
-NAME_WIDTH = 22  # characters; longer names of systems and metrics are wrapped
+NAME_WIDTH = 24  # characters; longer names of systems and metrics are wrapped
 BLUE, ORANGE, GREY, LIGHT = "#0072B2", "#D55E00", "#666666", "#A6CEE3"
 STYLE = {
     **sns.axes_style("ticks"),
@@ -29,19 +28,14 @@ STYLE = {
     "ytick.labelsize": 7.5,
     "legend.fontsize": 7,
     "axes.linewidth": 0.7,
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
-    "xtick.major.size": 3,
-    "ytick.major.size": 3,
+    **{f"{axis}tick.major.{what}": n for axis in "xy" for what, n in (("width", 0.7), ("size", 3))},
 }
 COUNT = FuncFormatter(lambda n, _: f"{n:,.0f}")
 PERCENT = PercentFormatter(1.0, decimals=0)
 POINTS = FuncFormatter(lambda share, _: signed(100 * share, 0) if abs(share) > 1e-9 else "0")
 
-# In a notebook the backend, once loaded, has figures shown. Loaded by the first figure, within its
-# rc_context, that would apply to this one figure only.
+# In a notebook, a backend that is loaded within an rc_context shows the first figure only.
 plt.switch_backend(mpl.get_backend())
-
 
 styled = mpl.rc_context(STYLE)  # of the functions that draw
 
@@ -83,10 +77,10 @@ def forest(
         table: `x`, and `x_low` and `x_high` where there are intervals.
         x: the column drawn.
         labels: of the rows; those without a line break are wrapped.
-        right_columns: heading -> texts, columns on the right of the axes.
+        right_columns: heading -> texts, written right of the axes.
         xlabel: below the axes.
         scale: PERCENT for shares, drawn from 0; POINTS for differences, with a line at 0.
-        ax: where to draw; a figure one column wide if None.
+        ax: where to draw.
 
     >>> table = pd.DataFrame({"system": ["a", "b"], "n": 9, "tau": [0.4, 0.2]})
     >>> ax = forest(table, "tau", table["system"], {"n": table["n"]}, xlabel="tau")
@@ -131,7 +125,7 @@ def name_rows(ax: Axes, names: Sequence[str]) -> None:
     # Names come from data, where a dollar sign is no formula.
     ax.set_yticks(range(len(names)), names, linespacing=1.0, parse_math=False)
     ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0)
+    ax.tick_params(axis="y", length=0, pad=6)  # a point may be on the axis
     sns.despine(ax=ax, left=True)
 
 

@@ -4,9 +4,11 @@ import textwrap
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
 
 from medalign_utils.plots import style
 from medalign_utils.plots.style import n_of, signed, wrapped
@@ -20,20 +22,14 @@ def accuracy_by_system(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 @style.styled
 def human_evaluation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Return the same with win rates and mean ranks; correct_low and correct_high may be absent."""
+    """Return the same with win rates and mean ranks; it needs no intervals."""
     columns = {"correct": "{:.1%}", "win_rate": "{:.3f}", "mean_rank": "{:.2f}"}
     return _accuracy(table, columns, ax)
 
 
 @style.styled
 def head_to_head(matrix: pd.DataFrame, ax: Axes | None = None, *, n: int | None = None) -> Axes:
-    """Return a heat map of the win rates of each system (row) against each other one (column).
-
-    Args:
-        matrix: as `evaluation.systems.head_to_head` returns it.
-        ax: where to draw.
-        n: the number of instructions, for the label.
-    """
+    """Return a heat map of the win rates of each system (row) against each other one (column)."""
     counted = "" if n is None else f" (n = {n} instructions)"
     return style.heat_map(
         matrix.to_numpy(),
@@ -47,23 +43,36 @@ def head_to_head(matrix: pd.DataFrame, ax: Axes | None = None, *, n: int | None 
 
 @style.styled
 def accuracy_by_context(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Return the share of correct responses of one generator by context length, the full last.
+    """Return one generator's share of correct responses against its context length.
 
-    Args:
-        table: as `evaluation.pairwise.compare_contexts` returns it; without the columns of
-            differences these are not written on the right.
-        ax: where to draw.
+    `table` is that of `compare_contexts`; the difference to the longest context is above a point.
     """
-    table = table.sort_values("context_tokens", na_position="last")
-    names = ["full record" if pd.isna(n) else f"{n:,} tokens" for n in table["context_tokens"]]
-    label = "Correct responses, 95% interval;\n"
-    columns = {}
-    if "difference" in table:
-        estimates = table[["difference", "difference_low", "difference_high"]].to_numpy(dtype=float)
-        columns["difference\n[95% interval]"] = [_difference(*row) for row in 100 * estimates]
-        label += f"paired difference to the {names[-1]}\nin percentage points; "
-    label += f"n = {n_of(table)} instructions"
-    return style.forest(table, "correct", names, columns, xlabel=label, scale=style.PERCENT, ax=ax)
+    ax = ax or style.new_axes(2.5)
+    places = np.arange(len(table))
+    low, high = table["correct_low"], table["correct_high"]
+    ax.vlines(places, low, high, color=style.BLUE, lw=1.5)
+    ax.plot(places, table["correct"], "o-", color=style.BLUE, lw=1, ms=4.5)
+    names = ["full record" if pd.isna(n) else f"{n:,.0f}" for n in table["context_tokens"]]
+    tops = high.fillna(table["correct"])
+    differences = table[["difference", "difference_low", "difference_high"]].to_numpy(dtype=float)
+    for place, top, difference in zip(places, tops, 100 * differences, strict=True):
+        ax.annotate(
+            _difference(*difference), (place, top), xytext=(0, 3), textcoords="offset points",
+            ha="center", va="bottom", color=style.GREY, fontsize=7,
+        )  # fmt: skip
+    ax.set_xticks(places, names)
+    ax.set_xlim(-0.5, len(table) - 0.5)
+    ax.yaxis.set_major_locator(FixedLocator(np.arange(0, 1.1, 0.1 if tops.max() < 0.6 else 0.2)))
+    ax.yaxis.set_major_formatter(style.PERCENT)
+    ax.set_ylim(0, 1.3 * tops.max() or 1)
+    ax.set_ylabel("Correct responses, 95% interval")
+    longest = names[-1] if pd.isna(table["context_tokens"].iloc[-1]) else "longest context"
+    ax.set_xlabel(
+        f"Context length in tokens (n = {n_of(table)} instructions)\n"
+        f"grey: paired difference to the {longest}\nin percentage points [95% interval]"
+    )
+    sns.despine(ax=ax)
+    return ax
 
 
 @style.styled
@@ -95,12 +104,9 @@ def paired_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def accuracy_by_group(table: pd.DataFrame) -> Figure:
     """Return the share of correct responses by system, one panel per group, a page wide.
 
-    Each grouping begins a new row of panels. Wilson's interval is behind the bootstrap's, which is
-    no wider than a point where all or none are correct.
-
-    Args:
-        table: as `evaluation.subgroups.evaluate_groups` returns it, of the groupings to draw;
-            suppressed groups are left out, and without a group the one panel says so.
+    Each grouping begins a new row of panels. Wilson's interval is behind the bootstrap's, which has
+    no width where all or none are correct. `table` is that of `evaluate_groups`; suppressed groups
+    are left out, and without a group the one panel says so.
     """
     table = table[table["n"].notna()]
     if table.empty:
@@ -108,26 +114,21 @@ def accuracy_by_group(table: pd.DataFrame) -> Figure:
         ax.set_axis_off()
         ax.set_title("no group of instructions")
         return figure
-    groupings = [
-        [group for _, group in rows.groupby("group", sort=False)]
-        for _, rows in table.groupby("grouping", sort=False)
-    ]
-    across = min(4, max(map(len, groupings)))
-    down = sum(-(-len(groups) // across) for groups in groupings)
-    size = (style.PAGE_WIDTH, down * (0.5 + 0.17 * table["system"].nunique()) + 0.4)
+    rows = []
+    for _, grouping in table.groupby("grouping", sort=False):
+        groups = [group for _, group in grouping.groupby("group", sort=False)]
+        rows += [groups[i : i + 4] for i in range(0, len(groups), 4)]
+    size = (style.PAGE_WIDTH, len(rows) * (0.5 + 0.17 * table["system"].nunique()) + 0.4)
     figure, axes = plt.subplots(
-        down, across, figsize=size, layout="constrained", sharex=True, squeeze=False
+        len(rows), max(map(len, rows)), figsize=size, layout="constrained", squeeze=False
     )
-    row = 0
-    for groups in groupings:
-        for i, group in enumerate(groups):
-            _draw_group(group, axes[row + i // across, i % across], named=i % across == 0)
-        row += -(-len(groups) // across)
     highest = np.nanmax(table[["correct_high", "wilson_high"]].to_numpy())
-    for ax in axes.flat:
-        ax.set_visible(bool(ax.get_title()))
-        ax.tick_params(axis="x", labelbottom=True)
-        ax.set_xlim(0, min(1.0, 1.08 * highest) or 1.0)
+    for groups, row in zip(rows, axes, strict=True):
+        for i, ax in enumerate(row):
+            ax.set_visible(i < len(groups))
+            if i < len(groups):
+                _draw_group(groups[i], ax, named=i == 0)
+            ax.set_xlim(0, min(1.0, 1.08 * highest) or 1.0)
     figure.supxlabel(
         "Correct responses of n instructions, 95% interval over patients; grey: Wilson's, which "
         "assumes that instructions are independent",
@@ -161,7 +162,7 @@ def _accuracy(table: pd.DataFrame, formats: dict[str, str], ax: Axes | None) -> 
 
 def _difference(estimate: float, low: float, high: float) -> str:
     text = "" if np.isnan(estimate) else signed(estimate, 1)
-    return text if np.isnan(low) else f"{text} [{signed(low, 1)}, {signed(high, 1)}]"
+    return text if np.isnan(low) else f"{text}\n[{signed(low, 1)}, {signed(high, 1)}]"
 
 
 def _p(value: float) -> str:
