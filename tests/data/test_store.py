@@ -42,7 +42,7 @@ def test_a_torn_last_line_is_dropped_or_ended(path, caplog, left):
     assert set(Store(path, private=False)) == found | {"c"}
 
 
-@pytest.mark.parametrize("damage", ["{\n", "[]\n", '{"x": 1}\n', "{"])
+@pytest.mark.parametrize("damage", ["{", "[]", '{"x": 1}'])
 def test_a_damaged_line_is_named(path, damage):
     Store(path, private=False).put("a", {})
     path.write_text(damage + "\n" + path.read_text())

@@ -1,6 +1,4 @@
 import math
-import shutil
-from pathlib import Path
 
 import pytest
 import yaml
@@ -69,38 +67,32 @@ def test_a_plan_is_what_a_run_asks(release, asked, tmp_path, how):
     assert math.isnan(plan["cost"]) and math.isnan(plan["hours"]) and plan["problem"] == ""
 
 
-def test_time_and_cost_follow_the_systems_figures(release, asked):
+def test_time_and_cost_follow_the_systems_figures_or_earlier_responses(
+    release, asked, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     rates = {
         "price_per_million": {"input": 60, "output": 120},
         "tokens_per_second": {"input": 1000, "output": 50},
     }
-    plan = plan_system(release, SYSTEM | rates, "none")
+    plan = plan_system(release, SYSTEM | rates, "mine")
     n, m = plan["prompt_tokens"], plan["response_tokens"]
     assert plan["cost"] == pytest.approx((60 * n + 120 * m) / 1e6)
     assert plan["hours"] == pytest.approx((n / 1000 + m / 50) / 3600)
-
-
-def test_time_follows_earlier_responses(release, asked, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
     path = tmp_path / "runs/mine/responses/echo.jsonl"
     seconds = run_system(release, SYSTEM, path, progress=False)["seconds"].sum()
     plan = plan_system(release, SYSTEM | {"concurrency": 2}, "mine")
     assert plan["hours"] == pytest.approx(seconds / 2 / 3600)
 
 
-def test_the_command_says_what_is_planned_and_what_is_wrong(tmp_path, monkeypatch, capsys):
-    root = Path(__file__).parents[2]
-    (tmp_path / "Snakefile").touch()
-    for folder in ("notebooks", "params"):
-        shutil.copytree(root / folder, tmp_path / folder)
-    write_release(tmp_path / "data/real")
-    monkeypatch.chdir(tmp_path)
+def test_the_command_says_what_is_planned_and_what_is_wrong(project, monkeypatch, capsys):
+    write_release(project / "data/real")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    params = yaml.safe_load((root / "params/demo.yaml").read_text())
+    params = yaml.safe_load((project / "params/demo.yaml").read_text())
     params = {key: value for key, value in params.items() if not key.startswith("synthetic_")}
     params |= {"release": "data/real", "systems": ["bm25-full", "bm25-2k"]}
     params |= {"counterfactual_systems": [], "metrics": ["chrf"]}
-    file = tmp_path / "params/mine.yaml"
+    file = project / "params/mine.yaml"
     file.write_text(yaml.safe_dump(params))
     assert main(["plan", "params/mine.yaml"]) == 0
     shown = capsys.readouterr().out
@@ -110,13 +102,13 @@ def test_the_command_says_what_is_planned_and_what_is_wrong(tmp_path, monkeypatc
         "generator": "openai", "model": "m", "base_url": "https://models.example.org/v1",
         "context_length": 2048, "format": "lines", "tokenizer": "minilm",
     }  # fmt: skip
-    (tmp_path / "params/systems/away.yaml").write_text(yaml.safe_dump(away))
+    (project / "params/systems/away.yaml").write_text(yaml.safe_dump(away))
     unknown = away | {"base_url": "http://127.0.0.1:1/v1", "tokenizer": "no/such"}
-    (tmp_path / "params/systems/unknown.yaml").write_text(yaml.safe_dump(unknown))
+    (project / "params/systems/unknown.yaml").write_text(yaml.safe_dump(unknown))
     file.write_text(yaml.safe_dump(params | {"systems": ["away", "unknown"]}))
     assert main(["plan", "params/mine.yaml"]) == 1
     shown = capsys.readouterr().out
-    assert "away: data/real is restricted" in shown.replace(f"{tmp_path}/", "")
+    assert "away: data/real is restricted" in shown.replace(f"{project}/", "")
     assert "unknown: load_tokenizer: 'no/such' is neither" in shown
 
     file.write_text(yaml.safe_dump(params | {"release": "data/none"}))

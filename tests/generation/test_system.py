@@ -22,7 +22,6 @@ LANGUAGE_MODELS = [
     for file in FILES
     if yaml.safe_load(file.read_text())["generator"] in ("huggingface", "openai")
 ]
-SERVERS = [file for file in FILES if "base_url" in yaml.safe_load(file.read_text())]
 ORDER = (
     "generator model base_url api_version api_key_env strategy retriever format context_length "
     "tokenizer chat_template seed request device dtype batch_size concurrency timeout_s attempts "
@@ -54,8 +53,17 @@ def no_network(monkeypatch):
 
 
 @each(FILES)
-def test_a_system_loads_without_network(file, no_network):
-    assert load_system(file.stem)["system"] == file.stem
+def test_a_file_is_short_in_one_order_and_loads_without_network(file, no_network):
+    system = load_system(file.stem)
+    assert system["system"] == file.stem
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{2,40}", file.stem)
+    assert 1 <= len(opening_comment(file)) <= 5
+    assert max(map(len, file.read_text().splitlines())) <= 100
+    keys = list(yaml.safe_load(file.read_text()))
+    assert keys == sorted(keys, key=ORDER.index)
+    assert not KEY.search(file.read_text())
+    # It is the user's to state; a file that came with one would let a real release out.
+    assert "covered_by" not in system
 
 
 def test_the_papers_six_have_the_published_context_lengths(no_network):
@@ -64,6 +72,7 @@ def test_the_papers_six_have_the_published_context_lengths(no_network):
     assert set(published) <= set(NAMES)
     assert context_lengths(published) == published
     assert all(load_system(name)["format"] == "markup" for name in published)
+    assert len({file.stem for file in LANGUAGE_MODELS} - set(published)) >= 7
 
 
 def test_one_model_at_two_lengths_shares_what_else_it_is():
@@ -71,21 +80,9 @@ def test_one_model_at_two_lengths_shares_what_else_it_is():
     refined = load_system("gpt4-32k-multistep-refinement")
     for key in ("generator", "model", "base_url", "format", "price_per_million"):
         assert whole[key] == short[key] == refined[key]
-    assert short["tokenizer"] == load_system("vicuna_13B")["tokenizer"]
-
-
-def test_at_least_seven_others_use_a_language_model():
-    others = {file.stem for file in LANGUAGE_MODELS} - set(published_contexts())
-    assert len(others) >= 7
-
-
-@each(FILES)
-def test_a_file_is_short_and_in_one_order(file):
-    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{2,40}", file.stem)
-    assert 1 <= len(opening_comment(file)) <= 5
-    assert max(map(len, file.read_text().splitlines())) <= 100
-    keys = list(yaml.safe_load(file.read_text()))
-    assert keys == sorted(keys, key=ORDER.index)
+    large, small = map(load_system, ("vicuna_13B", "vicuna_7B"))
+    assert short["tokenizer"] == large["tokenizer"]
+    assert {key for key in large if large[key] != small[key]} == {"model", "system"}
 
 
 @each(LANGUAGE_MODELS)
@@ -99,17 +96,6 @@ def test_the_comment_says_what_a_language_model_needs(file):
         assert f"vllm serve {system['model']} --host 127.0.0.1" in comment
         length = re.search(r"--max-model-len (\d+)", comment)
         assert int(length[1]) == system["context_length"]
-
-
-@each(FILES)
-def test_no_file_holds_a_key(file):
-    assert not KEY.search(file.read_text())
-
-
-@each(SERVERS)
-def test_no_file_states_an_agreement(file):
-    """It is the user's to state; a file that came with one would let a real release out."""
-    assert "covered_by" not in load_system(file.stem)
 
 
 @pytest.mark.parametrize(
@@ -135,11 +121,6 @@ def test_a_chat_template_of_ours_is_its_makers(name, expected):
     template = environment.from_string(load_system(name)["chat_template"])
     message = {"role": "user", "content": "Any cough?"}
     assert template.render(messages=[message], bos_token="<s>") == expected
-
-
-def test_both_vicunas_differ_in_their_model_alone():
-    large, small = map(load_system, ("vicuna_13B", "vicuna_7B"))
-    assert {key for key in large if large[key] != small[key]} == {"model", "system"}
 
 
 SYSTEM = {
@@ -170,11 +151,8 @@ SECRET = "sk-Secret0123456789"
         ({"tokens_per_second": {"input": 0, "output": 1}}, "tokens_per_second: input: found 0"),
         ({"context_length": 256}, "context_length: found 256, expected a whole number above 256"),
         ({"context_length": "2048"}, "context_length: found '2048', expected a whole number"),
-        ({"context_length": True}, "context_length: found True, expected a whole number"),
         ({"tokenizer": None}, "tokenizer: found none, expected minilm, a folder, or a"),
-        ({"shards": 0}, "shards: found 0, expected a whole number from 1"),
         ({"shards": True}, "shards: found True, expected a whole number from 1"),
-        ({"resources": 8}, "resources: found 8, expected {generate: {...}, score: {...}}"),
         ({"resources": {"cores": 8}}, "resources: cores: found 8, expected {generate: {"),
         ({"resources": {"score": {"memory": 8}}}, "resources: score: memory: found 8, expected"),
         ({"resources": {"generate": {"cores": 1.5}}}, "resources: generate: cores: found 1.5, "),
@@ -184,18 +162,11 @@ SECRET = "sk-Secret0123456789"
         (LLAMA | {"batch_size": 0}, "batch_size: found 0, expected a number greater than 0"),
         (SERVED | {"model": ""}, "model: found str, expected"),
         (SERVED | {"api_key_env": [SECRET]}, "api_key_env: found list, expected"),
-        (
-            SERVED | {"base_url": f"http://a/?{SECRET}"},
-            "base_url: expected http:// or https://, a host",
-        ),
+        (SERVED | {"base_url": f"http://a/?{SECRET}"}, "base_url: expected http:// or"),
         (SERVED | {"api_key": SECRET}, "unknown key 'api_key'; did you mean 'api_key_env'?"),
-        (SERVED | {"concurrency": 2.0}, "concurrency: found 2.0, expected"),
         (SERVED | {"concurrency": SECRET}, "concurrency: found str, expected"),
-        (SERVED | {"attempts": True}, "attempts: found True, expected"),
         (SERVED | {"timeout_s": 0}, "timeout_s: found 0, expected a number greater than 0"),
-        (SERVED | {"timeout_s": 86401}, "timeout_s: found 86401, expected a number less than"),
         (SERVED | {"api_version": 2024}, "api_version: found 2024, expected"),
-        (SERVED | {"api_version": ""}, "api_version: found str, expected"),
         (SERVED | {"request": ["temperature"]}, "request: found list, expected"),
         (SERVED | {"request": {"model": "a", "messages": []}}, "may not hold messages or model"),
     ],
@@ -205,8 +176,3 @@ def test_a_wrong_system_is_one_line_without_secrets(change, fault):
         check_system(SYSTEM | change)
     assert fault in str(caught.value)
     assert "\n" not in str(caught.value) and SECRET not in str(caught.value)
-
-
-def test_what_a_system_lacks_is_listed():
-    with pytest.raises(ParamsError, match="the system lacks context_length; it has generator, fo"):
-        check_system({"generator": "recent_note", "format": "lines", "tokenizer": "minilm"})

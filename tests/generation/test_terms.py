@@ -29,11 +29,8 @@ def restricted(tmp_path):
     """A release without a manifest, with a marker in a note, a name and a code of each EHR."""
     folder = write_release(tmp_path / "release")
     for file in (folder / "ehrs").iterdir():
-        text = file.read_text()
-        text = text.replace("Progress note", f"Progress note {MARKER}")
-        text = text.replace("LOINC/2160-0", f"LOINC/{MARKER}").replace(
-            "RxNorm/1", f"RxNorm/{MARKER}"
-        )
+        text = file.read_text().replace("Progress note", f"Progress note {MARKER}")
+        text = re.sub("(LOINC|RxNorm)/[0-9-]+", rf"\1/{MARKER}", text)
         file.write_text(re.sub(r"(Creatinine was|Denies)", rf"On {MARKER}. \1", text))
     return folder
 
