@@ -16,9 +16,9 @@ from medalign_utils.errors import IncompleteError, ParamsError, TermsError
 from medalign_utils.generation.runner import run_system
 from medalign_utils.synthetic import write_release as synthesize
 from tests.builders.chat_server import ChatServer, Reply, completion, error
+from tests.builders.project import copy_project, run
 from tests.builders.run_folder import kept
 from tests.builders.tiny_release import write_release
-from tests.workflow.test_workflow import copy_project, run
 
 MARKER = "Zyxwomab"
 REMOTE = "models.example.org"
