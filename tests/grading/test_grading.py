@@ -81,7 +81,6 @@ CORRECT = [
 WRONG = [
     ("", CREATININE),
     ("Creatinine was 1.4 mg/dL on 3/2/2012.", CREATININE),
-    ("Creatinine was 1.6 mg/dL on 8/10/2014.", CREATININE),
     ("Potassium was 1.4 on 8/10/2014.", CREATININE),
     ("Creatinine was 4.1 on 8/10/2014.", CREATININE),
     ("Creatinine was 1.1 on 8/10/2014, up from 1.4.", CREATININE),
@@ -95,15 +94,12 @@ WRONG = [
     ("Weight: 80 lb", WEIGHT),
     ("BP 82/138 on 8/10/2014", PRESSURE),
     ("BP 138/82 on 8/11/2013", PRESSURE),
-    ("Colonoscopy on 5/17/2013.", COLONOSCOPY),
     ("Her last colonoscopy was in 2012.", COLONOSCOPY),
     ("Mammogram on 5/17/2012.", COLONOSCOPY),
-    ("She takes simvastatin.", STATIN),
     ("Never took atorvastatin.", STATIN),
     ("She takes atorvastatin and simvastatin.", STATIN),
     ("metformin and glipizide", DRUGS),
     ("metformin, glipizide, Lantus, sitagliptin", DRUGS),
-    ("Reports chest pain.", CHEST_PAIN),
     ("Yes", CHEST_PAIN),
     ("Denies nausea but endorses chest pain.", CHEST_PAIN),
     ("Nothing is said of it.", CHEST_PAIN),
@@ -113,7 +109,6 @@ WRONG = [
     ("Smokes one pack per day.", SMOKES),
     ("The patient had a stroke in 2010.", STROKE_MOTHER),
     ("Yes, she had a stroke.", STROKE),
-    ("Ferritin was 45 ng/mL.", NOT_DOCUMENTED),
     ("No", NOT_DOCUMENTED),
     ("", NOT_DOCUMENTED),
     ("Albumin is not documented.", NOT_DOCUMENTED),
@@ -131,30 +126,23 @@ def test_wrong_answers_are_not_correct(response, fact):
 
 
 @pytest.mark.parametrize(
-    ("response", "fact"),
+    ("response", "facts", "expected"),
     [
-        ("Creatinine was 1.6 mg/dL on 8/10/2014.", CREATININE),
-        ("Colonoscopy on 5/17/2013.", COLONOSCOPY),
-        ("She takes simvastatin.", STATIN),
-        ("Reports chest pain.", CHEST_PAIN),
-        ("Ferritin was 45 ng/mL.", NOT_DOCUMENTED),
+        ("Creatinine was 1.6 mg/dL on 8/10/2014.", [CREATININE], (False, 0.0, 1, 1)),
+        ("Colonoscopy on 5/17/2013.", [COLONOSCOPY], (False, 0.0, 1, 1)),
+        ("She takes simvastatin.", [STATIN], (False, 0.0, 1, 1)),
+        ("Reports chest pain.", [CHEST_PAIN], (False, 0.0, 1, 1)),
+        ("Ferritin was 45 ng/mL.", [NOT_DOCUMENTED], (False, 0.0, 1, 1)),
+        ("Denies chest pain. Reports chest pain on exertion.", [CHEST_PAIN], (False, 1.0, 1, 1)),
+        # 2 of 3 drugs, creatinine not said, A1c right: (2/3 + 0 + 1) / 3 = 5/9
+        ("Takes metformin and glipizide. A1c was 7.2%.", [DRUGS, CREATININE, LATEST_A1C],
+         (False, pytest.approx(5 / 9), 0, 3)),
     ],
-)
-def test_saying_something_else_is_a_contradiction(response, fact):
-    assert grade(response, [fact]) == (False, 0.0, 1, 1)
-
-
-def test_both_answers_at_once_are_found_and_contradicted():
-    response = "Denies chest pain. Reports chest pain on exertion."
-    assert grade(response, [CHEST_PAIN]) == (False, 1.0, 1, 1)
-
-
-def test_found_is_the_mean_share_over_the_facts():
-    # 2 of 3 drugs, creatinine not said, A1c right: (2/3 + 0 + 1) / 3 = 5/9
-    response = "Takes metformin and glipizide. A1c was 7.2%."
-    graded = grade(response, [DRUGS, CREATININE, LATEST_A1C])
-    assert graded.found == pytest.approx(5 / 9)
-    assert not graded.correct and graded.contradictions == 0
+)  # fmt: skip
+def test_found_is_the_mean_share_and_what_is_said_instead_a_contradiction(
+    response, facts, expected
+):
+    assert grade(response, facts) == expected
 
 
 def test_a_record_quoted_at_length_is_no_answer():
@@ -171,8 +159,7 @@ def test_only_what_256_tokens_can_hold_is_read():
     assert not grade("word. " * 256 + "Lipitor", [STATIN]).correct
 
 
-FACTS = [CREATININE, LATEST_A1C, WEIGHT, PRESSURE, COLONOSCOPY, COLONOSCOPY_YEAR, STATIN, DRUGS,
-         CHEST_PAIN, DYSPNEA, SMOKES, STROKE_MOTHER, NOT_DOCUMENTED]  # fmt: skip
+FACTS = [fact for _, fact in CORRECT + WRONG]
 WORDS = [w for response, _ in CORRECT + WRONG for w in response.split()]
 TEXTS = st.one_of(
     st.text(max_size=400),
@@ -212,40 +199,25 @@ def test_a_malformed_fact_is_named(facts, message):
     assert message in str(error.value)
 
 
-def test_a_response_that_is_no_text_is_refused():
-    with pytest.raises(MedAlignError, match="response is float, expected text"):
-        grade(float("nan"), [CHEST_PAIN])
-
-
-def test_ratings_follow_correctness_then_facts_minus_contradictions():
-    key = {"7": {"facts": [DRUGS]}}
-    # all: correct. two: 2/3. one and a rival: 1/3 - 1. "", "aspirin": 0, tied at ranks 3 and 4.
-    answers = {
-        "one, wrongly": "metformin and sitagliptin",
-        "all": "metformin, glipizide, Lantus",
-        "empty": "",
-        "two": "metformin and Lantus",
-        "none": "aspirin",
-    }
+def test_ranks_follow_correctness_then_facts_minus_contradictions():
+    key = {"7": {"facts": [DRUGS]}, "8": {"facts": [CHEST_PAIN]}}
     responses = pd.DataFrame(
-        {"instruction_id": "7", "system": list(answers), "response": answers.values()}
+        [
+            ("7", "one, wrongly", "metformin and sitagliptin"),  # 1/3 - 1
+            ("7", "all", "metformin, glipizide, Lantus"),
+            ("7", "empty", ""),  # 0, tied with "none" at ranks 3 and 4
+            ("7", "two", "metformin and Lantus"),  # 2/3
+            ("7", "none", "aspirin"),
+            ("8", "both", "Denies chest pain. Reports chest pain."),  # 1 - 1
+            ("8", "right", "No."),
+        ],
+        columns=["instruction_id", "system", "response"],
+        index=[0] * 7,  # as the tables of several systems come, one below the other
     )
-    # As the tables of several systems come, one below the other.
-    responses.index = [0] * len(responses)
     ratings = rate_with_answer_key(responses, key).set_index("system")
-    assert ratings["rank"].to_dict() == {
-        "all": 1.0, "two": 2.0, "empty": 3.5, "none": 3.5, "one, wrongly": 5.0,
-    }  # fmt: skip
-    assert ratings["correct"].to_dict() == {name: name == "all" for name in answers}
+    assert ratings["rank"].tolist() == [5.0, 1.0, 3.5, 2.0, 3.5, 2.0, 1.0]
+    assert ratings.index[ratings["correct"]].tolist() == ["all", "right"]
     assert set(ratings["rater"]) == {"answer key"}
-
-
-def test_a_correct_response_ranks_above_one_with_more_facts():
-    # Two facts, found and contradicted in one, against nothing wrong: correct comes first.
-    key = {"7": {"facts": [CHEST_PAIN]}}
-    rows = [("7", "both", "Denies chest pain. Reports chest pain."), ("7", "right", "No.")]
-    responses = pd.DataFrame(rows, columns=["instruction_id", "system", "response"])
-    assert rate_with_answer_key(responses, key)["rank"].tolist() == [2.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +225,7 @@ def test_a_correct_response_ranks_above_one_with_more_facts():
     [
         ([("7", "a", "x"), ("7", "a", "y")], "more than one response for (instruction, system)"),
         ([("8", "a", "x")], "instruction 8 is not in the answer key (1 of 1 are not)"),
-        ([("7", "a", None)], "(7, a): grade: response is"),
+        ([("7", "a", None)], "(7, a): grade: response is NoneType, expected text"),
     ],
 )
 def test_responses_that_cannot_be_rated_are_named(rows, message):
@@ -280,8 +252,5 @@ def test_a_broken_answer_key_names_file_and_line(tmp_path, text, message):
     with pytest.raises(ReleaseError) as error:
         load_answer_key(file)
     assert f"{file}, {message}" in str(error.value)
-
-
-def test_an_answer_key_that_is_not_there_says_so(tmp_path):
     with pytest.raises(ReleaseError, match="cannot be read"):
-        load_answer_key(tmp_path / "none.jsonl")
+        load_answer_key(tmp_path)
