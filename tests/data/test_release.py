@@ -21,6 +21,7 @@ ASKED = "all-instructions-rouge.tsv"
 ANSWERED = "clinician-instruction-responses.tsv"
 REVIEWED = "clinician-reviewed-model-responses.tsv"
 SUBMITTED = "submitted-instructions.tsv"
+ID = "5479314876123"
 
 
 @pytest.fixture
@@ -40,56 +41,41 @@ def error_of(folder):
     return str(caught.value)
 
 
-def test_tables_have_their_columns_and_text_ids(folder):
+def test_instructions_are_text_and_what_one_table_lacks_comes_from_the_other(folder):
+    edit(folder / ASKED, "3\tWhich statin does the patient take?\tCardiology\t\n", "")
     release = load_release(folder)
     assert tuple(release.instructions.columns) == INSTRUCTION_COLUMNS
-    assert tuple(release.references.columns) == REFERENCE_COLUMNS
-    assert release.instructions["instruction_id"].tolist() == ["5479314876123", "02", "3", "4"]
     assert all(dtype == "str" for dtype in release.instructions.dtypes)
-    assert all(dtype == "str" for dtype in release.references.dtypes)
-
-
-def test_what_one_table_lacks_comes_from_the_other(folder):
-    instructions = load_release(folder).instructions.set_index("instruction_id")
-    # The table of instructions names no patient here; only answered ones get one.
-    assert instructions["person_id"].tolist()[:3] == ["40", "007", "007"]
-    assert pd.isna(instructions.loc["4", "person_id"])
-    assert instructions["subcategory"].tolist()[:3] == ["other"] * 3
-    # The subcategory "other" implies a category; instruction 4 has neither.
-    assert instructions["category"].tolist()[:3] == ["Other"] * 3
-    assert pd.isna(instructions.loc["4", "category"])
-    assert set(instructions["submitter_specialty"]) == {"Cardiology"}
-
-
-def test_instruction_only_in_the_references_is_kept(folder):
-    edit(folder / ASKED, "3\tWhich statin does the patient take?\tCardiology\t\n", "")
-    instructions = load_release(folder).instructions.set_index("instruction_id")
+    instructions = release.instructions.set_index("instruction_id")
+    # The first table names no patient here, and 3 is in the references only; 4 has none.
+    assert [*instructions.index] == [ID, "02", "4", "3"]
     assert instructions.loc["3", "question"] == "Which statin does the patient take?"
+    # The subcategory "other" implies a category.
+    given = instructions[["person_id", "subcategory", "category"]].drop("4")
+    assert given.T.to_numpy().tolist() == [["40", "007", "007"], ["other"] * 3, ["Other"] * 3]
+    assert instructions.loc["4", given.columns].isna().all()
+    assert set(instructions["submitter_specialty"].dropna()) == {"Cardiology"}
 
 
 def test_references_keep_quoted_text_and_put_annotator_1_first(folder):
     references = load_release(folder).references
-    assert references[["instruction_id", "annotator"]].to_numpy().tolist() == [
-        ["02", "Annotator_1"],
-        ["02", "Annotator_2"],
-        ["5479314876123", "Annotator_1"],
-        ["3", "Annotator_2"],
-    ]
+    assert tuple(references.columns) == REFERENCE_COLUMNS
+    assert all(dtype == "str" for dtype in references.dtypes)
+    assert references["instruction_id"].tolist() == ["02", "02", ID, "3"]
+    assert references["annotator"].str[-1].tolist() == ["1", "2", "1", "2"]
     assert references["reference"].tolist() == ['No;\the said "none"\n— déni', "None.", "1.1", "NA"]
     assert references["evidence"].isna().tolist() == [True, False, False, True]
 
 
 def test_primary_references_are_the_preferred_annotators_or_the_first(folder):
     references = load_release(folder).references
-    primary = primary_references(references)
-    assert primary["annotator"].tolist() == ["Annotator_1", "Annotator_1", "Annotator_2"]
-    # Also of a table in another order.
-    primary = primary_references(references.iloc[::-1].reset_index(drop=True))
-    assert primary["annotator"].tolist() == ["Annotator_2", "Annotator_1", "Annotator_1"]
+    assert primary_references(references)["annotator"].str[-1].tolist() == ["1", "1", "2"]
+    backwards = references.iloc[::-1].reset_index(drop=True)
+    assert primary_references(backwards)["annotator"].str[-1].tolist() == ["2", "1", "1"]
     release = load_release(folder, annotator="Annotator_2")
-    assert release.references["annotator"].tolist()[:2] == ["Annotator_2", "Annotator_1"]
+    assert release.references["annotator"].str[-1].tolist()[:2] == ["2", "1"]
     primary = primary_references(release.references, release.annotator)
-    assert primary["annotator"].tolist() == ["Annotator_2", "Annotator_1", "Annotator_2"]
+    assert primary["annotator"].str[-1].tolist() == ["2", "1", "2"]
 
 
 def test_older_copies_with_commas_and_other_folder(folder):
@@ -103,7 +89,7 @@ def test_older_copies_with_commas_and_other_folder(folder):
     assert release.ehr_path("40") == folder / "medalign_ehr_xml" / "40.xml"
 
 
-def test_synthetic_extras(folder):
+def test_manifest_and_answer_key(folder):
     release = load_release(folder)
     assert (release.manifest, release.answer_key_path, release.reviews_path) == (None, None, None)
     (folder / "manifest.json").write_text(json.dumps({"synthetic": True}))
@@ -111,10 +97,9 @@ def test_synthetic_extras(folder):
     release = load_release(folder)
     assert release.manifest == {"synthetic": True}
     assert release.answer_key_path == folder / "answer-key.jsonl"
-    (folder / "manifest.json").write_text("{")
-    assert "manifest.json: not JSON" in error_of(folder)
-    (folder / "manifest.json").write_text("[]")
-    assert "manifest.json: found a list, expected an object" in error_of(folder)
+    for content, fault in (("{", "not JSON"), ("[]", "found a list, expected an object")):
+        (folder / "manifest.json").write_text(content)
+        assert f"manifest.json: {fault}" in error_of(folder)
 
 
 def test_ehr_path(folder):
@@ -131,12 +116,12 @@ def test_missing_folder_table_and_ehr_folder(folder):
     assert error_of(folder / "no") == f"load_release: no folder {folder / 'no'}"
     (folder / "ehrs").rename(folder / "records")
     assert "row 1: no EHR folder in" in error_of(folder)
+    text = (folder / ANSWERED).read_text(encoding="utf-8")
+    (folder / ANSWERED).write_text(text, encoding="utf-16")
+    assert "not UTF-8" in error_of(folder)
     (folder / ANSWERED).unlink()
     stem = "clinician-instruction-responses"
     assert f"has neither {stem}.tsv nor {stem}.csv" in error_of(folder)
-
-
-ID = "5479314876123"
 
 
 @pytest.mark.parametrize(
@@ -146,29 +131,24 @@ ID = "5479314876123"
         (ASKED, "\n3\t", "\n \t", "row 3: no instruction_id"),
         (ASKED, f"{ID}\t", "5.47931E+12\t", "row 1: instruction_id '5.47931E+12' was turned into"),
         (ASKED, f"{ID}\t", f"{ID}.0\t", f"instruction_id '{ID}.0' was turned into a number"),
-        (
-            ANSWERED,
-            "Annotator_2\tNone.",
-            "Annotator_1\tNone.",
-            "row 2: instruction_id 02, annotator Annotator_1 is already in row 1",
-        ),
+        (ANSWERED, "_2\tNone.", "_1\tNone.", "02, annotator Annotator_1 is already in row 1"),
         (
             ANSWERED,
             "007\tEHR_007.xml\tAnnotator_2",
-            "40\t\tAnnotator_2",
-            "instruction 02 belongs to 2 patients (40, 007)",
+            "40\t\tB",
+            "02 belongs to 2 patients (40, 007)",
         ),
         (
             ANSWERED,
-            "clinician_response",
-            "answer",
-            "no column for reference; tried clinician_response, reference; found instruction_id, ",
+            "clinician_resp",
+            "r",
+            "for reference; tried clinician_response, reference; fou",
         ),
         (
             ANSWERED,
             "EHR_007.xml\tAnnotator_1",
-            "40.xml\tAnnotator_1",
-            "row 2: filename '40.xml' is not of patient 007, expected 007.xml",
+            "40.xml\tB",
+            "row 2: filename '40.xml' is not of pa",
         ),
         (ANSWERED, "\tlab\t\tother", "\tlab\tother", "line 5: 8 fields, expected 9 as in the"),
         (ANSWERED, "\tlab\t\tother", "\tlab\t\t\t\tother", "line 5: 11 fields, expected 9"),
@@ -190,17 +170,13 @@ def test_row_without_response_is_left_out_with_a_warning(folder):
     assert ID not in set(release.references["instruction_id"])
 
 
-def test_table_that_is_not_utf_8(folder):
-    file = folder / ANSWERED
-    file.write_bytes(file.read_text(encoding="utf-8").encode("utf-16"))
-    assert "not UTF-8" in error_of(folder)
-
-
-def test_absent_ehr_is_named_with_its_row(folder):
+def test_absent_ehr_is_named_with_its_row_and_the_number_of_further_problems(folder):
     (folder / "ehrs" / "EHR_007.xml").unlink()
     message = error_of(folder)
     assert f"{folder / ANSWERED}, row 1: no EHR of patient 007" in message
     assert "tried EHR_007.xml, 007.xml, EHR_007.xml" in message
+    # Further rows of the patient have another file name, or none.
+    assert f"(1 more; `python -m medalign_utils check {folder}` lists them)" in message
 
 
 @pytest.mark.parametrize(
@@ -238,18 +214,12 @@ def test_every_table_that_names_an_ehr_is_looked_at(folder, table, header, row, 
 def test_a_patient_whose_ehr_is_not_released(folder):
     """Only the table of instructions names the patient; it has all that were collected."""
     edit(folder / ASKED, "Cardiology\t\n4", "Cardiology\t\n5")
-    table = (folder / ASKED).read_text()
-    (folder / ASKED).write_text(f"{table}77\tNew?\tCardiology\t999\n")
+    with (folder / ASKED).open("a") as table:
+        table.write("77\tNew?\tCardiology\t999\n")
     with pytest.warns(UserWarning, match=r"no EHR of 1 patients \(999\); their instructions"):
         instructions = load_release(folder).instructions.set_index("instruction_id")
     assert instructions.loc["77", "question"] == "New?"
     assert pd.isna(instructions.loc["77", "person_id"])
-
-
-def test_a_submitted_instruction_of_a_patient_without_ehr(folder):
-    (folder / SUBMITTED).write_text("instruction_id\tquestion\tperson_id\n1\tx\t40\n2\ty\t9\n")
-    with pytest.raises(ReleaseError, match=f"{SUBMITTED}, row 2: no EHR of patient 9"):
-        load_submitted(load_release(folder))
 
 
 def test_a_review_of_no_instruction_counts_unless_it_is_left_out(folder):
@@ -277,35 +247,28 @@ def test_two_filenames_of_one_patient(folder):
     assert "row 2: filename '007.xml' for patient 007, whose EHR is 'EHR_007.xml'" in message
 
 
-def test_ids_beyond_2_to_the_53_keep_their_digits(folder):
-    for name in (ASKED, ANSWERED):
-        edit(folder / name, "5479314876123\t", "9007199254740993123\t")
-    assert "9007199254740993123" in set(load_release(folder).references["instruction_id"])
-
-
-def test_other_column_names_are_mapped(folder):
+def test_mapped_columns_keep_their_names_in_other_tables(folder):
     edit(folder / ANSWERED, "clinician_response", "answer")
-    references = load_release(folder, columns={"reference": "answer"}).references
-    assert references["reference"].iloc[-1] == "NA"
+    edit(folder / ASKED, "\tquestion\t", "\tprompt\t")
+    release = load_release(folder, columns={"reference": "answer", "question": "prompt"})
+    assert release.references["reference"].iloc[-1] == "NA"
+    assert release.instructions["question"].iloc[1] == "Any chest pain?"
     with pytest.raises(ParamsError, match="no column 'referense' to map; did you mean 'reference'"):
         load_release(folder, columns={"referense": "answer"})
-
-
-def test_a_column_that_is_mapped_for_one_table_keeps_its_name_in_the_others(folder):
-    edit(folder / ASKED, "\tquestion\t", "\tprompt\t")
-    release = load_release(folder, columns={"question": "prompt"})
-    assert release.instructions["question"].iloc[1] == "Any chest pain?"
-    # What only a table has that is read later is in a table all the same.
-    (folder / SUBMITTED).write_text("instruction_id\tasked\n1\tx\n")
+    # A table that is read later may be the only one with the column.
+    (folder / SUBMITTED).write_text("instruction_id\tasked\tperson_id\n1\tx\t40\n2\ty\t9\n")
     edit(folder / ASKED, "\tprompt\t", "\tquestion\t")
-    assert load_submitted(load_release(folder, columns={"question": "asked"})).shape == (1, 6)
+    release = load_release(folder, columns={"reference": "answer", "question": "asked"})
+    with pytest.raises(ReleaseError, match=f"{SUBMITTED}, row 2: no EHR of patient 9"):
+        load_submitted(release)
+    edit(folder / SUBMITTED, "9\n", "40\n")
+    assert load_submitted(release).shape == (2, 6)
 
 
 @pytest.mark.parametrize(
     ("column", "found"),
     [
         ("subcategory", f"{ASKED} has instruction_id, question, specialty"),
-        ("question", f"{ASKED} has instruction_id, question, specialty"),
         ("rater", f"{REVIEWED} has instruction_id, reviewer"),
     ],
 )
@@ -315,14 +278,6 @@ def test_a_mapped_column_that_no_table_has(folder, column, found):
         load_release(folder, columns={column: "categoryy"})
     assert str(caught.value).startswith(f"columns: {column}: no column 'categoryy'; ")
     assert found in str(caught.value)
-
-
-def test_the_first_problem_says_how_many_more_there_are(folder):
-    (folder / "ehrs" / "EHR_007.xml").unlink()
-    edit(folder / ASKED, "\n3\t", "\n \t")
-    message = error_of(folder)
-    # No id in one row; the two patients' rows with and without a file name.
-    assert f"(2 more; `python -m medalign_utils check {folder}` lists them)" in message
 
 
 def test_strays_beside_the_ehrs_are_not_read(folder):

@@ -53,12 +53,15 @@ def test_events_have_their_columns_types_and_order(write):
     assert events["unit"].isna().tolist() == [True] * 5 + [False, True]
 
 
-def test_null_and_blank_are_missing(write):
+def test_null_and_blank_are_missing_and_an_empty_ehr_has_no_events(write):
     path = write(eventstream("7", encounter(entry("2014-08-10 09:12", event("visit", "NULL", "")))))
     row = read_events(path).iloc[0]
     assert row[["code", "name", "value", "unit", "note_id"]].isna().all()
     assert row["source_text"] == ""
     assert ehr_text(path, "lines") == "2014-08-10 09:12 visit"
+    events = read_events(write(eventstream("7", "")))
+    assert events.empty and events["timestamp"].dtype == "datetime64[s]"
+    assert ehr_text(path, "lines") == ""
 
 
 def test_text_around_comments_and_inside_unknown_elements_is_kept(write):
@@ -73,12 +76,6 @@ def test_header_without_encounter_start_has_the_first_event_s_time(write):
     assert len(read_events(write(eventstream("7", encounter("", HEADER))))) == 5
 
 
-def test_empty_ehr(write):
-    events = read_events(write(eventstream("7", "")))
-    assert events.empty and events["timestamp"].dtype == "datetime64[s]"
-    assert ehr_text(write(eventstream("7", "")), "lines") == ""
-
-
 def test_lines_are_chronological_and_repeat_no_demographics(write):
     moved = HEADER.replace("Asian", "White")
     condition = event("condition", "ICD10CM/I10", "Essential\n HTN")
@@ -87,18 +84,18 @@ def test_lines_are_chronological_and_repeat_no_demographics(write):
         encounter(note("2014-08-10 10:00:30", "\nDenies pain.\n\n  Eats well."), HEADER),
         encounter(entry("2016-01-01 00:00", condition), moved, start="2016-01-01 00:00"),
     )
-    assert ehr_text(write(eventstream("7", "".join(encounters))), "lines").split("\n") == [
-        "2014-08-10 09:00 person birthdate: 1950-03-02",
-        "2014-08-10 09:00 person gender: FEMALE",
-        "2014-08-10 09:00 person race: Asian",
-        "2014-08-10 10:00 note STANFORD_NOTE/1 Progress note:",
-        "Denies pain.",
-        "",
-        "  Eats well.",
-        "2015-01-01 00:00 person race: White",
-        "2015-01-01 09:12 measurement LOINC/2160-0 Creatinine: 1.1 mg/dL",
-        "2016-01-01 00:00 condition ICD10CM/I10 Essential HTN",
-    ]
+    expected = """
+2014-08-10 09:00 person birthdate: 1950-03-02
+2014-08-10 09:00 person gender: FEMALE
+2014-08-10 09:00 person race: Asian
+2014-08-10 10:00 note STANFORD_NOTE/1 Progress note:
+Denies pain.
+
+  Eats well.
+2015-01-01 00:00 person race: White
+2015-01-01 09:12 measurement LOINC/2160-0 Creatinine: 1.1 mg/dL
+2016-01-01 00:00 condition ICD10CM/I10 Essential HTN"""
+    assert ehr_text(write(eventstream("7", "".join(encounters))), "lines") == expected.lstrip()
 
 
 def test_markup_is_the_files_text(write):
@@ -152,17 +149,15 @@ def test_doctype_is_refused(write, declaration, format):
     ("text", "fault"),
     [
         ("", "line 1: not well-formed XML"),
-        ("not xml", "line 1: not well-formed XML"),
         (eventstream("7", "").encode("utf-16")[2:], "line 1: not well-formed XML"),
         (eventstream("7", "\n\xe9").encode("latin-1"), "line 3: not well-formed XML"),
         (eventstream("7", "\n\n<encounter>"), "line 5: not well-formed XML"),
         (eventstream("7", "&undefined;"), "line 2: not well-formed XML"),
         (eventstream("7", encounter(LAB)) + "<more/>", "not well-formed"),
-        (eventstream("7", "x" * 100_000)[:-20], "not well-formed XML"),
         ("<html/>", "root element <html>, expected <eventstream> or <record>"),
     ],
 )
-def test_broken_file_is_named_with_its_line(write, text, fault):
+def test_a_file_that_cannot_be_read_is_named_with_its_line(write, text, fault):
     message = error_of(write(text))
     assert "7.xml" in message and fault in message
 
@@ -220,93 +215,69 @@ def test_a_long_ehr_is_not_held_in_memory(write):
 
 
 REGULAR = encounter(LAB + note("2014-08-10 10:00", " a\n<b>b</b> "))
-VISIT = "<visit><day><measurement/></day></visit>"
 INNER = event("measurement", "LOINC/2160-0", "Creatinine", "1.4")
 NESTED = f"{INNER}<event type='note'>a{INNER}b</event>{INNER}"
-# What is between encounters -> how many events it gives, and the fault that is reported.
+# What is between encounters -> how many events it gives, where the fault is and what is reported.
 IRREGULAR = {
-    "none": ("", 0, None),
-    "no encounter": (LAB, 0, "line 14: event 3 (from 0): element <event> outside an encounter"),
-    "header last": (encounter(LAB).replace("</encounter>", HEADER + "</encounter>"), 1 + 5, None),
-    "two headers": (encounter(LAB, HEADER * 2), 1 + 10, None),
+    "nothing": ("", 0, None, None),
+    "no encounter": (LAB, 0, "line 14: event 3", ": element <event> outside an encounter"),
+    "header last": (encounter(LAB).replace("</enc", HEADER + "</enc"), 1 + 5, None, None),
+    "two headers": (encounter(LAB, HEADER * 2), 1 + 10, None, None),
     "event beside": (
-        encounter(LAB + '<event type="visit"/>'),
-        1,
-        "line 16: event 4 (from 0): element <event> in <events>, expected <entry>",
-    ),
-    "event in an encounter": (
-        '<encounter><event type="visit"/></encounter>',
-        0,
-        "line 13: event 3 (from 0): element <event> outside <events>",
+        encounter(LAB + '<event type="visit"/>'), 1,
+        "line 16: event 4", ": element <event> in <events>, expected <entry>",
     ),
     "event in something else": (
-        f"<encounter><caresites><a>{LAB}</a></caresites></encounter>",
-        0,
-        "line 14: event 3 (from 0): element <event> outside <events>",
+        f"<encounter><caresites><a>{LAB}</a></caresites></encounter>", 0,
+        "line 14: event 3", ": element <event> outside <events>",
     ),
-    "entry beside": (f"<encounter>{LAB}</encounter>", 1, None),
+    "entry beside": (f"<encounter>{LAB}</encounter>", 1, None, None),
     "no event": (
-        encounter(entry("2014-08-10 09:12", "<visit/>")),
-        0,
-        "line 15: event 3 (from 0): element <visit> in <entry>, expected <event>",
+        encounter(entry("2014-08-10 09:12", "<visit/>")), 0,
+        "line 15: event 3", ": element <visit> in <entry>, expected <event>",
     ),
     "no type": (
-        encounter(entry("2014-08-10 09:12", '<event code="A/1"/>')),
-        0,
-        "line 15: event 3 (from 0): no type; attributes found: code",
+        encounter(entry("2014-08-10 09:12", '<event code="A/1"/>')), 0,
+        "line 15: event 3", ": no type; attributes found: code",
     ),
     "no date": (
-        encounter(lab("soon", "1.4") + LAB),
-        1,
-        "line 15: event 3 (from 0), timestamp: found 'aaaa', expected YYYY-MM-DD",
+        encounter(lab("soon", "1.4") + LAB), 1,
+        "line 15: event 3", ", timestamp: found 'aaaa', expected YYYY-MM-DD",
     ),
     "unreadable start": (
-        encounter(LAB, HEADER, start="soon"),
-        1 + 5,
-        "line 13: encounter 2 (from 0), start_timestamp: found 'aaaa'",
+        encounter(LAB, HEADER, start="soon"), 1 + 5,
+        "line 13: encounter 2", ", start_timestamp: found 'aaaa'",
     ),
     "header without a date": (
-        encounter("", HEADER, start=""),
-        0,
-        "line 13: encounter 2 (from 0) describes the person, but has neither",
+        encounter("", HEADER, start=""), 0,
+        "line 13: encounter 2", " describes the person, but has neither",
     ),
-    "header outside": (
-        HEADER,
-        0,
-        "line 13: event 3 (from 0): element <person> outside an encounter",
-    ),
-    "visit": (VISIT, 0, "line 13: event 3 (from 0): element <visit> outside an encounter"),
+    "header outside": (HEADER, 0, "line 13: event 3", ": element <person> outside an encounter"),
     "visit in an encounter": (
-        f"<encounter>{VISIT}</encounter>",
-        0,
-        "line 13: event 3 (from 0): element <visit> outside <events>",
-    ),
-    "visit in events": (
-        encounter(VISIT),
-        0,
-        "line 14: event 3 (from 0): element <visit> in <events>, expected <entry>",
+        "<encounter><visit><day><measurement/></day></visit></encounter>", 0,
+        "line 13: event 3", ": element <visit> outside <events>",
     ),
     "event in an event": (
-        encounter(entry("2014-08-10 09:12", NESTED)),
-        3,
-        "line 15: event 4 (from 0): element <event> in <event>, expected text",
+        encounter(entry("2014-08-10 09:12", NESTED)), 3,
+        "line 15: event 4", ": element <event> in <event>, expected text",
     ),
     # Nothing after it is read.
-    "broken": ("<encounter><events></encounter>", -2, "line 13: not well-formed XML"),
-}
+    "broken": ("<encounter><events></encounter>", -2, "line 13: not well-formed XML", None),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("middle", "n", "fault"), IRREGULAR.values(), ids=IRREGULAR)
-def test_what_is_irregular_is_reported_and_the_rest_read(write, middle, n, fault):
+@pytest.mark.parametrize(("middle", "n", "place", "fault"), IRREGULAR.values(), ids=IRREGULAR)
+def test_what_is_irregular_is_reported_and_the_rest_read(write, middle, n, place, fault):
     started = encounter(LAB, HEADER)
     path = write(eventstream("7", REGULAR + started + middle + REGULAR.replace("1.4", "1.5")))
     events, faults = [], []
     try:
-        for each in iterate_events(path, faults.append):
-            events.append(each)
+        for event in iterate_events(path, faults.append):
+            events.append(event)
     except EHRError as error:
         faults.append(str(error))
-    assert [fault in reported for reported in faults] == ([] if fault is None else [True]), faults
+    expected = f"{place} (from 0){fault}" if fault else place
+    assert [expected in reported for reported in faults] == ([True] if place else []), faults
     assert len(events) == 2 + (1 + 5) + n + 2  # the header's 5 facts are events
-    assert [each.value for each in events[:2]] == ["1.4", "a\nb"]
+    assert [event.value for event in events[:2]] == ["1.4", "a\nb"]
     assert (events[-2].value, events[-1].encounter) == ("1.5", events[-2].encounter) or n == -2
