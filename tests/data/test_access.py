@@ -1,7 +1,6 @@
 """Which releases are restricted."""
 
 import json
-import shutil
 
 import pytest
 
@@ -9,11 +8,7 @@ from medalign_utils.data.release import load_release
 from medalign_utils.synthetic import write_release as synthesize
 from tests.builders.tiny_release import write_release
 
-
-@pytest.fixture
-def synthetic(tmp_path):
-    synthesize(tmp_path / "synthetic", patients=2, instructions=6, seed=1)
-    return tmp_path / "synthetic"
+REVIEWS = "clinician-reviewed-model-responses.csv"
 
 
 def set_manifest(folder, **changes):
@@ -24,9 +19,6 @@ def set_manifest(folder, **changes):
 def append_to_an_ehr(folder):
     with min((folder / "ehrs").iterdir()).open("a") as file:
         file.write("\n")
-
-
-REVIEWS = "clinician-reviewed-model-responses.csv"
 
 
 @pytest.mark.parametrize(
@@ -43,13 +35,14 @@ REVIEWS = "clinician-reviewed-model-responses.csv"
         (lambda f: None, None),
     ],
 )
-def test_a_release_is_restricted_unless_its_manifest_proves_it_synthetic(synthetic, change, reason):
-    change(synthetic)
-    found = load_release(synthetic).why_restricted
+def test_a_release_is_restricted_unless_its_manifest_proves_it_synthetic(tmp_path, change, reason):
+    folder = tmp_path / "synthetic"
+    synthesize(folder, patients=2, instructions=6, seed=1)
+    manifest = (folder / "manifest.json").read_bytes()
+    change(folder)
+    found = load_release(folder).why_restricted
     assert found is None if reason is None else reason in found
-
-
-def test_a_synthetic_release_s_manifest_proves_nothing_about_another(synthetic, tmp_path):
+    # It proves nothing about another release.
     other = write_release(tmp_path / "other")
-    shutil.copy(synthetic / "manifest.json", other)
+    (other / "manifest.json").write_bytes(manifest)
     assert load_release(other).is_restricted

@@ -12,40 +12,35 @@ from medalign_utils.data import disclosure
 from medalign_utils.data.disclosure import LEAST_PATIENTS, coarsen, disclosable_groups, merge_small
 from medalign_utils.fairness.covariates import count_categories_by_group
 
-# Eight, or twelve, combinations of what is said of a patient, some common and some rare.
+# Twelve combinations of what is said of a patient, some common and some rare.
 LABELS = {
     "race": ["White", "Asian", "Black"],
     "gender": ["Female", "Male"],
     "age": ["18–39", "80+"],
 }
+CELLS = [*product(*LABELS.values())]
 SIZES = st.sampled_from([0, 0, 1, 2, 3, 5, 8, 10, 11, 12, 15, 22, 40])
 
 
 def people_of(sizes: list[int]) -> pd.DataFrame:
-    combinations = [*product(*LABELS.values())]
-    rows = [c for c, n in zip(combinations, sizes, strict=True) for _ in range(n)]
+    rows = [cell for cell, n in zip(CELLS, sizes, strict=True) for _ in range(n)]
     return pd.DataFrame(rows, columns=[*LABELS], index=[f"{i:04}" for i in range(len(rows))])
 
 
-def derivable_counts(people: pd.DataFrame, published: list[pd.Series]) -> set[int]:
+def derivable_counts(sizes: list[int], published: dict[str, list]) -> set[int]:
     """The sizes of all sets of patients that sums and differences of published counts give.
 
-    A set is a choice among the combinations of what may be said of a patient: 4,096 of twelve.
-    Its number can be derived if the choice, as a vector of zeros and ones, is a linear combination
-    of the published groups' vectors, on what is not in a cell published as empty.
+    A set is a choice among the cells: 4,096 of twelve. Its number can be derived if the choice, as
+    a vector of zeros and ones, is a linear combination of the published groups' vectors, on what is
+    not in a cell published as empty. `published` has the group of each cell.
     """
-    cells = [*product(*LABELS.values())]
-    atom_of = {cell: i for i, cell in enumerate(cells)}
-    atoms = np.array([atom_of[row] for row in people.itertuples(index=False)], dtype=int)
-    n = np.bincount(atoms, minlength=len(cells))
-    vectors = [np.ones(len(cells))]
-    possible = np.ones(len(cells), dtype=bool)
-    for names, label_of in published:
-        labels = [label_of(cell) for cell in cells]
-        vectors += [np.array([label == each for label in labels], float) for each in set(labels)]
-        for each in set(labels):
-            inside = np.array([label == each for label in labels])
-            if n[inside].sum() == 0 and " x " in names:
+    n = np.array(sizes)
+    vectors, possible = [np.ones(len(CELLS))], np.ones(len(CELLS), dtype=bool)
+    for name, groups in published.items():
+        for group in set(groups):
+            inside = np.array([other == group for other in groups])
+            vectors.append(inside.astype(float))
+            if n[inside].sum() == 0 and " x " in name:
                 possible &= ~inside
     basis = np.linalg.svd(np.array(vectors)[:, possible], full_matrices=False)
     q = basis[2][basis[1] > 1e-9]
@@ -54,24 +49,22 @@ def derivable_counts(people: pd.DataFrame, published: list[pd.Series]) -> set[in
     return set((chosen[spanned] @ n[possible]).astype(int))
 
 
-def publication(people: pd.DataFrame, labels: pd.DataFrame) -> list:
-    """What a reader can tell of each published grouping: the group of each combination."""
-    published = []
+def publication(people: pd.DataFrame, labels: pd.DataFrame) -> dict[str, list]:
+    """What a reader can tell of each published grouping: the group of each cell."""
+    published = {}
     for name in labels:
-        parts = name.split(" x ")
         names = labels[name].str.split(", ", expand=True)
-        groups = [dict(zip(people[p], names[i], strict=True)) for i, p in enumerate(parts)]
-        for i, part in enumerate(parts):  # each label belongs to one group
-            assert (people[part].map(groups[i]) == names[i]).all()
-        places = [[*LABELS].index(part) for part in parts]
-        published.append(
-            (
-                name,
-                lambda cell, groups=groups, places=places: tuple(
-                    group.get(cell[place]) for group, place in zip(groups, places, strict=True)
-                ),
-            )
-        )
+        groups = [
+            dict(zip(people[p], names[i], strict=True)) for i, p in enumerate(name.split(" x "))
+        ]
+        places = [[*LABELS].index(part) for part in name.split(" x ")]
+        for group, place, i in zip(groups, places, names, strict=True):
+            # Each label belongs to one group.
+            assert (people.iloc[:, place].map(group) == names[i]).all()
+        published[name] = [
+            tuple(group.get(cell[i]) for group, i in zip(groups, places, strict=True))
+            for cell in CELLS
+        ]
     return published
 
 
@@ -82,7 +75,7 @@ def test_no_count_under_11_can_be_derived(sizes):
     if people.empty:
         return
     groups = disclosable_groups(people, [*LABELS], [*combinations(LABELS, 2)])
-    derived = derivable_counts(people, publication(people, groups.labels))
+    derived = derivable_counts(sizes, publication(people, groups.labels))
     total = len(people)
     small = {n for n in derived if 0 < n < LEAST_PATIENTS}
     assert not small - {total}, groups
@@ -94,16 +87,11 @@ def test_no_count_under_11_can_be_derived(sizes):
 
 def test_the_same_attack_finds_what_blanks_alone_would_hide():
     # 40 White, 30 Asian, 5 Black: with the 5 left blank, 75 - 40 - 30 still tells them.
-    people = people_of([20, 0, 20, 0, 15, 0, 15, 0, 3, 0, 2, 0])
-    blanked = [("race", lambda cell: cell[0])]
-    assert 5 in derivable_counts(people, blanked)
+    race = [cell[0] for cell in CELLS]
+    assert 5 in derivable_counts([20, 0, 20, 0, 15, 0, 15, 0, 3, 0, 2, 0], {"race": race})
     # Two marginals and one cell: 38 White, of whom 35 are female, so 3 are not.
-    people = people_of([20, 15, 3, 0, 15, 0, 15, 0, 5, 0, 12, 0])
-    crossed = [
-        ("race", lambda cell: cell[0]),
-        ("race x gender", lambda cell: cell[:2] == ("White", "Female")),
-    ]
-    assert 3 in derivable_counts(people, crossed)
+    crossed = {"race": race, "race x gender": [cell[:2] == ("White", "Female") for cell in CELLS]}
+    assert 3 in derivable_counts([20, 15, 3, 0, 15, 0, 15, 0, 5, 0, 12, 0], crossed)
 
 
 def test_an_empty_cell_is_not_shown_either():
@@ -125,14 +113,14 @@ def test_the_last_pair_of_a_ring_is_not_shown():
     assert groups.suppressed["gender x age"] == disclosure.RING
     # Every cell of two has 11 and more. With it, the one who is White, female and 18–39 would be
     # told, as nobody is Asian, male and 80+.
-    people = people_of([1, 11, 11, 11, 11, 11, 11, 0, 0, 0, 0, 0])
-    names = [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]
-    ring = [
-        (" x ".join(map(str, places)), lambda cell, p=places: tuple(cell[i] for i in p))
-        for places in names
-    ]
-    assert 1 in derivable_counts(people, ring)
-    assert 1 not in derivable_counts(people, ring[:-1])
+    sizes = [1, 11, 11, 11, 11, 11, 11, 0, 0, 0, 0, 0]
+    ring = {
+        " x ".join(map(str, places)): [tuple(cell[i] for i in places) for cell in CELLS]
+        for places in [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]
+    }
+    assert 1 in derivable_counts(sizes, ring)
+    del ring["1 x 2"]
+    assert 1 not in derivable_counts(sizes, ring)
 
 
 def test_a_small_cell_merges_its_smaller_neighbour_group():
@@ -159,19 +147,14 @@ def test_what_cannot_be_shown_says_so():
     }
 
 
-def test_names_of_small_groups_are_not_told():
+def test_small_groups_are_merged_and_not_named():
     values = pd.Series(["White"] * 30 + ["Roe's own plan"] * 1 + ["Doe's own plan"] * 11)
     assert set(merge_small(values)) == {"White", "Doe's own plan + (others)"}
-
-
-def test_age_bands_merge_with_the_smaller_neighbour():
     # 40–64 is small, between 12 and 30: it goes with the 12. 80+ goes with 65–79.
-    ages = ["18–39"] * 12 + ["40–64"] * 4 + ["65–79"] * 30 + ["80+"] * 2
-    assert merge_small(pd.Series(ages), ordered=True).value_counts().to_dict() == {
-        "65+": 32, "18–64": 16
-    }  # fmt: skip
-    ages = ["0–17"] * 11 + ["80+"] * 11 + ["(not given)"] * 3
-    assert set(merge_small(pd.Series(ages), ordered=True)) == {"0–17", "80+ + (not given)"}
+    ages = pd.Series(["18–39"] * 12 + ["40–64"] * 4 + ["65–79"] * 30 + ["80+"] * 2)
+    assert merge_small(ages, ordered=True).value_counts().to_dict() == {"65+": 32, "18–64": 16}
+    ages = pd.Series(["0–17"] * 11 + ["80+"] * 11 + ["(not given)"] * 3)
+    assert set(merge_small(ages, ordered=True)) == {"0–17", "80+ + (not given)"}
 
 
 def test_coarsen_counts_patients_not_rows():
