@@ -31,71 +31,73 @@ OUTPUTS = {
     ),
     "02_match_instructions": Outputs(
         tables={
-            "": "How often an instruction's own patient is among the first k by BM25 or at random.",
-            "dedup": "Near-duplicate instructions that a ROUGE-L threshold drops.",
+            "": "How often BM25, or chance, has an instruction's own patient among the first k.",
+            "dedup": "Near-duplicate instructions dropped at each ROUGE-L threshold.",
         },
         figures={
             "recall": "Share of instructions whose patient is among the first k.",
-            "dedup": "What each threshold drops.",
+            "dedup": "Instructions dropped at each threshold.",
         },
     ),
     "03_generate_responses": Outputs(),
     "04_score_responses": Outputs(),
     "05_evaluate_systems": Outputs(
         tables={
-            "": "Systems by mean rank. Win rates leave ties out. Wilson's interval assumes "
-            "independent instructions; the others are bootstrapped over patients.",
+            "": "Systems by mean rank. Win rates leave ties out. Wilson's interval assumes that "
+            "instructions are independent; the other intervals resample patients.",
             "pairs": "Pairs of systems: paired difference in accuracy, McNemar's exact test, a "
-            "sign-flip test over patients, and who ranks higher. p_holm is adjusted over pairs.",
-            "contexts": "One system at several context lengths: paired difference to the longest.",
+            "sign-flip test over patients, and which system ranks higher. p_holm is adjusted for "
+            "the number of pairs.",
+            "contexts": "One system at several context lengths, compared in pairs with the longest.",
             "groups": "Systems by group of instructions, not adjusted for the number of groups.",
         },
         figures={
             "accuracy": "Share of correct responses.",
             "pairs": "Paired differences in accuracy.",
             "groups": "Accuracy by group.",
-            "head_to_head": "Win rate of each system against each other one.",
+            "head_to_head": "Win rate of each system against each other system.",
             "contexts": "Accuracy against context length.",
         },
     ),
     "06_correlate_metrics": Outputs(
         tables={
-            "": "Kendall's tau-b between a metric's scores and the ratings, per instruction, "
-            "averaged; undefined where all scores or all ranks are equal.",
-            "systems": "Correlation, over systems, of a metric's mean scores with mean ratings.",
-            "pairs": "Pairs of metrics: difference of mean taus on the same instructions; p_holm "
-            "is adjusted over pairs.",
-            "raters": "Agreement of raters, where several rated the same responses.",
+            "": "Kendall's tau-b between a metric's scores and the ratings of an instruction's "
+            "responses, averaged over instructions; undefined if all scores or ranks are equal.",
+            "systems": "Correlation of a metric's mean score with the mean rating, over systems.",
+            "pairs": "Pairs of metrics: difference in mean tau on the same instructions; p_holm is "
+            "adjusted for the number of pairs.",
+            "raters": "Agreement between raters, where several rated the same responses.",
         },
         figures={
             "tau": "Agreement of each metric with the ratings.",
-            "pairs": "Differences of the metrics' mean taus, by pair.",
+            "pairs": "Differences in mean tau between pairs of metrics.",
         },
     ),
     "07_audit_fairness": Outputs(
         tables={
-            "": "Each group against all other patients, by system and measure. p: groups shuffled "
-            "across patients; p_holm is adjusted over all tests of a system on a measure.",
-            "ranges": "The best group of a grouping against the worst. The test allows for their "
-            "having been picked, the interval does not.",
-            "adjusted": "The gap at the same category of instruction and length of record.",
+            "": "Each group against all other patients, by system and measure. p is from shuffling "
+            "group labels across patients; p_holm is adjusted for all tests of a system on a "
+            "measure.",
+            "ranges": "The best group of a grouping against the worst. The test accounts for "
+            "choosing them by their results, the interval does not.",
+            "adjusted": "The gap after adjustment for category of instruction and record length.",
             "agreement": "Each metric's agreement with the ratings, by group.",
-            "data": "Who is in the release, and how long the records are.",
+            "data": "Patients in the release and the length of their records, by group.",
             "categories": "Instructions by category and group.",
-            "simulation": "False alarms of the audit, and true gaps that it finds, on simulated "
-            "releases.",
+            "simulation": "How often the audit raises a false alarm, and finds a true gap, in "
+            "simulated releases.",
         },
         figures={
-            "systems": "Gap in accuracy of each group to all other patients, by system.",
-            "gaps": "Gaps in accuracy of the best system, as they are and adjusted.",
+            "systems": "Gap in accuracy between each group and all other patients, by system.",
+            "gaps": "Gaps in accuracy of the best system, raw and adjusted.",
             "agreement": "Gap in each metric's agreement with the ratings.",
             "lengths": "Length of the records by group.",
-            "power": "How often the audit finds a gap, by the group's size.",
+            "power": "How often the audit finds a gap, by group size.",
         },
     ),
     "08_reproduce_paper": Outputs(
         tables={
-            "": "The paper's tables and this run's: may they be compared?",
+            "": "Which of the paper's tables can be compared with this run's.",
             "categories": "Instructions by category, in the paper and in this run.",
             "human_evaluation": "Human evaluation, in the paper and in this run.",
             "metric_correlation": "Correlation of metrics, in the paper and in this run.",
@@ -108,8 +110,8 @@ OUTPUTS = {
     ),
     "09_audit_counterfactuals": Outputs(
         tables={
-            "": "Responses and verdicts that change when one demographic of the record is "
-            "rewritten. relevant: the right answer depends on it."
+            "": "Responses and verdicts that change when one demographic in the record is "
+            "rewritten. relevant: the correct answer depends on it."
         },
         figures={"changes": "What changes when one demographic is rewritten."},
     ),

@@ -29,12 +29,10 @@ class Run:
         experiment: its name; the files are under `runs/<experiment>/`.
         release_folder: the folder of the release, relative to the project's root.
         systems: names of the systems that are evaluated.
-        source: "generated" for this run's responses, "released" for those that the release brings.
+        source: of the responses: this run ("generated") or the release ("released").
         combine: how the ratings of several raters become one; see `evaluation.ratings`.
         columns: our column -> the release's name for it.
         annotator: whose reference is preferred.
-        resamples: number of bootstrap resamples.
-        seed: of everything random.
         notebook: the stem of the notebook whose results are saved.
     """
 
@@ -63,11 +61,7 @@ class Run:
 
     @cached_property
     def release(self) -> Release:
-        """The release, loaded once.
-
-        Raises:
-            MedAlignError: the folder does not exist; the message names the command that makes it.
-        """
+        """The release, loaded once; the error if it is missing names the command that makes it."""
         folder = paths.resolve(self.release_folder)
         paths.require(self.experiment, folder)
         return load_release(folder, annotator=self.annotator, columns=self.columns)
@@ -95,10 +89,7 @@ class Run:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """All systems' scores by the metrics that every one of them has.
-
-        instruction_id, system, metric, score, signature.
-        """
+        """The systems' scores by metrics that none lacks: the columns of `score_responses`."""
         files = [paths.scores(self.experiment, system) for system in self.systems]
         paths.require(self.experiment, *files)
         scores = pd.concat(map(pd.read_parquet, files), ignore_index=True)
@@ -111,21 +102,13 @@ class Run:
         return Store(file, private=self.is_restricted, readable=others)
 
     def require_responses(self, systems: Sequence[str] | None = None) -> None:
-        """Check that this run's responses of the systems exist.
-
-        Raises:
-            MedAlignError: some are missing; the message names the command that makes them.
-        """
+        """Check that this run's responses of the systems exist; see `paths.require`."""
         if self.source == "generated":
             names = self.systems if systems is None else systems
             paths.require(self.experiment, *(paths.responses(self.experiment, s) for s in names))
 
     def read_table(self, notebook: str, suffix: str = "") -> pd.DataFrame:
-        """Return a table that a notebook of this run has saved.
-
-        Raises:
-            MedAlignError: it does not exist yet; the message names the command that makes it.
-        """
+        """Return a table that a notebook of this run has saved; see `paths.require`."""
         file = paths.table(self.experiment, stem(notebook, suffix))
         paths.require(self.experiment, file)
         return pd.read_csv(file, float_precision="round_trip")
