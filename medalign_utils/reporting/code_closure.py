@@ -32,12 +32,7 @@ def code_hash(code: str, root: Path = Path()) -> str:
 
 
 def closure(code: str, root: Path = Path()) -> list[Path]:
-    """Return the files of the modules that some code depends on, sorted.
-
-    >>> root = Path(__file__).parents[2]
-    >>> [file.name for file in closure("from medalign_utils import outputs", root)]
-    ['__init__.py', 'outputs.py']
-    """
+    """Return the files of the modules that some code depends on, sorted."""
     entrance = root / PACKAGE / "__init__.py"
     found: set[Path] = set()
     names = set(_imports(ast.parse(code), _lazy(entrance)))
@@ -58,13 +53,12 @@ def _imports(tree: ast.AST, lazy: dict[str, str]) -> Iterator[str]:
     """Yield the dotted names of the package that code imports or reaches through its entrance."""
     aliases = {PACKAGE}
     for node in ast.walk(tree):
+        names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
             aliases |= {alias.asname for alias in node.names if alias.name == PACKAGE}
         elif isinstance(node, ast.ImportFrom):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            continue
         for name in names:
             first = name.removeprefix(f"{PACKAGE}.")
             if name.split(".")[0] == PACKAGE:

@@ -50,16 +50,16 @@ def run_notebook(
     """Execute a notebook and return whether the workflow may go on.
 
     The job of one system (parameter `system`) always leaves a status, and the workflow goes on.
-    Any other leaves one only if it fails.
+    Any other leaves one only if it fails; it runs without the systems that have not finished.
 
     Args:
         notebook: the notebook.
-        executed: where its executed copy goes; the workflow keeps the job's log beside it.
-        parameters: of the notebook; systems that have not finished are left out of its lists.
+        executed: its executed copy; the workflow keeps the job's log beside it.
+        parameters: of the notebook.
         status: the file to write.
         after: statuses of the systems' jobs that come before.
         makes: what the job of a system makes.
-        was_killed: an earlier try did not live to write its status, so this one does.
+        was_killed: an earlier attempt was, so this one only writes the status.
     """
     system = parameters.get("system")
     failed = [left for left in map(read_status, after) if not left["is_ok"]]
@@ -72,7 +72,7 @@ def run_notebook(
     status.parent.mkdir(parents=True, exist_ok=True)
     status.unlink(missing_ok=True)
     log = str(executed.with_suffix(".log"))
-    left = {"is_ok": True}
+    left: Mapping[str, Any] = {"is_ok": True}
     if system and failed:
         left = failed[0]
     elif was_killed:
@@ -93,12 +93,7 @@ def run_notebook(
 
 
 def join_shards(parts: Sequence[Path], makes: Sequence[Path], status: Path) -> None:
-    """Join what the jobs of a system's shards have made, and write the system's status.
-
-    Args:
-        parts: the statuses of the shards, in their order.
-        makes: the files to write, in the order in which each shard has made its own.
-        status: the file to write.
+    """Join what a system's shards have made, by their statuses `parts`; write its own status.
 
     Raises:
         MedAlignError: shards were scored by different metrics or settings.
@@ -125,8 +120,8 @@ def _join_scores(parts: Sequence[Path]) -> pd.DataFrame:
     for part, found in zip(parts, settings, strict=True):
         if found != settings[0]:
             raise MedAlignError(f"{part} has {found}, expected {settings[0]} as {parts[0]}")
-    table = pd.concat(tables, ignore_index=True)
-    blocks = [table[table["metric"] == metric] for metric in table["metric"].unique()]
+    metrics = tables[0]["metric"].unique()
+    blocks = [table[table["metric"] == metric] for metric in metrics for table in tables]
     return pd.concat(blocks, ignore_index=True)
 
 
@@ -137,9 +132,8 @@ def execute(notebook: Path, executed: Path, parameters: Mapping[str, Any]) -> No
     import papermill
 
     executed.parent.mkdir(parents=True, exist_ok=True)
-    papermill.execute_notebook(
-        notebook, executed, dict(parameters), engine_name="ipc", progress_bar=False
-    )
+    options = {"engine_name": "ipc", "progress_bar": False}
+    papermill.execute_notebook(notebook, executed, dict(parameters), **options)
 
 
 def _failure(error: str, message: str, log: str) -> dict[str, Any]:
@@ -150,10 +144,9 @@ def _failure(error: str, message: str, log: str) -> dict[str, Any]:
 def _write_status(
     status: Path, system: str | None, left: Mapping[str, Any], makes: Sequence[Path]
 ) -> None:
-    left = ({"system": system} if system else {}) | dict(left)
-    if left["is_ok"]:
-        left["files"] = {str(file): sha256(file) for file in makes}
-    status.write_text(json.dumps(left, ensure_ascii=False) + "\n", encoding="utf-8")
+    files = {"files": {str(file): sha256(file) for file in makes}} if left["is_ok"] else {}
+    content = ({"system": system} if system else {}) | left | files
+    status.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def sha256(file: str | Path) -> str:

@@ -106,13 +106,11 @@ def _about(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     )
     if release.is_restricted:
         first = f"A run on a release whose terms of use restrict it ({size}); aggregates only."
-    second = "This run's responses were scored and not rated: there is no answer key."
-    if is_released:
-        second = "The responses and the clinicians' ratings of them are the release's."
-    elif release.answer_key_path:
-        second = (
-            "The release's answer key, a program, rated this run's responses; no clinician did."
-        )
+    second = "The responses and the clinicians' ratings of them are the release's."
+    if not _is_rated(run):
+        second = "This run's responses were scored and not rated: there is no answer key."
+    elif not is_released:
+        second = "An answer key, a program, rated this run's responses; no clinician did."
     third = (
         "No accuracy, rank or correlation here may be read as a repetition of the paper's: "
         "the paper's are clinicians' ratings of responses to MedAlign's own instructions."

@@ -46,26 +46,18 @@ def write_report(experiment: Mapping[str, Any], systems: Mapping[str, Mapping[st
     run = describe_run(experiment, systems)
     write_run(run)
     executed = paths.resolve(f"runs/{name}/notebooks/{NOTEBOOK}.ipynb")
-    execute(paths.project_root() / "notebooks" / executed.name, executed, {"experiment": name})
+    execute(paths.resolve(f"notebooks/{executed.name}"), executed, {"experiment": name})
     if run["is_restricted"]:
         executed.chmod(0o600)
     import nbformat
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(
-        template_name="basic",
-        exclude_input=True,
-        exclude_output_prompt=True,
-        mathjax_url="",
-        require_js_url="",
-    )
+    exporter = HTMLExporter(template_name="basic", mathjax_url="", require_js_url="")
+    exporter.exclude_input = exporter.exclude_output_prompt = True
     shown = nbformat.read(executed, as_version=4)
     # A cell without outputs would leave its random id.
-    shown.cells = [
-        cell
-        for cell in shown.cells
-        if cell.get("outputs") or (cell.cell_type == "markdown" and cell.source != "## Checks")
-    ]
+    shown.cells = [c for c in shown.cells if c.get("outputs") or c.cell_type == "markdown"]
+    shown.cells = [c for c in shown.cells if c.source != "## Checks"]
     body, _ = exporter.from_notebook_node(shown)
     page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -128,13 +120,11 @@ def show_gaps(run: Mapping[str, Any]) -> HTML:
 
 def show_settings(run: Mapping[str, Any]) -> HTML:
     """Return parameters, systems' files, metrics' signatures, versions and hashes."""
-    parts = {
-        "Experiment": run["settings"],
-        **{f"System {name}": settings for name, settings in run["systems"].items()},
-        "Metrics": {row["metric"]: row for row in run["signatures"]},
-        "Versions": {"git commit": run["commit"]} | run["versions"],
-        **{f"SHA-256, {group}": files for group, files in run["hashes"].items()},
-    }
+    parts = {"Experiment": run["settings"]}
+    parts |= {f"System {name}": settings for name, settings in run["systems"].items()}
+    parts["Metrics"] = {row["metric"]: row for row in run["signatures"]}
+    parts["Versions"] = {"git commit": run["commit"]} | run["versions"]
+    parts |= {f"SHA-256, {group}": files for group, files in run["hashes"].items()}
     blocks = []
     for heading, content in parts.items():
         values = pd.Series(content, dtype=object)
@@ -154,11 +144,11 @@ def _verdicts(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
 
 def _question(notebook: str) -> str:
     """Return the heading of a notebook."""
-    file = paths.project_root() / "notebooks" / f"{notebook}.ipynb"
+    file = paths.resolve(f"notebooks/{notebook}.ipynb")
     if not file.is_file():
         return notebook
-    first = "".join(json.loads(file.read_text(encoding="utf-8"))["cells"][0]["source"])
-    return first.partition("\n")[0].removeprefix("# ")
+    first = json.loads(file.read_text(encoding="utf-8"))["cells"][0]["source"][0]
+    return first.strip().removeprefix("# ")
 
 
 def _figure(content: str, caption: str, file: str) -> str:

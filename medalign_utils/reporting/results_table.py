@@ -45,13 +45,8 @@ TABLES = {
 
 def read_table(file: Path) -> pd.DataFrame:
     """Return a table that a notebook has saved; its dtypes are nullable, empty cells missing."""
-    return pd.read_csv(
-        file,
-        float_precision="round_trip",
-        na_values=[""],
-        keep_default_na=False,
-        dtype_backend="numpy_nullable",
-    )
+    options = {"na_values": [""], "keep_default_na": False, "dtype_backend": "numpy_nullable"}
+    return pd.read_csv(file, float_precision="round_trip", **options)
 
 
 def formatted(frame: pd.DataFrame, missing: str = "–") -> pd.DataFrame:
@@ -66,17 +61,18 @@ def formatted(frame: pd.DataFrame, missing: str = "–") -> pd.DataFrame:
     """
     shown = {}
     for name, column in frame.items():
-        low, high = frame.get(f"{name}_low"), frame.get(f"{name}_high")
+        base = re.sub("_(low|high)$", "", str(name))
+        if base != name and base in frame:
+            continue
         absent = "full record" if name == "context_tokens" else missing
         is_p = "p" in str(name).split("_")
         cells = [_cell(value, absent, is_p=is_p) for value in column]
-        if low is not None and high is not None:
-            for i, bounds in enumerate(zip(low, high, strict=True)):
-                if pd.notna([column.iloc[i], *bounds]).all():
-                    cells[i] += f" ({_cell(bounds[0], '')} to {_cell(bounds[1], '')})"
-        base = re.sub("_(low|high)$", "", str(name))
-        if base == name or base not in frame:
-            shown[name] = cells
+        if f"{name}_low" in frame and f"{name}_high" in frame:
+            bounds = frame[[name, f"{name}_low", f"{name}_high"]]
+            for i, (value, low, high) in enumerate(bounds.itertuples(index=False)):
+                if pd.notna([value, low, high]).all():
+                    cells[i] += f" ({_cell(low, '')} to {_cell(high, '')})"
+        shown[name] = cells
     return pd.DataFrame(shown, index=frame.index)
 
 
