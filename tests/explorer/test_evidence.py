@@ -8,9 +8,6 @@ from medalign_utils.explorer.html import title_of
 def test_searches_literally(text):
     assert search_pattern(text).findall(f"see {text.upper()}.") == [text.upper()]
     assert search_pattern(text).search("see 5 ab c x") is None
-
-
-def test_a_blank_search_is_none():
     assert search_pattern(" \n") is None
 
 

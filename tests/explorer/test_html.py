@@ -32,5 +32,4 @@ def test_an_excerpt_holds_the_hit():
     text = "word " * 200 + "needle " + "word " * 200
     shown = excerpt(text, search_pattern("needle"))
     assert "needle" in shown and len(shown) < 200
-    assert shown.startswith("… word") and shown.endswith(" …")
-    assert excerpt("short") == "short"
+    assert shown.startswith("… word") and shown.endswith(" …") and excerpt("short") == "short"
