@@ -43,7 +43,6 @@ def test_the_keys_are_the_notebooks_parameters():
         ({"zzz": 5}, "unknown key 'zzz'; known: annotator, bertscore_layer, "),
         ({"system": "a"}, "unknown key 'system'"),
         ({"seed": None}, "lacks seed"),
-        ({"seed": "one"}, "seed: 'one', expected a whole number"),
         ({"seed": True}, "seed: True, expected a whole number"),
         ({"seed": -1}, "seed: -1, expected at least 0"),
         ({"systems": "bm25-2k"}, "systems: 'bm25-2k', expected a list"),
@@ -54,16 +53,12 @@ def test_the_keys_are_the_notebooks_parameters():
         ({"systems": ["bm25-2k", 7]}, "systems: 7, expected text"),
         ({"counterfactual_systems": ["bm25-3k"]}, "counterfactual_systems: 'bm25-3k'; did you"),
         ({"counterfactual_changes": ["sex"]}, "no change 'sex'; known: age, ethn"),
-        ({"counterfactual_changes": ["age"] * 2}, "counterfactual_changes: age named twice"),
-        ({"resamples": 0}, "resamples: 0, expected at least 1"),
         ({"simulated_releases": -1}, "simulated_releases: -1, expected at least 5"),
         ({"rouge_threshold": 1.5}, "rouge_threshold: 1.5, expected at most 1"),
-        ({"synthetic_patients": 0}, "synthetic_patients: 0, expected at least 1"),
         ({"synthetic_seed": None}, "without the rest of synthetic_patients, "),
         ({"responses": "relased"}, "no source of responses 'relased'; did you mean 'released'?"),
         ({"metrics": []}, "metrics: [], expected at least 1 of them"),
         ({"metrics": ["rouge"]}, "metrics: no metric 'rouge'; did you mean 'rouge_l'?"),
-        ({"metrics": ["chrf", "chrf"]}, "metrics: chrf named twice"),
         ({"comet_checkpoint": "models/mine.ckpt"}, "comet_checkpoint: no file models/mine.ckpt"),
         ({"comet_checkpoint": "/no/model"}, "no folder /no/model"),
         ({"pairs": [["gender", "income"]]}, "pairs: ['gender', 'income'], expected two of gender"),
@@ -112,12 +107,6 @@ def test_a_file_that_is_not_yaml_is_named(project, content, message):
         load_experiment("params/mine.yaml")
 
 
-def test_a_missing_release_is_named(project):
-    path = write_experiment("mine", release="data/mine", **dict.fromkeys(SYNTHETIC_KEYS))
-    with pytest.raises(ParamsError, match=r"^params/mine.yaml: release: .*no folder .*data/mine"):
-        load_experiment(path)
-
-
 @pytest.mark.parametrize("name", ["../a", "a/b", ".a", "-a", "{a}", "a\nb"])
 def test_a_released_system_whose_name_cannot_be_part_of_a_files_is_refused(project, name):
     changes = {"responses": "released", "counterfactual_systems": []}
@@ -125,7 +114,10 @@ def test_a_released_system_whose_name_cannot_be_part_of_a_files_is_refused(proje
         load_experiment(write_experiment("mine", systems=["GPT-4 (32k)", name], **changes))
 
 
-def test_a_synthetic_experiment_does_not_write_over_a_release(project):
+def test_a_release_is_there_unless_it_is_synthetic_and_is_not_written_over(project):
+    real = write_experiment("real", release="data/mine", **dict.fromkeys(SYNTHETIC_KEYS))
+    with pytest.raises(ParamsError, match=r"^params/real.yaml: release: .*no folder .*data/mine"):
+        load_experiment(real)
     Path("data/mine").mkdir(parents=True)
     path = write_experiment("mine", release="data/mine")
     load_experiment(path)
@@ -134,9 +126,11 @@ def test_a_synthetic_experiment_does_not_write_over_a_release(project):
         load_experiment(path)
 
 
-def test_a_parameters_cell_with_more_than_literals_is_an_error(project):
+def test_a_parameter_without_a_value_or_not_a_literal_is_an_error(project):
     notebook = Path("notebooks/01_explore_release.ipynb")
     original = notebook.read_text()
+    with pytest.raises(ParamsError, match=r"01_explore_release\.ipynb: no value for .*annotator"):
+        for_notebook(notebook, {"experiment": "a", "release": "b"})
     notebook.write_text(original.replace('\\"data/demo\\"', "open"))
     with pytest.raises(ParamsError, match=r"holds more than names and literals: .*open"):
         notebook_parameters(notebook)
@@ -145,18 +139,17 @@ def test_a_parameters_cell_with_more_than_literals_is_an_error(project):
         notebook_parameters(notebook)
 
 
-def test_a_parameter_without_a_value_is_an_error():
-    with pytest.raises(ParamsError, match=r"03_generate_responses\.ipynb: no value for .*system"):
-        for_notebook("notebooks/03_generate_responses.ipynb", {"experiment": "a", "release": "b"})
-
-
 def test_a_series_differs_in_context_length_alone(project):
     write_system("mine", context_length=4096, format="markup")
     names = ["minilm-2k", "bm25-2k", "mine", "bm25-full"]
     assert context_series(names) == {"bm25-2k": 2048, "bm25-full": None}
 
 
-def test_missing_inputs_name_the_command_that_makes_them(project):
+def test_paths_count_from_the_root_and_missing_ones_name_their_command(project, monkeypatch):
+    below = project / "runs/mine/notebooks"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert paths.resolve("data/mine") == project / "data/mine"
     with pytest.raises(MedAlignError) as caught:
         paths.require("mine", *(paths.responses("mine", name) for name in "abcde"))
     assert str(caught.value) == (
@@ -164,10 +157,3 @@ def test_missing_inputs_name_the_command_that_makes_them(project):
         "runs/mine/responses/c.jsonl and 2 more; "
         "`snakemake --configfile params/mine.yaml` makes them"
     )
-
-
-def test_paths_count_from_the_root_wherever_in_the_project_one_is(project, monkeypatch):
-    below = project / "runs" / "mine" / "notebooks"
-    below.mkdir(parents=True)
-    monkeypatch.chdir(below)
-    assert paths.resolve("data/mine") == project / "data" / "mine"

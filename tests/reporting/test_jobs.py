@@ -37,10 +37,10 @@ def write(path, system, left):
 
 
 def run(tmp_path, parameters, **options):
-    options = {"status": tmp_path / "status/a.json"} | options
-    goes_on = run_notebook("a.ipynb", tmp_path / "notebooks/a.ipynb", parameters, **options)
-    left = read_status(options["status"]) if options["status"].exists() else None
-    return goes_on, left
+    status = tmp_path / "status/a.json"
+    executed = tmp_path / "notebooks/a.ipynb"
+    goes_on = run_notebook("a.ipynb", executed, parameters, status=status, **options)
+    return goes_on, read_status(status) if status.exists() else None
 
 
 ERROR = papermill.PapermillExecutionError(0, 1, "source", "EHRError", "4.xml: bad\nmore", [])

@@ -11,9 +11,8 @@ from medalign_utils.config import load_experiment, notebook_parameters, notebook
 EVERY = pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
 
 
-def cells_of(path, kind="code"):
-    notebook = nbformat.read(path, as_version=4)
-    return [cell for cell in notebook.cells if cell.cell_type == kind]
+def code_of(path):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
 
 
 @EVERY
@@ -23,18 +22,23 @@ def test_is_valid_and_holds_no_outputs_and_no_metadata_of_a_machine(path):
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
     assert notebook.metadata.kernelspec.name == "python3"
     assert set(notebook.metadata.language_info) == {"name"}
-    for cell in cells_of(path):
+    for cell in code_of(path):
         assert cell.outputs == [] and cell.execution_count is None
 
 
 @EVERY
-def test_opens_with_its_question_what_it_reads_and_what_it_writes(path):
+def test_opens_with_its_question_has_sections_and_ends_in_checks(path):
     assert re.fullmatch(r"\d\d(_[a-z]+)+", path.stem)
-    first = nbformat.read(path, as_version=4).cells[0]
-    assert first.cell_type == "markdown"
-    assert re.match(rf"# {path.stem[:2]} .+\?\n", first.source)
+    cells = nbformat.read(path, as_version=4).cells
+    sources = [cell.source for cell in cells]
+    assert re.match(rf"# {path.stem[:2]} .+\?\n", sources[0])
     for word in ("**Reads**", "**Writes**", "**In the paper**"):
-        assert word in first.source
+        assert word in sources[0]
+    texts = "\n".join(cell.source for cell in cells[1:] if cell.cell_type == "markdown")
+    headings = re.findall(r"^#+ .*", texts, flags=re.MULTILINE)
+    assert [heading for heading in headings if not heading.startswith("## ")] == []
+    checks = cells[sources.index("## Checks") + 1 :]
+    assert checks and all(cell.cell_type == "code" and "assert " in cell.source for cell in checks)
 
 
 def lines_of(source):
@@ -47,7 +51,7 @@ def lines_of(source):
 
 @EVERY
 def test_cells_are_short_and_hold_no_logic_and_no_commands(path):
-    for cell in cells_of(path):
+    for cell in code_of(path):
         assert "tags" in cell.metadata or lines_of(cell.source) <= 10, cell.source
         tree = ast.parse(cell.source)  # neither magics nor shell commands parse
         banned = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.While, ast.Try, ast.For)
@@ -56,7 +60,7 @@ def test_cells_are_short_and_hold_no_logic_and_no_commands(path):
 
 @EVERY
 def test_parameters_are_commented_literals(path):
-    first, *others = cells_of(path)
+    first, *others = code_of(path)
     assert first.metadata.tags == ["parameters"]
     assert not any("tags" in cell.metadata for cell in others)
     assert notebook_parameters(path)  # raises where one is not a literal
@@ -64,17 +68,6 @@ def test_parameters_are_commented_literals(path):
     for statement in ast.parse(first.source).body:
         above = lines[statement.lineno - 2] if statement.lineno > 1 else ""
         assert "  # " in lines[statement.end_lineno - 1] or above.startswith("# "), statement.lineno
-
-
-@EVERY
-def test_has_sections_of_which_the_last_checks(path):
-    cells = nbformat.read(path, as_version=4).cells
-    texts = "\n".join(cell.source for cell in cells_of(path, "markdown"))
-    _, *headings = re.findall(r"^#+ .*", texts, flags=re.MULTILINE)
-    assert headings and all(heading.startswith("## ") for heading in headings)
-    assert headings[-1] == "## Checks"
-    checks = cells[[cell.source for cell in cells].index("## Checks") + 1 :]
-    assert checks and all(cell.cell_type == "code" and "assert " in cell.source for cell in checks)
 
 
 @EVERY
