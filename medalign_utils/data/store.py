@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from medalign_utils.paths import opener
 logger = logging.getLogger(__name__)
 
 
-class Store(Mapping[str, dict[str, Any]]):
-    """Append-only JSON lines, found again by key; survives a killed writer.
+class Store(dict[str, dict[str, Any]]):
+    """Append-only JSON lines, found again by key, to be changed by `put` alone.
 
     Of several lines with one key the last counts, and those of `path` count more than those of
     `readable`. A torn last line of `path` is dropped with a warning; another damaged line is an
@@ -28,19 +28,22 @@ class Store(Mapping[str, dict[str, Any]]):
     """
 
     def __init__(self, path: str | Path, *, private: bool, readable: Iterable[Path] = ()) -> None:
-        """Read `path`, which the first `put` creates, and the `readable` files, never changed.
+        """Read what is there.
 
-        A `private` file only its owner may read, even if it exists already.
+        Args:
+            path: the file, created with its folder at the first `put`.
+            private: only the owner may read the file, even if it exists already.
+            readable: further files, read here once and never changed.
         """
+        super().__init__()
         self.path, self.private = Path(path), private
         if self.path.is_file():
             if private:
                 self.path.chmod(0o600)
             _mend(self.path)
-        self._values: dict[str, dict[str, Any]] = {}
         for file in (*readable, self.path):
             rows = read_lines(file, {"key"}, growing=True) if file.is_file() else []
-            self._values |= {row.pop("key"): row for row in rows}
+            self.update({row.pop("key"): row for row in rows})
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
         """Write one line, which is on disk when this returns."""
@@ -48,19 +51,7 @@ class Store(Mapping[str, dict[str, Any]]):
         line = json.dumps({"key": key, **value}, ensure_ascii=False) + "\n"
         with open(self.path, "ab", opener=opener(self.private)) as file:
             file.write(line.encode())
-        self._values[key] = dict(value)
-
-    def __getitem__(self, key: str) -> dict[str, Any]:
-        """Return the value of a key."""
-        return self._values[key]
-
-    def __iter__(self) -> Iterator[str]:
-        """Return the keys, in the order in which they were read or put first."""
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        """Return the number of keys."""
-        return len(self._values)
+        self[key] = dict(value)
 
 
 def read_lines(path: Path, keys: Collection[str], *, growing: bool = False) -> list[dict[str, Any]]:

@@ -56,19 +56,14 @@ def huggingface(
     In float32 the size of the batch changes an answer only where two tokens are nearly equally
     probable; each such answer is logged. In 16 bits it may change any.
 
-    Args:
-        model: a folder or a repository on Hugging Face.
-        tokenizer: see `load_tokenizer`.
-        chat_template: see `load_tokenizer`.
-        context_length: the system's, which the model must have positions for.
-        device: a name of PyTorch's, such as "cuda:1"; by default a GPU if there is one.
-        dtype: by default bfloat16 on a GPU that has it, float16 on another, float32 on the CPU.
-        batch_size: prompts at a time.
-        seed: for whatever of the model is random; greedy choices are not.
+    `model` is a folder or a repository on Hugging Face; for `tokenizer` and `chat_template` see
+    `load_tokenizer`. `device` is PyTorch's name, such as "cuda:1", by default a GPU if there is
+    one; `dtype` by default bfloat16 on a GPU that has it, float16 on another, float32 on the CPU.
+    `seed` is for whatever of the model is random; greedy choices are not.
 
     Raises:
         ParamsError: at the first prompt: the model or device does not exist, weights are missing,
-            or the tokenizer is another model's.
+            the model has fewer positions than `context_length`, or the tokenizer is another's.
     """
     words = load_tokenizer(tokenizer, chat_template)
     load = functools.cache(lambda: _Model(model, words, device, dtype, seed, context_length))
@@ -78,8 +73,7 @@ def huggingface(
         nonlocal at_once
         loaded = load()
         ids = [words.prompt_ids(prompt.text) for prompt in prompts]
-        loaded.check_known(ids, tokenizer)
-        outcomes = [loaded.too_long(len(prompt)) for prompt in ids]
+        outcomes = [loaded.check(prompt, tokenizer) for prompt in ids]
         waiting = [place for place, failure in enumerate(outcomes) if failure is None]
         while waiting:
             batch = waiting[:at_once]
@@ -141,24 +135,21 @@ class _Model:
             do_sample=False, num_beams=1, max_new_tokens=RESPONSE_TOKENS, **tokens
         )
 
-    def check_known(self, prompts: Sequence[Sequence[int]], tokenizer: str) -> None:
-        """Raise an error unless the model has all of the prompts' tokens."""
+    def check(self, ids: list[int], tokenizer: str) -> Failure | None:
+        """Say whether a prompt exceeds the model's positions; its tokens must be the model's."""
         known = self._network.get_input_embeddings().num_embeddings
-        highest = max((id for prompt in prompts for id in prompt), default=0)
-        if highest >= known:
+        if ids and max(ids) >= known:
             raise ParamsError(
                 f"huggingface: the tokenizer {tokenizer!r} is another model's: it gives the token "
-                f"{highest}, and the model has {known}"
+                f"{max(ids)}, and the model has {known}"
             )
-
-    def too_long(self, tokens: int) -> Failure | None:
-        """Say whether a prompt of so many tokens exceeds the model's positions."""
         response = RESPONSE_TOKENS if self._is_causal else 0
-        if self._positions is None or tokens + response <= self._positions:
+        if self._positions is None or len(ids) + response <= self._positions:
             return None
         also = f" and the response up to {response}" if response else ""
         return Failure(
-            f"the prompt takes {tokens} tokens{also}, but the model has {self._positions} positions"
+            f"the prompt takes {len(ids)} tokens{also}, but the model has {self._positions} "
+            "positions"
         )
 
     def answer(

@@ -83,9 +83,7 @@ def openai(
         concurrency: requests at a time.
         timeout_s: seconds until the reply begins, and then until it ends.
         attempts: per prompt, the first included.
-        request: further keys of the request's body, or other values; None leaves a key out. The
-            newest models of OpenAI want
-            ``{"max_tokens": None, "temperature": None, "max_completion_tokens": 256}``.
+        request: further keys of the request's body, or other values; None leaves a key out.
 
     Raises:
         ParamsError: the URL is not valid, or there is no key.
@@ -144,10 +142,7 @@ def openai(
         tried = f"; attempts: {_asking.attempts}" if _asking.attempts > 1 else ""
         return Failure(reason + tried)
 
-    def answer(prompts: Sequence[Prompt]) -> list[Generation | Failure]:
-        return [ask(prompt) for prompt in prompts]
-
-    return Generator(answer, concurrency=concurrency, stop=stopped.set)
+    return Generator(lambda prompts: list(map(ask, prompts)), 1, concurrency, stopped.set)
 
 
 def host_of(base_url: str) -> str:
@@ -185,8 +180,6 @@ def is_loopback(base_url: str) -> bool:
 
     >>> [is_loopback(f"http://{host}:8000/v1") for host in ("localhost", "127.0.0.1", "[::1]")]
     [True, True, True]
-    >>> [is_loopback(f"http://{host}/v1") for host in ("127.0.0.1.example.com", "0.0.0.0")]
-    [False, False]
     """
     host = host_of(base_url)
     try:
@@ -263,9 +256,8 @@ def _refused(error: Any, private: Sequence[str]) -> str:
     if isinstance(code, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", code):
         if not any(code in text or text in code for text in private):
             kind += f", {code}"
-    is_redirect = 300 <= error.status_code < 400
-    redirect = ": a redirect, which is not followed" if is_redirect else ""
-    return f"HTTP {error.status_code} ({kind}){redirect}"
+    reason = f"HTTP {error.status_code} ({kind})"
+    return f"{reason}: a redirect, which is not followed" if error.status_code < 400 else reason
 
 
 def _read(body: bytes, content_type: str) -> Generation:

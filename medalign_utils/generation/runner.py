@@ -1,9 +1,8 @@
 """Run a system on a release: responses are kept as they come, so that none is lost.
 
-Under ``responses/``, ``<system>.jsonl`` holds the responses of a complete run in the order of the
-release. ``<system>/store.jsonl`` (``store-2-of-3.jsonl`` of a shard) keeps all that was ever
-answered, under any settings: responses, the intermediate answers of refinement, and why some
-prompts have no response.
+``responses/<system>.jsonl`` holds the responses of a complete run in the release's order,
+``<system>/store.jsonl`` (a shard's: ``store-2-of-3.jsonl``) all that was ever answered, under any
+settings: responses, intermediate answers of refinement, and why some prompts have no response.
 """
 
 import contextlib
@@ -38,7 +37,7 @@ from medalign_utils.generation.system import (
     tokenizer_name,
 )
 from medalign_utils.generation.terms import check_terms
-from medalign_utils.paths import opener, part, resolve
+from medalign_utils.paths import part, resolve, write_text
 from medalign_utils.prompts.context import check_fits, next_prompt, pack_ehr
 from medalign_utils.prompts.templates import ANSWER, REFINE, Prompt
 from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
@@ -80,11 +79,6 @@ def run_system(
         PromptError: an instruction, which is named, does not fit the context.
         IncompleteError: some prompts failed; it says how many, and why.
         MedAlignError: a store is damaged, or a batch's outcomes are not as many as its prompts.
-
-    >>> run_system(None, {"generator": "bm25_passage"}, "runs/demo/responses/bm25.jsonl")
-    Traceback (most recent call last):
-    ...
-    medalign_utils.errors.ParamsError: the system lacks context_length, format; it has generator
     """
     path, context_length = Path(path), system.get("context_length")
     check_system(system)
@@ -112,20 +106,12 @@ def run_system(
     rows = [store[job.key("response", i)] for i in mine["instruction_id"]]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     temporary = path.with_suffix("") / f"{output.name}.new"
-    temporary.unlink(missing_ok=True)  # or it would keep its mode
-    with open(temporary, "wb", opener=opener(terms["restricted"])) as file:
-        file.write(text.encode())
-    os.replace(temporary, output)
+    os.replace(write_text(text, temporary, private=terms["restricted"]), output)
     return read_responses(output)
 
 
 def shard_of(instructions: pd.DataFrame, shard: int, shards: int) -> pd.DataFrame:
-    """Return the instructions of one job: shard `shard`, from 1, of `shards` of about equal size.
-
-    Shards are contiguous, so their responses set end to end are those of a single job.
-
-    Raises:
-        ParamsError: there are fewer instructions than shards.
+    """Return the instructions of one job: a contiguous part, from 1, of about equal parts.
 
     >>> [len(shard_of(pd.DataFrame({"instruction_id": range(8)}), k, 3)) for k in (1, 2, 3)]
     [2, 3, 3]
@@ -168,11 +154,7 @@ def packed_instructions(
     system: Mapping[str, Any],
     tokenizer: PromptTokenizer,
 ) -> Iterator[Asked]:
-    """Yield each instruction with a system's first prompt; each EHR is read once.
-
-    Raises:
-        EHRError, PromptError: as `pack_ehr`.
-    """
+    """Yield each instruction with a system's first prompt; each EHR is read once."""
     for person_id, group in instructions.groupby("person_id", sort=False):
         prompts = pack_ehr(
             release.ehr_path(person_id),

@@ -117,14 +117,16 @@ def check_system(system: Mapping[str, Any]) -> None:
 
     Raises:
         ParamsError: in one line, the key, what was found and what is allowed.
-
-    >>> check_system({"generator": "bm25_pasage", "context_length": 2048, "format": "lines",
-    ...     "tokenizer": "minilm"})
-    Traceback (most recent call last):
-    ...
-    medalign_utils.errors.ParamsError: no generator 'bm25_pasage'; did you mean 'bm25_passage'?
     """
-    _check_json(system)
+    try:
+        is_json = json.loads(json.dumps(system)) == system  # as it is kept with responses
+    except (TypeError, ValueError):
+        is_json = False
+    if not is_json:
+        raise ParamsError(
+            "it holds a date, a number as a key or another value that is not text, a number, a "
+            "list or a mapping of texts; put it in quotes"
+        )
     generator = GENERATORS.get(str(system.get("generator")))
     strategy = STRATEGIES.get(str(system.get("strategy", "truncate")))
     options: dict[str, Any] = {}
@@ -172,11 +174,7 @@ def _explain(
 
 
 def tokenizer_name(system: Mapping[str, Any]) -> str:
-    """Return the name of a system's tokenizer, by default its model's; of a folder its full path.
-
-    >>> tokenizer_name({"generator": "huggingface", "model": "microsoft/phi-4"})
-    'microsoft/phi-4'
-    """
+    """Return the name of a system's tokenizer, by default its model's; a folder's is absolute."""
     return _located(system.get("tokenizer") or system["model"])
 
 
@@ -229,16 +227,3 @@ def job_resources(system: Mapping[str, Any], job: str) -> dict[str, int | float]
 def _options(function: Callable | None) -> dict[str, inspect.Parameter]:
     parameters = inspect.signature(function).parameters if function else {}
     return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
-
-
-def _check_json(system: Mapping[str, Any]) -> None:
-    """Check that a system is the same when read back from the JSON kept with its responses."""
-    try:
-        same = json.loads(json.dumps(system)) == system
-    except (TypeError, ValueError):
-        same = False
-    if not same:
-        raise ParamsError(
-            "it holds a date, a number as a key or another value that is not text, a number, a "
-            "list or a mapping of texts; put it in quotes"
-        )
