@@ -110,9 +110,8 @@ _BETWEEN_ENDS = re.compile(
 def judge(text: str, mention: Mention) -> str:
     """Return what `text` says about a mention in it.
 
-    That is `AFFIRMED` where a word says so (has, reports, takes), `NAMED` where no word turns it
-    either way, `NEGATED`, `OPEN` (whether, risk of, screening for), `STOPPED` (a drug that was
-    stopped, switched from or held), `ENDED` (quit, former, resolved, no longer).
+    `AFFIRMED` where a word says so (has, reports), `NAMED` where no word turns it either way,
+    `NEGATED`, `OPEN` (whether, risk of), `STOPPED` (a drug), `ENDED` (quit, former, resolved).
 
     >>> from medalign_utils.grading.text import find
     >>> text = "Denies fever, cough, or chest pain but has nausea"

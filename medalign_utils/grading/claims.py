@@ -4,14 +4,7 @@ import re
 from itertools import chain
 
 from medalign_utils.grading.assertions import AFFIRMED, ENDED, NAMED, NEGATED, OPEN, STOPPED, judge
-from medalign_utils.grading.clauses import (
-    clause_of,
-    clauses,
-    concerns,
-    is_bare,
-    names_nothing,
-    topic_of,
-)
+from medalign_utils.grading.clauses import clause_of, clauses, concerns, names_nothing, topic_of
 from medalign_utils.grading.dates import Date, read_dates
 from medalign_utils.grading.facts import Fact
 from medalign_utils.grading.names import is_named, topic_mentions
@@ -30,7 +23,7 @@ def grade_date(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, 
         for mention in topic_of(fact, statement, reading):
             if judge(text, mention) != NEGATED:
                 given += _dates_of(text, mention) or ([statement.date] if statement.date else [])
-        if is_bare(reading) and names_nothing(text) and not topic_mentions(fact.topic, text)[0]:
+        if reading.is_bare and names_nothing(text) and not topic_mentions(fact.topic, text)[0]:
             given += read_dates(text)
         for day in given:
             found = found or day.states(fact.day, fact.precision)
@@ -54,7 +47,7 @@ def _dates_of(text: str, mention: Mention) -> list[Date]:
 
 def grade_terms(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
     """Return the share of terms found and number of rivals affirmed, of terms and sets."""
-    if fact.topic and not is_bare(reading) and not is_named(fact.topic, reading):
+    if fact.topic and not reading.is_bare and not is_named(fact.topic, reading):
         return 0.0, 0
     wanted = fact.members or (fact.accepted,)
     found = [False] * len(wanted)

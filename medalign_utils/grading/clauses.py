@@ -1,4 +1,4 @@
-"""What the rules for all kinds of facts share: bare answers, subjects, clauses."""
+"""What the rules for all kinds of facts share: subjects and clauses."""
 
 import re
 from functools import lru_cache
@@ -10,19 +10,13 @@ from medalign_utils.grading.names import topic_mentions
 from medalign_utils.grading.quantities import Quantity, mask, read_quantities
 from medalign_utils.grading.text import Mention, Reading, Statement
 
-BARE = 8  # words: a response this short need not name its topic
 _PATIENT = re.compile(r"(?i)\b(?:patient|pt)(?!'s)\b")
-
-
-def is_bare(reading: Reading) -> bool:
-    """Return whether the response is short enough to answer without naming its topic."""
-    return reading.n_words <= BARE and not reading.n_quoted
 
 
 def concerns(fact: Fact, statement: Statement, place: Mention | Quantity, reading: Reading) -> bool:
     """Return whether what a place of the statement says is about the fact's subject."""
     if fact.subject == "family":
-        own = is_bare(reading) and not _PATIENT.search(statement.text)
+        own = reading.is_bare and not _PATIENT.search(statement.text)
         return own or names_relative(statement, place.start, place.end, as_subject=False)
     return not names_relative(statement, place.start, place.end, as_subject=True)
 

@@ -7,15 +7,8 @@ from datetime import date
 from functools import cached_property, lru_cache
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    ValidationError,
-    model_validator,
-)
+import pydantic
+from pydantic import AfterValidator, Field
 
 from medalign_utils.data.ehr.units import Unit, parse_unit
 from medalign_utils.errors import MedAlignError
@@ -30,6 +23,7 @@ _KEYS = {  # kind: (required, optional)
     "yes_no": ({"topic", "answer"}, set()),
     "not_documented": ({"topic"}, set()),
 }
+SIDE = re.compile(r"(?i)\b(?:(systolic|SBP)|(diastolic|DBP))\b")
 
 
 def _readable(spelling: str) -> str:
@@ -43,10 +37,10 @@ _Iso = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$"), AfterValidator(date.f
 _Spellings = Annotated[tuple[Annotated[str, AfterValidator(_readable)], ...], Field(min_length=1)]
 
 
-class Fact(BaseModel):
+class Fact(pydantic.BaseModel):
     """A checked fact; `topic` includes the synonyms of tests, what does not apply is empty."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
     kind: str
     subject: Literal["patient", "family"] = "patient"
     topic: Annotated[_Spellings, AfterValidator(with_synonyms)] = ()
@@ -56,12 +50,12 @@ class Fact(BaseModel):
     day: _Iso | None = Field(None, alias="date")
     since: _Iso | None = Field(None, alias="from")
     precision: Literal["day", "month", "year"] = "day"
-    answer: StrictBool = False
+    answer: pydantic.StrictBool = False
     accepted: _Spellings = ()
     members: tuple[_Spellings, ...] = Field((), min_length=1)
     rivals: tuple[_Spellings, ...] = ()
 
-    @model_validator(mode="before")
+    @pydantic.model_validator(mode="before")
     @classmethod
     def _by_kind(cls, fact: dict) -> dict:
         kind = fact.get("kind")
@@ -91,10 +85,8 @@ class Fact(BaseModel):
     @cached_property
     def side(self) -> int | None:
         """Of a blood pressure: 0 systolic, 1 diastolic, None both."""
-        words = " ".join(self.topic)
-        is_systolic = re.search(r"(?i)\bsystolic\b|\bSBP\b", words) is not None
-        is_diastolic = re.search(r"(?i)\bdiastolic\b|\bDBP\b", words) is not None
-        return None if is_systolic == is_diastolic else int(is_diastolic)
+        sides = {int(match[2] is not None) for match in SIDE.finditer(" ".join(self.topic))}
+        return sides.pop() if len(sides) == 1 else None
 
 
 def check_facts(facts: Sequence[Mapping]) -> list[Fact]:
@@ -111,7 +103,7 @@ def check_facts(facts: Sequence[Mapping]) -> list[Fact]:
             raise MedAlignError(f"grade: fact {n} is {fact!r}, expected a mapping with a 'kind'")
         try:
             checked.append(_parse(json.dumps(dict(fact), sort_keys=True, default=str)))
-        except ValidationError as invalid:
+        except pydantic.ValidationError as invalid:
             error = invalid.errors()[0]
             place = ".".join(map(str, error["loc"]))
             found = f"{place} is {error['input']!r}: " if place else ""

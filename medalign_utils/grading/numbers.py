@@ -6,15 +6,9 @@ from collections.abc import Iterator
 from datetime import date
 
 from medalign_utils.data.ehr.units import Unit, convert, parse_unit
-from medalign_utils.grading.clauses import (
-    clause_of,
-    concerns,
-    is_bare,
-    names_nothing,
-    names_something,
-)
+from medalign_utils.grading.clauses import clause_of, concerns, names_nothing, names_something
 from medalign_utils.grading.dates import Date, read_dates
-from medalign_utils.grading.facts import Fact
+from medalign_utils.grading.facts import SIDE, Fact
 from medalign_utils.grading.names import LIMIT, topic_mentions
 from medalign_utils.grading.quantities import Quantity, mask, read_quantities
 from medalign_utils.grading.text import Reading, Statement, find
@@ -37,7 +31,6 @@ _REFERENCE = re.compile(
 )
 _NOT_BEFORE = re.compile(r"(?i)(?:\bnot|n't|\bnever)\s+(?:\w+\s+){0,2}$")
 _OF = re.compile(r"\s+of\s+(?=[A-Za-z]{3})")
-_SYSTOLIC = re.compile(r"(?i)\b(?:(systolic|SBP)|(diastolic|DBP))\b")
 
 
 def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
@@ -94,7 +87,7 @@ def _values(fact: Fact, reading: Reading) -> Iterator[tuple[Statement, Quantity,
 
 
 def _side(text: str, quantity: Quantity) -> int | None:
-    sides = list(_SYSTOLIC.finditer(text, 0, quantity.start))
+    sides = list(SIDE.finditer(text, 0, quantity.start))
     return None if not sides else int(sides[-1][2] is not None)
 
 
@@ -146,12 +139,12 @@ def _belongs(fact: Fact, statement: Statement, quantity: Quantity, reading: Read
     if not concerns(fact, statement, quantity, reading) or _NOT_BEFORE.search(text[:start]):
         return False
     if fact.is_limit:
-        if not LIMIT.search(text) and not is_bare(reading):
+        if not LIMIT.search(text) and not reading.is_bare:
             return False
     elif _REFERENCE.search(mask(text)[:start]):
         if not any(m.start <= start and _REFERENCE.search(text[m.start : m.end]) for m in mine):
             return False
-    before = [m for m in mine if m.start < start and m.end <= start]
+    before = [m for m in mine if m.end <= start]
     foreign = [o.start for o in others if o.start < start]
     if foreign and (not before or before[-1].start < foreign[-1]):
         return False
@@ -170,7 +163,7 @@ def _belongs(fact: Fact, statement: Statement, quantity: Quantity, reading: Read
         counts_other = quantity.unit is None and names_something(text[end : after[0]])
         in_reach = after[0] <= clause_of(text, start)[1]
         return in_reach and not (counts_other and fact.unit is not None)
-    return not others and is_bare(reading) and names_nothing(text)
+    return not others and reading.is_bare and names_nothing(text)
 
 
 def _since_joint(text: str, begin: int, end: int) -> str:

@@ -14,11 +14,7 @@ from medalign_utils.grading.dates import read_dates
 
 _CLOCK = re.compile(r"(?<![0-9:])[0-2]?[0-9]:[0-5][0-9](?::[0-5][0-9])?(?:\s?[AaPp]\.?[Mm]\b\.?)?")
 _NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
-_WORDS = {
-    w: n for n, w in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve".split()
-    )
-}  # fmt: skip
+_WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
 _QUANTITY = re.compile(
     r"(?P<comparator>(?:[<>]=?|(?i:\b(?:under|below|less than|over|above|greater than|more than"
     r"|at least|at most|up to))\b)\s*)?(?<![\w.#^*])(?<!\w[-/])(?:"
@@ -91,7 +87,7 @@ def read_quantities(text: str) -> tuple[Quantity, ...]:
         if part["feet"]:
             value, unit = float(part["feet"]) * 12 + float(part["inches"]), "in"
         elif part["word"]:
-            value = float(_WORDS[part["word"].lower()])
+            value = float(_WORDS.index(part["word"].lower()))
         else:
             value = float(part["first"].replace(",", ""))
             step = 10.0 ** -len(part["first"].partition(".")[2])

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from medalign_utils.grading.dates import Date, read_dates
 
 WORD_LIMIT = 256
+BARE = 8  # words
 CHARACTER_LIMIT = 5_000  # against words without end
 
 _SAME = str.maketrans("’‘′“”–−‐‑µμ×·•", "'''\"\"----uux**")
@@ -30,19 +31,13 @@ def normalise(text: str) -> str:
 
 
 class Statement(NamedTuple):
-    """One statement of a response.
-
-    `text` opens with what the statement stands under (a note's title, a heading, a question just
-    asked); the heading begins at `heading`, the statement's own words at `start`. `date` is that of
-    the quoted record line it comes from, None in free prose; `is_note` says that this line is a
-    note's, whose date is when it was written. `in_family_history` marks a family history section.
-    """
+    """One statement of a response, after its note's title, a question just asked and a heading."""
 
     text: str
-    heading: int
-    start: int
-    date: Date | None
-    is_note: bool
+    heading: int  # where in `text` the heading begins
+    start: int  # where the statement's own words begin
+    date: Date | None  # of the quoted record line it is from
+    is_note: bool  # whether that line is a note's, whose date is when it was written
     is_question: bool
     in_family_history: bool
 
@@ -58,6 +53,11 @@ class Reading(NamedTuple):
     def spoken(self) -> list[Statement]:
         """The statements that are not questions."""
         return [statement for statement in self.statements if not statement.is_question]
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether the response is short enough to answer without naming its topic."""
+        return self.n_words <= BARE and not self.n_quoted
 
 
 _TYPES = (
