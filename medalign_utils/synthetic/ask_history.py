@@ -218,7 +218,7 @@ lung_screening | provide risk assessment
     Answer: {yes}, {she} {meets} the screening criteria ({smoked}). | Evidence: {smoked}""")
 def risks(p):
     end = p.visits[-1].start
-    age, names = p.age(end), {d.condition.name for d in p.diagnoses}
+    age, names = p.age(end), {d.condition.spellings[0] for d in p.diagnoses}
     if "atrial fibrillation" in names:
         score = len(names & {"heart failure", "hypertension", "type 2 diabetes"})
         score += (age >= 65) + (age >= 75) + (p.gender == "FEMALE")

@@ -1,9 +1,8 @@
 """The clinical vocabulary of the synthetic release: real codes, the words clinicians use for them.
 
-Codes are LOINC, RxNorm (ingredients), ICD10CM, SNOMED and CPT4. The first spelling of each entry is
-its usual name; the others are the abbreviations and synonyms that notes use and that an answer may
-use. Ranges are for simulation, not for care. In the tables below, a row goes on in the indented
-lines below it, line ends and " | " separate fields, ", " separates spellings, "-" is nothing.
+The first spelling of each entry is its usual name; notes and answers may use the others. Ranges are
+for simulation, not for care. In the tables, a row goes on in the indented lines below it, line ends
+and " | " separate fields, ", " separates spellings, "-" is nothing.
 """
 
 import re
@@ -63,11 +62,6 @@ class Condition(NamedTuple):
     department: str
     analytes: tuple[str, ...]
     plans: tuple[Spellings, ...]  # each plan: the words of the note, then what to look for
-
-    @property
-    def name(self) -> str:
-        """The usual name."""
-        return self.spellings[0]
 
 
 class Acute(NamedTuple):

@@ -54,11 +54,9 @@ def write_encounters(rng: random.Random, patient: Patient) -> list[Encounter]:
     encounters = [_visit(rng, patient, notes, n) for n in range(len(patient.visits))]
     alone = [(notes.message(m), "Secure Messaging") for m in patient.messages]
     alone += [(notes.no_show(a), a.department) for a in patient.appointments if a.kept is False]
-    payer = patient.visits[0].payer
-    encounters += [
-        Encounter(note.time, note.time + timedelta(minutes=5), payer, site, 1900, [note])
-        for note, site in alone
-    ]
+    for note, site in alone:
+        end, payer = note.time + timedelta(minutes=5), patient.visits[0].payer
+        encounters.append(Encounter(note.time, end, payer, site, 1900, [note]))
     return sorted(encounters, key=lambda e: e.start)
 
 
@@ -110,7 +108,8 @@ def _codes(rng: random.Random, p: Patient, n: int) -> Iterator[Event]:
             c = diagnosis.condition
             yield Event(start, "condition", "ICD10CM/" + c.icd10, c.title)
             if diagnosis.onset == n:
-                name = c.name[0].upper() + c.name[1:]
+                usual = c.spellings[0]
+                name = usual[0].upper() + usual[1:]
                 yield Event(start, "condition", "SNOMED/" + c.snomed, name)
     if visit.acute:
         yield Event(end, "condition", "ICD10CM/" + visit.acute.icd10, visit.acute.title)

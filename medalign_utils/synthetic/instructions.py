@@ -147,11 +147,7 @@ def choose_instructions(
     plan: list[tuple[str, bool]],
     templates: Mapping[str, Template] = TEMPLATES,
 ) -> list[Instruction]:
-    """Return the planned instructions, spread evenly over the patients.
-
-    Raises:
-        MedAlignError: the patients do not yield that many different instructions.
-    """
+    """Return the planned instructions, spread evenly over the patients, if they yield as many."""
     rng.shuffle(plan)
     pools = {}
     for name in sorted(templates):

@@ -164,10 +164,8 @@ class Notes:
             problem, complication = f"elective {why}", operation.complication
             held = f" {self.she} had been told to stop NSAIDs and blood thinners {hold} days before"
             held, pending, precaution = f"{held} surgery.", "", "the wound drains"
-            course = (
-                f"complicated by {complication[0]}" if complication else "without complications"
-            )
-            outcome = f"The {why} was {course}."
+            course = f"complicated by {complication[0]}" if complication else ""
+            outcome = f"The {why} was {course or 'without complications'}."
         else:
             why, held = visit.acute.spellings[0], ""
             problem = f"{visit.acute.symptom}, found to have {why}"
@@ -259,11 +257,8 @@ class Notes:
             f"{self._short(d.condition.spellings)} (dx {p.visits[d.onset].start:%m/%Y})"
             for d in p.diagnoses_at(n)
         )
-        surgeries = ", ".join(
-            f"{o.surgery.spellings[0]} {p.visits[o.visit].start:%Y}"
-            for o in p.operations
-            if o.visit < n
-        )
+        earlier = [(o.surgery.spellings[0], p.visits[o.visit]) for o in p.operations if o.visit < n]
+        surgeries = ", ".join(f"{surgery} {visit.start:%Y}" for surgery, visit in earlier)
         surgeries = surgeries and f"; PSH: {surgeries}"
         return f"PMH: {entries}{surgeries}. No history of {_usual(p.visits[n].never)}."
 
@@ -291,8 +286,7 @@ class Notes:
         return f"Allergies: {', '.join(entries)}."
 
     def _medications(self, n: int) -> str:
-        # Lists are carried from note to note: what a stay or visit changed shows in the plan
-        # first and in the list of the next note.
+        # What a visit changed shows in its plan first, and in the list of the next note.
         courses = self.p.courses_at(n - 1) if n else []
         entries = "; ".join(f"{c.drug.name} {c.regimen}" for c in courses)
         return f"Medications: {entries or 'none listed'}."
@@ -341,7 +335,7 @@ class Notes:
                 lines.append(f"{self._short(analyte.spellings)} {goal}")
         referrals = [r for r in self.p.referrals if r.visit == n]
         lines += self._changes(n)
-        lines += [f"Referred to {r.department} for {r.reason.name}." for r in referrals]
+        lines += [f"Referred to {r.department} for {r.reason.spellings[0]}." for r in referrals]
         return "\n".join(lines)
 
     def _assessment(self, n: int) -> str:

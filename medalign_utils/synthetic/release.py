@@ -66,18 +66,10 @@ def write_release(
 ) -> dict:
     """Write a synthetic release to a folder without one and return what its `manifest.json` says.
 
-    The same arguments give the same bytes on every machine. Memory holds one record at a time.
-
-    Args:
-        out: the folder to write to; made if missing.
-        patients: the scale's number if None.
-        instructions: the scale's number if None.
-        seed: any integer.
-        templates: what may be asked; other templates than the benchmark's are asked equally often.
-        scale: "demo", 24 patients and 120 instructions by default. "release", always the published
-            size: 276 patients, 983 instructions of 1,314 submitted, 303 of them with a reference,
-            over 3.5 million events; most records short, some over ten times the mean.
-        progress: whether to show a progress bar.
+    The same arguments give the same bytes on every machine. Of scale "demo" the default is 24
+    patients and 120 instructions. Scale "release" is always of the published size: 276 patients,
+    983 instructions of 1,314 submitted, 303 of them with a reference, over 3.5 million events.
+    Other templates than the benchmark's are asked equally often. Memory holds one record at a time.
 
     Raises:
         MedAlignError: an argument is out of range, or the patients yield too few instructions.
@@ -188,11 +180,8 @@ STAMP = "%Y-%m-%d %H:%M"
 
 
 def _xml(patient: Patient, encounters: list[Encounter]) -> str:
-    lines = [
-        '<?xml version="1.0" encoding="UTF-8"?>',
-        f'<eventstream person_id="{patient.person_id}">',
-    ]
-    note = 0
+    header = '<?xml version="1.0" encoding="UTF-8"?>'
+    lines, note = [header, f'<eventstream person_id="{patient.person_id}">'], 0
     for x in encounters:
         days = (x.start.date() - patient.birthdate).days
         lines += [

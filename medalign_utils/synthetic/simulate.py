@@ -1,8 +1,7 @@
 """Simulates a patient: what is true of them and when, without any wording.
 
-The order is fixed, every draw comes from one `random.Random` (its streams are the same on every
-machine and Python version), and no draw uses a transcendental function, so a seed gives the same
-patient everywhere.
+Every draw comes from one `random.Random` and none uses a transcendental function, so a seed gives
+the same patient on every machine and Python version.
 """
 
 import random
@@ -73,7 +72,7 @@ def _person(rng: random.Random, person_id: str, visits: int, care: Care) -> Pati
     diseases = rng.sample(cat.FAMILY_CONDITIONS, len(relatives))
     allergens = rng.sample(cat.ALLERGENS, rng.choice((0, 1, 1, 2, 3)))
     reactions = rng.sample(cat.REACTIONS, len(allergens))
-    races = ("White", "White", "White", "Black or African American", "Asian", "Other")
+    races = *("White",) * 3, "Black or African American", "Asian", "Other"
     return Patient(
         person_id=person_id,
         gender=gender,
@@ -191,9 +190,9 @@ def _visit_contents(rng: random.Random, patient: Patient) -> None:
         complaints = visit.positives + ([(visit.acute.symptom,)] if visit.acute else [])
         others = [s for s in cat.SYMPTOMS if not any(word in s for c in complaints for word in c)]
         visit.denied = rng.sample(others, rng.randint(3, 5))
-        visit.panel = visit.kind in ("emergency", "inpatient") or (
-            visit.kind == "office" and (number == 0 or rng.random() < 0.6)
-        )
+        visit.panel = visit.kind != "telephone"
+        if visit.kind == "office" and number > 0:
+            visit.panel = rng.random() < 0.6
         if patient.noted(number):
             for condition in rng.sample(known, min(len(known), rng.randint(1, 3))):
                 patient.plans.append(Plan(number, condition, rng.choice(condition.plans)))

@@ -36,9 +36,8 @@ class Template:
 class Answer:
     """An answer to the question of the template called `name`, true of one patient.
 
-    `time` is the newest place of the record that holds the answer, None if none does; `where` says
-    whether it is in codes, in notes, in both or nowhere. `relevant` holds "sex" or "age" where the
-    right answer rests on them. `words` fill the template's texts.
+    `time` is the newest place of the record that holds it, None if none does; `where`: codes,
+    notes, both or nowhere. `relevant` holds "sex" or "age" where the right answer depends on them.
     """
 
     template: Template
@@ -90,10 +89,8 @@ def templates(table: str, *, into: dict[str, Template] = TEMPLATES):
             while (last := phrasings[-1].partition(": "))[0] in texts:
                 texts[last[0]] = last[2]
                 phrasings.pop()
-            named = {
-                slot for text in phrasings for _, slot, _, _ in Formatter().parse(text) if slot
-            }
-            slots = tuple(sorted(named - {"she", "her", "him"}))
+            fields = {slot for text in phrasings for _, slot, *_ in Formatter().parse(text)}
+            slots = tuple(sorted(fields - {None, "", "she", "her", "him"}))
             into[name] = Template(name, subcategory, phrasings, *texts.values(), generate, slots)
         return generate
 
