@@ -48,7 +48,7 @@ OUTPUTS = {
             "pairs": "Pairs of systems: paired difference in accuracy, McNemar's exact test, a "
             "sign-flip test over patients, and which system ranks higher. p_holm is adjusted for "
             "the number of pairs.",
-            "contexts": "One system at several context lengths, compared in pairs with the longest.",
+            "contexts": "One system at several context lengths, each compared with the longest.",
             "groups": "Systems by group of instructions, not adjusted for the number of groups.",
         },
         figures={

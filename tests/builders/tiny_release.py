@@ -84,6 +84,12 @@ def write_release(folder: Path) -> Path:
     return folder
 
 
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
 def write_many(folder: Path, n: int) -> Path:
     """A release whose patient 40 has n instructions with a reference."""
     folder = write_release(folder)

@@ -6,7 +6,7 @@ import pytest
 from medalign_utils.__main__ import main
 from medalign_utils.curation.validation import check_release
 from medalign_utils.errors import ReleaseError
-from tests.builders.tiny_release import encounter, entry, event, eventstream, write_release
+from tests.builders.tiny_release import edit, encounter, entry, event, eventstream, write_release
 
 ASKED = "all-instructions-rouge.tsv"
 ANSWERED = "clinician-instruction-responses.tsv"
@@ -17,12 +17,6 @@ SUBMITTED = "submitted-instructions.tsv"
 @pytest.fixture
 def folder(tmp_path):
     return write_release(tmp_path / "release")
-
-
-def edit(file, old, new):
-    text = file.read_text(encoding="utf-8")
-    assert old in text
-    file.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def check(folder):

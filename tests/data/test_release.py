@@ -14,7 +14,7 @@ from medalign_utils.data.release import (
     read_release_table,
 )
 from medalign_utils.errors import ParamsError, ReleaseError
-from tests.builders.tiny_release import write_release
+from tests.builders.tiny_release import edit, write_release
 
 OFFICIAL = Path(__file__).parents[3] / "shared/official/instructions-sample.csv"
 ASKED = "all-instructions-rouge.tsv"
@@ -27,12 +27,6 @@ ID = "5479314876123"
 @pytest.fixture
 def folder(tmp_path):
     return write_release(tmp_path / "release")
-
-
-def edit(file, old, new):
-    text = file.read_text(encoding="utf-8")
-    assert old in text
-    file.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def error_of(folder):
@@ -84,6 +78,7 @@ def test_older_copies_with_commas_and_other_folder(folder):
         old.to_csv(folder / name.replace("tsv", "csv"), index=False, encoding="utf-8-sig")
         (folder / name).unlink()
     (folder / "ehrs").rename(folder / "medalign_ehr_xml")
+    (folder / "medalign_ehr_xml" / "40.bak.xml").write_text("<broken")
     release = load_release(folder)
     assert release.references["reference"].iloc[0] == 'No;\the said "none"\n— déni'
     assert release.ehr_path("40") == folder / "medalign_ehr_xml" / "40.xml"
@@ -132,24 +127,10 @@ def test_missing_folder_table_and_ehr_folder(folder):
         (ASKED, f"{ID}\t", "5.47931E+12\t", "row 1: instruction_id '5.47931E+12' was turned into"),
         (ASKED, f"{ID}\t", f"{ID}.0\t", f"instruction_id '{ID}.0' was turned into a number"),
         (ANSWERED, "_2\tNone.", "_1\tNone.", "02, annotator Annotator_1 is already in row 1"),
-        (
-            ANSWERED,
-            "007\tEHR_007.xml\tAnnotator_2",
-            "40\t\tB",
-            "02 belongs to 2 patients (40, 007)",
-        ),
-        (
-            ANSWERED,
-            "clinician_resp",
-            "r",
-            "for reference; tried clinician_response, reference; fou",
-        ),
-        (
-            ANSWERED,
-            "EHR_007.xml\tAnnotator_1",
-            "40.xml\tB",
-            "row 2: filename '40.xml' is not of pa",
-        ),
+        (ANSWERED, "007\tEHR_007.xml\tAnnotator_2", "40\t\tB", "belongs to 2 patients (40, 007)"),
+        (ANSWERED, "clinician_resp", "r", "no column for reference; tried clinician_response, ref"),
+        (ANSWERED, "EHR_007.xml\tAnnotator_1", "40.xml\tB", "row 2: filename '40.xml' is not of"),
+        (ANSWERED, "EHR_007.xml\tAnnotator_1", "007.xml\tB", "whose EHR is 'EHR_007.xml' in an"),
         (ANSWERED, "\tlab\t\tother", "\tlab\tother", "line 5: 8 fields, expected 9 as in the"),
         (ANSWERED, "\tlab\t\tother", "\tlab\t\t\t\tother", "line 5: 11 fields, expected 9"),
         (ANSWERED, '\t"No;', '\t"No" ;', "line 3: "),
@@ -158,16 +139,10 @@ def test_missing_folder_table_and_ehr_folder(folder):
     ],
 )
 def test_a_fault_is_named_with_its_file_and_row(folder, file, old, new, fault):
+    (folder / "ehrs" / "007.xml").write_text("<eventstream/>")
     edit(folder / file, old, new)
     message = error_of(folder)
     assert str(folder / file) in message and fault in message
-
-
-def test_row_without_response_is_left_out_with_a_warning(folder):
-    edit(folder / ANSWERED, "Annotator_1\t1.1\tlab", "Annotator_1\t\t")
-    with pytest.warns(UserWarning, match="left out row 3, without a clinician's response"):
-        release = load_release(folder)
-    assert ID not in set(release.references["instruction_id"])
 
 
 def test_absent_ehr_is_named_with_its_row_and_the_number_of_further_problems(folder):
@@ -211,15 +186,18 @@ def test_every_table_that_names_an_ehr_is_looked_at(folder, table, header, row, 
     assert f"{folder / table}, row 1: {fault}" in error_of(folder)
 
 
-def test_a_patient_whose_ehr_is_not_released(folder):
-    """Only the table of instructions names the patient; it has all that were collected."""
-    edit(folder / ASKED, "Cardiology\t\n4", "Cardiology\t\n5")
+def test_what_is_left_out_is_told(folder):
+    edit(folder / ANSWERED, "Annotator_1\t1.1\tlab", "Annotator_1\t\t")
+    # The table of instructions may name more patients than are released.
     with (folder / ASKED).open("a") as table:
         table.write("77\tNew?\tCardiology\t999\n")
-    with pytest.warns(UserWarning, match=r"no EHR of 1 patients \(999\); their instructions"):
-        instructions = load_release(folder).instructions.set_index("instruction_id")
-    assert instructions.loc["77", "question"] == "New?"
-    assert pd.isna(instructions.loc["77", "person_id"])
+    with pytest.warns(UserWarning) as warned:
+        release = load_release(folder)
+    assert "no EHR of 1 patients (999); their instructions" in str(warned[0].message)
+    assert "left out row 3, without a clinician's response" in str(warned[1].message)
+    assert pd.isna(release.instructions["person_id"].iloc[-1])
+    assert release.instructions["question"].iloc[-1] == "New?"
+    assert ID not in set(release.references["instruction_id"])
 
 
 def test_a_review_of_no_instruction_counts_unless_it_is_left_out(folder):
@@ -238,13 +216,6 @@ def test_blanks_around_ids_do_not_count(folder):
     assert release.instructions["instruction_id"].tolist() == ["5479314876123", "02", "3", "4"]
     assert release.instructions["person_id"].tolist()[:3] == ["40", "007", "007"]
     assert set(release.references["annotator"]) == {"Annotator_1", "Annotator_2"}
-
-
-def test_two_filenames_of_one_patient(folder):
-    (folder / "ehrs" / "007.xml").write_text("<eventstream/>")
-    edit(folder / ANSWERED, "EHR_007.xml\tAnnotator_1", "007.xml\tAnnotator_1")
-    message = error_of(folder)
-    assert "row 2: filename '007.xml' for patient 007, whose EHR is 'EHR_007.xml'" in message
 
 
 def test_mapped_columns_keep_their_names_in_other_tables(folder):
@@ -278,12 +249,6 @@ def test_a_mapped_column_that_no_table_has(folder, column, found):
         load_release(folder, columns={column: "categoryy"})
     assert str(caught.value).startswith(f"columns: {column}: no column 'categoryy'; ")
     assert found in str(caught.value)
-
-
-def test_strays_beside_the_ehrs_are_not_read(folder):
-    (folder / "ehrs" / ".DS_Store").write_bytes(b"\x00\x01")
-    (folder / "ehrs" / "40.bak.xml").write_text("<broken")
-    assert load_release(folder).ehr_path("40").name == "40.xml"
 
 
 @pytest.mark.skipif(not OFFICIAL.exists(), reason="the authors' sample files are not here")

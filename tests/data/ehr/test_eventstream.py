@@ -19,16 +19,6 @@ HEADER = (
 LAB = lab("2014-08-10 09:12", "1.4")
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(text, name="7.xml"):
-        path = tmp_path / name
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return path
-
-    return write
-
-
 def error_of(path, read=read_events):
     with pytest.raises(EHRError) as caught:
         read(path)

@@ -40,15 +40,6 @@ RECORD = """<record>
 """
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(text, name="7.xml"):
-        (tmp_path / name).write_text(text, "utf-8")
-        return tmp_path / name
-
-    return write
-
-
 def test_the_events_table_is_that_of_the_other_dialect(write):
     events = read_events(write(RECORD))
     assert set(events["person_id"]) == {"7"}
