@@ -41,8 +41,7 @@ def test_the_record_dialect_gives_the_same(tmp_path):
 
 
 def test_an_empty_record_is_not_an_error(tmp_path):
-    file = tmp_path / "9.xml"
-    file.write_text(eventstream("9", ""))
-    person = demographics.describe_person(read_events(file))
+    (tmp_path / "9.xml").write_text(eventstream("9", ""))
+    person = demographics.describe_person(read_events(tmp_path / "9.xml"))
     assert {person[name] for name in demographics.GROUPINGS} == {"(not given)"}
     assert person["events"] == person["notes"] == 0

@@ -88,6 +88,19 @@ def test_a_line_is_split_if_possible(line, split):
     assert split_line("drug_exposure", line)[2:] == (None, None)
 
 
+def test_text_without_a_code_is_kept_and_a_death_without_a_cause_is_an_event(write):
+    text = RECORD.replace("[ICD10CM/I10] Hypertension", "Hypertension")
+    text = text.replace("<condition_occurrence>", "<condition_occurrence>since youth")
+    died = '</condition_occurrence><death start="04/03/2019"/>'
+    rows = read_events(write(text.replace("</condition_occurrence>", died))).iloc[-3:]
+    assert rows["name"].tolist()[:2] == ["Hypertension", "since youth"]
+    assert rows["code"].isna().all() and rows["encounter"].eq(1).all()
+    # A date alone is a start.
+    death = rows.iloc[-1]
+    assert (death["type"], death["timestamp"]) == ("death", pd.Timestamp("2019-04-03"))
+    assert death[["name", "value", "unit"]].isna().all()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
@@ -113,14 +126,6 @@ def test_a_fault_is_named_with_its_line_and_event(write, old, new, fault):
     with pytest.raises(EHRError) as error:
         read_events(write(RECORD.replace(old, new)))
     assert fault in str(error.value)
-
-
-def test_a_death_without_a_cause_is_an_event_and_a_date_alone_a_start(write):
-    died = '</condition_occurrence><death start="04/03/2019"/>'
-    last = read_events(write(RECORD.replace("</condition_occurrence>", died))).iloc[-1]
-    assert last[["type", "encounter"]].tolist() == ["death", 1]
-    assert last["timestamp"] == pd.Timestamp("2019-04-03")
-    assert last[["code", "name", "value", "unit"]].isna().all()
 
 
 def test_unreadable_events_are_reported_and_the_rest_is_read(write):
