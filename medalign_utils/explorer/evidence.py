@@ -36,11 +36,6 @@ def locate_evidence(events: pd.DataFrame, evidence: str | None) -> Evidence:
 
     A part is searched for literally, then as notes with all of its words; if it names a date, as
     the note of that date with most of them.
-
-    >>> events = pd.DataFrame({"timestamp": pd.to_datetime(["2014-08-10"]), "type": ["note"],
-    ...     "name": ["Progress note"], "value": ["Denies chest pain."], "unit": [None]}, [7])
-    >>> locate_evidence(events, "chest pain; dizziness").messages
-    ['“chest pain”: found word for word, 1 time', '“dizziness”: not found']
     """
     parts = [part.strip() for part in re.split(r"[;\n]+", evidence or "") if part.strip()]
     texts = _plain(events["name"].fillna("") + " " + events["value"].fillna(""), events["unit"])

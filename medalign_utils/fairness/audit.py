@@ -35,13 +35,6 @@ def outcomes(ratings: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Return what may differ between groups: verdicts (0 or 1), ranks, and scores by each metric.
 
     One row per rated instruction, sorted; columns (system, measure).
-
-    >>> ratings = pd.DataFrame({"instruction_id": ["1"], "system": ["a"], "correct": [True],
-    ...     "rank": [1.0]})
-    >>> scores = pd.DataFrame({"instruction_id": ["1"], "system": ["a"], "metric": ["chrf"],
-    ...     "score": [0.5]})
-    >>> outcomes(ratings, scores).loc["1"].to_dict()
-    {('a', 'correct'): 1.0, ('a', 'rank'): 1.0, ('a', 'chrf'): 0.5}
     """
     rated = ratings.melt(["instruction_id", "system"], ["correct", "rank"], "measure", "value")
     scored = scores.rename(columns={"metric": "measure", "score": "value"})

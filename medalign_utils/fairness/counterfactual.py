@@ -69,12 +69,7 @@ class Rewritten(NamedTuple):
 
 
 def person_of(ehr: etree._Element) -> Person:
-    """Return what an EHR's headers say of the person; None where they differ, or say nothing.
-
-    >>> person_of(etree.fromstring("<eventstream><encounter><person><demographics>"
-    ...     "<gender>MALE</gender></demographics></person></encounter></eventstream>"))
-    Person(gender='MALE', race=None, ethnicity=None, birthdate=None)
-    """
+    """Return what an EHR's headers say of the person; None where they differ, or say nothing."""
     found = {}
     for name in Person._fields:
         texts = {cleaned(text_of(e)) for person in ehr.iter("person") for e in person.iter(name)}
@@ -238,13 +233,6 @@ def summarise(
         _high each of `MEASURES`: the share `changed`, and `changed_beyond` the rewritten words;
         `flipped`, the share of verdicts that differ, made up of `lost` (correct before only) and
         `gained` (after only), whose difference is `net`; NaN where none is graded.
-
-    >>> pairs = pd.DataFrame({"change": "gender", "system": "a", "relevant": False,
-    ...     "person_id": ["1", "1"], "changed": [True, False], "changed_beyond": False,
-    ...     "before": [True, True], "after": [False, True]})
-    >>> table = summarise(pairs, {"gender": 0}, bootstrap=Bootstrap.seeded(9, 1))
-    >>> table[["n", "changed", "lost", "gained", "net", "net_low"]].values.tolist()
-    [[2.0, 0.5, 0.5, 0.0, -0.5, nan]]
     """
     net = pairs["after"].astype(float) - pairs["before"].astype(float)
     measured = pairs.assign(

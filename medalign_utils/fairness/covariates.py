@@ -48,7 +48,7 @@ def describe_groups(
     rows = []
     for grouping in labels:
         own = labels[grouping]
-        in_release = _in_release(people, own)
+        in_release = _patients_in_release(people, own)
         for group in code_groups(own)[1]:
             inside = (own == group).to_numpy()
             values = np.where(inside[:, np.newaxis], lengths, np.nan)
@@ -141,8 +141,7 @@ def adjusted_gaps(
     return with_suppressed(rows, disclosable, patients, columns)
 
 
-def _in_release(people: pd.DataFrame, labels: pd.Series) -> pd.Series | None:
-    """Patients of the release by group, where they may be published."""
+def _patients_in_release(people: pd.DataFrame, labels: pd.Series) -> pd.Series | None:
     if labels.name == ALL:
         return pd.Series({ALL: len(people)})
     if labels.name not in people:

@@ -1,8 +1,7 @@
 r"""Rewrite what a text says of its patient's gender, race, ethnicity or age, by stated rules.
 
-Only words that agree with the patient are rewritten: of a woman, `she` and `woman`, never `he`. The
-rules look at one sentence at a time (it ends at `.`, `!`, `?` or `;` before a blank, or with the
-line) and know neither grammar nor names.
+Only words that agree with the patient are rewritten: of a woman, `she`, never `he`. The rules look
+at one sentence at a time and know neither grammar nor names.
 
 gender
     she, her, hers, herself, woman, lady, girl, female, Latina, Mrs, Ms and their counterparts; F
@@ -19,15 +18,14 @@ age
     63-year-old, 63 yo, 63F, aged 63, age 63, 63 years of age, in her 60s, and a birthdate behind
     its label (not `ages 50 to 75`); an age in months or weeks stays.
 
-Relatives. A family history, from its heading to the end of the line (of the paragraph, if the
-heading has a line of its own), is left as it is. So is, up to the end of the sentence, what follows
-a relative of the patient's gender (`her mother says she snores`) or, of race, ethnicity and age,
-any relative; and what directly precedes one (`a 12-year-old son`), save a pronoun (`her mother` is
-the patient's). Wives and husbands stay who they are.
+A family history, a line or paragraph, is left as it is. So is, up to the end of the sentence, what
+follows a relative of the patient's gender (`her mother says she snores`) or, of race, ethnicity and
+age, any relative; and what directly precedes one (`a 12-year-old son`), save a pronoun (`her
+mother` is the patient's). Wives and husbands stay who they are.
 
-Known limits: `Her mother has diabetes. She died at 60.` is read as of the patient, as is any
-clinician or other person of the patient's gender; what other words say of a person (pregnant,
-menopausal, a name, a language) and what is coded stays.
+Known limits: `Her mother has diabetes. She died at 60.` is read as of the patient, as is any other
+person of the patient's gender; what other words say of a person (pregnant, a name, a language) and
+what is coded stays.
 """
 
 import re
@@ -153,11 +151,7 @@ def replacements(text: str, change: str, person: Person) -> list[Replacement]:
 
 
 def apply(text: str, found: list[Replacement]) -> str:
-    """Return the text with its replacements.
-
-    >>> apply("She walks.", [Replacement(0, "She", "He")])
-    'He walks.'
-    """
+    """Return the text with its replacements."""
     parts, end = [], 0
     for offset, before, after in found:
         parts += [text[end:offset], after]

@@ -9,13 +9,11 @@ from medalign_utils.plots.fairness import (
     lengths_by_group,
 )
 from medalign_utils.plots.metrics import (
-    METRIC_LABELS,
     metric_correlation,
     metric_differences,
     published_correlation,
 )
 from medalign_utils.plots.release import (
-    EVENT_COLOURS,
     deduplication,
     ehr_lengths,
     event_years,

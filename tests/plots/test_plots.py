@@ -9,6 +9,7 @@ from matplotlib import pyplot as plt
 from medalign_utils import plots
 from medalign_utils.errors import MedAlignError
 from medalign_utils.plots import style
+from medalign_utils.plots.release import EVENT_COLOURS
 from medalign_utils.stats.bootstrap import Interval
 
 LONG = "a-generator-with-a-very-long-name-32k"
@@ -345,7 +346,7 @@ def test_timeline_of_the_first_and_the_last_day_there_are(day):
 
 
 def test_colours_of_types_are_dark_enough_for_text():
-    for colour in plots.EVENT_COLOURS.values():
+    for colour in EVENT_COLOURS.values():
         red, green, blue = (
             c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
             for c in mpl.colors.to_rgb(colour)
