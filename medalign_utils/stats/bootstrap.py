@@ -77,8 +77,8 @@ def percentile_levels(n_patients: int) -> tuple[float, float]:
     With few patients they lie outside 0.025 and 0.975: the expanded percentile interval of
     Hesterberg 2015, "What Teachers Should Know About the Bootstrap".
 
-    >>> [round(float(level), 4) for n in (24, 300) for level in percentile_levels(n)]
-    [0.0173, 0.9827, 0.0243, 0.9757]
+    >>> [round(float(level), 4) for level in percentile_levels(24)]
+    [0.0173, 0.9827]
     """
     t = stdtrit(n_patients - 1, (1 + CONFIDENCE) / 2)
     low = ndtr(-t * np.sqrt(n_patients / (n_patients - 1)))
@@ -90,7 +90,7 @@ def bootstrap_means(
 ) -> list[Interval]:
     """Return the mean of each column with its interval; for arguments see `resample_means`.
 
-    With under about 10 patients intervals are far too narrow; of equal values they have no width.
+    With under about 10 patients intervals are far too narrow.
     """
     return resample_means(values, patients, bootstrap=bootstrap).intervals()
 
@@ -104,12 +104,7 @@ def resample_means(
     opponents, is that function of `means` and of each row of `resampled`.
 
     Source: Field and Welsh 2007, "Bootstrapping clustered data".
-
-    >>> drawn = resample_means(np.array([[1.0], [0.0]]), ["a", "b"], bootstrap=Bootstrap.seeded(3))
-    >>> drawn.means.tolist(), drawn.resampled.shape, drawn.n_patients.tolist()
-    ([0.5], (3, 1), [2])
     """
-    values = np.asarray(values, dtype=np.float64)
     patients = np.asarray(patients, dtype=object)
     if patients.shape != (len(values),):
         raise MedAlignError(f"resample_means: {len(values)} rows, {patients.size} patients")

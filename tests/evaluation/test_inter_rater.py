@@ -221,13 +221,6 @@ def test_alpha_of_ranks_counts_and_resamples_only_what_enters_it():
     assert table.loc[ORDINAL, bounds].isna().all()
 
 
-def test_a_rater_who_ties_everything_has_no_tau():
-    ratings = ratings_of(((1, 0, 0), (1, 2, 3)), ((1, 0, 0), (1, 1, 1)))
-    table = reliability(ratings, ONE)
-    assert np.isnan(table.loc[TAU, "estimate"]) and table.loc[TAU, "n_undefined"] == 1
-    assert table.loc[KAPPA, "estimate"] == 1
-
-
 def test_instructions_of_one_rater_do_not_count():
     ratings, instructions = random_ratings(9)
     single = ratings[ratings["rater"] == "x"].assign(instruction_id="more")

@@ -1,3 +1,5 @@
+from itertools import permutations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,9 @@ from medalign_utils.evaluation.metric_correlation import (
     correlate_metrics,
     correlate_systems,
 )
+from medalign_utils.evaluation.ratings import wide
 from medalign_utils.stats.bootstrap import Bootstrap, percentile_levels
+from medalign_utils.stats.permutation import holm
 from medalign_utils.stats.rank_correlation import kendall_tau_b
 from tests.builders.tiny_ratings import mean_interval, ratings_of
 
@@ -21,15 +25,8 @@ INSTRUCTIONS = pd.DataFrame(
 
 
 def scores_of(metric, values, signature="v1"):
-    return pd.DataFrame(
-        {
-            "instruction_id": RATINGS["instruction_id"],
-            "system": RATINGS["system"],
-            "metric": metric,
-            "score": np.asarray(values, dtype=float).ravel(),
-            "signature": signature,
-        }
-    )
+    scores = RATINGS[["instruction_id", "system"]].assign(metric=metric, signature=signature)
+    return scores.assign(score=np.asarray(values, dtype=float).ravel())
 
 
 # Taus with minus the rank: 1, -1/3 (of three pairs one agrees), undefined (ranks tied), undefined.
@@ -37,8 +34,8 @@ GOOD = scores_of("good", [[0.9, 0.5, 0.1], [0.5, 0.1, 0.4], [3, 2, 1], [7, 7, 7]
 BEST = scores_of("best", [[3, 2, 1], [1, 2, 3], [3, 2, 1], [3, 2, 1]], "v2")
 
 
-def correlate(scores, seed=1, resamples=200):
-    bootstrap = Bootstrap.seeded(resamples, seed)
+def correlate(scores):
+    bootstrap = Bootstrap.seeded(200)
     return correlate_metrics(scores, RATINGS, INSTRUCTIONS, bootstrap=bootstrap)
 
 
@@ -63,7 +60,10 @@ def test_correlate_metrics_by_hand():
     # best: three taus of 1; with the undefined one as 0, 3/4.
     assert table.loc[0, "mean_tau"] == 1 and table.loc[0, "mean_tau_undefined_as_0"] == 0.75
     # good: (1 - 1/3)/2 = 1/3, over four 1/6.
-    assert table.loc[1, "mean_tau"] == pytest.approx(1 / 3)
+    interval = mean_interval([1, -1 / 3, np.nan, np.nan], list("pqrq"), Bootstrap.seeded(200))
+    assert table.loc[1, ["mean_tau", "mean_tau_low", "mean_tau_high"]].tolist() == pytest.approx(
+        [1 / 3, interval.low, interval.high]
+    )
     assert table.loc[1, "mean_tau_undefined_as_0"] == pytest.approx(1 / 6)
     assert table["share_undefined"].tolist() == [0.25, 0.5]
     # Three instructions of three pairs have an order. good: 3 alike; of a 3rd, b 2nd, c 1st with
@@ -79,14 +79,6 @@ def test_correlate_metrics_by_hand():
     assert table["same_best_system"].tolist() == [1, 1]
 
 
-def test_interval_is_the_patient_bootstrap_of_the_taus():
-    table = correlate(GOOD, seed=5)
-    taus = [1, -1 / 3, np.nan, np.nan]
-    expected = mean_interval(taus, INSTRUCTIONS["person_id"], Bootstrap.seeded(200, 5))
-    interval = table.loc[0, ["mean_tau", "mean_tau_low", "mean_tau_high"]].tolist()
-    assert interval == pytest.approx(expected)
-
-
 def test_scores_of_unrated_responses_are_not_used():
     more = GOOD.iloc[:3].assign(instruction_id="i9")
     pd.testing.assert_frame_equal(correlate(pd.concat([GOOD, more])), correlate(GOOD))
@@ -97,7 +89,6 @@ def test_scores_of_unrated_responses_are_not_used():
     [
         (GOOD.drop(columns="signature"), "scores: no column signature"),
         (GOOD.iloc[:0], "scores: the table is empty"),
-        (GOOD.drop(index=4), r"no good score of \(instruction i1, b\), which is rated \(1 such\)"),
         (GOOD.replace({"system": {"b": "z"}}), r"no good score of \(instruction i0, b\).*4 such"),
         (
             GOOD.assign(signature=["v1"] * 11 + ["v2"]),
@@ -135,30 +126,22 @@ def random_data(seed, n=60, n_systems=5, n_patients=20, n_metrics=3):
 
 def matrices(scores, ratings, metric):
     of_metric = scores[scores["metric"] == metric]
-    score = of_metric.pivot(index="instruction_id", columns="system", values="score")
-    return score, *(
-        ratings.pivot(index="instruction_id", columns="system", values=column)
-        for column in ("rank", "correct")
-    )
+    return wide(of_metric, "score"), wide(ratings, "rank"), wide(ratings, "correct")
 
 
 def test_pairs_and_best_picks_equal_a_loop():
     scores, ratings, instructions = random_data(1)
     table, _, _ = every_table(scores, ratings, instructions)
-    table = table.set_index("metric")
-    for metric in ("m0", "m1", "m2"):
-        score, rank, _ = matrices(scores, ratings, metric)
+    for row in table.to_dict("records"):
+        score, rank, _ = matrices(scores, ratings, row["metric"])
         alike, picked = [], []
-        for instruction in score.index:
-            x, y = score.loc[instruction].to_numpy(), rank.loc[instruction].to_numpy()
-            for i in range(5):
-                for j in range(5):
-                    if y[i] < y[j] and not np.isnan(x[i] + x[j]):
-                        alike.append(1 if x[i] > x[j] else 0.5 if x[i] == x[j] else 0)
+        for x, y in zip(score.to_numpy(), rank.to_numpy(), strict=True):
+            for i, j in permutations(range(5), 2):
+                if y[i] < y[j] and not np.isnan(x[i] + x[j]):
+                    alike.append(1 if x[i] > x[j] else 0.5 if x[i] == x[j] else 0)
             if len(set(y)) > 1 and not np.isnan(x).any():
                 chosen = [i for i in range(5) if x[i] == max(x)]
                 picked.append(np.mean([y[i] == min(y) for i in chosen]))
-        row = table.loc[metric]
         assert (row["n_pairs"], row["n_same_best"]) == (len(alike), len(picked))
         assert row["pairwise_accuracy"] == pytest.approx(np.mean(alike), abs=1e-9)
         assert row["same_best"] == pytest.approx(np.mean(picked), abs=1e-9)
@@ -170,22 +153,15 @@ def test_systems_correlations_equal_scipys():
     _, table, _ = every_table(scores, ratings, instructions)
     table = table.set_index(["metric", "rating", "coefficient"])
     assert len(table) == 3 * 2 * 3
-    for metric in ("m0", "m1", "m2"):
+    functions = {"kendall_tau_b": kendalltau, "pearson": pearsonr, "spearman": spearmanr}
+    for (metric, rating, coefficient), row in table.iterrows():
         score, rank, correct = matrices(scores, ratings, metric)
         complete = score.notna().all(axis=1)
         assert 0 < complete.sum() < len(score)  # there are gaps
-        of_rating = {"mean_rank": -rank[complete].mean(), "accuracy": correct[complete].mean()}
-        for rating, means in of_rating.items():
-            for name, correlation in (
-                ("kendall_tau_b", kendalltau),
-                ("pearson", pearsonr),
-                ("spearman", spearmanr),
-            ):
-                row = table.loc[(metric, rating, name)]
-                expected = correlation(score[complete].mean(), means).statistic
-                assert row["estimate"] == pytest.approx(expected, abs=1e-9)
-                assert row["estimate_low"] <= row["estimate_high"] <= 1
-                assert (row["n_systems"], row["n"]) == (5, complete.sum())
+        means = {"mean_rank": -rank[complete].mean(), "accuracy": correct[complete].mean()}
+        expected = functions[coefficient](score[complete].mean(), means[rating]).statistic
+        assert row["estimate"] == pytest.approx(expected, abs=1e-9)
+        assert (row["n_systems"], row["n"]) == (5, complete.sum())
 
 
 def test_the_systems_interval_equals_a_loop_that_copies_patients_rows():
@@ -236,20 +212,10 @@ def test_differences_and_their_sign_flip_test_equal_scipys():
             (sums,), np.sum, permutation_type="samples", n_resamples=np.inf, vectorized=True
         )
         assert row.p == pytest.approx(expected.pvalue, abs=1e-9)
-
-
-def test_pairs_of_metrics_are_corrected_by_holm():
-    scores, ratings, instructions = random_data(6)
-    table = compare_metrics(scores, ratings, instructions, bootstrap=Bootstrap.seeded(200, 1))
-    assert table[["metric_a", "metric_b"]].to_numpy().tolist() == [
-        ["m0", "m1"], ["m0", "m2"], ["m1", "m2"]
-    ]  # fmt: skip
-    # Three hypotheses: the smallest p times 3, the next times 2, the last as it is, never falling.
-    p = np.sort(table["p"])
-    steps = np.maximum.accumulate(np.minimum(p * [3, 2, 1], 1))
-    assert np.sort(table["p_holm"]) == pytest.approx(steps, abs=1e-9)
-    assert (table["difference_low"] <= table["difference"]).all()
-    assert (table["difference"] <= table["difference_high"]).all()
+        bounds = (row.difference, row.difference_low, row.difference_high)
+        interval = mean_interval(difference, instructions["person_id"], Bootstrap.seeded(30, 1))
+        assert bounds == pytest.approx(interval, abs=1e-9)
+    assert table["p_holm"].tolist() == holm(table["p"]).tolist()
 
 
 def test_all_tied_scores_and_ranks():
@@ -275,14 +241,10 @@ def test_all_tied_scores_and_ranks():
 
 
 def test_one_system_has_nothing_to_be_ordered_against():
-    table, systems, pairs = every_table(
-        pd.concat([GOOD[GOOD["system"] == "a"], BEST[BEST["system"] == "a"]]),
-        RATINGS[RATINGS["system"] == "a"].assign(rank=1.0),
-    )
-    assert table["n"].tolist() == [0, 0] and table["n_pairs"].tolist() == [0, 0]
-    assert table[["mean_tau", "pairwise_accuracy", "same_best"]].isna().all(axis=None)
-    assert table["same_best_system"].isna().all()
-    assert systems["estimate"].isna().all() and pairs["p"].isna().all()
+    a = RATINGS["system"] == "a"
+    table, systems, pairs = every_table(BEST[a], RATINGS[a].assign(rank=1.0))
+    assert table[["n", "n_pairs", "n_same_best"]].values.tolist() == [[0, 0, 0]]
+    assert systems["estimate"].isna().all() and pairs.empty
 
 
 def test_one_instruction_or_one_patient_has_estimates_and_no_interval():
@@ -300,6 +262,10 @@ def test_one_instruction_or_one_patient_has_estimates_and_no_interval():
 
 
 def test_a_nan_score_costs_its_pairs_and_its_instruction():
+    table, systems, _ = every_table(BEST.assign(score=np.nan), RATINGS)
+    assert table.loc[0, "best_system"] == "" and table.loc[0, "share_undefined"] == 1
+    assert table[["mean_tau", "same_best", "same_best_system"]].isna().all(axis=None)
+    assert set(systems["n"]) == {0} and systems["estimate"].isna().all()
     spoilt = BEST.copy()
     spoilt.loc[0, "score"] = np.nan
     table, systems, _ = every_table(spoilt, RATINGS)
@@ -307,13 +273,6 @@ def test_a_nan_score_costs_its_pairs_and_its_instruction():
     # One response of i0 has two of its three pairs.
     assert (table.loc[0, "n_pairs"], table.loc[0, "n_same_best"]) == (7, 2)
     assert set(systems["n"]) == {3}
-
-
-def test_a_metric_without_any_score_has_no_best_system():
-    table, systems, _ = every_table(BEST.assign(score=np.nan), RATINGS)
-    assert table.loc[0, "best_system"] == "" and table.loc[0, "share_undefined"] == 1
-    assert table[["mean_tau", "same_best", "same_best_system"]].isna().all(axis=None)
-    assert set(systems["n"]) == {0} and systems["estimate"].isna().all()
 
 
 def test_skipped_metrics_come_last_with_their_reason_and_whole_counts():
