@@ -1,7 +1,4 @@
-"""Whether the terms of use restrict what is done with a release.
-
-MedAlign's release must not be passed on, nor sent to a service without an agreement.
-"""
+"""Whether a release must not be passed on, nor sent to a service without an agreement."""
 
 import hashlib
 from collections.abc import Iterable, Mapping

@@ -84,11 +84,7 @@ class Release:
     _filenames: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def ehr_path(self, person_id: str) -> Path:
-        """Return the file of a patient's EHR.
-
-        Raises:
-            ReleaseError: it does not exist, or would be outside the EHR folder.
-        """
+        """Return the file of a patient's EHR; a ReleaseError if it is missing or outside."""
         return _ehr_path(self.path, person_id, self._filenames.get(person_id))
 
     @cached_property
@@ -191,11 +187,7 @@ def require_release_columns(path: Path, columns: Mapping[str, str] | None) -> No
 def read_release_table(
     path: Path, stem: str, columns: Mapping[str, str] | None = None
 ) -> Table | None:
-    """Return one table of a release, or of the file `path`; None if an optional one is missing.
-
-    Raises:
-        ReleaseError: as `tables.read_table`, or a required table is missing.
-    """
+    """Return one table of a release, or of the file `path`; None if an optional one is missing."""
     file = path if path.is_file() else find_table(path, stem)
     if file is None:
         if stem in (REVIEWS_FILE, SUBMITTED_FILE):
@@ -223,9 +215,6 @@ def load_submitted(release: Release) -> pd.DataFrame:
     person_id, duplicate_of (the earlier instruction_id that it rewords), request (the same for all
     duplicates). Without ``submitted-instructions.tsv``, which synthetic releases have, these are
     the release's own instructions, and the last two columns are missing throughout.
-
-    Raises:
-        ReleaseError: the table has problems, or an EHR that it names does not exist.
     """
     submitted = read_release_table(release.path, SUBMITTED_FILE, release.columns)
     if submitted is None:
@@ -354,11 +343,7 @@ def read_manifest(file: Path) -> dict[str, Any] | None:
 
 
 def instructions_to_answer(release: Release, only_with_reference: bool = True) -> pd.DataFrame:
-    """Return the instructions that a system answers, sorted by patient to read each EHR once.
-
-    Raises:
-        ReleaseError: one of them has no patient.
-    """
+    """Return the instructions that a system answers, sorted by patient, whom each must have."""
     instructions = release.instructions
     if only_with_reference:
         answered = release.references["instruction_id"]

@@ -58,17 +58,12 @@ def responses_of(
 
 
 def reviews_of(release: Release, systems: Sequence[str]) -> Reviews:
-    """Return the release's reviews, after a check that each of the systems has some.
-
-    Raises:
-        ReleaseError: the release has no reviews, or none of one of the systems.
-    """
+    """Return the release's reviews; a ReleaseError if it, or one of the systems, has none."""
     found = sorted(release.reviews.ratings["system"].unique())
     for system in systems:
         if system not in found:
-            raise ReleaseError(
-                f"{release.reviews_path}: no ratings of {system!r}; systems: {', '.join(found)}"
-            )
+            shown = f"no ratings of {system!r}; systems: {', '.join(found)}"
+            raise ReleaseError(f"{release.reviews_path}: {shown}")
     return release.reviews
 
 

@@ -46,11 +46,8 @@ def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) 
     """Return ``clinician-reviewed-model-responses``, which has one row per response and rater.
 
     Problems are rows without a verdict (`tables.truth_of`), with a rank that is not a number from
-    1, of a rater who rated the response before, or with another response than an earlier row.
-
-    Raises:
-        ReleaseError: as `tables.read_table`, for a missing column among others.
-        ParamsError: `columns` maps a column of this table to a name that it does not have.
+    1, of a rater who rated the response before, or with another response than an earlier row. A
+    ParamsError: `columns` maps a column of this table to a name that it does not have.
     """
     file, key = Path(file), ["instruction_id", "system"]
     require_mapped(columns, {file: REVIEW_COLUMNS})

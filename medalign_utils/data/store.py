@@ -57,10 +57,7 @@ class Store(dict[str, dict[str, Any]]):
 def read_lines(path: Path, keys: Collection[str], *, growing: bool = False) -> list[dict[str, Any]]:
     """Return the objects of a file of JSON lines, which have these keys and may have others.
 
-    A torn last line of a `growing` file is ignored.
-
-    Raises:
-        MedAlignError: a line is not such an object; names file and line.
+    A torn last line of a `growing` file is ignored; any other is an error that names it.
     """
     rows = []
     # By bytes: text may hold characters at which str.splitlines would split.

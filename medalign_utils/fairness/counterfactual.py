@@ -286,7 +286,8 @@ def _header_replacements(tag: str, text: str, change: str, person: Person) -> li
 
 
 def _read(path: Path) -> etree._Element:
-    if read_opening(path, ("eventstream", "record")).dialect != "eventstream":
+    dialect, _ = read_opening(path, ("eventstream", "record"))
+    if dialect != "eventstream":
         raise EHRError(f"{path}: in the record dialect; only eventstream can be rewritten")
     [root] = iterate(path, "eventstream")
     return root

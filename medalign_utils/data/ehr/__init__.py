@@ -120,8 +120,8 @@ def _one_line(*parts: str | None) -> str:
 
 def _open(path: str | Path, report: Report) -> tuple[str, Iterator[Event]]:
     """Return the patient and the events of a file, after a look at its opening."""
-    opening = read_opening(Path(path), tuple(_DIALECTS))
-    return opening.person_id, _DIALECTS[opening.dialect].read(Path(path), report)
+    dialect, person_id = read_opening(Path(path), _DIALECTS)
+    return person_id, _DIALECTS[dialect].read(Path(path), report)
 
 
 def _raise(error: EHRError) -> None:

@@ -1,7 +1,7 @@
 """What both dialects of EHR markup share: safe parsing, fault messages and timestamps."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
@@ -41,15 +41,8 @@ class Event(NamedTuple):
 Report = Callable[[EHRError], None]
 
 
-class Opening(NamedTuple):
-    """What comes before the first event."""
-
-    dialect: str
-    person_id: str
-
-
-def read_opening(path: Path, dialects: tuple[str, ...]) -> Opening:
-    """Return what comes before a file's first event, after checking it.
+def read_opening(path: Path, dialects: Collection[str]) -> tuple[str, str]:
+    """Return a file's dialect and person_id, after checking what comes before the first event.
 
     Raises:
         EHRError: the file cannot be read, is not well-formed, has a DOCTYPE or a root that is none
@@ -78,7 +71,7 @@ def read_opening(path: Path, dialects: tuple[str, ...]) -> Opening:
     if person_id != expected:
         found = "no" if person_id is None else "another"
         raise EHRError(f"{path}: {found} person_id, where the file's name says {expected!r}")
-    return Opening(root.tag, person_id)
+    return root.tag, person_id
 
 
 def iterate(path: Path, *tags: str) -> Iterator[etree._Element]:
