@@ -1,7 +1,7 @@
 """One run of an experiment: its folder, release and systems, and how its results are saved."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +32,10 @@ class Run:
         source: of the responses: this run ("generated") or the release ("released").
         combine: how the ratings of several raters become one; see `evaluation.ratings`.
         columns: our column -> the release's name for it.
-        annotator: whose reference is preferred.
         notebook: the stem of the notebook whose results are saved.
+        annotator: whose reference is preferred.
+        resamples: number of bootstrap resamples.
+        seed: of everything random.
     """
 
     experiment: str
@@ -42,10 +44,10 @@ class Run:
     source: str = "generated"
     combine: str = "first"
     columns: Mapping[str, str] = field(default_factory=dict)
+    notebook: str = ""
     annotator: str = ANNOTATOR
     resamples: int = 2000
     seed: int = 1
-    notebook: str = ""
 
     @classmethod
     def of(cls, experiment: Mapping[str, Any]) -> "Run":
@@ -58,6 +60,10 @@ class Run:
             combine=experiment["combine_raters"],
             columns=experiment["columns"],
         )
+
+    def seeded(self, resamples: int, seed: int) -> "Run":
+        """Return the same run with another bootstrap."""
+        return replace(self, resamples=resamples, seed=seed)
 
     @cached_property
     def release(self) -> Release:
