@@ -98,6 +98,12 @@ def test_what_is_missing_is_named_with_its_reason(described):
     assert provenance.failure(open_run, "generate/bm25-full") == why
 
 
+def test_an_error_of_ratings_shows_its_kind_alone(described):
+    Path("data/mine/answer-key.jsonl").write_text("{}\n")
+    paths.write_text(f'{{"{MARKER}": 1}}\n', paths.responses("mine", "bm25-2k"), private=False)
+    assert gaps(described())["ratings"] == "MedAlignError"
+
+
 def test_a_commit_is_the_projects_own(project, monkeypatch):
     def git(*arguments):
         who = ("-c", "user.name=A", "-c", "user.email=a@example.org")
