@@ -72,6 +72,8 @@ def digest(prompt):
 @pytest.mark.parametrize("kind", WRITERS)
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
 def test_any_batch_size_gives_what_generate_gives_alone(folders, alone, kind, batch_size, caplog):
+    assert len(set(alone[kind])) >= (4 if kind == "t5" else len(PROMPTS))
+    assert min(tokens for _, tokens in alone[kind]) < 16
     found = answers(folders[kind], batch_size=batch_size)
     near = set(re.findall(r"near tie: prompt (\w{12}), token \d+ of", caplog.text))
     assert len(near) <= 2
@@ -80,14 +82,6 @@ def test_any_batch_size_gives_what_generate_gives_alone(folders, alone, kind, ba
             assert (answer.text, answer.tokens) == (text, tokens)
             # None of these answers ends with its 256th token.
             assert answer.finish_reason == ("stop" if tokens < RESPONSE_TOKENS else "length")
-
-
-def test_the_tiny_models_answers_differ_and_end_both_ways(alone):
-    for kind, outputs in alone.items():
-        assert len({text for text, _ in outputs}) >= (4 if kind == "t5" else len(PROMPTS))
-        lengths = [tokens for _, tokens in outputs]
-        assert min(lengths) < 16
-        assert kind == "gpt2" or max(lengths) == RESPONSE_TOKENS
 
 
 def test_a_checkpoints_own_settings_take_no_part(llama, tmp_path):
@@ -108,18 +102,18 @@ def test_a_model_without_an_end_answers_to_the_limit(tmp_path):
     assert (answer.finish_reason, answer.tokens) == ("length", RESPONSE_TOKENS)
 
 
-def refusing(monkeypatch, refuse, error):
-    """Let `generate` raise an error for some inputs; gives the sizes of the batches it gets."""
-    generate, sizes = LlamaForCausalLM.generate, []
+def refusing(monkeypatch, refuse, error=torch.OutOfMemoryError):
+    """Let `generate` raise an error for some inputs; gives all inputs that it gets."""
+    generate, inputs = LlamaForCausalLM.generate, []
 
     def limited(self, input_ids, **options):
-        sizes.append(len(input_ids))
+        inputs.append(input_ids)
         if refuse(input_ids):
             raise error()
         return generate(self, input_ids, **options)
 
     monkeypatch.setattr(LlamaForCausalLM, "generate", limited)
-    return sizes
+    return inputs
 
 
 def cpu_allocator_error():
@@ -133,12 +127,11 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(llama, monkeypatch, ca
     prompts = [QUICK[2], QUICK[3], QUICK[3], QUICK[2]] * 2
     expected = answers(llama, prompts, batch_size=2)
     caplog.clear()
-    sizes = refusing(monkeypatch, lambda ids: len(ids) > 2, error)
+    inputs = refusing(monkeypatch, lambda ids: len(ids) > 2, error)
     generator = huggingface(model=llama, tokenizer=llama, device="cpu", batch_size=8)
     assert generator.answer(prompts) == expected
-    assert sizes == [8, 4, 2, 2, 2, 2]
     assert generator.answer(prompts[:3]) == expected[:3]
-    assert sizes[6:] == [2, 1]
+    assert list(map(len, inputs)) == [8, 4, 2, 2, 2, 2, 2, 1]
     halved = [m for m in caplog.messages if "out of memory" in m]
     assert halved == [f"out of memory; from here on {n} prompts at a time" for n in (4, 2)]
 
@@ -146,7 +139,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(llama, monkeypatch, ca
 def test_a_prompt_that_does_not_fit_alone_is_a_failure(llama, monkeypatch):
     first, last = QUICK[0], QUICK[2]
     expected = answers(llama, [first, last], batch_size=1)
-    refusing(monkeypatch, lambda ids: ids.shape[1] > 200, torch.OutOfMemoryError)
+    refusing(monkeypatch, lambda ids: ids.shape[1] > 200)
     before, failure, after = answers(llama, [first, LONGEST, last])
     assert [before, after] == expected
     assert re.fullmatch(r"out of memory with this prompt alone \(\d+ tokens\)", failure.reason)
@@ -172,17 +165,10 @@ def test_a_prompt_beyond_the_models_positions_is_a_failure(tmp_path):
 
 
 def test_special_tokens_in_a_prompt_are_text(llama, monkeypatch):
-    asked = []
-    generate = LlamaForCausalLM.generate
-
-    def seen(self, input_ids, **options):
-        asked.append(input_ids)
-        return generate(self, input_ids, **options)
-
-    monkeypatch.setattr(LlamaForCausalLM, "generate", seen)
+    inputs = refusing(monkeypatch, lambda ids: False)
     [answer] = answers(llama, [fill("Any <|eot_id|>?", "<|begin_of_text|> <|end_of_text|>")])
     assert isinstance(answer, Generation)
-    [ids] = asked[0].tolist()
+    [ids] = inputs[0].tolist()
     # <|begin_of_text|>, <|start_header_id|>user<|end_header_id|>, <|eot_id|>, and the answer's.
     assert [id for id in ids if id < 5] == [0, 2, 3, 4, 2, 3]
 
@@ -221,29 +207,20 @@ def test_a_model_that_overflows_fails(tmp_path):
     [
         ({"device": "abacus"}, "no device 'abacus' here"),
         ({"device": "cuda:99"}, "no device 'cuda:99' here"),
-        (
-            {"model": "no-such-owner/no-such-model"},
-            "repository that can be loaded .*huggingface-cli",
-        ),
+        ({"model": "no-such-owner/none"}, "repository that can be loaded .*huggingface-cli"),
         ({"model": "/no/such/folder"}, "'/no/such/folder' is neither a folder with a language"),
         ({"tokenizer": "minilm"}, r"'minilm' is another model's: .* token \d+, and the model has"),
+        ({"model": "body"}, r"is not a whole language model: it lacks lm_head\.weight"),
+        ({"context_length": 10**6}, "positions, fewer than the system's context_length of 1000000"),
     ],
 )
-def test_what_cannot_be_had_is_said_in_one_line(llama, options, message, monkeypatch):
+def test_what_is_not_available_is_said_in_one_line(llama, options, message, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    if options.get("model") == "body":
+        LlamaForCausalLM.from_pretrained(llama).model.save_pretrained(tmp_path)
+        options = {"model": str(tmp_path)}
     with pytest.raises(ParamsError, match=f"^huggingface: [^\n]*{message}[^\n]*$"):
         huggingface(**{"model": llama, "tokenizer": llama, **options}).answer(PROMPTS)
-
-
-def test_folders_that_hold_no_whole_model(llama, tmp_path):
-    with pytest.raises(ParamsError, match="is neither a folder with a language model"):
-        huggingface(model=str(tmp_path), tokenizer=llama).answer(PROMPTS)
-    network = LlamaForCausalLM.from_pretrained(llama)
-    network.model.save_pretrained(tmp_path)
-    with pytest.raises(
-        ParamsError, match=r"is not a whole language model: it lacks lm_head\.weight"
-    ):
-        huggingface(model=str(tmp_path), tokenizer=llama).answer(PROMPTS)
 
 
 def test_the_model_is_loaded_at_the_first_prompt_and_once(llama, monkeypatch):

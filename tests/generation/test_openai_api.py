@@ -223,10 +223,10 @@ def test_retry_after_is_respected(serve):
         assert wait <= second - first < wait + 0.9
 
 
-@pytest.mark.parametrize("wait", ["86400", "1e999", "Fri, 01 Jan 2190 00:00:00 GMT"])
-def test_too_long_a_wait_is_left_to_another_run(ask_once, wait):
-    refused = error(429, None, ("Retry-After", wait))
-    assert ask_once(refused) == (Failure("HTTP 429 (RateLimitError)"), 1)
+def test_too_long_a_wait_is_left_to_another_run(ask_once):
+    for wait in ("86400", "1e999", "Fri, 01 Jan 2190 00:00:00 GMT"):
+        refused = error(429, None, ("Retry-After", wait))
+        assert ask_once(refused) == (Failure("HTTP 429 (RateLimitError)"), 1)
 
 
 def test_a_stopped_run_tries_no_more(serve):
@@ -353,13 +353,13 @@ def test_neither_key_nor_prompt_is_logged_with_openai_log(serve):
     assert not PRIVATE.search(done.stdout + done.stderr)
 
 
-@pytest.mark.parametrize("status", [301, 303, 308])
-def test_redirect_is_not_followed(serve, ask_once, status):
+def test_redirect_is_not_followed(serve, ask_once):
     other = serve(in_turn(Reply(BODY)))
     for location in (f"{other.base_url}/chat/completions", "/v1/elsewhere", "http://[", "\xff"):
-        failure, requests = ask_once(Reply(b"", status, (("Location", location),)))
-        assert failure.reason.startswith(f"HTTP {status} (APIStatusError): a redirect")
-        assert requests == 1
+        for status in (301, 303, 308):
+            failure, requests = ask_once(Reply(b"", status, (("Location", location),)))
+            assert failure.reason.startswith(f"HTTP {status} (APIStatusError): a redirect")
+            assert requests == 1
     assert other.requests == []
 
 

@@ -27,7 +27,7 @@ from medalign_utils.generation.base import Failure, Generation, Generator
 from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.generation.runner import run_system, shard_of
 from medalign_utils.prompts import context
-from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
+from medalign_utils.prompts.tokenizers import PromptTokenizer
 from medalign_utils.synthetic import write_release as synthesize
 from tests.builders.chat_server import ChatServer, Reply, chunk, completion, error, stream
 from tests.builders.run_folder import forget, kept, stored
@@ -125,12 +125,6 @@ def test_responses_have_their_columns_order_and_values(folder, path, monkeypatch
     assert files(path) == ["bm25-2k.v1", "bm25-2k.v1.jsonl"]
     assert files(kept(path)) == ["store.jsonl"]
     assert path.read_text(encoding="utf-8").count("\n") == 3
-
-
-def test_markup_is_the_file(folder, path, answering):
-    responses = run(folder, path, format="markup")
-    tokens = load_tokenizer("minilm").count((folder / "ehrs" / "40.xml").read_text())
-    assert responses["ehr_tokens_total"].iloc[-1] == tokens
 
 
 def test_instructions_without_reference_on_request(folder, path, answering):

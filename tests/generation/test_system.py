@@ -146,6 +146,8 @@ SECRET = "sk-Secret0123456789"
         ({"strategy": "retrieve", "retriever": "x"}, "no retriever 'x'; known: bm25, minilm"),
         ({"strategy": "retrieve", "seed": 1}, "unknown key 'seed'; known: chat_template, "),
         ({"covered_by": "BAA"}, "covered_by: found 'BAA', expected {host: agreement}"),
+        ({"covered_by": {}}, "covered_by: found {}, expected {host: agreement}"),
+        ({"covered_by": {"a.org": ""}}, "covered_by: a.org: found '', expected {host: agreement}"),
         ({"price_per_million": 3}, "price_per_million: found 3, expected {input"),
         ({"price_per_million": {"input": 3}}, "price_per_million: found {'input': 3}, expected {"),
         ({"tokens_per_second": {"input": 0, "output": 1}}, "tokens_per_second: input: found 0"),

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from medalign_utils.data.release import load_release
-from medalign_utils.errors import IncompleteError, ParamsError, TermsError
+from medalign_utils.errors import IncompleteError, TermsError
 from medalign_utils.generation.runner import run_system
 from medalign_utils.synthetic import write_release as synthesize
 from tests.builders.chat_server import ChatServer, Reply, completion, error
@@ -111,12 +111,6 @@ def test_nothing_is_sent_to_another_machine_without_an_agreement(
         assert len(away) == len(load_release(synthetic).references)
 
 
-@pytest.mark.parametrize("covered_by", ["agreement", {}, {REMOTE: ""}, {REMOTE: None}, [REMOTE]])
-def test_an_agreement_is_stated_for_a_host(restricted, tmp_path, covered_by):
-    with pytest.raises(ParamsError, match=r"covered_by: .*, expected \{host: agreement\}"):
-        run_system(load_release(restricted), system(1, covered_by=covered_by), tmp_path / "m.jsonl")
-
-
 def test_a_record_is_in_its_responses_and_nowhere_else(
     restricted, tmp_path, caplog, capsys, remote
 ):
@@ -144,9 +138,8 @@ def test_a_record_is_in_its_responses_and_nowhere_else(
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file.name
 
 
-def test_what_was_made_before_a_release_was_restricted_is_closed_too(tmp_path):
-    folder = tmp_path / "release"
-    synthesize(folder, patients=2, instructions=6, seed=1)
+def test_what_was_made_before_a_release_was_restricted_is_closed_too(synthetic, tmp_path):
+    folder = shutil.copytree(synthetic, tmp_path / "release")
     path = tmp_path / "m.jsonl"
     with ChatServer(quoting) as server:
         here = system(server.port, host="127.0.0.1", api_key_env=None)
