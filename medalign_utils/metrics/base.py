@@ -1,5 +1,6 @@
-"""What metrics share: the check of their columns, and the loop over pairs of texts."""
+"""What metrics share: checks of their texts, and the loop over pairs of them."""
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,10 +13,7 @@ DECIMALS = 6
 
 
 def check_texts(function: str, **columns: Sequence[str]) -> None:
-    """Check that columns of texts have one length and hold strings only.
-
-    Raises:
-        MedAlignError: the lengths differ, or a value is not a string (a missing one, for example).
+    """Raise MedAlignError if columns of texts differ in length or hold anything but strings.
 
     >>> check_texts("score_chrf", predictions=["a", "b"], references=["a"])
     Traceback (most recent call last):
@@ -32,6 +30,12 @@ def check_texts(function: str, **columns: Sequence[str]) -> None:
                     f"{function}: {name}[{position}] is {text!r}, expected a string "
                     "(an empty answer is '')"
                 )
+
+
+def warn_of(metric: str, count: int, texts: str, fault: str) -> None:
+    """Warn how many of the texts a metric scores otherwise than a reader may expect, if any."""
+    if count:
+        warnings.warn(f"score_{metric}: {count} of {texts} {fault}", stacklevel=3)
 
 
 def score_pairs(

@@ -1,6 +1,5 @@
 """BERTScore through the bert-score package."""
 
-import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -9,7 +8,7 @@ import numpy as np
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.hub import TRANSFORMERS, describe, find_checkpoint
-from medalign_utils.metrics.base import DECIMALS, check_texts
+from medalign_utils.metrics.base import DECIMALS, check_texts, warn_of
 from medalign_utils.minilm import MINILM_NAME, MINILM_SHA256, fixed_batches, load_minilm
 
 if TYPE_CHECKING:
@@ -31,12 +30,11 @@ def score_bertscore(
     is the hidden layer compared, 0 for the embeddings. An empty text scores 0 and one beyond the
     model's limit is cut, with a warning that counts them.
 
-    Each distinct text is encoded once; ``bert_score.score`` gives the same to 1e-5. As there, [CLS]
-    and [SEP] may be matched but carry no weight. A token whose cosines are all negative counts 0;
-    in the package only in pairs that its batch pads, so that a score there depends on the others.
+    ``bert_score.score`` gives the same to 1e-5, except that here a token whose cosines are all
+    negative always counts 0; there only in a pair that its batch pads.
 
     Raises: NotAvailableError if the model is out of reach; MedAlignError if it does not load or has
-    fewer layers, or the columns are no equally many strings.
+    fewer layers, or as `check_texts`.
 
     Source: Zhang et al. 2020.
 
@@ -69,13 +67,9 @@ def score_bertscore(
     for name, texts in (("predictions", predictions), ("references", references)):
         empty = sum(_is_empty(encoded[text]) for text in texts)
         full = sum(len(encoded[text][0]) >= limit for text in texts)
-        of = f"of {len(texts)} {name}"
-        if empty:
-            message = f"score_bertscore: {empty} {of} are empty and score 0"
-            warnings.warn(message, stacklevel=2)
-        if full:
-            message = f"reach the model's limit of {limit} tokens; what follows is not compared"
-            warnings.warn(f"score_bertscore: {full} {of} {message}", stacklevel=2)
+        warn_of("bertscore", empty, f"{len(texts)} {name}", "are empty and score 0")
+        fault = f"reach the model's limit of {limit} tokens; what follows is not compared"
+        warn_of("bertscore", full, f"{len(texts)} {name}", fault)
     return scores.round(DECIMALS)
 
 

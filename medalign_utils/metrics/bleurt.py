@@ -1,28 +1,26 @@
 """BLEURT through transformers, as a sequence classifier with one output."""
 
-import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 
 import numpy as np
 
 from medalign_utils.hub import TRANSFORMERS, describe, find_checkpoint, load_network
-from medalign_utils.metrics.base import DECIMALS, check_texts
+from medalign_utils.metrics.base import DECIMALS, check_texts, warn_of
 
 
 def score_bleurt(
     predictions: Sequence[str], references: Sequence[str], *, model: str, progress: bool = False
 ) -> np.ndarray:
-    """Return BLEURT, how alike answer and reference are to a BERT that reads both, 6 decimals.
+    """Return BLEURT of each answer and its reference: float64, shape (N,), 6 decimals.
 
     Unbounded, for most pairs between -2 and 1. `model` is the folder of a Hugging Face sequence
-    classifier with one output, or a hub id; pairs beyond its limit are cut, the longer text first,
-    with a warning that counts them. The paper does not name its checkpoint. Elron/bleurt-large-512
-    is the largest published one that transformers loads as it is; BLEURT-20 needs a class of its
-    own.
+    classifier with one output, or a hub id such as Elron/bleurt-large-512, the largest published
+    one that transformers loads as it is; the paper does not name its own. Pairs beyond the model's
+    limit are cut, the longer text first, with a warning that counts them.
 
-    Raises: NotAvailableError if the model is out of reach; MedAlignError if it is no BLEURT, or the
-    columns are no equally many strings.
+    Raises: NotAvailableError if the model is out of reach; MedAlignError if it is not a BLEURT, or
+    as `check_texts`.
 
     Source: Sellam et al. 2020.
     """
@@ -48,12 +46,8 @@ def score_bleurt(
             cutting = {"truncation": "longest_first", "max_length": limit}
             tokens = tokenizer(*pair, **options, **cutting, return_tensors="pt")
             scores.append(network(**tokens.to(network.device)).logits.item())
-    if cut:
-        warnings.warn(
-            f"score_bleurt: {cut} of {len(pairs)} pairs are longer than the model's limit of "
-            f"{limit} tokens; what follows is not compared",
-            stacklevel=2,
-        )
+    fault = f"are longer than the model's limit of {limit} tokens; what follows is not compared"
+    warn_of("bleurt", cut, f"{len(pairs)} pairs", fault)
     return np.array(scores, dtype=np.float64).round(DECIMALS)
 
 

@@ -50,17 +50,16 @@ def score_comet(
 ) -> np.ndarray:
     """Return COMET of each answer, with the instruction as source: float64, shape (N,), 6 decimals.
 
-    The range is the checkpoint's: [0, 1] for comet-compact, about that for the WMT22 models,
-    unbounded for older ones. The paper does not say which checkpoint it used, nor whether the EHR
-    was part of the source, so scores are not comparable with the paper's.
+    The range depends on the checkpoint: [0, 1] for comet-compact, about that for the WMT22 models,
+    unbounded for older ones. The paper does not say which one it used, nor whether the EHR was part
+    of the source, so scores are not comparable with the paper's.
 
     `checkpoint` is a folder with ``hparams.yaml`` and either ``checkpoints/model.ckpt`` or
-    ``model.safetensors``, a ``.ckpt`` file, or a hub id. For a ``RegressionMetric`` each distinct
-    text is encoded once; the library's ``predict`` gives the same to 1e-5, and scores other classes
-    itself. Texts are cut at the encoder's limit; an empty one is scored like any other.
+    ``model.safetensors``, a ``.ckpt`` file, or a hub id. The library's ``predict`` gives the same
+    to 1e-5. Texts are cut at the encoder's limit; an empty one is scored like any other.
 
     Raises: NotAvailableError if the checkpoint or its encoder is out of reach; MedAlignError if it
-    does not load, or the columns are no equally many strings.
+    does not load, or as `check_texts`.
 
     Source: Rei et al. 2020, 2022.
 
@@ -84,9 +83,6 @@ def score_comet(
 
 def signature_comet(*, checkpoint: str | Path) -> str:
     """Return a checkpoint's name, what its class reads, its SHA-256, and versions.
-
-    Without its encoder the SHA-256 is over ``hparams.yaml`` and ``model.safetensors``, and the
-    bundled encoder's own follows.
 
     >>> signature_comet(checkpoint="models/comet-compact")  # doctest: +ELLIPSIS
     'comet-compact|src:instruction|ref:yes|sha256:...|encoder:all-MiniLM-L6-v2|sha256:53aa51172d14|...
@@ -136,8 +132,6 @@ def name_comet(checkpoint: str | Path) -> str:
 def find_comet(checkpoint: str | Path) -> Path:
     """Return the file with a checkpoint's weights (see `score_comet`), downloaded if need be.
 
-    Raises: NotAvailableError if it is out of reach; MedAlignError if there is none.
-
     >>> find_comet("no/such/folder/model.ckpt")
     Traceback (most recent call last):
     ...
@@ -157,10 +151,8 @@ def find_comet(checkpoint: str | Path) -> Path:
 def load_comet(path: Path) -> "CometModel":
     """Return the model of a file of weights for inference, on the GPU if there is one.
 
-    A ``.ckpt`` file also needs its encoder's configuration and tokenizer, from hub or cache.
-
-    Raises: NotAvailableError if these are out of reach; MedAlignError if the file is torn or no
-    checkpoint, or lacks a weight or has too many.
+    Raises: NotAvailableError if a ``.ckpt`` file's encoder is out of reach (its configuration and
+    tokenizer); MedAlignError if the file is torn, lacks a weight or has too many.
     """
     with quiet_lightning():
         import torch
@@ -190,7 +182,7 @@ def new_regression_metric(hparams: Mapping[str, Any]) -> "RegressionMetric":
 
 
 def _join_encoder(path: Path) -> "RegressionMetric":
-    """The model, whose weights must be the file's and the encoder's, no more and no fewer."""
+    """The model with the file's weights and the bundled encoder's."""
     from safetensors.torch import load_file
 
     hparams = _hparams(path)
@@ -261,7 +253,7 @@ def _score_triples(model, sources, predictions, references, progress) -> np.ndar
 
 
 def _predict(model, sources, predictions, references, progress) -> np.ndarray:
-    """Leave the scoring to the library."""
+    """The library's scores."""
     import torch
 
     rows = zip(sources, predictions, references, strict=True)

@@ -1,12 +1,10 @@
 """LENS, a COMET-like regression on RoBERTa, through modules of unbabel-comet and transformers.
 
-LENS's own package needs versions that exclude unbabel-comet. Its checkpoint has the weights of an
-encoder, of COMET's layer-wise attention and of an estimator; they are joined here as its package
-does.
+LENS's own package excludes unbabel-comet, so the parts of a checkpoint (encoder, layer-wise
+attention, estimator) are joined here.
 """
 
 import pickle
-import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +15,7 @@ import yaml
 
 from medalign_utils.errors import MedAlignError, NotAvailableError
 from medalign_utils.hub import ENCODER, Checkpoint, describe, find_checkpoint, in_one_line, quiet
-from medalign_utils.metrics.base import DECIMALS, check_texts
+from medalign_utils.metrics.base import DECIMALS, check_texts, warn_of
 
 if TYPE_CHECKING:
     import torch
@@ -37,16 +35,16 @@ def score_lens(
 ) -> np.ndarray:
     """Return LENS of each answer, given the instruction and the reference, in [0, 1], 6 decimals.
 
-    The normal distribution's share below the estimate, which is LENS's own rescaling divided by
-    100. LENS was made to judge simplified sentences: the instruction takes the place of the complex
-    sentence, the answer that of the simplified one. All texts are lower-cased; one beyond the
-    encoder's limit is cut, with a warning that counts them.
+    The estimate is rescaled by the normal distribution, as LENS does, but not multiplied by 100.
+    LENS was made to judge simplified sentences; here the instruction is the complex sentence and
+    the answer the simplified one. Texts are lower-cased; one beyond the encoder's limit is cut,
+    with a warning that counts them.
 
     `model` is a folder with `hparams.yaml` and one file in `checkpoints/`, or a hub id such as
     davidheineman/lens. The encoder's configuration and tokenizer must be within reach too.
 
-    Raises: NotAvailableError if the model or its encoder is out of reach; MedAlignError if it is no
-    LENS, or the columns are no equally many strings.
+    Raises: NotAvailableError if the model or its encoder is out of reach; MedAlignError if it is
+    not a LENS, or as `check_texts`.
 
     Source: Maddela et al. 2023.
     """
@@ -83,7 +81,7 @@ def _hparams(checkpoint: Checkpoint) -> dict:
     wanted = {"class_identifier": _CLASS, "pool": "avg", "layer": "mix"}
     if differ := {key: hparams.get(key) for key in wanted if hparams.get(key) != wanted[key]}:
         raise MedAlignError(
-            f"score_lens: {checkpoint.name} is no LENS: {differ} in hparams.yaml, expected "
+            f"score_lens: {checkpoint.name} is not a LENS: {differ} in hparams.yaml, expected "
             f"{ {key: wanted[key] for key in differ} }"
         )
     return hparams
@@ -150,16 +148,13 @@ def _load(checkpoint: Checkpoint) -> tuple["PreTrainedTokenizerBase", "torch.nn.
     weights, state = _read_weights(checkpoint)
     try:
         loaded = network.load_state_dict(state, strict=False)  # older ones hold position_ids too
+        if missing := loaded.missing_keys:
+            raise RuntimeError(f"it lacks {len(missing)} weights, the first is {missing[0]}")
     except RuntimeError as error:
         raise MedAlignError(
             f"score_lens: {weights} of {checkpoint.name} does not fit its hparams.yaml: "
             f"{in_one_line(error)}"
         ) from error
-    if loaded.missing_keys:
-        raise MedAlignError(
-            f"score_lens: {weights} of {checkpoint.name} lacks {len(loaded.missing_keys)} "
-            f"weights, the first is {loaded.missing_keys[0]}"
-        )
     return tokenizer, network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
@@ -187,10 +182,6 @@ def _embed(
             layers = model(ids, mask, output_hidden_states=True).hidden_states
             mixed = network["layerwise_attention"](layers, mask)
             [vectors[text]] = average_pooling(ids, mixed, mask, *special)
-    if cut:
-        warnings.warn(
-            f"score_lens: {cut} of {len(vectors)} distinct texts are longer than the encoder's "
-            f"limit of {limit} tokens; what follows is not read",
-            stacklevel=3,
-        )
+    fault = f"are longer than the encoder's limit of {limit} tokens; what follows is not read"
+    warn_of("lens", cut, f"{len(vectors)} distinct texts", fault)
     return vectors

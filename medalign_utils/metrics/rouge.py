@@ -32,9 +32,5 @@ def score_rouge_l(
 
 
 def signature_rouge_l() -> str:
-    """Return the settings of ROUGE-L.
-
-    >>> signature_rouge_l()  # doctest: +ELLIPSIS
-    'rougeL|stem:yes|v:...'
-    """
+    """Return the settings of ROUGE-L."""
     return f"rougeL|stem:yes|v:{version('rouge-score')}"

@@ -46,20 +46,12 @@ def score(
     """Return one row per response and one column per metric; COMET's is named by its checkpoint.
 
     By default COMET is comet-compact and BERTScore compares the last layer of all-MiniLM-L6-v2:
-    small models that need no download.
-
-    Args:
-        responses: N responses.
-        references: N references, in the same order.
-        metrics: names in `METRICS`.
-        questions: N instructions, which COMET, LENS and UniEval need.
-        comet_checkpoint: see `score_comet`.
-        bertscore_layer: see `score_bertscore`.
-        weights: metric -> folder or hub id, for BERTScore, BLEURT, LENS and UniEval.
-        progress: show progress bars.
+    small models that need no download. For other models see `score_comet` and `score_bertscore`;
+    `weights` maps BERTScore, BLEURT, LENS and UniEval to a folder or hub id. COMET, LENS and
+    UniEval need `questions`, each response's instruction.
 
     Raises: NotAvailableError if weights are out of reach; MedAlignError if a metric is unknown or
-    lacks weights or questions, or the columns are no equally many strings.
+    lacks weights or questions, or as `check_texts`.
 
     >>> score(["1.4", "unknown"], ["1.4 mg/dL"] * 2, ["rouge_l", "chrf"]).round(2)
        rouge_l  chrf
@@ -98,33 +90,16 @@ def score_responses(
 ) -> Scored:
     """Return the scores of responses against one annotator's reference, and the metrics skipped.
 
-    All settings are checked before the first model loads. Each distinct set of texts is scored
-    once, unless `store` (see `Run.score_store`) has a score of it from the same code with the same
-    signature. A metric without weights, or whose weights are out of reach now, is skipped.
+    The settings are those of `score` and are checked before the first model loads. Each distinct
+    set of texts is scored once, unless `store` (see `Run.score_store`) has its score from the same
+    code and signature. A metric without weights, or whose weights are out of reach, is skipped.
 
-    Args:
-        responses: table with instruction_id, system, response; one row per pair of the first two.
-        instructions: table with instruction_id, question.
-        references: table with instruction_id, annotator, reference.
-        metrics: names in `METRICS`, in the order wanted.
-        annotator: whose reference is preferred, see `primary_references`.
-        comet_checkpoint: see `score`, as for bertscore_layer and weights.
-        bertscore_layer: see `score`.
-        weights: see `score`.
-        store: the scores computed so far; new ones are added.
-        progress: show progress bars.
+    `responses` has instruction_id, system and response, `instructions` instruction_id and question,
+    `references` instruction_id, annotator and reference (for the choice of one see
+    `primary_references`).
 
-    Raises:
-        MedAlignError: no metric, an unknown one or two with one name; a column is missing; a
-            response occurs twice or has no instruction or no reference; or every metric is skipped.
-
-    >>> responses = pd.DataFrame({"instruction_id": ["7"], "system": ["bm25"], "response": ["1.4"]})
-    >>> instructions = pd.DataFrame({"instruction_id": ["7"], "question": ["Last creatinine?"]})
-    >>> references = pd.DataFrame(
-    ...     {"instruction_id": ["7"], "annotator": ["Annotator_1"], "reference": ["1.4 mg/dL"]})
-    >>> scored = score_responses(responses, instructions, references, ["chrf", "bleurt"])
-    >>> scored.scores.loc[0, "score"].round(2), scored.skipped.values.tolist()
-    (0.32, [['bleurt', 'weights names none for bleurt']])
+    Raises: MedAlignError if a metric is unknown or two have one name; a column is missing; a
+    response occurs twice or has no instruction or no reference; or every metric is skipped.
     """
     settings = _settings("score_responses", metrics, comet_checkpoint, bertscore_layer, weights)
     names = _names("score_responses", settings)
@@ -239,8 +214,7 @@ def _join(
         ("instructions", instructions, ("instruction_id", "question")),
         ("references", references, ("instruction_id", "annotator", "reference")),
     ):
-        missing = [column for column in columns if column not in table.columns]
-        if missing:
+        if missing := [column for column in columns if column not in table.columns]:
             raise MedAlignError(
                 f"score_responses: {name} has no column {', '.join(missing)}; "
                 f"found: {', '.join(map(str, table.columns))}"
@@ -259,11 +233,10 @@ def _join(
     texts["references"] = texts["instruction_id"].map(first[first.str.strip() != ""])
     labels = {"predictions": "text", "sources": "instruction", "references": "reference"}
     for column, label in labels.items():
-        absent = texts.loc[texts[column].isna(), key]
+        absent = texts.loc[texts[column].isna(), key].to_numpy()
         if len(absent):
-            instruction_id, system = absent.iloc[0]
             raise MedAlignError(
                 f"score_responses: {len(absent)} of {len(texts)} responses have no {label}, "
-                f"the first is (instruction {instruction_id}, {system})"
+                f"the first is (instruction {absent[0][0]}, {absent[0][1]})"
             )
     return texts

@@ -1,13 +1,12 @@
 """UniEval through transformers: a T5 that answers questions about a text with Yes or No."""
 
-import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 
 import numpy as np
 
 from medalign_utils.hub import TRANSFORMERS, describe, find_checkpoint, load_network
-from medalign_utils.metrics.base import DECIMALS, check_texts
+from medalign_utils.metrics.base import DECIMALS, check_texts, warn_of
 
 # As published: the question, what the text in question is called, and what the other text is.
 DIMENSIONS = {
@@ -35,45 +34,35 @@ def score_unieval(
     """Return UniEval for summaries: p(Yes) / (p(Yes) + p(No)) for four questions, and their mean.
 
     float64, shape (N, 5), in [0, 1], 6 decimals: relevance, fluency, coherence, consistency, mean.
-    The questions were made for a summary of a document. Here the answer is the summary and the
-    instruction the document (the EHR would not fit), so coherence and consistency say how an answer
-    goes with its question, not with the EHR. Relevance compares with the reference.
+    The answer is the summary and the instruction the document (the EHR would not fit), so coherence
+    and consistency say how an answer fits its question, not the EHR. Relevance compares it with the
+    reference.
 
     `model` is the folder of a T5 trained for this, or a hub id such as MingZhong/unieval-sum. An
-    empty answer scores 0; a prompt is cut after 1,024 tokens, as published; a warning counts both.
-    Sentences are split by NLTK's Punkt algorithm without its trained data, unlike in the authors'
-    code, so that an abbreviation's full stop may split a sentence.
+    empty answer scores 0; a prompt is cut after 1,024 tokens; a warning counts both. Unlike the
+    authors' code, NLTK's Punkt splits sentences without trained data, also after an abbreviation.
 
-    Raises: NotAvailableError if the model is out of reach; MedAlignError if it is no T5, or the
-    columns are no equally many strings.
+    Raises: NotAvailableError if the model is out of reach; MedAlignError if it is not a T5, or as
+    `check_texts`.
 
     Source: Zhong et al. 2022.
     """
     check_texts("score_unieval", sources=sources, predictions=predictions, references=references)
     scores = np.zeros((len(predictions), len(DIMENSIONS) + 1))
-    prompts: dict[int, list[list[Prompt]]] = {}
-    for i, texts in enumerate(zip(sources, predictions, references, strict=True)):
-        if texts[1].strip():
-            prompts[i] = _prompts(*texts)
+    triples = enumerate(zip(sources, predictions, references, strict=True))
+    prompts = {i: _prompts(*texts) for i, texts in triples if texts[1].strip()}
     distinct = dict.fromkeys(p for row in prompts.values() for group in row for p in group)
     shares = _ask(list(distinct), model, progress)
     for i, row in prompts.items():
         dimensions = [np.mean([shares[prompt] for prompt in group]) for group in row]
         scores[i] = [*dimensions, np.mean(dimensions)]
-    if empty := len(predictions) - len(prompts):
-        warnings.warn(
-            f"score_unieval: {empty} of {len(predictions)} predictions are empty and score 0",
-            stacklevel=2,
-        )
+    n = len(predictions)
+    warn_of("unieval", n - len(prompts), f"{n} predictions", "are empty and score 0")
     return scores.round(DECIMALS)
 
 
 def names_unieval(*, model: str) -> list[str]:
-    """Return the names of `score_unieval`'s columns.
-
-    >>> names_unieval(model="")[-1]
-    'unieval_overall'
-    """
+    """Return the names of `score_unieval`'s columns."""
     return [f"unieval_{dimension}" for dimension in (*DIMENSIONS, "overall")]
 
 
@@ -121,20 +110,13 @@ def _ask(prompts: list[Prompt], model: str, progress: bool) -> dict[Prompt, floa
             logits = network(input_ids=inputs, decoder_input_ids=start).logits[0, 0, words]
             # e^yes / (e^yes + e^no): the other words' share cancels out.
             shares[prompt] = logits.double().softmax(dim=0)[0].item()
-    if cut:
-        warnings.warn(
-            f"score_unieval: {cut} of {len(prompts)} questions are longer than {MAX_TOKENS} "
-            "tokens; what follows is not read",
-            stacklevel=3,
-        )
+    fault = f"are longer than {MAX_TOKENS} tokens; what follows is not read"
+    warn_of("unieval", cut, f"{len(prompts)} questions", fault)
     return shares
 
 
 def _encode(prompt: Prompt, tokenizer) -> list[int]:
-    """Tokens of "question: ...? </s> summary: ... </s> document: ...", the separator T5's own.
-
-    A separator's spelling in a text is read as the characters it is made of.
-    """
+    """Tokens of "question: ...? </s> summary: ... </s> ..."; a text's own </s> is read as text."""
     dimension, text, other_text = prompt
     question, name, other = DIMENSIONS[dimension]
     parts = [f"question: {question}", f"{name}: {text}"] + [f"{other}: {other_text}"] * bool(other)

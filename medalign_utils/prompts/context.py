@@ -1,8 +1,6 @@
 """How an EHR that may be longer than a system's context gets into its prompts.
 
-A strategy takes an instruction, the EHR's text, a tokenizer, the context length in tokens and
-options of its own, and returns the first prompt. Work that the prompts of one EHR share is done
-once, if they are packed one after another.
+Work that the prompts of one EHR share is done once if they are packed one after another.
 """
 
 from bisect import bisect_left, bisect_right
@@ -19,15 +17,14 @@ from medalign_utils.prompts.retrieval import RETRIEVERS, WINDOW_SENTENCES, split
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt, fill
 from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
 
-# Refinement: the tokens that a part of the EHR has at least.
-_LEAST_TOKENS = 64
+_LEAST_TOKENS = 64  # of a part of the EHR in refinement
 
 
 class Packed(NamedTuple):
-    """A prompt with its length and those of its EHR, in tokens of the system's tokenizer.
+    """A prompt with its length and its EHR's in tokens.
 
-    `later` are the parts of the EHR that refine the answer, which `ehr_tokens_kept` counts too.
-    `ehr_tokens_total` is None unless `pack_ehr` counted the whole EHR.
+    `later` are the parts of the EHR that refine the answer; `ehr_tokens_kept` counts them too. Only
+    `pack_ehr` counts the whole EHR.
     """
 
     prompt: Prompt
@@ -40,8 +37,7 @@ class Packed(NamedTuple):
 def check_fits(question: str, tokenizer: PromptTokenizer, context_length: int) -> int:
     """Return the number of tokens of a prompt without an EHR.
 
-    Raises:
-        PromptError: they exceed the context; the message says by how much.
+    Raises: PromptError if they exceed the context.
 
     >>> check_fits("Any cough?", load_tokenizer("minilm"), 2048)
     25
@@ -60,13 +56,12 @@ def check_fits(question: str, tokenizer: PromptTokenizer, context_length: int) -
 def truncate(
     question: str, ehr_text: str, tokenizer: PromptTokenizer, context_length: int | None
 ) -> Packed:
-    """Keep the most recent part of the EHR, or all of it if there is no context length.
+    """Return a prompt with the most recent part of the EHR, or all if there is no context length.
 
     The prompt, counted as a whole, has at most ``context_length - RESPONSE_TOKENS`` tokens. The EHR
-    is cut at the start of a token; a few more are dropped if a word's rest takes more than before.
+    is cut at the start of a token.
 
-    Raises:
-        PromptError: the instruction and the template alone exceed the context.
+    Raises: PromptError if the instruction and the template alone exceed the context.
     """
     if context_length is None:
         return _packed(fill(question, ehr_text), tokenizer)
@@ -88,15 +83,14 @@ def truncate(
 def refine(
     question: str, ehr_text: str, tokenizer: PromptTokenizer, context_length: int | None
 ) -> Packed:
-    """Split the whole EHR: its first part gives an answer, each later one refines it.
+    """Return a prompt with the first part of the EHR and, in ``later``, the parts that refine.
 
     The parts, oldest first, make up the EHR. Each is as long as the context allows beside template,
-    instruction and an answer of `RESPONSE_TOKENS`, and ends at a line's end if one is near.
-    `next_prompt` makes the prompts of the parts in ``later``. An EHR that fits is one part.
+    instruction and an answer of `RESPONSE_TOKENS`, and ends at a line's end if one is near. An EHR
+    that fits is one part. See `next_prompt` for the later prompts.
 
-    Raises:
-        ParamsError: there is no context length.
-        PromptError: an instruction does not fit with an answer to refine.
+    Raises: ParamsError without a context length; PromptError if an instruction does not fit with an
+    answer to refine.
 
     Source: the paper's multi-step refinement ("MR").
     """
@@ -134,7 +128,7 @@ def next_prompt(
 ) -> tuple[Prompt, int]:
     """Return the prompt that refines an answer with the next part of the EHR, and its tokens.
 
-    An answer whose text takes more tokens than were generated, and so than fit, loses its end.
+    An answer that does not fit loses its end.
     """
     limit = context_length - RESPONSE_TOKENS
     while True:
@@ -155,14 +149,13 @@ def retrieve(
     *,
     retriever: str = "bm25",
 ) -> Packed:
-    """Keep the passages that rank highest for the instruction, in chronological order.
+    """Return a prompt with the passages that rank highest, in chronological order.
 
     Passages are taken by rank, the most recent of equals first, and skipped if they no longer fit.
     The EHR is in the ``lines`` format; one that fits is kept whole. The paper has no such system.
 
-    Raises:
-        ParamsError: there is no context length, or the retriever is unknown.
-        PromptError: an instruction does not fit.
+    Raises: ParamsError without a context length or with an unknown retriever; PromptError if an
+    instruction does not fit.
     """
     if context_length is None:
         raise ParamsError("strategy retrieve needs a context_length, to choose passages by")
@@ -218,10 +211,7 @@ def pack_ehr(
 ) -> list[Packed]:
     """Return the prompts of a patient's instructions, with the whole EHR's tokens counted.
 
-    `format` is as for `ehr_text`, further arguments are as for `pack_prompt`.
-
-    Raises:
-        EHRError, ParamsError, PromptError: as `ehr_text` and the strategy.
+    `format` is as for `ehr_text`, further arguments and errors as for `pack_prompt`.
     """
     text = ehr_text(path, format)
     total = tokenizer.count(text)
@@ -255,7 +245,7 @@ def _whole(question: str, ehr_text: str, tokenizer: PromptTokenizer, limit: int)
 
 @lru_cache(maxsize=2)  # refinement needs the whole text, too
 def _tokenized_end(text: str, tokenizer: PromptTokenizer, tokens: int) -> tuple[str, list[int]]:
-    """An end of a text with more than so many tokens, or all of it; and where its tokens start."""
+    """The end of a text with more than so many tokens, or all of it; and where its tokens start."""
     size = 4 * tokens  # clinical text has 2 to 4 characters a token
     while True:
         end = text[-size:]

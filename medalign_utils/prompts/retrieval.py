@@ -12,8 +12,7 @@ WINDOW_SENTENCES = 3
 _EVENT_LINE = re.compile(
     rf"^(\d{{4}}-\d\d-\d\d \d\d:\d\d (?:{'|'.join(EVENT_TYPES)})(?!\S).*)$", re.MULTILINE
 )
-# A sentence ends at its full stop or line's end; the number of a list's item ("2. Asthma") does not
-# end one.
+# The number of a list's item ("2. Asthma") does not end a sentence.
 _SENTENCE = re.compile(r"(?:\d+[.)][ \t]+)?\S.*?(?:[.!?](?=\s)|$)", re.MULTILINE)
 
 
@@ -33,9 +32,8 @@ def split_blocks(ehr: str) -> list[tuple[str, str]]:
 def split_passages(ehr: str, step: int = 1) -> list[str]:
     r"""Return the passages of an EHR text, oldest first.
 
-    A coded event is one passage. A note gives one for each run of `WINDOW_SENTENCES` sentences, or
-    a single one if it has fewer, under the note's own line, which shows the date. Runs start
-    `step` sentences apart: with `WINDOW_SENTENCES` they do not overlap.
+    A coded event is one passage. A note gives one for each run of `WINDOW_SENTENCES` sentences,
+    under the note's own line; runs start `step` sentences apart.
 
     >>> split_passages("2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
     ...     "2014-08-10 10:00 note N/1 Progress note:\nNo pain. Eats. Walks. Sleeps.", step=3)
@@ -56,7 +54,7 @@ def split_passages(ehr: str, step: int = 1) -> list[str]:
 def last_note(ehr: str) -> str:
     r"""Return the most recent note under its line; "" if the text holds none.
 
-    If no note's line is left, the text before the first event's line counts as a note.
+    Text before the first event's line is the end of a note.
 
     >>> last_note("2014-08-10 10:00 note N/1 Progress note:\nNo pain.\n"
     ...     "2014-08-11 09:00 visit V/1 Outpatient visit: start")
@@ -71,9 +69,9 @@ def _joined(line: str, text: str) -> str:
 
 
 class Bm25:
-    """BM25 of passages: Lucene's variant, k1 = 1.5, b = 0.75, English stop words, no stemming.
+    """BM25 of passages: Lucene's variant, English stop words, no stemming.
 
-    Source: Robertson and Zaragoza 2009; Lù 2024 (BM25S).
+    Source: Lù 2024 (BM25S).
 
     >>> (Bm25(["Creatinine: 1.4 mg/dL", "Walks well."]).scores("creatinine?") > 0).tolist()
     [True, False]
@@ -103,14 +101,7 @@ class Bm25:
 
 
 class MiniLM:
-    """Cosines of passages with an instruction, by all-MiniLM-L6-v2.
-
-    Source: Reimers and Gurevych 2019 (Sentence-BERT).
-
-    >>> scores = MiniLM(["Heart rate: 72 /min", "Walks well."]).scores("How fast is the heart?")
-    >>> bool(scores[0] > scores[1])
-    True
-    """
+    """Cosines of passages with an instruction, by all-MiniLM-L6-v2."""
 
     def __init__(self, passages: Sequence[str]) -> None:
         """Embed the passages."""

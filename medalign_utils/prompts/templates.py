@@ -5,33 +5,22 @@ from typing import NamedTuple
 # Tokens of the context kept for the response, and the most that a response takes.
 RESPONSE_TOKENS = 256
 
-
-class Template(NamedTuple):
-    """The text before an EHR, and the one after it, which holds the instruction."""
-
-    opening: str
-    closing: str
-
-
-ANSWER = Template(
-    "Use the patient's health record below to answer the question that follows it.\n\n",
-    "\n\nQuestion: {instruction}\n\nAnswer:",
+ANSWER = (
+    "Use the patient's health record below to answer the question that follows it.\n\n"
+    "{ehr}\n\nQuestion: {instruction}\n\nAnswer:"
 )
 # Multi-step refinement, after the first part of the EHR.
-REFINE = Template(
+REFINE = (
     "Below is the next part of the patient's health record. Use it to refine the answer that was "
-    "given from the parts before it to the question that follows it.\n\n",
-    "\n\nQuestion: {instruction}\n\nAnswer so far: {previous}\n\nIf this part of the record "
+    "given from the parts before it to the question that follows it.\n\n"
+    "{ehr}\n\nQuestion: {instruction}\n\nAnswer so far: {previous}\n\nIf this part of the record "
     "changes or completes the answer, write the new answer; if not, write the same answer again."
-    "\n\nAnswer:",
+    "\n\nAnswer:"
 )
 
 
 class Prompt(NamedTuple):
-    """What a system is given: the instruction, the EHR text kept, and both in the template.
-
-    `previous` is the answer to refine, None in a first prompt.
-    """
+    """What a system is given; `previous` is the answer to refine, None in a first prompt."""
 
     instruction: str
     ehr: str
@@ -40,13 +29,11 @@ class Prompt(NamedTuple):
 
 
 def fill(question: str, ehr: str, previous: str | None = None) -> Prompt:
-    """Return the prompt for an instruction and an EHR's text, whatever their length.
-
-    `previous`, the answer from the parts of the EHR before, makes it a prompt to refine.
+    """Return the prompt for an instruction and an EHR's text, or the one to refine an answer.
 
     >>> fill("Any cough?", "2013-01-05 09:00 note: cough.").text.splitlines()[-1]
     'Answer:'
     """
     template = ANSWER if previous is None else REFINE
-    closing = template.closing.format(instruction=question, previous=previous)
-    return Prompt(question, ehr, template.opening + ehr + closing, previous)
+    text = template.format(ehr=ehr, instruction=question, previous=previous)
+    return Prompt(question, ehr, text, previous)

@@ -19,8 +19,7 @@ _MESSAGE = "Question: what is asked? Answer:"
 class Chat(NamedTuple):
     """What a chat template puts around a user's message.
 
-    `before_ids` end with the last special token before it, `after_ids` start with the first one
-    after it. They are ids, since no text may become a special token.
+    Special tokens are in the ids, since no text may become one.
     """
 
     before_ids: tuple[int, ...] = ()
@@ -63,8 +62,7 @@ class PromptTokenizer:
     def prompt_ids(self, text: str) -> list[int]:
         """Return the tokens that a model is given for a prompt, in its chat template if it has one.
 
-        They equal those of transformers' `apply_chat_template`, but for blanks at a text's ends,
-        which some templates strip, and special tokens' names.
+        Those of transformers' `apply_chat_template`, but blanks at a text's ends are kept.
         """
         chat = self.chat or Chat()
         [encoding] = self.backend.encode_batch_fast(
@@ -76,14 +74,12 @@ class PromptTokenizer:
 def load_tokenizer(name: str, chat_template: str | bool | None = None) -> PromptTokenizer:
     """Return a system's tokenizer with its chat template.
 
-    Args:
-        name: "minilm"; a folder with a tokenizer's files; or a repository on Hugging Face.
-        chat_template: Jinja instead of the tokenizer's own; False for none; True for its own, and
-            None for its own if it has one.
+    `name` is "minilm", a folder with a tokenizer's files or a repository on Hugging Face.
+    `chat_template` is Jinja; or False for none, True for the tokenizer's own, None for its own if
+    it has one.
 
-    Raises:
-        ParamsError: the tokenizer cannot be loaded; or the template is missing, fails, or does not
-            return a message once and unchanged.
+    Raises: ParamsError if the tokenizer cannot be loaded; or the template is missing, fails, or
+    does not return a message once and unchanged.
 
     >>> tokenizer = load_tokenizer("minilm")
     >>> tokenizer.encode("[CLS] LOINC").tokens
