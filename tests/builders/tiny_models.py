@@ -26,6 +26,17 @@ TRAINING = [
     "Use the patient's health record below to answer the question that follows it.",
     "Denies chest pain, on atorvastatin 40 mg daily. Größe 5′3″ 中文 病历 😀",
 ]
+# Sizes of the encoders and of the T5s.
+ENCODER = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.5,
+}
+T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+T5 |= {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1}
 LLAMA_3_SPECIAL = [
     "<|begin_of_text|>",
     "<|end_of_text|>",
@@ -119,39 +130,19 @@ def write_tiny_t5(folder: Path, *, seed=0) -> Path:
     )
     tokenizer.pad_token = "<pad>"
     tokenizer.save_pretrained(folder)
-    config = T5Config(
-        vocab_size=len(tokenizer),
-        d_model=32,
-        d_kv=8,
-        d_ff=64,
-        num_layers=2,
-        num_heads=4,
-        tie_word_embeddings=False,
-        decoder_start_token_id=0,
-        pad_token_id=0,
-        eos_token_id=1,
-    )
+    config = T5Config(vocab_size=len(tokenizer), tie_word_embeddings=False, **T5)
     _write(T5ForConditionalGeneration, config, folder, seed, ends=3.0)
     return folder
 
 
-def write_tiny_bleurt(folder: Path, *, seed=0, context=64, labels=1) -> Path:
+def write_tiny_bleurt(folder: Path, *, seed=0, labels=1) -> Path:
     """A BERT with BLEURT's head: one output from the pooled first token."""
     folder.mkdir(parents=True)
     words = sorted({word for text in TRAINING for word in text.lower().split()})
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *"0123456789abcdefg[]./"]
     (folder / "vocab.txt").write_text("\n".join(vocabulary))
     BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=context,
-        initializer_range=0.5,
-        num_labels=labels,
-    )
+    config = BertConfig(vocab_size=len(vocabulary), num_labels=labels, **ENCODER)
     torch.manual_seed(seed)
     BertForSequenceClassification(config).save_pretrained(folder)
     return folder
@@ -175,24 +166,13 @@ def write_tiny_unieval(folder: Path, *, seed=0) -> Path:
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
     ).save_pretrained(folder)
-    config = T5Config(
-        vocab_size=len(tokenizer.get_vocab()),
-        d_model=32,
-        d_kv=8,
-        d_ff=64,
-        num_layers=2,
-        num_heads=4,
-        decoder_start_token_id=0,
-        pad_token_id=0,
-        eos_token_id=1,
-        initializer_factor=2.0,
-    )
+    config = T5Config(vocab_size=tokenizer.get_vocab_size(), initializer_factor=2.0, **T5)
     torch.manual_seed(seed)
     T5ForConditionalGeneration(config).save_pretrained(folder)
     return folder
 
 
-def write_tiny_lens(folder: Path, *, seed=0, context=64, **changes) -> Path:
+def write_tiny_lens(folder: Path, *, seed=0, **changes) -> Path:
     """A checkpoint as LENS's: hyperparameters, the weights' names, an encoder named beside it."""
     from comet.modules import FeedForward, LayerwiseAttention
 
@@ -204,18 +184,7 @@ def write_tiny_lens(folder: Path, *, seed=0, context=64, **changes) -> Path:
     tokenizer.backend_tokenizer.model.save(str(encoder))
     tokenizer = RobertaTokenizerFast(str(encoder / "vocab.json"), str(encoder / "merges.txt"))
     tokenizer.save_pretrained(encoder)
-    config = RobertaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=context,
-        initializer_range=0.5,
-        pad_token_id=1,
-        bos_token_id=0,
-        eos_token_id=2,
-    )
+    config = RobertaConfig(vocab_size=len(tokenizer), **ENCODER)
     torch.manual_seed(seed)
     model = AutoModel.from_config(config, add_pooling_layer=False)
     model.save_pretrained(encoder)

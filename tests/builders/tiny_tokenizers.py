@@ -1,14 +1,6 @@
 """Tokenizers of each kind, trained on the spot."""
 
-from tokenizers import (
-    Regex,
-    Tokenizer,
-    models,
-    normalizers,
-    pre_tokenizers,
-    processors,
-    trainers,
-)
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from tests.builders.tiny_models import TRAINING, byte_level_tokenizer
 
@@ -77,14 +69,11 @@ def bpe_over_whole_text():
 
 
 KINDS = {
-    kind.__name__: kind
-    for kind in (
-        wordpiece,
-        byte_level_bpe,
-        bpe_of_words_and_three_digits,
-        unigram,
-        bpe_over_whole_text,
-    )
+    "wordpiece": wordpiece,
+    "byte_level_bpe": byte_level_bpe,
+    "bpe_of_words_and_three_digits": bpe_of_words_and_three_digits,
+    "unigram": unigram,
+    "bpe_over_whole_text": bpe_over_whole_text,
 }
 
 

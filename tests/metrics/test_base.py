@@ -1,28 +1,86 @@
+"""What all metrics have in common."""
+
+import re
+
+import numpy as np
 import pytest
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.metrics.registry import METRICS
+from tests.builders.tiny_models import write_tiny_bleurt, write_tiny_lens, write_tiny_unieval
 
-SETTINGS = {
-    "comet": {"checkpoint": "models/comet-compact"},
-    "bertscore": {"model": "minilm", "layer": 6},
-    **{name: {"model": ""} for name in ("bleurt", "lens", "unieval")},
+PREDICTIONS = ["Denies it. On 40 mg daily.", "1.4 mg/dL", "none", "Denies pain. " * 8, "no pain"]
+TEXTS = {
+    "sources": ["Any chest pain?", "Last creatinine?", "Which statin?"] * 5,
+    "predictions": PREDICTIONS * 3,
+    "references": [text for text in ("Denies chest pain.", "1.4", "statin") for _ in PREDICTIONS],
 }
+MODELS = {
+    "bertscore": write_tiny_bleurt,
+    "bleurt": write_tiny_bleurt,
+    "lens": write_tiny_lens,
+    "unieval": write_tiny_unieval,
+}
+ALL_METRICS = pytest.mark.parametrize("name", METRICS)
 
 
-@pytest.mark.parametrize("name", METRICS)
-def test_metrics_refuse_unequal_lengths_and_missing_texts(name):
-    metric, settings = METRICS[name], SETTINGS.get(name, {})
-    sources = {"sources": ["a", "b"]} if metric.needs_source else {}
+def score(name, models, **columns):
+    columns = {column: texts for column, texts in columns.items() if column != "sources"} | (
+        {"sources": columns["sources"]} if METRICS[name].needs_source else {}
+    )
+    return METRICS[name].score(**columns, **models.get(name, {}))
+
+
+@ALL_METRICS
+def test_metrics_refuse_unequal_lengths_and_missing_texts(name, models):
+    two = ["a", "b"]
     with pytest.raises(MedAlignError, match=rf"score_{name}: (2 sources, )?2 predictions, 1 refer"):
-        metric.score(predictions=["a", "b"], references=["a"], **sources, **settings)
+        score(name, models, sources=two, predictions=two, references=["a"])
     with pytest.raises(MedAlignError, match=rf"score_{name}: predictions\[1\] is nan, expected a"):
-        metric.score(predictions=["a", float("nan")], references=["a", "b"], **sources, **settings)
+        score(name, models, sources=two, predictions=["a", float("nan")], references=two)
 
 
-@pytest.mark.parametrize("name", METRICS)
-def test_no_text_gives_no_score(name):
-    metric = METRICS[name]
-    sources = {"sources": []} if metric.needs_source else {}
-    scores = metric.score(predictions=[], references=[], **sources, **SETTINGS.get(name, {}))
+@ALL_METRICS
+def test_no_text_gives_no_score(name, models):
+    scores = score(name, models, sources=[], predictions=[], references=[])
     assert scores.shape == ((0, 5) if name == "unieval" else (0,)) and scores.dtype == "float64"
+
+
+@ALL_METRICS
+def test_a_score_does_not_depend_on_the_other_texts(name, models):
+    whole = score(name, models, **TEXTS)
+    assert whole.dtype == "float64" and len(set(whole.ravel())) > 3
+    for rows in (slice(None, None, -1), slice(1), slice(1, None, 3)):
+        part = score(name, models, **{column: texts[rows] for column, texts in TEXTS.items()})
+        np.testing.assert_array_equal(part, whole[rows])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("google_bleu", "gleu|n:1-4|case:mixed|tok:13a|nltk:"),
+        ("rouge_l", "rougeL|stem:yes|v:"),
+        ("bertscore", "bertscore|model:m|sha256:...|layer:2|idf:no|rescale:no|v:"),
+        ("bleurt", "bleurt|model:m|sha256:...|transformers:"),
+        (
+            "lens",
+            "lens|src:instruction|ref:yes|case:lower|rescale:normal|model:m|sha256:..."
+            "|encoder:encoder|sha256:...|comet:",
+        ),
+        (
+            "unieval",
+            "unieval|task:summarization|document:instruction|sentences:punkt-untrained|max:1024"
+            "|model:m|sha256:...|nltk:",
+        ),
+    ],
+)
+def test_signatures_state_the_settings_and_tell_weights_apart(name, expected, tmp_path):
+    signatures = set()
+    for seed in range(2):
+        options = {"layer": 2} if name == "bertscore" else {}
+        if name in MODELS:
+            options["model"] = str(MODELS[name](tmp_path / str(seed) / "m", seed=seed))
+        signatures.add(METRICS[name].signature(**options))
+    assert len(signatures) == (2 if name in MODELS else 1)
+    for signature in signatures:
+        assert re.sub(r"sha256:\w{12}", "sha256:...", signature).startswith(expected)

@@ -1,5 +1,3 @@
-import hashlib
-import re
 from collections import Counter
 
 import bert_score
@@ -8,9 +6,8 @@ import numpy as np
 import pytest
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.metrics.bertscore import score_bertscore, signature_bertscore
+from medalign_utils.metrics.bertscore import score_bertscore
 from medalign_utils.minilm import minilm_path
-from tests.builders.tiny_models import write_tiny_bleurt
 
 REFERENCES = [
     "The last creatinine was 1.4 mg/dL on 2014-08-10.",
@@ -28,32 +25,15 @@ PREDICTIONS = [
 PAIRS = [(prediction, reference) for prediction in PREDICTIONS for reference in REFERENCES]
 
 
-@pytest.mark.parametrize("layer", [6, 3])
-def test_score_bertscore_equals_the_librarys(layer):
+@pytest.mark.parametrize(("model", "layer"), [("minilm", 6), (str(minilm_path()), 3)])
+def test_score_bertscore_equals_the_librarys(model, layer):
     predictions, references = map(list, zip(*PAIRS, strict=True))
     longest = "creatinine and potassium " * 50  # so that the library's batch pads every other pair
     _, _, expected = bert_score.score(
         [*predictions, longest], [*references, longest], str(minilm_path()), num_layers=layer
     )
-    scores = score_bertscore(predictions, references, model="minilm", layer=layer)
+    scores = score_bertscore(predictions, references, model=model, layer=layer)
     np.testing.assert_allclose(scores, expected.numpy()[:-1], atol=1e-5)
-    assert scores.dtype == np.float64
-
-
-def test_score_bertscore_takes_a_folder():
-    scores = [
-        score_bertscore(PREDICTIONS[:1], REFERENCES[:1], model=model, layer=6)
-        for model in ("minilm", str(minilm_path()))
-    ]
-    np.testing.assert_allclose(*scores, atol=1e-6)
-
-
-def test_score_bertscore_is_the_same_in_any_order_and_of_any_part():
-    predictions, references = map(list, zip(*PAIRS, strict=True))
-    whole = score_bertscore(predictions, references, model="minilm", layer=6)
-    for part in (slice(None, None, -1), slice(0, None, 3), slice(1, None, 3)):
-        scores = score_bertscore(predictions[part], references[part], model="minilm", layer=6)
-        np.testing.assert_array_equal(scores, whole[part])
 
 
 def test_score_bertscore_encodes_each_distinct_text_once(monkeypatch):
@@ -89,18 +69,5 @@ def test_score_bertscore_counts_empty_and_cut_texts():
 def test_score_bertscore_refuses_what_it_cannot_score():
     with pytest.raises(MedAlignError, match="layer 7 of all-MiniLM-L6-v2, which has 6"):
         score_bertscore(["a"], ["a"], model="minilm", layer=7)
-
-
-def test_signature_bertscore_tells_weights_apart_in_folders_of_one_name(tmp_path):
-    folders = [write_tiny_bleurt(tmp_path / str(seed) / "bert", seed=seed) for seed in (0, 1)]
-    signatures = [signature_bertscore(model=str(folder), layer=2) for folder in folders]
-    form = r"bertscore\|model:bert\|sha256:[0-9a-f]{12}\|layer:2\|idf:no\|rescale:no\|v:.*"
-    assert all(re.fullmatch(form, signature) for signature in signatures)
-    assert signatures[0] != signatures[1]
-
-
-def test_signature_bertscore_of_minilm_has_the_digest_of_its_weights():
-    weights = (minilm_path() / "model.safetensors").read_bytes()
-    digest = hashlib.sha256(weights).hexdigest()[:12]
-    signature = signature_bertscore(model="minilm", layer=6)
-    assert f"|model:all-MiniLM-L6-v2|sha256:{digest}|layer:6|" in signature
+    with pytest.raises(MedAlignError, match="cannot load layer 7 of model"):
+        score_bertscore(["a"], ["a"], model=str(minilm_path()), layer=7)

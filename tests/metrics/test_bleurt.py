@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,16 +8,16 @@ from safetensors.numpy import load_file, save_file
 from transformers import BertModel, BertTokenizerFast
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.metrics.bleurt import score_bleurt, signature_bleurt
+from medalign_utils.metrics.bleurt import score_bleurt
 from tests.builders.tiny_models import write_tiny_bleurt
 
 PREDICTIONS = ["Creatinine: 1.4 mg/dL", "", "denies chest pain", "on atorvastatin 40 mg daily."]
 REFERENCES = ["1.4 mg/dL", "Denies chest pain,", "", "atorvastatin"]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return write_tiny_bleurt(tmp_path_factory.mktemp("hub") / "bleurt")
+@pytest.fixture
+def model(models):
+    return Path(models["bleurt"]["model"])
 
 
 def test_score_bleurt_by_the_formula(model):
@@ -54,38 +55,20 @@ def test_score_bleurt_cuts_what_is_too_long_and_says_so(model):
     assert np.isfinite(scores).all()
 
 
-def test_score_bleurt_of_a_part_is_the_same_to_the_last_bit(model):
-    whole = score_bleurt(PREDICTIONS, REFERENCES, model=str(model))
-    for i, pair in enumerate(zip(PREDICTIONS, REFERENCES, strict=True)):
-        assert score_bleurt(*([text] for text in pair), model=str(model))[0] == whole[i]
-
-
-def test_score_bleurt_refuses_what_is_no_bleurt(model, tmp_path):
+def test_score_bleurt_refuses_other_models(model, tmp_path):
     with pytest.raises(MedAlignError, match="num_labels is 2, expected 1"):
         score_bleurt(["a"], ["a"], model=str(write_tiny_bleurt(tmp_path / "two", labels=2)))
-    newer = shutil.copytree(model, tmp_path / "newer")
-    config = (newer / "config.json").read_text()
-    (newer / "config.json").write_text(config.replace('"model_type": "bert"', '"model_type": "x"'))
-    with pytest.raises(
-        MedAlignError, match="does not load as AutoModelForSequenceClassification: "
-    ):
-        score_bleurt(["a"], ["a"], model=str(newer))
-    headless = shutil.copytree(model, tmp_path / "headless")
+    config = (model / "config.json").read_text()
     weights = load_file(model / "model.safetensors")
-    del weights["classifier.bias"]
-    save_file(weights, headless / "model.safetensors", {"format": "pt"})
-    with pytest.raises(MedAlignError, match=r"it lacks 1 weights, the first is classifier\.bias"):
-        score_bleurt(["a"], ["a"], model=str(headless))
-    shapes = shutil.copytree(model, tmp_path / "shapes")
-    weights["classifier.bias"] = np.zeros(1, np.float32)
-    weights["classifier.weight"] = np.zeros((1, 7), np.float32)  # of 16 units
-    save_file(weights, shapes / "model.safetensors", {"format": "pt"})
-    with pytest.raises(MedAlignError, match=r"shapes does not load as AutoModelForSeq.*: Error"):
-        score_bleurt(["a"], ["a"], model=str(shapes))
-
-
-def test_signature_bleurt_tells_weights_apart(model, tmp_path):
-    other = write_tiny_bleurt(tmp_path / "bleurt", seed=1)
-    signatures = {signature_bleurt(model=str(folder)) for folder in (model, other)}
-    assert len(signatures) == 2
-    assert all(s.startswith("bleurt|model:bleurt|sha256:") for s in signatures)
+    without_bias = {name: weight for name, weight in weights.items() if name != "classifier.bias"}
+    fails = "does not load as AutoModelForSequenceClassification: "
+    for new_config, new_weights, message in (
+        (config.replace('"model_type": "bert"', '"model_type": "x"'), weights, fails),
+        (config, without_bias, fails + r"it lacks 1 weights, the first is classifier\.bias"),
+        (config, weights | {"classifier.weight": np.zeros((1, 7), np.float32)}, fails + "Error"),
+    ):
+        folder = shutil.copytree(model, tmp_path / "other", dirs_exist_ok=True)
+        (folder / "config.json").write_text(new_config)
+        save_file(new_weights, folder / "model.safetensors", {"format": "pt"})
+        with pytest.raises(MedAlignError, match=message):
+            score_bleurt(["a"], ["a"], model=str(folder))

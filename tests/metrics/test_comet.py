@@ -1,6 +1,6 @@
+import re
 import shutil
 from collections import Counter
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -64,16 +64,8 @@ def test_score_comet_equals_the_librarys_predict():
     expected = model.predict(SAMPLES, batch_size=4, gpus=0, progress_bar=False).scores
     scores = score()
     np.testing.assert_allclose(scores, expected, atol=1e-5)
-    assert scores.dtype == np.float64
     assert len(set(scores)) == 8  # two answers are equal, under each instruction
     np.testing.assert_array_equal(scores, scores.round(6))
-
-
-def test_score_comet_is_the_same_in_any_order_and_of_any_part():
-    whole = score()
-    np.testing.assert_array_equal(score(TRIPLES[::-1]), whole[::-1])
-    for start in range(3):
-        np.testing.assert_array_equal(score(TRIPLES[start::3]), whole[start::3])
 
 
 def test_score_comet_encodes_each_distinct_text_once(monkeypatch):
@@ -106,43 +98,24 @@ def test_score_comet_takes_checkpoints_of_other_classes(quality_estimation, caps
     assert capsys.readouterr().err == ""
 
 
-def test_score_comet_of_ten_thousand_words_is_that_of_the_encoders_limit():
+def test_score_comet_reads_as_much_as_the_encoder_takes():
     # The library cuts BERT's texts at 512 - 2 - 2 tokens, [CLS] and [SEP] among them.
-    predictions = ["pain " * 10_000, "pain " * 506]
-    long, cut = score([("q", prediction, "r") for prediction in predictions])
-    assert long == pytest.approx(cut, abs=1e-6)
-    samples = [{"src": "q", "mt": predictions[0], "ref": "r"}]
-    model = load_comet(find_comet(COMPACT))
-    (expected,) = model.predict(samples, gpus=0, progress_bar=False).scores
-    assert long == pytest.approx(expected, abs=1e-5)
-
-
-def test_score_comet_edges():
-    scores = score([("q", prediction, "1.4") for prediction in ("", "1.4", "")])
-    assert np.isfinite(scores).all() and scores[0] == scores[2] != scores[1]
-
-
-def test_names_and_signature(quality_estimation):
-    path, _ = quality_estimation
-    assert name_comet(path) == name_comet(path.parents[1]) == "quality-estimation"
-    assert name_comet("Unbabel/XCOMET-XL") == "XCOMET-XL"
-    name, source, reference, digest, encoder, own, version, transformers = signature_comet(
-        checkpoint=COMPACT
-    ).split("|")
-    assert (name, source, reference) == ("comet-compact", "src:instruction", "ref:yes")
-    assert (encoder, own) == ("encoder:all-MiniLM-L6-v2", "sha256:53aa51172d14")
-    assert len(digest) == len("sha256:") + 12 and digest != own
-    assert version.startswith("v:2.")
-    assert transformers == f"transformers:{metadata.version('transformers')}"
+    texts = ["pain " * 10_000, "pain " * 506, "pain " * 505]
+    long, cut, shorter = score([("q", text, "r") for text in texts])
+    assert long == pytest.approx(cut, abs=1e-6) != pytest.approx(shorter, abs=1e-6)
 
 
 @pytest.mark.parametrize("file", ["hparams.yaml", "model.safetensors"])
-def test_a_signature_tells_settings_and_weights_apart(tmp_path, file):
+def test_a_signature_depends_on_settings_and_weights(tmp_path, file):
     folder = shutil.copytree(COMPACT, tmp_path / "comet-compact")
-    assert signature_comet(checkpoint=folder) == signature_comet(checkpoint=COMPACT)
+    before = signature_comet(checkpoint=folder)
+    form = r"comet-compact|src:instruction|ref:yes|sha256:\w{12}|encoder:all-MiniLM-L6-v2"
+    form += r"|sha256:53aa51172d14|v:2\..*|transformers:.*"
+    assert re.fullmatch(form.replace("|", r"\|"), before)
+    assert signature_comet(checkpoint=COMPACT) == before
     with (folder / file).open("ab") as opened:
         opened.write(b"\n")
-    assert signature_comet(checkpoint=folder) != signature_comet(checkpoint=COMPACT)
+    assert signature_comet(checkpoint=folder) != before
 
 
 def test_a_signature_says_what_the_checkpoints_class_reads(quality_estimation, tmp_path):
@@ -157,6 +130,14 @@ def test_a_signature_says_what_the_checkpoints_class_reads(quality_estimation, t
         signature_comet(checkpoint=folder)
 
 
+def test_find_comet_names_the_file_that_is_missing(tmp_path):
+    with pytest.raises(MedAlignError, match=r"holds no model\.safetensors or checkpoints/model\.c"):
+        find_comet(tmp_path)
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(MedAlignError, match=r"hparams\.yaml does not exist"):
+        find_comet(tmp_path)
+
+
 @pytest.mark.parametrize(
     "checkpoint", ["models/COMET", "someone/COMET", "models/Comet/checkpoints/model.ckpt"]
 )
@@ -164,14 +145,6 @@ def test_no_other_checkpoint_has_the_name_of_the_papers(checkpoint):
     with pytest.raises(MedAlignError, match=f"of {checkpoint} would be named .*; rename its fold"):
         name_comet(checkpoint)
     assert name_comet(PAPER_CHECKPOINT) == "COMET"
-
-
-def test_find_comet_names_the_file_that_is_missing(tmp_path):
-    with pytest.raises(MedAlignError, match=r"holds no model\.safetensors or checkpoints/model\.c"):
-        find_comet(tmp_path)
-    (tmp_path / "model.safetensors").touch()
-    with pytest.raises(MedAlignError, match=r"hparams\.yaml does not exist"):
-        find_comet(tmp_path)
 
 
 def test_the_former_checkpoint_of_comet_compact_means_its_folder():
@@ -221,14 +194,8 @@ def test_load_comet_wants_all_weights_but_the_encoders_and_no_more(tmp_path):
     without = {name: weight for name, weight in weights.items() if name != gamma}
     for changed, message in (
         (without, f"missing weights: {gamma}; unexpected weights: none"),
-        (
-            weights | {"encoder.x": weights[gamma] + 1},
-            "missing weights: none; unexpected .*encoder.x",
-        ),
-        (
-            weights | {"estimator.ff.0.bias": weights[gamma] + 1},
-            "does not load: RuntimeError: .*size",
-        ),
+        (weights | {"encoder.x": weights[gamma] + 1}, "missing weights: none; unex.*encoder.x"),
+        (weights | {"estimator.ff.0.bias": weights[gamma] + 1}, "not load: RuntimeError: .*size"),
     ):
         save_file(changed, folder / "model.safetensors")
         with pytest.raises(MedAlignError, match=rf"model\.safetensors.* {message}"):

@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 
-from medalign_utils.metrics.google_bleu import score_google_bleu, signature_google_bleu
+from medalign_utils.metrics.google_bleu import score_google_bleu
 
 
 def gleu(prediction: list[str], reference: list[str]) -> float:
@@ -38,7 +38,3 @@ def test_score_google_bleu_edges():
     np.testing.assert_array_equal(scores, [0, 0, 0, 1])
     # 10,000 words have 39,994 n-grams up to 4, of which "pain" is one.
     assert score_google_bleu(["no " * 9999 + "pain"], ["pain"]) == [1 / 39994]
-
-
-def test_signature_google_bleu_states_its_settings():
-    assert signature_google_bleu().startswith("gleu|n:1-4|case:mixed|tok:13a|nltk:")

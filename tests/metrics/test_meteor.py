@@ -1,3 +1,6 @@
+from types import SimpleNamespace
+from unittest.mock import Mock
+
 import nltk.corpus
 import numpy as np
 import pytest
@@ -7,23 +10,16 @@ from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 from medalign_utils.metrics import meteor
 from medalign_utils.metrics.meteor import names_meteor, score_meteor, signature_meteor
 
-
-class Synonyms:
-    """A WordNet in which physician and doctor are one."""
-
-    class Lemma(str):
-        def name(self):
-            return str(self)
-
-    class Synset:
-        def lemmas(self):
-            return [Synonyms.Lemma("doctor"), Synonyms.Lemma("physician")]
-
-    def synsets(self, word):
-        return [self.Synset()] if word in ("doctor", "physician") else []
-
-    def get_version(self):
-        return "3.0"
+DOCTORS = SimpleNamespace(
+    lemmas=lambda: [
+        SimpleNamespace(name=lambda: "doctor"),
+        SimpleNamespace(name=lambda: "physician"),
+    ]
+)
+WORDNET = SimpleNamespace(
+    synsets=lambda word: [DOCTORS] if word in ("doctor", "physician") else [],
+    get_version=lambda: "3.0",
+)
 
 
 @pytest.fixture
@@ -74,17 +70,13 @@ def test_with_and_without_wordnet_are_two_metrics(monkeypatch, without_wordnet):
     assert names_meteor() == ["meteor_no_wordnet"] and score_meteor(*texts) == [0]
     without = signature_meteor()
     assert without.startswith("meteor|case:lower|tok:13a|match:exact,porter|alpha:0.9|")
-    monkeypatch.setattr(meteor, "_wordnet", Synonyms)
+    monkeypatch.setattr(meteor, "_wordnet", lambda: WORDNET)
     assert names_meteor() == ["meteor"] and score_meteor(*texts) == [0.5]
     assert signature_meteor() == without.replace("porter|", "porter,wordnet-3.0|")
 
 
 def test_wordnet_is_found_where_nltk_finds_it(monkeypatch):
-    class Absent:
-        def ensure_loaded(self):
-            raise LookupError("Resource wordnet not found.")
-
-    monkeypatch.setattr(nltk.corpus, "wordnet", Absent())
+    wordnet = Mock(ensure_loaded=Mock(side_effect=[LookupError, None]))
+    monkeypatch.setattr(nltk.corpus, "wordnet", wordnet)
     assert meteor._wordnet() is None
-    monkeypatch.setattr(Absent, "ensure_loaded", lambda self: None)
-    assert isinstance(meteor._wordnet(), Absent)
+    assert meteor._wordnet() is wordnet

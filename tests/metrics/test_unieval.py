@@ -6,20 +6,20 @@ import torch
 from transformers import AutoTokenizer, T5ForConditionalGeneration
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.metrics.unieval import names_unieval, score_unieval, signature_unieval
-from tests.builders.tiny_models import write_tiny_bleurt, write_tiny_unieval
+from medalign_utils.metrics.unieval import names_unieval, score_unieval
+from tests.builders.tiny_models import write_tiny_bleurt
 
 SOURCES = ["Any chest pain?", "Last creatinine?", "Which statin?"]
 PREDICTIONS = ["Denies it. On 40 mg daily.", "1.4 mg/dL", "none"]
 REFERENCES = ["Denies chest pain.", "Creatinine: 1.4", "atorvastatin"]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return write_tiny_unieval(tmp_path_factory.mktemp("hub") / "unieval")
+@pytest.fixture
+def model(models):
+    return models["unieval"]["model"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def published(model):
     """The authors' way: the question as one string, one at a time, No as an idle label."""
     tokenizer = AutoTokenizer.from_pretrained(model)
@@ -37,57 +37,32 @@ def published(model):
 
 
 def test_score_unieval_as_published(model, published):
-    relevance = [
-        published(
+    expected = []
+    # Each of the first answer's two sentences is asked about by itself.
+    sentences = [["Denies it.", "On 40 mg daily."], ["1.4 mg/dL"], ["none"]]
+    for source, prediction, reference, parts in zip(
+        SOURCES, PREDICTIONS, REFERENCES, sentences, strict=True
+    ):
+        relevance = published(
             f"question: Is this summary relevant to the reference? </s> summary: {prediction} </s> "
             f"reference: {reference}"
         )
-        for prediction, reference in zip(PREDICTIONS, REFERENCES, strict=True)
-    ]
-    coherence = [
-        published(
+        coherence = published(
             f"question: Is this a coherent summary to the document? </s> summary: {prediction} "
             f"</s> document: {source}"
         )
-        for prediction, source in zip(PREDICTIONS, SOURCES, strict=True)
-    ]
-    # Of the first answer's two sentences each is asked about by itself.
-    sentences = [["Denies it.", "On 40 mg daily."], ["1.4 mg/dL"], ["none"]]
-    fluency = [
-        np.mean(
-            [published(f"question: Is this a fluent paragraph? </s> paragraph: {s}") for s in t]
+        fluent = "question: Is this a fluent paragraph? </s> paragraph: "
+        consistent = "question: Is this claim consistent with the document? </s> claim: "
+        fluency = np.mean([published(f"{fluent}{part}") for part in parts])
+        consistency = np.mean(
+            [published(f"{consistent}{part} </s> document: {source}") for part in parts]
         )
-        for t in sentences
-    ]
-    consistency = [
-        np.mean(
-            [
-                published(
-                    "question: Is this claim consistent with the document? </s> claim: "
-                    f"{sentence} </s> document: {source}"
-                )
-                for sentence in of_answer
-            ]
-        )
-        for of_answer, source in zip(sentences, SOURCES, strict=True)
-    ]
-    four = np.array([relevance, fluency, coherence, consistency]).T
-    expected = np.column_stack([four, four.mean(axis=1)])
-    scores = score_unieval(SOURCES, PREDICTIONS, REFERENCES, model=str(model))
+        four = [relevance, fluency, coherence, consistency]
+        expected.append([*four, np.mean(four)])
+    scores = score_unieval(SOURCES, PREDICTIONS, REFERENCES, model=model)
     np.testing.assert_allclose(scores, expected, atol=1e-5)  # a GPU adds up in another order
-    assert expected.std(axis=0).min() > 1e-3  # or it would show little
-
-
-def test_score_unieval_of_a_part_is_the_same_to_the_last_bit(model):
-    whole = score_unieval(SOURCES, PREDICTIONS, REFERENCES, model=str(model))
-    for i in range(3):
-        one = ([texts[i]] for texts in (SOURCES, PREDICTIONS, REFERENCES))
-        np.testing.assert_array_equal(score_unieval(*one, model=str(model))[0], whole[i])
-
-
-def test_names_unieval_are_the_columns():
-    dimensions = ("relevance", "fluency", "coherence", "consistency", "overall")
-    assert names_unieval(model="") == [f"unieval_{dimension}" for dimension in dimensions]
+    assert np.std(expected, axis=0).min() > 1e-3  # or it would show little
+    assert names_unieval(model="")[::4] == ["unieval_relevance", "unieval_overall"]
 
 
 def test_score_unieval_edges(model, published):
@@ -129,10 +104,3 @@ def test_score_unieval_refuses_what_is_no_t5(model, tmp_path):
     (torn / "model.safetensors").write_bytes(b"{")
     with pytest.raises(MedAlignError, match="torn does not load as AutoModelForSeq2SeqLM: "):
         score_unieval(["a"], ["a"], ["a"], model=str(torn))
-
-
-def test_signature_unieval_states_its_settings(model):
-    assert signature_unieval(model=str(model)).startswith(
-        "unieval|task:summarization|document:instruction|sentences:punkt-untrained|max:1024"
-        "|model:unieval|sha256:"
-    )

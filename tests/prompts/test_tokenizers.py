@@ -108,25 +108,11 @@ def test_special_tokens_in_a_message_are_text(loaded, family):
     assert text in decoded
 
 
-def test_what_a_template_puts_around_a_message(loaded):
-    chats = {family: tokenizer.chat for family, (_, tokenizer) in loaded.items()}
-    llama = chats["llama_3"]
-    # <|begin_of_text|><|start_header_id|>user<|end_header_id|>; "user" has several tokens.
-    assert (llama.before_ids[:2], llama.before_ids[-1]) == ((0, 2), 3)
-    assert (llama.before, llama.after) == ("\n\n", "")
-    assert llama.after_ids[:2] == (4, 2)
-    gemma = chats["gemma"]
-    assert (gemma.before_ids, gemma.before, gemma.after) == ((0, 1), "user\n", "")
-    assert chats["vicuna"] == Chat((0,), SYSTEM + " USER: ", " ASSISTANT:", ())
-    assert chats["mistral"] == Chat((0, 2), " ", " ", (3,))
-    assert chats["mistral_in_plain_text"] == Chat((0,), "[INST] ", " [/INST]", ())
-    assert chats["phi"].before == ""
-    assert chats["no_special_token_at_all"].before_ids == ()
-
-
 def test_a_template_may_be_given_or_refused(folders, tmp_path):
     llama, mistral, own = folders["llama_3"], folders["mistral"], str(tmp_path)
-    assert load_tokenizer(llama, False).chat is None
+    plain, text = load_tokenizer(llama, False), TRAINING[0]
+    assert plain.prompt_ids(text) == AutoTokenizer.from_pretrained(llama)(text)["input_ids"]
+    assert plain.chat is None and len(plain.prompt_ids(text)) == plain.count(text) + 1
     assert load_tokenizer(llama, True).chat == load_tokenizer(llama).chat
     assert load_tokenizer(mistral, VICUNA).chat.before == SYSTEM + " USER: "
     byte_level_tokenizer(["<s>"]).save_pretrained(tmp_path)
@@ -136,13 +122,6 @@ def test_a_template_may_be_given_or_refused(folders, tmp_path):
         load_tokenizer(own, True)
     (tmp_path / "tokenizer_config.json").unlink()
     assert load_tokenizer(own).chat is None
-
-
-def test_without_a_template_a_prompt_has_the_tokenizers_own_special_tokens(folders):
-    tokenizer = load_tokenizer(folders["llama_3"], False)
-    ids = tokenizer.prompt_ids("Any pain?")
-    assert ids == AutoTokenizer.from_pretrained(folders["llama_3"])("Any pain?")["input_ids"]
-    assert (ids[0], len(ids) - tokenizer.count("Any pain?")) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -221,27 +200,21 @@ def written(sentences, folder, **settings):
     return str(folder)
 
 
-@pytest.mark.parametrize("legacy", [True, False])
-def test_a_sentencepiece_model_is_loaded_without_a_tokenizer_json(sentences, tmp_path, legacy):
-    folder = written(sentences, tmp_path, legacy=legacy, add_bos_token=True)
-    tokenizer = load_tokenizer(folder)
-    processor = sentencepiece.SentencePieceProcessor(str(tmp_path / "tokenizer.model"))
-    for text in TRAINING:
-        assert tokenizer.prompt_ids(text) == [1, *processor.encode(text)]
-    assert 2 not in tokenizer.prompt_ids("a </s> b")
-    assert not (tmp_path / "tokenizer.json").exists()
-
-
 @pytest.mark.parametrize("add_bos_token", [True, False])
-def test_the_config_decides_whether_a_text_begins_with_bos(sentences, tmp_path, add_bos_token):
-    folder = written(sentences, tmp_path, add_bos_token=not add_bos_token)
-    LlamaTokenizerFast.from_pretrained(folder).save_pretrained(folder)
-    assert (tmp_path / "tokenizer.json").is_file()
+def test_a_sentencepiece_model_needs_no_tokenizer_json_and_the_config_decides(
+    sentences, tmp_path, add_bos_token
+):
+    folder = written(sentences, tmp_path, add_bos_token=add_bos_token)
+    processor = sentencepiece.SentencePieceProcessor(str(tmp_path / "tokenizer.model"))
+    expected = [1] * add_bos_token + processor.encode(TRAINING[0])
+    assert load_tokenizer(folder).prompt_ids(TRAINING[0]) == expected
+    assert not (tmp_path / "tokenizer.json").exists()
     # A repository with another config than its tokenizer.json was written with.
+    written(sentences, tmp_path, add_bos_token=not add_bos_token)
+    LlamaTokenizerFast.from_pretrained(folder).save_pretrained(folder)
     written(sentences, tmp_path, add_bos_token=add_bos_token)
-    ids = load_tokenizer(folder).prompt_ids(TRAINING[0])
-    assert ids == AutoTokenizer.from_pretrained(folder)(TRAINING[0])["input_ids"]
-    assert (ids[0] == 1) == add_bos_token
+    assert (tmp_path / "tokenizer.json").is_file()
+    assert load_tokenizer(folder).prompt_ids(TRAINING[0]) == expected
 
 
 @pytest.mark.parametrize("legacy", [True, False])
