@@ -15,6 +15,7 @@ CREATININE = {"kind": "number", "topic": ["creatinine"], "value": 1.4, "unit": "
 LATEST_A1C = {"kind": "number", "topic": ["hemoglobin A1c", "A1c"], "value": 7.2, "unit": "%",
               "tolerance": 0.05, "date": None}  # fmt: skip
 WEIGHT = {"kind": "number", "topic": ["weight"], "value": 80.0, "unit": "kg", "tolerance": 0.5}
+HEIGHT = WEIGHT | {"topic": ["height"], "value": 167.6, "unit": "cm"}
 PRESSURE = {"kind": "number", "topic": ["blood pressure", "BP"], "value": [138, 82],
             "unit": "mm[Hg]", "tolerance": 0.5, "date": "2014-08-10"}  # fmt: skip
 COLONOSCOPY = {"kind": "date", "topic": ["colonoscopy"], "date": "2012-05-17", "precision": "day"}
@@ -45,16 +46,20 @@ CORRECT = [
     # 176.4 lb * 0.45359 = 80.0 kg
     ("Her weight at the last visit was 80 kg.", WEIGHT),
     ("Weight: 176.4 lbs", WEIGHT),
+    # 66 in = 167.6 cm
+    ("Height: 5'6\"", HEIGHT),
     ("BP 138/82 on 8/10/2014", PRESSURE),
     ("blood pressure was 138/82 mmHg", PRESSURE),
     ("Colonoscopy was done on 5/17/2012.", COLONOSCOPY),
     ("The patient underwent colonoscopy on May 17, 2012, without complications.", COLONOSCOPY),
     ("Her last colonoscopy was in 2012.", COLONOSCOPY_YEAR),
     ("17 May 2012", COLONOSCOPY),
+    ("Colonoscopy on 5/17/2012 and on 3/2/2008.", COLONOSCOPY),
     ("She takes Lipitor 40 mg nightly.", STATIN),
     ("Atorvastatin", STATIN),
     ("Simvastatin was stopped; she is now on atorvastatin.", STATIN),
     ("Switched from Zocor to Lipitor.", STATIN),
+    ("drug_exposure simvastatin 20 MG: end\nTakes Lipitor.", STATIN),
     ("metformin, glipizide and Lantus", DRUGS),
     ("Takes insulin glargine, metformin. Also glipizide; no sitagliptin.", DRUGS),
     # A quoted passage answers a yes/no question by what it says.
@@ -66,6 +71,7 @@ CORRECT = [
     ("Reports dyspnea on exertion, denies chest pain.", DYSPNEA),
     ("Denies chest pain, but has shortness of breath.", DYSPNEA),
     ("Yes, she has dyspnea.", DYSPNEA),
+    ("Lives with her son and reports dyspnea.", DYSPNEA),
     ("Yes", DYSPNEA),
     ("Former smoker, quit in 2009.", SMOKES),
     ("He no longer smokes.", SMOKES),
@@ -101,6 +107,7 @@ WRONG = [
     ("metformin and glipizide", DRUGS),
     ("metformin, glipizide, Lantus, sitagliptin", DRUGS),
     ("Yes", CHEST_PAIN),
+    ("No\nShe takes metformin.", CHEST_PAIN),
     ("Denies nausea but endorses chest pain.", CHEST_PAIN),
     ("Nothing is said of it.", CHEST_PAIN),
     ("Denies dyspnea.", DYSPNEA),
