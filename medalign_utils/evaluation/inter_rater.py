@@ -136,7 +136,7 @@ def _kappa(values: np.ndarray, patients: np.ndarray, bootstrap: Bootstrap) -> tu
     by_chance = (counts.sum(axis=2) * counts.sum(axis=3)).sum(axis=2) / np.maximum(n, 1)
     # NaN if every pair is expected to agree by chance throughout.
     room = (n - by_chance).sum(axis=1)
-    room[room <= 1e-12 * n.sum(axis=1)] = np.nan
+    room[room == 0] = np.nan
     return _interval((agreed - by_chance).sum(axis=1) / room, patients), 0
 
 
@@ -146,8 +146,7 @@ def _alpha(
     """Krippendorff's alpha with responses as units; his package takes a minute to resample it."""
     domain = np.unique(values[~np.isnan(values)])
     counts = (values[..., np.newaxis] == domain).sum(axis=1)  # (N, systems, values)
-    pairable = counts.sum(axis=2)
-    weight = (pairable >= 2) / np.maximum(pairable - 1, 1)
+    weight = 1 / np.maximum(counts.sum(axis=2) - 1, 1)
     coincidences = np.einsum("ns,nsv,nsw->nvw", weight, counts, counts)
     coincidences -= np.einsum("ns,nsv,vw->nvw", weight, counts, np.eye(len(domain)))
     weights = resample_rows(patients, bootstrap=bootstrap)

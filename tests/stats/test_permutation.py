@@ -1,3 +1,5 @@
+from itertools import permutations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -98,6 +100,12 @@ def test_drawn_tests_come_near_the_exact_ones_for_three_groups_and_their_range()
     )
     assert exact["exact"].all() and not drawn["exact"].any()
     assert exact["group"].tolist() == ["a", "b", "c", RANGE] * 2
+    of_patients = values.groupby(patients).mean().to_numpy()
+    orders = of_patients[list(permutations(range(7)))]
+    means = [orders[:, group].mean(axis=1) for group in ([0, 1], [2, 3, 4], [5, 6])]
+    ranges = np.ptp(means, axis=0)  # the first is the observed one
+    expected = (ranges >= ranges[0] - 1e-9).mean(axis=0)
+    assert exact.loc[exact["group"] == RANGE, "p"].to_numpy() == pytest.approx(expected)
     # 209 draws: a standard error of at most 0.035.
     assert np.abs(exact["p"] - drawn["p"]).max() < 0.12
 
