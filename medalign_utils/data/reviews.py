@@ -76,6 +76,7 @@ def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) 
         shown = frame["system"] + " to instruction " + frame["instruction_id"]
         fault = "another response of {} than in an earlier row"
         problems += at_rows(file, shown[other], fault)
+        frame = frame[~other]
         responses = frame.drop_duplicates(key)[[*key, "response"]].reset_index(drop=True)
     ratings = frame[list(RATING_COLUMNS)].reset_index(drop=True)
     return Reviews(ratings, responses, table.n_not_used, problems)

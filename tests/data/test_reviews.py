@@ -61,7 +61,7 @@ def test_a_row_at_fault_is_named(write, row, fault):
         load_reviews(file)
     assert fault in str(error.value)
     reviews = read_reviews(file)
-    assert len(reviews.problems) == 1 and reviews.ratings["instruction_id"].tolist()[0] == "6"
+    assert len(reviews.problems) == 1 and reviews.ratings["instruction_id"].tolist() == ["6"]
 
 
 def test_a_missing_column_names_what_was_tried_and_how_to_map_it(write):
