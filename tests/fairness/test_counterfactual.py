@@ -147,6 +147,17 @@ def test_a_quote_of_a_rewritten_word_changes_the_text_only(project):
     assert (pairs["before"] == pairs["after"]).all()
 
 
+def test_answers_cut_at_their_maximum_length_are_compared_as_far_as_both_go(project, monkeypatch):
+    def answer(prompts):
+        texts = ["She " if "gender: FEMALE" in prompt.ehr else "He i" for prompt in prompts]
+        return [Generation(text, "length", 1) for text in texts]
+
+    monkeypatch.setitem(GENERATORS, "cut", lambda: Generator(answer))
+    pairs, _ = pairs_of(project, "mine", "gender", generator="cut")
+    # "She " becomes "He ", as far as both go; "He i" becomes "She i".
+    assert pairs["changed"].all() and not pairs["changed_beyond"].any()
+
+
 def test_header_notes_and_instructions_agree_and_the_rest_stays(project):
     release = load_release(project)
     releases = rewrite_each(release, "gender", "age", "ethnicity")
@@ -334,6 +345,8 @@ def test_rewriting_twice_restores_the_original(synthetic, tmp_path, change):
     pd.testing.assert_frame_equal(restored, pd.concat(originals, ignore_index=True))
     questions = questions_of(twice.release)
     assert questions.equals(questions_of(release)[questions.index])
+    order, ids = (r.instructions["instruction_id"] for r in (release, once.release))
+    assert ids.tolist() == order[order.isin(ids)].tolist()
     assert not once.release.is_restricted and once.release.manifest["rewritten"] == change
 
 
