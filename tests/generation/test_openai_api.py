@@ -123,7 +123,10 @@ READABLE = {
     # as `transformers serve` ends one
     "without [DONE]": (stream(ROLE, chunk(content="yes"), chunk("stop"), end=b""), UNCOUNTED),
     "stream without a reason": (stream(chunk(content="yes")), UNCOUNTED),
-    "stream cut": (stream(chunk(content="ye"), chunk("length")), Generation("ye", "length")),
+    "stream cut": (
+        stream(chunk(content="ye"), chunk("length"), chunk()),
+        Generation("ye", "length"),
+    ),
     "stream filtered": (
         stream(chunk(content="ye"), chunk("content_filter")),
         Generation("", "content_filter"),
