@@ -187,6 +187,9 @@ def write_tiny_lens(folder: Path, *, seed=0, **changes) -> Path:
     config = RobertaConfig(vocab_size=len(tokenizer), **ENCODER)
     torch.manual_seed(seed)
     model = AutoModel.from_config(config, add_pooling_layer=False)
+    for name, weights in model.named_parameters():
+        if "LayerNorm" in name:  # or else COMET's own normalisation would change nothing
+            torch.nn.init.uniform_(weights, 0.5, 1)
     model.save_pretrained(encoder)
     mixture = LayerwiseAttention(3, layer_norm=True, layer_weights=[0.3, -0.2, 0.5], dropout=0.1)
     estimator = FeedForward(in_dim=7 * 16, hidden_sizes=[8, 4], activations="Tanh", dropout=0.1)
