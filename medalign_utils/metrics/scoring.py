@@ -66,7 +66,7 @@ def score(
     check_texts("score", **columns)
     for name, options in settings.items():
         if options.get("model") == "":
-            raise MedAlignError(f"score: weights names none for {name}")
+            raise MedAlignError(f"score: no weights configured ({name})")
         if METRICS[name].needs_source and questions is None:
             raise MedAlignError(f"score: {name} needs questions")
         texts = {column: columns[column] for column in _columns(name)}
@@ -108,7 +108,7 @@ def score_responses(
     for name, options in settings.items():
         try:
             if options.get("model") == "":
-                raise NotAvailableError(f"weights names none for {name}")
+                raise NotAvailableError(f"no weights configured (params: weights.{name})")
             signatures[name] = METRICS[name].signature(**options)
         except NotAvailableError as error:
             reasons[name] = str(error)

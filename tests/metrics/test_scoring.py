@@ -46,7 +46,7 @@ def test_score_takes_lists_and_needs_no_settings():
     ("arguments", "message"),
     [
         ((["a"], ["a"], ["comet"]), "score: comet needs questions"),
-        ((["a"], ["a"], ["bleurt"]), "score: weights names none for bleurt"),
+        ((["a"], ["a"], ["bleurt"]), r"score: no weights configured \(bleurt\)"),
         ((["a"], ["a", "b"], ["chrf"]), "score: 1 predictions, 2 references"),
         ((["a"], ["b"], ["rouge_l", "bleu"]), "score: unknown metric 'bleu'; known: comet, bert"),
         ((["a"], ["b"], "chrf"), "score: metrics is 'chrf', expected a list of"),
@@ -131,7 +131,7 @@ def test_settings_are_checked_before_anything_is_scored(monkeypatch, tmp_path):
     with pytest.raises(MedAlignError, match=r"^no folder tests/none$"):
         score_responses(*TABLES, ["chrf", "bleurt"], weights={"bleurt": "tests/none"})
     with pytest.raises(
-        MedAlignError, match=r"no metric can be scored: .*weights names none for bl"
+        MedAlignError, match=r"no metric can be scored: .*no weights configured .params: weights.bl"
     ):
         score_responses(*TABLES, ["bleurt"])
 
