@@ -34,10 +34,6 @@ def drop_near_duplicates(questions: Sequence[str], threshold: float) -> pd.DataF
     both missing for a question that is kept.
 
     Source: Wang et al. 2023 (Self-Instruct), with a threshold of 0.7.
-
-    >>> questions = ["What was the last creatinine?", "Any falls?", "What was the last potassium?"]
-    >>> drop_near_duplicates(questions, 0.7)["duplicate_of"].tolist()
-    [<NA>, <NA>, 0]
     """
     return _keep_first(similar_pairs(questions, threshold), len(questions), threshold)
 

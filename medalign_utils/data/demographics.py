@@ -55,15 +55,7 @@ def read_people(
 
 
 def describe_person(events: pd.DataFrame) -> dict:
-    """Return a patient's row of `read_people`, spelled as in the record.
-
-    >>> events = pd.DataFrame({"timestamp": pd.to_datetime(["2014-08-10"] * 2 + ["2018-01-02"]),
-    ...     "type": ["person", "person", "note"], "name": ["birthdate", "payerplan", "Letter"],
-    ...     "value": ["1950-03-01", "Medicare Part A", "Dear Ms. Roe"]})
-    >>> person = describe_person(events)
-    >>> person["age"], person["payer"], person["race"], person["events"], person["notes"]
-    ('65–79', 'Medicare', '(not given)', 1, 1)
-    """
+    """Return a patient's row of `read_people`, spelled as in the record."""
     is_person = events["type"] == "person"
     facts = events[is_person].sort_values("timestamp", kind="stable")
     facts = facts.drop_duplicates("name", keep="last").set_index("name")

@@ -69,10 +69,6 @@ def disclosable_groups(
 
     `people` has a row per patient, indexed by person_id, and a column for each of `groupings`. Of
     `pairs` of these the more important come first; "race x gender" has groups "White, Female" ...
-
-    >>> people = pd.DataFrame({"gender": ["Female"] * 43 + ["Male"] * 9})
-    >>> disclosable_groups(people, ["gender"]).suppressed["gender"]
-    'not shown: no two groups of at least 11 patients'
     """
     labels, suppressed = {}, dict.fromkeys(groupings, NOT_SHOWN)
     for name in groupings:
@@ -104,9 +100,6 @@ def merge_small(values: pd.Series, *, ordered: bool = False) -> pd.Series:
     """Return the groups of patients with those under 11 merged: into one, then with a larger one.
 
     Ordered groups are merged with the smaller neighbour. Fewer than 22 patients are one group.
-
-    >>> merge_small(pd.Series(["F"] * 30 + ["M"] * 20 + ["X"] * 2)).value_counts().to_dict()
-    {'F': 30, 'M + (others)': 22}
     """
     counts = values.value_counts()
     if not ordered:
@@ -183,11 +176,7 @@ def release_counts(rated: pd.Series, release: pd.Series) -> pd.Series | None:
 
 
 def sizes(labels: pd.Series, patients: np.ndarray) -> pd.DataFrame:
-    """Return n_patients and n_instructions of each group of labels, which patients index.
-
-    >>> sizes(pd.Series(["F", "M"], index=["a", "b"]), np.array(["a", "b", "a"])).values.tolist()
-    [[1, 2], [1, 1]]
-    """
+    """Return n_patients and n_instructions of each group of labels, which patients index."""
     n = labels.loc[patients].value_counts()
     return pd.DataFrame({"n_patients": labels.value_counts().loc[n.index], "n_instructions": n})
 

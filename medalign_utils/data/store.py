@@ -19,12 +19,6 @@ class Store(dict[str, dict[str, Any]]):
     Of several lines with one key the last counts, and those of `path` count more than those of
     `readable`. A torn last line of `path` is dropped with a warning; another damaged line is an
     error that names it. Only one process may write to a file; `readable` ones may be growing.
-
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp(), "scores", "a.jsonl")
-    >>> Store(path, private=True).put("1f", {"score": 0.5})
-    >>> Store(path, private=True).get("1f"), "2e" in Store(path, private=True)
-    ({'score': 0.5}, False)
     """
 
     def __init__(self, path: str | Path, *, private: bool, readable: Iterable[Path] = ()) -> None:

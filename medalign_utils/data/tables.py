@@ -46,11 +46,7 @@ _LONGEST_FIELD = 2**30
 
 
 class Problem(NamedTuple):
-    """Something wrong with a release; `place` is the row or line, "" for the whole file.
-
-    >>> str(Problem(Path("all.tsv"), "row 3", "no question"))
-    'all.tsv, row 3: no question'
-    """
+    """Something wrong with a release; `place` is the row or line, "" for the whole file."""
 
     file: Path
     place: str
@@ -109,11 +105,7 @@ def require_mapped(
 
 
 def truth_of(text: str) -> bool | None:
-    """Return what a verdict or another yes or no means; None if it is neither.
-
-    >>> truth_of(" Yes"), truth_of("incorrect"), truth_of("maybe")
-    (True, False, None)
-    """
+    """Return what a verdict or another yes or no means; None if it is neither."""
     word = str(text).strip().lower()
     return True if word in _TRUE else False if word in _FALSE else None
 

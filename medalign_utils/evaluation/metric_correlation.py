@@ -167,11 +167,6 @@ def add_skipped(table: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
 
     `skipped` has metric and reason; a last column, not_scored, has a metric's reasons, joined by
     "; ", and "" if it has scores. Otherwise counts are 0 and all else is missing.
-
-    >>> skipped = pd.DataFrame({"metric": ["lens", "lens"], "reason": "no weights are named"})
-    >>> table = add_skipped(pd.DataFrame({"metric": ["chrf"], "n": 9, "mean_tau": 0.3}), skipped)
-    >>> table.to_csv(index=False).splitlines()
-    ['metric,n,mean_tau,not_scored', 'chrf,9,0.3,', 'lens,0,,no weights are named']
     """
     reasons = skipped.drop_duplicates().groupby("metric", sort=False)["reason"].agg("; ".join)
     rows = reasons.rename("not_scored").reset_index()

@@ -53,13 +53,6 @@ def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFram
     rater did not judge or rank those of the first who did. ``"majority"`` takes the verdict of most
     raters (in a tie that of the first) and the median of their ranks. Ranks are 1 to n within an
     instruction, ties sharing their average however they are written; NaN if no rater gave one.
-
-    >>> ratings = pd.DataFrame({
-    ...     "instruction_id": ["1"] * 4, "system": ["a", "a", "b", "b"],
-    ...     "rater": ["x", "y"] * 2, "correct": [True, False, True, True],
-    ...     "rank": [1.0, 4.0, 1.0, 2.0]})
-    >>> combine_raters(ratings, "majority")[["correct", "rank"]].values.tolist()
-    [[True, 2.0], [True, 1.0]]
     """
     if combine not in COMBINATIONS:
         raise MedAlignError(
@@ -141,13 +134,6 @@ def check_ratings(ratings: pd.DataFrame) -> None:
     """Check that every instruction has exactly one rating of every system.
 
     Columns are instruction_id, system, correct (bool) and rank (1 is best; ties share the average).
-
-    >>> check_ratings(pd.DataFrame({
-    ...     "instruction_id": ["1", "1"], "system": ["a", "b"],
-    ...     "correct": [True, False], "rank": [1.0, 1.0]}))
-    Traceback (most recent call last):
-    medalign_utils.errors.MedAlignError: check_ratings: instruction 1 has ranks a 1, b 1; expected\
- a 1.5, b 1.5 (1 is best, equal ones share the average)
     """
     check_table("check_ratings", ratings, _KEY, ["correct", "rank"])
     if ratings[[*_KEY, "correct"]].isna().any(axis=None):
@@ -197,12 +183,7 @@ def check_table(function: str, table: pd.DataFrame, key: list[str], columns: lis
 
 
 def patients_of(instruction_ids: pd.Index, instructions: pd.DataFrame) -> np.ndarray:
-    """Return the person_id of each instruction.
-
-    >>> table = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
-    >>> patients_of(pd.Index(["2", "1"]), table).tolist()
-    ['q', 'p']
-    """
+    """Return the person_id of each instruction."""
     person_id = instructions.set_index("instruction_id")["person_id"]
     unknown = instruction_ids[~instruction_ids.isin(person_id.index)]
     if len(unknown):

@@ -120,11 +120,7 @@ def resample_means(
 
 
 def resample_rows(patients: Sequence[str] | np.ndarray, *, bootstrap: Bootstrap) -> np.ndarray:
-    """Return how often each row counts in the sample, once, and then in resamples of patients.
-
-    >>> resample_rows(["a", "a", "b"], bootstrap=Bootstrap.seeded(2)).tolist()
-    [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [0.0, 0.0, 2.0]]
-    """
+    """Return how often each row counts in the sample, once, and then in resamples of patients."""
     names, membership = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
     return np.vstack([np.ones(len(names)), _draw_weights(len(names), bootstrap)])[:, membership]
 

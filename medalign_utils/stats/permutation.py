@@ -90,13 +90,6 @@ def permutation_tests(
     One row per column of `values`, grouping and group, and one with the group `RANGE` for a
     grouping of more than two: column (its position), grouping, group, exact, p (NaN if the
     statistic is) and p_holm, over all tests of one column; two groups are one test.
-
-    >>> values = pd.DataFrame({"correct": [1.0, 1.0, 0.0, 0.0]})
-    >>> labels = pd.DataFrame({"gender": list("FFMM")}, index=list("abcd"))
-    >>> tests = permutation_tests(values, np.array(list("abcd")), labels, permutations=99,
-    ...     rng=np.random.default_rng(1))
-    >>> tests.round(3).values.tolist()  # 2 of the 6 ways to assign FFMM are as far apart
-    [[0, 'gender', 'F', True, 0.333, 0.333], [0, 'gender', 'M', True, 0.333, 0.333]]
     """
     persons, sums, counts = sums_by_patient(values, np.asarray(patients, dtype=object))
     orders = rng.permuted(np.tile(np.arange(len(persons)), (permutations, 1)), axis=1)

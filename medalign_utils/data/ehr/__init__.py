@@ -86,13 +86,7 @@ def ehr_text(path: str | Path, format: str) -> str:
 
 
 def events_text(events: pd.DataFrame) -> str:
-    """Return the ``lines`` of `ehr_text` from the table of `read_events`.
-
-    >>> rows = [["2014-08-10 09:12", "measurement", None, "Creatinine", "1.4", "mg/dL"]]
-    >>> table = pd.DataFrame(rows, columns=["timestamp", "type", "code", "name", "value", "unit"])
-    >>> events_text(table.astype({"timestamp": "datetime64[s]"}))
-    '2014-08-10 09:12 measurement Creatinine: 1.4 mg/dL'
-    """
+    """Return the ``lines`` of `ehr_text` from the table of `read_events`."""
     ordered = events.sort_values("timestamp", kind="stable").astype(object)
     return "\n".join(_lines(ordered.where(ordered.notna(), None).itertuples()))
 

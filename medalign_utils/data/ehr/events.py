@@ -139,11 +139,7 @@ def masked(found: str) -> str:
 
 
 def timestamp_of(found: str | None, *, american: bool = False) -> datetime:
-    """Return a timestamp, to the second; a ValueError shows the form of a text that is none.
-
-    >>> timestamp_of("10/08/2018 9:00 PM", american=True)
-    datetime.datetime(2018, 10, 8, 21, 0)
-    """
+    """Return a timestamp, to the second; a ValueError shows the form of a text that is none."""
     if (moment := _parse_timestamp(found, american)) is not None:
         return moment
     shown = "none" if found is None else repr(masked(found))

@@ -127,11 +127,7 @@ def _coded(
 
 
 def split_line(event_type: str, line: str) -> tuple[str | None, str | None, str | None, str | None]:
-    """Return a coded line's code, name, value and unit, where the line allows it.
-
-    >>> split_line("measurement", "[LOINC/8478-0] Mean blood pressure 122 mm Hg")
-    ('LOINC/8478-0', 'Mean blood pressure', '122', 'mm Hg')
-    """
+    """Return a coded line's code, name, value and unit, where the line allows it."""
     found = _CODE.fullmatch(line.strip())
     code, rest = (found["code"], found["rest"]) if found else (None, line)
     name = cleaned(rest)
