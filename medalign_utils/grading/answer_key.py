@@ -1,7 +1,6 @@
 """The answer key's file, and ratings of responses by it."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -17,9 +16,7 @@ def load_answer_key(path: str | Path) -> dict[str, dict]:
     """Return the lines of `answer-key.jsonl` by `instruction_id`, in the file's order.
 
     Raises:
-        ReleaseError: the file cannot be read, a line is not an object with `instruction_id` (a
-            string) and `facts`, an id comes twice, or a fact is malformed; the message names file
-            and line.
+        ReleaseError: the file cannot be read or is malformed; the message names file and line.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").split("\n")
@@ -44,9 +41,7 @@ def load_answer_key(path: str | Path) -> dict[str, dict]:
     return key
 
 
-def rate_with_answer_key(
-    responses: pd.DataFrame, answer_key: Mapping[str, Mapping]
-) -> pd.DataFrame:
+def rate_with_answer_key(responses: pd.DataFrame, answer_key: dict[str, dict]) -> pd.DataFrame:
     """Return ratings of responses by the answer key, as a clinician would give them.
 
     One row per response (columns instruction_id, system, response) in the same order:
@@ -56,12 +51,6 @@ def rate_with_answer_key(
     Raises:
         MedAlignError: a pair of instruction and system comes twice, an instruction is not in the
             key, or a response is not text.
-
-    >>> key = {"7": {"facts": [{"kind": "yes_no", "topic": ["stroke"], "answer": False}]}}
-    >>> rows = pd.DataFrame({"instruction_id": ["7"] * 3, "system": ["a", "b", "c"],
-    ...                      "response": ["Yes.", "No history of stroke.", ""]})
-    >>> rate_with_answer_key(rows, key)[["correct", "rank"]].values.tolist()
-    [[False, 3.0], [True, 1.0], [False, 2.0]]
     """
     where = "rate_with_answer_key"
     ratings = responses[["instruction_id", "system"]].reset_index(drop=True)

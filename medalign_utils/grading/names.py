@@ -45,11 +45,7 @@ ALL_TESTS = tuple(name for names in TESTS for name in names)
 
 @lru_cache(maxsize=4096)
 def with_synonyms(topic: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the topic's spellings and, where it is one of `TESTS`, that test's other names.
-
-    >>> "thyrotropin" in with_synonyms(("TSH",))
-    True
-    """
+    """Return the topic's spellings and, where it is one of `TESTS`, that test's other names."""
     known = {name.casefold(): names for names in TESTS for name in names}
     extra = (name for spelling in topic for name in known.get(spelling.casefold(), ()))
     return tuple(dict.fromkeys((*topic, *extra)))

@@ -4,12 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.grading.claims import (
-    grade_date,
-    grade_not_documented,
-    grade_terms,
-    grade_yes_no,
-)
+from medalign_utils.grading import claims
 from medalign_utils.grading.facts import check_facts
 from medalign_utils.grading.numbers import grade_number
 from medalign_utils.grading.text import read
@@ -18,11 +13,11 @@ QUOTED = 8  # record lines: a response that quotes more of them gives the record
 
 _GRADERS = {
     "number": grade_number,
-    "date": grade_date,
-    "term": grade_terms,
-    "set": grade_terms,
-    "yes_no": grade_yes_no,
-    "not_documented": grade_not_documented,
+    "date": claims.grade_date,
+    "term": claims.grade_terms,
+    "set": claims.grade_terms,
+    "yes_no": claims.grade_yes_no,
+    "not_documented": claims.grade_not_documented,
 }
 
 

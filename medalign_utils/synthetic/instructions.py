@@ -108,12 +108,7 @@ def plan_subcategories(
 
 
 def plan_categories(count: int, referenced: int) -> list[tuple[str, bool]]:
-    """Return such pairs by the paper's share of each category, both numbers exact.
-
-    >>> plan = plan_categories(983, 303)
-    >>> len(plan), sum(has_reference for _, has_reference in plan)
-    (983, 303)
-    """
+    """Return such pairs by the paper's share of each category, both numbers exact."""
     sizes = apportion(count, {name: n for name, (n, _) in CATEGORIES.items()})
     referenced_sizes = apportion(referenced, {name: n for name, (_, n) in CATEGORIES.items()})
     plan = []
@@ -174,8 +169,9 @@ def choose_instructions(
         fitting = [name for name, asks in SPECIALTIES.items() if subcategory in asks]
         asked_by = rng.choice(fitting or list(SPECIALTIES))
         number = f"{rng.randint(10**8, 10**10 - 1)}"
-        more = asked_by, has_reference, position
-        chosen.append(Instruction(number, person, question, answer, *more))
+        chosen.append(
+            Instruction(number, person, question, answer, asked_by, has_reference, position)
+        )
     return sorted(chosen, key=lambda i: int(i.instruction_id))
 
 

@@ -42,9 +42,7 @@ class Answer:
 
     template: Template
 
-    def __init__(
-        self, name: str, facts, time: datetime | None, where="notes", relevant=(), **words
-    ):
+    def __init__(self, name, facts, time: datetime | None, where="notes", relevant=(), **words):
         """Takes one fact or a list of them."""
         self.facts: list[dict] = [facts] if isinstance(facts, dict) else facts
         self.name, self.time, self.where, self.words = name, time, where, words
@@ -58,7 +56,8 @@ class Answer:
     @property
     def request(self) -> str:
         """What is asked, whoever the patient is: "latest_lab lab=sodium"."""
-        name = SAME_QUESTION.get(self.name, self.name)
+        # The record holds such a result, or it does not: the question is the same.
+        name = "latest_lab" if self.name == "lab_absent" else self.name
         values = [f"{slot}={self.fill(f'{{{slot}}}')}" for slot in self.template.slots]
         return " ".join([name, *values])
 
@@ -69,8 +68,6 @@ class Answer:
         return [text[0].upper() + text[1:] for text in texts]
 
 
-# Templates that differ in the answer only: the record holds such a result, or it does not.
-SAME_QUESTION = {"lab_absent": "latest_lab"}
 TEMPLATES: dict[str, Template] = {}
 
 
