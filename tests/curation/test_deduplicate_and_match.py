@@ -14,7 +14,7 @@ from medalign_utils.curation.deduplicate_and_match import (
 )
 from medalign_utils.data.ehr import ehr_text
 from medalign_utils.data.release import load_release, load_submitted
-from medalign_utils.errors import MedAlignError, ReleaseError
+from medalign_utils.errors import MedAlignError
 from medalign_utils.stats.bootstrap import Bootstrap
 from medalign_utils.synthetic import write_release
 from tests.builders.tiny_release import write_release as write_tiny_release
@@ -126,17 +126,6 @@ def test_the_release_s_own_instructions_where_nothing_else_was_submitted(tiny):
     table = assess_thresholds(submitted)
     assert list(table["threshold"]) == list(THRESHOLDS)
     assert table["dropped"].eq(0).all() and table[["precision", "recall"]].isna().all(axis=None)
-
-
-@pytest.mark.parametrize(
-    ("rows", "row"),
-    [("5\ta\t\t40\t6\tr\n6\ta\t\t40\t\tr\n", 1), ("5\ta\t\t40\t\tr\n6\ta\t\t40\t7\tr\n", 2)],
-)
-def test_a_duplicate_of_no_earlier_instruction_is_an_error(tiny, rows, row):
-    header = "instruction_id\tquestion\tsubmitter_specialty\tperson_id\tduplicate_of\trequest\n"
-    (tiny / "submitted-instructions.tsv").write_text(header + rows)
-    with pytest.raises(ReleaseError, match=f"row {row}: duplicate_of is not an earlier"):
-        load_submitted(load_release(tiny))
 
 
 def bm25(query, documents):

@@ -6,7 +6,6 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from medalign_utils.curation import summary
 from medalign_utils.curation.summary import count_categories, summarize_records
 from medalign_utils.data import ehr
 from medalign_utils.data.release import load_release
@@ -54,15 +53,6 @@ def test_counts_types_notes_and_years(summarized):
     assert summarized.note_types.to_numpy().tolist() == [["Progress note", 2, 2]]
     years = [[2014, 4, 2], [2015, 0, 0], [2016, 0, 0], [2017, 1, 1]]
     assert summarized.years.to_numpy().tolist() == years
-
-
-def test_each_record_is_read_once(release, monkeypatch):
-    read = []
-    monkeypatch.setattr(
-        summary, "read_events", lambda path: read.append(path) or ehr.read_events(path)
-    )
-    summarize_records(release, progress=False)
-    assert sorted(path.name for path in read) == ["40.xml", "EHR_007.xml"]
 
 
 def test_a_record_without_events_is_a_row_and_a_broken_one_an_error(release):

@@ -101,7 +101,7 @@ def test_every_table_is_read(folder):
         "02\ta\t1\t1\t998\n99\ta\t1\t1\t40\n"
     )
     (folder / SUBMITTED).write_text(
-        "instruction_id\tquestion\tperson_id\tduplicate_of\n1\tx\t997\t\n2\ty\t40\t3\n"
+        "instruction_id\tquestion\tperson_id\tduplicate_of\n1\tx\t997\t2\n2\ty\t40\t3\n"
     )
     summary, problems = check(folder)
     for file, fault in (
@@ -110,10 +110,11 @@ def test_every_table_is_read(folder):
         (REVIEWED, "row 1: instruction 02 belongs to 2 patients (007, 998)"),
         (REVIEWED, "row 2: a review of instruction 99, not in any table"),
         (SUBMITTED, "row 1: no EHR of patient 997"),
+        (SUBMITTED, "row 1: duplicate_of is not an earlier instruction"),
         (SUBMITTED, "row 2: duplicate_of is not an earlier instruction"),
     ):
         assert any(file in line and fault in line for line in problems), (fault, problems)
-    assert len(problems) == 6 and summary["instructions as submitted"] == "2"
+    assert len(problems) == 7 and summary["instructions as submitted"] == "2"
 
 
 def test_problems_of_whole_tables(folder):

@@ -4,13 +4,11 @@ from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medalign_utils.data import disclosure
 from medalign_utils.data.disclosure import LEAST_PATIENTS, coarsen, disclosable_groups, merge_small
-from medalign_utils.fairness.covariates import count_categories_by_group
 
 # Twelve combinations of what is said of a patient, some common and some rare.
 LABELS = {
@@ -111,16 +109,6 @@ def test_the_last_pair_of_a_ring_is_not_shown():
     assert groups.suppressed["race x gender"] == groups.suppressed["age"] == ""
     assert [*groups.labels] == ["race", "gender", "age", "race x gender", "race x age"]
     assert groups.suppressed["gender x age"] == disclosure.RING
-    # Every cell of two has 11 and more. With it, the one who is White, female and 18–39 would be
-    # told, as nobody is Asian, male and 80+.
-    sizes = [1, 11, 11, 11, 11, 11, 11, 0, 0, 0, 0, 0]
-    ring = {
-        " x ".join(map(str, places)): [tuple(cell[i] for i in places) for cell in CELLS]
-        for places in [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]
-    }
-    assert 1 in derivable_counts(sizes, ring)
-    del ring["1 x 2"]
-    assert 1 not in derivable_counts(sizes, ring)
 
 
 def test_a_small_cell_merges_its_smaller_neighbour_group():
@@ -161,26 +149,6 @@ def test_coarsen_counts_patients_not_rows():
     patients = [*range(84), *[84, 85, 86, 87] * 3]
     assert coarsen(first, second, patients) is None
     assert coarsen(first, second, range(96)) is not None
-
-
-@settings(max_examples=12, deadline=None, derandomize=True)
-@given(st.integers(0, 10_000))
-def test_categories_by_group_have_no_small_cell(seed):
-    rng = np.random.default_rng(seed)
-    people = people_of(rng.integers(0, 25, 12).tolist())
-    patients = rng.choice(people.index.to_numpy(dtype=object), 2 * len(people))
-    groups = disclosable_groups(people.loc[np.unique(patients)], ["race", "gender"])
-    category = rng.choice(["Retrieve", "Plan", "Other"], len(patients), p=[0.7, 0.2, 0.1])
-    table = count_categories_by_group(patients, groups, category.astype(object))
-    for grouping, own in table[table["group"] != "(not shown)"].groupby("grouping"):
-        labels = groups.labels.loc[patients, grouping].to_numpy()
-        for row in own.itertuples():
-            inside = np.isin(labels, row.group.split(" + ")) | (labels == row.group)
-            inside &= np.isin(category, row.category.split(" + "))
-            assert inside.sum() == row.n_instructions
-            assert len(set(patients[inside])) >= LEAST_PATIENTS
-        assert own["n_instructions"].sum() == len(patients)
-        assert own.groupby("group")["share"].sum().to_numpy() == pytest.approx(1)
 
 
 def test_of_the_release_only_what_tells_no_small_rest():

@@ -221,16 +221,6 @@ def test_alpha_of_ranks_counts_and_resamples_only_what_enters_it():
     assert table.loc[ORDINAL, bounds].isna().all()
 
 
-def test_instructions_of_one_rater_do_not_count():
-    ratings, instructions = random_ratings(9)
-    single = ratings[ratings["rater"] == "x"].assign(instruction_id="more")
-    single = single.drop_duplicates(["instruction_id", "system"])
-    more = pd.concat([instructions, pd.DataFrame([{"instruction_id": "more", "person_id": "q"}])])
-    pd.testing.assert_frame_equal(
-        reliability(pd.concat([ratings, single]), more), reliability(ratings, instructions)
-    )
-
-
 def test_errors_name_the_fault():
     ratings, instructions = random_ratings(1)
     with pytest.raises(MedAlignError, match=r"no column rank, rater; found instruction_id"):

@@ -239,9 +239,7 @@ def test_all_tied_scores_and_ranks():
     assert table[[*undefined, "same_best_system"]].isna().all(axis=None)
     assert systems["estimate"].isna().all() and len(pairs) == 0
 
-
-def test_one_system_has_nothing_to_be_ordered_against():
-    a = RATINGS["system"] == "a"
+    a = RATINGS["system"] == "a"  # which has nothing to be ordered against
     table, systems, pairs = every_table(BEST[a], RATINGS[a].assign(rank=1.0))
     assert table[["n", "n_pairs", "n_same_best"]].values.tolist() == [[0, 0, 0]]
     assert systems["estimate"].isna().all() and pairs.empty

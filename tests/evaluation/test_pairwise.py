@@ -61,10 +61,6 @@ def test_equals_its_parts_and_the_matrix():
     assert len(table) == 10
 
 
-def test_one_system_has_no_pair():
-    assert compared(ratings_of([[1], [1]]), instructions_of(2)).empty
-
-
 def test_all_tied():
     table = compared(ratings_of(np.full((6, 3), 2.0), np.ones((6, 3))), instructions_of(6))
     assert (table[["difference", "difference_low", "difference_high"]] == 0).all(axis=None)

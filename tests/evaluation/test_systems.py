@@ -120,19 +120,17 @@ def test_one_system_has_no_opponent():
 
 
 def test_all_tied():
-    table = evaluated(ratings_of(np.full((6, 3), 2.0)), instructions_of(6))
+    correct = np.array([[1, 0, 0]] * 6)
+    table = evaluated(ratings_of(np.full((6, 3), 2.0), correct), instructions_of(6))
+    # Of all or none correct the bootstrap's bounds have no width, Wilson's have.
+    shares = table[["correct_low", "correct", "correct_high"]]
+    assert shares.values.tolist() == [[1] * 3, [0] * 3, [0] * 3]
+    assert table["wilson_low"][0] < 1 and table["wilson_high"][1] > 0
     # No pair ever differs: 0.5 by definition, and no interval; a mean rank of (1 + 2 + 3) / 3 in
     # every resample.
     assert table["win_rate"].tolist() == [0.5] * 3
     assert table[["win_rate_low", "win_rate_high"]].isna().all(axis=None)
     assert (table[["mean_rank", "mean_rank_low", "mean_rank_high"]] == 2).all(axis=None)
-
-
-def test_where_none_or_all_are_correct_the_bootstraps_bounds_have_no_width():
-    correct = np.array([[1, 0]] * 5)
-    table = evaluated(ratings_of(rankdata(-correct, axis=1), correct), instructions_of(5))
-    assert table[["correct_low", "correct", "correct_high"]].values.tolist() == [[1] * 3, [0] * 3]
-    assert table["wilson_low"][0] < 1 and table["wilson_high"][1] > 0
 
 
 def test_wilsons_interval_is_scipys():

@@ -1,9 +1,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from statsmodels.formula.api import ols
 
-from medalign_utils.data.disclosure import DisclosableGroups
+from medalign_utils.data.disclosure import (
+    LEAST_PATIENTS,
+    NO_GROUPS,
+    DisclosableGroups,
+    disclosable_groups,
+)
 from medalign_utils.fairness import covariates
 from medalign_utils.stats.bootstrap import Bootstrap
 from tests.builders.groups import grouped, ids
@@ -80,3 +87,27 @@ def test_records_are_described_by_group():
     ).set_index("group")
     # 10 males without a rated instruction would follow from 30 in all.
     assert fewer["patients_in_release"].isna().to_dict() == {"(all)": False, "F": True, "M": True}
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(st.integers(0, 10_000))
+def test_categories_by_group_have_no_small_cell(seed):
+    rng = np.random.default_rng(seed)
+    cells = np.repeat(np.arange(6), rng.integers(0, 50, 6))
+    people = pd.DataFrame(
+        {"race": np.array(["White", "Asian", "Black"])[cells // 2], "gender": cells % 2},
+        index=ids(len(cells)),
+    ).replace({"gender": {0: "Female", 1: "Male"}})
+    patients = rng.choice(people.index.to_numpy(dtype=object), 2 * len(people))
+    groups = disclosable_groups(people.loc[np.unique(patients)], ["race", "gender"])
+    category = rng.choice(["Retrieve", "Plan", "Other"], len(patients), p=[0.7, 0.2, 0.1])
+    table = covariates.count_categories_by_group(patients, groups, category.astype(object))
+    for grouping, own in table[table["group"] != NO_GROUPS].groupby("grouping"):
+        labels = groups.labels.loc[patients, grouping].to_numpy()
+        for row in own.itertuples():
+            inside = np.isin(labels, row.group.split(" + ")) | (labels == row.group)
+            inside &= np.isin(category, row.category.split(" + "))
+            assert inside.sum() == row.n_instructions
+            assert len(set(patients[inside])) >= LEAST_PATIENTS
+        assert own["n_instructions"].sum() == len(patients)
+        assert own.groupby("group")["share"].sum().to_numpy() == pytest.approx(1)

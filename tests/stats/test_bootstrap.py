@@ -40,18 +40,6 @@ def test_the_levels_go_by_the_patients_with_a_defined_value():
         assert drawn.intervals()[column][1:] == pytest.approx(expected, abs=1e-12)
 
 
-def test_equals_scipy_when_each_patient_has_one_row():
-    values = np.random.default_rng(5).normal(size=40)
-    ours = mean_interval(values, [f"p{i:02}" for i in range(40)], Bootstrap.seeded(999, 8))
-    # Sorted patients and the same generator: the same draws, so the bounds agree exactly.
-    expected = stats.bootstrap(
-        (values,), np.mean, n_resamples=999, method="percentile", rng=np.random.default_rng(8),
-        confidence_level=np.diff(levels(40)).item(),
-    ).confidence_interval  # fmt: skip
-    assert ours.estimate == pytest.approx(values.mean())
-    assert (ours.low, ours.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
 def test_equals_a_loop_that_copies_patients_rows():
     rng = np.random.default_rng(3)
     values = rng.normal(size=30)

@@ -1,8 +1,6 @@
-import gc
 import re
 import time
 import tracemalloc
-import warnings
 
 import pandas as pd
 import pytest
@@ -55,11 +53,6 @@ def test_null_and_blank_are_missing_and_an_empty_ehr_has_no_events(write):
     events = read_events(write(eventstream("7", "")))
     assert events.empty and events["timestamp"].dtype == "datetime64[s]"
     assert ehr_text(path, "lines") == ""
-
-
-def test_header_without_encounter_start_has_the_first_event_s_time(write):
-    path = write(eventstream("7", encounter(LAB, HEADER, start="")))
-    assert set(read_events(path)["timestamp"]) == {pd.Timestamp("2014-08-10 09:12")}
 
 
 def test_lines_are_chronological_and_repeat_no_demographics(write):
@@ -175,18 +168,6 @@ def test_lines_beyond_65535_are_named(write):
     bad = entry("2014-08-10 09:12", '<event code="A/1">x</event>')
     message = error_of(write(eventstream("7", encounter("\n" * 99_995 + bad))))
     assert "line 99999: event 0 (from 0): no type" in message
-
-
-def test_files_are_closed(write):
-    path = write(eventstream("7", "<broken>"))
-    visits = 2 * "<visit start='03/01/2019'><day/></visit>"
-    gc.collect()  # what other tests have left open
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        error_of(path)
-        next(iterate_events(write(f"<record>{visits}</record>"), print))
-        gc.collect()
-    assert not [each for each in caught if each.category is ResourceWarning]
 
 
 def test_a_long_ehr_is_not_held_in_memory(write):
