@@ -57,11 +57,7 @@ def count_hits(events: pd.DataFrame, pattern: re.Pattern) -> pd.Series:
 def highlight(
     text: str, search: re.Pattern | None = None, evidence: re.Pattern | None = None
 ) -> str:
-    """Return a text as escaped HTML with what the patterns find marked, evidence before search.
-
-    >>> highlight("<b>No pain</b>", re.compile("pain")).split("</span>")[1]
-    '<mark style="background:#F5E663;color:black">pain</mark>&lt;/b&gt;'
-    """
+    """Return a text as escaped HTML with what the patterns find marked, evidence before search."""
     parts = {"evidence": evidence, "search": search}
     patterns = [f"(?P<{name}>{p.pattern})" for name, p in parts.items() if p is not None]
     if not patterns:
@@ -158,10 +154,7 @@ def with_verdicts(responses: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFram
 def instruction_html(
     instruction: pd.Series, references: pd.DataFrame, responses: pd.DataFrame, found: Evidence
 ) -> str:
-    """Return an instruction: question, references with their evidence, systems' responses.
-
-    `found` is where the first evidence that a reference gives is.
-    """
+    """Return an instruction: question, references with the evidence found, systems' responses."""
     labels = [instruction[c] for c in ("category", "subcategory", "submitter_specialty")]
     about = " · ".join(escape(label) for label in labels if pd.notna(label))
     html = [f"<b>{escape(instruction['question'])}</b><br><small>{about}</small>"]

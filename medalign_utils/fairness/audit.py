@@ -66,13 +66,9 @@ def audit(
     """Compare the groups: each with the rest, and the best with the worst.
 
     Intervals are of a bootstrap over patients, for the smaller of the groups compared. p_holm is by
-    Holm's method over all tests of one system on one measure.
-
-    Args:
-        values: as `outcomes` or `metric_agreement` returns it.
-        patients: the patient of each row.
-        disclosable: the groups of these patients.
-        bootstrap: over patients; there are as many permutations.
+    Holm's method over all tests of one system on one measure. `values` are those of `outcomes` or
+    `metric_agreement`, `patients` is the patient of each row; there are as many permutations as
+    resamples.
 
     Returns:
         One row per system, measure, grouping and group: n_patients and n_instructions; mean; gap

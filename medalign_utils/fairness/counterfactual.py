@@ -52,20 +52,15 @@ _rewritable = etree.XPath(" | ".join([".//event", *(f"person//{tag}" for tag in 
 class Rewritten(NamedTuple):
     """A release in which one demographic is rewritten.
 
-    Attributes:
-        release: the instructions, with a reference, of the patients who can be rewritten.
-        replacements: `REPLACEMENT_COLUMNS`, of which place is "header", "note" or "instruction";
-            encounter and event count from 0 (events of headers do not count); item is the header's
-            element, the note_id or the instruction_id; offset counts characters of the event's
-            source_text or the question.
-        people: of every patient in `release`, what the record's header said before.
-        n_left_out: instructions of the others, whose header has no value that the change swaps.
+    Of `replacements`, place is "header", "note" or "instruction"; encounter and event count from 0
+    (events of headers do not count); item is the header's element, the note_id or the
+    instruction_id; offset counts characters of the event's source_text or the question.
     """
 
-    release: Release
-    replacements: pd.DataFrame
-    people: dict[str, Person]
-    n_left_out: int
+    release: Release  # the instructions, with a reference, of patients who can be rewritten
+    replacements: pd.DataFrame  # `REPLACEMENT_COLUMNS`
+    people: dict[str, Person]  # of every patient in `release`, what the header said before
+    n_left_out: int  # instructions of the others, whose header has no value to swap
 
 
 def person_of(ehr: etree._Element) -> Person:
@@ -187,12 +182,7 @@ def answer_pairs(
     """Have systems answer the rewritten records, and compare their answers with the original ones.
 
     Original answers are the run's responses; the others are kept in the counterfactual's folder.
-
-    Args:
-        run: of the original release.
-        rewritten: change -> what `rewrite_release` returned.
-        systems: name -> the system, as `config.load_system` returns it.
-        progress: whether to show progress bars.
+    `rewritten` is by change, `systems` by name.
 
     Returns:
         One row per change, system and instruction, with person_id. `relevant`: the right answer
@@ -221,18 +211,12 @@ def answer_pairs(
 def summarise(
     pairs: pd.DataFrame, n_left_out: Mapping[str, int], *, bootstrap: Bootstrap
 ) -> pd.DataFrame:
-    """Return the shares of answers and of verdicts that change, by change, system and relevance.
+    """Return the shares of answers (`answer_pairs`) and of verdicts that change.
 
-    Args:
-        pairs: as `answer_pairs` returns it.
-        n_left_out: change -> `Rewritten.n_left_out`.
-        bootstrap: over patients.
-
-    Returns:
-        One row per change, system and `relevant`: n, n_patients, n_left_out, and with _low and
-        _high each of `MEASURES`: the share `changed`, and `changed_beyond` the rewritten words;
-        `flipped`, the share of verdicts that differ, made up of `lost` (correct before only) and
-        `gained` (after only), whose difference is `net`; NaN where none is graded.
+    One row per change, system and `relevant`: n, n_patients, n_left_out, and with _low and _high
+    each of `MEASURES`: the share `changed`, and `changed_beyond` the rewritten words; `flipped`,
+    the share of verdicts that differ, made up of `lost` (correct before only) and `gained` (after
+    only), whose difference is `net`; NaN where none is graded.
     """
     net = pairs["after"].astype(float) - pairs["before"].astype(float)
     measured = pairs.assign(
@@ -297,11 +281,9 @@ def _tables(instructions: pd.DataFrame, release: Release) -> dict[str, str]:
     """The release's two tables, of these instructions."""
     references = release.references.merge(instructions[["instruction_id", "question", "person_id"]])
     names = {"annotator": "annotator_num", "reference": "clinician_response"}
-    tables = {
-        # In the original's order, on which the order of the answers depends.
-        INSTRUCTIONS_FILE: instructions.sort_index(),
-        REFERENCES_FILE: references.rename(columns=names),
-    }
+    references = references.rename(columns=names)
+    # In the original's order, on which the order of the answers depends.
+    tables = {INSTRUCTIONS_FILE: instructions.sort_index(), REFERENCES_FILE: references}
     return {
         f"{name}.tsv": table.to_csv(sep="\t", index=False, lineterminator="\n")
         for name, table in tables.items()

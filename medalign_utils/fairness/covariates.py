@@ -29,11 +29,7 @@ def describe_groups(
 ) -> pd.DataFrame:
     """Return who is in the release, and how long the records are.
 
-    Args:
-        people: all patients of the release, as `demographics.read_people` returns them.
-        patients: the patient of each rated instruction.
-        disclosable: the groups of these patients.
-        bootstrap: over patients.
+    `people` are all patients of the release; `patients` is the patient of each rated instruction.
 
     Returns:
         One row for `ALL`, and one per grouping and group: n_patients and n_instructions (rated);
@@ -108,14 +104,8 @@ def adjusted_gaps(
 
     The coefficient of the group in a linear probability model of one system's verdicts, which
     unlike a logit's exists where a category is always or never answered. Errors are clustered by
-    patient (Liang and Zeger 1986), with t bounds on patients - 1 degrees of freedom.
-
-    Args:
-        correct: one row per instruction, one column per system; 0 or 1.
-        patients: the patient of each row.
-        disclosable: the groups of these patients.
-        category: of each row.
-        events: number of events in each row's EHR.
+    patient (Liang and Zeger 1986), with t bounds on patients - 1 degrees of freedom. `correct` has
+    one row per instruction and one column per system; `events` is the length of each row's EHR.
 
     Returns:
         One row per system, grouping and group: n_patients, n_instructions, gap (not adjusted),

@@ -42,11 +42,9 @@ def simulate_audits(
     Per size (patients of the failed group, or None for systems that fail none) and seed, a release
     from `simulate_release` is tested as a real one is. A finding is a p_holm of at most 5 %.
 
-    Returns:
-        One row per size: size, gap, accuracy, correlation; audits, seeds x systems; n_patients and
-        n_instructions, the mean numbers of the failed group (of all, for None); outcome: "found",
-        with the right sign, or "false alarm", any finding; share of the audits with that outcome,
-        with a 95 % Clopper-Pearson interval.
+    One row per size: audits, seeds x systems; n_patients and n_instructions, the mean numbers of
+    the failed group (of all, for None); outcome: "found", with the right sign, or "false alarm",
+    any finding; share of the audits with that outcome, with a 95 % Clopper-Pearson interval.
 
     >>> table = simulate_audits([138], seeds=1, systems=3, gap=0.6, progress=False)
     >>> table[["size", "outcome", "audits", "share"]].values.tolist()

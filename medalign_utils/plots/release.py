@@ -40,10 +40,7 @@ def order_types(types: Iterable[str]) -> list[str]:
 def ehr_lengths(
     lengths: Sequence[int] | pd.Series, ax: Axes | None = None, *, contexts: Sequence[int] = ()
 ) -> Axes:
-    """Return a histogram of EHR lengths in tokens, with context lengths as reference lines.
-
-    Raises: MedAlignError without lengths, or with one of 0 tokens or fewer.
-    """
+    """Return a histogram of EHR lengths in tokens, with context lengths as reference lines."""
     lengths = np.asarray(lengths, dtype=float)
     if not lengths.size or not (lengths > 0).all():
         raise MedAlignError("ehr_lengths: no lengths, or one that is not above 0 tokens")
@@ -161,12 +158,10 @@ def timeline(
         of_type = days[events["type"] == name].drop_duplicates()
         rows.append((f"{name} ({counts[name]:,})", of_type, EVENT_COLOURS.get(name, GREY)))
     name_rows(ax, [name for name, _, _ in rows])
-    for row, (label, (_, moments, colour)) in enumerate(
-        zip(ax.get_yticklabels(), rows, strict=True)
-    ):
+    for row, (_, moments, colour) in enumerate(rows):
         # As markers, which are drawn much faster than as many lines.
         ax.plot(moments, np.full(len(moments), row), "|", color=colour, ms=9, mew=0.8)
-        label.set_color(colour)
+        ax.get_yticklabels()[row].set_color(colour)
     if len(hits):
         heights = np.full(len(hits), -0.65)
         ax.plot(hits, heights, "v", color=ORANGE, ms=4, clip_on=False, label="with hits")

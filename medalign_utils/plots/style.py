@@ -73,14 +73,9 @@ def forest(
 ) -> Axes:
     """Return axes with a point and its interval for each row of the table, the first on top.
 
-    Args:
-        table: `x`, and `x_low` and `x_high` where there are intervals.
-        x: the column drawn.
-        labels: of the rows; those without a line break are wrapped.
-        right_columns: heading -> texts, written right of the axes.
-        xlabel: below the axes.
-        scale: PERCENT for shares, drawn from 0; POINTS for differences, with a line at 0.
-        ax: where to draw.
+    `table` has the column `x`, and `x_low` and `x_high` where there are intervals. Labels without a
+    line break are wrapped; `right_columns` (heading -> texts) are written right of the axes. The
+    axis begins at 0 with PERCENT; otherwise there is a line at 0.
 
     >>> table = pd.DataFrame({"system": ["a", "b"], "n": 9, "tau": [0.4, 0.2]})
     >>> ax = forest(table, "tau", table["system"], {"n": table["n"]}, xlabel="tau")
@@ -181,9 +176,5 @@ def n_of(table: pd.DataFrame) -> str:
 
 
 def signed(value: float, decimals: int, plus: str = "+") -> str:
-    """Return a number with its sign, a true minus sign.
-
-    >>> signed(-12.34, 1), signed(0.5, 2, plus="")
-    ('−12.3', '0.50')
-    """
+    """Return a number with its sign, a true minus sign."""
     return f"{value:{plus}.{decimals}f}".replace("-", "\N{MINUS SIGN}")
