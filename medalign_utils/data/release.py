@@ -342,16 +342,9 @@ def read_manifest(file: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def instructions_to_answer(release: Release, only_with_reference: bool = True) -> pd.DataFrame:
-    """Return the instructions that a system answers, sorted by patient, whom each must have."""
+def instructions_to_answer(release: Release) -> pd.DataFrame:
+    """Return the instructions that have a reference, sorted by patient."""
     instructions = release.instructions
-    if only_with_reference:
-        answered = release.references["instruction_id"]
-        instructions = instructions[instructions["instruction_id"].isin(answered)]
-    nobody = instructions.loc[instructions["person_id"].isna(), "instruction_id"]
-    if len(nobody):
-        raise ReleaseError(
-            f"{release.path}: {len(nobody)} instructions name no patient, the first being "
-            f"{nobody.iloc[0]}; they cannot be answered"
-        )
+    answered = release.references["instruction_id"]
+    instructions = instructions[instructions["instruction_id"].isin(answered)]
     return instructions.sort_values("person_id", kind="stable")

@@ -25,11 +25,10 @@ class Failure(NamedTuple):
 
 
 class Generator(NamedTuple):
-    """How prompts are answered.
+    """How prompts are answered: `concurrency` threads at a time call `answer`.
 
-    `answer` takes up to `batch_size` prompts and returns one outcome for each, in order, which
-    depends on its prompt alone; `concurrency` threads call it at a time. `stop` is called when a
-    run ends early, so that no more attempts are made.
+    It takes up to `batch_size` prompts and returns one outcome for each, in order, by its prompt
+    alone. `stop` is called when a run ends early, so that no more attempts are made.
     """
 
     answer: Callable[[Sequence[Prompt]], Sequence[Generation | Failure]]

@@ -33,11 +33,7 @@ def plan_experiment(
     *,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Return what answering a release again with each system would take, one row per system.
-
-    Columns are those of `plan_system`; what keeps a system from being planned or run, such as a
-    missing tokenizer or terms of use, is its ``problem``, "" for none.
-    """
+    """Return one row of `plan_system` per system; its ``problem`` is what keeps it from running."""
     rows = []
     for system in systems:
         try:
@@ -58,9 +54,6 @@ def plan_system(
     in [0, 1]; whole, the share of instructions whose EHR it sees in full; hours, by the system's
     ``tokens_per_second`` or else by the experiment's earlier responses; cost, at most, in the
     currency of ``price_per_million``; NaN where unknown; problem: terms of use.
-
-    Raises:
-        MedAlignError: the prompts cannot be made.
     """
     tokenizer = load_tokenizer(tokenizer_name(system), system.get("chat_template"))
     instructions = instructions_to_answer(release)

@@ -75,13 +75,12 @@ def openai(
 
     Args:
         model: its name on the server; on Azure, the deployment.
-        base_url: such as "http://127.0.0.1:8000/v1" for vLLM, or, on Azure,
+        base_url: for vLLM "http://127.0.0.1:8000/v1", on Azure
             "https://RESOURCE.openai.azure.com/openai".
-        api_key_env: the environment variable that holds the key. By default, servers on this
-            machine get none, and others OPENAI_API_KEY.
+        api_key_env: by default, servers on this machine get no key, others OPENAI_API_KEY's.
         api_version: of Azure's API, such as "2024-10-21"; None for any other server.
         concurrency: requests at a time.
-        timeout_s: seconds until the reply begins, and then until it ends.
+        timeout_s: until the reply begins, and then until it ends.
         attempts: per prompt, the first included.
         request: further keys of the request's body, or other values; None leaves a key out.
 
@@ -151,9 +150,6 @@ def host_of(base_url: str) -> str:
     Raises:
         ParamsError: it is not an http:// or https:// URL of host, port and path only. The message
             does not repeat it, since it may hold a secret.
-
-    >>> host_of("https://api.OpenAI.com/v1"), host_of("http://[::1]:8000/v1")
-    ('api.openai.com', '::1')
     """
     parts = _URL.fullmatch(base_url)
     if not parts or "?" in base_url or "#" in base_url or int(parts["port"] or 0) > 65535:
@@ -177,9 +173,6 @@ def is_loopback(base_url: str) -> bool:
     """Return whether a server's URL names this machine: localhost, or a loopback address.
 
     Names are not resolved, so any other name counts as another machine.
-
-    >>> [is_loopback(f"http://{host}:8000/v1") for host in ("localhost", "127.0.0.1", "[::1]")]
-    [True, True, True]
     """
     host = host_of(base_url)
     try:

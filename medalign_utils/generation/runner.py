@@ -50,32 +50,23 @@ def run_system(
     system: Mapping[str, Any],
     path: str | Path,
     *,
-    only_with_reference: bool = True,
     shard: int = 1,
     shards: int = 1,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Return a system's responses to a release, as `read_responses`; go on where a run ended.
 
-    Responses are stored one by one, and written to ``path`` when all are there, by patient, then in
-    the release's order. What was answered under the same settings is not asked again: the system
-    (without its names and where it runs), tokenizer and chat template, the files of a model's
-    folder, instructions, EHRs, the prompts' wording and the package's version. If any of these
-    changed, a message says what, and earlier responses stay in place. Failed prompts are tried
-    again. Only different shards of one ``path`` may run at the same time.
-
-    Args:
-        release: if restricted, files are readable by their owner only; see also `check_terms`.
-        system: its YAML; see `check_system`.
-        path: ``<system>.jsonl``, in a folder that need not exist. Its stem names the system.
-        only_with_reference: leave out the instructions that no clinician answered.
-        shard: which part of the instructions to answer, from 1; see `paths.part`.
-        shards: of how many; an earlier run may have had another number.
-        progress: show a bar, with the failures so far.
+    Responses are stored one by one, and written to ``path``, ``<system>.jsonl``, when all are
+    there, by patient, then in the release's order; a restricted release's for their owner only.
+    What was answered under the same settings is not asked again: the system (without its names and
+    where it runs), tokenizer and chat template, the files of a model's folder, instructions, EHRs,
+    the prompts' wording and the package's version. If any of these changed, a message says what,
+    and earlier responses stay in place. Failed prompts are tried again. Only different shards of
+    one ``path`` may run at the same time; an earlier run may have had another number of them.
 
     Raises:
         ParamsError, TermsError: as `check_system`, `shard_of` and `check_terms`.
-        ReleaseError, EHRError: an instruction has no patient, or its EHR cannot be read.
+        ReleaseError, EHRError: an EHR is missing, or cannot be read.
         PromptError: an instruction, which is named, does not fit the context.
         IncompleteError: some prompts failed; it says how many, and why.
         MedAlignError: a store is damaged, or a batch's outcomes are not as many as its prompts.
@@ -84,7 +75,7 @@ def run_system(
     check_system(system)
     tokenizer = load_tokenizer(tokenizer_name(system), system.get("chat_template"))
     terms = check_terms(release, system)
-    instructions = instructions_to_answer(release, only_with_reference)
+    instructions = instructions_to_answer(release)
     _check_instructions(release, instructions, context_length, tokenizer)
     generator = make_generator(system)
     mine = shard_of(instructions, shard, shards)
@@ -111,11 +102,7 @@ def run_system(
 
 
 def shard_of(instructions: pd.DataFrame, shard: int, shards: int) -> pd.DataFrame:
-    """Return the instructions of one job: a contiguous part, from 1, of about equal parts.
-
-    >>> [len(shard_of(pd.DataFrame({"instruction_id": range(8)}), k, 3)) for k in (1, 2, 3)]
-    [2, 3, 3]
-    """
+    """Return the instructions of one job: a contiguous part, from 1, of about equal parts."""
     n = len(instructions)
     if shards > n > 0:
         raise ParamsError(f"shards: {shards}, expected at most {n}, one for each instruction")

@@ -202,11 +202,7 @@ def strategy_options(system: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shaping_settings(system: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a system's keys that shape prompts and answers.
-
-    >>> shaping_settings({"label": "Random", "generator": "random_passage", "seed": 1})
-    {'strategy': 'truncate', 'generator': 'random_passage', 'seed': 1}
-    """
+    """Return those of a system's keys that shape prompts and answers, and its strategy."""
     return {"strategy": "truncate"} | {k: v for k, v in system.items() if k not in _NOT_SHAPING}
 
 

@@ -24,13 +24,9 @@ DRUG = "2014-08-11 10:00 drug_exposure RxNorm/83367 atorvastatin: start"
 TEXT = "Denies chest pain. Walks well.\nPlan:\n1. Statin 40 mg b.i.d. daily\n2. Return in 2 weeks."
 RECORD = "\n".join([LAB, NOTE, TEXT, DRUG, LATER_LAB])
 
-OPTIONS = {"random_passage": {"seed": 1}}
-EXTRACTIVE = ("bm25_passage", "minilm_passage", "random_passage", "recent_note")
-ALL_GENERATORS = pytest.mark.parametrize("name", EXTRACTIVE)
-
 
 def make(name):
-    return GENERATORS[name](**OPTIONS.get(name, {}))
+    return GENERATORS[name](**({"seed": 1} if name == "random_passage" else {}))
 
 
 def ask(name, instruction, ehr):
@@ -67,7 +63,9 @@ def test_last_note():
     assert last_note(f"{LAB}\n{DRUG}") == ""
 
 
-@ALL_GENERATORS
+@pytest.mark.parametrize(
+    "name", ["bm25_passage", "minilm_passage", "random_passage", "recent_note"]
+)
 def test_every_generator_answers_in_order_quotes_again_and_keeps_the_limit(name):
     assert ask(name, "Any pain?", "") == Generation("", "stop", 0)
     records = [f"2014-08-10 10:00 note N/{i} Note {i}:\nSeen {i} times." for i in range(3)]
@@ -83,14 +81,13 @@ def test_every_generator_answers_in_order_quotes_again_and_keeps_the_limit(name)
 
 
 PARTS = ["é̂", "病", "😀", "x" * 99, "x" * 101, "LOINC/2160-0 ", "ﬁ", "\n"]
-recent_note = make("recent_note")
 minilm = load_tokenizer("minilm")
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(PARTS)))
 def test_no_answer_exceeds_256_tokens(parts):
-    [answer] = recent_note.answer([Prompt("", f"{NOTE}\n" + "".join(parts * 30), "")])
+    answer = ask("recent_note", "", f"{NOTE}\n" + "".join(parts * 30))
     tokens = minilm.count(answer.text)
     assert tokens <= RESPONSE_TOKENS
     assert answer.finish_reason == "stop" or tokens == RESPONSE_TOKENS
@@ -167,10 +164,9 @@ def test_minilm_embeds_each_distinct_passage_once(monkeypatch):
 def test_random_passage_depends_on_seed_and_prompt_alone():
     record = "\n".join(LAB.replace("1.4", str(i)) for i in range(50))
     prompts = [Prompt(f"Question {i}?", record, f"{record} {i}") for i in range(400)]
-    first = [answer.text for answer in GENERATORS["random_passage"](seed=1).answer(prompts)]
-    again = [answer.text for answer in GENERATORS["random_passage"](seed=1).answer(prompts[::-1])]
-    other = [answer.text for answer in GENERATORS["random_passage"](seed=2).answer(prompts)]
-    assert first == again[::-1]
+    first = make("random_passage").answer(prompts)
+    other = GENERATORS["random_passage"](seed=2).answer(prompts)
+    assert first == make("random_passage").answer(prompts[::-1])[::-1]
     # Two seeds agree on about 1 of 50.
     assert sum(a == b for a, b in zip(first, other, strict=True)) < 40
     assert len(set(first)) == 50

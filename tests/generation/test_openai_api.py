@@ -127,10 +127,6 @@ READABLE = {
         stream(chunk(content="ye"), chunk("length"), chunk()),
         Generation("ye", "length"),
     ),
-    "stream filtered": (
-        stream(chunk(content="ye"), chunk("content_filter")),
-        Generation("", "content_filter"),
-    ),
     "stream refusal": (stream(chunk(refusal="No."), chunk("stop")), Generation("No.", "stop")),
     "empty stream": (stream(ROLE, chunk("stop")), Generation("", "stop")),
     "comments and CRLF": (
@@ -400,30 +396,18 @@ def test_environment_changes_neither_where_nor_as_whom(serve, monkeypatch):
     monkeypatch.setenv("MY_KEY", KEY)
     assert ask(server) == YES  # a server of this machine is not given OPENAI_API_KEY
     assert ask(server, api_key_env="MY_KEY") == YES
-    assert ask(server, api_key_env="MY_KEY", api_version="2024-10-21") == YES
+    azure = {"base_url": f"http://127.0.0.1:{server.port}/openai", "api_version": "2024-10-21"}
+    assert ask(server, model="gpt-4-32k", api_key_env="MY_KEY", **azure) == YES
     plain, with_key, azure = server.requests
     assert other.requests == []
     assert with_key.headers["authorization"] == f"Bearer {KEY}"
-    assert azure.headers["api-key"] == KEY
+    path = "/openai/deployments/gpt-4-32k/chat/completions?api-version=2024-10-21"
+    assert (azure.target, azure.prompt) == (path, "Any pain?")
+    assert azure.headers["api-key"] == KEY and "authorization" not in azure.headers
     for request in (plain, with_key, azure):
         assert request.headers["host"] == f"127.0.0.1:{server.port}"
         assert "ambient" not in str(request.headers)
         assert not {"openai-organization", "openai-project"} & set(request.headers)
-
-
-def test_azure(serve, monkeypatch):
-    monkeypatch.setenv("AZURE_KEY", KEY)
-    server = serve(in_turn(Reply(BODY)))
-    url = f"http://127.0.0.1:{server.port}/openai"
-    azure = {"base_url": url, "api_key_env": "AZURE_KEY", "api_version": "2024-10-21"}
-    assert ask(server, model="gpt-4-32k", **azure) == YES
-    [request] = server.requests
-    assert request.target == (
-        "/openai/deployments/gpt-4-32k/chat/completions?api-version=2024-10-21"
-    )
-    assert request.headers["api-key"] == KEY
-    assert "authorization" not in request.headers
-    assert request.prompt == "Any pain?"
 
 
 def test_key_comes_from_the_environment(serve, monkeypatch):
@@ -482,13 +466,3 @@ def test_hosts():
         "https://my_server:8000/v1": ("my_server", False),
     }
     assert {url: (host_of(url), is_loopback(url)) for url in hosts} == hosts
-
-
-def test_interrupt_passes(serve, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    generator = make(serve(in_turn(Reply(BODY))))
-    monkeypatch.setattr(openai_api, "_read", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        generator.answer([prompt()])

@@ -127,19 +127,6 @@ def test_responses_have_their_columns_order_and_values(folder, path, monkeypatch
     assert path.read_text(encoding="utf-8").count("\n") == 3
 
 
-def test_instructions_without_reference_on_request(folder, path, answering):
-    options = {"only_with_reference": False, "progress": False}
-    with pytest.raises(ReleaseError, match="1 instructions name no patient, the first being 4;"):
-        run_system(load_release(folder), ANSWERING, path, **options)
-    question, person = QUESTIONS["4"]
-    column = f"{question}\tCardiology\t"
-    replace(folder, "all-instructions-rouge.tsv", column, column + person)
-    responses = run_system(load_release(folder), ANSWERING, path, **options)
-    assert responses["instruction_id"].tolist() == [*ORDER, "4"]
-    # A default run of the same system answers others, so it starts over.
-    assert run(folder, path)["instruction_id"].tolist() == ORDER
-
-
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_an_interrupted_run_goes_on_and_a_finished_one_is_not_repeated(
     folder, path, answering, capsys, batch_size
@@ -160,17 +147,6 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_is_not_repeated(
     outcomes.popitem()
     assert_same(run(folder, path, batch_size=batch_size), whole)
     assert asked == [QUESTIONS[instruction][0] for instruction in ORDER]
-
-
-@pytest.mark.parametrize(("left", "again"), [(1, 2), (2, 1), (3, 0)])
-def test_lines_taken_out_or_torn_are_made_again(folder, path, answering, left, again):
-    _, asked = answering
-    whole = run(folder, path)
-    _, *lines = kept(path).read_bytes().splitlines(keepends=True)
-    kept(path).write_bytes(b"".join(lines[:left]) + b"".join(lines[left:])[:20])
-    asked.clear()
-    assert_same(run(folder, path), whole)
-    assert len(asked) == again
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,6 @@ LANGUAGE_MODELS = [
     for file in FILES
     if yaml.safe_load(file.read_text())["generator"] in ("huggingface", "openai")
 ]
-ORDER = (
-    "generator model base_url api_version api_key_env strategy retriever format context_length "
-    "tokenizer chat_template seed request device dtype batch_size concurrency timeout_s attempts "
-    "price_per_million tokens_per_second"
-).split()
 GATED = ("google/", "meta-llama/")
 # An OpenAI key, a Hugging Face token, a JSON web token, or any long run of letters and digits.
 KEY = re.compile(r"\bsk-\w|\bhf_\w{8}|\beyJ\w|[A-Za-z0-9_]{24,}")
@@ -53,14 +48,11 @@ def no_network(monkeypatch):
 
 
 @each(FILES)
-def test_a_file_is_short_in_one_order_and_loads_without_network(file, no_network):
+def test_a_file_holds_no_key_and_loads_without_network(file, no_network):
     system = load_system(file.stem)
     assert system["system"] == file.stem
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{2,40}", file.stem)
     assert 1 <= len(opening_comment(file)) <= 5
-    assert max(map(len, file.read_text().splitlines())) <= 100
-    keys = list(yaml.safe_load(file.read_text()))
-    assert keys == sorted(keys, key=ORDER.index)
     assert not KEY.search(file.read_text())
     # It is the user's to state; a file that came with one would let a real release out.
     assert "covered_by" not in system
@@ -158,17 +150,14 @@ SECRET = "sk-Secret0123456789"
         ({"resources": {"cores": 8}}, "resources: cores: found 8, expected {generate: {"),
         ({"resources": {"score": {"memory": 8}}}, "resources: score: memory: found 8, expected"),
         ({"resources": {"generate": {"cores": 1.5}}}, "resources: generate: cores: found 1.5, "),
-        ({"resources": {"generate": {"hours": 0}}}, "resources: generate: hours: found 0, "),
         ({"label": math.nan}, "another value that is not text, a number"),
         (LLAMA | {"dtype": "int8"}, "dtype: found str, expected 'float32', 'bfloat16' or"),
-        (LLAMA | {"batch_size": 0}, "batch_size: found 0, expected a number greater than 0"),
         (SERVED | {"model": ""}, "model: found str, expected"),
         (SERVED | {"api_key_env": [SECRET]}, "api_key_env: found list, expected"),
         (SERVED | {"base_url": f"http://a/?{SECRET}"}, "base_url: expected http:// or"),
         (SERVED | {"api_key": SECRET}, "unknown key 'api_key'; did you mean 'api_key_env'?"),
         (SERVED | {"concurrency": SECRET}, "concurrency: found str, expected"),
         (SERVED | {"timeout_s": 0}, "timeout_s: found 0, expected a number greater than 0"),
-        (SERVED | {"api_version": 2024}, "api_version: found 2024, expected"),
         (SERVED | {"request": ["temperature"]}, "request: found list, expected"),
         (SERVED | {"request": {"model": "a", "messages": []}}, "may not hold messages or model"),
     ],
