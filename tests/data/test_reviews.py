@@ -17,7 +17,7 @@ def write(tmp_path):
 
 
 def test_verdicts_are_read_in_their_spellings_and_rows_that_are_not_used_left_out(write):
-    spellings = ["1", "1.0", "True", "YES", "correct", "0", "0.0", "false", "No", "Incorrect"]
+    spellings = ["1", "1.0", "True", " YES ", "correct", "0", "0.0", "false", "No", "Incorrect"]
     rows = [("7", f"s{n}", word, "TRUE", f"{n}", "1", "R") for n, word in enumerate(spellings)]
     unused = [
         ("7", "b", "", "no", "y", "", "R"),  # no verdict, but none is needed

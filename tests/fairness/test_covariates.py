@@ -94,10 +94,9 @@ def test_records_are_described_by_group():
 def test_categories_by_group_have_no_small_cell(seed):
     rng = np.random.default_rng(seed)
     cells = np.repeat(np.arange(6), rng.integers(0, 50, 6))
-    people = pd.DataFrame(
-        {"race": np.array(["White", "Asian", "Black"])[cells // 2], "gender": cells % 2},
-        index=ids(len(cells)),
-    ).replace({"gender": {0: "Female", 1: "Male"}})
+    races, genders = np.array(["White", "Asian", "Black"]), np.array(["Female", "Male"])
+    columns = {"race": races[cells // 2], "gender": genders[cells % 2]}
+    people = pd.DataFrame(columns, index=ids(len(cells)))
     patients = rng.choice(people.index.to_numpy(dtype=object), 2 * len(people))
     groups = disclosable_groups(people.loc[np.unique(patients)], ["race", "gender"])
     category = rng.choice(["Retrieve", "Plan", "Other"], len(patients), p=[0.7, 0.2, 0.1])

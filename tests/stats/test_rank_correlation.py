@@ -11,7 +11,7 @@ from medalign_utils.stats.rank_correlation import kendall_tau_b, same_best
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(
-    st.tuples(st.integers(1, 4), st.integers(1, 8)).flatmap(
+    st.tuples(st.integers(0, 4), st.integers(1, 8)).flatmap(
         lambda shape: st.tuples(
             arrays(float, shape, elements=st.sampled_from([0.0, 0.1, 0.3, np.inf, np.nan])),
             arrays(float, shape, elements=st.sampled_from([1.0, 2.0, 3.5, -np.inf])),
@@ -24,15 +24,6 @@ def test_equals_scipy_over_tied_infinite_and_missing_values(pair):
         warnings.simplefilter("ignore")  # scipy warns of tied rows
         expected = [kendalltau(a, b, variant="b").statistic for a, b in zip(x, y, strict=True)]
     np.testing.assert_allclose(kendall_tau_b(x, y), expected, rtol=0, atol=1e-12)
-
-
-def test_kendall_tau_b_by_hand():
-    # 6 pairs. x ties one (5 untied), y ties one (5 untied); 4 agree, none disagrees: 4/5.
-    x, y = [[1.0, 1.0, 2.0, 3.0]], [[1.0, 2.0, 3.0, 3.0]]
-    assert kendall_tau_b(x, y).tolist() == [0.8]
-    assert kendall_tau_b([[-np.inf, 0.0, np.inf]], [[1.0, 2.0, 3.0]]).tolist() == [1.0]
-    assert np.isnan(kendall_tau_b([[1.0, 1.0], [np.nan, 1.0]], [[1.0, 2.0]] * 2)).all()
-    assert kendall_tau_b(np.empty((0, 3)), np.empty((0, 3))).shape == (0,)
 
 
 def test_same_best_with_ties_on_both_sides():
