@@ -45,10 +45,6 @@ def simulate_audits(
     One row per size: audits, seeds x systems; n_patients and n_instructions, the mean numbers of
     the failed group (of all, for None); outcome: "found", with the right sign, or "false alarm",
     any finding; share of the audits with that outcome, with a 95 % Clopper-Pearson interval.
-
-    >>> table = simulate_audits([138], seeds=1, systems=3, gap=0.6, progress=False)
-    >>> table[["size", "outcome", "audits", "share"]].values.tolist()
-    [[138, 'found', 3, 1.0]]
     """
     from statsmodels.stats.proportion import proportion_confint
 

@@ -76,12 +76,6 @@ def forest(
     `table` has the column `x`, and `x_low` and `x_high` where there are intervals. Labels without a
     line break are wrapped; `right_columns` (heading -> texts) are written right of the axes. The
     axis begins at 0 with PERCENT; otherwise there is a line at 0.
-
-    >>> table = pd.DataFrame({"system": ["a", "b"], "n": 9, "tau": [0.4, 0.2]})
-    >>> ax = forest(table, "tau", table["system"], {"n": table["n"]}, xlabel="tau")
-    >>> [label.get_text() for label in ax.get_yticklabels()], [text.get_text() for text in ax.texts]
-    (['a', 'b'], ['n', '9', '9'])
-    >>> plt.close(ax.figure)
     """
     labels = [label if "\n" in label else wrapped(label) for label in labels]
     lines = max((label.count("\n") + 1 for label in labels), default=1)

@@ -1,17 +1,8 @@
 import re
-from datetime import date
 
 from medalign_utils.explorer.evidence import search_pattern
-from medalign_utils.explorer.html import excerpt, highlight, select_events
+from medalign_utils.explorer.html import excerpt, highlight
 from tests.builders.explorer_release import SCRIPT
-
-
-def test_filters_by_type_and_by_day_both_ends_included(events):
-    day = date(2014, 8, 10)
-    chosen = select_events(events, {"note", "measurement"}, day, day)
-    assert chosen["type"].tolist() == ["measurement", "note"]
-    assert select_events(events, set()).empty
-    assert len(select_events(events)) == len(events)
 
 
 def test_highlights_and_escapes_every_part():
