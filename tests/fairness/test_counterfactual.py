@@ -50,8 +50,6 @@ QUESTIONS = {  # instruction -> patient, question, right answer, mark
     "3": ("20", "Has he got gout?", True, []),
     "4": ("20", "Is he known for gout?", False, ["sex"]),
 }
-
-
 SYSTEM = {"context_length": None, "format": "lines", "tokenizer": "minilm"}
 
 
@@ -79,12 +77,8 @@ def project(tmp_path, monkeypatch):
 
 
 def rewrite_each(release, *changes) -> dict:
-    return {
-        change: counterfactual.rewrite_release(
-            release, change, paths.counterfactual("mine", change)
-        )
-        for change in changes
-    }
+    folders = {change: paths.counterfactual("mine", change) for change in changes}
+    return {c: counterfactual.rewrite_release(release, c, folder) for c, folder in folders.items()}
 
 
 def pairs_of(folder, name: str, *changes, **options) -> tuple:
@@ -135,8 +129,7 @@ def test_without_an_answer_key_answers_are_compared_and_not_graded(project, by_g
     (project / "answer-key.jsonl").unlink()
     pairs, left_out = pairs_of(project, "mine", "nothing", "gender", generator="by_gender")
     table = counterfactual.summarise(pairs, left_out, bootstrap=Bootstrap.seeded(9, 1))
-    assert table["n"].tolist() == [4, 4]
-    assert table["changed"].tolist() == [0, 1]
+    assert table[["n", "changed"]].values.tolist() == [[4, 0], [4, 1]]
     assert table[["flipped", "lost", "gained", "net"]].isna().all(axis=None)
 
 
@@ -303,9 +296,8 @@ def test_of_a_restricted_release_small_groups_have_no_figures(groups, n, left_ou
     table, pairs, asked = grouped({"nothing": {"other": 40}, "gender": groups})
     shown = counterfactual.suppress_small_changes(table, pairs, asked)
     assert shown[["change", "system", "relevant"]].equals(table[["change", "system", "relevant"]])
-    assert (
-        shown[shown["change"] == "nothing"][["n", "suppressed"]].values.tolist() == [[40, ""]] * 2
-    )
+    control = shown[shown["change"] == "nothing"]
+    assert control[["n", "suppressed"]].values.tolist() == [[40, ""]] * 2
     for _, own in shown[shown["change"] == "gender"].groupby("system"):
         hidden = own["suppressed"] != ""
         assert own["n"].fillna(0).tolist() == [n[relevant] or 0 for relevant in own["relevant"]]
@@ -324,9 +316,9 @@ def synthetic(tmp_path_factory):
     return release, {c: counterfactual.rewrite_release(release, c, folder / c) for c in changes}
 
 
-def events_of(release) -> pd.DataFrame:
-    files = sorted((release.path / "ehrs").iterdir())
-    return pd.concat([ehr.read_events(file) for file in files], ignore_index=True)
+def events_of(release, people) -> pd.DataFrame:
+    records = [ehr.read_events(release.ehr_path(person)) for person in sorted(people)]
+    return pd.concat(records, ignore_index=True)
 
 
 def questions_of(release) -> pd.Series:
@@ -339,10 +331,9 @@ def test_rewriting_twice_restores_the_original(synthetic, tmp_path, change):
     once = counterparts[change]
     twice = counterfactual.rewrite_release(once.release, change, tmp_path)
     assert bool(len(once.replacements)) == (change != "nothing") and twice.n_left_out == 0
-    restored = events_of(twice.release)
-    assert events_of(once.release).equals(restored) == (change == "nothing")
-    originals = [ehr.read_events(release.ehr_path(person)) for person in sorted(once.people)]
-    pd.testing.assert_frame_equal(restored, pd.concat(originals, ignore_index=True))
+    restored = events_of(twice.release, once.people)
+    assert events_of(once.release, once.people).equals(restored) == (change == "nothing")
+    pd.testing.assert_frame_equal(restored, events_of(release, once.people))
     questions = questions_of(twice.release)
     assert questions.equals(questions_of(release)[questions.index])
     order, ids = (r.instructions["instruction_id"] for r in (release, once.release))

@@ -78,13 +78,11 @@ def test_records_are_described_by_group():
     assert table["patients_in_release"].to_dict() == {"(all)": 51, "F": 20, "M": 31}
     assert table["events"].to_dict() == pytest.approx({"(all)": 10**2.5, "F": 100, "M": 1000})
     none = DisclosableGroups(pd.DataFrame(index=rated[:10]), {})
-    few = covariates.describe_groups(
-        people[:10], rated[:10], none, bootstrap=Bootstrap.seeded(99, 1)
-    )
+    bootstrap = Bootstrap.seeded(99, 1)
+    few = covariates.describe_groups(people[:10], rated[:10], none, bootstrap=bootstrap)
     assert few[["events", "notes"]].isna().all(axis=None)
-    fewer = covariates.describe_groups(
-        people[:50], rated, disclosable, bootstrap=Bootstrap.seeded(99, 1)
-    ).set_index("group")
+    fewer = covariates.describe_groups(people[:50], rated, disclosable, bootstrap=bootstrap)
+    fewer = fewer.set_index("group")
     # 10 males without a rated instruction would follow from 30 in all.
     assert fewer["patients_in_release"].isna().to_dict() == {"(all)": False, "F": True, "M": True}
 

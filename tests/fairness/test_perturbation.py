@@ -18,7 +18,6 @@ BORN_1950 = Person(birthdate="1950-03-02")
         # `her`: an object before punctuation, the end and function words, else a possessive.
         (WOMAN, "Told her that her left arm is fine.", "Told him that his left arm is fine."),
         (WOMAN, "Seen by her. Her son drove her", "Seen by him. His son drove him"),
-        (WOMAN, "Gave her the results of her MRI", "Gave him the results of his MRI"),
         (MAN, "Told him that his left arm is fine.", "Told her that her left arm is fine."),
         (WOMAN, "63 yo F with CHF", "63 yo M with CHF"),
         (WOMAN, "63F with CHF, T 101F with chills", "63M with CHF, T 101F with chills"),
@@ -47,7 +46,6 @@ BORN_1950 = Person(birthdate="1950-03-02")
         (WOMAN, "Family history:\nStroke; she died.\n\nShe",
          "Family history:\nStroke; she died.\n\nHe"),
         (Person(gender="UNKNOWN"), "She is well.", "She is well."),
-        (Person(), "She is well.", "She is well."),
     ],
 )  # fmt: skip
 def test_gender_rules(person, before, after):
