@@ -1,7 +1,6 @@
 import math
 
 import pytest
-import yaml
 
 from medalign_utils.__main__ import main
 from medalign_utils.data.release import load_release
@@ -11,6 +10,7 @@ from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.generation.runner import run_system
 from medalign_utils.prompts.templates import RESPONSE_TOKENS
 from medalign_utils.prompts.tokenizers import load_tokenizer
+from tests.builders.project import write_experiment, write_system
 from tests.builders.tiny_release import write_release
 
 SYSTEM = {
@@ -88,29 +88,23 @@ def test_time_and_cost_follow_the_systems_figures_or_earlier_responses(
 def test_the_command_says_what_is_planned_and_what_is_wrong(project, monkeypatch, capsys):
     write_release(project / "data/real")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    params = yaml.safe_load((project / "params/demo.yaml").read_text())
-    params = {key: value for key, value in params.items() if not key.startswith("synthetic_")}
-    params |= {"release": "data/real", "systems": ["bm25-full", "bm25-2k"]}
-    params |= {"counterfactual_systems": [], "metrics": ["chrf"]}
-    file = project / "params/mine.yaml"
-    file.write_text(yaml.safe_dump(params))
+    changes = dict.fromkeys(("synthetic_patients", "synthetic_instructions", "synthetic_seed"))
+    changes |= {"counterfactual_systems": [], "metrics": ["chrf"]}
+    write_experiment("mine", **changes, release="data/real")
     assert main(["plan", "params/mine.yaml"]) == 0
     shown = capsys.readouterr().out
     assert "bm25-2k" in shown and "not known" in shown and shown.endswith("Nothing was sent.\n")
 
-    away = {
-        "generator": "openai", "model": "m", "base_url": "https://models.example.org/v1",
-        "context_length": 2048, "format": "lines", "tokenizer": "minilm",
-    }  # fmt: skip
-    (project / "params/systems/away.yaml").write_text(yaml.safe_dump(away))
-    unknown = away | {"base_url": "http://127.0.0.1:1/v1", "tokenizer": "no/such"}
-    (project / "params/systems/unknown.yaml").write_text(yaml.safe_dump(unknown))
-    file.write_text(yaml.safe_dump(params | {"systems": ["away", "unknown"]}))
+    server = {"generator": "openai", "model": "m", "base_url": "https://models.example.org/v1"}
+    write_system("away", **server)
+    here = {"base_url": "http://127.0.0.1:1/v1"}
+    write_system("unknown", **server | here, tokenizer="no/such")
+    write_experiment("mine", **changes, release="data/real", systems=["away", "unknown"])
     assert main(["plan", "params/mine.yaml"]) == 1
     shown = capsys.readouterr().out
     assert "away: data/real is restricted" in shown.replace(f"{project}/", "")
     assert "unknown: load_tokenizer: 'no/such' is neither" in shown
 
-    file.write_text(yaml.safe_dump(params | {"release": "data/none"}))
+    write_experiment("mine", **changes, release="data/none")
     assert main(["plan", "params/mine.yaml"]) == 2
     assert "no folder" in capsys.readouterr().err

@@ -9,14 +9,13 @@ import stat
 
 import pandas as pd
 import pytest
-import yaml
 
 from medalign_utils.data.release import load_release
 from medalign_utils.errors import IncompleteError, TermsError
 from medalign_utils.generation.runner import run_system
 from medalign_utils.synthetic import write_release as synthesize
 from tests.builders.chat_server import ChatServer, Reply, completion, error
-from tests.builders.project import copy_project, run
+from tests.builders.project import copy_project, run, write_experiment, write_system
 from tests.builders.run_folder import kept
 from tests.builders.tiny_release import write_release
 
@@ -161,28 +160,21 @@ def test_a_restricted_experiment_is_its_owners(restricted, tmp_path):
     header = "<person><demographics><gender>FEMALE</gender></demographics></person><events>"
     for file in (project / "data/real/ehrs").iterdir():
         file.write_text(file.read_text().replace("<events>", header, 1))
-    rest = {"synthetic_patients", "synthetic_instructions", "synthetic_seed"}
-    params = yaml.safe_load((project / "params/tiny.yaml").read_text())
-    params = {key: value for key, value in params.items() if key not in rest}
-    params |= {"release": "data/real", "systems": ["one", "two"], "metrics": ["chrf", "rouge_l"]}
-    params |= {"counterfactual_systems": ["one"], "counterfactual_changes": ["gender"]}
-    (project / "params/real.yaml").write_text(yaml.safe_dump(params))
+    changes = dict.fromkeys(("synthetic_patients", "synthetic_instructions", "synthetic_seed"))
+    changes |= {"release": "data/real", "metrics": ["chrf", "rouge_l"]}
+    changes |= {"counterfactual_systems": ["one"]}
+    write_experiment("real", project, **changes, systems=["one", "two"])
+    write_experiment("away", project, **changes, systems=["one", "away"])
     options = ("--cores", "2", "--configfile", "params/real.yaml")
     made = [
         "runs/real/tables/09_audit_counterfactuals.csv",
         *(f"runs/real/status/score/{s}.json" for s in ("one", "two")),
     ]
     with ChatServer(quoting) as server:
-        here = system(server.port, host="127.0.0.1")
-        del here["api_key_env"]
-        for name, length in (("one", 2048), ("two", None)):
-            file = project / f"params/systems/{name}.yaml"
-            file.write_text(yaml.safe_dump(here | {"context_length": length}))
-        away = project / "params/systems/away.yaml"
-        away.write_text(yaml.safe_dump(system(server.port) | {"api_key_env": "HOME"}))
-        (project / "params/away.yaml").write_text(
-            yaml.safe_dump(params | {"systems": ["one", "away"]})
-        )
+        here = {"host": "127.0.0.1", "api_key_env": None}
+        write_system("one", project, **system(server.port, **here))
+        write_system("two", project, **system(server.port, **here, context_length=None))
+        write_system("away", project, **system(server.port, api_key_env="HOME"))
         refused = run(project, "snakemake", *options[:3], "params/away.yaml", check=False)
         assert refused.returncode != 0 and "nothing was sent" in refused.stderr
         assert server.requests == []
