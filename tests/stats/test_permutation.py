@@ -107,6 +107,14 @@ def test_whole_patients_change_groups():
     assert tests["p"].tolist() == [1 / 3, 1 / 3]
 
 
+def test_a_shuffle_that_leaves_a_group_without_a_value_counts_as_far_apart():
+    # The second patient has no value: of 3 ways to be "a" one is undefined, two differ by 1.
+    values, labels = pd.DataFrame({"x": [1, np.nan, 0]}), pd.DataFrame({"g": list("abb")}, ids(3))
+    rng = np.random.default_rng(1)
+    tests = permutation_tests(values, ids(3), labels, permutations=9, rng=rng)
+    assert tests["p"].tolist() == [1, 1]
+
+
 def test_holm_equals_statsmodels_and_leaves_out_what_is_undefined():
     p = np.random.default_rng(4).random((9, 5)).round(2) ** 3  # with ties
     p[2] = np.nan

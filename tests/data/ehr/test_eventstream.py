@@ -26,10 +26,12 @@ def error_of(path, read=read_events):
 def test_events_have_their_columns_types_and_order(write):
     first = encounter(lab("2014-08-10 09:12", " 1.4\n"), HEADER)
     second = encounter(
-        note("2014-01-01 08:00:59", "  Two\nlines <!-- c -->— <b>&lt;5</b><?p i?> &amp; é  "),
+        note("2014-01-01 08:00:59.7", "  Two\nlines <!-- c -->— <b>&lt;5</b><?p i?> &amp; é  "),
         start="",
     )
-    events = read_events(write(eventstream("7", first + second)))
+    path = write(eventstream("7", first + second))
+    events = read_events(path)
+    assert [*iterate_events(path, print)][-1].timestamp.microsecond == 0
     assert tuple(events.columns) == EVENT_COLUMNS
     # The header's 5 known facts (ethnicity is NULL, the payer plan empty) come first.
     names = ["birthdate", "age_days", "age_years", "gender", "race", "Creatinine", "Progress note"]
