@@ -33,9 +33,6 @@ class Reply(NamedTuple):
     cut: bool = False  # the connection ends in the middle of the body
     until_closed: bool = False  # no length is given: the end of the connection ends the body
 
-    def encoded(self) -> bytes:
-        return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
-
 
 def completion(content: Any, finish_reason: Any = "stop", **message: Any) -> dict[str, Any]:
     choice = {"index": 0, "message": {"role": "assistant", "content": content, **message}}
@@ -112,33 +109,25 @@ class ChatServer:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         arrived = time.time()
         first, *lines = head.split("\r\n")[:-2]
-        headers = {}
-        for line in lines:
-            name, _, value = line.partition(":")
-            headers[name.lower()] = value.strip()
+        fields = (line.partition(":") for line in lines)
+        headers = {name.lower(): value.strip() for name, _, value in fields}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         target = first.split(" ")[1]
         request = Request(arrived, target, headers, json.loads(body) if body else None)
         self.requests.append(request)
         reply = self.reply(request)
-        content = reply.encoded()
+        content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
         await asyncio.sleep(reply.after)
         sent = [f"HTTP/1.1 {reply.status} Some Reason", *(": ".join(h) for h in reply.headers)]
-        if reply.until_closed:
-            sent.append("Connection: close")
-        else:
-            sent.append(f"Content-Length: {len(content)}")
+        length = f"Content-Length: {len(content)}"
+        sent.append("Connection: close" if reply.until_closed else length)
         writer.write("\r\n".join([*sent, "", ""]).encode("latin-1"))
         writer.write(content[: len(content) // 2] if reply.cut else content)
         await writer.drain()
         return not (reply.cut or reply.until_closed)
 
 
-def main(seconds: float) -> None:
-    with ChatServer(lambda _: Reply(completion("yes"), after=seconds)) as server:
+if __name__ == "__main__":
+    with ChatServer(lambda _: Reply(completion("yes"), after=float(sys.argv[1]))) as server:
         print(server.port, flush=True)
         sys.stdin.read()
-
-
-if __name__ == "__main__":
-    main(float(sys.argv[1]))

@@ -56,15 +56,11 @@ def install() -> str:
         return "no SLURM here, and no apt-get to install it by"
     if os.geteuid():
         return f"no SLURM here, and only root may `apt-get install {' '.join(PACKAGES)}`"
-    said = ""
-    for command in (["apt-get", "update"], ["apt-get", "install", "--yes", *PACKAGES]):
-        options = {"DEBIAN_FRONTEND": "noninteractive"}
-        if command[1] == "install":
-            command.insert(2, "--no-install-recommends")
-        done = subprocess.run(
-            command, env=os.environ | options, capture_output=True, text=True, timeout=900
-        )
-        said = (done.stderr.strip().splitlines() or [""])[-1]
+    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    install = ["apt-get", "install", "--no-install-recommends", "--yes", *PACKAGES]
+    for command in (["apt-get", "update"], install):
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=900)
+    said = (done.stderr.strip().splitlines() or [""])[-1]
     missing = [name for name, path in daemons().items() if not path]
     return f"apt-get did not install {', '.join(missing)}: {said}" if missing else ""
 
@@ -88,16 +84,13 @@ class Cluster:
                 folder=folder, cpus=cpus, memory=memory,
             )
         )  # fmt: skip
-        key = folder / "munge.key"
+        key = folder / "munge.key-file"
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)
         found = daemons()
         # --force: as root, and with the key in a temporary folder.
-        options = {
-            name: f"{folder}/munge.{name}"
-            for name in ("socket", "key-file", "pid-file", "log-file")
-        } | {"key-file": str(key), "seed-file": f"{folder}/munge.seed"}
-        munge = [f"--{name}={value}" for name, value in options.items()]
+        files = ("socket", "key-file", "pid-file", "log-file", "seed-file")
+        munge = [f"--{name}={folder}/munge.{name}" for name in files]
         try:
             self._start(found["munged"], "--foreground", "--force", *munge)
             self._start(found["slurmctld"], "-D")
@@ -149,10 +142,8 @@ class Cluster:
 
 
 def _free_ports(n: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(n)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
+    ports = [server.getsockname()[1] for server in sockets]
+    for server in sockets:
+        server.close()
     return ports

@@ -37,13 +37,9 @@ ENCODER = {
 }
 T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
 T5 |= {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1}
-LLAMA_3_SPECIAL = [
-    "<|begin_of_text|>",
-    "<|end_of_text|>",
-    "<|start_header_id|>",
-    "<|end_header_id|>",
-    "<|eot_id|>",
-]
+LLAMA_3_SPECIAL = (
+    "<|begin_of_text|> <|end_of_text|> <|start_header_id|> <|end_header_id|> <|eot_id|>"
+).split()
 LLAMA_3_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "<|start_header_id|>{{ message['role'] }}<|end_header_id|>\n\n"
@@ -99,11 +95,10 @@ def write_tiny_llama(folder: Path, *, chat=True, seed=0, context=4096) -> Path:
         bos_token_id=0,
         eos_token_id=[1, 4],
     )
-    _write(LlamaForCausalLM, config, folder, seed, ends=1.4)
-    return folder
+    return _write(LlamaForCausalLM, config, folder, seed, ends=1.4)
 
 
-def write_tiny_gpt2(folder: Path, *, seed=0, context=1024) -> Path:
+def write_tiny_gpt2(folder: Path, *, context=1024) -> Path:
     """A GPT-2, which has a fixed number of positions and no token for padding."""
     tokenizer = byte_level_tokenizer(["<|endoftext|>"], eos="<|endoftext|>")
     tokenizer.save_pretrained(folder)
@@ -117,11 +112,10 @@ def write_tiny_gpt2(folder: Path, *, seed=0, context=1024) -> Path:
         bos_token_id=0,
         eos_token_id=0,
     )
-    _write(GPT2LMHeadModel, config, folder, seed, ends=1.0)
-    return folder
+    return _write(GPT2LMHeadModel, config, folder)
 
 
-def write_tiny_t5(folder: Path, *, seed=0) -> Path:
+def write_tiny_t5(folder: Path) -> Path:
     """A T5, whose encoder reads the prompt."""
     special = ["<pad>", "</s>"]
     tokenizer = byte_level_tokenizer(special, eos="</s>")
@@ -131,8 +125,7 @@ def write_tiny_t5(folder: Path, *, seed=0) -> Path:
     tokenizer.pad_token = "<pad>"
     tokenizer.save_pretrained(folder)
     config = T5Config(vocab_size=len(tokenizer), tie_word_embeddings=False, **T5)
-    _write(T5ForConditionalGeneration, config, folder, seed, ends=3.0)
-    return folder
+    return _write(T5ForConditionalGeneration, config, folder, ends=3.0)
 
 
 def write_tiny_bleurt(folder: Path, *, seed=0, labels=1) -> Path:
@@ -219,14 +212,14 @@ def write_tiny_lens(folder: Path, *, seed=0, **changes) -> Path:
     return folder
 
 
-def _write(kind, config, folder, seed, *, ends):
+def _write(kind, config, folder, seed=0, *, ends=1.0):
     """Draw a model's weights; `ends` lengthens the output vectors of the tokens that end a text."""
     torch.manual_seed(seed)
     network = kind(config)
-    end = config.eos_token_id
     with torch.no_grad():
         if config.is_encoder_decoder:
             # Or else the last token outweighs the prompt, and every answer repeats one token.
             network.get_input_embeddings().weight *= 0.1
-        network.get_output_embeddings().weight[end] *= ends
+        network.get_output_embeddings().weight[config.eos_token_id] *= ends
     network.save_pretrained(folder)
+    return folder

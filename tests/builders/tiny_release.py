@@ -43,35 +43,21 @@ def note(timestamp: str, text: str) -> str:
 
 
 def ehr_40() -> str:
-    return eventstream(
-        "40",
-        encounter(
-            lab("2014-08-10 09:12", "1.4")
-            + note("2014-08-10 10:00:30", "Creatinine was 1.4. Walks well. Eats well. Sleeps well.")
-            + lab("2015-01-02 08:00", "1.1")
-        ),
-    )
-
-
-def ehr_007() -> str:
-    return eventstream(
-        "007",
-        encounter(
-            note("2014-08-10 10:00", "Denies chest pain.\nOn atorvastatin 40 mg.")
-            + entry("2014-08-11 10:00", event("drug_exposure", "RxNorm/1", "atorvastatin", "start"))
-        ),
-    )
+    text = "Creatinine was 1.4. Walks well. Eats well. Sleeps well."
+    entries = lab("2014-08-10 09:12", "1.4") + note("2014-08-10 10:00:30", text)
+    return eventstream("40", encounter(entries + lab("2015-01-02 08:00", "1.1")))
 
 
 def write_release(folder: Path) -> Path:
     """Write the release; ids are beyond 32 bits or start with 0, one field holds tab and break."""
     (folder / "ehrs").mkdir(parents=True)
     (folder / "ehrs" / "40.xml").write_text(ehr_40(), encoding="utf-8")
-    (folder / "ehrs" / "EHR_007.xml").write_text(ehr_007(), encoding="utf-8")
-    asked = INSTRUCTIONS_HEADER + "".join(
-        f"{instruction}\t{question}\tCardiology\t\n"
-        for instruction, (question, _) in QUESTIONS.items()
-    )
+    denied = note("2014-08-10 10:00", "Denies chest pain.\nOn atorvastatin 40 mg.")
+    begun = entry("2014-08-11 10:00", event("drug_exposure", "RxNorm/1", "atorvastatin", "start"))
+    ehr_007 = eventstream("007", encounter(denied + begun))
+    (folder / "ehrs" / "EHR_007.xml").write_text(ehr_007, encoding="utf-8")
+    rows = [f"{i}\t{question}\tCardiology\t\n" for i, (question, _) in QUESTIONS.items()]
+    asked = INSTRUCTIONS_HEADER + "".join(rows)
     answered = REFERENCES_HEADER + (
         "02\tAny chest pain?\t007\tEHR_007.xml\tAnnotator_2\tNone.\tnote\tCardiology\tother\n"
         '02\tAny chest pain?\t007\tEHR_007.xml\tAnnotator_1\t"No;\the said ""none""\n— déni"\t'

@@ -252,12 +252,8 @@ def test_server_that_is_not_there_or_breaks_off_or_hangs(serve):
 
 
 def test_reply_without_an_end_is_given_up(serve, monkeypatch):
-    class Endless(Reply):
-        def encoded(self):
-            return b" " * 3_000_000
-
     monkeypatch.setattr(openai_api, "LONGEST_REPLY", 1_000_000)
-    failure = ask(serve(in_turn(Endless(None))))
+    failure = ask(serve(in_turn(Reply(b" " * 3_000_000))))
     assert failure.reason.startswith("no connection, or one that broke (ReadError)")
 
     # A piece every 50 ms, so that no single wait is too long.
