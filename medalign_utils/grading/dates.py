@@ -61,9 +61,6 @@ def read_dates(text: str) -> tuple[Date, ...]:
 
     Two-digit years are read only in dates such as 8/10/14. A bare year counts unless a unit follows
     (2014 pg/mL). 25/12/2014 is read day first, since there is no month 25.
-
-    >>> [d[:3] for d in read_dates("Seen 8/10/14, again in March 2015.")]
-    [(14, 8, 10), (2015, 3, None)]
     """
     found = []
     for match in _DATE.finditer(text):

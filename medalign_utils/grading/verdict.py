@@ -35,8 +35,7 @@ def grade(response: str, facts: Sequence[Mapping]) -> Grade:
 
     The rules, and the form of facts by kind, are in docs/grading.md. `found` is the mean over the
     facts of their share found; `contradictions` counts what the response says instead; `correct`:
-    everything is found and nothing contradicted. Only the first 256 words (and 5,000 characters)
-    are read, and a response that quotes more than 8 lines of a record finds nothing.
+    everything is found and nothing contradicted.
 
     Raises:
         MedAlignError: a fact is malformed, or there is none, or the response is not text.

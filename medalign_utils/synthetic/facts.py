@@ -37,8 +37,7 @@ def term(accepted, rivals=(), topic=None, **more) -> dict:
 
 def terms(members, rivals=()) -> dict:
     """Return terms that the answer must hold, all of them, and none of the rivals."""
-    members, rivals = [list(m) for m in members], [list(r) for r in rivals]
-    return {"kind": "set", "members": members, "rivals": rivals}
+    return {"kind": "set", "members": list(map(list, members)), "rivals": list(map(list, rivals))}
 
 
 def yes_no(topic, answer: bool, **more) -> dict:

@@ -91,10 +91,8 @@ def places(encounters: list[Encounter]) -> Callable[[datetime | None], float | N
 def plan_subcategories(
     count: int, templates: Mapping[str, Template] = TEMPLATES
 ) -> list[tuple[str, bool]]:
-    """Return `count` pairs (subcategory, with a reference), by the subcategories' shares.
-
-    Other templates than the benchmark's count the same each, always with a reference.
-    """
+    """Return `count` pairs (subcategory, with a reference), by the subcategories' shares."""
+    # Other templates than the benchmark's count the same each, always with a reference.
     shares = SHARES
     if templates is not TEMPLATES:
         sizes = Counter(template.subcategory for template in templates.values())
@@ -122,11 +120,7 @@ def plan_categories(count: int, referenced: int) -> list[tuple[str, bool]]:
 
 
 def apportion(count: int, weights: Mapping[str, int]) -> dict[str, int]:
-    """Return `count` places shared out by weight, the rest to the largest remainders.
-
-    >>> apportion(4, {"a": 2, "b": 1})
-    {'a': 3, 'b': 1}
-    """
+    """Return `count` places shared out by weight, the rest to the largest remainders."""
     total = sum(weights.values())
     exact = {name: count * n / total if total else 0.0 for name, n in weights.items()}
     numbers = {name: int(x) for name, x in exact.items()}

@@ -1,8 +1,7 @@
 """The wording of a simulated patient's notes, reports and messages.
 
-It is uneven in the ways real records are: abbreviations come and go, problem lists and family
-history are carried forward, most symptoms are mentioned only to be denied, reports repeat earlier
-measurements, and some facts are in codes only or in notes only (`ask_*` says which).
+It is as uneven as real records: abbreviations come and go, text is carried forward, most symptoms
+are only denied, reports repeat earlier values, and some facts are in codes or notes only.
 """
 
 import random

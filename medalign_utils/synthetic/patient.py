@@ -88,10 +88,7 @@ class Result(NamedTuple):
 
 @dataclass(slots=True)
 class Vitals:
-    """One set of vital signs; the last five only in a flowsheet.
-
-    In mmHg, beats or breaths a minute, degrees Celsius, %, kg, L/min and mL.
-    """
+    """Vital signs in mmHg, 1/min, Celsius, %, kg, L/min, mL; the last five only in a flowsheet."""
 
     visit: int
     time: datetime

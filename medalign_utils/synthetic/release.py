@@ -67,9 +67,8 @@ def write_release(
     """Write a synthetic release to a folder without one and return what its `manifest.json` says.
 
     The same arguments give the same bytes on every machine. Of scale "demo" the default is 24
-    patients and 120 instructions. Scale "release" is always of the published size: 276 patients,
-    983 instructions of 1,314 submitted, 303 of them with a reference, over 3.5 million events.
-    Other templates than the benchmark's are asked equally often. Memory holds one record at a time.
+    patients and 120 instructions; scale "release" is always of the published size. Other templates
+    than the benchmark's are asked equally often. Memory holds one record at a time.
 
     Raises:
         MedAlignError: an argument is out of range, or the patients yield too few instructions.

@@ -1,8 +1,6 @@
 """The instructions as clinicians submitted them, before near-duplicates were taken out.
 
-They are the release's instructions and light rewordings of some: another of the template's
-phrasings, courtesies, abbreviations, another order of the words, typing errors.
-
+They are the release's instructions and light rewordings of some.
 Two submissions are duplicates if they make the same `request`: the same template asks with the same
 values, whoever the patient is, as the paper compared questions before it matched them to patients.
 `duplicate_of` names the original of those that were reworded on purpose, for the same patient.
