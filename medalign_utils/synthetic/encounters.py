@@ -108,8 +108,7 @@ def _codes(rng: random.Random, p: Patient, n: int) -> Iterator[Event]:
             c = diagnosis.condition
             yield Event(start, "condition", "ICD10CM/" + c.icd10, c.title)
             if diagnosis.onset == n:
-                usual = c.spellings[0]
-                name = usual[0].upper() + usual[1:]
+                name = c.spellings[0][0].upper() + c.spellings[0][1:]
                 yield Event(start, "condition", "SNOMED/" + c.snomed, name)
     if visit.acute:
         yield Event(end, "condition", "ICD10CM/" + visit.acute.icd10, visit.acute.title)
@@ -131,9 +130,9 @@ def _codes(rng: random.Random, p: Patient, n: int) -> Iterator[Event]:
         yield Event(start, "measurement", "LOINC/8302-2", "Body height", str(p.height), "cm")
     for _, code in (v for v in p.vaccines if v[0] == n):
         yield Event(end, "procedure", "CPT4/" + code, cat.VACCINES[code][0])
+    operated = start + timedelta(hours=3)
     for surgery in (o.surgery for o in p.operations if o.visit == n):
-        time_of = start + timedelta(hours=3)
-        yield Event(time_of, "procedure", "CPT4/" + surgery.cpt, surgery.title)
+        yield Event(operated, "procedure", "CPT4/" + surgery.cpt, surgery.title)
     for r in (r for r in p.referrals if r.visit == n):
         yield Event(end, "observation", "SNOMED/306206005", "Referral to service", r.department)
     if visit.kind == "office" and rng.random() < 0.3:

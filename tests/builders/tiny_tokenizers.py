@@ -68,13 +68,8 @@ def bpe_over_whole_text():
     return tokenizer
 
 
-KINDS = {
-    "wordpiece": wordpiece,
-    "byte_level_bpe": byte_level_bpe,
-    "bpe_of_words_and_three_digits": bpe_of_words_and_three_digits,
-    "unigram": unigram,
-    "bpe_over_whole_text": bpe_over_whole_text,
-}
+MAKERS = (wordpiece, byte_level_bpe, bpe_of_words_and_three_digits, unigram, bpe_over_whole_text)
+KINDS = {make.__name__: make for make in MAKERS}
 
 
 def words(n):
