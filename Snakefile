@@ -143,11 +143,11 @@ SCORED = statuses("score", EXPERIMENT["systems"])
 EHRS = [] if IS_SYNTHETIC else sorted(map(str, ehr_files_of(resolve(RELEASE))[0]))
 # Metrics' models in folders; those on a hub are fetched by the job.
 WEIGHTS = [
-    str(file)
+    os.path.relpath(file)  # the same in a clone elsewhere
     for name in map(checkpoint, (EXPERIMENT["comet_checkpoint"], *EXPERIMENT["weights"].values()))
     if name
     for file in sorted([Path(name), *Path(name).rglob("*")])
-    if file.is_file()
+    if file.is_file() and file.suffix not in (".md", ".csv")
 ]
 PAPER = sorted(map(str, Path("data/paper").glob("*.csv")))
 

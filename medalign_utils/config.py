@@ -24,7 +24,7 @@ from medalign_utils.evaluation.paper import context_lengths as published_context
 from medalign_utils.evaluation.ratings import COMBINATIONS, common_ratings, rate
 from medalign_utils.fairness.perturbation import CHANGES
 from medalign_utils.generation.system import check_system, shaping_settings
-from medalign_utils.metrics.registry import METRICS, WITH_WEIGHTS
+from medalign_utils.metrics.base import METRIC_NAMES, WITH_WEIGHTS
 from medalign_utils.paths import checkpoint, project_root, resolve, short
 from medalign_utils.run import Run
 
@@ -84,7 +84,7 @@ class Experiment(BaseModel):
     rouge_threshold: Annotated[float, Field(ge=0, le=1)]
     systems: Annotated[_Systems, Field(min_length=2)]
     metrics: Annotated[
-        list[_one_of("metric", METRICS)], Field(min_length=1), AfterValidator(_distinct)
+        list[_one_of("metric", METRIC_NAMES)], Field(min_length=1), AfterValidator(_distinct)
     ]
     comet_checkpoint: str
     weights: dict[_one_of("metric with weights", WITH_WEIGHTS), str]

@@ -151,9 +151,11 @@ def _explain(
     """Return a model's first fault in one line: key, what was found, what is allowed."""
     faults = error.errors(include_url=False)
     missing = [fault["loc"][0] for fault in faults if fault["type"] == "missing"]
-    if missing := [key for key in missing if key not in system]:
+    # A misspelt key is also a missing one; its suggestion helps more.
+    misspelt = [f for f in faults if f["loc"] and f["loc"][0] in {*system} - {*fields}]
+    if not misspelt and (missing := [key for key in missing if key not in system]):
         return f"the system lacks {', '.join(missing)}; it has {', '.join(system)}"
-    fault = faults[0]
+    fault = (misspelt or faults)[0]
     if fault["type"] == "value_error":
         return str(fault["ctx"]["error"])
     key = fault["loc"][0]

@@ -7,6 +7,13 @@ import numpy as np
 
 from medalign_utils.errors import MedAlignError
 
+# Names are apart from what they name, so that a changed metric re-runs no generation.
+METRIC_NAMES = (
+    "comet", "bertscore", "meteor", "chrf", "google_bleu", "rouge_l", "bleurt", "lens", "unieval",
+)  # fmt: skip
+# Those whose weights an experiment's `weights` names; COMET's have a parameter of their own.
+WITH_WEIGHTS = ("bertscore", "bleurt", "lens", "unieval")
+
 # Neural scores are rounded to this number of decimals where they are computed: the rest depends on
 # batches and the machine, and equal responses must tie.
 DECIMALS = 6

@@ -42,5 +42,3 @@ METRICS = {
     "lens": Metric(score_lens, signature_lens, needs_source=True),
     "unieval": Metric(score_unieval, signature_unieval, needs_source=True, names=names_unieval),
 }
-# Those whose weights an experiment's `weights` names; COMET's have a parameter of their own.
-WITH_WEIGHTS = ("bertscore", "bleurt", "lens", "unieval")

@@ -16,8 +16,8 @@ from medalign_utils.data.release import ANNOTATOR, primary_references
 from medalign_utils.data.store import Store
 from medalign_utils.errors import MedAlignError, NotAvailableError
 from medalign_utils.metrics import base
-from medalign_utils.metrics.base import check_texts
-from medalign_utils.metrics.registry import METRICS, WITH_WEIGHTS
+from medalign_utils.metrics.base import WITH_WEIGHTS, check_texts
+from medalign_utils.metrics.registry import METRICS
 
 # The settings that work without a download.
 COMET_CHECKPOINT = paths.COMET_COMPACT
@@ -58,6 +58,8 @@ def score(
     0     0.67  0.32
     1     0.00  0.00
     """
+    if isinstance(responses, str) or isinstance(references, str):
+        raise MedAlignError("score: responses and references are lists of texts, not one text")
     settings = _settings("score", metrics, comet_checkpoint, bertscore_layer, weights)
     names, scores = _names("score", settings), []
     columns = {"predictions": list(responses), "references": list(references)}

@@ -167,3 +167,9 @@ def test_a_wrong_system_is_one_line_without_secrets(change, fault):
         check_system(SYSTEM | change)
     assert fault in str(caught.value)
     assert "\n" not in str(caught.value) and SECRET not in str(caught.value)
+
+
+def test_a_misspelt_required_key_is_suggested():
+    system = {"generator": "recent_note", "context_length": 2048, "tokenizer": "minilm"}
+    with pytest.raises(ParamsError, match="unknown key 'fromat'; did you mean 'format'"):
+        check_system(system | {"fromat": "lines"})

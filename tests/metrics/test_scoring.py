@@ -50,6 +50,7 @@ def test_score_takes_lists_and_needs_no_settings():
         ((["a"], ["a", "b"], ["chrf"]), "score: 1 predictions, 2 references"),
         ((["a"], ["b"], ["rouge_l", "bleu"]), "score: unknown metric 'bleu'; known: comet, bert"),
         ((["a"], ["b"], "chrf"), "score: metrics is 'chrf', expected a list of"),
+        (("ab", "ab", ["chrf"]), "score: responses and references are lists of texts"),
         ((["a"], ["b"], []), r"score: metrics is \[\], expected a list of: comet, "),
         ((["a"], ["b"], ["chrf", "chrf"]), "score: a metric is named twice: chrf, chrf"),
     ],
@@ -248,3 +249,7 @@ def test_a_metric_out_of_reach_is_skipped_with_its_reason(scored, monkeypatch, w
     scores, skipped = score_responses(*TABLES, ["long", "chrf"], progress=False)
     assert scores["metric"].unique().tolist() == ["chrf"]
     assert skipped.values.tolist() == [["long_a", reason], ["long_b", reason]]
+
+
+def test_names_are_those_of_the_registry():
+    assert tuple(METRICS) == base.METRIC_NAMES
