@@ -6,6 +6,7 @@ from datetime import date
 import pandas as pd
 import pytest
 
+from medalign_utils.curation import summary
 from medalign_utils.curation.summary import count_categories, summarize_records
 from medalign_utils.data import ehr
 from medalign_utils.data.release import load_release
@@ -74,3 +75,12 @@ def test_categories_of_either_side_are_kept():
     table = count_categories(asked, asked[:1], pd.DataFrame(published))
     expected = [["Other", 1, 1, 4, 7], ["(none)", 0, 1, 0, 0], ["Old", 0, 0, 1, 2]]
     assert table.to_numpy().tolist() == expected
+
+
+def test_each_ehr_is_read_once(release, monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        summary, "read_events", lambda path: read.append(path) or ehr.read_events(path)
+    )
+    summarize_records(release, progress=False)
+    assert sorted(path.name for path in read) == ["40.xml", "EHR_007.xml"]

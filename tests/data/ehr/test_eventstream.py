@@ -1,6 +1,8 @@
+import gc
 import re
 import time
 import tracemalloc
+import warnings
 
 import pandas as pd
 import pytest
@@ -170,6 +172,18 @@ def test_lines_beyond_65535_are_named(write):
     bad = entry("2014-08-10 09:12", '<event code="A/1">x</event>')
     message = error_of(write(eventstream("7", encounter("\n" * 99_995 + bad))))
     assert "line 99999: event 0 (from 0): no type" in message
+
+
+def test_files_are_closed(write):
+    path = write(eventstream("7", "<broken>"))
+    visits = 2 * "<visit start='03/01/2019'><day/></visit>"
+    gc.collect()  # what other tests have left open
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        error_of(path)
+        next(iterate_events(write(f"<record>{visits}</record>"), print))
+        gc.collect()
+    assert not [warning for warning in caught if warning.category is ResourceWarning]
 
 
 def test_a_long_ehr_is_not_held_in_memory(write):
