@@ -3,7 +3,8 @@
 `python benchmarks/coverage.py` writes benchmarks/coverage.csv: for 100 patients and for 24, as many
 as the demo has, and for each statistic the share of intervals that hold its true value, and their
 mean width. Nominal is 0.95; over 500 data sets the share has a standard error of 0.01. Wilson's
-interval, which takes instructions as independent, stands beside the bootstrap's. About a minute.
+interval, which assumes that instructions are independent, is shown beside the bootstrap's.
+About a minute.
 """
 
 import argparse
@@ -91,7 +92,7 @@ def intervals(sample: Sample, bootstrap: Bootstrap) -> dict[str, np.ndarray]:
 
 
 def coverage(n_patients: int, *, data_sets: int, resamples: int, seed: int) -> pd.DataFrame:
-    """One row a statistic and system, pair or metric: how often its interval held the truth."""
+    """One row per statistic and system, pair or metric: how often its interval was right."""
     rng = np.random.default_rng(seed)
     true = truth(rng)
     bootstrap = Bootstrap(resamples, rng)

@@ -29,7 +29,7 @@ class TermsError(MedAlignError):
 
 
 class NotAvailableError(MedAlignError):
-    """What a metric needs cannot be had on this machine now; nothing asked for is wrong."""
+    """What a metric needs is not available on this machine now; the request itself is right."""
 
 
 class IncompleteError(MedAlignError):
