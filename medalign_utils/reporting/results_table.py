@@ -7,39 +7,90 @@
 
 import re
 import shutil
+from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
 
 from medalign_utils.paths import figure, project_root, require, table
 
 PAGES = ("README.md", "docs/results.md")
-# The columns of the pages' tables, and their headings.
+# The tables of the pages, and their columns.
 TABLES = {
-    "05_evaluate_systems": {
-        "system": "System",
-        "context_tokens": "Context (tokens)",
-        "n": "n",
-        "correct": "Correct",
-        "win_rate": "Win rate",
-        "mean_rank": "Mean rank",
-    },
-    "05_evaluate_systems-contexts": {
-        "system": "System",
-        "context_tokens": "Context (tokens)",
-        "correct": "Correct",
-        "difference": "Paired difference to the full record",
-    },
-    "06_correlate_metrics": {
-        "metric": "Metric",
-        "n": "n",
-        "n_undefined": "Undefined",
-        "mean_tau": "Mean tau",
-        "mean_tau_undefined_as_0": "Mean tau, undefined as 0",
-        "not_scored": "Not scored, since",
-    },
+    "05_evaluate_systems": ["system", "context_tokens", "n", "correct", "win_rate", "mean_rank"],
+    "05_evaluate_systems-contexts": ["system", "context_tokens", "correct", "difference"],
+    "06_correlate_metrics": [
+        *("metric", "n", "n_undefined", "mean_tau", "mean_tau_undefined_as_0", "not_scored"),
+    ],
+}
+# Column -> the heading that readers see; other names are shown as words, see `heading`.
+COLUMNS = {
+    "25%": "Lower quartile",
+    "50%": "Median",
+    "75%": "Upper quartile",
+    "adjusted_gap": "Adjusted gap",
+    "best": "Best group",
+    "changed": "Answers changed",
+    "changed_beyond": "Changed beyond the rewritten words",
+    "context_tokens": "Context (tokens)",
+    "ehr_tokens_kept": "Record tokens in the prompts",
+    "ehr_tokens_total": "Record tokens in all",
+    "flipped": "Verdicts changed",
+    "gained": "Wrong, then correct",
+    "k": "k",
+    "lost": "Correct, then wrong",
+    "max": "Largest",
+    "mcnemar_p": "p (McNemar)",
+    "mcnemar_p_holm": "p (McNemar, Holm)",
+    "mean_tau": "Mean tau",
+    "mean_tau_a": "Mean tau of A",
+    "mean_tau_b": "Mean tau of B",
+    "metric_a": "Metric A",
+    "metric_b": "Metric B",
+    "min": "Smallest",
+    "n": "n",
+    "n_checked": "Checked",
+    "n_instructions": "Instructions",
+    "n_left_out": "Left out",
+    "n_paired": "Compared",
+    "n_pairs": "Pairs of responses",
+    "n_patients": "Patients",
+    "n_prompts": "Prompts",
+    "n_published": "Published values",
+    "n_raters": "Raters",
+    "n_responses": "Responses",
+    "n_run": "Values of this run",
+    "n_same_best": "n (same best system)",
+    "n_systems": "Systems",
+    "n_undefined": "Undefined",
+    "n_within": "Within the interval",
+    "net": "Net change",
+    "not_scored": "Not scored because",
+    "only_opponent": "Only the opponent correct",
+    "only_system": "Only the system correct",
+    "other_patient": "Of another patient",
+    "p": "p",
+    "p_holm": "p (Holm)",
+    "pool": "Records",
+    "random": "By chance",
+    "relevant": "Clinically relevant",
+    "reworded": "Reworded duplicates",
+    "reworded_recall": "Recall of reworded duplicates",
+    "rouge_l": "ROUGE-L",
+    "same_best": "Same best response",
+    "same_best_chance": "Same best response, by chance",
+    "same_best_system_resampled": "Same best system, resampled",
+    "share_undefined": "Share undefined",
+    "sign_flip_p": "p (sign flip)",
+    "sign_flip_p_holm": "p (sign flip, Holm)",
+    "std": "Standard deviation",
+    "suppressed": "Not shown because",
+    "wilson": "Wilson's interval",
+    "win_rate_ties_half": "Win rate, ties as half",
+    "worst": "Worst group",
 }
 
 
@@ -49,56 +100,79 @@ def read_table(file: Path) -> pd.DataFrame:
     return pd.read_csv(file, float_precision="round_trip", **options)
 
 
-def formatted(frame: pd.DataFrame, missing: str = "–") -> pd.DataFrame:
-    """Return a table as text: three decimals, and `x` with its interval `x_low` to `x_high`.
+def heading(name: str) -> str:
+    """Return a column's heading.
 
-    A missing `context_tokens` is the full record.
+    >>> heading("p_holm"), heading("finish_reason"), heading("bm25-2k")
+    ('p (Holm)', 'Finish reason', 'bm25-2k')
+    """
+    words = name.replace("_", " ")
+    is_name = re.fullmatch("[a-z ]+", words)  # and not a value, such as a system
+    return COLUMNS.get(name, words[:1].upper() + words[1:] if is_name else words)
+
+
+def formatted(frame: pd.DataFrame, missing: str = "–") -> pd.DataFrame:
+    """Return a table as text, with `x`, `x_low` and `x_high` in one column `x`.
+
+    Such a column has two decimals, any other three; whole numbers and those from 100 have none. A
+    missing `context_tokens` is the full record.
 
     >>> frame = pd.DataFrame({"system": ["a"], "correct": [0.5], "correct_low": [0.4],
-    ...     "correct_high": [0.625], "p": [1e-9]})
+    ...     "correct_high": [0.625], "tokens": [1234.5], "p": [1e-9]})
     >>> formatted(frame).loc[0].tolist()
-    ['a', '0.500 (0.400 to 0.625)', '<0.001']
+    ['a', '0.50 (0.40 to 0.62)', '1,234', '<0.001']
     """
     shown = {}
-    for name, column in frame.items():
-        base = re.sub("_(low|high)$", "", str(name))
-        if base != name and base in frame:
+    for name in map(str, frame):
+        base = _base(name)
+        low, high = f"{base}_low", f"{base}_high"
+        if base in shown:
             continue
         absent = "full record" if name == "context_tokens" else missing
-        is_p = "p" in str(name).split("_")
-        cells = [_cell(value, absent, is_p=is_p) for value in column]
-        if f"{name}_low" in frame and f"{name}_high" in frame:
-            bounds = frame[[name, f"{name}_low", f"{name}_high"]]
-            for i, (value, low, high) in enumerate(bounds.itertuples(index=False)):
-                if pd.notna([value, low, high]).all():
-                    cells[i] += f" ({_cell(low, '')} to {_cell(high, '')})"
-        shown[name] = cells
+        if low not in frame or high not in frame:
+            shown[name] = _cells(frame[name], absent, 3)
+            continue
+        bounds = zip(_cells(frame[low], "", 2), _cells(frame[high], "", 2), strict=True)
+        ranges = [f"{least} to {most}" if least and most else "" for least, most in bounds]
+        if base not in frame:
+            shown[base] = [text or missing for text in ranges]
+            continue
+        values = _cells(frame[base], missing, 2)
+        pairs = zip(values, ranges, strict=True)
+        shown[base] = [f"{value} ({text})" if text else value for value, text in pairs]
     return pd.DataFrame(shown, index=frame.index)
 
 
-def to_html(frame: pd.DataFrame) -> str:
-    """Return a table as HTML, formatted, without the columns that are empty."""
+def to_html(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> str:
+    """Return a table as HTML, formatted, without the columns that are empty; see `show`."""
     kept = frame.dropna(axis=1, how="all") if len(frame) else frame
-    shown = formatted(kept).rename(columns=lambda name: str(name).replace("_", " "))
-    return shown.to_html(index=False, border=0)
+    shown = formatted(kept)
+    if columns is not None:
+        shown = shown[[name for name in columns if name in shown]]
+    return shown.rename(columns=heading).to_html(index=False, border=0)
 
 
-def show(frame: pd.DataFrame) -> None:
-    """Display a table in a notebook as the report shows it; see `formatted`."""
-    display(HTML(to_html(frame)))
+def show(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> None:
+    """Display a table in a notebook as the report shows it; see `formatted`.
+
+    `columns` are the columns to show, in this order; an interval comes with its value.
+    """
+    if unknown := sorted({*(columns or ())} - {*frame, *map(_base, frame)}):
+        raise KeyError(f"no column {', '.join(unknown)}; the table has {', '.join(frame)}")
+    display(HTML(to_html(frame, columns)))
 
 
-def markdown_table(frame: pd.DataFrame, headings: dict[str, str]) -> str:
-    """Return the columns named by `headings` as a Markdown table; missing values are empty."""
-    shown = formatted(frame, missing="")[list(headings)].rename(columns=headings)
-    sides = ("left", *["right"] * (len(headings) - 1))
+def markdown_table(frame: pd.DataFrame, columns: Sequence[str]) -> str:
+    """Return these columns as a Markdown table; missing values are empty."""
+    shown = formatted(frame, missing="")[list(columns)].rename(columns=heading)
+    sides = ("left", *["right"] * (len(columns) - 1))
     return shown.to_markdown(index=False, colalign=sides, disable_numparse=True)
 
 
 def with_tables(page: str, figures: Path) -> str:
     """Return a page with the tables of `figures/` between their pairs of comments."""
-    for name, headings in TABLES.items():
-        content = markdown_table(read_table(figures / f"{name}.csv"), headings)
+    for name, columns in TABLES.items():
+        content = markdown_table(read_table(figures / f"{name}.csv"), columns)
         pattern = f"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
         page = re.sub(pattern, lambda m, text=content: m[1] + text + m[2], page, flags=re.DOTALL)
     return page
@@ -117,13 +191,29 @@ def publish(experiment: str = "demo") -> None:
         page.write_text(with_tables(page.read_text("utf-8"), figures), encoding="utf-8")
 
 
-def _cell(value: object, missing: str, *, is_p: bool = False) -> str:
-    if pd.isna(value):
-        return missing
+def _base(name: object) -> str:
+    """Return the name of the value that a bound belongs to."""
+    return re.sub("_(low|high)$", "", str(name))
+
+
+def _cells(column: pd.Series, missing: str, decimals: int) -> list[str]:
+    """Return a column's values as text."""
+    is_p = "p" in str(column.name).split("_")
+    numbers = [value for value in column if isinstance(value, float) and pd.notna(value)]
+    # Counts are floats where one is missing; 0.0 and 1.0 alone may be shares.
+    if all(map(float.is_integer, numbers)) and max(numbers, default=0) > 1:
+        decimals = 0
+    return [missing if pd.isna(value) else _cell(value, decimals, is_p) for value in column]
+
+
+def _cell(value: object, decimals: int, is_p: bool) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
     if isinstance(value, float):
-        return "<0.001" if is_p and value < 0.001 else f"{value:.3f}"
-    is_count = isinstance(value, Integral) and not isinstance(value, bool)
-    return f"{value:,}" if is_count else str(value)
+        if is_p and value < 0.001:
+            return "<0.001"
+        return f"{value:,.{0 if abs(value) >= 100 else decimals}f}"
+    return f"{value:,}" if isinstance(value, Integral) else str(value)
 
 
 if __name__ == "__main__":

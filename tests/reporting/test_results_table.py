@@ -8,7 +8,13 @@ import pytest
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.reporting import results_table
-from medalign_utils.reporting.results_table import formatted, markdown_table, read_table
+from medalign_utils.reporting.results_table import (
+    formatted,
+    markdown_table,
+    read_table,
+    show,
+    to_html,
+)
 from tests.builders.project import ROOT
 
 
@@ -35,6 +41,9 @@ def test_numbers_are_rounded_and_missing_values_say_so(tmp_path):
             "tau_high": [0.0, np.nan],
             "p_holm": [1e-9, 0.04567],
             "wilson_low": [0.2, 0.3],
+            "wilson_high": [0.4, 0.5],
+            "n_pairs": [3, np.nan],
+            "same_best": [1.0, 0.0],
             "decided": [True, False],
         }
     )
@@ -42,12 +51,27 @@ def test_numbers_are_rounded_and_missing_values_say_so(tmp_path):
     assert formatted(read_table(tmp_path / "a.csv")).to_dict("list") == {
         "system": ["NA", "b"],
         "context_tokens": ["full record", "32,768"],
-        "tau": ["-0.126 (-0.250 to 0.000)", "–"],
+        "tau": ["-0.13 (-0.25 to 0.00)", "–"],
         "p_holm": ["<0.001", "0.046"],
-        "wilson_low": ["0.200", "0.300"],
-        "decided": ["True", "False"],
+        "wilson": ["0.20 to 0.40", "0.30 to 0.50"],
+        "n_pairs": ["3", "–"],
+        "same_best": ["1.000", "0.000"],
+        "decided": ["yes", "no"],
     }
-    assert markdown_table(frame.iloc[1:], {"system": "S", "tau": "T"}).endswith("| b   |     |")
+    assert markdown_table(frame.iloc[1:], ["system", "tau"]).endswith("| b        |       |")
+
+
+def test_a_notebook_shows_the_columns_that_it_names_in_their_order():
+    frame = pd.DataFrame({"n_patients": [3], "tau": [0.5], "tau_low": [0.4], "tau_high": [0.6]})
+    page = to_html(frame, ["tau", "n_patients"])
+    assert re.findall("<t[hd]>(.*?)</t[hd]>", page) == [
+        "Tau",
+        "Patients",
+        "0.50 (0.40 to 0.60)",
+        "3",
+    ]
+    with pytest.raises(KeyError, match="no column patients; the table has n_patients, tau, "):
+        show(frame, ["tau", "patients"])
 
 
 def test_nothing_is_published_before_the_experiment_has_run(tmp_path, monkeypatch):
