@@ -1,8 +1,8 @@
 """Grades responses against the facts of the answer key, by stated rules and without a model.
 
-The rules are in docs/grading.md. A response is cut into statements (`text`); dates, numbers and
-units are read from them (`dates`, `quantities`); spellings are found and what is said of them
-judged (`names`, `assertions`); then each kind of fact has its rule (`numbers`, `claims`).
+docs/grading.md states the rules. `text` splits a response into statements; `dates` and `quantities`
+read dates, numbers and units from them; `names` finds spellings and `assertions` decides whether
+they are affirmed or negated; `numbers` and `claims` apply the rule for each kind of fact.
 """
 
 from medalign_utils.grading.answer_key import load_answer_key, rate_with_answer_key

@@ -1,4 +1,4 @@
-"""The answer key's file, and ratings of responses by it."""
+"""Reads the answer key and rates responses with it."""
 
 import json
 from pathlib import Path
@@ -31,31 +31,31 @@ def load_answer_key(path: str | Path) -> dict[str, dict]:
             if not isinstance(line, dict) or not isinstance(line.get("instruction_id"), str):
                 raise MedAlignError("expected an object with instruction_id, a string")
             if line["instruction_id"] in key:
-                raise MedAlignError(f"instruction {line['instruction_id']} comes twice")
+                raise MedAlignError(f"instruction {line['instruction_id']} appears twice")
             check_facts(line.get("facts"))
         except (json.JSONDecodeError, RecursionError, MedAlignError) as error:
             fault = str(error).removeprefix("grade: ")
-            fault = fault if isinstance(error, MedAlignError) else f"no JSON ({fault})"
+            fault = fault if isinstance(error, MedAlignError) else f"not JSON ({fault})"
             raise ReleaseError(f"load_answer_key: {path}, line {n}: {fault}") from None
         key[line["instruction_id"]] = line
     return key
 
 
 def rate_with_answer_key(responses: pd.DataFrame, answer_key: dict[str, dict]) -> pd.DataFrame:
-    """Return ratings of responses by the answer key, as a clinician would give them.
+    """Return one rating per response, in the same order, in the form of a clinician's.
 
-    One row per response (columns instruction_id, system, response) in the same order:
-    instruction_id, system, rater ("answer key"), correct (bool), rank (float, 1 is best, within the
-    instruction: by facts found minus contradictions, equal ones share their average).
+    `responses` has the columns instruction_id, system and response; the ratings have
+    instruction_id, system, rater ("answer key"), correct (bool) and rank (float, 1 is best, within
+    the instruction, by facts found minus contradictions; ties share their average rank).
 
     Raises:
-        MedAlignError: a pair of instruction and system comes twice, an instruction is not in the
+        MedAlignError: a pair of instruction and system appears twice, an instruction is not in the
             key, or a response is not text.
     """
     where = "rate_with_answer_key"
     ratings = responses[["instruction_id", "system"]].reset_index(drop=True)
-    if (twice := ratings.duplicated()).any():
-        first = tuple(ratings[twice].iloc[0])
+    if (repeated := ratings.duplicated()).any():
+        first = tuple(ratings[repeated].iloc[0])
         raise MedAlignError(f"{where}: more than one response for (instruction, system) {first}")
     ids = ratings["instruction_id"]
     if unknown := sorted(set(ids) - set(answer_key)):
@@ -71,8 +71,8 @@ def rate_with_answer_key(responses: pd.DataFrame, answer_key: dict[str, dict]) -
             raise MedAlignError(f"{where}: ({row.instruction_id}, {row.system}): {error}") from None
     ratings["rater"] = RATER
     ratings["correct"] = pd.Series([g.correct for g in grades], dtype=bool)
-    # Rounded, so that equal shares summed in another order stay equal. A correct response has the
-    # most points there are.
+    # Rounded, so that equal shares summed in a different order stay equal. No response has more
+    # points than a correct one.
     points = [round(g.found * g.n_facts - g.contradictions, 9) for g in grades]
     ratings["rank"] = pd.Series(points, dtype=float).groupby(ids).rank(ascending=False)
     return ratings

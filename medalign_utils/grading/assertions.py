@@ -1,7 +1,7 @@
 """What a text says about a mention (affirmed, negated, stopped, only possible), and about whom.
 
-The idea is that of NegEx (Chapman et al. 2001): a cue word, the direction in which it works, and
-what ends its reach; the cues and the ends are this module's own.
+Like NegEx (Chapman et al. 2001), it uses cue words, the direction in which each one works, and
+words that end a cue's scope. The word lists are this module's own.
 """
 
 import re
@@ -35,7 +35,7 @@ _NEGATION = re.compile(
     r"|ruled out\b|declin(?:es|ed)\b|refus(?:es|ed)\b|\(-\)|\[-\])"
 )
 _NEAR = 10  # words
-# After a comma or "and" the sentence turns to what is so: "denies fever, reports cough".
+# After a comma or "and", the sentence may turn to what is present: "denies fever, reports cough".
 _TURN = re.compile(
     r"(?i)(?:,|\band\b)\s+(?:(?:and|also|now|then|still|currently|she|he|they|the patient|patient"
     r"|pt)\s+)*(?:report(?:s|ed)|endors\w+|complain\w*|admits?|has|had|have|is|was|are|were|with"
@@ -74,7 +74,7 @@ _ENDS_DRUG = re.compile(r"[^:]*:\s*end\s*$")  # a quoted record line
 _REASON = re.compile(r"(?i)(?:because of|due to|for)(?: an?)? $")
 _IN_BRACKETS = re.compile(r"\s*(?:[\w.%/-]+\s+){0,4}\(")
 _JOINS = re.compile(r"[,(]|\band\b|\bor\b")
-# Right after the mention: "chest pain: denies", "Tobacco use - never". Groups bear verdicts' names.
+# Right after the mention: "chest pain: denies", "Tobacco use - never". Groups are named by verdict.
 _ANSWER = re.compile(
     r"(?i)(?:\s*\([^)]*\))?(?:\s(?:status|use|history|hx|symptoms?))?\s*(?::|=|\s-\s|\?)\s*"
     r"(?:(?:the )?(?:patient|pt|she|he)\s+)?(?:(?P<open>not (?:documented|recorded|available"
@@ -108,8 +108,8 @@ _BETWEEN_ENDS = re.compile(
 def judge(text: str, mention: Mention) -> str:
     """Return what `text` says about a mention in it.
 
-    `AFFIRMED` where a word says so (has, reports), `NAMED` where no word turns it either way,
-    `NEGATED`, `OPEN` (whether, risk of), `STOPPED` (a drug), `ENDED` (quit, former, resolved).
+    `AFFIRMED` if a word says so (has, reports), `NEGATED`, `NAMED` if no word does either, `OPEN`
+    (whether, risk of), `STOPPED` (a drug) or `ENDED` (quit, former, resolved).
     """
     if mention.is_non:
         return NEGATED
@@ -117,7 +117,7 @@ def judge(text: str, mention: Mention) -> str:
     if answer := _ANSWER.match(text, mention.end):
         return answer.lastgroup
     if _FIELD.match(text, mention.end):
-        # A field of its own, "Chest pain: no, SOB: mild": what stood before the comma is over.
+        # A separate field, "Chest pain: no, SOB: mild": ignore what precedes the comma.
         begin = max(begin, text.rfind(",", begin, mention.start) + 1)
     if _ENDS_DRUG.match(text, mention.end):
         return STOPPED
@@ -138,7 +138,7 @@ def judge(text: str, mention: Mention) -> str:
             return ENDED if cue["ended"] else STOPPED
     for cue in _POSSIBLE.finditer(before):
         between = before[cue.end() :]
-        # A list of possible diagnoses is open to its end, other cues reach a few words.
+        # A differential stays open to its end; other cues reach only a few words.
         if (cue["list"] or len(between.split()) <= 6) and not _TURN.search(between):
             return OPEN
     cues = list(_SO_BEFORE.finditer(before))
@@ -157,9 +157,9 @@ def _verdict_after(text: str, start: int, end: int, before: str) -> str | None:
     if match is None:
         return None
     between = text[start : match.start()]
-    # "Fever and cough were denied" speaks of both, "fever, and cough was denied" of the second.
+    # "Fever and cough were denied" negates both, "fever, and cough was denied" only the second.
     several = re.match(r"(?i)were|are|have", match["aux"] or "")
-    # "simvastatin, switched to": a drug; "because of cramps, switched to": its reason.
+    # "simvastatin, switched to" stops a drug; "because of cramps, switched to" gives a reason.
     splits = _JOINS.search(between) and (_REASON.search(before) or not match["switched"])
     inside = _IN_BRACKETS.fullmatch(between)  # "simvastatin 20 mg (stopped"
     if _BETWEEN_ENDS.search(between) or len(between.split()) > 6:
@@ -169,7 +169,7 @@ def _verdict_after(text: str, start: int, end: int, before: str) -> str | None:
     return STOPPED if match["switched"] else match.lastgroup
 
 
-# The relative is company, informant or contact, not the one it is about.
+# Here the relative is a companion, informant or contact, not the subject.
 _COMPANY = re.compile(
     r"(?i)\b(?:lives?|living|resides|stays?|with|by|per|from|for|to|called|is|contact|proxy|kin"
     r"|caregiver|home)\s*:?\s*(?:(?:her|his|their|the|an?|elderly|adult|[0-9])\s+)*$"
@@ -190,8 +190,8 @@ _SUBJECT_ENDS = re.compile(
 def names_relative(statement: Statement, start: int, end: int, *, as_subject: bool) -> bool:
     """Return whether the clause around `start:end` is about a relative.
 
-    With `as_subject`, relatives that are company, informant or contact do not count ("lives with
-    her son", "daughter reports", "contact: sister"), nor does a relative within `start:end` itself.
+    With `as_subject`, a companion, informant or contact does not count ("lives with her son",
+    "daughter reports", "contact: sister"), and neither does a relative within `start:end`.
     """
     if statement.in_family_history:
         return True

@@ -1,4 +1,4 @@
-"""Facts that are dates, terms, sets of terms, yes or no, or not documented."""
+"""Grades dates, terms, sets of terms, yes/no answers and "not documented"."""
 
 import re
 from itertools import chain
@@ -13,7 +13,7 @@ from medalign_utils.grading.text import Mention, Reading, Statement, find
 
 
 def grade_date(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
-    """Return the share found and contradictions, 0 or 1, of a date fact."""
+    """Return the share found (0 or 1) and the contradictions (0 or 1) of a date fact."""
     days = [f.day for f in facts if f.day and f is not fact]
     finer = {"day": (), "month": ("day",), "year": ("month", "day")}[fact.precision]
     found = other = False
@@ -27,14 +27,14 @@ def grade_date(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, 
             given += read_dates(text)
         for day in given:
             found = found or day.states(fact.day, fact.precision)
-            is_when_written = day is statement.date and statement.is_note
-            if not is_when_written and not any(day.agrees(d) for d in days):
+            is_note_date = day is statement.date and statement.is_note
+            if not is_note_date and not any(day.agrees(d) for d in days):
                 other = other or not day._replace(**dict.fromkeys(finer)).agrees(fact.day)
     return float(found), int(other and not found)
 
 
 def _dates_of(text: str, mention: Mention) -> list[Date]:
-    """Return the dates in a mention's clause and date-only clauses after it, else the nearest."""
+    """Return the dates in a mention's clause and in date-only clauses after it, or the nearest."""
     dates = read_dates(text)
     begin, end = clause_of(text, mention.start)
     for a, b in clauses(text):
@@ -46,7 +46,7 @@ def _dates_of(text: str, mention: Mention) -> list[Date]:
 
 
 def grade_terms(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
-    """Return the share of terms found and number of rivals affirmed, of terms and sets."""
+    """Return the share of terms found and the number of rivals affirmed, for a term or a set."""
     if fact.topic and not reading.is_bare and not is_named(fact.topic, reading):
         return 0.0, 0
     wanted = fact.members or (fact.accepted,)
@@ -58,7 +58,7 @@ def grade_terms(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float,
         rivals = [find(r, statement.text) for r in fact.rivals]
         verdicts = [_verdicts(fact, reading, statement, m, rivals) for m in members]
         against = [_verdicts(fact, reading, statement, m, members) for m in rivals]
-        # "Differential: gout or cellulitis" settles on neither.
+        # "Differential: gout or cellulitis" names neither as the diagnosis.
         unsettled = {NEGATED, OPEN} if any(OPEN in rival for rival in against) else {NEGATED}
         found = [was or bool(now - unsettled) for was, now in zip(found, verdicts, strict=True)]
         claimed |= {n for n, rival in enumerate(against) if rival & {AFFIRMED, NAMED}}
@@ -72,7 +72,7 @@ def grade_terms(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float,
 
 
 def _verdicts(fact: Fact, reading: Reading, statement: Statement, mentions, others) -> set[str]:
-    """Return what the statement says of mentions that are part of no longer one of the others."""
+    """Return what the statement says about mentions, except those within a longer `others`."""
     return {
         judge(statement.text, m)
         for m in mentions
@@ -91,7 +91,7 @@ _ELLIPTIC = re.compile(
     r"(?i)(?:(?:the )?(?:patient|pt|she|he)\s+)?(?:(?P<no>den(?:ies|ied)|none|never|not|negative"
     r"|absent)|(?P<yes>reports|endorses|positive|present))\b"
 )
-# Words that carry no content of their own: about the record, the question, or the patient.
+# Words that add no content: about the record, the question or the patient.
 _CONTENTLESS = frozenset(
     """a an the this that these those it its is are was were be been being has have had do does
     did not no never none any of in on at to for from by with as about regarding and or so if
@@ -114,7 +114,7 @@ def _without_content(text: str) -> bool:
 
 
 def grade_yes_no(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
-    """Return the share found and contradictions, 0 or 1, of a yes_no fact."""
+    """Return the share found (0 or 1) and the contradictions (0 or 1) of a yes_no fact."""
     verdicts: set[str] = set()
     lead = None
     spoken = reading.spoken
@@ -128,8 +128,8 @@ def grade_yes_no(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float
             elif match := _ELLIPTIC.match(own):
                 verdicts.add(NEGATED if match["no"] else AFFIRMED)
     if lead is not None:
-        silent = all(_without_content(s.text[s.start :]) for s in spoken)
-        if not silent and not is_named(fact.topic, reading):
+        is_bare_answer = all(_without_content(s.text[s.start :]) for s in spoken)
+        if not is_bare_answer and not is_named(fact.topic, reading):
             return 0.0, 0
         against = {NEGATED, ENDED} if lead else {AFFIRMED}
         agree = {AFFIRMED, NAMED, STOPPED} if lead else {NEGATED, ENDED, NAMED, OPEN}
@@ -162,7 +162,7 @@ _BUT = re.compile(r"(?i)\b(?:but|however|although|though)\b")
 
 
 def grade_not_documented(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
-    """Return the share found and contradictions, 0 or 1, of such a fact."""
+    """Return the share found (0 or 1) and the contradictions (0 or 1) of such a fact."""
     found = asserted = False
     for statement in reading.spoken:
         text = statement.text

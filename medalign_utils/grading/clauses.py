@@ -1,4 +1,4 @@
-"""What the rules for all kinds of facts share: subjects and clauses."""
+"""Subjects and clauses, which the rules for every kind of fact use."""
 
 import re
 from functools import lru_cache
@@ -14,7 +14,7 @@ _PATIENT = re.compile(r"(?i)\b(?:patient|pt)(?!'s)\b")
 
 
 def concerns(fact: Fact, statement: Statement, place: Mention | Quantity, reading: Reading) -> bool:
-    """Return whether what a place of the statement says is about the fact's subject."""
+    """Return whether the statement, at `place`, is about the fact's subject."""
     if fact.subject == "family":
         own = reading.is_bare and not _PATIENT.search(statement.text)
         return own or names_relative(statement, place.start, place.end, as_subject=False)
@@ -47,24 +47,24 @@ _CONNECTIVES = frozenset(
 
 @lru_cache(maxsize=8192)
 def clauses(text: str) -> tuple[tuple[int, int], ...]:
-    """Return where the clauses of `text` begin and end: at commas, "and", "then", "up from" ..."""
+    """Return where each clause begins and ends, divided by commas, "and", "up from" and so on."""
     cuts = [match.start() for match in _SEGMENT.finditer(mask(text))]
     edges = [0, *cuts, len(text)]
     return tuple((a, b) for a, b in pairwise(edges) if b > a)
 
 
 def clause_of(text: str, place: int) -> tuple[int, int]:
-    """Return the clause of `text` that holds `place`."""
+    """Return where the clause that contains `place` begins and ends."""
     return next((a, b) for a, b in reversed(clauses(text)) if a <= place)
 
 
 def names_something(text: str) -> bool:
-    """Return whether a word in `text` may name something, being no mere connective."""
+    """Return whether `text` contains a word that is not a mere connective."""
     return any(w.lower() not in _CONNECTIVES for w in re.findall(r"[A-Za-z][\w'/-]*", text))
 
 
 def names_nothing(text: str) -> bool:
-    """Return whether `text` is only numbers, dates and connectives: "It was 1.4 mg/dL"."""
+    """Return whether `text` has only numbers, dates and connectives: "It was 1.4 mg/dL"."""
     covered = mask(text)
     for quantity in read_quantities(text):
         length = quantity.end - quantity.start

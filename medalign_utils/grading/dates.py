@@ -27,12 +27,12 @@ _DATE = re.compile(
     rf"|(?P<y>{_YEAR})(?![\w/%]|[.,-][0-9]))"
     rf"|(?<=\b[Oo]n )(?P<usmd>[01]?[0-9]/{_DAY})(?![\w/])"
 )
-# Where a group of `_DATE` is not named after the order of its parts.
+# Groups of `_DATE` whose name is not the order of their parts.
 _ORDERS = {"iso": "ymd", "us": "mdy", "mony": "my", "usmd": "md"}
 
 
 class Date(NamedTuple):
-    """A date as written, at `start:end` of its text; a part that is not given is None."""
+    """A date as written, at `start:end` of its text; missing parts are None."""
 
     year: int | None
     month: int | None
@@ -41,7 +41,7 @@ class Date(NamedTuple):
     end: int = 0
 
     def agrees(self, day: date) -> bool:
-        """Return whether no given part differs from `day`; "14" is 1914 and 2014."""
+        """Return whether every part given matches `day`; the year 14 matches 1914 and 2014."""
         return (
             self.year in (None, day.year, day.year % 100)
             and self.month in (None, day.month)
@@ -49,7 +49,7 @@ class Date(NamedTuple):
         )
 
     def states(self, day: date, precision: str) -> bool:
-        """Return whether it says `day` at least as exactly as `precision`: day, month or year."""
+        """Return whether it states `day` at least to `precision` (day, month or year)."""
         n = ("year", "month", "day").index(precision) + 1
         year, *rest = (self.year, self.month, self.day)[:n]
         return year in (day.year, day.year % 100) and rest == [day.month, day.day][: n - 1]
@@ -60,7 +60,7 @@ def read_dates(text: str) -> tuple[Date, ...]:
     """Return the dates in `text`, in order.
 
     Two-digit years are read only in dates such as 8/10/14. A bare year counts unless a unit follows
-    (2014 pg/mL). 25/12/2014 is read day first, since there is no month 25.
+    it (2014 pg/mL). 25/12/2014 is read with the day first, since there is no month 25.
     """
     found = []
     for match in _DATE.finditer(text):

@@ -1,4 +1,4 @@
-"""The facts of an answer key: checked, with spellings and units made ready for reading."""
+"""Checks the facts of an answer key and prepares their spellings and units for grading."""
 
 import json
 import re
@@ -38,7 +38,7 @@ _Spellings = Annotated[tuple[Annotated[str, AfterValidator(_readable)], ...], Fi
 
 
 class Fact(pydantic.BaseModel):
-    """A checked fact; `topic` includes the synonyms of tests, what does not apply is empty."""
+    """A checked fact; `topic` includes synonyms of tests; fields of other kinds are empty."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
     kind: str
@@ -84,7 +84,7 @@ class Fact(pydantic.BaseModel):
 
     @cached_property
     def side(self) -> int | None:
-        """Of a blood pressure: 0 systolic, 1 diastolic, None both."""
+        """The half of a blood pressure asked about: 0 systolic, 1 diastolic, None both."""
         sides = {int(match[2] is not None) for match in SIDE.finditer(" ".join(self.topic))}
         return sides.pop() if len(sides) == 1 else None
 
@@ -93,7 +93,7 @@ def check_facts(facts: Sequence[Mapping]) -> list[Fact]:
     """Return the facts of one instruction, ready for grading.
 
     Raises:
-        MedAlignError: there is none, or one is malformed; the message says which and why.
+        MedAlignError: there are no facts, or one is malformed; the message says which and why.
     """
     if not isinstance(facts, list | tuple) or not facts:
         raise MedAlignError(f"grade: facts are {facts!r}, expected a list of at least one fact")

@@ -1,4 +1,4 @@
-"""The usual names of laboratory tests and vital signs, and mentions of a topic among them."""
+"""Names of laboratory tests and vital signs, and how mentions of a topic are told from them."""
 
 import re
 from functools import lru_cache
@@ -7,8 +7,8 @@ from medalign_utils.grading.text import Mention, Reading, find
 
 LIMIT = re.compile(r"(?i)\b(?:goals?|targets?|cut-?offs?|thresholds?|limits?|aims?|aiming)\b")
 
-# The names of one test, in prose and in LOINC's style: a fact's topic is known under any of them.
-# All of them also tell whose value a number is when a statement lists several tests.
+# Names of each test, in prose and in LOINC's style: a fact's topic matches under any of them.
+# When a statement lists several tests, they also show which test a number belongs to.
 _TESTS = """
     creatinine, Cr, SCr | creatinine clearance, CrCl | urine creatinine, creatinine in urine |
     BUN, blood urea nitrogen, urea nitrogen | BUN/creatinine ratio | urine albumin/creatinine
@@ -45,7 +45,7 @@ ALL_TESTS = tuple(name for names in TESTS for name in names)
 
 @lru_cache(maxsize=4096)
 def with_synonyms(topic: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the topic's spellings and, where it is one of `TESTS`, that test's other names."""
+    """Return the topic's spellings, plus the test's other names if it is one of `TESTS`."""
     known = {name.casefold(): names for names in TESTS for name in names}
     extra = (name for spelling in topic for name in known.get(spelling.casefold(), ()))
     return tuple(dict.fromkeys((*topic, *extra)))
@@ -55,10 +55,10 @@ def with_synonyms(topic: tuple[str, ...]) -> tuple[str, ...]:
 def topic_mentions(
     topic: tuple[str, ...], text: str
 ) -> tuple[tuple[Mention, ...], tuple[Mention, ...]]:
-    """Return mentions of the topic in `text`, and of tests that are not the topic."""
+    """Return mentions of the topic in `text`, and mentions of other tests."""
     tests = find(ALL_TESTS, text)
-    # "Hemoglobin A1c" is no mention of hemoglobin, "A1c goal" none of another test's goal.
-    mine = tuple(
+    # "Hemoglobin A1c" does not mention hemoglobin, nor "A1c goal" the goal of another test.
+    own = tuple(
         m
         for m in find(topic, text)
         if not m.is_part_of(tests)
@@ -67,8 +67,8 @@ def topic_mentions(
             and any(t.end <= m.start and not text[t.end : m.start].strip() for t in tests)
         )
     )
-    others = tuple(t for t in tests if not any(t.start < m.end and m.start < t.end for m in mine))
-    return mine, others
+    others = tuple(t for t in tests if not any(t.start < m.end and m.start < t.end for m in own))
+    return own, others
 
 
 def is_named(topic: tuple[str, ...], reading: Reading) -> bool:

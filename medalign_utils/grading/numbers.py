@@ -1,4 +1,4 @@
-"""Facts that are numbers: which values of a response belong to the topic, and of what date."""
+"""Grades numbers: finds which values in a response belong to the topic, and their dates."""
 
 import calendar
 import re
@@ -34,7 +34,7 @@ _OF = re.compile(r"\s+of\s+(?=[A-Za-z]{3})")
 
 
 def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
-    """Return the share found and contradictions, 0 or 1, of a number fact."""
+    """Return the share found (0 or 1) and the contradictions (0 or 1) of a number fact."""
     found = contradicted = False
     for statement, quantity, numbers in _values(fact, reading):
         when, is_other_time = _when(statement, quantity)
@@ -43,7 +43,7 @@ def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float
             is_its_time = undated or (when is not None and when.agrees(fact.day))
             is_rival_time = is_its_time
         elif fact.since and when is not None and when.year is not None:
-            # On the day of the change the record holds both the old value and the new one.
+            # On the day of a change, the record contains both the old value and the new one.
             is_its_time, is_rival_time = _last(when) >= fact.since, _last(when) > fact.since
         else:
             is_its_time = undated or not fact.since or when is not None
@@ -56,7 +56,7 @@ def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float
 
 
 def _last(when: Date) -> date:
-    """Return the last day that `when`, which has a year, may mean."""
+    """Return the last day that `when` may mean; it must have a year."""
     year = when.year if when.year >= 100 else when.year + (2000 if when.year < 50 else 1900)
     month = when.month or 12
     last = calendar.monthrange(year, month)[1]
@@ -64,7 +64,7 @@ def _last(when: Date) -> date:
 
 
 def _values(fact: Fact, reading: Reading) -> Iterator[tuple[Statement, Quantity, list]]:
-    """Yield each value of the topic, and its numbers in the fact's unit, with their tolerances."""
+    """Yield each value of the topic with its numbers (fact's unit) and their tolerances."""
     halves: dict[tuple, dict[int, tuple[Statement, Quantity]]] = {}
     for statement in reading.spoken:
         for quantity in read_quantities(statement.text):
@@ -92,7 +92,7 @@ def _side(text: str, quantity: Quantity) -> int | None:
 
 
 def _numbers(fact: Fact, text: str, quantity: Quantity) -> list[tuple[float, float]] | None:
-    """Return the quantity in the fact's unit with its tolerance, None if it is not the fact's."""
+    """Return numbers in the fact's unit with their tolerances; None if they cannot be compared."""
     if quantity.is_range or (quantity.is_bound and not fact.is_limit):
         return None
     if quantity.label is not None:
@@ -124,7 +124,7 @@ def _compare(fact: Fact, side: int, quantity: Quantity) -> tuple[float, float] |
     converted = convert(value, unit, fact.unit)
     if converted is None or unit == fact.unit:
         return None if converted is None else (converted, fact.tolerance)
-    # The last digit was rounded in the unit it is written in.
+    # The number was rounded in the unit in which it is written.
     rounding = abs(convert(value + quantity.step / 2, unit, fact.unit) - converted)
     return converted, max(fact.tolerance, rounding)
 
@@ -132,32 +132,32 @@ def _compare(fact: Fact, side: int, quantity: Quantity) -> tuple[float, float] |
 def _belongs(fact: Fact, statement: Statement, quantity: Quantity, reading: Reading) -> bool:
     """Return whether the quantity is a value of the fact's topic."""
     text, start, end = statement.text, quantity.start, quantity.end
-    mine, others = topic_mentions(fact.topic, text)
-    if not mine and fact.side is not None:
-        mine = find(("blood pressure", "BP"), text)
-        others = tuple(o for o in others if o not in mine)
+    own, others = topic_mentions(fact.topic, text)
+    if not own and fact.side is not None:
+        own = find(("blood pressure", "BP"), text)
+        others = tuple(o for o in others if o not in own)
     if not concerns(fact, statement, quantity, reading) or _NOT_BEFORE.search(text[:start]):
         return False
     if fact.is_limit:
         if not LIMIT.search(text) and not reading.is_bare:
             return False
     elif _REFERENCE.search(mask(text)[:start]):
-        if not any(m.start <= start and _REFERENCE.search(text[m.start : m.end]) for m in mine):
+        if not any(m.start <= start and _REFERENCE.search(text[m.start : m.end]) for m in own):
             return False
-    before = [m for m in mine if m.end <= start]
+    before = [m for m in own if m.end <= start]
     foreign = [o.start for o in others if o.start < start]
     if foreign and (not before or before[-1].start < foreign[-1]):
         return False
     if before:
-        # "creatinine 1.4 and selenium 3.0": the second number has a name of its own.
+        # "creatinine 1.4 and selenium 3.0": the second number has its own name.
         quantities = read_quantities(text)
         earlier = [q.end for q in quantities if before[-1].end <= q.start and q.end <= start]
         if earlier and names_something(_since_joint(text, max(earlier), start)):
             return False
-        # "10 mg of lisinopril" is of what follows, unless that is the topic.
+        # "10 mg of lisinopril" is a value of lisinopril; it counts only if that is the topic.
         of = _OF.match(text, end)
-        return of is None or any(m.start == of.end() for m in mine)
-    after = [m.start for m in mine if m.start >= start]
+        return of is None or any(m.start == of.end() for m in own)
+    after = [m.start for m in own if m.start >= start]
     if after:
         # "3 polyps at the colonoscopy" counts polyps, "a 1.4 creatinine" is its value.
         counts_other = quantity.unit is None and names_something(text[end : after[0]])
@@ -172,7 +172,7 @@ def _since_joint(text: str, begin: int, end: int) -> str:
 
 
 def _when(statement: Statement, quantity: Quantity) -> tuple[Date | None, bool]:
-    """Return the date that governs a quantity, and whether it is of another, earlier time."""
+    """Return a quantity's date, and whether it is from before the dates given ("up from 1.1")."""
     text = statement.text
     dates = read_dates(text)
     begin, end = clause_of(text, quantity.start)
@@ -182,7 +182,7 @@ def _when(statement: Statement, quantity: Quantity) -> tuple[Date | None, bool]:
     candidates = own or dates
     if not candidates:
         return statement.date, False
-    # Who begins with a date writes the date first throughout: "8/10: 1.4, 9/2: 1.6".
+    # A statement that begins with a date puts dates first throughout: "8/10: 1.4, 9/2: 1.6".
     starts = [q.start for q in read_quantities(text) if q.start >= (begin if own else 0)]
     before = [d for d in candidates if d.end <= quantity.start]
     after = [d for d in candidates if d.start >= quantity.end]
@@ -198,7 +198,7 @@ def _is_earlier(text: str, quantity: Quantity) -> bool:
 
 
 def _is_aside(fact: Fact, facts: list[Fact], text: str, quantity: Quantity, numbers: list) -> bool:
-    """Return whether a value is no rival: a peak, an earlier value, what another fact asks for."""
+    """Return whether a value contradicts nothing, being a peak, earlier, or another fact's."""
     before = text[clause_of(text, quantity.start)[0] : quantity.start]
     return bool(
         quantity.is_word
@@ -224,9 +224,9 @@ def _near(fact: Fact, numbers: list[tuple[float, float]]) -> bool:
 
 def _is_introduced(fact: Fact, text: str, quantity: Quantity) -> bool:
     """Return whether a number without a unit is a value: "creatinine was 1.4", not "bed 12"."""
-    mine, _ = topic_mentions(fact.topic, text)
-    if before := [m.end for m in mine if m.end <= quantity.start]:
+    mentions, _ = topic_mentions(fact.topic, text)
+    if before := [m.end for m in mentions if m.end <= quantity.start]:
         words = _since_joint(text, before[-1], quantity.start)
         return not names_something(words.rpartition(":")[2])
-    after = [m.start for m in mine if m.start >= quantity.start]
+    after = [m.start for m in mentions if m.start >= quantity.start]
     return not after or len(text[quantity.end : after[0]].split()) <= 3

@@ -1,8 +1,8 @@
-"""Numbers with their units, read from clinical prose and from quoted record lines.
+"""Reads numbers with their units from clinical prose and from quoted record lines.
 
-Digits that are no measurement are left out: those of dates, clock times, codes (LOINC/2160-0),
-names that hold digits (B12, CHA2DS2-VASc, COVID-19, 12-lead), ordinals, list numbers, dilutions
-(1+) and repeats (x3).
+Digits that are not measurements are ignored: dates, clock times, codes (LOINC/2160-0), names that
+contain digits (B12, CHA2DS2-VASc, COVID-19, 12-lead), ordinals, list numbers, dilutions (1+) and
+repeats (x3).
 """
 
 import re
@@ -32,7 +32,7 @@ _CODE = re.compile(
     r"/[\w.:-]+"
 )
 _LIST_NUMBER = re.compile(r"(?:^|(?<=: ))[0-9]{1,2}[.)](?=\s)")
-# A word that makes the number after it a name: stage 3, type 2, room 4.
+# A word that turns the number after it into a name: stage 3, type 2, room 4.
 _LABEL = re.compile(
     r"(?i)\b(type|stage|grade|class|phase|factor|day|week|visit|bed|room|page|step|part|version|no\.?"
     r"|number|x)[\s:#]*$"
@@ -47,11 +47,11 @@ class Quantity(NamedTuple):
     value: float
     second: float | None  # the other half of a pair such as 138/82
     unit: str | None
-    scale: int | None  # the 10 of 8/10 where that is no pair
+    scale: int | None  # the 10 of a score such as 8/10
     start: int
     end: int
-    label: int | None  # where a word begins that makes the number a name: "stage 3"
-    is_bound: bool  # with < or "under"
+    label: int | None  # start of a word that turns the number into a name: "stage 3"
+    is_bound: bool  # < 60, "under 60"
     is_range: bool  # 1.2-1.6
     is_word: bool  # "two"
     step: float  # one unit of its last digit
@@ -63,7 +63,7 @@ def _blank(pattern: re.Pattern, text: str, mark: str) -> str:
 
 @lru_cache(maxsize=8192)
 def mask(text: str) -> str:
-    r"""Return `text` with dates and times covered by \x01, codes and list numbers by \x02."""
+    r"""Return `text` with dates and times replaced by \x01, codes and list numbers by \x02."""
     for found in read_dates(text):
         text = text[: found.start] + "\x01" * (found.end - found.start) + text[found.end :]
     text = _blank(_CLOCK, text, "\x01")

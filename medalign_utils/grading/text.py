@@ -1,4 +1,4 @@
-"""Cuts a response into statements and finds spellings in it."""
+"""Splits a response into statements and finds spellings in it."""
 
 import re
 import unicodedata
@@ -10,7 +10,7 @@ from medalign_utils.grading.dates import Date, read_dates
 
 WORD_LIMIT = 256
 BARE = 8  # words
-CHARACTER_LIMIT = 5_000  # against words without end
+CHARACTER_LIMIT = 5_000  # against endless words
 
 _SAME = str.maketrans("’‘′“”–−‐‑µμ×·•", "'''\"\"----uux**")
 _WRITTEN_OUT = {
@@ -22,32 +22,32 @@ _MARKDOWN = re.compile(r"\*\*|__|`|^\s*#+\s|(?<!\w)\*(?=\w)|(?<=\w)\*(?!\w)", re
 
 @lru_cache(maxsize=4096)
 def normalise(text: str) -> str:
-    """Return the text with one spelling of quotes, dashes and the like, without Markdown marks."""
-    for written, instead in _WRITTEN_OUT.items():
-        text = text.replace(written, instead)
+    """Return the text without Markdown marks and with uniform quotes, dashes and the like."""
+    for symbol, plain in _WRITTEN_OUT.items():
+        text = text.replace(symbol, plain)
     text = unicodedata.normalize("NFKC", text.translate(_SAME)).translate(_SAME)
     text = re.sub(r"\r\n?|[\v\f\x85\u2028\u2029]", "\n", text)
     return _MARKDOWN.sub("", re.sub(r"[^\S\n]+", " ", text))
 
 
 class Statement(NamedTuple):
-    """One statement of a response, after its note's title, a question just asked and a heading."""
+    """One statement; `text` also has the note's title, question and heading that introduce it."""
 
     text: str
     heading: int  # where in `text` the heading begins
     start: int  # where the statement's own words begin
-    date: Date | None  # of the quoted record line it is from
-    is_note: bool  # whether that line is a note's, whose date is when it was written
+    date: Date | None  # of the quoted record line that contains it
+    is_note: bool  # whether that line is a note, so `date` is when the note was written
     is_question: bool
     in_family_history: bool
 
 
 class Reading(NamedTuple):
-    """A response as the grader reads it: at most `WORD_LIMIT` words of it."""
+    """A response as the grader reads it: its first `WORD_LIMIT` words."""
 
     statements: tuple[Statement, ...]
     n_words: int
-    n_quoted: int  # lines of a record
+    n_quoted: int  # lines quoted from a record
 
     @property
     def spoken(self) -> list[Statement]:
@@ -117,8 +117,8 @@ def _sentences(line: str) -> Iterator[str]:
 def read(response: str) -> Reading:
     """Return a response cut into statements, of its first 256 words and 5,000 characters.
 
-    A line that ends in a colon is the heading of the lines that follow, until an empty line after
-    them or the next heading; a question is that of the next statement.
+    A line that ends in a colon is the heading of the lines below it, up to the next heading or
+    empty line; a question introduces the next statement.
 
     >>> [s.text for s in read("Creatinine was 1.4 mg/dL. It fell; Dr. Roe agrees.").statements]
     ['Creatinine was 1.4 mg/dL. It fell', 'Dr. Roe agrees.']
@@ -174,14 +174,14 @@ def read(response: str) -> Reading:
 
 
 class Mention(NamedTuple):
-    """The place of a spelling in a text; `is_non` for one with non- before it (nonsmoker)."""
+    """Where a spelling is in a text; `is_non` if non- precedes it (nonsmoker)."""
 
     start: int
     end: int
     is_non: bool
 
     def is_part_of(self, others: "Iterable[Mention]") -> bool:
-        """Return whether it is part of a longer mention among the others."""
+        """Return whether it lies within a longer one of the others."""
         within = [o for o in others if o.start <= self.start and self.end <= o.end]
         return any(o.end - o.start > self.end - self.start for o in within)
 
@@ -197,7 +197,7 @@ def _spelling(text: str) -> str:
             pattern += "?"
         else:
             pattern += "(?:'?s|es)?"
-    # An abbreviation of one or two letters is a word or a name in another case (MI, mi).
+    # In another case, an abbreviation of one or two letters may be another word (MI, mi).
     pattern = pattern if len("".join(words)) <= 2 else f"(?i:{pattern})"
     after = r"(?![A-Za-z0-9]|\.[0-9])" if last[-1:].isdigit() else "(?![A-Za-z0-9])"
     # K/uL is a unit.

@@ -1,4 +1,4 @@
-"""The verdict on a response, by the rules in docs/grading.md."""
+"""Grades one response by the rules in docs/grading.md."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from medalign_utils.grading.facts import check_facts
 from medalign_utils.grading.numbers import grade_number
 from medalign_utils.grading.text import read
 
-QUOTED = 8  # record lines: a response that quotes more of them gives the record, not an answer
+QUOTED = 8  # record lines; a response that quotes more is the record, not an answer
 
 _GRADERS = {
     "number": grade_number,
@@ -22,23 +22,19 @@ _GRADERS = {
 
 
 class Grade(NamedTuple):
-    """What a response says of the facts; `found` is in [0, 1]."""
+    """How a response compares with the facts: `correct` if all are found and none contradicted."""
 
     correct: bool
-    found: float
+    found: float  # mean share of each fact, 0 to 1
     contradictions: int
     n_facts: int
 
 
 def grade(response: str, facts: Sequence[Mapping]) -> Grade:
-    """Return the grade of one response against the facts of one instruction.
-
-    The rules, and the form of facts by kind, are in docs/grading.md. `found` is the mean over the
-    facts of their share found; `contradictions` counts what the response says instead; `correct`:
-    everything is found and nothing contradicted.
+    """Return the grade of a response against an instruction's facts (form: docs/grading.md).
 
     Raises:
-        MedAlignError: a fact is malformed, or there is none, or the response is not text.
+        MedAlignError: there are no facts, one is malformed, or the response is not text.
 
     >>> creatinine = {"kind": "number", "topic": ["creatinine"], "value": 1.4, "unit": "mg/dL",
     ...               "tolerance": 0.05, "date": "2014-08-10"}

@@ -68,6 +68,8 @@ CORRECT = [
     ("No.", CHEST_PAIN),
     ("No, the patient has not had chest pain.", CHEST_PAIN),
     ("Chest pain: none", CHEST_PAIN),
+    ("Chest pain: neg", CHEST_PAIN),
+    ("Chest pain (exertional): negative", CHEST_PAIN),
     ("Reports dyspnea on exertion, denies chest pain.", DYSPNEA),
     ("Denies chest pain, but has shortness of breath.", DYSPNEA),
     ("Yes, she has dyspnea.", DYSPNEA),
@@ -245,12 +247,12 @@ def test_responses_that_cannot_be_rated_are_named(rows, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "line 1: no JSON"),
+        ("{", "line 1: not JSON"),
         ('"7"', "line 1: expected an object with instruction_id, a string"),
         ('{"instruction_id": 7}', "line 1: expected an object with instruction_id, a string"),
         ('{"instruction_id": "7", "facts": []}', "line 1: facts are []"),
         ("\n".join([json.dumps({"instruction_id": "7", "facts": [STROKE]})] * 2),
-         "line 2: instruction 7 comes twice"),
+         "line 2: instruction 7 appears twice"),
     ],
 )  # fmt: skip
 def test_a_broken_answer_key_names_file_and_line(tmp_path, text, message):
