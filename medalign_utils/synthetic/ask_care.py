@@ -7,7 +7,7 @@ from medalign_utils.synthetic.catalogue import rows, spellings
 from medalign_utils.synthetic.patient import WITH_HISTORY
 from medalign_utils.synthetic.templates import Answer, templates
 
-# How a drug's frequency may be put in English and in Spanish.
+# Accepted wordings of a drug's frequency in English and in Spanish.
 FREQUENCIES = {
     usual: (spellings(english), spellings(spanish))
     for usual, english, spanish in rows("""

@@ -35,7 +35,7 @@ def conditions(p):
 
 
 def without(options, *chosen) -> list:
-    """Return the options but for those chosen."""
+    """Return the options except those chosen."""
     return [option for option in options if option not in chosen]
 
 
@@ -49,7 +49,7 @@ def diseases(p):
 
 
 def denied_diseases(p: Patient) -> dict[tuple[str, ...], Visit]:
-    """Return each disease that notes deny, and the last visit whose notes do."""
+    """Return each disease that notes deny, with the last visit whose notes deny it."""
     return {s: v for v in p.visits if v.kind in WITH_HISTORY for s in v.never}
 
 
@@ -65,7 +65,7 @@ def symptoms(p):
         if v.acute:
             positive[(v.acute.symptom,)] = v
     reported = {word for s in positive for word in s}
-    # Complaints that the record holds under another heading settle nothing.
+    # A complaint that the record also mentions under another heading has no clear answer.
     reported.update(word for c in p.courses if c.reason for word in c.reason)
     she = pronouns(p)["she"]
     for s, v in positive.items():
@@ -124,7 +124,7 @@ def allergens(p):
         fact = facts.terms(names, without(cat.ALLERGENS, *names))
         listed = " and ".join(name for name, *_ in names)
         yield Answer("allergies", fact, written, names=listed)
-    # The other allergens' reactions are beside it in every list: naming them is no mistake.
+    # Every list has the reactions to the other allergens next to it: naming them is not an error.
     rivals = without(cat.REACTIONS, *(reaction for _, reaction in p.allergies))
     for allergen, reaction in p.allergies:
         fact = facts.term(reaction, rivals, allergen)

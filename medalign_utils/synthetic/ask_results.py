@@ -11,7 +11,7 @@ from medalign_utils.synthetic.templates import Answer, templates
 
 
 def by_analyte(p: Patient) -> dict[str, list[Result]]:
-    """Return each analyte's results in order of time, of a day only its last."""
+    """Return each analyte's results in order of time, the last one of each day only."""
     series: dict[str, dict] = {}
     for result in p.results:
         series.setdefault(result.analyte.spellings[0], {})[result.time.date()] = result
@@ -19,7 +19,7 @@ def by_analyte(p: Patient) -> dict[str, list[Result]]:
 
 
 def extreme_results(p: Patient, choose) -> list[Result]:
-    """Return the `max` or `min` of each analyte that has one: of three values, and without ties."""
+    """Return the `max` or `min` of each analyte that has three or more results and no tie."""
     longer = [series for series in by_analyte(p).values() if len(series) > 2]
     extremes = [choose(series, key=lambda r: r.value) for series in longer]
     counts = Counter((r.analyte.loinc, r.value) for r in p.results)
@@ -27,15 +27,15 @@ def extreme_results(p: Patient, choose) -> list[Result]:
 
 
 def result_fact(result: Result) -> dict:
-    """Return a result as a fact; half a unit of its last digit is the same result."""
+    """Return a result as a fact, with a tolerance of half a unit of its last digit."""
     a = result.analyte
     return facts.number(a.spellings, result.value, a.unit, 0.5 * 10**-a.decimals, result.time)
 
 
 def lab_answer(name: str, p: Patient, result: Result, fact=None, **words) -> Answer:
-    """Return an answer that rests on one result, with the words lab, date, value and title."""
+    """Return an answer based on one result, with the words lab, date, value and title."""
     a = result.analyte
-    # Office notes repeat some analytes; emergency and inpatient notes repeat none.
+    # Office notes repeat some analytes, emergency and inpatient notes none.
     noted = a.in_notes and p.visits[result.visit].kind == "office"
     words |= {"lab": a.spellings, "title": a.title, "date": result.time, "value": result.shown}
     where = "both" if noted else "codes"

@@ -1,8 +1,8 @@
 """The clinical vocabulary of the synthetic release: real codes, the words clinicians use for them.
 
 The first spelling of each entry is its usual name; notes and answers may use the others. Ranges are
-for simulation, not for care. In the tables, a row goes on in the indented lines below it, line ends
-and " | " separate fields, ", " separates spellings, "-" is nothing.
+for simulation, not for care. In the tables, indented lines continue the row above them, line ends
+and " | " separate fields, ", " separates spellings, and "-" means none.
 """
 
 import re
@@ -13,7 +13,7 @@ Spellings = tuple[str, ...]
 
 
 class Analyte(NamedTuple):
-    """A laboratory test: values are drawn around `mean` and kept within [low, high]."""
+    """A laboratory test; simulated values vary around `mean` within [low, high]."""
 
     spellings: Spellings
     loinc: str
@@ -24,11 +24,11 @@ class Analyte(NamedTuple):
     sd: float
     low: float
     high: float
-    in_notes: bool  # whether clinicians repeat it in their notes or leave it to the coded results
+    in_notes: bool  # whether notes repeat it, or only coded results contain it
 
 
 class Drug(NamedTuple):
-    """A drug by its ingredient; doses in mg unless `unit` says otherwise."""
+    """A drug, named by its ingredient; doses are in mg unless `unit` says otherwise."""
 
     name: str
     brand: str
@@ -45,14 +45,14 @@ class Drug(NamedTuple):
 
 
 class DrugClass(NamedTuple):
-    """A class of drugs and why a drug of it is stopped."""
+    """A drug class and the reasons for stopping one of its drugs."""
 
     spellings: Spellings
     stop_reasons: tuple[Spellings, ...]
 
 
 class Condition(NamedTuple):
-    """A chronic condition, how it is treated, followed and planned for."""
+    """A chronic condition: its drug classes, laboratory tests and plans."""
 
     spellings: Spellings
     icd10: str
@@ -61,11 +61,11 @@ class Condition(NamedTuple):
     drug_classes: tuple[str, ...]
     department: str
     analytes: tuple[str, ...]
-    plans: tuple[Spellings, ...]  # each plan: the words of the note, then what to look for
+    plans: tuple[Spellings, ...]  # each plan: the words of the note, then accepted answers
 
 
 class Acute(NamedTuple):
-    """An illness that brings someone to the emergency department or into hospital."""
+    """An illness that brings a patient to the emergency department or the hospital."""
 
     spellings: Spellings
     icd10: str
@@ -76,17 +76,17 @@ class Acute(NamedTuple):
 
 
 class Surgery(NamedTuple):
-    """An operation and the complications it may have."""
+    """An operation and its possible complications."""
 
     spellings: Spellings
     cpt: str
     title: str
-    gender: str  # of the patients who may have it, "-" if of any
+    gender: str  # of eligible patients, "-" for any
     complications: tuple[Spellings, ...]
 
 
 class Study(NamedTuple):
-    """An imaging study or endoscopy and the findings it may have."""
+    """An imaging study or endoscopy and its possible findings."""
 
     spellings: Spellings
     cpt: str
@@ -104,7 +104,7 @@ def rows(table: str) -> list[list[str]]:
 
 
 def spellings(field: str) -> Spellings:
-    """Return the spellings in a comma-separated list; "-" is none of them."""
+    """Return the spellings in a comma-separated list; "-" is an empty list."""
     return () if field == "-" else tuple(field.split(", "))
 
 
@@ -113,7 +113,7 @@ def _lists(parts: list[str]) -> tuple[Spellings, ...]:
 
 
 def spelling_lists(text: str) -> tuple[Spellings, ...]:
-    """Return a list of spellings."""
+    """Return the spellings of each field."""
     return _lists(_fields(text))
 
 
@@ -125,7 +125,7 @@ def _by_name(entries: Iterable) -> dict:
     return {entry.spellings[0]: entry for entry in entries}
 
 
-# The fifth field holds decimals, mean, standard deviation, lowest and highest value.
+# The fifth field has decimals, mean, standard deviation, lowest and highest value.
 ANALYTES: dict[str, Analyte] = _by_name(
     Analyte(spellings(words), loinc, title, unit.strip("-"), *_numbers(values), noted == "noted")
     for words, loinc, title, unit, values, noted in rows("""
@@ -164,7 +164,7 @@ PSA, prostate specific antigen | 2857-1 | Prostate specific Ag [Mass/volume] in 
 CRP, C-reactive protein | 1988-5 | C reactive protein [Mass/volume] in Serum or Plasma | mg/L
   1 6.0 5.0 0.3 160.0 | -""")
 )
-# Drawn with every panel; the others follow the conditions that call for them.
+# Measured with every panel; the others only in patients with a condition that calls for them.
 ROUTINE_ANALYTES = spellings(
     "creatinine, potassium, sodium, hemoglobin, platelets, white blood cell count"
 )
@@ -396,7 +396,7 @@ head CT, CT head, CT of the head | 70450 | CT, head or brain; without contrast m
   a left frontal scalp hematoma, scalp hematoma | generalized volume loss, volume loss, atrophy
   maxillary sinus thickening, sinus thickening, sinus mucosal thickening""")
 )
-# Studies whose report gives a number: a nodule's size in mm, an ejection fraction in %, polyps.
+# Studies that report a number: a nodule's size in mm, an ejection fraction in %, polyps.
 CHEST_CT, ECHO, COLONOSCOPY = (
     Study(spellings(words), cpt, title)
     for words, cpt, title in rows("""
@@ -423,7 +423,7 @@ FAMILY_CONDITIONS = spelling_lists("""breast cancer | colon cancer, colorectal c
     Parkinson disease, Parkinson's disease | ovarian cancer | melanoma""")
 RELATIVES = spelling_lists("""mother | father | sister | brother | maternal aunt | paternal uncle
     maternal grandmother | paternal grandfather""")
-# Never true of a simulated patient; notes say so, and some run in the family all the same.
+# No simulated patient has these, and notes say so; some nevertheless run in the family.
 NEVER_HAD = spelling_lists("""stroke, CVA | seizures, seizure, epilepsy | glaucoma | melanoma
     hepatitis C, HCV | tuberculosis, TB""")
 OCCUPATIONS = spellings(
@@ -435,7 +435,7 @@ LIVING = spelling_lists("""alone, by herself, by himself | spouse, wife, husband
     assisted living, assisted living facility, ALF""")
 PAYERS = spelling_lists("""Medicare | Medicaid | commercial PPO, PPO | commercial HMO, HMO
     Veterans Affairs, VA""")
-# What only one sex has: an instruction on it is one in which sex is clinically relevant.
+# Sex is clinically relevant to instructions about these.
 OF_ONE_SEX = {"PSA", "hysterectomy"}
 VACCINES: dict[str, tuple[str, Spellings]] = {
     cpt: (title, spellings(words))
@@ -446,7 +446,7 @@ VACCINES: dict[str, tuple[str, Spellings]] = {
   pneumococcal, pneumonia shot, pneumovax, PPSV23
 90715 | Tetanus, diphtheria toxoids and acellular pertussis vaccine | Tdap, tetanus""")
 }
-# Topic of a portal message, what the patient asked, and what the clinic answered.
+# Portal messages: topic, what the patient asked, what the clinic answered.
 MESSAGES = tuple(
     (spellings(topic), asks, spellings(answer))
     for topic, asks, answer in rows("""
@@ -464,7 +464,7 @@ melatonin | wants to try melatonin for sleep | 3 mg, melatonin 3 mg
 grapefruit, grapefruit juice | read about grapefruit juice and asks if it is a problem
   avoid grapefruit, stop grapefruit""")
 )
-# Rules of the ward as nursing notes cite them: topic, the rule, what to look for.
+# Ward rules as nursing notes cite them: topic, rule, accepted answers.
 POLICIES = tuple(
     (spellings(topic), rule, spellings(accepted))
     for topic, rule, accepted in rows("""
@@ -485,7 +485,7 @@ GOALS: dict[str, dict[str, tuple[float, ...]]] = {
 }
 CONTACTS = ("daughter", "son", "sister", "brother", "neighbor", "spouse")
 LANGUAGES = ("English", "Spanish", "Vietnamese", "Mandarin", "Russian")
-# Evaluation and management, which a visit is billed as.
+# Evaluation and management codes, by which visits are billed.
 VISIT_CPT = dict(
     rows("""
 99213 | Office or other outpatient visit, established patient, low complexity

@@ -1,4 +1,4 @@
-"""Writes a simulated patient down: encounters of coded events and notes."""
+"""Writes a simulated patient's record: encounters with coded events and notes."""
 
 import random
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from medalign_utils.synthetic.patient import Patient
 
 
 class Encounter(NamedTuple):
-    """One encounter: its span, the payer at the time, the care site, its events in order."""
+    """One encounter, with its events in order of time."""
 
     start: datetime
     end: datetime
@@ -44,12 +44,12 @@ FLOWSHEET_CODES = (
     ("urine", "LOINC/9187-6", "Urine output", "mL"),
     ("coma_score", "LOINC/9269-2", "Glasgow coma score total", "{score}"),
 )
-# When a dose is given, by the clock; a drug taken once a week or as needed is not given in a stay.
+# Hours at which doses are given; weekly and as-needed drugs are not given during a stay.
 HOURS_GIVEN = {"twice daily": (8, 20), "once a week": (), "as needed": ()}
 
 
 def write_encounters(rng: random.Random, patient: Patient) -> list[Encounter]:
-    """Return all encounters of a patient, oldest first, events of each in order of time."""
+    """Return all of a patient's encounters, oldest first."""
     notes = Notes(rng, patient)
     encounters = [_visit(rng, patient, notes, n) for n in range(len(patient.visits))]
     alone = [(notes.message(m), "Secure Messaging") for m in patient.messages]
@@ -83,10 +83,10 @@ def _readings(vitals, codes) -> Iterator[Event]:
 
 
 def _flowsheet(patient: Patient, n: int) -> Iterator[Event]:
-    """Yield a monitored stay's hourly readings, and each dose of the drugs taken before it."""
+    """Yield a monitored stay's hourly readings and each dose of the patient's home medications."""
     for hour in patient.flowsheets.get(n, ()):
         yield from _readings(hour, FLOWSHEET_CODES)
-    # By ingredient, so that two courses of one drug are one dose.
+    # By ingredient, so that two courses of a drug are one dose.
     drugs = {c.drug.rxnorm: c.drug for c in patient.courses_at(n - 1)}
     visit = patient.visits[n]
     midnight = datetime.combine(visit.start.date(), time.min)
@@ -103,7 +103,7 @@ def _codes(rng: random.Random, p: Patient, n: int) -> Iterator[Event]:
     visit = p.visits[n]
     start, end = visit.start, visit.end
     for diagnosis in p.diagnoses_at(n):
-        # A known problem is coded again at some visits only, as billing does.
+        # As in billing, only some visits code a known problem again.
         if diagnosis.onset == n or rng.random() < 0.4:
             c = diagnosis.condition
             yield Event(start, "condition", "ICD10CM/" + c.icd10, c.title)
@@ -114,7 +114,7 @@ def _codes(rng: random.Random, p: Patient, n: int) -> Iterator[Event]:
         yield Event(end, "condition", "ICD10CM/" + visit.acute.icd10, visit.acute.title)
     if visit.cpt:
         yield Event(start, "procedure", "CPT4/" + visit.cpt, cat.VISIT_CPT[visit.cpt])
-    # A change of dose is no new start or end: the ingredient goes on.
+    # A change of dose neither starts nor ends a drug: the ingredient continues.
     now = {c.drug.rxnorm: c.drug.name for c in p.courses_at(n)}
     before = {c.drug.rxnorm for c in p.courses_at(n - 1)} if n else set()
     changes = [(rxnorm, name, "start") for rxnorm, name in now.items() if rxnorm not in before]

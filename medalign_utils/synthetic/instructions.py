@@ -1,8 +1,9 @@
 """Chooses the instructions of a release: which template, which patient, which place in the record.
 
-Subcategories, and those with a clinician's reference, have the paper's shares. For each instruction
-a target place 1 - u**2 is drawn, u uniform in [0, 1] (0 is the oldest end of the record, 1 the
-newest), and the answer nearest to it is asked for: a third of the targets lie in the newest tenth.
+The shares of subcategories and of references are the paper's. For each instruction, a target
+position 1 - u**2 is drawn, with u uniform in [0, 1] (0 is the oldest end of the record, 1 the
+newest), and the question with the nearest answer is chosen: a third of the targets are in the
+newest tenth.
 """
 
 import random
@@ -20,7 +21,7 @@ from medalign_utils.synthetic.encounters import Encounter
 from medalign_utils.synthetic.patient import Patient
 from medalign_utils.synthetic.templates import TEMPLATES, Answer, Template
 
-# Of 120: (instructions, those with a reference). The category sums follow `CATEGORIES`.
+# Out of 120: (instructions, those with a reference). The category sums follow `CATEGORIES`.
 SHARES = {
     "retrieve medical history": (16, 12),
     "retrieve imaging studies": (10, 8),
@@ -43,7 +44,7 @@ SHARES = {
     "translate materials": (1, 0),
     "other": (9, 9),
 }
-# The paper's numbers of instructions in each category, and of those with a reference.
+# The paper's number of instructions in each category, and how many have a reference.
 CATEGORIES = {
     "Retrieve & Summarize": (667, 223),
     "Care Planning": (136, 22),
@@ -62,7 +63,7 @@ SPECIALTIES = {
 
 
 class Instruction(NamedTuple):
-    """One instruction of a release, its patient, its answer and where that lies."""
+    """One instruction of a release; `position` is where its answer is in the record, 0 to 1."""
 
     instruction_id: str
     person_id: str
@@ -74,10 +75,10 @@ class Instruction(NamedTuple):
 
 
 def places(encounters: list[Encounter]) -> Callable[[datetime | None], float | None]:
-    """Return a function of time: the share of the record's text written up to and with it."""
+    """Return a function of time: the share of the record's text written up to then."""
     lengths = Counter()
     for event in chain.from_iterable(encounter.events for encounter in encounters):
-        # The fixed part is the timestamp, type and code of the event's line.
+        # 40 characters for the timestamp, type and code of the event's line.
         lengths[event.time] += 40 + len(event.name) + len(event.text)
     times = sorted(lengths)
     written = list(accumulate(lengths[time] for time in times))
@@ -91,8 +92,8 @@ def places(encounters: list[Encounter]) -> Callable[[datetime | None], float | N
 def plan_subcategories(
     count: int, templates: Mapping[str, Template] = TEMPLATES
 ) -> list[tuple[str, bool]]:
-    """Return `count` pairs (subcategory, with a reference), by the subcategories' shares."""
-    # Other templates than the benchmark's count the same each, always with a reference.
+    """Return `count` pairs (subcategory, has a reference) in the subcategories' shares."""
+    # Templates other than the benchmark's have equal shares, always with a reference.
     shares = SHARES
     if templates is not TEMPLATES:
         sizes = Counter(template.subcategory for template in templates.values())
@@ -106,7 +107,7 @@ def plan_subcategories(
 
 
 def plan_categories(count: int, referenced: int) -> list[tuple[str, bool]]:
-    """Return such pairs by the paper's share of each category, both numbers exact."""
+    """Return such pairs in the paper's shares of categories, `referenced` with a reference."""
     sizes = apportion(count, {name: n for name, (n, _) in CATEGORIES.items()})
     referenced_sizes = apportion(referenced, {name: n for name, (_, n) in CATEGORIES.items()})
     plan = []
@@ -120,7 +121,7 @@ def plan_categories(count: int, referenced: int) -> list[tuple[str, bool]]:
 
 
 def apportion(count: int, weights: Mapping[str, int]) -> dict[str, int]:
-    """Return `count` places shared out by weight, the rest to the largest remainders."""
+    """Return `count` divided in proportion to the weights, by largest remainders."""
     total = sum(weights.values())
     exact = {name: count * n / total if total else 0.0 for name, n in weights.items()}
     numbers = {name: int(x) for name, x in exact.items()}
@@ -136,7 +137,11 @@ def choose_instructions(
     plan: list[tuple[str, bool]],
     templates: Mapping[str, Template] = TEMPLATES,
 ) -> list[Instruction]:
-    """Return the planned instructions, spread evenly over the patients, if they yield as many."""
+    """Return the planned instructions, spread evenly over the patients.
+
+    Raises:
+        MedAlignError: the patients yield too few instructions.
+    """
     rng.shuffle(plan)
     pools = {}
     for name in sorted(templates):
@@ -145,7 +150,7 @@ def choose_instructions(
     chosen = []
     for subcategory, has_reference in plan:
         target = 1 - rng.random() ** 2
-        # The least used templates and the least asked patients come first; chance breaks ties.
+        # Least used templates and least asked patients first; chance breaks ties.
         pool = sorted(pools[subcategory], key=lambda t: (uses[t.name], rng.random()))
         order = sorted(patients, key=lambda p: (asked_of[p[0].person_id], rng.random()))
         found = _nearest(pool, order, target, asked)
@@ -170,7 +175,7 @@ def choose_instructions(
 
 
 def _nearest(templates, patients, target, asked):
-    """Return the answer nearest to the target of the first template and patient to have any."""
+    """Return the answer nearest to the target, from the first template and patient with any."""
     for template in templates:
         for patient, share in patients:
             options = [

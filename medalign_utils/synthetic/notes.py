@@ -1,7 +1,7 @@
-"""The wording of a simulated patient's notes, reports and messages.
+"""Writes a simulated patient's notes, reports and messages.
 
-It is as uneven as real records: abbreviations come and go, text is carried forward, most symptoms
-are only denied, reports repeat earlier values, and some facts are in codes or notes only.
+They are as uneven as real records: abbreviations come and go, text is copied forward, most symptoms
+are denied, reports repeat earlier values, and some facts are only in codes or only in notes.
 """
 
 import random
@@ -38,17 +38,17 @@ def _usual(spellings: list[Spellings]) -> str:
 
 
 def _note(time: datetime, kind: str, *lines: str) -> Event:
-    """Return a note of the lines that are not empty."""
+    """Return a note with the given lines, without empty ones."""
     short = {"Emergency department note": "ed-note", "History and physical": "h-and-p"}
     code = "STANFORD_NOTE/" + short.get(kind, kind.lower().replace(" ", "-"))
     return Event(time, "note", code, kind, "\n".join(line for line in lines if line), is_note=True)
 
 
 class Notes:
-    """Writes the notes of one patient; visits must be written in order, as text is carried on."""
+    """Writes one patient's notes; visits must come in order, since text is copied forward."""
 
     def __init__(self, rng: random.Random, patient: Patient):
-        """Takes the source of the wording's variety, and whom to write about."""
+        """Take the random generator that varies the wording, and the patient."""
         self.rng, self.p = rng, patient
         self.she = "She" if patient.gender == "FEMALE" else "He"
         self.her = "her" if patient.gender == "FEMALE" else "his"
@@ -74,7 +74,7 @@ class Notes:
         return _note(message.time, "Patient message", asks, reply)
 
     def no_show(self, appointment: Appointment) -> Event:
-        """Return the note on an appointment that was not kept."""
+        """Return the note about a missed appointment."""
         where = appointment.department
         text = self._any(
             f"No-show for scheduled {where} appointment. Letter mailed.",
@@ -84,7 +84,7 @@ class Notes:
         return _note(appointment.time, "Scheduling note", text)
 
     def office(self, n: int) -> list[Event]:
-        """Return a clinic visit's progress note, often with a nurse's."""
+        """Return a clinic visit's progress note, often with a nursing note."""
         visit = self.p.visits[n]
         interval, copied = self._hpi(n), ""
         if self.previous_interval and self.rng.random() < 0.6:
@@ -113,7 +113,7 @@ class Notes:
         return [progress, _note(visit.start + timedelta(minutes=4), "Nursing note", rooming)]
 
     def telephone(self, n: int) -> list[Event]:
-        """Return the note of a call."""
+        """Return a telephone call's note."""
         visit = self.p.visits[n]
         symptom = visit.positives[0]
         text = self._any(
@@ -126,7 +126,7 @@ class Notes:
         return [_note(visit.end, "Telephone encounter", text)]
 
     def emergency(self, n: int) -> list[Event]:
-        """Return an emergency visit's notes: the provider's and triage."""
+        """Return an emergency visit's notes: provider note and triage."""
         visit = self.p.visits[n]
         acute = visit.acute
         considered = [acute, *visit.differential]
@@ -155,7 +155,7 @@ class Notes:
         return [provider, _note(visit.start + timedelta(minutes=5), "Nursing note", triage)]
 
     def inpatient(self, n: int) -> list[Event]:
-        """Return a stay's notes: admission, daily notes, operation, discharge summary."""
+        """Return a hospital stay's notes: admission, operation, daily notes, discharge summary."""
         p, visit = self.p, self.p.visits[n]
         operation = next((o for o in p.operations if o.visit == n), None)
         if operation:
@@ -285,7 +285,7 @@ class Notes:
         return f"Allergies: {', '.join(entries)}."
 
     def _medications(self, n: int) -> str:
-        # What a visit changed shows in its plan first, and in the list of the next note.
+        # A visit's changes are in its plan; the medication list has them from the next note on.
         courses = self.p.courses_at(n - 1) if n else []
         entries = "; ".join(f"{c.drug.name} {c.regimen}" for c in courses)
         return f"Medications: {entries or 'none listed'}."
@@ -305,7 +305,7 @@ class Notes:
         return f"Data: {', '.join(shown)}." if shown else ""
 
     def _changes(self, n: int) -> list[str]:
-        """Return what the visit started, stopped and changed among the drugs, in sentences."""
+        """Return sentences about the drugs that the visit started, stopped or changed."""
         sentences = []
         begun = {c.drug.name: c for c in self.p.courses if c.start == n}
         for c in (c for c in self.p.courses if c.stop == n):
@@ -349,7 +349,7 @@ class Notes:
         return "\n".join(lines)
 
     def reports(self, n: int) -> list[Event]:
-        """Return the studies of a visit: each as a coded procedure and a report."""
+        """Return a visit's studies, each as a coded procedure and a report."""
         events = []
         for s in (s for s in self.p.studies if s.visit == n):
             earlier = [e for e in self.p.studies if e.study is s.study and e.time < s.time]

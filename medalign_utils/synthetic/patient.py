@@ -1,6 +1,6 @@
-"""What is true of one simulated patient, and when: the state that notes and codes are written from.
+"""The state of one simulated patient over time, from which notes and codes are written.
 
-Everything is tied to visits by their number, so "what was true at visit n" has one answer.
+Everything refers to visits by number, so "what was true at visit n" has one answer.
 """
 
 from dataclasses import dataclass, field
@@ -10,15 +10,14 @@ from typing import NamedTuple
 from medalign_utils.synthetic import catalogue as cat
 from medalign_utils.synthetic.catalogue import Spellings
 
-# The kinds of visit whose notes carry the history, drugs and allergies, and those that carry the
-# social and family history.
+# Kinds of visit that document history, medications and allergies; and social and family history.
 WITH_HISTORY = ("office", "emergency", "inpatient")
 WITH_SOCIAL = ("office", "inpatient")
 
 
 @dataclass
 class Visit:
-    """One encounter; `positives` and `denied` are the symptoms asked about and their answers."""
+    """One encounter; `positives` are the symptoms reported, `denied` those denied."""
 
     kind: str  # office, emergency, inpatient, telephone
     start: datetime
@@ -28,19 +27,19 @@ class Visit:
     department: str = "Primary Care"
     positives: list[Spellings] = field(default_factory=list)
     denied: list[Spellings] = field(default_factory=list)
-    never: list[Spellings] = field(default_factory=list)  # diseases its notes say were never had
+    never: list[Spellings] = field(default_factory=list)  # diseases that its notes deny
     acute: cat.Acute | None = None
     panel: bool = False
     cpt: str = ""
-    differential: list[cat.Acute] = field(default_factory=list)  # considered and not favored
-    off_work: int = 0  # days, as an emergency visit's note says
-    follow_weeks: int = 0  # after a stay
-    policy: tuple[Spellings, str, Spellings] | None = None  # topic, the rule, what to look for
+    differential: list[cat.Acute] = field(default_factory=list)  # considered and rejected
+    off_work: int = 0  # days, in an emergency visit's note
+    follow_weeks: int = 0  # weeks until follow-up after a stay
+    policy: tuple[Spellings, str, Spellings] | None = None  # topic, rule, accepted answers
 
 
 @dataclass
 class Course:
-    """One drug at one dose from `start` to `stop` (visit numbers); `stop` None: still taken."""
+    """One drug at one dose from visit `start` to visit `stop`; None if still taken."""
 
     drug: cat.Drug
     dose: float
@@ -51,12 +50,12 @@ class Course:
 
     @property
     def amount(self) -> str:
-        """The dose as notes write it: `12.5 mg`, `40 mg`."""
+        """The dose with its unit, such as 12.5 mg."""
         return f"{self.dose:g} {self.drug.unit}"
 
     @property
     def regimen(self) -> str:
-        """The dose and how often it is taken."""
+        """The dose and the frequency."""
         return f"{self.amount} {self.drug.frequency}"
 
 
@@ -68,7 +67,7 @@ class Diagnosis(NamedTuple):
 
 
 class Result(NamedTuple):
-    """One laboratory value as reported (already rounded)."""
+    """One laboratory result; `value` is rounded as reported."""
 
     analyte: cat.Analyte
     visit: int
@@ -88,7 +87,7 @@ class Result(NamedTuple):
 
 @dataclass(slots=True)
 class Vitals:
-    """Vital signs in mmHg, 1/min, Celsius, %, kg, L/min, mL; the last five only in a flowsheet."""
+    """Vital signs in mmHg, 1/min, Celsius, %, kg, L/min, mL; the last five only in flowsheets."""
 
     visit: int
     time: datetime
@@ -106,7 +105,7 @@ class Vitals:
 
 
 class StudyDone(NamedTuple):
-    """One study with its finding, or its number: a nodule's size, an ejection fraction, polyps."""
+    """One study with its finding or number: a nodule's size, an ejection fraction, polyps."""
 
     study: cat.Study
     visit: int
@@ -117,16 +116,16 @@ class StudyDone(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """A surgery during an inpatient stay; `complication` None: there was none."""
+    """A surgery during an inpatient stay; `complication` is None if there was none."""
 
     surgery: cat.Surgery
     visit: int
     complication: Spellings | None
-    hold_days: int  # how long before it NSAIDs and blood thinners are to be stopped
+    hold_days: int  # days before surgery to stop NSAIDs and blood thinners
 
 
 class Plan(NamedTuple):
-    """What was planned for a condition at a visit: the words of the note, then what to look for."""
+    """A visit's plan for a condition: the words of the note, then accepted answers."""
 
     visit: int
     condition: cat.Condition
@@ -151,7 +150,7 @@ class Message(NamedTuple):
 
 
 class Appointment(NamedTuple):
-    """An appointment made at a visit; `kept` False: a no-show; None: still to come."""
+    """An appointment made at a visit; `kept` is False for a no-show, None if still to come."""
 
     made: int
     time: datetime
@@ -172,10 +171,10 @@ class Patient:
     height: int
     occupation: str
     visits: list[Visit]
-    living: list[tuple[int, Spellings]]  # (from which visit on, with whom)
-    drinks: list[tuple[int, int]]  # (from which visit on, drinks a week)
+    living: list[tuple[int, Spellings]]  # (from this visit on, with whom)
+    drinks: list[tuple[int, int]]  # (from this visit on, drinks per week)
     code_status: list[tuple[int, Spellings]]
-    quit_smoking: int | None  # calendar year; None with pack_years 0: never smoked
+    quit_smoking: int | None  # calendar year; None if never smoked
     pack_years: int
     contact: str
     contact_phone: str
@@ -185,7 +184,7 @@ class Patient:
     courses: list[Course] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     vitals: list[Vitals] = field(default_factory=list)
-    flowsheets: dict[int, list[Vitals]] = field(default_factory=dict)  # by monitored stay
+    flowsheets: dict[int, list[Vitals]] = field(default_factory=dict)  # by visit
     studies: list[StudyDone] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
@@ -208,12 +207,12 @@ class Patient:
         return [visit for visit in self.visits if visit.kind == kind]
 
     def written(self, kinds: tuple[str, ...], first=0, last: int | None = None) -> datetime | None:
-        """Return the end of the newest visit of these kinds from `first` to `last`, if any."""
+        """Return when the newest visit of these kinds from `first` to `last` ended, or None."""
         visits = self.visits[first : None if last is None else last + 1]
         return next((visit.end for visit in reversed(visits) if visit.kind in kinds), None)
 
     def noted(self, visit: int) -> bool:
-        """Return whether a note says what the visit changed: office notes, discharge summaries."""
+        """Return whether a note (office note, discharge summary) states the visit's changes."""
         return self.visits[visit].kind in WITH_SOCIAL
 
     def age(self, day: datetime) -> int:
@@ -228,5 +227,5 @@ class Patient:
 
 
 def at(series: list[tuple[int, object]], visit: int):
-    """Return the value in force at a visit, from (from which visit on, value) pairs in order."""
+    """Return the value in force at a visit; `series` is (from this visit on, value) in order."""
     return [value for start, value in series if start <= visit][-1]

@@ -1,4 +1,4 @@
-"""Writes a synthetic release in the layout and markup of the real one, plus its answer key."""
+"""Writes a synthetic release in the real one's layout and markup, with an answer key."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ from medalign_utils.synthetic.simulate import Care, simulate_patient
 from medalign_utils.synthetic.submissions import Submission, submit
 from medalign_utils.synthetic.templates import TEMPLATES, Template
 
-# The part before the dot seeds all draws and changes with the records, the rest with additions.
+# The part before the dot seeds all draws. It changes when records change, the rest with additions.
 GENERATOR_VERSION = "1.1"
 SHORTEST, LONGEST = 3, 175  # visits in the demo's records
 INSTRUCTION_COLUMNS = (
@@ -49,9 +49,9 @@ class Scale(NamedTuple):
 
     patients: int
     instructions: int
-    references: int | None  # None: as many as the demo's shares give
-    visit_counts: Callable[[int], list[int]]  # by number of patients
-    care: Callable[[int], Care]  # by a patient's number of visits
+    references: int | None  # None: by the demo's shares
+    visit_counts: Callable[[int], list[int]]  # from the number of patients
+    care: Callable[[int], Care]  # from a patient's number of visits
 
 
 def write_release(
@@ -64,11 +64,11 @@ def write_release(
     scale: str = "demo",
     progress: bool = False,
 ) -> dict:
-    """Write a synthetic release to a folder without one and return what its `manifest.json` says.
+    """Write a synthetic release to a folder that has none and return its manifest.
 
-    The same arguments give the same bytes on every machine. Of scale "demo" the default is 24
-    patients and 120 instructions; scale "release" is always of the published size. Other templates
-    than the benchmark's are asked equally often. Memory holds one record at a time.
+    The same arguments give the same bytes on every machine. Scale "demo" has 24 patients and 120
+    instructions by default; scale "release" always has the published size. Templates other than
+    the benchmark's are used equally often. Memory holds one record at a time.
 
     Raises:
         MedAlignError: an argument is out of range, or the patients yield too few instructions.
@@ -78,8 +78,8 @@ def write_release(
     is_default = (patients, instructions) == (None, None) and templates is TEMPLATES
     if scale != "demo" and not is_default:
         raise MedAlignError(
-            f"write_release: scale '{scale}' has its own patients and instructions; leave out "
-            "patients, instructions and templates, or take scale 'demo'"
+            f"write_release: scale '{scale}' sets patients, instructions and templates itself; "
+            "leave them out, or use scale 'demo'"
         )
     size = SCALES[scale]
     patients = size.patients if patients is None else patients
@@ -100,15 +100,15 @@ def write_release(
     counts = size.visit_counts(patients)
     rng.shuffle(counts)
     out.mkdir(parents=True, exist_ok=True)
-    # The folder becomes `ehrs` when all records are there.
+    # The folder becomes `ehrs` when all records are complete.
     with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=out) as unfinished:
         folder = Path(unfinished)
         people, files = [], {}
         for number in tqdm(range(patients), "patients", disable=not progress):
-            own = random.Random(f"{stream} {number}")
+            patient_rng = random.Random(f"{stream} {number}")
             care = size.care(counts[number])
-            patient = simulate_patient(own, str(ids[number]), counts[number], care)
-            encounters = write_encounters(own, patient)
+            patient = simulate_patient(patient_rng, str(ids[number]), counts[number], care)
+            encounters = write_encounters(patient_rng, patient)
             name = f"{patient.person_id}.xml"
             files[f"ehrs/{name}"] = _write(folder / name, _xml(patient, encounters))
             people.append((patient, places(encounters)))
@@ -116,9 +116,9 @@ def write_release(
         (out / "ehrs").mkdir(exist_ok=True)
         for record in sorted(folder.iterdir()):
             os.replace(record, out / "ehrs" / record.name)
-    # A stream of its own, so that what is submitted changes nothing else.
-    own = random.Random(f"{stream} submitted")
-    submitted = submit(own, chosen, round(instructions * DUPLICATES))
+    # A separate random stream, so that submissions change nothing else.
+    submission_rng = random.Random(f"{stream} submitted")
+    submitted = submit(submission_rng, chosen, round(instructions * DUPLICATES))
     rows = [_row(i) for i in chosen]
     references = [row for row, i in zip(rows, chosen, strict=True) if i.has_reference]
     for name, text in {
@@ -161,16 +161,16 @@ def _visit_counts(patients: int) -> list[int]:
 
 
 def _uneven_visit_counts(patients: int) -> list[int]:
-    # q / (1 - q) of evenly spaced q: half the patients have few visits, the last ones very many.
+    # q / (1 - q) for evenly spaced q: half the patients have few visits, a few have very many.
     shares = [(i + 0.5) / patients for i in range(patients)]
     return [SHORTEST + int(16 * q / (1.04 - q)) for q in shares]
 
 
-# Near-duplicates for each instruction of the release: the paper's 1,314 submitted gave 983.
+# Near-duplicates per instruction of the release: the paper kept 983 of 1,314 submissions.
 DUPLICATES = (1314 - 983) / 983
 SCALES = {
     "demo": Scale(24, 120, None, _visit_counts, lambda visits: Care()),
-    # Patients with more visits spend more of them in hospital.
+    # Patients with more visits have a larger share of inpatient stays.
     "release": Scale(
         276, 983, 303, _uneven_visit_counts, lambda n: Care((60, 13, 10, 13 + n // 8), 7, True)
     ),

@@ -1,7 +1,7 @@
-"""Simulates a patient: what is true of them and when, without any wording.
+"""Simulates a patient: what is true and when, but not how notes word it.
 
-Every draw comes from one `random.Random` and none uses a transcendental function, so a seed gives
-the same patient on every machine and Python version.
+All draws come from one `random.Random` and none uses a transcendental function, so a seed gives the
+same patient on every machine and Python version.
 """
 
 import random
@@ -26,15 +26,15 @@ from medalign_utils.synthetic.patient import (
 
 
 class Care(NamedTuple):
-    """How a patient is seen: how often in which setting, and how closely a stay is followed."""
+    """How a patient is cared for: the mix of visits, and how closely a stay is monitored."""
 
     kinds: tuple[int, int, int, int] = (66, 14, 10, 10)  # office, telephone, emergency, inpatient
     longest_stay: int = 5  # whole days
-    monitored: bool = False  # stays have hourly flowsheets and each dose that was given
+    monitored: bool = False  # whether stays have hourly flowsheets and doses given
 
 
 def _wobble(rng: random.Random, mean: float, sd: float) -> float:
-    # Four uniforms: near enough to a normal, and exact on every machine.
+    # The sum of four uniforms is nearly normal, and identical on every machine.
     return mean + sd * (rng.random() + rng.random() + rng.random() + rng.random() - 2) * 3**0.5
 
 
@@ -43,7 +43,7 @@ def _clip(value: float, low: float, high: float) -> float:
 
 
 def simulate_patient(rng: random.Random, person_id: str, visits: int, care: Care) -> Patient:
-    """Return a patient with so many visits (2 to 800), which the record's length follows."""
+    """Return a patient with this number of visits (2 to 800), which sets the record's length."""
     patient = _person(rng, person_id, visits, care)
     _diagnoses(rng, patient)
     taken = set()
@@ -96,7 +96,7 @@ def _person(rng: random.Random, person_id: str, visits: int, care: Care) -> Pati
 
 
 def _visits(rng: random.Random, count: int, care: Care) -> list[Visit]:
-    # A busier record is a longer one and a denser one; all end before 2020.
+    # Records with more visits span more years and are denser; all end before 2020.
     days = min(420 + 38 * count, 8000)
     start = datetime(rng.randint(1996, 2018 - days // 365), rng.randint(1, 12), rng.randint(1, 28))
     offsets = sorted(rng.sample(range(0, days, 9), count))
@@ -105,7 +105,7 @@ def _visits(rng: random.Random, count: int, care: Care) -> list[Visit]:
     timeline = []
     for number, offset in enumerate(offsets):
         kind = rng.choices(("office", "telephone", "emergency", "inpatient"), care.kinds)[0]
-        # The first visit establishes care; the short records too should have somebody's notes.
+        # The first visit establishes care, so even short records have an office note.
         kind = "office" if number == 0 else kind
         begin = start + timedelta(days=offset, hours=rng.randint(8, 16), minutes=rng.randint(0, 59))
         stay = {
@@ -120,7 +120,7 @@ def _visits(rng: random.Random, count: int, care: Care) -> list[Visit]:
 def _diagnoses(rng: random.Random, patient: Patient) -> None:
     names = rng.sample(sorted(cat.CONDITIONS), rng.randint(4, 7))
     for number, name in enumerate(names):
-        # Two are known from the start, the others appear along the way.
+        # Two are known from the start, the others are diagnosed later.
         onset = 0 if number < 2 else rng.randint(0, patient.last)
         patient.diagnoses.append(Diagnosis(cat.CONDITIONS[name], onset))
         for analyte, targets in cat.GOALS.get(name, {}).items():
@@ -130,7 +130,7 @@ def _diagnoses(rng: random.Random, patient: Patient) -> None:
 
 
 def _courses(rng: random.Random, patient: Patient, drug_class: str, start: int) -> None:
-    """Simulate a drug of one class, its dose changes, and its switches to others of the class."""
+    """Simulate a drug of one class, its dose changes, and switches to others of that class."""
     members = [d for d in cat.DRUGS.values() if d.drug_class == drug_class]
     rng.shuffle(members)
     drug = members.pop()
@@ -156,7 +156,7 @@ def _courses(rng: random.Random, patient: Patient, drug_class: str, start: int) 
 
 
 def _visit_contents(rng: random.Random, patient: Patient) -> None:
-    # A few symptoms come now and then; any that is absent on the day may be asked about and denied.
+    # Patients report a few recurring symptoms; any symptom absent that day may be denied.
     prone = rng.sample(cat.SYMPTOMS, 5)
     operable = [s for s in cat.SURGERIES if s.gender in ("-", patient.gender)]
     rng.shuffle(operable)
@@ -254,7 +254,7 @@ def _vitals(rng: random.Random, patient: Patient, number: int, day: int, state: 
 
 
 def _flowsheet(rng: random.Random, visit: Visit, number: int) -> list[Vitals]:
-    """Return a stay's hourly readings, without weight; the illness raises them and wears off."""
+    """Return a stay's hourly readings, without weight; an illness raises them and wears off."""
     hours = int((visit.end - visit.start) / timedelta(hours=1))
     pressure, pulse, breaths = rng.randint(106, 148), rng.randint(62, 84), rng.randint(13, 17)
     fever = rng.choice((0, 0.6, 1.4)) if visit.acute else 0

@@ -1,9 +1,9 @@
-"""The instructions as clinicians submitted them, before near-duplicates were taken out.
+"""The instructions as clinicians submitted them, before near-duplicates were removed.
 
-They are the release's instructions and light rewordings of some.
-Two submissions are duplicates if they make the same `request`: the same template asks with the same
-values, whoever the patient is, as the paper compared questions before it matched them to patients.
-`duplicate_of` names the original of those that were reworded on purpose, for the same patient.
+They are the release's instructions and light rewordings of some. Two submissions are duplicates if
+they make the same `request`: the same template with the same values, for any patient, because the
+paper compared questions before matching them to patients. `duplicate_of` names the original of a
+deliberate rewording, which is about the same patient.
 """
 
 import random
@@ -33,7 +33,7 @@ _SUPERLATIVE = re.compile(r"(?P<front>Most recent|Latest|Last|Current|Next) (?P<
 
 
 class Submission(NamedTuple):
-    """One instruction as submitted; `duplicate_of` is empty for those of the release's table."""
+    """One instruction as submitted; `duplicate_of` is empty for the release's own."""
 
     instruction_id: str
     question: str
@@ -44,7 +44,7 @@ class Submission(NamedTuple):
 
 
 def submit(rng: random.Random, chosen: list[Instruction], duplicates: int) -> list[Submission]:
-    """Return the release's instructions and so many rewordings, in the order of submission."""
+    """Return the release's instructions and `duplicates` rewordings, in order of submission."""
     taken = {i.instruction_id for i in chosen}
     reworded = {i.instruction_id for i in rng.sample(chosen, duplicates)}
     timed = []
@@ -56,13 +56,13 @@ def submit(rng: random.Random, chosen: list[Instruction], duplicates: int) -> li
             while (new_id := f"{rng.randint(10**8, 10**10 - 1)}") in taken:
                 pass
             taken.add(new_id)
-            again = first._replace(
+            rewording = first._replace(
                 instruction_id=new_id,
                 question=_reword(rng, i),
                 submitter_specialty=rng.choice(list(SPECIALTIES)),
                 duplicate_of=i.instruction_id,
             )
-            timed.append((moment + (1 - moment) * rng.random(), again))
+            timed.append((moment + (1 - moment) * rng.random(), rewording))
     return [submission for _, submission in sorted(timed, key=lambda pair: pair[0])]
 
 
@@ -74,7 +74,7 @@ def _reword(rng: random.Random, instruction: Instruction) -> str:
         edits = edits[1:]
     for edit in edits:
         text = edit(rng, text)
-    # What an edit does not apply to, it leaves as it is.
+    # An edit that does not apply leaves the text as it is.
     return _politely(rng, text) if text == question else text
 
 

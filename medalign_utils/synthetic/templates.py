@@ -1,6 +1,6 @@
-"""Instruction templates: how a question is phrased, and its true answers for a simulated patient.
+"""Instruction templates: phrasings of a question, and its true answers for a simulated patient.
 
-`TEMPLATES` holds those of a release by name; `templates` registers them there or elsewhere.
+`TEMPLATES` has a release's templates by name; `templates` registers them there or elsewhere.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from medalign_utils.synthetic.patient import Patient
 
 @dataclass(frozen=True)
 class Template:
-    """A template; `slots` are the names in its phrasings but for those of `pronouns`."""
+    """A template; `slots` are the fields of its phrasings other than pronouns."""
 
     name: str
     subcategory: str
@@ -25,7 +25,7 @@ class Template:
     slots: tuple[str, ...]
 
     def answers(self, patient: Patient) -> "Iterator[Answer]":
-        """Yield the answers to all that the template can ask of this patient."""
+        """Yield the answer to each question that the template can ask about this patient."""
         for answer in self.generate(patient):
             if answer.name == self.name:
                 answer.template = self
@@ -34,16 +34,16 @@ class Template:
 
 
 class Answer:
-    """An answer to the question of the template called `name`, true of one patient.
+    """A true answer, for one patient, to the question of the template called `name`.
 
-    `time` is the newest place of the record that holds it, None if none does; `where`: codes,
-    notes, both or nowhere. `relevant` holds "sex" or "age" where the right answer depends on them.
+    `time` is the newest place in the record that contains it, None if none does; `where` is codes,
+    notes, both or nowhere; `relevant` has "sex" or "age" if the right answer depends on it.
     """
 
     template: Template
 
     def __init__(self, name, facts, time: datetime | None, where="notes", relevant=(), **words):
-        """Takes one fact or a list of them."""
+        """Take one fact or a list of facts."""
         self.facts: list[dict] = [facts] if isinstance(facts, dict) else facts
         self.name, self.time, self.where, self.words = name, time, where, words
         of_one_sex = {words.get(slot, "-")[0] for slot in ("lab", "surgery")} & OF_ONE_SEX
@@ -55,8 +55,8 @@ class Answer:
 
     @property
     def request(self) -> str:
-        """What is asked, whoever the patient is: "latest_lab lab=sodium"."""
-        # The record holds such a result, or it does not: the question is the same.
+        """What is asked, regardless of the patient: "latest_lab lab=sodium"."""
+        # Whether or not the record contains a result, the question is the same.
         name = "latest_lab" if self.name == "lab_absent" else self.name
         values = [f"{slot}={self.fill(f'{{{slot}}}')}" for slot in self.template.slots]
         return " ".join([name, *values])
@@ -74,10 +74,9 @@ TEMPLATES: dict[str, Template] = {}
 def templates(table: str, *, into: dict[str, Template] = TEMPLATES):
     """Register a template for each row of a table; the decorated function generates their answers.
 
-    The fields of a row are the template's name, the subcategory, the phrasings, the reference
-    ("Answer: ...") and, unless nothing is documented, the evidence ("Evidence: ..."). Slots in
-    braces are filled from the patient's `pronouns` and the answer's words: of spellings the usual
-    one, dates as 03/09/2011.
+    A row has the template's name, the subcategory, phrasings, the reference ("Answer: ...") and,
+    if anything is documented, the evidence ("Evidence: ..."). Braces are filled with `pronouns` and
+    the answer's words: the usual spelling of a term, dates as 03/09/2011.
     """
 
     def register(generate: Callable[[Patient], Iterator[Answer]]):

@@ -250,9 +250,9 @@ def test_stays_of_the_published_size_are_dense_and_their_answers_true(monitored)
     ("arguments", "message"),
     [
         ({"scale": "x"}, "scale 'x', expected one of demo, release"),
-        ({"scale": "release", "patients": 3}, "scale 'release' has its own patients"),
-        ({"scale": "release", "instructions": 5}, "scale 'release' has its own patients"),
-        ({"scale": "release", "templates": TRAINING}, "scale 'release' has its own patients"),
+        ({"scale": "release", "patients": 3}, "scale 'release' sets patients"),
+        ({"scale": "release", "instructions": 5}, "scale 'release' sets patients"),
+        ({"scale": "release", "templates": TRAINING}, "scale 'release' sets patients"),
         ({"patients": 0, "instructions": 5}, "0 patients, 5 instructions; expected at least 1"),
         ({"patients": 1, "instructions": 2000}, "ask for fewer or add patients"),
     ],
@@ -266,4 +266,4 @@ def test_bad_arguments_are_named(tmp_path, arguments, message):
 def test_bad_arguments_of_the_command_end_in_one_line(tmp_path, capsys):
     assert main(["synthesize", str(tmp_path), "--scale", "release", "--patients", "3"]) == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert "scale 'release' has its own patients and instructions" in line
+    assert "scale 'release' sets patients, instructions and templates itself" in line
