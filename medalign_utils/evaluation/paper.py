@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from pandas.io.formats.style import Styler
 
 from medalign_utils.outputs import DAGGER, UNVERIFIED
 from medalign_utils.paths import resolve
@@ -176,20 +175,6 @@ def compare_correlations(metrics: pd.DataFrame, run: Run) -> Comparison:
     reasons = why_not_comparable(run, int((metrics["n"] + metrics["n_undefined"]).max()))
     reasons.append("the settings of the paper's metrics are not known")
     return _compare("table_metric_correlation", published, ours, _paired(run), reasons)
-
-
-def shown(comparison: Comparison) -> Styler:
-    """Return a comparison's table under its title, with blanks for what is missing."""
-    table = comparison.table.dropna(axis=1, how="all")
-    numbers = table.select_dtypes("number").columns
-    return (
-        table.style.format(na_rep="")
-        .format(lambda x: f"{x:,.{0 if x == int(x) else 3}f}", na_rep="", subset=numbers)
-        .set_caption(comparison.title)
-        .set_table_styles([{"selector": "caption", "props": "text-align: left; font-weight: bold"}])
-        .set_uuid(comparison.name)  # a random one would change the notebook each time
-        .hide(axis="index")
-    )
 
 
 def summarize(comparisons: Sequence[Comparison]) -> pd.DataFrame:

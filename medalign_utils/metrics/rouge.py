@@ -22,8 +22,10 @@ def score_rouge_l(
     array([0.5])
     """
     from rouge_score.rouge_scorer import RougeScorer
+    from rouge_score.tokenizers import DefaultTokenizer
 
-    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    # Given explicitly, or rouge-score logs that it takes its default.
+    scorer = RougeScorer(["rougeL"], tokenizer=DefaultTokenizer(use_stemmer=True))
 
     def score(prediction: str, reference: str) -> float:
         return scorer.score(reference, prediction)["rougeL"].fmeasure

@@ -5,6 +5,7 @@
 (`<!-- 05_evaluate_systems -->` and `<!-- /05_evaluate_systems -->`).
 """
 
+import html
 import re
 import shutil
 from collections.abc import Sequence
@@ -152,14 +153,15 @@ def to_html(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> str:
     return shown.rename(columns=heading).to_html(index=False, border=0)
 
 
-def show(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> None:
+def show(frame: pd.DataFrame, columns: Sequence[str] | None = None, caption: str = "") -> None:
     """Display a table in a notebook as the report shows it; see `formatted`.
 
     `columns` are the columns to show, in this order; an interval comes with its value.
     """
     if unknown := sorted({*(columns or ())} - {*frame, *map(_base, frame)}):
         raise KeyError(f"no column {', '.join(unknown)}; the table has {', '.join(frame)}")
-    display(HTML(to_html(frame, columns)))
+    heading_line = f"<p><strong>{html.escape(caption)}</strong></p>" if caption else ""
+    display(HTML(heading_line + to_html(frame, columns)))
 
 
 def markdown_table(frame: pd.DataFrame, columns: Sequence[str]) -> str:

@@ -13,7 +13,6 @@ from medalign_utils.evaluation.paper import (
     compare_human_evaluation,
     metric_correlation,
     run_name,
-    shown,
     summarize,
     why_not_comparable,
 )
@@ -186,13 +185,6 @@ def test_facts_are_counted():
     # Submissions that the release does not list are not counted.
     unknown = facts(REAL, [None] * 3)
     assert pd.isna(cell(unknown, "instructions submitted", "instructions", "run"))
-
-
-def test_a_table_is_shown_under_its_title_with_counts_as_counts():
-    html = shown(compare_categories(categories(), REAL)).to_html()
-    assert "<caption>Instructions by category, the paper beside this run. Comparable." in html
-    assert ">223<" in html and "223.0" not in html and "nan" not in html.lower()
-    assert ">0.650<" in shown(human(REAL)).to_html()
 
 
 def test_the_summary_counts():
