@@ -119,8 +119,10 @@ class Run:
         paths.require(self.experiment, file)
         return pd.read_csv(file, float_precision="round_trip")
 
-    def save(self, result: "pd.DataFrame | Axes | Figure", suffix: str = "") -> None:
+    def save(self, result: "pd.DataFrame | Axes | Figure | str", suffix: str = "") -> None:
         """Write a table of the run's notebook as CSV, or a figure of it as PNG.
+
+        A figure that does not apply is a sentence, which is printed and written in its place.
 
         Raises:
             MedAlignError: `outputs.OUTPUTS` does not list it.
@@ -140,8 +142,20 @@ class Run:
         file = stem(self.notebook, suffix)
         if is_table:
             paths.write_table(result, paths.table(self.experiment, file))
-        else:
-            write_figure(result, paths.figure(self.experiment, file))
+            return
+        if isinstance(result, str):
+            print(result)
+            result = _only_text(result)
+        write_figure(result, paths.figure(self.experiment, file))
+
+
+def _only_text(sentence: str) -> "Figure":
+    """The file of a figure that does not apply, since the workflow expects one."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 0.4))  # of no notebook, which would draw it
+    figure.text(0.01, 0.5, sentence, fontsize=7.5, va="center")
+    return figure
 
 
 def write_figure(figure: "Axes | Figure", path: Path) -> Path:

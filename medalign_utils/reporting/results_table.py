@@ -8,15 +8,17 @@
 import html
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
+from pandas.api.types import is_numeric_dtype
 
 from medalign_utils.paths import figure, project_root, require, table
+from medalign_utils.plots.metrics import METRIC_LABELS
 
 PAGES = ("README.md", "docs/results.md")
 # The tables of the pages, and their columns.
@@ -42,6 +44,7 @@ COLUMNS = {
     "flipped": "Verdicts changed",
     "gained": "Wrong, then correct",
     "k": "k",
+    "kendall_tau_b": "Kendall's tau-b",
     "lost": "Correct, then wrong",
     "max": "Largest",
     "mcnemar_p": "p (McNemar)",
@@ -93,6 +96,8 @@ COLUMNS = {
     "win_rate_ties_half": "Win rate, ties as half",
     "worst": "Worst group",
 }
+# Columns whose values are names, shown as in the figures and headings.
+_OF_NAMES = frozenset("coefficient measure metric metric_a metric_b quantity rating".split())
 
 
 def read_table(file: Path) -> pd.DataFrame:
@@ -132,6 +137,8 @@ def formatted(frame: pd.DataFrame, missing: str = "–") -> pd.DataFrame:
         absent = "full record" if name == "context_tokens" else missing
         if low not in frame or high not in frame:
             shown[name] = _cells(frame[name], absent, 3)
+            if name in _OF_NAMES:
+                shown[name] = [METRIC_LABELS.get(text) or heading(text) for text in shown[name]]
             continue
         bounds = zip(_cells(frame[low], "", 2), _cells(frame[high], "", 2), strict=True)
         ranges = [f"{least} to {most}" if least and most else "" for least, most in bounds]
@@ -150,14 +157,33 @@ def to_html(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> str:
     shown = formatted(kept)
     if columns is not None:
         shown = shown[[name for name in columns if name in shown]]
-    return shown.rename(columns=heading).to_html(index=False, border=0)
+    is_number = [name not in kept or is_numeric_dtype(kept[name]) for name in shown]
+    styles = [f'style="text-align: {"right" if number else "left"}"' for number in is_number]
+
+    def row(tag: str, texts: Iterable[str]) -> str:
+        cells = zip(styles, map(html.escape, texts), strict=True)
+        return f"<tr>{''.join(f'<{tag} {style}>{text}</{tag}>' for style, text in cells)}</tr>"
+
+    body = "\n".join(row("td", texts) for texts in shown.to_numpy())
+    head = row("th", map(heading, shown))
+    return f'<table class="dataframe">\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>'
 
 
-def show(frame: pd.DataFrame, columns: Sequence[str] | None = None, caption: str = "") -> None:
+def show(
+    frame: pd.DataFrame,
+    columns: Sequence[str] | None = None,
+    caption: str = "",
+    *,
+    empty: str = "",
+) -> None:
     """Display a table in a notebook as the report shows it; see `formatted`.
 
-    `columns` are the columns to show, in this order; an interval comes with its value.
+    `columns` are the columns to show, in this order; an interval comes with its value. If there is
+    no row, the sentence `empty` is printed instead.
     """
+    if empty and frame.empty:
+        print(empty)
+        return
     if unknown := sorted({*(columns or ())} - {*frame, *map(_base, frame)}):
         raise KeyError(f"no column {', '.join(unknown)}; the table has {', '.join(frame)}")
     heading_line = f"<p><strong>{html.escape(caption)}</strong></p>" if caption else ""

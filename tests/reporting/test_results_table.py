@@ -64,7 +64,7 @@ def test_numbers_are_rounded_and_missing_values_say_so(tmp_path):
 def test_a_notebook_shows_the_columns_that_it_names_in_their_order():
     frame = pd.DataFrame({"n_patients": [3], "tau": [0.5], "tau_low": [0.4], "tau_high": [0.6]})
     page = to_html(frame, ["tau", "n_patients"])
-    assert re.findall("<t[hd]>(.*?)</t[hd]>", page) == [
+    assert re.findall("<t[hd] .*?>(.*?)</t[hd]>", page) == [
         "Tau",
         "Patients",
         "0.50 (0.40 to 0.60)",
@@ -72,6 +72,21 @@ def test_a_notebook_shows_the_columns_that_it_names_in_their_order():
     ]
     with pytest.raises(KeyError, match="no column patients; the table has n_patients, tau, "):
         show(frame, ["tau", "patients"])
+
+
+def test_text_is_on_the_left_and_names_are_as_in_the_figures():
+    page = to_html(pd.DataFrame({"metric": ["rouge_l", "comet-compact"], "note": "<b>", "n": 3}))
+    cells = re.findall('<td style="text-align: (.*?)">(.*?)</td>', page)
+    assert cells[:3] == [("left", "ROUGE-L"), ("left", "&lt;b&gt;"), ("right", "3")]
+    assert cells[3] == ("left", "comet-compact")
+
+
+def test_a_sentence_takes_the_place_of_an_empty_table(capsys):
+    frame = pd.DataFrame({"n": [3]})
+    show(frame.iloc[:0], ["n"], empty="Nothing was counted.")
+    assert capsys.readouterr().out == "Nothing was counted.\n"
+    show(frame, ["n"], empty="Nothing was counted.")
+    assert "Nothing" not in capsys.readouterr().out
 
 
 def test_nothing_is_published_before_the_experiment_has_run(tmp_path, monkeypatch):
