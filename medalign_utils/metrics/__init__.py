@@ -1,1 +1,1 @@
-"""metrics."""
+"""Metrics: scores of responses against references."""

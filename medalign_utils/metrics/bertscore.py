@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def score_bertscore(
-    predictions: Sequence[str],
+    responses: Sequence[str],
     references: Sequence[str],
     *,
     model: str,
@@ -26,15 +26,15 @@ def score_bertscore(
 ) -> np.ndarray:
     """Return BERTScore F1 without IDF weights and without baseline rescaling, 6 decimals.
 
-    `model` is "minilm" (comes with the package), a Hugging Face model's folder or a hub id; `layer`
-    is the hidden layer compared, 0 for the embeddings. An empty text scores 0 and one beyond the
-    model's limit is cut, with a warning that counts them.
+    `model` is "minilm" (bundled), the folder of a Hugging Face model, or a hub id; `layer` is the
+    hidden layer that is compared, 0 for the embeddings. Empty texts score 0, and texts beyond the
+    model's limit are cut; a warning counts both.
 
-    ``bert_score.score`` gives the same to 1e-5, except that here a token whose cosines are all
-    negative always counts 0; there only in a pair that its batch pads.
+    Agrees with ``bert_score.score`` to 1e-5, except that a token with only negative cosines always
+    counts 0 here; there, only in pairs that are padded in their batch.
 
-    Raises: NotAvailableError if the model is out of reach; MedAlignError if it does not load or has
-    fewer layers, or as `check_texts`.
+    Raises: NotAvailableError if the model cannot be reached; MedAlignError if it does not load or
+    has fewer layers, or as `check_texts`.
 
     Source: Zhang et al. 2020.
 
@@ -42,21 +42,21 @@ def score_bertscore(
     ...                 model="minilm", layer=6).round(4)
     array([1., 0.])
     """
-    check_texts("score_bertscore", predictions=predictions, references=references)
+    check_texts("score_bertscore", responses=responses, references=references)
     import torch
     from bert_score.utils import greedy_cos_idf
     from torch.nn.functional import pad
 
     tokenizer, network = _load(model, layer)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    encoded = _encode([*predictions, *references], tokenizer, network.to(device), progress)
-    scores = np.zeros(len(predictions))
-    for i, pair in enumerate(zip(references, predictions, strict=True)):
+    encoded = _encode([*responses, *references], tokenizer, network.to(device), progress)
+    scores = np.zeros(len(responses))
+    for i, pair in enumerate(zip(references, responses, strict=True)):
         if any(_is_empty(encoded[text]) for text in pair):
             continue
         stats = []
         for embedding, weights in (encoded[text] for text in pair):
-            # One position of padding, which matches with cosine 0 (its vector must not be null).
+            # One position of padding, which matches with cosine 0 (its vector must not be zero).
             mask = torch.arange(len(embedding) + 1)[None] < len(embedding)
             padded = pad(embedding[None], (0, 0, 0, 1), value=1.0)
             stats += [padded, mask, pad(weights[None], (0, 1))]
@@ -64,17 +64,17 @@ def score_bertscore(
         scores[i] = f1.item()
 
     limit = tokenizer.model_max_length
-    for name, texts in (("predictions", predictions), ("references", references)):
+    for name, texts in (("responses", responses), ("references", references)):
         empty = sum(_is_empty(encoded[text]) for text in texts)
         full = sum(len(encoded[text][0]) >= limit for text in texts)
         warn_of("bertscore", empty, f"{len(texts)} {name}", "are empty and score 0")
-        fault = f"reach the model's limit of {limit} tokens; what follows is not compared"
+        fault = f"reach the model's limit of {limit} tokens; the rest is not compared"
         warn_of("bertscore", full, f"{len(texts)} {name}", fault)
     return scores.round(DECIMALS)
 
 
 def signature_bertscore(*, model: str, layer: int) -> str:
-    """Return the settings of BERTScore; the digest of "minilm" is of the weights alone.
+    """Return the settings of BERTScore; the digest of "minilm" covers only the weights.
 
     >>> signature_bertscore(model="minilm", layer=6)  # doctest: +ELLIPSIS
     'bertscore|model:all-MiniLM-L6-v2|sha256:53aa51172d14|layer:6|idf:no|rescale:no|v:...'
@@ -90,7 +90,7 @@ def signature_bertscore(*, model: str, layer: int) -> str:
 
 
 def _load(model: str, layer: int) -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
-    """The tokenizer, and the model up to `layer`."""
+    """Return the tokenizer, and the model up to `layer`."""
     from bert_score.utils import get_model, get_tokenizer
 
     if model == "minilm":
@@ -98,7 +98,7 @@ def _load(model: str, layer: int) -> tuple["PreTrainedTokenizerBase", "PreTraine
         n_layers = len(network.encoder.layer)
         if not 0 <= layer <= n_layers:
             raise MedAlignError(
-                f"score_bertscore: layer {layer} of {MINILM_NAME}, which has {n_layers}"
+                f"score_bertscore: no layer {layer}; {MINILM_NAME} has layers 0 to {n_layers}"
             )
         network.encoder.layer = network.encoder.layer[:layer]
         return tokenizer, network
@@ -117,7 +117,7 @@ def _encode(
     network: "PreTrainedModel",
     progress: bool,
 ) -> dict[str, tuple["torch.Tensor", "torch.Tensor"]]:
-    """Each distinct text's token vectors (tokens, units) and token weights (tokens,)."""
+    """Return each distinct text's token vectors (tokens, units) and token weights (tokens,)."""
     import torch
     from bert_score.utils import bert_encode, sent_encode
     from tqdm.auto import tqdm
@@ -137,4 +137,4 @@ def _encode(
 
 
 def _is_empty(encoded: tuple["torch.Tensor", "torch.Tensor"]) -> bool:
-    return len(encoded[0]) == 2  # [CLS] and [SEP], the package's own test
+    return len(encoded[0]) == 2  # [CLS] and [SEP]; bert-score tests it in the same way

@@ -9,7 +9,7 @@ from medalign_utils.metrics.base import score_pairs
 
 
 def score_chrf(
-    predictions: Sequence[str], references: Sequence[str], *, progress: bool = False
+    responses: Sequence[str], references: Sequence[str], *, progress: bool = False
 ) -> np.ndarray:
     """Return sentence-level chrF2 in [0, 1]: character n-grams up to 6, recall counted twice.
 
@@ -24,10 +24,10 @@ def score_chrf(
 
     chrf = CHRF()
 
-    def score(prediction: str, reference: str) -> float:
-        return chrf.sentence_score(prediction, [reference]).score / 100
+    def score(response: str, reference: str) -> float:
+        return chrf.sentence_score(response, [reference]).score / 100
 
-    return score_pairs("chrf", score, predictions, references, progress)
+    return score_pairs("chrf", score, responses, references, progress)
 
 
 def signature_chrf() -> str:

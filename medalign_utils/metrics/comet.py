@@ -1,7 +1,7 @@
 """COMET through unbabel-comet, from any checkpoint.
 
-A folder with ``model.safetensors``, such as comet-compact's, holds all weights but those of its
-encoder, which is the bundled MiniLM.
+A folder with ``model.safetensors``, such as comet-compact's, contains all weights except the
+encoder's; its encoder is the bundled MiniLM.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ PAPER_CHECKPOINT = "Unbabel/wmt22-comet-da"
 MINILM_HUB_ID = f"sentence-transformers/{MINILM_NAME}"
 COMPACT = ("hparams.yaml", "model.safetensors")
 LIBRARY = ("hparams.yaml", "checkpoints/model.ckpt")
-# What the library's classes read besides the answer, unless `input_segments` says it.
+# What the library's classes read besides the answer, unless `input_segments` overrides it.
 _READ = {
     "regression_metric": ("src", "ref"),
     "ranking_metric": ("src", "ref"),
@@ -41,25 +41,25 @@ _READ = {
 
 
 def score_comet(
-    sources: Sequence[str],
-    predictions: Sequence[str],
+    questions: Sequence[str],
+    responses: Sequence[str],
     references: Sequence[str],
     *,
     checkpoint: str | Path,
     progress: bool = False,
 ) -> np.ndarray:
-    """Return COMET of each answer, with the instruction as source: float64, shape (N,), 6 decimals.
+    """Return COMET of each response, with its question as source: float64, (N,), 6 decimals.
 
-    The range depends on the checkpoint: [0, 1] for comet-compact, about that for the WMT22 models,
-    unbounded for older ones. The paper does not say which one it used, nor whether the EHR was part
-    of the source, so scores are not comparable with the paper's.
+    The range depends on the checkpoint: [0, 1] for comet-compact, about [0, 1] for the WMT22
+    models, unbounded for older ones. The paper names neither its checkpoint nor its source (with or
+    without the EHR), so scores are not comparable with the paper's.
 
     `checkpoint` is a folder with ``hparams.yaml`` and either ``checkpoints/model.ckpt`` or
-    ``model.safetensors``, a ``.ckpt`` file, or a hub id. The library's ``predict`` gives the same
-    to 1e-5. Texts are cut at the encoder's limit; an empty one is scored like any other.
+    ``model.safetensors``, a ``.ckpt`` file, or a hub id. Agrees with the library's ``predict`` to
+    1e-5. Texts are cut at the encoder's limit; empty texts are scored like any other.
 
-    Raises: NotAvailableError if the checkpoint or its encoder is out of reach; MedAlignError if it
-    does not load, or as `check_texts`.
+    Raises: NotAvailableError if the checkpoint or its encoder cannot be reached; MedAlignError if
+    it does not load, or as `check_texts`.
 
     Source: Rei et al. 2020, 2022.
 
@@ -68,21 +68,21 @@ def score_comet(
     >>> bool(right > wrong)
     True
     """
-    check_texts("score_comet", sources=sources, predictions=predictions, references=references)
+    check_texts("score_comet", questions=questions, responses=responses, references=references)
     path = find_comet(checkpoint)
-    if not len(predictions):
+    if not len(responses):
         return np.empty(0)
     with quiet_lightning():
         from comet.models import RegressionMetric
 
         model = load_comet(path)
-        # Subclasses do more than regression on sentence embeddings.
+        # Subclasses do more than a regression on sentence embeddings.
         score = _score_triples if type(model) is RegressionMetric else _predict
-        return score(model, sources, predictions, references, progress).round(DECIMALS)
+        return score(model, questions, responses, references, progress).round(DECIMALS)
 
 
 def signature_comet(*, checkpoint: str | Path) -> str:
-    """Return a checkpoint's name, what its class reads, its SHA-256, and versions.
+    """Return a checkpoint's name, what it reads, its SHA-256, and versions.
 
     >>> signature_comet(checkpoint="models/comet-compact")  # doctest: +ELLIPSIS
     'comet-compact|src:instruction|ref:yes|sha256:...|encoder:all-MiniLM-L6-v2|sha256:53aa51172d14|...
@@ -98,7 +98,7 @@ def signature_comet(*, checkpoint: str | Path) -> str:
     kind = hparams.get("class_identifier")
     if kind not in _READ:
         raise MedAlignError(
-            f"signature_comet: {checkpoint} has class_identifier {kind} in hparams.yaml, expected "
+            f"signature_comet: {checkpoint}: class_identifier {kind} in hparams.yaml, expected "
             f"one of {', '.join(_READ)}"
         )
     read = hparams.get("input_segments", _READ[kind])
@@ -110,12 +110,12 @@ def signature_comet(*, checkpoint: str | Path) -> str:
 
 
 def name_comet(checkpoint: str | Path) -> str:
-    """Return the scores' name: "COMET" for the paper's presumable checkpoint, else the folder's.
+    """Return the scores' name: "COMET" for `PAPER_CHECKPOINT`, else the folder's name.
 
-    Raises: MedAlignError if another checkpoint would have the name COMET, in whatever case.
+    Raises: MedAlignError if another checkpoint's folder is named COMET, in upper or lower case.
 
-    >>> name_comet("Unbabel/wmt22-comet-da"), name_comet("models/mine/checkpoints/model.ckpt")
-    ('COMET', 'mine')
+    >>> name_comet("Unbabel/wmt22-comet-da"), name_comet("models/new/checkpoints/model.ckpt")
+    ('COMET', 'new')
     """
     if str(checkpoint) == PAPER_CHECKPOINT:
         return "COMET"
@@ -123,14 +123,14 @@ def name_comet(checkpoint: str | Path) -> str:
     name = path.resolve().parents[1].name if path.suffix == ".ckpt" else path.name
     if name.casefold() == "comet":
         raise MedAlignError(
-            f"name_comet: the scores of {checkpoint} would be named {name}, as only those of "
-            f"{PAPER_CHECKPOINT} are; rename its folder"
+            f"name_comet: {checkpoint} would name its scores {name}, a name reserved for "
+            f"{PAPER_CHECKPOINT}; rename its folder"
         )
     return name
 
 
 def find_comet(checkpoint: str | Path) -> Path:
-    """Return the file with a checkpoint's weights (see `score_comet`), downloaded if need be.
+    """Return the file of a checkpoint's weights (see `score_comet`), downloaded if necessary.
 
     >>> find_comet("no/such/folder/model.ckpt")
     Traceback (most recent call last):
@@ -149,10 +149,10 @@ def find_comet(checkpoint: str | Path) -> Path:
 
 
 def load_comet(path: Path) -> "CometModel":
-    """Return the model of a file of weights for inference, on the GPU if there is one.
+    """Return the model whose weights are in a file, for inference, on the GPU if there is one.
 
-    Raises: NotAvailableError if a ``.ckpt`` file's encoder is out of reach (its configuration and
-    tokenizer); MedAlignError if the file is torn, lacks a weight or has too many.
+    Raises: NotAvailableError if the configuration or tokenizer of a ``.ckpt`` file's encoder cannot
+    be reached; MedAlignError if the file is damaged, lacks weights or has extra ones.
     """
     with quiet_lightning():
         import torch
@@ -182,13 +182,13 @@ def new_regression_metric(hparams: Mapping[str, Any]) -> "RegressionMetric":
 
 
 def _join_encoder(path: Path) -> "RegressionMetric":
-    """The model with the file's weights and the bundled encoder's."""
+    """Return the model with the file's weights and the bundled encoder's."""
     from safetensors.torch import load_file
 
     hparams = _hparams(path)
     if hparams.get("pretrained_model") != MINILM_HUB_ID:
         raise MedAlignError(
-            f"load_comet: {path} holds no encoder, and hparams.yaml names "
+            f"load_comet: {path} contains no encoder, and hparams.yaml names "
             f"{hparams.get('pretrained_model')}; only {MINILM_HUB_ID} is bundled"
         )
     model, weights = new_regression_metric(hparams), load_file(path)
@@ -217,7 +217,7 @@ def _hparams(path: Path) -> dict[str, Any]:
 
 
 def _check_encoder(path: Path) -> None:
-    """Raise if the encoder is out of reach, which the library does not tell from other faults."""
+    """Raise NotAvailableError if the encoder cannot be reached; the library's error is vague."""
     try:
         find_checkpoint(_hparams(path).get("pretrained_model"), ENCODER)
     except NotAvailableError as error:
@@ -226,25 +226,25 @@ def _check_encoder(path: Path) -> None:
         ) from error
 
 
-def _score_triples(model, sources, predictions, references, progress) -> np.ndarray:
-    """Encode each distinct text by the model's own pooling and run its estimator on the triples."""
+def _score_triples(model, questions, responses, references, progress) -> np.ndarray:
+    """Encode each distinct text with the model's pooling and run its estimator on the triples."""
     import torch
     from tqdm.auto import tqdm
 
-    distinct = sorted({*sources, *predictions, *references})
+    distinct = sorted({*questions, *responses, *references})
     tokens = model.encoder.prepare_sample(distinct)
     rows = zip(tokens["input_ids"], tokens["attention_mask"], strict=True)
     ids = [row[mask.bool()].tolist() for row, mask in rows]
     batches = list(fixed_batches(ids, model.encoder.tokenizer.pad_token_id))
     vectors: dict[str, torch.Tensor] = {}
-    triples, scores = list(zip(sources, predictions, references, strict=True)), []
+    triples, scores = list(zip(questions, responses, references, strict=True)), []
     with torch.inference_mode():
         for places, padded, mask in tqdm(batches, "comet", unit="batch", disable=not progress):
             batch = model.get_sentence_embedding(padded.to(model.device), mask.to(model.device))
             vectors |= {distinct[p]: v for p, v in zip(places, batch, strict=False)}
         for start in range(0, len(triples), ROWS):
             batch = triples[start : start + ROWS]
-            # Filled up with copies: the last bits change with the shape of the input.
+            # Filled with copies, because the last bits depend on the shape of the input.
             batch += batch[:1] * (ROWS - len(batch))
             columns = zip(*batch, strict=True)
             inputs = [torch.stack([vectors[text] for text in column]) for column in columns]
@@ -252,14 +252,14 @@ def _score_triples(model, sources, predictions, references, progress) -> np.ndar
     return np.array(scores[: len(triples)], dtype=np.float64)
 
 
-def _predict(model, sources, predictions, references, progress) -> np.ndarray:
-    """The library's scores."""
+def _predict(model, questions, responses, references, progress) -> np.ndarray:
+    """Return the library's own scores."""
     import torch
 
-    rows = zip(sources, predictions, references, strict=True)
+    rows = zip(questions, responses, references, strict=True)
     output = model.predict(
-        [{"src": source, "mt": mt, "ref": reference} for source, mt, reference in rows],
-        batch_size=1,  # a score must not depend on the others of its batch
+        [{"src": question, "mt": mt, "ref": reference} for question, mt, reference in rows],
+        batch_size=1,  # a score must not depend on other texts in its batch
         gpus=int(torch.cuda.is_available()),
         num_workers=0,
         progress_bar=progress,
@@ -269,7 +269,7 @@ def _predict(model, sources, predictions, references, progress) -> np.ndarray:
 
 @contextlib.contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keep the libraries' notes on devices, versions and unused weights off the screen."""
+    """Hide the libraries' messages about devices, versions and unused weights."""
     level = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -9,11 +9,11 @@ from medalign_utils.metrics.base import score_pairs
 
 
 def score_google_bleu(
-    predictions: Sequence[str], references: Sequence[str], *, progress: bool = False
+    responses: Sequence[str], references: Sequence[str], *, progress: bool = False
 ) -> np.ndarray:
     """Return Google-BLEU in [0, 1]: the smaller of precision and recall of word n-grams up to 4.
 
-    Words are sacrebleu's tokens (13a), case kept: "1.4" is one. A text without a word scores 0.
+    Words are sacrebleu's tokens (13a, with case): "1.4" is one. Texts without words score 0.
 
     Source: Wu et al. 2016.
 
@@ -25,10 +25,10 @@ def score_google_bleu(
 
     tokenize = Tokenizer13a()
 
-    def score(prediction: str, reference: str) -> float:
-        return sentence_gleu([tokenize(reference).split()], tokenize(prediction).split())
+    def score(response: str, reference: str) -> float:
+        return sentence_gleu([tokenize(reference).split()], tokenize(response).split())
 
-    return score_pairs("google_bleu", score, predictions, references, progress)
+    return score_pairs("google_bleu", score, responses, references, progress)
 
 
 def signature_google_bleu() -> str:

@@ -1,7 +1,7 @@
 """LENS, a COMET-like regression on RoBERTa, through modules of unbabel-comet and transformers.
 
-LENS's own package excludes unbabel-comet, so the parts of a checkpoint (encoder, layer-wise
-attention, estimator) are joined here.
+LENS's own package cannot be installed with unbabel-comet, so this module assembles the parts of a
+checkpoint: encoder, layer-wise attention, estimator.
 """
 
 import pickle
@@ -26,35 +26,34 @@ _CLASS = "regression_metric_multi_ref"
 
 
 def score_lens(
-    sources: Sequence[str],
-    predictions: Sequence[str],
+    questions: Sequence[str],
+    responses: Sequence[str],
     references: Sequence[str],
     *,
     model: str,
     progress: bool = False,
 ) -> np.ndarray:
-    """Return LENS of each answer, given the instruction and the reference, in [0, 1], 6 decimals.
+    """Return LENS of each response, given its question and reference, in [0, 1], 6 decimals.
 
     The estimate is rescaled by the normal distribution, as LENS does, but not multiplied by 100.
-    LENS was made to judge simplified sentences; here the instruction is the complex sentence and
-    the answer the simplified one. Texts are lower-cased; one beyond the encoder's limit is cut,
-    with a warning that counts them.
+    LENS judges simplified sentences; here the question is the complex sentence and the response the
+    simplified one. Texts are lower-cased and cut at the encoder's limit; a warning counts the cuts.
 
     `model` is a folder with `hparams.yaml` and one file in `checkpoints/`, or a hub id such as
-    davidheineman/lens. The encoder's configuration and tokenizer must be within reach too.
+    davidheineman/lens. It also needs the encoder's configuration and tokenizer.
 
-    Raises: NotAvailableError if the model or its encoder is out of reach; MedAlignError if it is
-    not a LENS, or as `check_texts`.
+    Raises: NotAvailableError if the model or its encoder cannot be reached; MedAlignError if it is
+    not a LENS model, or as `check_texts`.
 
     Source: Maddela et al. 2023.
     """
-    check_texts("score_lens", sources=sources, predictions=predictions, references=references)
-    if not len(predictions):
+    check_texts("score_lens", questions=questions, responses=responses, references=references)
+    if not len(responses):
         return np.empty(0)
     import torch
     from scipy.special import ndtr
 
-    lower = [[text.lower() for text in column] for column in (sources, predictions, references)]
+    lower = [[text.lower() for text in column] for column in (questions, responses, references)]
     tokenizer, network = _load(find_checkpoint(model, CHECKPOINT))
     vectors = _embed([text for column in lower for text in column], tokenizer, network, progress)
     s, p, r = (torch.stack([vectors[text] for text in column]) for column in lower)
@@ -76,49 +75,49 @@ def signature_lens(*, model: str) -> str:
 
 
 def _hparams(checkpoint: Checkpoint) -> dict:
-    """The hyperparameters, which must be LENS's."""
+    """Return the hyperparameters; MedAlignError if they do not describe LENS."""
     hparams = yaml.safe_load((checkpoint.folder / "hparams.yaml").read_text("utf-8"))
     wanted = {"class_identifier": _CLASS, "pool": "avg", "layer": "mix"}
     if differ := {key: hparams.get(key) for key in wanted if hparams.get(key) != wanted[key]}:
         raise MedAlignError(
-            f"score_lens: {checkpoint.name} is not a LENS: {differ} in hparams.yaml, expected "
-            f"{ {key: wanted[key] for key in differ} }"
+            f"score_lens: {checkpoint.name} is not a LENS model: {differ} in hparams.yaml, "
+            f"expected { {key: wanted[key] for key in differ} }"
         )
     return hparams
 
 
 def _read_weights(checkpoint: Checkpoint) -> tuple[str, dict[str, "torch.Tensor"]]:
-    """The weights' file name and state_dict."""
+    """Return the name of the weights' file and its state_dict."""
     import torch
 
     *_, file = [file for file in checkpoint.files if file.suffix == ".ckpt"]
     try:
-        # Only numbers: a file that would run code is not read.
+        # weights_only: never run code from the file.
         return file.name, torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError, TypeError) as error:
-        if isinstance(error, pickle.UnpicklingError) and _holds_more_than_weights(file):
+        if isinstance(error, pickle.UnpicklingError) and _contains_code(file):
             raise NotAvailableError(
-                f"{checkpoint.name}: {file.name} holds more than weights and is not read; if "
-                "you trust it, save its state_dict alone, in a dict under that name"
+                f"{checkpoint.name}: {file.name} contains code as well as weights, so it is not "
+                'read; if you trust it, save {"state_dict": <its state_dict>} instead'
             ) from error
         raise MedAlignError(
-            f"score_lens: {file.name} of {checkpoint.name} is torn, or no checkpoint with a "
-            f"state_dict ({type(error).__name__})"
+            f"score_lens: {file.name} of {checkpoint.name} is damaged or has no state_dict "
+            f"({type(error).__name__})"
         ) from error
 
 
-def _holds_more_than_weights(file: Path) -> bool:
-    """Whether it is what torch refuses to run that keeps a file from being read."""
+def _contains_code(file: Path) -> bool:
+    """Return whether a file contains anything that torch refuses to run."""
     from torch.serialization import get_unsafe_globals_in_checkpoint
 
     try:
         return bool(get_unsafe_globals_in_checkpoint(file))
-    except (pickle.UnpicklingError, RuntimeError, OSError, ValueError):  # not torch's
+    except (pickle.UnpicklingError, RuntimeError, OSError, ValueError):  # not a torch file
         return False
 
 
 def _load(checkpoint: Checkpoint) -> tuple["PreTrainedTokenizerBase", "torch.nn.ModuleDict"]:
-    """The tokenizer, and the network that the hyperparameters describe with its weights."""
+    """Return the tokenizer, and the network of the hyperparameters with its weights."""
     import torch
     from comet.modules import FeedForward, LayerwiseAttention
     from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -132,7 +131,7 @@ def _load(checkpoint: Checkpoint) -> tuple["PreTrainedTokenizerBase", "torch.nn.
     network = torch.nn.ModuleDict(
         {
             "encoder": torch.nn.ModuleDict({"model": model}),
-            # With its normalisation, as in the version of COMET that LENS was trained with.
+            # layer_norm as in the version of COMET that LENS was trained with.
             "layerwise_attention": LayerwiseAttention(
                 config.num_hidden_layers + 1, layer_norm=True, dropout=settings["dropout"]
             ),
@@ -147,7 +146,7 @@ def _load(checkpoint: Checkpoint) -> tuple["PreTrainedTokenizerBase", "torch.nn.
     )
     weights, state = _read_weights(checkpoint)
     try:
-        loaded = network.load_state_dict(state, strict=False)  # older ones hold position_ids too
+        loaded = network.load_state_dict(state, strict=False)  # older files have position_ids too
         if missing := loaded.missing_keys:
             raise RuntimeError(f"it lacks {len(missing)} weights, the first is {missing[0]}")
     except RuntimeError as error:
@@ -164,17 +163,17 @@ def _embed(
     network: "torch.nn.ModuleDict",
     progress: bool,
 ) -> dict[str, "torch.Tensor"]:
-    """Each distinct text's vector: all layers mixed, averaged over the tokens."""
+    """Return each distinct text's vector: all layers mixed, averaged over the tokens."""
     import torch
     from comet.models.pooling_utils import average_pooling
     from tqdm.auto import tqdm
 
     model = network["encoder"]["model"]
-    limit = model.config.max_position_embeddings - 2  # the package's; COMET's own is 2 less
+    limit = model.config.max_position_embeddings - 2  # LENS's limit; COMET's is 2 less
     special = tokenizer.pad_token_id, tokenizer.sep_token_id
     vectors, cut = {}, 0
     with torch.inference_mode():
-        # One by one: a score must not depend on the others of its batch.
+        # One by one: a score must not depend on other texts in its batch.
         for text in tqdm(sorted(set(texts)), "lens", disable=not progress):
             cut += len(tokenizer(text, verbose=False)["input_ids"]) > limit
             tokens = tokenizer(text, truncation=True, max_length=limit, return_tensors="pt")
@@ -182,6 +181,6 @@ def _embed(
             layers = model(ids, mask, output_hidden_states=True).hidden_states
             mixed = network["layerwise_attention"](layers, mask)
             [vectors[text]] = average_pooling(ids, mixed, mask, *special)
-    fault = f"are longer than the encoder's limit of {limit} tokens; what follows is not read"
+    fault = f"exceed the encoder's limit of {limit} tokens; the rest is not read"
     warn_of("lens", cut, f"{len(vectors)} distinct texts", fault)
     return vectors

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def score_meteor(
-    predictions: Sequence[str], references: Sequence[str], *, progress: bool = False
+    responses: Sequence[str], references: Sequence[str], *, progress: bool = False
 ) -> np.ndarray:
     """Return METEOR in [0, 1): weighted word precision and recall, less a penalty for word order.
 
-    Words match if equal after lower-casing, else by their Porter stems, else as synonyms if
-    WordNet's data are installed. Words are sacrebleu's tokens (13a): "1.4" is one. A text without a
-    word scores 0; equal texts of m words score 1 - 0.5 / m**3.
+    Lower-cased words match if they are equal, have the same Porter stem, or, if WordNet's data are
+    installed, are synonyms. Words are sacrebleu's tokens (13a): "1.4" is one. Texts without words
+    score 0; equal texts of m words score 1 - 0.5 / m**3.
 
     Source: Banerjee and Lavie 2005, in the form of Lavie and Agarwal 2007.
 
@@ -31,15 +31,15 @@ def score_meteor(
 
     tokenize, wordnet = Tokenizer13a(), _wordnet() or NoWordNet
 
-    def score(prediction: str, reference: str) -> float:
-        words = tokenize(reference).split(), tokenize(prediction).split()
+    def score(response: str, reference: str) -> float:
+        words = tokenize(reference).split(), tokenize(response).split()
         return single_meteor_score(*words, wordnet=wordnet)
 
-    return score_pairs("meteor", score, predictions, references, progress)
+    return score_pairs("meteor", score, responses, references, progress)
 
 
 def names_meteor() -> list[str]:
-    """Return the scores' name, which says whether WordNet's data are installed."""
+    """Return the scores' name, which depends on whether WordNet's data are installed."""
     return ["meteor" if _wordnet() else "meteor_no_wordnet"]
 
 
@@ -58,7 +58,7 @@ class NoWordNet:
 
     @staticmethod
     def synsets(word: str) -> list:
-        """Return no synonym."""
+        """Return no synonyms."""
         return []
 
 

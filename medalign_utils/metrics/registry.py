@@ -19,15 +19,15 @@ from medalign_utils.metrics.unieval import names_unieval, score_unieval, signatu
 class Metric(NamedTuple):
     """A metric's functions, each called with the metric's settings by keyword.
 
-    ``score(predictions=..., references=..., progress=...)``, with `needs_source` also ``sources``
-    (the instructions), returns float64 of shape (N,), or (N, names) if there are several names.
-    Like ``signature()`` it raises `NotAvailableError` if weights are out of reach. ``names()`` is
-    for scores whose names are not the metric's key.
+    ``score(responses=..., references=..., progress=...)``, with `needs_question` also
+    ``questions``, returns float64 of shape (N,), or (N, names) if there are several names.
+    ``score`` and ``signature`` raise `NotAvailableError` if weights cannot be reached. ``names``
+    is only for metrics whose scores are not named by their key.
     """
 
     score: Callable[..., np.ndarray]
     signature: Callable[..., str]
-    needs_source: bool = False
+    needs_question: bool = False
     names: Callable[..., Sequence[str]] | None = None
 
 
@@ -39,6 +39,6 @@ METRICS = {
     "google_bleu": Metric(score_google_bleu, signature_google_bleu),
     "rouge_l": Metric(score_rouge_l, signature_rouge_l),
     "bleurt": Metric(score_bleurt, signature_bleurt),
-    "lens": Metric(score_lens, signature_lens, needs_source=True),
-    "unieval": Metric(score_unieval, signature_unieval, needs_source=True, names=names_unieval),
+    "lens": Metric(score_lens, signature_lens, needs_question=True),
+    "unieval": Metric(score_unieval, signature_unieval, needs_question=True, names=names_unieval),
 }

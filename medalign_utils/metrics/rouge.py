@@ -9,12 +9,11 @@ from medalign_utils.metrics.base import score_pairs
 
 
 def score_rouge_l(
-    predictions: Sequence[str], references: Sequence[str], *, progress: bool = False
+    responses: Sequence[str], references: Sequence[str], *, progress: bool = False
 ) -> np.ndarray:
     """Return ROUGE-L F1 in [0, 1]: the longest common subsequence of words, Porter-stemmed.
 
-    Words are runs of a-z and 0-9 after lower-casing, so "1.4" is two. A text without a word
-    scores 0.
+    Words are runs of a-z and 0-9 after lower-casing: "1.4" is two. Texts without words score 0.
 
     Source: Lin 2004.
 
@@ -27,10 +26,10 @@ def score_rouge_l(
     # Given explicitly, or rouge-score logs that it takes its default.
     scorer = RougeScorer(["rougeL"], tokenizer=DefaultTokenizer(use_stemmer=True))
 
-    def score(prediction: str, reference: str) -> float:
-        return scorer.score(reference, prediction)["rougeL"].fmeasure
+    def score(response: str, reference: str) -> float:
+        return scorer.score(reference, response)["rougeL"].fmeasure
 
-    return score_pairs("rouge_l", score, predictions, references, progress)
+    return score_pairs("rouge_l", score, responses, references, progress)
 
 
 def signature_rouge_l() -> str:

@@ -1,4 +1,4 @@
-"""Score responses by metrics: plain lists (`score`), or an experiment's (`score_responses`)."""
+"""Score responses: lists of texts (`score`), or the responses of a run (`score_responses`)."""
 
 import hashlib
 import json
@@ -14,19 +14,19 @@ import pandas as pd
 from medalign_utils import hub, minilm, paths
 from medalign_utils.data.release import ANNOTATOR, primary_references
 from medalign_utils.data.store import Store
-from medalign_utils.errors import MedAlignError, NotAvailableError
+from medalign_utils.errors import MedAlignError, NotAvailableError, suggest
 from medalign_utils.metrics import base
 from medalign_utils.metrics.base import WITH_WEIGHTS, check_texts
 from medalign_utils.metrics.registry import METRICS
 
-# The settings that work without a download.
+# These work without a download.
 COMET_CHECKPOINT = paths.COMET_COMPACT
 WEIGHTS = MappingProxyType({"bertscore": "minilm"})
 BERTSCORE_LAYER = 6
 
 
 class Scored(NamedTuple):
-    """Scores: instruction_id, system, metric, score, signature. Skipped metrics: metric, reason."""
+    """`scores`: instruction_id, system, metric, score, signature; `skipped`: metric, reason."""
 
     scores: pd.DataFrame
     skipped: pd.DataFrame
@@ -35,7 +35,7 @@ class Scored(NamedTuple):
 def score(
     responses: Sequence[str],
     references: Sequence[str],
-    metrics: Sequence[str] = ("comet", "bertscore", "rouge_l"),
+    metrics: Sequence[str] | None = None,
     *,
     questions: Sequence[str] | None = None,
     comet_checkpoint: str | Path = COMET_CHECKPOINT,
@@ -45,12 +45,12 @@ def score(
 ) -> pd.DataFrame:
     """Return one row per response and one column per metric; COMET's is named by its checkpoint.
 
-    By default COMET is comet-compact and BERTScore compares the last layer of all-MiniLM-L6-v2:
-    small models that need no download. For other models see `score_comet` and `score_bertscore`;
-    `weights` maps BERTScore, BLEURT, LENS and UniEval to a folder or hub id. COMET, LENS and
-    UniEval need `questions`, each response's instruction.
+    COMET, LENS and UniEval need `questions`. The default metrics are BERTScore and ROUGE-L, with
+    `questions` also COMET; the default models are small and bundled (comet-compact, and the last
+    layer of all-MiniLM-L6-v2). For others see `score_comet` and `score_bertscore`; `weights` maps
+    "bertscore", "bleurt", "lens" and "unieval" to a folder or hub id.
 
-    Raises: NotAvailableError if weights are out of reach; MedAlignError if a metric is unknown or
+    Raises: NotAvailableError if weights cannot be reached; MedAlignError if a metric is unknown or
     lacks weights or questions, or as `check_texts`.
 
     >>> score(["1.4", "unknown"], ["1.4 mg/dL"] * 2, ["rouge_l", "chrf"]).round(2)
@@ -59,21 +59,24 @@ def score(
     1     0.00  0.00
     """
     if isinstance(responses, str) or isinstance(references, str):
-        raise MedAlignError("score: responses and references are lists of texts, not one text")
+        raise MedAlignError("score: responses and references must be lists of texts")
+    if metrics is None:
+        metrics = ["comet"] * (questions is not None) + ["bertscore", "rouge_l"]
     settings = _settings("score", metrics, comet_checkpoint, bertscore_layer, weights)
     names, scores = _names("score", settings), []
-    columns = {"predictions": list(responses), "references": list(references)}
+    columns = {"responses": list(responses), "references": list(references)}
     if questions is not None:
-        columns["sources"] = list(questions)
+        columns["questions"] = list(questions)
     check_texts("score", **columns)
     for name, options in settings.items():
         if options.get("model") == "":
-            raise MedAlignError(f"score: no weights configured ({name})")
-        if METRICS[name].needs_source and questions is None:
-            raise MedAlignError(f"score: {name} needs questions")
+            raise MedAlignError(f"score: {name} needs weights={{{name!r}: <folder or hub id>}}")
+        if METRICS[name].needs_question and questions is None:
+            raise MedAlignError(f"score: {name} needs questions, one per response")
+    for name, options in settings.items():
         texts = {column: columns[column] for column in _columns(name)}
-        of_metric = METRICS[name].score(**texts, **options, progress=progress)
-        scores.append(np.atleast_2d(of_metric.T))
+        values = METRICS[name].score(**texts, **options, progress=progress)
+        scores.append(np.atleast_2d(values.T))
     return pd.DataFrame(np.concatenate(scores).T, columns=list(names))
 
 
@@ -92,15 +95,14 @@ def score_responses(
 ) -> Scored:
     """Return the scores of responses against one annotator's reference, and the metrics skipped.
 
-    The settings are those of `score` and are checked before the first model loads. Each distinct
-    set of texts is scored once, unless `store` (see `Run.score_store`) has its score from the same
-    code and signature. A metric without weights, or whose weights are out of reach, is skipped.
+    The settings, as for `score`, are checked before a model loads. Equal texts are scored once, and
+    not at all if `store` (see `Run.score_store`) has their score from the same code and signature.
+    Metrics without weights, or with weights that cannot be reached, are skipped.
 
     `responses` has instruction_id, system and response, `instructions` instruction_id and question,
-    `references` instruction_id, annotator and reference (for the choice of one see
-    `primary_references`).
+    `references` instruction_id, annotator and reference (see `primary_references`).
 
-    Raises: MedAlignError if a metric is unknown or two have one name; a column is missing; a
+    Raises: MedAlignError if a metric is unknown or two share a name; a column is missing; a
     response occurs twice or has no instruction or no reference; or every metric is skipped.
     """
     settings = _settings("score_responses", metrics, comet_checkpoint, bertscore_layer, weights)
@@ -138,16 +140,19 @@ def _settings(
     bertscore_layer: int,
     weights: Mapping[str, str],
 ) -> dict[str, dict[str, Any]]:
-    """The keyword arguments of each metric asked for."""
-    known = ", ".join(METRICS)
+    """Return the keyword arguments of each metric."""
     if isinstance(metrics, str) or not metrics:
+        known = ", ".join(METRICS)
         raise MedAlignError(f"{function}: metrics is {metrics!r}, expected a list of: {known}")
     if len(set(metrics)) < len(metrics):
         raise MedAlignError(f"{function}: a metric is named twice: {', '.join(metrics)}")
+    if unknown := [name for name in weights if name not in WITH_WEIGHTS]:
+        hint = suggest(unknown[0], WITH_WEIGHTS) + " (comet_checkpoint sets COMET's)"
+        raise MedAlignError(f"{function}: weights: no metric {unknown[0]!r} with weights{hint}")
     settings: dict[str, dict[str, Any]] = {}
     for name in metrics:
         if name not in METRICS:
-            raise MedAlignError(f"{function}: unknown metric {name!r}; known: {known}")
+            raise MedAlignError(f"{function}: no metric {name!r}{suggest(name, METRICS)}")
         settings[name] = {}
         if name in WITH_WEIGHTS:
             settings[name]["model"] = paths.weights(weights.get(name, ""))
@@ -159,7 +164,7 @@ def _settings(
 
 
 def _names(function: str, settings: Mapping[str, dict[str, Any]]) -> dict[str, str]:
-    """Name in the scores -> metric, in order; one name is one metric's."""
+    """Return name in the scores -> metric, in order; names must be distinct."""
     owners: dict[str, str] = {}
     for name, options in settings.items():
         metric = METRICS[name]
@@ -174,8 +179,8 @@ def _names(function: str, settings: Mapping[str, dict[str, Any]]) -> dict[str, s
 
 
 def _columns(name: str) -> list[str]:
-    """The columns of texts that a metric reads."""
-    return ["predictions", "references"] + ["sources"] * METRICS[name].needs_source
+    """Return the columns of texts that a metric reads."""
+    return ["responses", "references"] + ["questions"] * METRICS[name].needs_question
 
 
 def _score(
@@ -187,9 +192,9 @@ def _score(
     store: Store | None,
     progress: bool,
 ) -> dict[str, np.ndarray]:
-    """One metric's scores by name, computed as far as the store does not have them."""
+    """Return one metric's scores by name, from the store where it has them."""
     metric = METRICS[name]
-    # A signature does not tell one version of a metric's code from another.
+    # The signature does not change with the metric's code.
     modules = (sys.modules[metric.score.__module__], base, hub, minilm)
     code = b"".join(Path(module.__file__).read_bytes() for module in modules)
     how = (name, signature, hashlib.sha256(code).hexdigest())
@@ -198,8 +203,9 @@ def _score(
     known = {row: store[key] for row, key in keys.items() if store is not None and key in store}
     new = [row for row in keys if row not in known]
     if new:
-        given = dict(zip(_columns(name), map(list, zip(*new, strict=True)), strict=True))
-        scores = np.asarray(metric.score(**given, **options, progress=progress), dtype=np.float64)
+        columns_of = dict(zip(_columns(name), map(list, zip(*new, strict=True)), strict=True))
+        values = metric.score(**columns_of, **options, progress=progress)
+        scores = np.asarray(values, dtype=np.float64)
         for row, values in zip(new, scores.reshape(len(new), -1).tolist(), strict=True):
             known[row] = dict(zip(columns, values, strict=True))
             if store is not None:
@@ -210,7 +216,7 @@ def _score(
 def _join(
     responses: pd.DataFrame, instructions: pd.DataFrame, references: pd.DataFrame, annotator: str
 ) -> pd.DataFrame:
-    """Each response with its question and reference: predictions, sources, references."""
+    """Return each response with its question and reference: responses, questions, references."""
     for name, table, columns in (
         ("responses", responses, ("instruction_id", "system", "response")),
         ("instructions", instructions, ("instruction_id", "question")),
@@ -225,20 +231,20 @@ def _join(
     if (repeated := responses[responses.duplicated(key)]).size:
         instruction_id, system = repeated.iloc[0][key]
         raise MedAlignError(
-            f"score_responses: several responses for (instruction {instruction_id}, {system})"
+            f"score_responses: several responses of {system} to instruction {instruction_id}"
         )
     questions = instructions.drop_duplicates("instruction_id").set_index("instruction_id")
     first = primary_references(references, annotator).set_index("instruction_id")["reference"]
     texts = responses[key].reset_index(drop=True)
-    texts["predictions"] = responses["response"].to_numpy()
-    texts["sources"] = texts["instruction_id"].map(questions["question"])
+    texts["responses"] = responses["response"].to_numpy()
+    texts["questions"] = texts["instruction_id"].map(questions["question"])
     texts["references"] = texts["instruction_id"].map(first[first.str.strip() != ""])
-    labels = {"predictions": "text", "sources": "instruction", "references": "reference"}
+    labels = {"responses": "text", "questions": "instruction", "references": "reference"}
     for column, label in labels.items():
         absent = texts.loc[texts[column].isna(), key].to_numpy()
         if len(absent):
             raise MedAlignError(
-                f"score_responses: {len(absent)} of {len(texts)} responses have no {label}, "
-                f"the first is (instruction {absent[0][0]}, {absent[0][1]})"
+                f"score_responses: {len(absent)} of {len(texts)} responses have no {label}; the "
+                f"first is by {absent[0][1]} to instruction {absent[0][0]}"
             )
     return texts

@@ -8,24 +8,24 @@ import numpy as np
 from medalign_utils.hub import TRANSFORMERS, describe, find_checkpoint, load_network
 from medalign_utils.metrics.base import DECIMALS, check_texts, warn_of
 
-# As published: the question, what the text in question is called, and what the other text is.
+# As published: question, name of the text it is about, name of the other text.
 DIMENSIONS = {
     "relevance": ("Is this summary relevant to the reference?", "summary", "reference"),
     "fluency": ("Is this a fluent paragraph?", "paragraph", None),
     "coherence": ("Is this a coherent summary to the document?", "summary", "document"),
     "consistency": ("Is this claim consistent with the document?", "claim", "document"),
 }
-# Asked about each sentence and averaged; the others about the whole answer.
+# Averaged over sentences; the other dimensions take the whole response.
 BY_SENTENCE = ("fluency", "consistency")
 MAX_TOKENS = 1024
 
-# A dimension, the text in question, and the other text if there is one.
+# Dimension, the text it is about, and the other text if there is one.
 Prompt = tuple[str, str, str | None]
 
 
 def score_unieval(
-    sources: Sequence[str],
-    predictions: Sequence[str],
+    questions: Sequence[str],
+    responses: Sequence[str],
     references: Sequence[str],
     *,
     model: str,
@@ -34,30 +34,30 @@ def score_unieval(
     """Return UniEval for summaries: p(Yes) / (p(Yes) + p(No)) for four questions, and their mean.
 
     float64, shape (N, 5), in [0, 1], 6 decimals: relevance, fluency, coherence, consistency, mean.
-    The answer is the summary and the instruction the document (the EHR would not fit), so coherence
-    and consistency say how an answer fits its question, not the EHR. Relevance compares it with the
-    reference.
+    The response is the summary and the question the document (the EHR would not fit), so coherence
+    and consistency compare a response with its question, not with the EHR; relevance compares it
+    with the reference.
 
-    `model` is the folder of a T5 trained for this, or a hub id such as MingZhong/unieval-sum. An
-    empty answer scores 0; a prompt is cut after 1,024 tokens; a warning counts both. Unlike the
-    authors' code, NLTK's Punkt splits sentences without trained data, also after an abbreviation.
+    `model` is the folder of a T5 trained for this, or a hub id such as MingZhong/unieval-sum. Empty
+    responses score 0, and prompts are cut after 1,024 tokens; a warning counts both. Unlike the
+    authors' code, sentences are split by NLTK's untrained Punkt, even after abbreviations.
 
-    Raises: NotAvailableError if the model is out of reach; MedAlignError if it is not a T5, or as
+    Raises: NotAvailableError if the model cannot be reached; MedAlignError if it is not a T5, or as
     `check_texts`.
 
     Source: Zhong et al. 2022.
     """
-    check_texts("score_unieval", sources=sources, predictions=predictions, references=references)
-    scores = np.zeros((len(predictions), len(DIMENSIONS) + 1))
-    triples = enumerate(zip(sources, predictions, references, strict=True))
+    check_texts("score_unieval", questions=questions, responses=responses, references=references)
+    scores = np.zeros((len(responses), len(DIMENSIONS) + 1))
+    triples = enumerate(zip(questions, responses, references, strict=True))
     prompts = {i: _prompts(*texts) for i, texts in triples if texts[1].strip()}
     distinct = dict.fromkeys(p for row in prompts.values() for group in row for p in group)
     shares = _ask(list(distinct), model, progress)
     for i, row in prompts.items():
         dimensions = [np.mean([shares[prompt] for prompt in group]) for group in row]
         scores[i] = [*dimensions, np.mean(dimensions)]
-    n = len(predictions)
-    warn_of("unieval", n - len(prompts), f"{n} predictions", "are empty and score 0")
+    n = len(responses)
+    warn_of("unieval", n - len(prompts), f"{n} responses", "are empty and score 0")
     return scores.round(DECIMALS)
 
 
@@ -75,20 +75,20 @@ def signature_unieval(*, model: str) -> str:
     )
 
 
-def _prompts(source: str, prediction: str, reference: str) -> list[list[Prompt]]:
-    """Each dimension's prompts, of which some have one for each sentence."""
+def _prompts(question: str, response: str, reference: str) -> list[list[Prompt]]:
+    """Return each dimension's prompts: one per sentence, or one for the whole response."""
     from nltk.tokenize import PunktSentenceTokenizer
 
-    sentences = PunktSentenceTokenizer().tokenize(prediction)
-    others = {"reference": reference, "document": source, None: None}
+    sentences = PunktSentenceTokenizer().tokenize(response)
+    others = {"reference": reference, "document": question, None: None}
     return [
-        [(d, text, others[other]) for text in (sentences if d in BY_SENTENCE else [prediction])]
+        [(d, text, others[other]) for text in (sentences if d in BY_SENTENCE else [response])]
         for d, (_, _, other) in DIMENSIONS.items()
     ]
 
 
 def _ask(prompts: list[Prompt], model: str, progress: bool) -> dict[Prompt, float]:
-    """The share of Yes among Yes and No as the first word of T5's answer to each prompt."""
+    """Return p(Yes) / (p(Yes) + p(No)) for the first word of T5's answer to each prompt."""
     import torch
     from tqdm.auto import tqdm
 
@@ -100,23 +100,23 @@ def _ask(prompts: list[Prompt], model: str, progress: bool) -> dict[Prompt, floa
     start = torch.tensor([[network.config.decoder_start_token_id]], device=network.device)
     shares, cut = {}, 0
     with torch.inference_mode():
-        # One by one: a score must not depend on the others of its batch.
+        # One by one: a score must not depend on other texts in its batch.
         for prompt in tqdm(prompts, "unieval", disable=not progress):
             ids = _encode(prompt, tokenizer)
             cut += len(ids) > MAX_TOKENS
-            # The last token, which ends the prompt, stays.
+            # Keep the last token, which ends the prompt.
             ids = [*ids[: min(len(ids), MAX_TOKENS) - 1], ids[-1]]
             inputs = torch.tensor([ids], device=network.device)
             logits = network(input_ids=inputs, decoder_input_ids=start).logits[0, 0, words]
-            # e^yes / (e^yes + e^no): the other words' share cancels out.
+            # e^yes / (e^yes + e^no): the probability of other words cancels out.
             shares[prompt] = logits.double().softmax(dim=0)[0].item()
-    fault = f"are longer than {MAX_TOKENS} tokens; what follows is not read"
-    warn_of("unieval", cut, f"{len(prompts)} questions", fault)
+    fault = f"exceed {MAX_TOKENS} tokens; the rest is not read"
+    warn_of("unieval", cut, f"{len(prompts)} prompts", fault)
     return shares
 
 
 def _encode(prompt: Prompt, tokenizer) -> list[int]:
-    """Tokens of "question: ...? </s> summary: ... </s> ..."; a text's own </s> is read as text."""
+    """Return the tokens of "question: ...? </s> summary: ... </s> ..."; </s> in texts is text."""
     dimension, text, other_text = prompt
     question, name, other = DIMENSIONS[dimension]
     parts = [f"question: {question}", f"{name}: {text}"] + [f"{other}: {other_text}"] * bool(other)

@@ -9,11 +9,11 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.metrics.registry import METRICS
 from tests.builders.tiny_models import write_tiny_bleurt, write_tiny_lens, write_tiny_unieval
 
-PREDICTIONS = ["Denies it. On 40 mg daily.", "1.4 mg/dL", "none", "Denies pain. " * 8, "no pain"]
+RESPONSES = ["Denies it. On 40 mg daily.", "1.4 mg/dL", "none", "Denies pain. " * 8, "no pain"]
 TEXTS = {
-    "sources": ["Any chest pain?", "Last creatinine?", "Which statin?"] * 5,
-    "predictions": PREDICTIONS * 3,
-    "references": [text for text in ("Denies chest pain.", "1.4", "statin") for _ in PREDICTIONS],
+    "questions": ["Any chest pain?", "Last creatinine?", "Which statin?"] * 5,
+    "responses": RESPONSES * 3,
+    "references": [text for text in ("Denies chest pain.", "1.4", "statin") for _ in RESPONSES],
 }
 MODELS = {
     "bertscore": write_tiny_bleurt,
@@ -25,8 +25,8 @@ ALL_METRICS = pytest.mark.parametrize("name", METRICS)
 
 
 def score(name, models, **columns):
-    columns = {column: texts for column, texts in columns.items() if column != "sources"} | (
-        {"sources": columns["sources"]} if METRICS[name].needs_source else {}
+    columns = {column: texts for column, texts in columns.items() if column != "questions"} | (
+        {"questions": columns["questions"]} if METRICS[name].needs_question else {}
     )
     return METRICS[name].score(**columns, **models.get(name, {}))
 
@@ -34,15 +34,15 @@ def score(name, models, **columns):
 @ALL_METRICS
 def test_metrics_refuse_unequal_lengths_and_missing_texts(name, models):
     two = ["a", "b"]
-    with pytest.raises(MedAlignError, match=rf"score_{name}: (2 sources, )?2 predictions, 1 refer"):
-        score(name, models, sources=two, predictions=two, references=["a"])
-    with pytest.raises(MedAlignError, match=rf"score_{name}: predictions\[1\] is nan, expected a"):
-        score(name, models, sources=two, predictions=["a", float("nan")], references=two)
+    with pytest.raises(MedAlignError, match=rf"score_{name}: (2 questions, )?2 responses, 1 refer"):
+        score(name, models, questions=two, responses=two, references=["a"])
+    with pytest.raises(MedAlignError, match=rf"score_{name}: responses\[1\] is nan, expected a"):
+        score(name, models, questions=two, responses=["a", float("nan")], references=two)
 
 
 @ALL_METRICS
 def test_no_text_gives_no_score(name, models):
-    scores = score(name, models, sources=[], predictions=[], references=[])
+    scores = score(name, models, questions=[], responses=[], references=[])
     assert scores.shape == ((0, 5) if name == "unieval" else (0,)) and scores.dtype == "float64"
 
 

@@ -14,7 +14,7 @@ REFERENCES = [
     "No.",
     "Atorvastatin 40 mg daily; simvastatin was stopped for myalgia.",
 ]
-PREDICTIONS = [
+RESPONSES = [
     "Creatinine 1.4",
     "",
     "Patient denies chest pain. " * 15,
@@ -22,17 +22,17 @@ PREDICTIONS = [
     "no",
     "simvastatin",
 ]
-PAIRS = [(prediction, reference) for prediction in PREDICTIONS for reference in REFERENCES]
+PAIRS = [(response, reference) for response in RESPONSES for reference in REFERENCES]
 
 
 @pytest.mark.parametrize(("model", "layer"), [("minilm", 6), (str(minilm_path()), 3)])
 def test_score_bertscore_equals_the_librarys(model, layer):
-    predictions, references = map(list, zip(*PAIRS, strict=True))
+    responses, references = map(list, zip(*PAIRS, strict=True))
     longest = "creatinine and potassium " * 50  # so that the library's batch pads every other pair
     _, _, expected = bert_score.score(
-        [*predictions, longest], [*references, longest], str(minilm_path()), num_layers=layer
+        [*responses, longest], [*references, longest], str(minilm_path()), num_layers=layer
     )
-    scores = score_bertscore(predictions, references, model=model, layer=layer)
+    scores = score_bertscore(responses, references, model=model, layer=layer)
     np.testing.assert_allclose(scores, expected.numpy()[:-1], atol=1e-5)
 
 
@@ -45,29 +45,29 @@ def test_score_bertscore_encodes_each_distinct_text_once(monkeypatch):
         return library(tokenizer, text)
 
     monkeypatch.setattr(bert_score.utils, "sent_encode", counting)
-    predictions, references = map(list, zip(*PAIRS, strict=True))
-    score_bertscore(predictions, references, model="minilm", layer=6)
-    assert encoded == Counter({*PREDICTIONS, *REFERENCES})
+    responses, references = map(list, zip(*PAIRS, strict=True))
+    score_bertscore(responses, references, model="minilm", layer=6)
+    assert encoded == Counter({*RESPONSES, *REFERENCES})
 
 
 def test_score_bertscore_counts_empty_and_cut_texts():
     with pytest.warns(UserWarning) as caught:
         # The tokenizer keeps [CLS], the first 510 tokens ("pain" is one) and [SEP].
-        predictions = ["", "  ", "pain", "pain " * 10_000, "pain " * 510]
+        responses = ["", "  ", "pain", "pain " * 10_000, "pain " * 510]
         references = ["pain", "pain", "", "No pain.", "No pain."]
-        scores = score_bertscore(predictions, references, model="minilm", layer=6)
+        scores = score_bertscore(responses, references, model="minilm", layer=6)
     np.testing.assert_array_equal(scores[:3], 0)
     assert scores[3] == pytest.approx(scores[4], abs=1e-6) and scores[4] > 0
     messages = [str(warning.message) for warning in caught if "score_" in str(warning.message)]
-    assert messages[0] == "score_bertscore: 2 of 5 predictions are empty and score 0"
+    assert messages[0] == "score_bertscore: 2 of 5 responses are empty and score 0"
     assert messages[1].startswith(
-        "score_bertscore: 2 of 5 predictions reach the model's limit of 512"
+        "score_bertscore: 2 of 5 responses reach the model's limit of 512"
     )
     assert messages[2] == "score_bertscore: 1 of 5 references are empty and score 0"
 
 
 def test_score_bertscore_refuses_what_it_cannot_score():
-    with pytest.raises(MedAlignError, match="layer 7 of all-MiniLM-L6-v2, which has 6"):
+    with pytest.raises(MedAlignError, match="no layer 7; all-MiniLM-L6-v2 has layers 0 to 6"):
         score_bertscore(["a"], ["a"], model="minilm", layer=7)
     with pytest.raises(MedAlignError, match="cannot load layer 7 of model"):
         score_bertscore(["a"], ["a"], model=str(minilm_path()), layer=7)

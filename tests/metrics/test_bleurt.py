@@ -11,7 +11,7 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.metrics.bleurt import score_bleurt
 from tests.builders.tiny_models import write_tiny_bleurt
 
-PREDICTIONS = ["Creatinine: 1.4 mg/dL", "", "denies chest pain", "on atorvastatin 40 mg daily."]
+RESPONSES = ["Creatinine: 1.4 mg/dL", "", "denies chest pain", "on atorvastatin 40 mg daily."]
 REFERENCES = ["1.4 mg/dL", "Denies chest pain,", "", "atorvastatin"]
 
 
@@ -25,8 +25,8 @@ def test_score_bleurt_by_the_formula(model):
     bert, tokenizer = BertModel.from_pretrained(model), BertTokenizerFast.from_pretrained(model)
     state = load_file(model / "model.safetensors")
     expected = []
-    for prediction, reference in zip(PREDICTIONS, REFERENCES, strict=True):
-        words = [*tokenizer.tokenize(reference), "[SEP]", *tokenizer.tokenize(prediction), "[SEP]"]
+    for response, reference in zip(RESPONSES, REFERENCES, strict=True):
+        words = [*tokenizer.tokenize(reference), "[SEP]", *tokenizer.tokenize(response), "[SEP]"]
         ids = [tokenizer.cls_token_id, *tokenizer.convert_tokens_to_ids(words)]
         segment = [0] * (words.index("[SEP]") + 2)  # [CLS], the reference, [SEP]
         segment += [1] * (len(ids) - len(segment))
@@ -35,7 +35,7 @@ def test_score_bleurt_by_the_formula(model):
         h = hidden.last_hidden_state[0, 0].numpy()
         pooled = np.tanh(state["bert.pooler.dense.weight"] @ h + state["bert.pooler.dense.bias"])
         expected.append(state["classifier.weight"][0] @ pooled + state["classifier.bias"][0])
-    scores = score_bleurt(PREDICTIONS, REFERENCES, model=str(model))
+    scores = score_bleurt(RESPONSES, REFERENCES, model=str(model))
     np.testing.assert_allclose(scores, expected, atol=1e-5)
     assert scores.dtype == np.float64 and len(set(scores.round(4))) == 4
 
@@ -46,7 +46,7 @@ def test_score_bleurt_reads_special_tokens_as_characters(model):
 
 
 def test_score_bleurt_cuts_what_is_too_long_and_says_so(model):
-    with pytest.warns(UserWarning, match="1 of 2 pairs are longer than the model's limit of 64"):
+    with pytest.warns(UserWarning, match="1 of 2 pairs exceed the model's limit of 64"):
         scores = score_bleurt(["pain " * 10_000, "pain"], ["chest"] * 2, model=str(model))
     # [CLS] chest [SEP] leave 60 words and the last [SEP].
     assert scores[0] == pytest.approx(

@@ -6,14 +6,14 @@ from sacrebleu.metrics import CHRF
 from medalign_utils.metrics.chrf import score_chrf, signature_chrf
 
 
-def chrf2(prediction: str, reference: str) -> float:
+def chrf2(response: str, reference: str) -> float:
     """The formula of Popović 2015, over the n-gram orders that both texts have."""
-    prediction, reference = prediction.replace(" ", ""), reference.replace(" ", "")
+    response, reference = response.replace(" ", ""), reference.replace(" ", "")
     precisions, recalls = [], []
     for n in range(1, 7):
         of_prediction, of_reference = (
             Counter(text[i : i + n] for i in range(len(text) - n + 1))
-            for text in (prediction, reference)
+            for text in (response, reference)
         )
         if of_prediction and of_reference:
             common = (of_prediction & of_reference).total()
@@ -24,10 +24,10 @@ def chrf2(prediction: str, reference: str) -> float:
 
 
 def test_score_chrf_by_the_formula():
-    predictions = ["Creatinine was 1.4", "1.4 mg/dL", "ab"]
+    responses = ["Creatinine was 1.4", "1.4 mg/dL", "ab"]
     references = ["Creatinine 1.4 mg/dL", "1.4", "ba"]
-    expected = [chrf2(*pair) for pair in zip(predictions, references, strict=True)]
-    np.testing.assert_allclose(score_chrf(predictions, references), expected)
+    expected = [chrf2(*pair) for pair in zip(responses, references, strict=True)]
+    np.testing.assert_allclose(score_chrf(responses, references), expected)
 
 
 def test_score_chrf_edges():

@@ -22,13 +22,13 @@ from medalign_utils.metrics.comet import (
 from medalign_utils.minilm import minilm_path
 
 COMPACT = Path(__file__).parents[2] / "models/comet-compact"
-SOURCES = ["What was the last creatinine?", "Any allergies?"]
-PREDICTIONS = ["1.4 mg/dL", "", "Penicillin, with a rash. " * 20, "No known allergies", "1.4 mg/dL"]
+QUESTIONS = ["What was the last creatinine?", "Any allergies?"]
+RESPONSES = ["1.4 mg/dL", "", "Penicillin, with a rash. " * 20, "No known allergies", "1.4 mg/dL"]
 REFERENCES = ["1.4 mg/dL in August 2014", "Penicillin"]
 TRIPLES = [
-    (source, prediction, reference)
-    for source, reference in zip(SOURCES, REFERENCES, strict=True)
-    for prediction in PREDICTIONS
+    (question, response, reference)
+    for question, reference in zip(QUESTIONS, REFERENCES, strict=True)
+    for response in RESPONSES
 ]
 SAMPLES = [dict(zip(("src", "mt", "ref"), triple, strict=True)) for triple in TRIPLES]
 
@@ -80,7 +80,7 @@ def test_score_comet_encodes_each_distinct_text_once(monkeypatch):
 
     monkeypatch.setattr(Encoder, "prepare_sample", counting)
     score()
-    assert encoded == Counter({*SOURCES, *PREDICTIONS, *REFERENCES})
+    assert encoded == Counter({*QUESTIONS, *RESPONSES, *REFERENCES})
 
 
 def test_score_comet_takes_a_checkpoint_with_its_encoder(tmp_path):
@@ -142,7 +142,7 @@ def test_find_comet_names_the_file_that_is_missing(tmp_path):
     "checkpoint", ["models/COMET", "someone/COMET", "models/Comet/checkpoints/model.ckpt"]
 )
 def test_no_other_checkpoint_has_the_name_of_the_papers(checkpoint):
-    with pytest.raises(MedAlignError, match=f"of {checkpoint} would be named .*; rename its fold"):
+    with pytest.raises(MedAlignError, match=f"{checkpoint} would name its scores .*; rename its"):
         name_comet(checkpoint)
     assert name_comet(PAPER_CHECKPOINT) == "COMET"
 
@@ -202,5 +202,7 @@ def test_load_comet_wants_all_weights_but_the_encoders_and_no_more(tmp_path):
             load_comet(find_comet(folder))
     hparams = (folder / "hparams.yaml").read_text()
     (folder / "hparams.yaml").write_text(hparams.replace("sentence-transformers/", "mine/"))
-    with pytest.raises(MedAlignError, match=r"holds no encoder, and hparams\.yaml names mine/al"):
+    with pytest.raises(
+        MedAlignError, match=r"contains no encoder, and hparams\.yaml names mine/al"
+    ):
         load_comet(find_comet(folder))

@@ -5,11 +5,11 @@ import numpy as np
 from medalign_utils.metrics.google_bleu import score_google_bleu
 
 
-def gleu(prediction: list[str], reference: list[str]) -> float:
+def gleu(response: list[str], reference: list[str]) -> float:
     """The formula of Wu et al. 2016."""
     of_prediction, of_reference = (
         Counter(tuple(words[i : i + n]) for n in range(1, 5) for i in range(len(words) - n + 1))
-        for words in (prediction, reference)
+        for words in (response, reference)
     )
     larger = max(of_prediction.total(), of_reference.total())
     return (of_prediction & of_reference).total() / larger if larger else 0.0
@@ -19,11 +19,11 @@ def test_score_google_bleu_by_the_formula():
     rng = np.random.default_rng(1)
     words = np.array(["pain", "no", "1.4", "mg", "chest", "Chest"])
     texts = [" ".join(rng.choice(words, size=rng.integers(0, 9))) for _ in range(60)]
-    predictions, references = texts[:30], texts[30:]
+    responses, references = texts[:30], texts[30:]
     expected = [
-        gleu(*(text.split() for text in pair)) for pair in zip(predictions, references, strict=True)
+        gleu(*(text.split() for text in pair)) for pair in zip(responses, references, strict=True)
     ]
-    np.testing.assert_allclose(score_google_bleu(predictions, references), expected, atol=1e-12)
+    np.testing.assert_allclose(score_google_bleu(responses, references), expected, atol=1e-12)
 
 
 def test_score_google_bleu_by_hand():

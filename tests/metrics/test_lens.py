@@ -10,8 +10,8 @@ from medalign_utils.errors import MedAlignError, NotAvailableError
 from medalign_utils.metrics.lens import score_lens, signature_lens
 from tests.builders.tiny_models import write_tiny_lens
 
-SOURCES = ["Last creatinine?", "Any chest pain?", "Which statin?"]
-PREDICTIONS = ["Creatinine: 1.4 mg/dL", "", "on atorvastatin 40 mg daily."]
+QUESTIONS = ["Last creatinine?", "Any chest pain?", "Which statin?"]
+RESPONSES = ["Creatinine: 1.4 mg/dL", "", "on atorvastatin 40 mg daily."]
 REFERENCES = ["1.4 mg/dL", "Denies chest pain", ""]
 
 
@@ -38,8 +38,8 @@ def test_score_lens_by_the_formula(model):
         return mixed.mean(axis=0) * state["layerwise_attention.gamma"][0]
 
     expected = []
-    for source, prediction, reference in zip(SOURCES, PREDICTIONS, REFERENCES, strict=True):
-        s, p, r = embed(source), embed(prediction), embed(reference)
+    for question, response, reference in zip(QUESTIONS, RESPONSES, REFERENCES, strict=True):
+        s, p, r = embed(question), embed(response), embed(reference)
         x = np.concatenate([s, p, r, p * r, abs(p - r), p * s, abs(p - s)])
         for layer in (0, 3):
             x = np.tanh(
@@ -47,24 +47,22 @@ def test_score_lens_by_the_formula(model):
             )
         raw = (state["estimator.ff.6.weight"] @ x + state["estimator.ff.6.bias"])[0]
         expected.append(0.5 * (1 + math.erf(raw / math.sqrt(2))))
-    scores = score_lens(SOURCES, PREDICTIONS, REFERENCES, model=str(model))
+    scores = score_lens(QUESTIONS, RESPONSES, REFERENCES, model=str(model))
     np.testing.assert_allclose(scores, expected, atol=1e-5)
     assert len(set(scores.round(4))) == 3
 
 
 def test_score_lens_ignores_case(model):
-    upper = [text.upper() for text in PREDICTIONS]
+    upper = [text.upper() for text in RESPONSES]
     np.testing.assert_array_equal(
-        score_lens(SOURCES, upper, REFERENCES, model=str(model)),
-        score_lens(SOURCES, PREDICTIONS, REFERENCES, model=str(model)),
+        score_lens(QUESTIONS, upper, REFERENCES, model=str(model)),
+        score_lens(QUESTIONS, RESPONSES, REFERENCES, model=str(model)),
     )
 
 
 def test_score_lens_cuts_what_is_too_long_and_says_so(model):
     # Of the 64 positions RoBERTa's first two are no token's.
-    with pytest.warns(
-        UserWarning, match="1 of 3 distinct texts are longer than .* limit of 62 tok"
-    ):
+    with pytest.warns(UserWarning, match="1 of 3 distinct texts exceed .* limit of 62 tok"):
         [score] = score_lens(["q"], ["pain " * 10_000], ["r"], model=str(model))
     assert 0 < score < 1
 
@@ -72,7 +70,7 @@ def test_score_lens_cuts_what_is_too_long_and_says_so(model):
 def test_score_lens_refuses_what_is_no_lens(model, tmp_path):
     salsa = write_tiny_lens(tmp_path / "salsa", class_identifier="unified_metric")
     with pytest.raises(
-        MedAlignError, match=r"salsa is not a LENS: .*unified_metric.* expected .*multi"
+        MedAlignError, match=r"salsa is not a LENS model: .*unified_metric.* expected .*multi"
     ):
         score_lens(["q"], ["a"], ["r"], model=str(salsa))
     other = write_tiny_lens(tmp_path / "other", hidden_sizes=[8, 5])
@@ -92,7 +90,7 @@ def test_a_checkpoint_that_would_run_code_is_not_read(tmp_path):
     folder = write_tiny_lens(tmp_path / "lens")
     file = folder / "checkpoints" / "model.ckpt"
     torch.save(torch.load(file, weights_only=True) | {"callbacks": {Path: tmp_path}}, file)
-    with pytest.raises(NotAvailableError, match="holds more than weights and is not read"):
+    with pytest.raises(NotAvailableError, match="contains code as well as weights"):
         score_lens(["q"], ["a"], ["r"], model=str(folder))
 
 
@@ -106,7 +104,7 @@ def test_a_file_that_is_no_checkpoint_is_an_error_not_a_skip(tmp_path, content):
         torch.save([1] if content == "a list" else {"weights": {}}, file)
     else:
         file.write_text(content)
-    with pytest.raises(MedAlignError, match=r"model\.ckpt of .*lens is torn, or no che") as caught:
+    with pytest.raises(MedAlignError, match=r"model\.ckpt of .*lens is damaged or has") as caught:
         score_lens(["q"], ["a"], ["r"], model=str(folder))
     assert not isinstance(caught.value, NotAvailableError)
 

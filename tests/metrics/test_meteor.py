@@ -48,13 +48,13 @@ def test_score_meteor_equals_the_librarys(without_wordnet):
     rng = np.random.default_rng(1)
     words = np.array(["pain", "pains", "no", "1.4", "mg/dL,", "chest", "(left)", "denied."])
     texts = [" ".join(rng.choice(words, size=rng.integers(0, 9))) for _ in range(60)]
-    predictions, references = texts[:30], texts[30:]
+    responses, references = texts[:30], texts[30:]
     tokenize = Tokenizer13a()
     expected = [
         meteor_score([tokenize(r).split()], tokenize(p).split(), wordnet=meteor.NoWordNet)
-        for p, r in zip(predictions, references, strict=True)
+        for p, r in zip(responses, references, strict=True)
     ]
-    np.testing.assert_array_equal(score_meteor(predictions, references), expected)
+    np.testing.assert_array_equal(score_meteor(responses, references), expected)
 
 
 def test_score_meteor_edges(without_wordnet):

@@ -26,12 +26,12 @@ def test_score_rouge_l_against_nltk_free_lcs():
         return table[-1, -1]
 
     rng = np.random.default_rng(1)
-    predictions, references = (
+    responses, references = (
         [" ".join(rng.choice(list("abcd"), size=rng.integers(1, 12))) for _ in range(30)]
         for _ in range(2)
     )
     expected = [
         2 * lcs(p.split(), r.split()) / (len(p.split()) + len(r.split()))
-        for p, r in zip(predictions, references, strict=True)
+        for p, r in zip(responses, references, strict=True)
     ]
-    np.testing.assert_allclose(score_rouge_l(predictions, references), expected)
+    np.testing.assert_allclose(score_rouge_l(responses, references), expected)

@@ -40,17 +40,24 @@ def test_score_takes_lists_and_needs_no_settings():
     assert (table.loc[0] > table.loc[1]).all()
     assert table["chrf"].tolist() == score_chrf(*texts).tolist()
     assert score([], [], ["chrf"]).shape == (0, 1)
+    assert list(score(*texts)) == ["bertscore", "rouge_l"]
+    assert list(score(*texts, questions=texts[0])) == ["comet-compact", "bertscore", "rouge_l"]
+
+
+def test_weights_of_an_unknown_metric_are_an_error():
+    with pytest.raises(MedAlignError, match=r"no metric 'bertscor' .* mean 'bertscore'\? .comet_c"):
+        score(["a"], ["a"], ["chrf"], weights={"bertscor": "minilm"})
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ((["a"], ["a"], ["comet"]), "score: comet needs questions"),
-        ((["a"], ["a"], ["bleurt"]), r"score: no weights configured \(bleurt\)"),
-        ((["a"], ["a", "b"], ["chrf"]), "score: 1 predictions, 2 references"),
-        ((["a"], ["b"], ["rouge_l", "bleu"]), "score: unknown metric 'bleu'; known: comet, bert"),
+        ((["a"], ["a"], ["bleurt"]), "score: bleurt needs weights={'bleurt': <folder or hub id>}"),
+        ((["a"], ["a", "b"], ["chrf"]), "score: 1 responses, 2 references"),
+        ((["a"], ["b"], ["rouge_l", "bleu"]), "score: no metric 'bleu'; did you mean 'bleurt'?"),
         ((["a"], ["b"], "chrf"), "score: metrics is 'chrf', expected a list of"),
-        (("ab", "ab", ["chrf"]), "score: responses and references are lists of texts"),
+        (("ab", "ab", ["chrf"]), "score: responses and references must be lists of texts"),
         ((["a"], ["b"], []), r"score: metrics is \[\], expected a list of: comet, "),
         ((["a"], ["b"], ["chrf", "chrf"]), "score: a metric is named twice: chrf, chrf"),
     ],
@@ -79,7 +86,7 @@ def test_score_responses_gives_each_metric_its_settings(monkeypatch):
     def fake(name):
         def score(**columns):
             calls[name] = columns
-            return [0.5] * len(columns["predictions"])
+            return [0.5] * len(columns["responses"])
 
         return METRICS[name]._replace(score=score, signature=lambda **options: f"{options}")
 
@@ -88,9 +95,9 @@ def test_score_responses_gives_each_metric_its_settings(monkeypatch):
     settings = {"bertscore_layer": 3, "weights": {"bertscore": "roberta-large"}}
     scores, _ = score_responses(*TABLES, ["comet", "bertscore"], progress=False, **settings)
     assert scores["metric"].tolist() == ["comet-compact"] * 3 + ["bertscore"] * 3
-    assert calls["comet"]["sources"] == ["Allergies?", "Last creatinine?", "Last creatinine?"]
+    assert calls["comet"]["questions"] == ["Allergies?", "Last creatinine?", "Last creatinine?"]
     assert Path(calls["comet"]["checkpoint"]).is_absolute()
-    assert "sources" not in calls["bertscore"]
+    assert "questions" not in calls["bertscore"]
     assert scores["signature"].iloc[-1] == "{'model': 'roberta-large', 'layer': 3}"
 
 
@@ -99,19 +106,19 @@ def test_score_responses_gives_each_metric_its_settings(monkeypatch):
     [
         (
             {"references": REFERENCES.replace("No known allergies.", " \n")},
-            r"1 of 3 responses have no reference, the first is \(instruction 2, bm25-8k\)",
+            "1 of 3 responses have no reference; the first is by bm25-8k to instruction 2",
         ),
         (
             {"instructions": INSTRUCTIONS.iloc[1:]},
-            r"2 of 3 responses have no instruction, the first is \(instruction 1, bm25-8k\)",
+            "2 of 3 responses have no instruction; the first is by bm25-8k to instruction 1",
         ),
         (
             {"responses": RESPONSES.replace("Creatinine 1.4", None)},
-            r"1 of 3 responses have no text, the first is \(instruction 1, bm25-2k\)",
+            "1 of 3 responses have no text; the first is by bm25-2k to instruction 1",
         ),
         (
             {"responses": RESPONSES.replace("bm25-2k", "bm25-8k")},
-            r"several responses for \(instruction 1, bm25-8k\)",
+            "several responses of bm25-8k to instruction 1",
         ),
         (
             {"references": REFERENCES.drop(columns="annotator")},
@@ -142,9 +149,9 @@ def scored(monkeypatch):
     """The pairs that the metric "long" has scored, each by the length of its response."""
     pairs = []
 
-    def score(predictions, references, progress):
-        pairs.extend(zip(predictions, references, strict=True))
-        return [float(len(prediction)) for prediction in predictions]
+    def score(responses, references, progress):
+        pairs.extend(zip(responses, references, strict=True))
+        return [float(len(response)) for response in responses]
 
     monkeypatch.setitem(METRICS, "long", Metric(score, lambda: "long|v:1"))
     return pairs
@@ -196,15 +203,17 @@ def test_a_private_store_is_for_its_owner_and_has_no_text(scored, run):
     assert "creatinine" not in store.path.read_text().lower()
 
 
-def test_another_signature_or_source_shares_no_score(scored, monkeypatch, run):
+def test_another_signature_or_question_shares_no_score(scored, monkeypatch, run):
     store = run.score_store("s")
     long(store)
     monkeypatch.setitem(METRICS, "long", METRICS["long"]._replace(signature=lambda: "long|v:2"))
     long(store)
     assert len(scored) == 6
-    # With the source, the same response and reference under another instruction is another text.
-    by_source = Metric(lambda sources, **_: [*map(len, sources)], lambda: "v:1", needs_source=True)
-    monkeypatch.setitem(METRICS, "long", by_source)
+    # Equal responses and references are scored apart if their questions differ.
+    by_question = Metric(
+        lambda questions, **_: [*map(len, questions)], lambda: "v:1", needs_question=True
+    )
+    monkeypatch.setitem(METRICS, "long", by_question)
     responses = pd.DataFrame({"instruction_id": ["1", "2"], "system": "a", "response": "No."})
     tables = responses, INSTRUCTIONS, REFERENCES.iloc[1:].assign(reference="No.")
     assert score_responses(*tables, ["long"], store=store).scores["score"].tolist() == [16, 10]

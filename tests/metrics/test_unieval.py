@@ -9,8 +9,8 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.metrics.unieval import names_unieval, score_unieval
 from tests.builders.tiny_models import write_tiny_bleurt
 
-SOURCES = ["Any chest pain?", "Last creatinine?", "Which statin?"]
-PREDICTIONS = ["Denies it. On 40 mg daily.", "1.4 mg/dL", "none"]
+QUESTIONS = ["Any chest pain?", "Last creatinine?", "Which statin?"]
+RESPONSES = ["Denies it. On 40 mg daily.", "1.4 mg/dL", "none"]
 REFERENCES = ["Denies chest pain.", "Creatinine: 1.4", "atorvastatin"]
 
 
@@ -40,26 +40,26 @@ def test_score_unieval_as_published(model, published):
     expected = []
     # Each of the first answer's two sentences is asked about by itself.
     sentences = [["Denies it.", "On 40 mg daily."], ["1.4 mg/dL"], ["none"]]
-    for source, prediction, reference, parts in zip(
-        SOURCES, PREDICTIONS, REFERENCES, sentences, strict=True
+    for question, response, reference, parts in zip(
+        QUESTIONS, RESPONSES, REFERENCES, sentences, strict=True
     ):
         relevance = published(
-            f"question: Is this summary relevant to the reference? </s> summary: {prediction} </s> "
+            f"question: Is this summary relevant to the reference? </s> summary: {response} </s> "
             f"reference: {reference}"
         )
         coherence = published(
-            f"question: Is this a coherent summary to the document? </s> summary: {prediction} "
-            f"</s> document: {source}"
+            f"question: Is this a coherent summary to the document? </s> summary: {response} "
+            f"</s> document: {question}"
         )
         fluent = "question: Is this a fluent paragraph? </s> paragraph: "
         consistent = "question: Is this claim consistent with the document? </s> claim: "
         fluency = np.mean([published(f"{fluent}{part}") for part in parts])
         consistency = np.mean(
-            [published(f"{consistent}{part} </s> document: {source}") for part in parts]
+            [published(f"{consistent}{part} </s> document: {question}") for part in parts]
         )
         four = [relevance, fluency, coherence, consistency]
         expected.append([*four, np.mean(four)])
-    scores = score_unieval(SOURCES, PREDICTIONS, REFERENCES, model=model)
+    scores = score_unieval(QUESTIONS, RESPONSES, REFERENCES, model=model)
     np.testing.assert_allclose(scores, expected, atol=1e-5)  # a GPU adds up in another order
     assert np.std(expected, axis=0).min() > 1e-3  # or it would show little
     assert names_unieval(model="")[::4] == ["unieval_relevance", "unieval_overall"]
@@ -80,13 +80,13 @@ def test_score_unieval_edges(model, published):
     messages = [str(warning.message) for warning in caught if "score_" in str(warning.message)]
     # Of the two answers with a word, each of 4 questions; all of the long one's are too long.
     assert messages == [
-        "score_unieval: 4 of 8 questions are longer than 1024 tokens; what follows is not read",
-        "score_unieval: 2 of 4 predictions are empty and score 0",
+        "score_unieval: 4 of 8 prompts exceed 1024 tokens; the rest is not read",
+        "score_unieval: 2 of 4 responses are empty and score 0",
     ]
 
 
 def test_score_unieval_of_empty_answers_alone_needs_no_model():
-    with pytest.warns(UserWarning, match="1 of 1 predictions are empty"):
+    with pytest.warns(UserWarning, match="1 of 1 responses are empty"):
         scores = score_unieval(["a"], [""], ["a"], model="medalign_utils")
     assert scores.shape == (1, 5) and not scores.any()
 
