@@ -1,1 +1,1 @@
-"""A widget to read a release's records in."""
+"""A widget for reading the records of a release."""

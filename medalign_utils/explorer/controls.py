@@ -1,4 +1,4 @@
-"""The controls of the explorer and their layout; `widget` says what they do."""
+"""The explorer's controls and their layout; `widget` gives them their behaviour."""
 
 from functools import partial
 
@@ -10,12 +10,12 @@ _BOX = {"border": "1px solid #bbb", "padding": "6px 10px", "overflow": "auto"}
 
 
 class Controls(widgets.VBox):
-    """A page to pick a patient from and to read the record in."""
+    """A page with controls for choosing a patient and reading the record."""
 
     def __init__(self) -> None:
-        """Lay the controls out, empty."""
+        """Create and arrange the controls, still empty."""
         text = partial(widgets.Text, continuous_update=False)
-        self.find = text(placeholder="id of a patient or an instruction", description="Find")
+        self.find = text(placeholder="patient or instruction ID", description="Find")
         self.patient = widgets.Dropdown(description="Patient", layout={"width": "340px"})
         self.person, self.message = widgets.HTML(), widgets.HTML()
         self.instruction = widgets.Dropdown(description="Instruction", layout={"width": "auto"})
@@ -36,12 +36,12 @@ class Controls(widgets.VBox):
         self.older = widgets.Button(description="Older note", icon="arrow-down")
         self.note_status = widgets.HTML()
         self.table = widgets.HTML(layout=_BOX | {"overflow": "hidden"})
-        self.back = widgets.Button(description="Earlier", icon="arrow-left")
-        self.forth = widgets.Button(description="Later", icon="arrow-right")
+        self.earlier = widgets.Button(description="Earlier", icon="arrow-left")
+        self.later = widgets.Button(description="Later", icon="arrow-right")
         self.page_status = widgets.HTML()
         row, column = widgets.HBox, widgets.VBox
         notes = [row([self.newer, self.older, self.note_status]), row([self.notes, self.note])]
-        events = [row([self.back, self.forth, self.page_status]), self.table]
+        events = [row([self.earlier, self.later, self.page_status]), self.table]
         self.tabs = widgets.Tab([column(notes), column(events)])
         filters = [self.since, self.until, self.search, self.reset]
         filters = row(filters, layout={"flex_flow": "row wrap"})

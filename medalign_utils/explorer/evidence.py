@@ -1,4 +1,4 @@
-"""Where in a record the evidence of a reference is."""
+"""Finds the evidence for a reference in a record."""
 
 import re
 from collections import Counter
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-# A date in evidence: month/day/year, as American clinicians write it, or year-month-day.
+# A date in evidence: month/day/year (American order) or year-month-day.
 _DATE = re.compile(r"\b(?:(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})|(\d{4})-(\d{2})-(\d{2}))\b")
 _DATE_END = re.compile(r"(?i)[\s,.:()]+$|[\s,]+(?:of|on|from|dated)$")
 _FILLERS = frozenset(("and", "for", "from", "the", "was", "with"))
@@ -16,22 +16,22 @@ _FILLERS = frozenset(("and", "for", "from", "the", "was", "with"))
 class Evidence(NamedTuple):
     """Where a reference's evidence is in a record."""
 
-    rows: list[int]  # index labels of events: most of its parts first, then the most recent
+    rows: list[int]  # index labels of events: those with most parts first, then the most recent
     pattern: re.Pattern | None  # what to highlight in them
-    messages: list[str]  # what was found of each part, and how
+    messages: list[str]  # for each part, what was found
 
 
 def search_pattern(text: str) -> re.Pattern | None:
-    """Return what finds a text literally, in any case and across line breaks; None for blanks."""
+    """Return a pattern for the literal text in any case, across line breaks; None for blanks."""
     words = text.split()
     return re.compile(r"\s+".join(map(re.escape, words)), re.IGNORECASE) if words else None
 
 
 def locate_evidence(events: pd.DataFrame, evidence: str | None) -> Evidence:
-    """Return where a reference's evidence is, part by part (separated by semicolons).
+    """Return where a reference's evidence is; its parts are separated by semicolons or lines.
 
-    A part is searched for literally, then as notes with all of its words; if it names a date, as
-    the note of that date with most of them.
+    Each part is searched for literally, then in notes that contain all of its words; if it names a
+    date, in the note of that date with most of its words.
     """
     parts = [part.strip() for part in re.split(r"[;\n]+", evidence or "") if part.strip()]
     texts = _plain(events["name"].fillna("") + " " + events["value"].fillna(""), events["unit"])
@@ -51,7 +51,7 @@ def locate_evidence(events: pd.DataFrame, evidence: str | None) -> Evidence:
 def _locate_part(
     events: pd.DataFrame, texts: pd.Series, part: str
 ) -> tuple[list[int], list[re.Pattern], str]:
-    """The events with one part of the evidence, what to highlight, and a message."""
+    """Return the events with one part of the evidence, what to highlight, and a message."""
     day = _day(part)
     on_day = events["timestamp"].dt.normalize() == day
     bare = part
@@ -82,21 +82,22 @@ def _locate_part(
         which = "the note" if len(rows) == 1 else f"{len(rows):,} notes"
         of_day = f" of {day:%Y-%m-%d}" if day is not None else ""
         share = "all" if score.max() == len(words) else "most"
-        message = f"not word for word; {which}{of_day} with {share} of its words"
+        verb = "contains" if len(rows) == 1 else "contain"
+        message = f"no exact match; {which}{of_day} {verb} {share} of its words"
         return rows.tolist(), [*map(search_pattern, sorted(words))], message
     if on_day.any():
-        return events.index[on_day].tolist(), [], f"not found; the events of {day:%Y-%m-%d}"
+        return events.index[on_day].tolist(), [], f"not found; showing events of {day:%Y-%m-%d}"
     return [], [], "not found"
 
 
 def _plain(texts: pd.Series, units: pd.Series) -> pd.Series:
-    """Texts as `_same_words` compares them: lower case, single blanks, no colons and commas."""
+    """Return texts in lower case, with single blanks and without colons and commas."""
     joined = (texts + " " + units.fillna("")).str.lower().str.replace(r"[:,\s]+", " ", regex=True)
     return joined.str.strip()
 
 
 def _same_words(texts: pd.Series, text: str) -> pd.Series:
-    """Whether an event's text is in `text` or the other way round, as whole words."""
+    """Return whether an event's text is in `text`, or `text` in it, as whole words."""
     part = f" {' '.join(re.sub(r'[:,]', ' ', text.lower()).split())} "
     unique = texts.unique()
     return texts.isin([t for t in unique if (len(t) > 4 and f" {t} " in part) or part in f" {t} "])

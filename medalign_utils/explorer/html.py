@@ -1,6 +1,6 @@
-"""What the explorer shows of one record: the events that pass its filters, and all HTML.
+"""Selects the events of a record that pass the explorer's filters, and writes its HTML.
 
-Everything that becomes HTML is escaped here: a note may contain anything.
+All text is escaped here, because a note may contain anything.
 """
 
 import base64
@@ -18,9 +18,9 @@ from medalign_utils import plots
 from medalign_utils.explorer.evidence import Evidence
 
 _COLOURS = {"evidence": "#9ED8FF", "search": "#F5E663"}
-# Browsers that can open a `medalign-scroll` scrolled to this.
+# Browsers that support it open a `medalign-scroll` scrolled to this element.
 _IN_VIEW = '<span style="display:inline-block;scroll-initial-target:nearest"></span>'
-# Of the page, once.
+# Once per page.
 STYLE = """<style>
 .medalign-table {border-collapse: collapse; width: 100%; line-height: 1.4; margin-top: 6px}
 .medalign-table td, .medalign-table th {
@@ -37,7 +37,7 @@ def select_events(
     since: date | None = None,
     until: date | None = None,
 ) -> pd.DataFrame:
-    """Return the events of these types and days; None sets no limit, `until` is included."""
+    """Return the events of these types and days, including `until`; None sets no limit."""
     keep = np.ones(len(events), dtype=bool)
     if types is not None:
         keep &= events["type"].isin(types)
@@ -57,7 +57,7 @@ def count_hits(events: pd.DataFrame, pattern: re.Pattern) -> pd.Series:
 def highlight(
     text: str, search: re.Pattern | None = None, evidence: re.Pattern | None = None
 ) -> str:
-    """Return a text as escaped HTML with what the patterns find marked, evidence before search."""
+    """Return a text as escaped HTML with matches marked; evidence takes precedence over search."""
     parts = {"evidence": evidence, "search": search}
     patterns = [f"(?P<{name}>{p.pattern})" for name, p in parts.items() if p is not None]
     if not patterns:
@@ -71,7 +71,7 @@ def highlight(
 
 
 def excerpt(text: str, pattern: re.Pattern | None = None, width: int = 160) -> str:
-    """Return at most about `width` characters of a text, around the first hit if there is one."""
+    """Return about `width` characters of a text, around the first hit if there is one."""
     hit = pattern.search(text) if pattern else None
     start = max(0, hit.start() - width // 2) if hit else 0
     if start:
@@ -81,7 +81,7 @@ def excerpt(text: str, pattern: re.Pattern | None = None, width: int = 160) -> s
 
 
 def number(n: int, noun: str) -> str:
-    """Return a number of things, such as "1 note" or "1,200 notes"."""
+    """Return a count with its noun, such as "1 note" or "1,200 notes"."""
     return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
@@ -92,7 +92,7 @@ def title_of(event: pd.Series) -> str:
 
 
 def person_line(events: pd.DataFrame) -> str:
-    """Return what a record last says of its person and how much it contains, as HTML."""
+    """Return the patient's most recent demographics and the size of the record, as HTML."""
     last = events[events["type"] == "person"].groupby("name")["value"].last()
     about = [last[name] for name in ("gender", "race", "ethnicity") if name in last]
     about += [f"born {last['birthdate']}"] if "birthdate" in last else []
@@ -105,7 +105,7 @@ def person_line(events: pd.DataFrame) -> str:
 
 
 def timeline_image(events: pd.DataFrame, **marks) -> str:
-    """Return `plots.timeline` as an HTML image as wide as the page; "" without events."""
+    """Return `plots.timeline` as an HTML image of full width; "" without events."""
     if events.empty:
         return ""
     rows = 1 + events["type"].nunique()
@@ -119,7 +119,7 @@ def timeline_image(events: pd.DataFrame, **marks) -> str:
 
 
 def note_html(event: pd.Series, search: re.Pattern | None, evidence: re.Pattern | None) -> str:
-    """Return one note: its title, and its text with its line breaks."""
+    """Return a note as HTML: its title, and its text with line breaks."""
     text = "" if pd.isna(event["value"]) else event["value"]
     body = highlight(text, search, evidence) or "(no text)"
     text_style = "white-space:pre-wrap;line-height:1.45"
@@ -127,7 +127,7 @@ def note_html(event: pd.Series, search: re.Pattern | None, evidence: re.Pattern 
 
 
 def events_html(events: pd.DataFrame, search: re.Pattern | None, marked: int | None = None) -> str:
-    """Return a page of events as a table; the one with the index label `marked` is highlighted."""
+    """Return events as an HTML table, highlighting the one with the index label `marked`."""
     rows = []
     for event in events.itertuples():
         name, code = ("" if pd.isna(text) else text for text in (event.name, event.code))
@@ -142,7 +142,7 @@ def events_html(events: pd.DataFrame, search: re.Pattern | None, marked: int | N
 
 
 def with_verdicts(responses: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFrame:
-    """Return responses with a column `verdict`: each rater's, in words."""
+    """Return responses with a column `verdict`, such as "correct (clinician 1)"."""
     key = ["instruction_id", "system"]
     words = ratings["correct"].map({True: "correct", False: "incorrect"})
     words = words + " (" + ratings["rater"].astype("str") + ")"
@@ -154,25 +154,25 @@ def with_verdicts(responses: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFram
 def instruction_html(
     instruction: pd.Series, references: pd.DataFrame, responses: pd.DataFrame, found: Evidence
 ) -> str:
-    """Return an instruction: question, references with the evidence found, systems' responses."""
+    """Return an instruction as HTML: question, references, evidence found, systems' responses."""
     labels = [instruction[c] for c in ("category", "subcategory", "submitter_specialty")]
     about = " · ".join(escape(label) for label in labels if pd.notna(label))
     html = [f"<b>{escape(instruction['question'])}</b><br><small>{about}</small>"]
     searched = references["evidence"].first_valid_index()
     for row in references.itertuples():
         html.append(f"<p><b>Reference</b> ({escape(row.annotator)}): {_lines(row.reference)}</p>")
-        evidence = "none is given." if pd.isna(row.evidence) else _lines(row.evidence)
+        evidence = "none given." if pd.isna(row.evidence) else _lines(row.evidence)
         html.append(f"<p><b>Evidence</b>: {evidence}</p>")
         if row.Index == searched:
             html.append(f"<small>{'<br>'.join(map(escape, found.messages))}</small>")
     if references.empty:
-        html.append("<p>No clinician has answered it, so there is no reference.</p>")
+        html.append("<p>No reference: no clinician has answered this instruction.</p>")
     rows = [
         ("", (escape(row.system), escape(row.verdict), _lines(row.response) or "(empty)"))
         for row in responses.itertuples()
     ]
     table = _table(("System", "Verdict", "Response"), rows)
-    return "".join([*html, table if rows else "<p>No system has answered it.</p>"])
+    return "".join([*html, table if rows else "<p>No system has answered this instruction.</p>"])
 
 
 def _marked(kind: str) -> str:
@@ -184,12 +184,12 @@ def _lines(text: str) -> str:
 
 
 def _box(html: str) -> str:
-    # A new element each time, or the browser would not look for what is to be in view.
+    # A new element each time, or the browser would not scroll to the mark.
     return f'<div class="medalign-scroll">{html}</div>'
 
 
 def _table(heads: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]]) -> str:
-    """A table; each row is its style and its cells, as HTML."""
+    """Return an HTML table; each row is its style and its cells."""
     html = ["<tr>", *(f"<th>{head}</th>" for head in heads), "</tr>"]
     for style, cells in rows:
         html += [f'<tr style="{style}">', *(f"<td>{cell}</td>" for cell in cells), "</tr>"]

@@ -1,7 +1,7 @@
 """The explorer: a patient's timeline, events and notes, instructions and responses.
 
-`explore` shows nothing of a record until a patient is picked, so an executed copy of the notebook
-contains no text of a patient.
+`explore` shows no record until a patient is chosen, so an executed copy of the notebook contains no
+patient text.
 """
 
 from collections.abc import Iterator
@@ -22,8 +22,8 @@ from medalign_utils.explorer.evidence import Evidence, locate_evidence, search_p
 from medalign_utils.explorer.html import number
 from medalign_utils.plots.release import order_types
 
-PAGE = 200  # events on a page of the table
-NOBODY = ""  # the patient of instructions that name none
+PAGE = 200  # events per page of the table
+NOBODY = ""  # stands for the patient of instructions without one
 NO_EVENTS = pd.DataFrame(columns=list(EVENT_COLUMNS), dtype="str")
 NO_EVENTS = NO_EVENTS.astype({"timestamp": "datetime64[s]"})
 NO_RESPONSES = pd.DataFrame(columns=["instruction_id", "system", "response"], dtype="str")
@@ -33,14 +33,14 @@ NO_RATINGS = pd.DataFrame(columns=["instruction_id", "system", "rater", "correct
 def explore(
     release: Release, responses: pd.DataFrame = NO_RESPONSES, ratings: pd.DataFrame = NO_RATINGS
 ) -> "Explorer":
-    """Return a widget that shows a release's records, as the last expression of a cell."""
+    """Return a widget that shows a release's records; make it the last expression of a cell."""
     return Explorer(release, responses, ratings)
 
 
 def responses_and_ratings(release: Release, experiment: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return all responses so far, of this experiment and of the release, and their ratings.
 
-    Ratings are the answer key's and the clinicians'; either table may be empty.
+    Ratings come from the answer key and from clinicians; either table may be empty.
     """
     files = sorted(paths.responses(experiment, "any").parent.glob("*.jsonl"))
     responses = [NO_RESPONSES, *map(read_responses, files)]
@@ -60,7 +60,7 @@ class Explorer(Controls):
     """The widget that `explore` returns; its controls are attributes."""
 
     def __init__(self, release: Release, responses: pd.DataFrame, ratings: pd.DataFrame) -> None:
-        """Connect the controls; no record is read yet."""
+        """Connect the controls, without reading a record yet."""
         super().__init__()
         self.release = release
         self.responses = view.with_verdicts(responses, ratings)
@@ -80,8 +80,8 @@ class Explorer(Controls):
         self.reset.on_click(lambda _: self._clear_filters())
         self.newer.on_click(lambda _: self._step_note(-1))
         self.older.on_click(lambda _: self._step_note(1))
-        self.back.on_click(lambda _: self._turn_page(-1))
-        self.forth.on_click(lambda _: self._turn_page(1))
+        self.earlier.on_click(lambda _: self._turn_page(-1))
+        self.later.on_click(lambda _: self._turn_page(1))
         self._list_patients()
 
     def _unless_busy(self, handler):
@@ -89,7 +89,7 @@ class Explorer(Controls):
 
     @contextmanager
     def _setting(self) -> Iterator[None]:
-        """While controls are set from here, they call nothing."""
+        """Set controls without triggering their handlers."""
         before, self._busy = self._busy, True
         try:
             yield
@@ -99,7 +99,7 @@ class Explorer(Controls):
     # Patients
 
     def _clear(self) -> None:
-        """Remove all of the last patient, from the page too."""
+        """Remove everything about the previous patient, also from the page."""
         self.events = self.selected = self._unsearched = pd.DataFrame({"type": []})
         self.evidence = Evidence([], None, [])
         self.first_row, self.marked, self._hit_times = 0, None, []
@@ -121,7 +121,8 @@ class Explorer(Controls):
         persons = sorted(
             (p for p in persons if wanted in p or p in found), key=lambda p: (len(p), p)
         )
-        heading = number(len(persons), "patient") if persons else "no such id"
+        count = number(len(persons), "patient")
+        heading = f"{count}: choose one" if persons else "no matching ID"
         persons += [NOBODY] * (NOBODY in found)
         options = [
             (f"{p or 'no patient named'} · {number(counts.get(p, 0), 'instruction')}", p)
@@ -129,7 +130,7 @@ class Explorer(Controls):
         ]
         before = self.patient.value
         with self._setting():
-            self.patient.options = [(f"{heading}: choose one", None), *options]
+            self.patient.options = [(heading, None), *options]
             self.patient.value = before if before in persons else None
             if wanted and len(persons) == 1:
                 self.patient.value = persons[0]
@@ -184,7 +185,7 @@ class Explorer(Controls):
             self.since.value = None if self.events.empty else moments.min().date()
             self.until.value = None if self.events.empty else moments.max().date()
             for box in self.types.children:
-                # What headers say of the person would crowd out the rest, encounter by encounter.
+                # Every encounter repeats the demographics, which would crowd out the rest.
                 box.value = box.type != "person"
         self._filter()
 
@@ -219,20 +220,20 @@ class Explorer(Controls):
     def _hits_found(self, hits: pd.Series, notes: pd.DataFrame) -> str:
         quoted = f"“{escape(self.search.value)}”"
         if hits.empty:
-            return f"<b>No hits</b> for {quoted} in what the filters leave."
+            return f"<b>No hits</b> for {quoted} among the filtered notes and events."
         in_notes = number(hits[notes.index].sum(), "hit")
         coded = number(len(hits) - len(notes), "coded event")
-        return f"{quoted}: <b>{in_notes}</b> in {number(len(notes), 'note')}, and in {coded}."
+        return f"{quoted}: <b>{in_notes}</b> in {number(len(notes), 'note')}; also in {coded}."
 
     # Notes and events
 
     def _show_note(self) -> None:
         shown = self.notes.value
-        read = shown if self.marked is None else self.marked
-        moment = None if read is None else self.events.at[read, "timestamp"]
+        viewed = shown if self.marked is None else self.marked
+        moment = None if viewed is None else self.events.at[viewed, "timestamp"]
         drawn = self._unsearched[self._unsearched["type"] != "person"]
         image = view.timeline_image(drawn, hits=self._hit_times, shown=moment)
-        self.timeline.value = image or "The filters leave no events."
+        self.timeline.value = image or "No events match the filters."
         labels = [value for _, value in self.notes.options]
         self.newer.disabled = shown is None or shown == labels[0]
         self.older.disabled = shown is None or shown == labels[-1]
@@ -254,7 +255,7 @@ class Explorer(Controls):
     def _show_table(self) -> None:
         n = len(self.selected)
         last = min(self.first_row + PAGE, n)
-        self.back.disabled, self.forth.disabled = self.first_row == 0, last == n
+        self.earlier.disabled, self.later.disabled = self.first_row == 0, last == n
         self.page_status.value, self.table.value = "", "No events to show."
         if n:
             page, pattern = self.selected[self.first_row : last], search_pattern(self.search.value)
@@ -295,7 +296,7 @@ class Explorer(Controls):
             self.places.layout.display = None if rows else "none"
 
     def _go_to_place(self) -> None:
-        """Show the event that contains the evidence, clearing filters that hide it."""
+        """Show the event that contains the evidence, and clear filters that hide it."""
         row = self.places.value
         if row is not None:
             if row not in self.selected.index:

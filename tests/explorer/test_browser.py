@@ -1,6 +1,6 @@
-"""Notebook 01 in JupyterLab, in a real browser: Chromium without a screen, on a tiny release.
+"""Notebook 01 in JupyterLab in headless Chromium, on a tiny release.
 
-Needs Debian's packages chromium and chromium-driver, or others of their kind.
+Needs chromium and chromedriver, such as Debian's packages chromium and chromium-driver.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ pytestmark = [
 
 @pytest.fixture
 def project(tmp_path):
-    """A project of its own, whose default release is a small one, with one system's response."""
+    """A separate project with a small default release and one system's response."""
     folder = tmp_path / "project"
     shutil.copytree(ROOT / "data/paper", folder / "data/paper")
     (folder / "notebooks").mkdir()
@@ -59,12 +59,12 @@ def project(tmp_path):
 
 @pytest.fixture
 def lab(project, tmp_path):
-    """JupyterLab on this machine only; gives notebook 01's address."""
+    """Start JupyterLab on 127.0.0.1 and yield notebook 01's address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     token = secrets.token_hex(16)
-    home = tmp_path / "home"  # nobody's settings, and no other kernel
+    home = tmp_path / "home"  # no user settings, no other kernels
     environment = os.environ | {
         "HOME": str(home),
         "JUPYTER_CONFIG_DIR": str(home / "config"),
@@ -79,8 +79,8 @@ def lab(project, tmp_path):
     command += ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
     page_config = home / "config/labconfig/page_config.json"
     page_config.parent.mkdir(parents=True)
-    asks_for_news = "@jupyterlab/apputils-extension:announcements"
-    page_config.write_text(json.dumps({"disabledExtensions": {asks_for_news: True}}))
+    announcements = "@jupyterlab/apputils-extension:announcements"
+    page_config.write_text(json.dumps({"disabledExtensions": {announcements: True}}))
     log = tmp_path / "lab.log"
     with log.open("w") as output:
         server = subprocess.Popen(
@@ -96,7 +96,7 @@ def lab(project, tmp_path):
             time.sleep(0.2)
         yield f"{address}/lab/tree/notebooks/01_explore_release.ipynb?token={token}"
     finally:
-        server.terminate()  # it ends its kernels
+        server.terminate()  # which also ends its kernels
         try:
             server.wait(15)
         except subprocess.TimeoutExpired:
@@ -117,14 +117,14 @@ def browser(tmp_path):
 
 def test_a_clinician_reads_a_record(lab, browser, tmp_path):
     def wait(condition):
-        ignored = (StaleElementReferenceException,)  # the page may change while it is looked at
+        ignored = (StaleElementReferenceException,)  # the page may change meanwhile
         return WebDriverWait(browser, 30, 0.1, ignored).until(condition, str(page()))
 
     def find_all(css):
         return browser.find_elements(By.CSS_SELECTOR, css)
 
     def control(label):
-        """The control that stands behind a label."""
+        """Return the control that follows a label."""
         path = f"//label[normalize-space()='{label}']/following-sibling::*"
         return wait(lambda _: next(iter(browser.find_elements(By.XPATH, path)), None))
 
@@ -152,14 +152,14 @@ def test_a_clinician_reads_a_record(lab, browser, tmp_path):
     control("Search").send_keys("CHEST pain", Keys.ENTER)
     shows("2 hits in 2 notes", "Notes (2)")
     wait(lambda _: marked() == ["Chest pain"])
-    shows(SCRIPT)  # as text, and nothing of it has run
+    shows(SCRIPT)  # as text that was not run
     assert browser.title not in ("run", "1")
 
     instruction = f"{MARKUP}  {QUESTIONS[MARKUP][0]}"
     Select(control("Instruction")).select_by_visible_text(instruction)
     shows(instruction.split("  ")[1], "No, he denies it.", "found word for word, 1 time")
-    wait(lambda _: marked() == ["Denies chest\npain"])  # the evidence, in a note far from its top
-    box = next(each for each in find_all(".medalign-scroll") if "Walks well" in each.text)
+    wait(lambda _: marked() == ["Denies chest\npain"])  # the evidence, far down in a note
+    box = next(box for box in find_all(".medalign-scroll") if "Walks well" in box.text)
     assert box.get_property("scrollTop") > 0
     top, mark = box.rect["y"], find_all(".medalign mark")[0].rect["y"]
     assert top < mark < top + box.size["height"]

@@ -19,12 +19,12 @@ def test_searches_literally(text):
         # 4 results and a note; the latest first.
         ("Creatinine", 5, "2015-01-02 08:00  Creatinine", ["found word for word, 5 times"]),
         ("CT chest report of 09/01/2014", 1, "2014-09-01 11:00  Imaging report",
-         ["not word for word; the note of 2014-09-01 with all of its words"]),
-        # Most of the parts are in the first place.
+         ["no exact match; the note of 2014-09-01 contains all of its words"]),
+        # The event with most parts comes first.
         ("creatinine was 1.4; chest pain; gout\n", 2, "2014-08-10 10:00  Progress note",
          ["found", "found", "not found"]),
         ("biopsy, 08/11/2014", 1, "2014-08-11 09:12  Creatinine",
-         ["not found; the events of 2014-08-11"]),
+         ["not found; showing events of 2014-08-11"]),
     ],
 )  # fmt: skip
 def test_evidence_is_located(events, evidence, n, first, messages):
@@ -36,7 +36,7 @@ def test_evidence_is_located(events, evidence, n, first, messages):
 
 
 @pytest.mark.parametrize("evidence", [None, "", " ;\n", "xyzzy", "99/99/2014", "gout of 1/1/1999"])
-def test_evidence_that_is_nowhere(events, evidence):
+def test_evidence_that_is_not_in_the_record(events, evidence):
     found = locate_evidence(events, evidence)
     assert found.rows == []
     assert all(message.endswith("not found") for message in found.messages)

@@ -11,15 +11,15 @@ def test_highlights_and_escapes_every_part():
     assert re.search(r"<mark[^>]*>&lt;script&gt;</mark>", html)
 
 
-def test_highlights_evidence_and_search_apart():
+def test_evidence_and_search_have_different_colours():
     both = highlight("Chest pain", search_pattern("pain"), search_pattern("chest"))
     colours = re.findall(r"background:(#\w+)[^>]*>(\w+)<", both)
     assert [word for _, word in colours] == ["Chest", "pain"]
     assert len({colour for colour, _ in colours}) == 2
-    assert both.count("scroll-initial-target") == 1  # the first one is brought into view
+    assert both.count("scroll-initial-target") == 1  # scrolls to the first mark
 
 
-def test_an_excerpt_holds_the_hit():
+def test_an_excerpt_contains_the_hit():
     text = "word " * 200 + "needle " + "word " * 200
     shown = excerpt(text, search_pattern("needle"))
     assert "needle" in shown and len(shown) < 200

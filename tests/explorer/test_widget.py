@@ -41,10 +41,10 @@ def rows_of(table):
     return table.count("<tr") - 1  # without the heading
 
 
-def test_shows_nothing_of_a_record_before_a_patient_is_picked(explorer):
+def test_shows_no_record_before_a_patient_is_chosen(explorer):
     assert explorer.patient.value is None
     assert explorer.record.layout.display == "none"
-    states = [control.get_state(drop_defaults=True) for control in everything(explorer)]
+    states = [control.get_state(drop_defaults=True) for control in with_descendants(explorer)]
     assert_no_text_of_patients(json.dumps(states, default=str))
 
 
@@ -66,7 +66,7 @@ def test_opens_a_patient(explorer):
 
 
 def test_finds_by_the_id_of_a_patient_or_an_instruction(explorer, release):
-    for name in ("40.bak.xml", "._40.xml"):  # no patients
+    for name in ("40.bak.xml", "._40.xml"):  # not patients
         (release.path / "ehrs" / name).write_text("x")
     assert len(explorer.patient.options) == 5
     explorer.find.value = "41"
@@ -76,7 +76,7 @@ def test_finds_by_the_id_of_a_patient_or_an_instruction(explorer, release):
     explorer.find.value = ""
     assert explorer.patient.value == PATIENT and len(explorer.patient.options) == 5
     explorer.find.value = "nobody"
-    assert explorer.patient.options == (("no such id: choose one", None),)
+    assert explorer.patient.options == (("no matching ID", None),)
     assert explorer.record.layout.display == "none"
 
 
@@ -100,14 +100,14 @@ def test_searches_notes_and_events(explorer):
     assert explorer.tabs.titles == ("Notes (3)", "Events (7)")
 
 
-def test_filters_what_is_listed(explorer):
+def test_filters_notes_and_events(explorer):
     explorer.patient.value = PATIENT
     types_of(explorer)["note"].value = False
     assert explorer.tabs.titles == ("Notes (0)", "Events (4)")
     explorer.since.value = date(2015, 1, 1)
     assert explorer.tabs.titles == ("Notes (0)", "Events (1)")
     types_of(explorer)["measurement"].value = False
-    assert explorer.timeline.value == "The filters leave no events."
+    assert explorer.timeline.value == "No events match the filters."
     explorer.reset.click()
     explorer.until.value = None  # as when a date is deleted
     assert explorer.tabs.titles == ("Notes (3)", "Events (7)")
@@ -119,13 +119,13 @@ def test_shows_an_instruction_with_its_evidence_in_place(explorer):
     explorer.instruction.value = MARKUP
     assert "Does he have &lt;i&gt;chest pain&lt;/i&gt;?" in explorer.answer.value
     assert "No, he denies it." in explorer.answer.value
-    assert "No system has answered it." in explorer.answer.value
+    assert "No system has answered this instruction." in explorer.answer.value
     assert explorer.tabs.selected_index == 0 and types_of(explorer)["note"].value
     assert re.search(r"<mark[^>]*>Denies chest\npain</mark>", explorer.note.value)
     assert explorer.places.options[0][0] == "1 of 1: 2014-08-10 10:00  Progress note"
 
 
-def test_shows_responses_and_verdicts_and_marks_a_coded_event(explorer):
+def test_shows_responses_with_verdicts_and_marks_a_coded_event(explorer):
     explorer.patient.value = PATIENT
     explorer.instruction.value = CREATININE
     answer = explorer.answer.value
@@ -134,11 +134,11 @@ def test_shows_responses_and_verdicts_and_marks_a_coded_event(explorer):
     assert explorer.tabs.selected_index == 1
     (marked,) = re.findall(r"<tr style=\"[^\"]+\">.*?</tr>", explorer.table.value)
     assert "2015-01-02&nbsp;08:00" in marked
-    explorer.notes.index = 2  # reading on from there
+    explorer.notes.index = 2  # the user reads on from there
     assert "Progress note" in explorer.note.value
 
 
-def test_evidence_of_the_first_annotator_who_gives_any(tmp_path):
+def test_shows_the_evidence_of_the_first_annotator_with_any(tmp_path):
     folder = write_release(tmp_path / "release")
     file = folder / "clinician-instruction-responses.tsv"
     text = file.read_text().replace("denies it.\tDenies chest pain", "denies it.\t")
@@ -146,7 +146,7 @@ def test_evidence_of_the_first_annotator_who_gives_any(tmp_path):
     explorer = widget.explore(load_release(folder))
     explorer.patient.value = PATIENT
     explorer.instruction.value = MARKUP
-    assert explorer.answer.value.index("none is given") < explorer.answer.value.index("found word")
+    assert explorer.answer.value.index("none given") < explorer.answer.value.index("found word")
     assert explorer.places.options[0][0] == "1 of 1: 2014-08-10 10:00  Progress note"
 
 
@@ -168,10 +168,10 @@ def test_instructions_without_a_patient(tmp_path):
     assert explorer.patient.value == PATIENT and explorer.reading.layout.display is None
 
 
-def test_what_a_patient_lacks_is_said(explorer, release):
+def test_says_what_a_patient_lacks(explorer, release):
     explorer.patient.value = PATIENT
     explorer.instruction.value = UNANSWERED
-    assert "No clinician has answered it" in explorer.answer.value
+    assert "no clinician has answered this instruction" in explorer.answer.value
     assert explorer.places.layout.display == "none"
     explorer.instruction.value = None
     assert explorer.answer.layout.display == "none"
@@ -191,7 +191,7 @@ def test_what_a_patient_lacks_is_said(explorer, release):
     assert explorer.table.value == "No events to show."
 
 
-def test_a_broken_record_gives_a_message_and_clears_the_last_one(explorer, release):
+def test_a_broken_record_shows_a_message_and_clears_the_previous_one(explorer, release):
     explorer.patient.value = PATIENT
     explorer.patient.value = BROKEN
     assert "43.xml, line 4: not well-formed XML" in explorer.message.value
@@ -209,12 +209,12 @@ def test_pages_of_events(explorer, release):
     release.ehr_path(NO_NOTES).write_text(eventstream(NO_NOTES, encounter(labs)))
     explorer.patient.value = NO_NOTES
     pages = [explorer.page_status.value]
-    while not explorer.forth.disabled:
-        explorer.forth.click()
+    while not explorer.later.disabled:
+        explorer.later.click()
         pages.append(explorer.page_status.value)
     assert pages == [f"{rows} of 450 events" for rows in ("1 to 200", "201 to 400", "401 to 450")]
     assert rows_of(explorer.table.value) == 50
-    explorer.back.click()
+    explorer.earlier.click()
     assert explorer.page_status.value == pages[1]
 
 
@@ -230,10 +230,10 @@ def test_unfinished_responses_are_ignored(release, tmp_path, monkeypatch):
     assert responses["system"].tolist() == ["a", "gpt4-32k"]
 
 
-def everything(control):
+def with_descendants(control):
     yield control
     for child in getattr(control, "children", ()):
-        yield from everything(child)
+        yield from with_descendants(child)
 
 
 def assert_no_text_of_patients(content):
@@ -252,7 +252,7 @@ def test_the_executed_notebook_contains_no_text_of_patients(tmp_path):
     (tmp_path / "data/paper").symlink_to(root / "data/paper")
     notebook = root / "notebooks/01_explore_release.ipynb"
     execute_notebook(notebook, executed, parameters, cwd=tmp_path, progress_bar=False)
-    assert "widgets" in nbformat.read(executed, 4).metadata  # the state of widgets is saved
+    assert "widgets" in nbformat.read(executed, 4).metadata  # the widgets' state is saved
     content = executed.read_text()
     assert "Explorer(" in content and "3 instructions" in content
     assert_no_text_of_patients(content)
