@@ -4,6 +4,7 @@
 # make reproduce PROFILE=slurm: the demo on a SLURM cluster.
 # make benchmark: speed against the plain way, to benchmarks/RESULTS.md.
 # make figures: copy the demo's figures and tables to figures/, README.md and docs/results.md.
+# make docs: the documentation as a site, build/site.
 # Each makes .venv itself; PYTHON=... names another Python 3.11 or 3.12.
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
@@ -13,7 +14,7 @@ BIN := .venv/bin
 PROFILE ?= local
 TESTS := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
-.PHONY: reproduce test test-slow test-cluster lab figures benchmark
+.PHONY: reproduce test test-slow test-cluster lab figures docs benchmark
 
 reproduce: .venv/installed
 	$(BIN)/snakemake --workflow-profile profiles/$(PROFILE)
@@ -36,6 +37,10 @@ lab: .venv/installed
 
 figures: reproduce
 	$(BIN)/python -m medalign_utils.reporting.results_table
+
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "build/site/index.html; to search it: $(BIN)/python -m http.server --directory build/site"
 
 benchmark: .venv/installed
 	PYTHONPATH=. $(BIN)/python benchmarks/speed.py

@@ -1,1 +1,1 @@
-"""generation."""
+"""Systems and their responses: generators, terms of use, storage, cost."""

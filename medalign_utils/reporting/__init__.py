@@ -1,1 +1,1 @@
-"""reporting."""
+"""Provenance, result tables and the report of a run."""

@@ -1,0 +1,65 @@
+"""MkDocs sees the repository as it is, so relative links work on the site and on GitHub."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import griffe
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
+from mkdocs.structure.files import File, Files
+
+import medalign_utils as ma
+
+ROOT = Path(__file__).parents[1]
+SHOWN = (
+    "*.md",
+    "LICENSE",
+    "CITATION.cff",
+    "benchmarks/*.md",
+    "data/paper/*.md",
+    "docs/*.md",
+    "docs/*.png",
+    "docs/demo/*.ipynb",
+    "figures/*.png",
+    "models/comet-compact/*.md",
+)
+
+
+class Examples(griffe.Extension):
+    """Shows the doctests of docstrings as code."""
+
+    def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
+        """Fence each run of lines from `>>>` to the next blank line."""
+        if obj.docstring:
+            fenced = r"```pycon\n\g<0>\n```"
+            obj.docstring.value = re.sub(r"(?m)^>>>.*(?:\n.+)*", fenced, obj.docstring.value)
+
+
+def _api() -> dict[str, str]:
+    """Pages with the docstrings of the package's entrance and of each room."""
+    entrance = [f"::: {module}.{name}" for name, module in sorted(ma._LAZY.items())]
+    options = "    options: {heading_level: 1}"
+    pages = {"ma": "\n\n".join(["# import medalign_utils as ma", *entrance])}
+    for path in sorted(ROOT.glob("medalign_utils/[a-z]*")):
+        if path.suffix == ".py" or (path / "__init__.py").is_file():
+            pages[path.stem] = f"::: medalign_utils.{path.stem}\n{options}"
+    return {f"docs/api/{name}.md": text for name, text in pages.items()}
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add to the navigation what is found rather than listed: notebooks and docstrings."""
+    notebooks = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/demo/*.ipynb"))]
+    config.nav += [{"Notebooks of the demo": notebooks}] if notebooks else []
+    config.nav += [{"Python API": [{Path(page).stem: page} for page in _api()]}]
+    return config
+
+
+@event_priority(100)  # before mkdocs-jupyter looks for notebooks
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Replace the files of docs/ by those of the repository under their own paths."""
+    theme = [file for file in files if file.src_dir != config.docs_dir]
+    paths = [path for pattern in SHOWN for path in sorted(ROOT.glob(pattern))]
+    own = [File.generated(config, str(p.relative_to(ROOT)), abs_src_path=str(p)) for p in paths]
+    api = [File.generated(config, page, content=text) for page, text in _api().items()]
+    return Files([*theme, *own, *api])
