@@ -1,4 +1,4 @@
-"""Fixtures that several rooms' tests share."""
+"""Fixtures shared by the tests of several folders."""
 
 import shutil
 
@@ -9,7 +9,7 @@ from tests.builders.project import ROOT
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A project without package and data, in which the test runs."""
+    """Create a project without package and data, and run the test in it."""
     shutil.copy(ROOT / "Snakefile", tmp_path)
     for folder in ("notebooks", "params"):
         shutil.copytree(ROOT / folder, tmp_path / folder)

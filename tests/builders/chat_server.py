@@ -1,8 +1,8 @@
-"""A small chat completions server for tests, on 127.0.0.1 and a port of its own.
+"""A small chat completions server for tests, on a free port of 127.0.0.1.
 
-In the test's process, `ChatServer` gives what a function of the request says, and keeps all
-requests. In a process of its own, `python chat_server.py SECONDS` answers every prompt after that
-time, until its standard input is closed; it prints its port.
+In the test's process, `ChatServer` replies with a function of the request and keeps all requests.
+In a separate process, `python chat_server.py SECONDS` prints its port and answers every prompt
+after that time until its standard input is closed.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ class Reply(NamedTuple):
     status: int = 200
     headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
     after: float = 0.0  # seconds
-    cut: bool = False  # the connection ends in the middle of the body
-    until_closed: bool = False  # no length is given: the end of the connection ends the body
+    cut: bool = False  # the connection breaks off in the middle of the body
+    until_closed: bool = False  # no Content-Length: closing the connection ends the body
 
 
 def completion(content: Any, finish_reason: Any = "stop", **message: Any) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def error(status: int, code: Any = None, *headers: tuple[str, str], message: str
 
 
 class ChatServer:
-    """A context in which the server runs, in a thread."""
+    """A context in which the server runs in a thread."""
 
     def __init__(self, reply: Callable[[Request], Reply]) -> None:
         self.reply = reply

@@ -1,4 +1,4 @@
-"""A release to look at, written in code: long notes, markup in a note, a record that is broken."""
+"""A release for the explorer's tests: long notes, markup in a note, a broken record."""
 
 import json
 from html import escape

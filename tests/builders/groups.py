@@ -1,4 +1,4 @@
-"""Patients and their groups."""
+"""Patient ids and group labels."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""A release of the published size with the paper's accuracies; its ratings are constructed."""
+"""A release of the published size with constructed ratings that have the paper's accuracies."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -15,14 +15,14 @@ COUNTS = np.rint(paper.human_evaluation()["correct"] * N_INSTRUCTIONS).astype(in
 
 
 class Verdicts(NamedTuple):
-    """Instructions x systems, in the paper's order: verdicts, and places from 1, equal if tied."""
+    """Verdicts and places (1 is best, ties equal): instructions x systems, in the paper's order."""
 
     correct: np.ndarray
     places: np.ndarray
 
 
 def construct_verdicts(seed=1):
-    """As many correct responses as published, each above every incorrect one, with many ties."""
+    """Return as many correct responses as published, ranked above all others, with many ties."""
     rng = np.random.default_rng(seed)
     easiest = rng.normal(size=(N_INSTRUCTIONS, len(SYSTEMS))).argsort(axis=0).argsort(axis=0)
     correct = easiest < COUNTS
@@ -31,10 +31,10 @@ def construct_verdicts(seed=1):
 
 
 def write_paper_release(folder: Path, verdicts: Verdicts) -> Path:
-    """Write a release whose table of reviewed responses has the verdicts.
+    """Write a release with the verdicts in its table of reviewed responses.
 
-    Instructions are of the published categories. A response is as many words of the reference as
-    its place is good, so a metric that counts words orders responses as the ratings do.
+    Instructions have the published categories. The better its place, the more words of the
+    reference a response repeats, so a metric that counts words agrees with the ratings.
     """
     categories = paper.categories()
     asked = categories.loc[categories.index.repeat(categories["all"]), "category"].tolist()

@@ -1,4 +1,4 @@
-"""A project in a folder of its own, with a small experiment that is nobody's demo."""
+"""A project in a separate folder, with a small experiment."""
 
 import contextlib
 import os
@@ -40,7 +40,7 @@ EXPERIMENT = {
 
 
 def copy_project(to: Path) -> Path:
-    """Copy everything that an experiment needs, and no file that one has made."""
+    """Copy everything that an experiment needs, without the output of earlier runs."""
     shutil.copy(ROOT / "Snakefile", to)
     ignored = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
     for folder in ("medalign_utils", "notebooks", "params", "profiles", "data/paper", "models"):
@@ -50,14 +50,14 @@ def copy_project(to: Path) -> Path:
 
 
 def write_experiment(name: str, project: Path = Path(), **changes) -> str:
-    """Write the small experiment with changes, a value of None removing the key."""
+    """Write the small experiment with changes; a value of None removes the key."""
     content = {key: value for key, value in (EXPERIMENT | changes).items() if value is not None}
     (project / f"params/{name}.yaml").write_text(yaml.safe_dump(content))
     return f"params/{name}.yaml"
 
 
 def write_system(name: str, project: Path = Path(), **changes) -> str:
-    """Write a system that answers by BM25 out of 2,048 tokens, with changes."""
+    """Write a BM25 system with a context of 2,048 tokens, with changes."""
     content = {"generator": "bm25_passage", "format": "lines", "context_length": 2048}
     content |= {"tokenizer": "minilm"} | changes
     (project / f"params/systems/{name}.yaml").write_text(yaml.safe_dump(content))
@@ -71,7 +71,7 @@ def add_cell(notebook: Path, source: str) -> None:
 
 
 def run(project: Path, *command: str | Path, check: bool = True) -> subprocess.CompletedProcess:
-    """Run a program of the environment in the project's folder, with its package, offline."""
+    """Run a program of the environment offline in the project's folder, with its package."""
     program, *arguments = command
     env = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(project)}
     done = subprocess.run(
@@ -91,7 +91,7 @@ def snakemake(
 
 
 def jobs_to_do(project: Path) -> set[str]:
-    """Return what a run would do now, save the report and what it ends with, due after any."""
+    """Return the jobs that a run would do now, except the final ones, which follow any job."""
     done = snakemake(project, "--dry-run")
     jobs = set(re.findall(r"^Job \d+: (.+)$", done.stdout + done.stderr, flags=re.MULTILINE))
     assert not jobs or "write the report" in jobs
@@ -101,7 +101,7 @@ def jobs_to_do(project: Path) -> set[str]:
 
 @contextlib.contextmanager
 def changed(path: Path, old: str, new: str) -> Iterator[None]:
-    """Change a file for a while."""
+    """Change a file and restore it afterwards."""
     content = path.read_text()
     assert old in content
     path.write_text(content.replace(old, new))

@@ -1,4 +1,4 @@
-"""A SLURM of one node on the loopback device, for as long as a test takes."""
+"""A SLURM cluster of one node on the loopback device, for the duration of a test."""
 
 import getpass
 import os
@@ -43,35 +43,35 @@ PartitionName=all Nodes=ALL Default=YES State=UP MaxTime=INFINITE
 
 
 def daemons() -> dict[str, str | None]:
-    """Where SLURM's daemons are, which are not in an ordinary user's PATH."""
+    """Return the paths of SLURM's daemons, which are not in an ordinary user's PATH."""
     path = f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"
     return {name: shutil.which(name, path=path) for name in DAEMONS}
 
 
 def install() -> str:
-    """Install what is missing, where that may be done; say why not, or nothing."""
+    """Install missing daemons if possible; return why not, or an empty string."""
     if all(daemons().values()):
         return ""
     if not shutil.which("apt-get"):
-        return "no SLURM here, and no apt-get to install it by"
+        return "no SLURM here, and no apt-get to install it"
     if os.geteuid():
         return f"no SLURM here, and only root may `apt-get install {' '.join(PACKAGES)}`"
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "--no-install-recommends", "--yes", *PACKAGES]
     for command in (["apt-get", "update"], install):
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=900)
-    said = (done.stderr.strip().splitlines() or [""])[-1]
+    fault = (done.stderr.strip().splitlines() or [""])[-1]
     missing = [name for name, path in daemons().items() if not path]
-    return f"apt-get did not install {', '.join(missing)}: {said}" if missing else ""
+    return f"apt-get did not install {', '.join(missing)}: {fault}" if missing else ""
 
 
 class Cluster:
-    """munged, slurmctld and slurmd with all of their files in one folder; stopped by their pids."""
+    """munged, slurmctld and slurmd, with all files in one folder; stopped by their process ids."""
 
     def __init__(self, folder: Path, cpus: int = 2, memory: int = 12_000) -> None:
         """Start the daemons; `memory` is in MB.
 
-        Raises: RuntimeError, with the logs' last lines, where jobs do not run after 30 s.
+        Raises: RuntimeError, with the logs' last lines, if no job runs within 30 s.
         """
         self._folder = folder
         self._processes: list[subprocess.Popen] = []
@@ -88,7 +88,7 @@ class Cluster:
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)
         found = daemons()
-        # --force: as root, and with the key in a temporary folder.
+        # --force allows running as root with the key in a temporary folder.
         files = ("socket", "key-file", "pid-file", "log-file", "seed-file")
         munge = [f"--{name}={folder}/munge.{name}" for name in files]
         try:
@@ -117,21 +117,21 @@ class Cluster:
                 return
             time.sleep(1)
         logs = [file for file in self._folder.iterdir() if file.suffix in (".log", ".out")]
-        said = [f"{file.name}: {line}" for file in logs
-                for line in file.read_text(errors="replace").splitlines()[-5:]]  # fmt: skip
-        raise RuntimeError("SLURM runs no job:\n" + "\n".join(said))
+        tails = [f"{file.name}: {line}" for file in logs
+                 for line in file.read_text(errors="replace").splitlines()[-5:]]  # fmt: skip
+        raise RuntimeError("SLURM runs no job:\n" + "\n".join(tails))
 
     def ask(self, *command: str) -> str:
-        """Run one of SLURM's commands; what it printed."""
+        """Run one of SLURM's commands and return its output."""
         done = subprocess.run(command, env=self.env, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
     def jobs(self) -> list[str]:
-        """Ids of the jobs that have not ended."""
+        """Return the ids of the jobs that have not ended."""
         return self.ask("squeue", "--noheader", "--format=%i").split()
 
     def stop(self) -> None:
-        """Stop the daemons, the last first, each by its pid."""
+        """Stop the daemons in reverse order, by process id."""
         for process in reversed(self._processes):
             process.terminate()
             try:

@@ -1,4 +1,4 @@
-"""Models of random weights and tokenizers trained on the spot, as folders of a hub."""
+"""Model folders as on a hub, with random weights and tokenizers trained on the spot."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ LLAMA_3_TEMPLATE = (
 
 
 def byte_level_tokenizer(special, *, size=400, bos=None, eos=None, chat=None):
-    """A byte-level BPE, as Llama 3's, Qwen's and GPT-2's are; a text begins with `bos`."""
+    """Return a byte-level BPE like Llama 3's, Qwen's and GPT-2's; texts begin with `bos`."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -75,7 +75,7 @@ def byte_level_tokenizer(special, *, size=400, bos=None, eos=None, chat=None):
 
 
 def write_tiny_llama(folder: Path, *, chat=True, seed=0, context=4096) -> Path:
-    """A Llama of two layers and 400 tokens; some of its greedy answers end, others do not."""
+    """Write a Llama with two layers and 400 tokens; only some of its greedy answers end."""
     tokenizer = byte_level_tokenizer(
         LLAMA_3_SPECIAL,
         bos="<|begin_of_text|>",
@@ -99,7 +99,7 @@ def write_tiny_llama(folder: Path, *, chat=True, seed=0, context=4096) -> Path:
 
 
 def write_tiny_gpt2(folder: Path, *, context=1024) -> Path:
-    """A GPT-2, which has a fixed number of positions and no token for padding."""
+    """Write a GPT-2, which has a fixed number of positions and no padding token."""
     tokenizer = byte_level_tokenizer(["<|endoftext|>"], eos="<|endoftext|>")
     tokenizer.save_pretrained(folder)
     config = GPT2Config(
@@ -116,7 +116,7 @@ def write_tiny_gpt2(folder: Path, *, context=1024) -> Path:
 
 
 def write_tiny_t5(folder: Path) -> Path:
-    """A T5, whose encoder reads the prompt."""
+    """Write a T5, an encoder-decoder model."""
     special = ["<pad>", "</s>"]
     tokenizer = byte_level_tokenizer(special, eos="</s>")
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
@@ -129,7 +129,7 @@ def write_tiny_t5(folder: Path) -> Path:
 
 
 def write_tiny_bleurt(folder: Path, *, seed=0, labels=1) -> Path:
-    """A BERT with BLEURT's head: one output from the pooled first token."""
+    """Write a BERT with BLEURT's head: one output from the pooled first token."""
     folder.mkdir(parents=True)
     words = sorted({word for text in TRAINING for word in text.lower().split()})
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *"0123456789abcdefg[]./"]
@@ -142,7 +142,7 @@ def write_tiny_bleurt(folder: Path, *, seed=0, labels=1) -> Path:
 
 
 def write_tiny_unieval(folder: Path, *, seed=0) -> Path:
-    """A T5 whose tokenizer reads text as T5's does: words, and spaces before them as a mark."""
+    """Write a T5 with a tokenizer like T5's: words, with a mark for the space before them."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
@@ -166,13 +166,13 @@ def write_tiny_unieval(folder: Path, *, seed=0) -> Path:
 
 
 def write_tiny_lens(folder: Path, *, seed=0, **changes) -> Path:
-    """A checkpoint as LENS's: hyperparameters, the weights' names, an encoder named beside it."""
+    """Write a checkpoint in LENS's form, with its hyperparameters and names of weights."""
     from comet.modules import FeedForward, LayerwiseAttention
 
     encoder = folder / "encoder"
     encoder.mkdir(parents=True)
     (folder / "checkpoints").mkdir()
-    # The tokens of RoBERTa's are written in its own two files.
+    # RoBERTa's tokenizer reads its vocabulary from two files.
     tokenizer = byte_level_tokenizer(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
     tokenizer.backend_tokenizer.model.save(str(encoder))
     tokenizer = RobertaTokenizerFast(str(encoder / "vocab.json"), str(encoder / "merges.txt"))
@@ -181,7 +181,7 @@ def write_tiny_lens(folder: Path, *, seed=0, **changes) -> Path:
     torch.manual_seed(seed)
     model = AutoModel.from_config(config, add_pooling_layer=False)
     for name, weights in model.named_parameters():
-        if "LayerNorm" in name:  # or else COMET's own normalisation would change nothing
+        if "LayerNorm" in name:  # otherwise COMET's own normalisation would change nothing
             torch.nn.init.uniform_(weights, 0.5, 1)
     model.save_pretrained(encoder)
     mixture = LayerwiseAttention(3, layer_norm=True, layer_weights=[0.3, -0.2, 0.5], dropout=0.1)
@@ -213,12 +213,12 @@ def write_tiny_lens(folder: Path, *, seed=0, **changes) -> Path:
 
 
 def _write(kind, config, folder, seed=0, *, ends=1.0):
-    """Draw a model's weights; `ends` lengthens the output vectors of the tokens that end a text."""
+    """Write a model with random weights; `ends` scales the output vectors of end-of-text tokens."""
     torch.manual_seed(seed)
     network = kind(config)
     with torch.no_grad():
         if config.is_encoder_decoder:
-            # Or else the last token outweighs the prompt, and every answer repeats one token.
+            # Otherwise the last token outweighs the prompt, and every answer repeats one token.
             network.get_input_embeddings().weight *= 0.1
         network.get_output_embeddings().weight[config.eos_token_id] *= ends
     network.save_pretrained(folder)

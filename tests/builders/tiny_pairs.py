@@ -3,7 +3,7 @@ import pandas as pd
 
 
 def tiny_pairs() -> pd.DataFrame:
-    """12 patients with an instruction each and 4 answers; what an answer says decides its label."""
+    """Return 4 answers each to 12 patients' instructions; an answer's content decides its label."""
     rng = np.random.default_rng(1)
     rows = []
     for instruction in range(12):

@@ -1,4 +1,4 @@
-"""Ratings written in code, and runs without files."""
+"""Small tables of ratings, and runs without files."""
 
 from types import SimpleNamespace
 
@@ -13,14 +13,14 @@ COLUMNS = ["instruction_id", "system", "rater", "correct", "rank"]
 
 
 def run_without_files(systems, source, **release):
-    """A run whose release has the attributes given."""
+    """Return a run with a release that has the given attributes."""
     run = Run("mine", "no/release", systems, source)
     vars(run)["release"] = SimpleNamespace(**release)
     return run
 
 
 def ratings_of(ranks, correct=None, systems="abcdefgh"):
-    """Ratings from ranks of shape (instructions, systems)."""
+    """Return ratings from ranks of shape (instructions, systems)."""
     ranks = np.asarray(ranks, dtype=float)
     correct = ranks <= 1 if correct is None else np.asarray(correct, dtype=bool)
     rows = [
@@ -36,7 +36,7 @@ def instructions_of(n, per_patient=1):
 
 
 def random_ratings(rng, n, systems):
-    """Ratings with many ties of n instructions, 1 to 4 a patient, and the instructions."""
+    """Return ratings with many ties, and n instructions, 1 to 4 per patient."""
     correct = rng.random((n, systems)) < np.linspace(0.7, 0.2, systems)
     merit = correct * 10 + rng.integers(0, 3, size=correct.shape)
     instructions = instructions_of(n)
@@ -45,7 +45,7 @@ def random_ratings(rng, n, systems):
 
 
 def mean_interval(values, patients, bootstrap):
-    """The interval of one column's mean."""
+    """Return the interval of one column's mean."""
     [interval] = bootstrap_means(np.reshape(values, (-1, 1)), patients, bootstrap=bootstrap)
     return interval
 

@@ -1,4 +1,4 @@
-"""A release of two patients and four instructions, written in code."""
+"""A release with two patients and four instructions."""
 
 from pathlib import Path
 
@@ -49,12 +49,12 @@ def ehr_40() -> str:
 
 
 def write_release(folder: Path) -> Path:
-    """Write the release; ids are beyond 32 bits or start with 0, one field holds tab and break."""
+    """Write the release; ids exceed 32 bits or start with 0; a field has a tab and a line break."""
     (folder / "ehrs").mkdir(parents=True)
     (folder / "ehrs" / "40.xml").write_text(ehr_40(), encoding="utf-8")
     denied = note("2014-08-10 10:00", "Denies chest pain.\nOn atorvastatin 40 mg.")
-    begun = entry("2014-08-11 10:00", event("drug_exposure", "RxNorm/1", "atorvastatin", "start"))
-    ehr_007 = eventstream("007", encounter(denied + begun))
+    started = entry("2014-08-11 10:00", event("drug_exposure", "RxNorm/1", "atorvastatin", "start"))
+    ehr_007 = eventstream("007", encounter(denied + started))
     (folder / "ehrs" / "EHR_007.xml").write_text(ehr_007, encoding="utf-8")
     rows = [f"{i}\t{question}\tCardiology\t\n" for i, (question, _) in QUESTIONS.items()]
     asked = INSTRUCTIONS_HEADER + "".join(rows)
@@ -77,7 +77,7 @@ def edit(file: Path, old: str, new: str) -> None:
 
 
 def write_many(folder: Path, n: int) -> Path:
-    """A release whose patient 40 has n instructions with a reference."""
+    """Write a release in which patient 40 has n instructions with a reference."""
     folder = write_release(folder)
     for name, ending in (
         ("all-instructions-rouge.tsv", "\tCardiology\t\n"),

@@ -6,7 +6,7 @@ from tests.builders.tiny_models import TRAINING, byte_level_tokenizer
 
 
 def wordpiece():
-    """As BERT's."""
+    """Return a tokenizer like BERT's."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -20,14 +20,14 @@ def wordpiece():
 
 
 def byte_level_bpe():
-    """As GPT-2's."""
+    """Return a tokenizer like GPT-2's."""
     tokenizer = byte_level_tokenizer(["<|endoftext|>"], size=320).backend_tokenizer
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
     return tokenizer
 
 
 def bpe_of_words_and_three_digits():
-    """As Llama 3's: digits are split by threes from the start of their run, so from a cut."""
+    """Return a tokenizer like Llama 3's, which splits a run of digits by threes from its start."""
     tokenizer = byte_level_bpe()
     pattern = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+"
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -40,7 +40,7 @@ def bpe_of_words_and_three_digits():
 
 
 def unigram():
-    """As T5's, a kind of SentencePiece."""
+    """Return a tokenizer like T5's, a kind of SentencePiece."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -52,7 +52,7 @@ def unigram():
 
 
 def bpe_over_whole_text():
-    """As Llama 2's: spaces are letters, text is not split, unknown letters become bytes."""
+    """Return a tokenizer like Llama 2's: no splitting at spaces, unknown characters as bytes."""
     byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence(
@@ -73,5 +73,5 @@ KINDS = {make.__name__: make for make in MAKERS}
 
 
 def words(n):
-    """Clinical text of about ten words per `n`."""
+    """Return clinical text of about 10 * n words."""
     return " ".join(f"{TRAINING[i % 3]} {i}" for i in range(n))

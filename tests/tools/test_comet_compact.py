@@ -25,7 +25,7 @@ def trained(tmp_path_factory):
     torch.manual_seed(5)
     before = torch.get_num_threads(), torch.random.get_rng_state()
     table = train(tiny_pairs(), out, seed=1, epochs=EPOCHS, progress=False)
-    # PyTorch's settings and random numbers are left alone.
+    # Training leaves PyTorch's settings and random state unchanged.
     assert torch.get_num_threads() == before[0]
     assert torch.equal(torch.random.get_rng_state(), before[1])
     assert not torch.are_deterministic_algorithms_enabled()
@@ -42,24 +42,24 @@ def test_train_learns_what_decides_the_label(trained):
         "response length",
         "comet-compact minus response length",
     ]
-    # Labels are tied in twos: with all four scores apart, tau-b is at most 4 / sqrt(4 * 6).
+    # Labels are tied in pairs, so with four different scores tau-b cannot exceed 4 / sqrt(4 * 6).
     assert table.loc["comet-compact", "mean_tau"] > 0.8 * 4 / np.sqrt(24)
     assert table.loc["comet-compact minus response length", "mean_tau_low"] > 0
     assert (table["n"] + table["n_undefined"] == 4).all()
 
 
-def test_the_table_is_that_of_the_saved_weights(trained):
+def test_the_table_describes_the_saved_weights(trained):
     out, table = trained
     held_out = tiny_pairs().query("fold == 'held_out'")
     columns = [held_out[name].tolist() for name in ("source", "prediction", "reference")]
     scores = score_comet(*columns, checkpoint=out)
-    labels = held_out["label"].to_numpy().reshape(4, 4)  # instructions and their answers
+    labels = held_out["label"].to_numpy().reshape(4, 4)  # instructions x answers
     taus = [kendalltau(*pair).statistic for pair in zip(scores.reshape(4, 4), labels, strict=True)]
     assert np.nanmean(taus) == pytest.approx(table["mean_tau"][0])
     assert ((scores >= 0) & (scores <= 1)).all()
 
 
-def test_train_writes_the_same_bytes_twice_and_no_path(trained, tmp_path):
+def test_train_is_deterministic_and_writes_no_path(trained, tmp_path):
     out, _ = trained
     train(tiny_pairs(), tmp_path / "again", seed=1, epochs=EPOCHS, progress=False)
     for name in FILES:
@@ -74,10 +74,10 @@ def test_train_writes_the_same_bytes_twice_and_no_path(trained, tmp_path):
         (lambda pairs: pairs.drop(columns="label"), "no column label; found: source, "),
         (lambda pairs: pairs.assign(label=-0.1), "label -0.1 of instruction 0, expected 0 to 1"),
         (lambda pairs: pairs.assign(label=np.nan), "label nan of instruction 0, expected 0 to 1"),
-        (lambda pairs: pairs.assign(fold="train"), r"folds \['train'\], expected both of"),
+        (lambda pairs: pairs.assign(fold="train"), r"folds \['train'\], expected \["),
         (lambda pairs: pairs.assign(person_id="7"), "person_id 7 is in both folds"),
         (lambda pairs: pairs.assign(instruction_id="7"), "instruction_id 7 is in both folds"),
-        (lambda pairs: pairs.assign(label=0.5), "in the fold train no instruction has answers"),
+        (lambda pairs: pairs.assign(label=0.5), "no instruction of the fold train has answers"),
     ],
 )
 def test_check_pairs_names_the_fault(change, message):
@@ -87,7 +87,7 @@ def test_check_pairs_names_the_fault(change, message):
 
 @pytest.mark.slow
 def test_training_gives_the_committed_weights(tmp_path):
-    # On one machine bit by bit. Sums in another order, as on another CPU, moved weights by 7e-7.
+    # Identical on one machine; another CPU sums in another order, which moved weights by 7e-7.
     table = train(labelled_pairs(progress=False), tmp_path, seed=1, progress=False)
     committed, again = (load_file(folder / FILES[0]) for folder in (COMMITTED, tmp_path))
     assert committed.keys() == again.keys()

@@ -1,9 +1,9 @@
-"""Labelled pairs from synthetic releases, to train comet-compact.
+"""Labelled pairs from synthetic releases, for training comet-compact.
 
-Patients (releases of other seeds) and instruction templates are not the benchmark's. Every fourth
-template is in the held-out fold, with patients of its own. Responses come from the extractive
-systems and, in the training fold only, from references put to the wrong use; labels come from the
-answer key.
+The benchmark uses neither these patients (other seeds) nor these instruction templates. Every
+fourth template is in the held-out fold, which has separate patients. Responses come from the
+extractive systems and, in the training fold only, from references to the same and to other
+instructions; labels come from the answer key.
 """
 
 import random
@@ -32,20 +32,13 @@ SYSTEMS = {
 def labelled_pairs(
     *, patients: int = 10, instructions: int = 100, seed: int = 1, progress: bool = True
 ) -> pd.DataFrame:
-    """Return the labelled answers to four synthetic releases, which are written and removed again.
+    """Return labelled responses to four temporary synthetic releases, one per row.
 
-    Args:
-        patients: of each release.
-        instructions: of each release.
-        seed: of the choice of misplaced references; the releases' own seeds are fixed.
-        progress: show progress bars.
-
-    Returns:
-        The columns that `train` needs, one row per response; `label` in [0, 1] is its place among
-        the responses to its instruction, 1 for the best, ties averaged.
+    `label` in [0, 1] is the response's place among those to its instruction: 1 is best, ties are
+    averaged. `seed` chooses the misplaced references; the seeds of the releases are fixed.
 
     Raises:
-        MedAlignError: the patients do not yield that many instructions.
+        MedAlignError: the patients yield too few instructions.
     """
     folds = [("train", s) for s in TRAINING_SEEDS] + [("held_out", s) for s in HELD_OUT_SEEDS]
     tables = []
@@ -67,8 +60,9 @@ def _pairs_of_release(folder: Path, fold: str, rng: random.Random) -> pd.DataFra
     release = load_release(folder)
     key = load_answer_key(release.answer_key_path)
     templates = sorted({line["template"] for line in key.values()})
-    kept = set(templates[::4])
-    chosen = {i for i, line in key.items() if (line["template"] in kept) == (fold == "held_out")}
+    held_out = set(templates[::4])
+    is_held_out = fold == "held_out"
+    chosen = {i for i, line in key.items() if (line["template"] in held_out) == is_held_out}
     references = release.references
     release = replace(release, references=references[references["instruction_id"].isin(chosen)])
     common = {"format": "lines", "tokenizer": "minilm"}
@@ -91,7 +85,7 @@ def _pairs_of_release(folder: Path, fold: str, rng: random.Random) -> pd.DataFra
             "prediction": table["response"],
             "reference": ids.map({i: line["reference"] for i, line in key.items()}),
             "label": table["label"],
-            # An id is unique within a release only.
+            # Ids are unique only within a release.
             "instruction_id": folder.name + "/" + ids,
             "person_id": folder.name + "/" + ids.map(asked["person_id"]),
             "fold": fold,
@@ -100,7 +94,7 @@ def _pairs_of_release(folder: Path, fold: str, rng: random.Random) -> pd.DataFra
 
 
 def _references_as_responses(key: dict[str, dict], rng: random.Random) -> pd.DataFrame:
-    """The right reference, one of the same template and one of any other, for each instruction."""
+    """Return each instruction's reference, one of the same template and one of another."""
     rows = []
     for i, line in key.items():
         same = [o for o in key if o != i and key[o]["template"] == line["template"]]

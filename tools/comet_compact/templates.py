@@ -1,4 +1,4 @@
-"""Instruction templates that only train comet-compact: no release of the benchmark asks them."""
+"""Instruction templates for training comet-compact only; the benchmark does not use them."""
 
 from functools import partial
 

@@ -1,11 +1,11 @@
 """Train comet-compact, the demo's small COMET: ``python -m tools.comet_compact.train OUT``.
 
-It is unbabel-comet's ``RegressionMetric`` on the frozen encoder all-MiniLM-L6-v2; what is trained
-is the mixture of the encoder's layers and the estimator on top. Mean pooling and mixing are linear,
-so each distinct text is encoded once, each layer's mean is kept, and an epoch takes a moment.
+It is unbabel-comet's ``RegressionMetric`` on the frozen encoder all-MiniLM-L6-v2. Only the mixture
+of the encoder's layers and the estimator are trained. Mean pooling and mixing are linear, so each
+distinct text is encoded once and only each layer's mean is kept, which makes epochs fast.
 
-Its labels come from facts that a program checks in synthetic answers, so it says nothing about how
-COMET agrees with clinicians on real ones.
+A program derives the labels from facts in synthetic responses, so the model shows nothing about how
+well COMET agrees with clinicians.
 """
 
 import argparse
@@ -36,12 +36,12 @@ NAME = "comet-compact"
 COLUMNS = ("source", "prediction", "reference", "label", "instruction_id", "person_id", "fold")
 FOLDS = ("train", "held_out")
 
-# Chosen on releases of other seeds than any in use, with other patients and templates held out.
+# Chosen on releases with other seeds than those in use, holding out patients and templates.
 EPOCHS = 10
 BATCH_SIZE = 8  # instructions, each with all of its answers
 LEARNING_RATE = 3e-4
 TEMPERATURE = 0.1
-# Of COMET's own settings those that differ from its defaults.
+# COMET settings that differ from its defaults.
 SETTINGS = {
     "encoder_model": "BERT",
     "pool": "avg",
@@ -53,8 +53,8 @@ SETTINGS = {
     "nr_frozen_epochs": 1.0,
     "learning_rate": LEARNING_RATE,
 }
-# The order of a sum, and so its last bits, may depend on the number of threads, and training makes
-# such differences larger. One thread is also the fastest if the cores are shared.
+# The order of a sum, and so its last bits, may depend on the number of threads, and training
+# amplifies such differences. One thread is also fastest when cores are shared.
 THREADS = 1
 RESAMPLES = 2000
 ENCODER_BATCH = 32
@@ -63,28 +63,14 @@ ENCODER_BATCH = 32
 def train(
     pairs: pd.DataFrame, out: Path, *, seed: int, epochs: int = EPOCHS, progress: bool = True
 ) -> pd.DataFrame:
-    """Train comet-compact, write it to a folder, and return how it does on the held-out fold.
+    """Train comet-compact and return the table of `correlate_held_out`.
 
-    Writes ``model.safetensors`` (all weights but the encoder's), ``hparams.yaml`` and
-    ``held_out.csv``, the table returned. The same pairs, seed and machine give the same bytes.
-
-    Args:
-        pairs: source (the instruction), prediction, reference, label (in [0, 1], 1 is best),
-            instruction_id, person_id, fold ("train" or "held_out", which share no patient and no
-            instruction).
-        out: the folder to write to.
-        seed: seed of the first weights, the batches and the bootstrap.
-        epochs: passes over the training fold's instructions.
-        progress: show progress bars and print the table.
-
-    Returns:
-        As `correlate_held_out`, for comet-compact, the same network untrained, and the response's
-        length in characters, in the direction that is better in the training fold.
-
-    Raises:
-        MedAlignError: as `check_pairs`.
-
-    Source: Rei et al. 2020 for the model.
+    `pairs` has the columns source (the instruction), prediction, reference, label (0 to 1, 1 is
+    best), instruction_id, person_id and fold ("train" or "held_out", without common patients or
+    instructions); `check_pairs` raises. The table compares comet-compact with the untrained network
+    and with the response's length, longer or shorter, whichever is better in the training fold.
+    `out` gets ``model.safetensors`` (all weights except the encoder's), ``hparams.yaml`` and
+    ``held_out.csv``. The same pairs, seed and machine give the same bytes. Source: Rei et al. 2020.
     """
     check_pairs(pairs)
     training, held_out = (pairs[pairs["fold"] == fold] for fold in FOLDS)
@@ -112,9 +98,9 @@ def check_pairs(pairs: pd.DataFrame) -> None:
     """Check a table of labelled pairs.
 
     Raises:
-        MedAlignError: a column is missing, a label is outside [0, 1], a fold is unknown or empty,
-            or a patient or an instruction is in both folds; or no training instruction has answers
-            with different labels.
+        MedAlignError: a column is missing, a label is outside [0, 1], a fold is unknown or empty, a
+            patient or an instruction is in both folds, or no training instruction has answers with
+            different labels.
 
     >>> row = {"source": "q", "prediction": "p", "reference": "r", "label": 1.5,
     ...        "instruction_id": "1", "person_id": "7", "fold": "train"}
@@ -137,7 +123,7 @@ def check_pairs(pairs: pd.DataFrame) -> None:
         )
     if set(pairs["fold"]) != set(FOLDS):
         raise MedAlignError(
-            f"check_pairs: folds {sorted(set(pairs['fold']))}, expected both of {list(FOLDS)}"
+            f"check_pairs: folds {sorted(set(pairs['fold']))}, expected {list(FOLDS)}"
         )
     for key in ("instruction_id", "person_id"):
         folds = pairs.groupby(key)["fold"].nunique()
@@ -145,7 +131,7 @@ def check_pairs(pairs: pd.DataFrame) -> None:
             raise MedAlignError(f"check_pairs: {key} {folds.index[folds > 1][0]} is in both folds")
     if not len(_informative(pairs[pairs["fold"] == "train"])):
         raise MedAlignError(
-            "check_pairs: in the fold train no instruction has answers with different labels, "
+            "check_pairs: no instruction of the fold train has answers with different labels, "
             "so there is nothing to learn"
         )
 
@@ -153,18 +139,12 @@ def check_pairs(pairs: pd.DataFrame) -> None:
 def correlate_held_out(
     held_out: pd.DataFrame, scores: Mapping[str, np.ndarray], *, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Mean over instructions of Kendall's tau-b between scores and labels, and the paired gain.
+    """Return one row per score: its mean Kendall's tau-b with the labels of each instruction.
 
-    Args:
-        held_out: label, instruction_id, person_id, one row a pair.
-        scores: name -> float, shape (N,), in the order of `held_out`; the first is the metric in
-            question, the last the baseline it is compared with.
-        rng: the source of the bootstrap over patients.
-
-    Returns:
-        One row a name of `scores`, then "<first> minus <last>" over the instructions where both are
-        defined. Columns: metric; n, the instructions with a defined tau; n_undefined, those where
-        all labels or all scores are tied; mean_tau with its interval mean_tau_low, mean_tau_high.
+    `scores` (name -> shape (N,), in the order of `held_out`) begins with the metric in question and
+    ends with its baseline; a last row compares these two. n counts instructions with a defined tau,
+    n_undefined those where all labels or all scores are tied; intervals are by bootstrap over
+    patients.
 
     >>> held_out = pd.DataFrame({"label": [0, 0.5, 1] * 2, "instruction_id": list("111222"),
     ...                          "person_id": list("aaabbb")})
@@ -194,7 +174,7 @@ def correlate_held_out(
 
 
 def _taus(pairs: pd.DataFrame, score: np.ndarray) -> np.ndarray:
-    """Kendall's tau-b of each instruction, in the order of their first pairs; NaN if undefined."""
+    """Return Kendall's tau-b for each instruction, in order of first pairs; NaN if undefined."""
     labels = pairs["label"].to_numpy(dtype=np.float64)
     rows_of = pairs.groupby("instruction_id", sort=False).indices
     return np.array([kendall_tau_b(score[[rows]], labels[[rows]])[0] for rows in rows_of.values()])
@@ -205,13 +185,13 @@ def _lengths(pairs: pd.DataFrame) -> np.ndarray:
 
 
 def _length_direction(pairs: pd.DataFrame) -> int:
-    """1 if longer responses are the better ones, -1 if shorter ones are."""
+    """Return 1 if longer responses are better, -1 if shorter ones are."""
     return -1 if np.nansum(_taus(pairs, _lengths(pairs))) < 0 else 1
 
 
 @contextlib.contextmanager
 def _reproducible(seed: int) -> Iterator[None]:
-    """Fix what PyTorch's results depend on, and restore the caller's settings afterwards."""
+    """Make PyTorch's results reproducible, and restore the caller's settings afterwards."""
     import torch
 
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
@@ -229,7 +209,7 @@ def _reproducible(seed: int) -> Iterator[None]:
 def _layer_means(
     model: "RegressionMetric", texts: list[str], progress: bool
 ) -> dict[str, "torch.Tensor"]:
-    """Encode each distinct text once: text -> mean over its tokens, a row a layer."""
+    """Return, for each distinct text, the mean over its tokens, one row per layer."""
     import torch
     from comet.models.pooling_utils import average_pooling
     from tqdm.auto import tqdm
@@ -253,7 +233,7 @@ def _layer_means(
 def _score(
     model: "RegressionMetric", means: dict[str, "torch.Tensor"], pairs: pd.DataFrame
 ) -> "torch.Tensor":
-    """Mix the layers as the model does and run its estimator: shape (N,)."""
+    """Return scores of shape (N,) by mixing layers as the model does and running its estimator."""
     import torch
 
     mixture = model.layerwise_attention
@@ -267,14 +247,14 @@ def _score(
 
 
 def _informative(pairs: pd.DataFrame) -> pd.DataFrame:
-    """The pairs of those instructions whose answers are not all tied."""
+    """Return the pairs of instructions with answers that are not all tied."""
     return pairs[pairs.groupby("instruction_id")["label"].transform("nunique") > 1]
 
 
 def _estimate(
     model: "RegressionMetric", means: dict[str, "torch.Tensor"], pairs: pd.DataFrame
 ) -> np.ndarray:
-    """Score pairs for evaluation: float64, shape (N,)."""
+    """Return scores for evaluation: float64, shape (N,)."""
     import torch
 
     model.eval()
@@ -291,7 +271,7 @@ def _fit(
 ) -> None:
     """Fit the layer mixture and the estimator to the order of each instruction's answers.
 
-    COMET's squared error does not fit: a label is a place among the answers to one instruction.
+    COMET's squared error is unsuitable, since labels are places among one instruction's answers.
     """
     import torch
     from torch.nn.functional import softplus
@@ -318,7 +298,7 @@ def _fit(
 
 
 def _save(model: "RegressionMetric", out: Path) -> None:
-    """Write the settings, with the encoder by its hub id, and all weights but the encoder's."""
+    """Write the settings, which name the encoder, and all weights except the encoder's."""
     from safetensors.torch import save_file
 
     out.mkdir(parents=True, exist_ok=True)
@@ -329,10 +309,10 @@ def _save(model: "RegressionMetric", out: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser = argparse.ArgumentParser(description="Train comet-compact on four releases.")
     parser.add_argument("out", type=Path, help="folder to write, e.g. models/comet-compact")
-    parser.add_argument("--patients", type=int, default=10, help="patients of each release")
-    parser.add_argument("--instructions", type=int, default=100, help="instructions of each")
+    parser.add_argument("--patients", type=int, default=10, help="default %(default)s")
+    parser.add_argument("--instructions", type=int, default=100, help="default %(default)s")
     parser.add_argument("--seed", type=int, default=1, help="default %(default)s")
     args = parser.parse_args()
     table = labelled_pairs(patients=args.patients, instructions=args.instructions, seed=args.seed)
