@@ -20,6 +20,7 @@ from medalign_utils.explorer.evidence import Evidence
 _COLOURS = {"evidence": "#9ED8FF", "search": "#F5E663"}
 # Browsers that support it open a `medalign-scroll` scrolled to this element.
 _IN_VIEW = '<span style="display:inline-block;scroll-initial-target:nearest"></span>'
+UNANSWERED = "<p>No system has answered this instruction.</p>"
 # Once per page.
 STYLE = """<style>
 .medalign-table {border-collapse: collapse; width: 100%; line-height: 1.4; margin-top: 6px}
@@ -172,7 +173,7 @@ def instruction_html(
         for row in responses.itertuples()
     ]
     table = _table(("System", "Verdict", "Response"), rows)
-    return "".join([*html, table if rows else "<p>No system has answered this instruction.</p>"])
+    return "".join([*html, table if rows else UNANSWERED])
 
 
 def _marked(kind: str) -> str:

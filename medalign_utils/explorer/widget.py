@@ -10,6 +10,7 @@ from html import escape
 
 import ipywidgets as widgets
 import pandas as pd
+from IPython.display import HTML
 
 from medalign_utils import grading, paths
 from medalign_utils.data.ehr import EVENT_COLUMNS, read_events
@@ -24,6 +25,7 @@ from medalign_utils.plots.release import order_types
 
 PAGE = 200  # events per page of the table
 NOBODY = ""  # stands for the patient of instructions without one
+_CLOSED = "The explorer opens here when this notebook runs in JupyterLab."
 NO_EVENTS = pd.DataFrame(columns=list(EVENT_COLUMNS), dtype="str")
 NO_EVENTS = NO_EVENTS.astype({"timestamp": "datetime64[s]"})
 NO_RESPONSES = pd.DataFrame(columns=["instruction_id", "system", "response"], dtype="str")
@@ -35,6 +37,22 @@ def explore(
 ) -> "Explorer":
     """Return a widget that shows a release's records; make it the last expression of a cell."""
     return Explorer(release, responses, ratings)
+
+
+def show_example(release: Release) -> HTML:
+    """Return an instruction as the explorer shows it, without responses, and its patient's note.
+
+    Of a restricted release it is a sentence only, because a notebook is saved with its outputs.
+    """
+    given = release.references.merge(release.instructions, on="instruction_id")
+    given = given.dropna(subset=["evidence", "person_id"])
+    if release.is_restricted or given.empty:
+        return HTML("<p>No example: the release is restricted, or it names no evidence.</p>")
+    explorer = explore(release)
+    explorer.patient.value = given["person_id"].iloc[0]
+    explorer.instruction.value = given["instruction_id"].iloc[0]
+    answer = explorer.answer.value.removesuffix(view.UNANSWERED)
+    return HTML(f"<p>{explorer.person.value}</p><div>{answer}</div>{explorer.note.value}")
 
 
 def responses_and_ratings(release: Release, experiment: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -83,6 +101,11 @@ class Explorer(Controls):
         self.earlier.on_click(lambda _: self._turn_page(-1))
         self.later.on_click(lambda _: self._turn_page(1))
         self._list_patients()
+
+    def _repr_mimebundle_(self, **kwargs) -> dict:
+        """Return what a notebook saves, with a sentence for pages that have no kernel."""
+        plain = {"text/plain": _CLOSED, "text/html": f"<p>{_CLOSED}</p>"}
+        return super()._repr_mimebundle_(**kwargs) | plain
 
     def _unless_busy(self, handler):
         return lambda _: None if self._busy else handler()

@@ -48,6 +48,20 @@ def test_shows_no_record_before_a_patient_is_chosen(explorer):
     assert_no_text_of_patients(json.dumps(states, default=str))
 
 
+def test_a_page_without_a_kernel_says_where_the_explorer_opens(explorer):
+    saved = explorer._repr_mimebundle_()
+    assert "opens here when this notebook runs in JupyterLab" in saved.pop("text/html")
+    assert_no_text_of_patients(json.dumps(saved))
+
+
+def test_an_example_is_shown_of_a_synthetic_release_alone(release, monkeypatch):
+    assert "No example" in widget.show_example(release).data
+    monkeypatch.setattr(type(release), "is_restricted", False)
+    page = widget.show_example(release).data
+    assert "MALE, born 1950-02-03" in page and "What was the last creatinine?" in page
+    assert "Home with $5 &amp; a friend." in page and "No system" not in page
+
+
 def test_opens_a_patient(explorer):
     explorer.patient.value = PATIENT
     assert explorer.record.layout.display is None
@@ -254,7 +268,7 @@ def test_the_executed_notebook_contains_no_text_of_patients(tmp_path):
     execute_notebook(notebook, executed, parameters, cwd=tmp_path, progress_bar=False)
     assert "widgets" in nbformat.read(executed, 4).metadata  # the widgets' state is saved
     content = executed.read_text()
-    assert "Explorer(" in content and "3 instructions" in content
+    assert "The explorer opens here" in content and "3 instructions" in content
     assert_no_text_of_patients(content)
     assert len(list((tmp_path / "runs/none/figures").glob("*.png"))) == 5
     assert content.count('"image/png"') == 5  # every figure is shown
