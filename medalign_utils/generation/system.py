@@ -11,11 +11,12 @@ import pydantic
 from pydantic import Field
 
 from medalign_utils.data.ehr import FORMATS
-from medalign_utils.errors import ParamsError, suggest
+from medalign_utils.errors import MedAlignError, ParamsError, suggest
 from medalign_utils.generation.base import Generator
 from medalign_utils.generation.registry import GENERATORS
-from medalign_utils.paths import resolve
+from medalign_utils.paths import weights
 from medalign_utils.prompts.context import STRATEGIES
+from medalign_utils.prompts.gguf import find_gguf
 from medalign_utils.prompts.retrieval import RETRIEVERS
 from medalign_utils.prompts.templates import RESPONSE_TOKENS
 from medalign_utils.prompts.tokenizers import load_tokenizer
@@ -140,6 +141,8 @@ def check_system(system: Mapping[str, Any]) -> None:
     except pydantic.ValidationError as error:
         raise ParamsError(_explain(error, system, model.model_fields)) from None
     _check_known("retriever", RETRIEVERS, system.get("retriever", "bm25"))
+    if system["generator"] == "huggingface":
+        _located(system["model"])
     name = tokenizer_name(system)
     if name == "minilm" or Path(name).is_dir():
         _load_tokenizer_once(name, chat_template=False)
@@ -176,13 +179,15 @@ def _explain(
 
 
 def tokenizer_name(system: Mapping[str, Any]) -> str:
-    """Return the name of a system's tokenizer, by default its model's; a folder's is absolute."""
+    """Return the name of a system's tokenizer, by default its model's; a path's is absolute."""
     return _located(system.get("tokenizer") or system["model"])
 
 
 def _located(name: str) -> str:
-    folder = resolve(name)
-    return str(folder) if name != "minilm" and folder.is_dir() else name
+    try:
+        return name if name == "minilm" else find_gguf(name) or weights(name)
+    except MedAlignError as error:
+        raise ParamsError(f"model or tokenizer: {error}") from None
 
 
 def make_generator(system: Mapping[str, Any]) -> Generator:

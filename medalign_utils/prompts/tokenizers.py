@@ -8,6 +8,7 @@ from tokenizers import Encoding, Tokenizer
 from medalign_utils.errors import ParamsError
 from medalign_utils.hub import has_tokenizer_config, in_one_line, load_pretrained_tokenizer
 from medalign_utils.minilm import minilm_path
+from medalign_utils.prompts.gguf import load_gguf_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -74,7 +75,8 @@ class PromptTokenizer:
 def load_tokenizer(name: str, chat_template: str | bool | None = None) -> PromptTokenizer:
     """Return a system's tokenizer with its chat template.
 
-    `name` is "minilm", a folder with a tokenizer's files or a repository on Hugging Face.
+    `name` is "minilm", a folder with a tokenizer's files, a repository on Hugging Face or a GGUF
+    file.
     `chat_template` is Jinja; or False for none, True for the tokenizer's own, None for its own if
     it has one.
 
@@ -91,7 +93,10 @@ def load_tokenizer(name: str, chat_template: str | bool | None = None) -> Prompt
     try:
         # transformers, since a tokenizer_config.json overrules a tokenizer.json on special tokens
         # and blanks, and since some models have a tokenizer.model instead.
-        if name != "minilm" and has_tokenizer_config(name):
+        if name.endswith(".gguf"):
+            pretrained = load_gguf_tokenizer(name)
+            backend = pretrained.backend_tokenizer
+        elif name != "minilm" and has_tokenizer_config(name):
             pretrained = load_pretrained_tokenizer(name)
             backend = pretrained.backend_tokenizer
         elif folder.is_dir():

@@ -1,5 +1,6 @@
 """Model folders as on a hub, with random weights and tokenizers trained on the spot."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -223,3 +224,54 @@ def _write(kind, config, folder, seed=0, *, ends=1.0):
         network.get_output_embeddings().weight[config.eos_token_id] *= ends
     network.save_pretrained(folder)
     return folder
+
+
+def write_tiny_gguf(llama: Path, file: Path, **changes) -> Path:
+    """The tiny Llama of a folder as a GGUF file; `changes` are to what it says of its tokenizer."""
+    import gguf
+
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(llama)
+    network = LlamaForCausalLM.from_pretrained(llama)
+    config = network.config
+    saved = json.loads(tokenizer.backend_tokenizer.to_str())
+    special = {token["id"] for token in saved["added_tokens"] if token["special"]}
+    tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    about = {
+        "model": "gpt2",
+        "pre": "gpt-2",
+        "tokens": tokens,
+        "token_type": [3 if id in special else 1 for id in range(len(tokens))],
+        "merges": [" ".join(pair) for pair in saved["model"]["merges"]],
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "add_bos_token": True,
+    }
+    writer = gguf.GGUFWriter(file, "llama")
+    writer.add_name("tiny")
+    for key, value in (about | changes).items():
+        if value is not None:
+            kinds = {bool: writer.add_bool, int: writer.add_uint32, str: writer.add_string}
+            kinds.get(type(value), writer.add_array)(f"tokenizer.ggml.{key}", value)
+    if tokenizer.chat_template:
+        writer.add_chat_template(tokenizer.chat_template)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    for name, weights in network.state_dict().items():
+        n = next((heads[part] for part in heads if part in name), None)
+        if n:  # llama.cpp rotates neighbouring dimensions, not halves
+            weights = weights.view(n, 2, -1, weights.shape[1]).swapaxes(1, 2).reshape_as(weights)
+        stem, _, suffix = name.rpartition(".")
+        writer.add_tensor(f"{names.get_name(stem)}.{suffix}", weights.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file
