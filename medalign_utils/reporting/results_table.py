@@ -50,6 +50,7 @@ COLUMNS = {
     "mcnemar_p": "p (McNemar)",
     "mcnemar_p_holm": "p (McNemar, Holm)",
     "mean_tau": "Mean tau",
+    "mean_tau_undefined_as_0": "Mean tau, undefined as 0",
     "mean_tau_a": "Mean tau of A",
     "mean_tau_b": "Mean tau of B",
     "metric_a": "Metric A",
@@ -78,12 +79,14 @@ COLUMNS = {
     "other_patient": "Of another patient",
     "p": "p",
     "p_holm": "p (Holm)",
+    "published_within": "Published value within the interval",
     "pool": "Records",
     "random": "By chance",
     "relevant": "Clinically relevant",
     "reworded": "Reworded duplicates",
     "reworded_recall": "Recall of reworded duplicates",
     "rouge_l": "ROUGE-L",
+    "run": "This run",
     "same_best": "Same best response",
     "same_best_chance": "Same best response, by chance",
     "same_best_system_resampled": "Same best system, resampled",
@@ -92,12 +95,15 @@ COLUMNS = {
     "sign_flip_p_holm": "p (sign flip, Holm)",
     "std": "Standard deviation",
     "suppressed": "Not shown because",
+    "where": "Answer in",
     "wilson": "Wilson's interval",
     "win_rate_ties_half": "Win rate, ties as half",
     "worst": "Worst group",
 }
 # Columns whose values are names, shown as in the figures and headings.
-_OF_NAMES = frozenset("coefficient measure metric metric_a metric_b quantity rating".split())
+_OF_NAMES = frozenset(
+    "coefficient measure metric metric_a metric_b per_patient per_response rating setting".split()
+)
 
 
 def read_table(file: Path) -> pd.DataFrame:
@@ -190,6 +196,25 @@ def show(
     display(HTML(heading_line + to_html(frame, columns)))
 
 
+def not_scored(skipped: pd.DataFrame) -> str:
+    """Return one line that names the metrics without scores, and why.
+
+    >>> reasons = ["no weights configured (params: weights.bleurt)"] * 2
+    >>> not_scored(pd.DataFrame({"metric": ["bleurt", "lens"], "reason": reasons}))
+    'Not scored: BLEURT, LENS (no weights configured).'
+    >>> not_scored(pd.DataFrame({"metric": [], "reason": []}, dtype="str"))
+    'Every metric has scores.'
+    """
+    metrics = skipped.drop_duplicates().set_index("metric")["reason"].str.partition(" (params")[0]
+    if metrics.empty:
+        return "Every metric has scores."
+    groups = [
+        f"{', '.join(METRIC_LABELS.get(name, name) for name in names)} ({reason})"
+        for reason, names in metrics.groupby(metrics, sort=False).groups.items()
+    ]
+    return f"Not scored: {'; '.join(groups)}."
+
+
 def markdown_table(frame: pd.DataFrame, columns: Sequence[str]) -> str:
     """Return these columns as a Markdown table; missing values are empty."""
     shown = formatted(frame, missing="")[list(columns)].rename(columns=heading)
@@ -231,7 +256,13 @@ def _cells(column: pd.Series, missing: str, decimals: int) -> list[str]:
     # Counts are floats where one is missing; 0.0 and 1.0 alone may be shares.
     if all(map(float.is_integer, numbers)) and max(numbers, default=0) > 1:
         decimals = 0
-    return [missing if pd.isna(value) else _cell(value, decimals, is_p) for value in column]
+    has_counts = max(numbers, default=0) >= 100
+    return [
+        missing
+        if pd.isna(value)
+        else _cell(value, 0 if has_counts and value == round(value) else decimals, is_p)
+        for value in column
+    ]
 
 
 def _cell(value: object, decimals: int, is_p: bool) -> str:

@@ -165,14 +165,14 @@ def test_intervals_equal_a_loop_that_copies_patients(measure):
 
 @pytest.mark.parametrize(
     ("rater", "by"),
-    [("answer key", "answer key"), ("Dr. Doe", "1 clinician(s)"), (None, "4 clinician(s)")],
+    [("answer key", "the answer key"), ("Dr. Doe", "1 clinician"), (None, "4 clinicians")],
 )
 def test_one_rater_is_a_reason_and_clinicians_are_counted_and_not_named(rater, by):
     ratings, instructions = random_ratings(1, n=4, raters="x", per_instruction=1)
     table = reliability(
         ratings.assign(rater=rater or "Dr. " + ratings["instruction_id"]), instructions
     )
-    assert set(table["reason"]) == {f"no response has two raters; rated by {by}"}
+    assert set(table["reason"]) == {f"no response has two raters (rated by {by})"}
     assert table["estimate"].isna().all() and (table["n_instructions"] == 0).all()
 
 
