@@ -3,7 +3,7 @@
 # make test-cluster (SLURM, on an installation of its own). make lab: JupyterLab on the notebooks.
 # make reproduce PROFILE=slurm: the demo on a SLURM cluster.
 # make benchmark: speed against the plain way, to benchmarks/RESULTS.md.
-# make figures: copy the demo's figures and tables to figures/, README.md and docs/results.md.
+# make figures: the demo's figures, tables and executed notebooks to figures/, docs/ and README.md.
 # make docs: the documentation as a site, build/site.
 # Each makes .venv itself; PYTHON=... names another Python 3.11 or 3.12.
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
@@ -36,7 +36,7 @@ lab: .venv/installed
 	$(BIN)/jupyter lab --KernelManager.transport=ipc notebooks
 
 figures: reproduce
-	$(BIN)/python -m medalign_utils.reporting.results_table
+	$(BIN)/python -m medalign_utils.reporting.publish
 
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -1,13 +1,7 @@
-"""Tables for readers: numbers rounded, intervals in brackets; tables and figures of the pages.
-
-`python -m medalign_utils.reporting.results_table` copies the demo's figures and tables to
-`figures/`, and writes the tables into README.md and docs/results.md, each between its two comments
-(`<!-- 05_evaluate_systems -->` and `<!-- /05_evaluate_systems -->`).
-"""
+"""Tables for readers: readable headings, numbers rounded, intervals in brackets."""
 
 import html
 import re
-import shutil
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -17,18 +11,8 @@ import pandas as pd
 from IPython.display import HTML, display
 from pandas.api.types import is_numeric_dtype
 
-from medalign_utils.paths import figure, project_root, require, table
 from medalign_utils.plots.metrics import METRIC_LABELS
 
-PAGES = ("README.md", "docs/results.md")
-# The tables of the pages, and their columns.
-TABLES = {
-    "05_evaluate_systems": ["system", "context_tokens", "n", "correct", "win_rate", "mean_rank"],
-    "05_evaluate_systems-contexts": ["system", "context_tokens", "correct", "difference"],
-    "06_correlate_metrics": [
-        *("metric", "n", "n_undefined", "mean_tau", "mean_tau_undefined_as_0", "not_scored"),
-    ],
-}
 # Column -> the heading that readers see; other names are shown as words, see `heading`.
 COLUMNS = {
     "25%": "Lower quartile",
@@ -222,28 +206,6 @@ def markdown_table(frame: pd.DataFrame, columns: Sequence[str]) -> str:
     return shown.to_markdown(index=False, colalign=sides, disable_numparse=True)
 
 
-def with_tables(page: str, figures: Path) -> str:
-    """Return a page with the tables of `figures/` between their pairs of comments."""
-    for name, columns in TABLES.items():
-        content = markdown_table(read_table(figures / f"{name}.csv"), columns)
-        pattern = f"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
-        page = re.sub(pattern, lambda m, text=content: m[1] + text + m[2], page, flags=re.DOTALL)
-    return page
-
-
-def publish(experiment: str = "demo") -> None:
-    """Copy an experiment's figures and tables to `figures/` and write the tables into the pages."""
-    root = project_root()
-    tables = [table(experiment, name) for name in TABLES]
-    require(experiment, *tables)
-    figures = root / "figures"
-    figures.mkdir(exist_ok=True)
-    for file in [*tables, *sorted(figure(experiment, "").parent.glob("*.png"))]:
-        shutil.copyfile(file, figures / file.name)
-    for page in (root / name for name in PAGES):
-        page.write_text(with_tables(page.read_text("utf-8"), figures), encoding="utf-8")
-
-
 def _base(name: object) -> str:
     """Return the name of the value that a bound belongs to."""
     return re.sub("_(low|high)$", "", str(name))
@@ -273,7 +235,3 @@ def _cell(value: object, decimals: int, is_p: bool) -> str:
             return "<0.001"
         return f"{value:,.{0 if abs(value) >= 100 else decimals}f}"
     return f"{value:,}" if isinstance(value, Integral) else str(value)
-
-
-if __name__ == "__main__":
-    publish()

@@ -1,4 +1,4 @@
-"""Tables as readers see them, and README's."""
+"""Tables as readers see them."""
 
 import re
 
@@ -6,8 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medalign_utils.errors import MedAlignError
-from medalign_utils.reporting import results_table
 from medalign_utils.reporting.results_table import (
     formatted,
     markdown_table,
@@ -15,20 +13,6 @@ from medalign_utils.reporting.results_table import (
     show,
     to_html,
 )
-from tests.builders.project import ROOT
-
-
-@pytest.mark.parametrize("name", results_table.PAGES)
-def test_pages_show_the_published_tables(name):
-    page = (ROOT / name).read_text("utf-8")
-    assert "\n|:--" in page
-    assert results_table.with_tables(page, ROOT / "figures") == page
-
-
-def test_every_picture_of_the_readme_is_published():
-    readme = (ROOT / "README.md").read_text("utf-8")
-    shown = re.findall(r"!\[[^]]*\]\(([^)]*)\)", readme)
-    assert shown and all((ROOT / path).is_file() for path in shown)
 
 
 def test_numbers_are_rounded_and_missing_values_say_so(tmp_path):
@@ -87,11 +71,3 @@ def test_a_sentence_takes_the_place_of_an_empty_table(capsys):
     assert capsys.readouterr().out == "Nothing was counted.\n"
     show(frame, ["n"], empty="Nothing was counted.")
     assert "Nothing" not in capsys.readouterr().out
-
-
-def test_nothing_is_published_before_the_experiment_has_run(tmp_path, monkeypatch):
-    (tmp_path / "Snakefile").write_text("")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(MedAlignError, match=r"missing .*make reproduce"):
-        results_table.publish()
-    assert not (tmp_path / "figures").exists()

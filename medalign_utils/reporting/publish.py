@@ -1,0 +1,79 @@
+"""`make figures`: what the repository shows of the demo, written from its finished run.
+
+`figures/` gets the figures and tables, `docs/demo/` the executed notebooks with their outputs, and
+README.md and docs/results.md the tables, each between its two comments
+(`<!-- 05_evaluate_systems -->` and `<!-- /05_evaluate_systems -->`).
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+
+from medalign_utils.outputs import OUTPUTS
+from medalign_utils.paths import figure, project_root, require, resolve, table
+from medalign_utils.reporting.results_table import markdown_table, read_table
+
+PAGES = ("README.md", "docs/results.md")
+# The tables of the pages, and their columns.
+TABLES = {
+    "05_evaluate_systems": ["system", "context_tokens", "n", "correct", "win_rate", "mean_rank"],
+    "05_evaluate_systems-contexts": ["system", "context_tokens", "correct", "difference"],
+    "06_correlate_metrics": [
+        *("metric", "n", "n_undefined", "mean_tau", "mean_tau_undefined_as_0", "not_scored"),
+    ],
+}
+# What pages without a kernel cannot show; its id is random.
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def publish(experiment: str = "demo") -> None:
+    """Write an experiment's figures, notebooks and tables where the repository shows them."""
+    root = project_root()
+    tables = [table(experiment, name) for name in TABLES]
+    sources = [root / f"notebooks/{name}.ipynb" for name in OUTPUTS]
+    executed = [resolve(f"runs/{experiment}/notebooks/{_executed(file)}") for file in sources]
+    require(experiment, *tables, *executed)
+    figures, shown = root / "figures", root / "docs/demo"
+    for folder in (figures, shown):
+        folder.mkdir(parents=True, exist_ok=True)
+    for file in [*tables, *sorted(figure(experiment, "").parent.glob("*.png"))]:
+        shutil.copyfile(file, figures / file.name)
+    for source, copy in zip(sources, executed, strict=True):
+        nbformat.write(with_outputs(source, copy), shown / source.name)
+    for page in (root / name for name in PAGES):
+        page.write_text(with_tables(page.read_text("utf-8"), figures), encoding="utf-8")
+
+
+def with_tables(page: str, figures: Path) -> str:
+    """Return a page with the tables of `figures/` between their pairs of comments."""
+    for name, columns in TABLES.items():
+        content = markdown_table(read_table(figures / f"{name}.csv"), columns)
+        pattern = f"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
+        page = re.sub(pattern, lambda m, text=content: m[1] + text + m[2], page, flags=re.DOTALL)
+    return page
+
+
+def with_outputs(notebook: Path, executed: Path) -> nbformat.NotebookNode:
+    """Return a notebook with the outputs of its executed copy and nothing else of that run."""
+    shown = nbformat.read(notebook, as_version=4)
+    outputs = {c.id: c.get("outputs") for c in nbformat.read(executed, as_version=4).cells}
+    code = [cell for cell in shown.cells if cell.cell_type == "code"]
+    for count, cell in enumerate(code, start=1):
+        cell.execution_count, cell.outputs = count, outputs[cell.id]
+        for output in cell.outputs:
+            output.get("data", {}).pop(_WIDGET, None)
+            if "execution_count" in output:
+                output.execution_count = count
+    return shown
+
+
+def _executed(notebook: Path) -> str:
+    """Return the name of a notebook's executed copy; one of a system's, of its default system."""
+    system = re.search(r'"system = \\"(.+?)\\"', notebook.read_text(encoding="utf-8"))
+    return f"{notebook.stem}-{system[1]}.ipynb" if system else notebook.name
+
+
+if __name__ == "__main__":
+    publish()
