@@ -1,8 +1,8 @@
-"""How long a clinician waits for a long record in the explorer of notebook 01.
+"""How long a clinician waits for a long record in notebook 01's explorer.
 
-`python benchmarks/browse_first_view.py` writes one EHR of 100,000 events, 2,000 of them notes, to a
-temporary folder and prints the seconds that each step takes in the kernel, the best of three:
-reading the file, viewing what has been read, both together, and what follows.
+`python benchmarks/browse_first_view.py` writes an EHR of 100,000 events, 2,000 of them notes, to a
+temporary folder and prints how many seconds each step takes in the kernel (best of three): reading
+the file, viewing the events, both together, and the steps that follow.
 """
 
 import argparse
@@ -37,20 +37,20 @@ CODED = (
 
 
 def write_ehr(file: Path, n_events: int) -> None:
-    """20 years of encounters of 50 events each, one of them a note of some 3,000 characters."""
+    """Write 20 years of encounters with 50 events each, one of them a note of 3,000 characters."""
     rng = random.Random(1)
     encounters = n_events // 50
     lines = [f'<eventstream person_id="{file.stem}">']
     for i in range(encounters):
-        at = datetime(2000, 1, 1) + i * timedelta(days=7300) / encounters
+        start = datetime(2000, 1, 1) + i * timedelta(days=7300) / encounters
         lines.append("<encounter><events>")
         for minute in range(49):
             kind, code, name, unit, value = rng.choice(CODED)
-            lines.append(f'<entry timestamp="{at + timedelta(minutes=minute):%Y-%m-%d %H:%M}">')
+            lines.append(f'<entry timestamp="{start + timedelta(minutes=minute):%Y-%m-%d %H:%M}">')
             attributes = f'type="{kind}" code="{code}" name="{name}" unit="{unit}"'
             lines.append(f"<event {attributes}>{value}</event></entry>")
         text = " ".join(rng.choices(SENTENCES, k=180))
-        lines.append(f'<entry timestamp="{at + timedelta(hours=1):%Y-%m-%d %H:%M}">')
+        lines.append(f'<entry timestamp="{start + timedelta(hours=1):%Y-%m-%d %H:%M}">')
         lines.append(
             f'<event type="note" code="STANFORD_NOTE/1" name="Progress note">{text}</event>'
         )

@@ -1,15 +1,14 @@
-"""What the workflow itself costs: a cluster against this machine, and many systems.
+"""What the workflow itself costs: on a cluster against one machine, and with many systems.
 
-    python benchmarks/cluster.py overhead   # the demo by both profiles, on a SLURM of this machine
-    python benchmarks/cluster.py systems    # a dry run of 500 systems that are up to date; memory
+    python benchmarks/cluster.py overhead   # the demo with both profiles, on a local SLURM
+    python benchmarks/cluster.py systems    # memory, and a dry run of 500 up-to-date systems
 
-The first runs the demo twice (about 10 minutes on 2 cores) and needs SLURM's daemons, as `make
-test-cluster` does; the second makes 1,500 empty outputs first (some minutes).
+The first runs the demo twice (about 10 minutes on 2 cores) and needs SLURM's daemons, like `make
+test-cluster`; the second first makes 1,500 empty outputs (a few minutes).
 """
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,40 +18,33 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT))
 
+from tests.builders.project import copy_project  # noqa: E402
 from tests.builders.slurm_cluster import Cluster, install  # noqa: E402
 
 N_SYSTEMS = 500
 SHARDS = 2  # of each of the demo's systems, on the cluster
-# Set above this line of the Snakefile, in place of notebooks and report: here content is no matter.
+# Inserted above this line of the Snakefile: notebooks and report are replaced by empty files.
 LINE = "# What reading a release takes"
 EMPTY = 'PAPERMILL = "touch {output} {log}"\nREPORT = "touch {output}"\n\n'
-
-
-def copy_project(to: Path) -> Path:
-    """The project without what it has made."""
-    shutil.copy(ROOT / "Snakefile", to)
-    for folder in ("medalign_utils", "notebooks", "params", "profiles", "data/paper"):
-        shutil.copytree(ROOT / folder, to / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    return to
 
 
 def snakemake(
     project: Path, *arguments: str, env: dict[str, str] | None = None
 ) -> tuple[float, float]:
-    """Run the workflow; the seconds it took, and the largest process's peak memory in MB."""
+    """Run the workflow; return its seconds and the largest process's peak memory in MB."""
     began = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
             [Path(sys.executable).parent / "snakemake", *arguments],
             cwd=project, env=(env or os.environ) | {"PYTHONPATH": _path(project)},
-            stdout=said, stderr=said,
+            stdout=output, stderr=output,
         )  # fmt: skip
         _, status, used = os.wait4(process.pid, 0)
         if status:
-            said.seek(0)
-            sys.exit(f"{arguments}:\n{said.read()}")
+            output.seek(0)
+            sys.exit(f"{arguments}:\n{output.read()}")
     return time.perf_counter() - began, used.ru_maxrss / 1024
 
 
@@ -61,13 +53,13 @@ def _path(project: Path) -> str:
 
 
 def overhead(folder: Path) -> None:
-    """The demo by profiles/local and by profiles/slurm with shards, in turn."""
+    """Run the demo with profiles/local, then with profiles/slurm and shards."""
     if why := install():
         sys.exit(why)
     seconds = {}
     cores = os.cpu_count() or 1
     for profile in ("local", "slurm"):
-        project = copy_project(_made(folder / profile))
+        project = copy_project(_new_folder(folder / profile))
         if profile == "local":
             arguments = ("--cores", str(cores))
             seconds[profile], _ = snakemake(project, *arguments)
@@ -76,7 +68,7 @@ def overhead(folder: Path) -> None:
             with (project / f"params/systems/{name}.yaml").open("a") as file:
                 small = "{memory_gb: 2}"
                 file.write(f"shards: {SHARDS}\nresources: {{generate: {small}, score: {small}}}\n")
-        cluster = Cluster(_made(folder / "daemons"), cpus=cores)
+        cluster = Cluster(_new_folder(folder / "daemons"), cpus=cores)
         try:
             arguments = ("--workflow-profile", "profiles/slurm")
             seconds[profile], _ = snakemake(project, *arguments, env=cluster.env)
@@ -84,16 +76,16 @@ def overhead(folder: Path) -> None:
             cluster.stop()
     ratio = seconds["slurm"] / seconds["local"]
     print(f"the demo on {cores} cores: local {seconds['local']:.0f} s, slurm with {SHARDS} shards "
-          f"a system {seconds['slurm']:.0f} s, ratio {ratio:.2f}")  # fmt: skip
+          f"per system {seconds['slurm']:.0f} s, ratio {ratio:.2f}")  # fmt: skip
     tables = [{file.name: file.read_bytes() for file in (folder / profile).glob("runs/*/tables/*")}
               for profile in seconds]  # fmt: skip
     print("tables byte-identical:", tables[0] == tables[1])
 
 
 def systems(folder: Path) -> None:
-    """A dry run when all is up to date, and the memory of a job's Snakemake, by systems."""
+    """Time a dry run with nothing to do and measure a job's memory, for 2 and many systems."""
     for n in (2, N_SYSTEMS):
-        project = copy_project(_made(folder / str(n)))
+        project = copy_project(_new_folder(folder / str(n)))
         base = (project / "params/systems/bm25-2k.yaml").read_text()
         names = [f"system-{i}" for i in range(n)]
         for i, name in enumerate(names):
@@ -108,10 +100,10 @@ def systems(folder: Path) -> None:
             sys.exit(f"Snakefile: no line {LINE!r}")
         (project / "Snakefile").write_text(snakefile.replace(LINE, EMPTY + LINE))
         options = ("--configfile", "params/many.yaml", "--cores", "2")
-        made, _ = snakemake(project, *options)
+        run_seconds, _ = snakemake(project, *options)
         seconds, _ = snakemake(project, *options, "--dry-run")
-        print(f"{n} systems: made in {made:.0f} s, dry run with nothing to do {seconds:.1f} s")
-        # One job as a cluster runs it: Snakemake's own memory, then with the notebook's kernel.
+        print(f"{n} systems: run in {run_seconds:.0f} s, empty dry run {seconds:.1f} s")
+        # One job as on a cluster: first Snakemake's own memory, then with the notebook's kernel.
         for what in ("empty", "real"):
             if what == "real":
                 (project / "Snakefile").write_text(snakefile)
@@ -123,7 +115,7 @@ def systems(folder: Path) -> None:
                 print(f"{n} systems, {what} notebook, {rule}: largest process {peak:.0f} MB")
 
 
-def _made(folder: Path) -> Path:
+def _new_folder(folder: Path) -> Path:
     folder.mkdir(parents=True)
     return folder
 

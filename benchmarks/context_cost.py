@@ -1,9 +1,8 @@
-"""What a short context costs the same extractor, over 20 synthetic releases.
+"""How much accuracy a shorter context costs the BM25 extractor, on 20 synthetic releases.
 
-`python benchmarks/context_cost.py` writes benchmarks/context_cost.csv: for each seed of the release
-the share correct of the BM25 extractor at three contexts, and the paired differences to the full
-record with their 95 % intervals (bootstrap over patients); the last line says how many of the
-intervals exclude 0. About 12 minutes on one core.
+`python benchmarks/context_cost.py` writes benchmarks/context_cost.csv: for each seed, the share
+correct with three contexts, and the paired differences from the full record with 95 % intervals
+(bootstrap over patients). It prints how many intervals exclude 0. About 12 minutes on one core.
 """
 
 import argparse
@@ -21,7 +20,7 @@ from medalign_utils.generation import runner
 from medalign_utils.stats.bootstrap import Bootstrap
 from medalign_utils.synthetic import write_release
 
-SYSTEMS = {"bm25-full": None, "bm25-8k": 8192, "bm25-2k": 2048}  # context, in tokens
+SYSTEMS = {"bm25-full": None, "bm25-8k": 8192, "bm25-2k": 2048}  # context in tokens
 SHORTER = ("bm25-8k", "bm25-2k")
 
 

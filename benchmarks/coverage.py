@@ -1,10 +1,9 @@
-"""How often the 95 % intervals hold the truth, over 500 seeded data sets.
+"""How often the 95 % intervals contain the true value, over 500 seeded data sets.
 
-`python benchmarks/coverage.py` writes benchmarks/coverage.csv: for 100 patients and for 24, as many
-as the demo has, and for each statistic the share of intervals that hold its true value, and their
-mean width. Nominal is 0.95; over 500 data sets the share has a standard error of 0.01. Wilson's
-interval, which assumes that instructions are independent, is shown beside the bootstrap's.
-About a minute.
+`python benchmarks/coverage.py` writes benchmarks/coverage.csv: for 100 patients and for 24 (the
+demo's number), the share of each statistic's intervals that contain the true value, and their mean
+width. The nominal share is 0.95; over 500 data sets its standard error is 0.01. Wilson's interval,
+which assumes that instructions are independent, is included for comparison. About a minute.
 """
 
 import argparse
@@ -20,34 +19,31 @@ from medalign_utils.evaluation.systems import bootstrap_systems
 from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_means
 from medalign_utils.stats.rank_correlation import kendall_tau_b
 
-# Three systems' mean quality. A response's quality is that plus what it shares with the patient's
-# others by all systems, with the patient's others by this one, and with nothing.
+# A response's quality is the system's mean plus three random terms with these standard deviations:
+# one per patient, one per patient and system, and one per response.
 QUALITY = np.array([0.4, 0.0, -0.6])
-SHARED, OWN, REST = 0.7, 0.5, 1.0
-# How far two metrics' scores scatter about the quality.
+PATIENT_SD, PATIENT_SYSTEM_SD, RESPONSE_SD = 0.7, 0.5, 1.0
+# Standard deviation of two metrics' scores around the quality.
 NOISE = {"sharp": 0.5, "blunt": 2.0}
 SYSTEMS, PAIRS = ("a", "b", "c"), ("a - b", "a - c", "b - c")
 
 
 class Sample(NamedTuple):
-    """Ratings: correct and ranks (with ties) of shape (N, 3), patients of shape (N,).
+    """Simulated ratings of N instructions, and the metrics' agreement with them."""
 
-    And of each metric Kendall's tau with the ranks, shape (N, 2), NaN where all ranks are equal.
-    """
-
-    correct: np.ndarray
-    ranks: np.ndarray
-    patients: np.ndarray
-    taus: np.ndarray
+    correct: np.ndarray  # (N, 3)
+    ranks: np.ndarray  # (N, 3), with ties
+    patients: np.ndarray  # (N,)
+    taus: np.ndarray  # (N, 2), each metric's Kendall tau with the ranks, NaN if all are equal
 
 
 def simulate(n_patients: int, rng: np.random.Generator) -> Sample:
-    """Ratings of three systems on 1 to 5 instructions of each patient."""
+    """Return ratings of three systems on 1 to 5 instructions per patient."""
     patients = np.repeat(np.arange(n_patients), rng.integers(1, 6, size=n_patients))
-    quality = QUALITY + SHARED * rng.normal(size=(n_patients, 1))[patients]
-    quality = quality + OWN * rng.normal(size=(n_patients, 3))[patients]
-    quality = quality + REST * rng.normal(size=quality.shape)
-    # Grades half a standard deviation wide, so that about one pair in six ties.
+    quality = QUALITY + PATIENT_SD * rng.normal(size=(n_patients, 1))[patients]
+    quality = quality + PATIENT_SYSTEM_SD * rng.normal(size=(n_patients, 3))[patients]
+    quality = quality + RESPONSE_SD * rng.normal(size=quality.shape)
+    # Rounded to halves of a standard deviation, so that about one pair in six ties.
     ranks = rankdata(-np.floor(2 * quality), axis=1)
     scores = [quality + noise * rng.normal(size=quality.shape) for noise in NOISE.values()]
     taus = np.column_stack([kendall_tau_b(score, -ranks) for score in scores])
@@ -55,7 +51,7 @@ def simulate(n_patients: int, rng: np.random.Generator) -> Sample:
 
 
 def truth(rng: np.random.Generator, n_patients: int = 300_000) -> dict[str, pd.Series]:
-    """The statistics' values in a population so large that its own error does not count."""
+    """Return the statistics' values in a population so large that its error is negligible."""
     correct, ranks, _, taus = simulate(n_patients, rng)
     before = ranks[:, :, np.newaxis] < ranks[:, np.newaxis, :]
     wins = before.mean(axis=0)
@@ -74,17 +70,17 @@ def truth(rng: np.random.Generator, n_patients: int = 300_000) -> dict[str, pd.S
 
 
 def intervals(sample: Sample, bootstrap: Bootstrap) -> dict[str, np.ndarray]:
-    """Bounds of each statistic's intervals, shape (as many, 2)."""
+    """Return the bounds of each statistic's intervals, shape (systems, pairs or metrics, 2)."""
     correct, ranks, patients, taus = sample
     drawn = bootstrap_systems(correct.astype(float), ranks, patients, bootstrap=bootstrap)
-    found = {name: [interval[1:] for interval in of.intervals()] for name, of in drawn.items()}
+    found = {name: [interval[1:] for interval in r.intervals()] for name, r in drawn.items()}
     pairs = correct[:, [0, 0, 1]].astype(float) - correct[:, [1, 2, 2]]
     differences = bootstrap_means(pairs, patients, bootstrap=bootstrap)
     found["difference"] = [interval[1:] for interval in differences]
     taus = np.column_stack([taus, taus[:, 0] - taus[:, 1]])
-    of_taus = bootstrap_means(taus, patients, bootstrap=bootstrap)
-    found["mean_tau"] = [interval[1:] for interval in of_taus[:2]]
-    found["tau_difference"] = [interval[1:] for interval in of_taus[2:]]
+    means = bootstrap_means(taus, patients, bootstrap=bootstrap)
+    found["mean_tau"] = [interval[1:] for interval in means[:2]]
+    found["tau_difference"] = [interval[1:] for interval in means[2:]]
     found["wilson"] = np.transpose(
         proportion_confint(correct.sum(axis=0), len(correct), method="wilson")
     )
@@ -92,7 +88,7 @@ def intervals(sample: Sample, bootstrap: Bootstrap) -> dict[str, np.ndarray]:
 
 
 def coverage(n_patients: int, *, data_sets: int, resamples: int, seed: int) -> pd.DataFrame:
-    """One row per statistic and system, pair or metric: how often its interval was right."""
+    """Return how often each interval contained the true value, one row per statistic and item."""
     rng = np.random.default_rng(seed)
     true = truth(rng)
     bootstrap = Bootstrap(resamples, rng)
@@ -100,10 +96,10 @@ def coverage(n_patients: int, *, data_sets: int, resamples: int, seed: int) -> p
     rows = []
     for name, values in true.items():
         bounds = np.array([sample[name] for sample in samples])  # (data sets, values, 2)
-        held = (bounds[..., 0] <= values.to_numpy()) & (values.to_numpy() <= bounds[..., 1])
+        covered = (bounds[..., 0] <= values.to_numpy()) & (values.to_numpy() <= bounds[..., 1])
         widths = (bounds[..., 1] - bounds[..., 0]).mean(axis=0)
-        for of, *row in zip(values.index, values, held.mean(axis=0), widths, strict=True):
-            rows.append((n_patients, name, of, *row))
+        for item, *row in zip(values.index, values, covered.mean(axis=0), widths, strict=True):
+            rows.append((n_patients, name, item, *row))
     return pd.DataFrame(rows, columns=["patients", "statistic", "of", "truth", "coverage", "width"])
 
 

@@ -1,11 +1,10 @@
-"""Would an audit of one release notice whom a system fails? What notebook 07 does, at length.
+"""Would an audit of one release detect a gap between groups? Notebook 07's simulation, enlarged.
 
-`python benchmarks/fairness_power.py` writes benchmarks/fairness_power.csv: simulated releases of
-276 patients and 303 instructions with six systems each. The share of systems that fail nobody and
-yet raise an alarm, over 300 releases; and the share found of those that fail one group by 20
-points, over 100 releases for each size of the group. Both for a system that is correct in 65 % of
-the others' instructions and in 35 %, and with verdicts on one patient more alike. About 3 minutes
-on one core.
+`python benchmarks/fairness_power.py` simulates releases of 276 patients and 303 instructions with
+six systems and writes two shares to benchmarks/fairness_power.csv: false alarms among systems
+without a gap (300 releases), and detections among systems 20 points worse in one group (100
+releases per group size). Systems are correct for 65 % or 35 % of the other patients' instructions,
+and verdicts on the same patient correlate weakly or more strongly. About 3 minutes on one core.
 """
 
 import argparse
@@ -16,13 +15,13 @@ import pandas as pd
 from medalign_utils.fairness.power import simulate_audits
 
 SIZES = (20, 30, 45, 69, 100, 138)
-# Share correct of those not failed, correlation of two verdicts on one patient, sizes.
+# Share correct outside the group, correlation between verdicts on the same patient, group sizes.
 DESIGNS = ((0.65, 0.1, SIZES), (0.35, 0.1, SIZES[3::2]), (0.65, 0.3, SIZES[3::2]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=300, help="without a gap; default %(default)s")
+    parser.add_argument("--seeds", type=int, default=300, help="default %(default)s")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/fairness_power.csv"))
     args = parser.parse_args()
     tables = []

@@ -1,10 +1,10 @@
-"""What a prompt costs a language model on this machine's GPU, by its length.
+"""How long a language model on this machine's GPU takes per prompt, by prompt length.
 
-    python benchmarks/gpu_throughput.py     # some minutes, a GPU with 40 GB, 16 GB of disk
+    python benchmarks/gpu_throughput.py     # a few minutes; a GPU with 40 GB, 16 GB of disk
 
-The model has the shape of Llama 3.1 8B and random weights in bfloat16: what it says is nonsense,
-how long it takes to say it is what counts. It answers through the generator `huggingface`, as a
-system's job does, with 256 new tokens a prompt. The table goes to benchmarks/gpu_throughput.csv.
+The model has the shape of Llama 3.1 8B and random bfloat16 weights: its answers are nonsense, only
+the time matters. It generates 256 tokens per prompt with the generator `huggingface`, as in a
+system's job. The table is written to benchmarks/gpu_throughput.csv.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from medalign_utils.generation.huggingface import huggingface
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, fill
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(HERE.parent))
 
 from tests.builders.tiny_models import byte_level_tokenizer  # noqa: E402
 
-# Prompt tokens -> prompts at a time.
+# Prompt tokens -> batch sizes.
 BATCHES = {2_048: (1, 8), 8_192: (1, 4), 32_768: (1, 2), 98_304: (1,)}
 SHAPE = {
     "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
@@ -37,7 +37,7 @@ REPEATS = 2
 
 
 def write_model(folder: Path, layers: int) -> None:
-    """A folder as a hub's, whose answers have no end before the limit, or hardly ever."""
+    """Write a model folder; its answers almost never end before the limit."""
     byte_level_tokenizer(["<|begin|>", "<|end|>"], bos="<|begin|>", eos="<|end|>").save_pretrained(
         folder
     )
@@ -53,19 +53,19 @@ def write_model(folder: Path, layers: int) -> None:
 
 def main(layers: int) -> None:
     if not torch.cuda.is_available():
-        sys.exit("gpu_throughput: PyTorch finds no GPU here")
+        sys.exit("gpu_throughput: PyTorch finds no GPU on this machine")
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_model(folder, layers)
         words = AutoTokenizer.from_pretrained(folder)
         unit = "2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
-        each = len(words(unit * 100)["input_ids"]) / 100
+        unit_tokens = len(words(unit * 100)["input_ids"]) / 100
         most = max(max(batches) for batches in BATCHES.values())
         answer = huggingface(model=str(folder), tokenizer=str(folder), batch_size=most).answer
         answer([fill("Which?", unit)])  # loads the model
         for tokens, batch in tqdm([(t, b) for t, batches in BATCHES.items() for b in batches]):
-            ehr = unit * int((tokens - RESPONSE_TOKENS - 60) / each)
+            ehr = unit * int((tokens - RESPONSE_TOKENS - 60) / unit_tokens)
             prompts = [fill(f"What was creatinine {i}?", ehr) for i in range(batch)]
             torch.cuda.reset_peak_memory_stats()
             took = []
@@ -90,5 +90,5 @@ def main(layers: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--layers", type=int, default=32, help="of 32, for a smaller GPU")
+    parser.add_argument("--layers", type=int, default=32, help="fewer for a smaller GPU")
     main(parser.parse_args().layers)

@@ -1,12 +1,11 @@
-"""What each step costs, and how it grows: `docs/scaling.md` is written from this.
+"""How the cost of each step grows; the source of `docs/scaling.md`.
 
-    python benchmarks/scaling.py     # some minutes on 2 cores
+    python benchmarks/scaling.py     # a few minutes on 2 cores
 
-Four things grow in turn, to 4 and 16 times their size: the EHR, the instructions (with the patients
-they ask about), the systems, the metrics. Each figure is of a process of its own, so that its peak
-memory is its own too; the seconds are the step's, without imports but with the loading of its
-models. Tables go to benchmarks/scaling.csv and benchmarks/scaling-metrics.csv, the figure to
-docs/scaling.png. `make reproduce` comes first: COMET is the demo's.
+Four things grow in turn to 4 and 16 times their size: the EHR, the instructions (with their
+patients), the systems, the metrics. Each measurement runs in a separate process, so its peak memory
+is its own; its seconds include loading models but not imports. Writes benchmarks/scaling.csv,
+benchmarks/scaling-metrics.csv and docs/scaling.png.
 """
 
 import argparse
@@ -31,16 +30,17 @@ from medalign_utils.generation import runner
 from medalign_utils.metrics.scoring import score_responses
 from medalign_utils.prompts.context import truncate
 from medalign_utils.prompts.tokenizers import load_tokenizer
+from medalign_utils.stats.bootstrap import Bootstrap
 from medalign_utils.synthetic import write_release
 
 HERE = Path(__file__).parent
 FACTORS = (1, 4, 16)
-# 1x: an EHR of the published release's mean size, 8 instructions about each, the instructions that
-# have a reference, the paper's systems, and as many metrics as the demo has.
-EHR_BYTES, AN_EHR, REFERENCES, SYSTEMS, METRICS = 1_500_000, 8, 303, 6, 4
+# Size 1: an EHR of the published release's mean size with 8 instructions; the published numbers of
+# references and systems; as many metrics as the demo scores.
+EHR_BYTES, PER_EHR, REFERENCES, SYSTEMS, METRICS = 1_500_000, 8, 303, 6, 4
 CONTEXT, RESAMPLES = 32_768, 2000
 METRIC_NAMES = ("rouge_l", "chrf", "google_bleu", "meteor", "bertscore", "comet")
-# What grows -> the steps that it makes longer. A system is generated and scored by jobs of its own.
+# What grows -> the steps that take longer. Each system is generated and scored in separate jobs.
 STEPS = {
     "EHR": ("read", "pack", "generate"),
     "instructions": ("generate", "score", "evaluate", "correlate"),
@@ -50,7 +50,7 @@ STEPS = {
 
 
 def grown_ehr(files: list[Path], factor: int, person: int = 1) -> str:
-    """EHRs of about the mean size, `factor` of them as one patient's."""
+    """Return `factor` EHRs of about the mean size joined into one patient's."""
     nearest = sorted(files, key=lambda file: abs(file.stat().st_size - EHR_BYTES))[:factor]
     texts = [file.read_text().partition("<eventstream")[2] for file in nearest]
     bodies = [text.partition(">")[2].rpartition("</eventstream>")[0] for text in texts]
@@ -58,15 +58,15 @@ def grown_ehr(files: list[Path], factor: int, person: int = 1) -> str:
 
 
 def release_of(folder: Path, ehrs: list[str]) -> Release:
-    """A release of these EHRs, with so many instructions about each."""
+    """Return a release of these EHRs with `PER_EHR` instructions each."""
     (folder / "ehrs").mkdir()
     persons = [str(1 + i) for i in range(len(ehrs))]
     for person, ehr in zip(persons, ehrs, strict=True):
         (folder / f"ehrs/{person}.xml").write_text(ehr)
-    ids = [f"{person}-{i}" for person in persons for i in range(AN_EHR)]
-    years = [2000 + i for _ in persons for i in range(AN_EHR)]
+    ids = [f"{person}-{i}" for person in persons for i in range(PER_EHR)]
+    years = [2000 + i for _ in persons for i in range(PER_EHR)]
     instructions = pd.DataFrame({"instruction_id": ids}).assign(
-        person_id=np.repeat(persons, AN_EHR),
+        person_id=np.repeat(persons, PER_EHR),
         question=[f"What was the last creatinine in {year}?" for year in years],
         category=None, subcategory=None, submitter_specialty=None,
     )  # fmt: skip
@@ -81,7 +81,7 @@ def release_of(folder: Path, ehrs: list[str]) -> Release:
 def random_results(
     n: int, systems: int, metrics: int
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Ratings, scores and instructions, as tables of so many."""
+    """Return random ratings, scores and instructions of this size."""
     rng = np.random.default_rng(1)
     pairs = pd.MultiIndex.from_product(
         [[f"i{i}" for i in range(n)], [f"s{i}" for i in range(systems)]],
@@ -100,7 +100,7 @@ def random_results(
 
 
 def measure(grows: str, step: str, factor: int, ehrs: Path, folder: Path) -> dict:
-    """Do one step once, and say what it took; what it works on is made before the clock starts."""
+    """Return the time and memory of one step, run once; its input is prepared beforehand."""
     files = sorted(ehrs.iterdir())
     about = {}
     if step in ("evaluate", "correlate"):
@@ -138,24 +138,24 @@ def measure(grows: str, step: str, factor: int, ehrs: Path, folder: Path) -> dic
         else:
             _score(release, responses, load_experiment("params/demo.yaml")["metrics"])
     took = {"seconds": time.perf_counter() - began, "peak_mb": peak()}
-    if step == "pack":  # which packing itself has no need of
+    if step == "pack":  # outside the measurement, since packing does not count them
         about["ehr_tokens"] = tokenizer.count(ehr_text(ehr, "markup"))
     return about | took
 
 
 def measure_metric(metric: str, folder: Path) -> dict:
-    """What a response takes once the metric is loaded, and what comes before the first."""
+    """Return a metric's time per response, its loading time and its peak memory."""
     release = release_of(folder, ["<eventstream/>"] * FACTORS[-1])
-    every = release.references.rename(columns={"reference": "response"}).assign(system="s")
-    every["response"] = every["response"].str[:-11] + [f" ({i})" for i in range(len(every))]
+    rows = release.references.rename(columns={"reference": "response"}).assign(system="s")
+    rows["response"] = rows["response"].str[:-11] + [f" ({i})" for i in range(len(rows))]
     took = []
-    for responses in (every.head(1), every):
+    for responses in (rows.head(1), rows):
         began = time.perf_counter()
         _score(release, responses, [metric])
         took.append(time.perf_counter() - began)
-    a_response = took[1] / len(every)
-    loading = took[0] - a_response
-    return {"ms_a_response": 1000 * a_response, "loading_s": loading, "peak_mb": peak()}
+    per_response = took[1] / len(rows)
+    loading = took[0] - per_response
+    return {"ms_a_response": 1000 * per_response, "loading_s": loading, "peak_mb": peak()}
 
 
 def _score(release: Release, responses: pd.DataFrame, metrics: list[str]) -> None:
@@ -168,7 +168,7 @@ def _score(release: Release, responses: pd.DataFrame, metrics: list[str]) -> Non
 
 
 def _evaluate(ratings: pd.DataFrame, scores: pd.DataFrame, instructions: pd.DataFrame) -> None:
-    draws = {"resamples": RESAMPLES, "rng": np.random.default_rng(1)}
+    draws = {"bootstrap": Bootstrap.seeded(RESAMPLES, 1)}
     contexts = dict.fromkeys(ratings["system"].unique(), CONTEXT)
     systems.evaluate_systems(ratings, instructions, contexts, **draws)
     pairwise.compare_systems(ratings, instructions, **draws)
@@ -176,23 +176,20 @@ def _evaluate(ratings: pd.DataFrame, scores: pd.DataFrame, instructions: pd.Data
 
 
 def _correlate(ratings: pd.DataFrame, scores: pd.DataFrame, instructions: pd.DataFrame) -> None:
-    draws = {"resamples": RESAMPLES, "rng": np.random.default_rng(1)}
+    draws = {"bootstrap": Bootstrap.seeded(RESAMPLES, 1)}
     metric_correlation.correlate_metrics(scores, ratings, instructions, **draws)
     metric_correlation.correlate_systems(scores, ratings, instructions, **draws)
     metric_correlation.compare_metrics(scores, ratings, instructions, **draws)
 
 
 def peak() -> float:
-    """The most memory that this process has had, in MB.
-
-    Not by getrusage, which counts what its parent had when it started this one.
-    """
+    """Return this process's peak memory in MB (getrusage would include the parent's)."""
     [line] = [ln for ln in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in ln]
     return int(line.split()[1]) / 1024
 
 
 def in_a_process(*arguments: str | int | Path) -> dict:
-    command = [sys.executable, __file__, "--one", *map(str, arguments)]
+    command = [sys.executable, __file__, "--measure", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{arguments}:\n{done.stderr}")
@@ -200,7 +197,7 @@ def in_a_process(*arguments: str | int | Path) -> dict:
 
 
 def draw(table: pd.DataFrame, to: Path) -> None:
-    """Seconds above, memory below; a column for each thing that grows."""
+    """Draw seconds above and memory below, with one column per thing that grows."""
     fig, axes = plt.subplots(2, len(STEPS), figsize=(10, 5), sharex=True, sharey="row")
     colors = dict(zip(table["step"].unique(), plt.get_cmap("tab10").colors, strict=False))
     for column, (grows, steps) in zip(axes.T, STEPS.items(), strict=True):
@@ -244,15 +241,15 @@ def main() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
-    one = parser.parse_args().one
-    if one is None:
+    parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
+    measurement = parser.parse_args().measure
+    if measurement is None:
         main()
     else:
         with tempfile.TemporaryDirectory() as temporary:
             here = Path(temporary)
-            if len(one) == 1:
-                print(json.dumps(measure_metric(one[0], here)))
+            if len(measurement) == 1:
+                print(json.dumps(measure_metric(measurement[0], here)))
             else:
-                grows, step, factor, ehrs = one
+                grows, step, factor, ehrs = measurement
                 print(json.dumps(measure(grows, step, int(factor), Path(ehrs), here)))

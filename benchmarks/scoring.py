@@ -1,13 +1,12 @@
-"""What COMET, BERTScore and the bootstrap cost against the libraries' own way and a plain loop.
+"""Speed of COMET, BERTScore and the bootstrap against the libraries' own calls and a plain loop.
 
-`make benchmark` runs this as part of `speed.py`; by itself it takes some minutes. 60 instructions
-of a synthetic release are answered by six extractive systems; the six responses share instruction
-and reference. Each way takes its turn in every round, in another order each time; the median of the
-rounds' ratios counts. Models are loaded beforehand, and both sides run on the CPU. The same numbers
-must come out, to 1e-5.
+Six extractive systems answer 60 instructions of a synthetic release. In every round, both ways run
+in alternating order; the result is the median ratio. Models are loaded beforehand, both ways run on
+the CPU, and their results must agree to 1e-5. `make benchmark` runs this as part of `speed.py`; by
+itself it takes a few minutes.
 
 `python benchmarks/scoring.py --device-check` scores the same texts on the GPU and on the CPU and
-fails where COMET or BERTScore differ by more than 1e-4.
+fails if COMET or BERTScore differ by more than 1e-4.
 """
 
 import argparse
@@ -35,7 +34,7 @@ from medalign_utils.synthetic import write_release
 
 N_INSTRUCTIONS = 60
 SYSTEMS = ("bm25-full", "bm25-8k", "bm25-4k", "bm25-2k", "recent-note-2k", "random-2k")
-BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)  # of the library's predict, which takes 16 by default
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)  # tried for the library's predict (its default: 16)
 LAYER = 6
 REPEATS = 5
 TOLERANCE, DEVICE_TOLERANCE = 1e-5, 1e-4
@@ -43,24 +42,25 @@ N_PATIENTS, N_TAUS, RESAMPLES = 275, 303, 10_000
 
 
 def texts(folder: Path) -> pd.DataFrame:
-    """Instruction, system, source, prediction and reference: 60 x 6 rows."""
+    """Return instruction, system, source, prediction and reference: 60 x 6 rows."""
     write_release(folder / "release")
     release = load_release(folder / "release")
     references = primary_references(release.references, release.annotator)
     release = dataclasses.replace(release, references=references.head(N_INSTRUCTIONS))
     responses = []
     for name in SYSTEMS:
-        # As bm25-2k with more to read; minilm-2k would take longer than all that is measured.
+        # bm25-2k with a longer context; minilm-2k would take longer than all measurements.
         system = load_system(name.replace("4k", "2k")) | {"system": name}
         if name == "bm25-4k":
             system["context_length"] = 4096
         path = folder / f"{name}.jsonl"
         responses.append(runner.run_system(release, system, path, progress=False))
     table = pd.concat(responses, ignore_index=True)[["instruction_id", "system", "response"]]
-    of = table["instruction_id"].map
+    lookup = table["instruction_id"].map
     question = release.instructions.set_index("instruction_id")["question"]
     return table.rename(columns={"response": "prediction"}).assign(
-        source=of(question), reference=of(references.set_index("instruction_id")["reference"])
+        source=lookup(question),
+        reference=lookup(references.set_index("instruction_id")["reference"]),
     )
 
 
@@ -71,19 +71,19 @@ def seconds(call: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
 
 
 def compare(
-    what: str, plain: Callable[[], np.ndarray], ours: Callable[[], np.ndarray], repeats: int
+    baseline: str, plain: Callable[[], np.ndarray], ours: Callable[[], np.ndarray], repeats: int
 ) -> dict:
-    """Time both in turn, once unmeasured; the ratios of the rounds, and the largest difference."""
+    """Time both in turn, after one unmeasured call; return ratios and the largest difference."""
     difference = float(np.abs(plain() - ours()).max())
     if not difference <= TOLERANCE:
-        raise SystemExit(f"{what}: differs by {difference:.1e}, more than {TOLERANCE}")
+        raise SystemExit(f"{baseline}: differs by {difference:.1e}, more than {TOLERANCE}")
     took = {plain: [], ours: []}
-    for turn in tqdm(range(repeats), what):
+    for turn in tqdm(range(repeats), baseline):
         for call in (plain, ours) if turn % 2 else (ours, plain):
             took[call].append(seconds(call)[0])
     ratios = np.array(took[plain]) / took[ours]
     return {
-        "what": what,
+        "against": baseline,
         "plain": np.median(took[plain]),
         "ours": np.median(took[ours]),
         "ratio": np.median(ratios),
@@ -94,14 +94,14 @@ def compare(
 
 
 def comet_rows(tables: Sequence[pd.DataFrame], path: Path, repeats: int) -> Iterator[dict]:
-    """Against the library's `predict` at the batch size it is fastest with, in the median of 3."""
+    """Compare with the library's `predict` at its fastest batch size (median of 3 runs)."""
     model = comet.load_comet(comet.find_comet(path))
     best = None
     for table in tables:
         columns = [table[name].tolist() for name in ("source", "prediction", "reference")]
         predict = predict_by(model, columns)
         if best is None:
-            predict(BATCH_SIZES[0])  # the first call is slower than any other
+            predict(BATCH_SIZES[0])  # warm up
             took = {size: [] for size in BATCH_SIZES}
             for size in tqdm(BATCH_SIZES * 3, "predict"):
                 took[size].append(seconds(partial(predict, size))[0])
@@ -116,7 +116,7 @@ def comet_rows(tables: Sequence[pd.DataFrame], path: Path, repeats: int) -> Iter
 
 
 def predict_by(model, columns: Sequence[Sequence[str]]) -> Callable[[int], np.ndarray]:
-    """The library's scores of these texts, as a function of its batch size."""
+    """Return a function that gives the library's scores of these texts at a batch size."""
     samples = [
         {"src": source, "mt": prediction, "ref": reference}
         for source, prediction, reference in zip(*columns, strict=True)
@@ -131,7 +131,7 @@ def predict_by(model, columns: Sequence[Sequence[str]]) -> Callable[[int], np.nd
 
 
 def bertscore_rows(table: pd.DataFrame, repeats: int) -> Iterator[dict]:
-    """Against `BERTScorer.score` as it comes, once a system and once for all."""
+    """Compare with `BERTScorer.score`, called once per system and once for all."""
     from bert_score import BERTScorer
 
     scorer = BERTScorer(model_type=str(minilm_path()), num_layers=LAYER, device="cpu")
@@ -152,7 +152,7 @@ def bertscore_rows(table: pd.DataFrame, repeats: int) -> Iterator[dict]:
     loaded = bertscore._load("minilm", LAYER)
     with mock.patch.object(bertscore, "_load", return_value=loaded):
         yield compare(
-            "BERTScore: one stock call a system", lambda: stock(groups), ours, repeats
+            "BERTScore: one stock call per system", lambda: stock(groups), ours, repeats
         ) | {"promised": 2.5}
         everything = [np.arange(len(table))]
         yield compare(
@@ -161,7 +161,7 @@ def bertscore_rows(table: pd.DataFrame, repeats: int) -> Iterator[dict]:
 
 
 def bootstrap_row(repeats: int) -> dict:
-    """Against a loop that draws patients and takes the mean of their taus; the same draws."""
+    """Compare with a loop that draws the same patients and averages their taus."""
     rng = np.random.default_rng(1)
     taus = rng.choice([np.nan, *np.linspace(-1, 1, 15)], size=N_TAUS)
     repeated = rng.integers(0, N_PATIENTS, size=N_TAUS - N_PATIENTS)
@@ -182,19 +182,19 @@ def bootstrap_row(repeats: int) -> dict:
         bootstrap = Bootstrap.seeded(RESAMPLES, 2)
         return np.array(bootstrap_means(taus[:, np.newaxis], names, bootstrap=bootstrap)[0])
 
-    what = f"Bootstrap of a mean tau, {RESAMPLES:,} resamples: a loop"
-    return compare(what, loop, ours, repeats) | {"promised": 15}
+    baseline = f"Bootstrap of a mean tau, {RESAMPLES:,} resamples: a loop"
+    return compare(baseline, loop, ours, repeats) | {"promised": 15}
 
 
 def scoring(repeats: int = REPEATS) -> list[str]:
-    """The section of RESULTS.md."""
+    """Return the section of RESULTS.md."""
     with (
         tempfile.TemporaryDirectory() as folder,
         warnings.catch_warnings(),
-        # A GPU would serve our side alone.
+        # Only our side would use a GPU.
         mock.patch("torch.cuda.is_available", return_value=False),
     ):
-        warnings.simplefilter("ignore")  # on empty or cut responses
+        warnings.simplefilter("ignore")  # about empty or truncated responses
         table = texts(Path(folder))
         distinct = table.assign(
             prediction=[f"{i}. {text}" for i, text in enumerate(table["prediction"])]
@@ -209,17 +209,18 @@ def scoring(repeats: int = REPEATS) -> list[str]:
     return [
         f"## Scoring {N_INSTRUCTIONS} instructions x {len(SYSTEMS)} systems, MiniLM",
         "",
-        f"On the CPU; same numbers to {TOLERANCE}; models loaded beforehand; ratio: median (range) "
-        f"of {repeats} rounds. Some of the systems give the same response; numbered, all differ. "
+        f"On the CPU; results agree to {TOLERANCE}; models are loaded beforehand; the ratio is the "
+        f"median (range) of {repeats} rounds. Some systems give the same response; in the rows "
+        f"with {len(table)} distinct responses, a number makes each one different. "
         f"The bootstrap is over {N_TAUS} instructions of {N_PATIENTS} patients.",
         "",
         "| against | distinct responses | plain, s | ours, s | ratio | promised | "
         "largest difference |",
         "|---|---:|---:|---:|---:|---:|---:|",
         *(
-            f"| {row['what']} | {n} | {row['plain']:.2f} | {row['ours']:.2f} | {row['ratio']:.1f} "
-            f"({row['lowest']:.1f} to {row['highest']:.1f}) | {row['promised']} | "
-            f"{row['difference']:.0e} |"
+            f"| {row['against']} | {n} | {row['plain']:.2f} | {row['ours']:.2f} | "
+            f"{row['ratio']:.1f} ({row['lowest']:.1f} to {row['highest']:.1f}) | "
+            f"{row['promised']} | {row['difference']:.0e} |"
             for n, row in blocks
         ),
         "",
@@ -227,7 +228,7 @@ def scoring(repeats: int = REPEATS) -> list[str]:
 
 
 def device_check() -> None:
-    """Score on the GPU and on the CPU: the release's references, an empty and a long response."""
+    """Compare scores on GPU and CPU for references, an empty and a long response."""
     import torch
 
     if not torch.cuda.is_available():
@@ -240,7 +241,7 @@ def device_check() -> None:
         question = release.instructions.set_index("instruction_id")["question"]
         sources = table["instruction_id"].map(question).tolist()
         references = table["reference"].tolist()
-        # Another instruction's reference each; the last two are an empty and a long response.
+        # Each prediction is another instruction's reference; the last two are empty and long.
         predictions = [*references[2:], "", "pain " * 10_000]
         path = resolve(COMET_COMPACT)
         calls = {
@@ -260,7 +261,7 @@ def device_check() -> None:
             difference = np.abs(on_the_gpu - on_the_cpu).max()
             print(f"{name}: {len(sources)} scores, largest difference {difference:.1e}")
             if not difference <= DEVICE_TOLERANCE:
-                raise SystemExit(f"{name}: more than {DEVICE_TOLERANCE}")
+                raise SystemExit(f"{name}: the difference exceeds {DEVICE_TOLERANCE}")
 
 
 def main() -> None:

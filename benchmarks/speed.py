@@ -1,8 +1,7 @@
 """Speed of packing, reading, asking a server and scoring, against the usual and the simplest way.
 
-`make benchmark` runs this and writes benchmarks/RESULTS.md. Each figure is a ratio within one run:
-the ways take turns on the same EHRs, and the median of their ratios counts. About 35 minutes on
-2 cores.
+`make benchmark` runs this and writes benchmarks/RESULTS.md. Each result is a median ratio within
+one run, in which the ways take turns on the same EHRs. About 35 minutes on 2 cores.
 """
 
 import argparse
@@ -32,16 +31,16 @@ from medalign_utils.prompts.templates import RESPONSE_TOKENS, fill
 from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
 from medalign_utils.synthetic import write_release
 
-N_EHRS, N_INSTRUCTIONS = 3, 11  # instructions an EHR
+N_EHRS, N_INSTRUCTIONS = 3, 11  # instructions per EHR
 EHR_BYTES = 1_500_000
 CONTEXTS = (2_048, 32_768, 100_000)
-# Ratios to HELM's way of packing and to xmltodict that the project promises.
+# Promised ratios to HELM's way of packing and to xmltodict.
 PROMISED = {2_048: 100, 32_768: 20, 100_000: 7}
 PROMISED_READING = 1.5
 
 
 def full_size_ehrs(release: Path) -> list[Path]:
-    """Those EHRs of a release of the published size that are nearest to the size wanted."""
+    """Return the EHRs of a release that are nearest to `EHR_BYTES`."""
     files = sorted((release / "ehrs").iterdir())
     return sorted(files, key=lambda file: abs(file.stat().st_size - EHR_BYTES))[:N_EHRS]
 
@@ -49,7 +48,7 @@ def full_size_ehrs(release: Path) -> list[Path]:
 def pack_like_helm(
     question: str, text: str, tokenizer: PromptTokenizer, context_length: int
 ) -> list[int]:
-    """Encode the whole EHR, keep the last tokens, decode them."""
+    """Encode the whole EHR, keep the last tokens and decode them."""
     budget = context_length - RESPONSE_TOKENS - check_fits(question, tokenizer, context_length)
     ids = tokenizer.encode(text).ids[-budget:]
     tokenizer.backend.decode(ids)
@@ -57,7 +56,7 @@ def pack_like_helm(
 
 
 def pack_simply(question: str, text: str, tokenizer: PromptTokenizer, context_length: int) -> str:
-    """Encode 8 characters a token of the EHR's end, cut at a token, check the finished prompt."""
+    """Encode the EHR's end at 8 characters per token, cut at a token, check the prompt."""
     limit = context_length - RESPONSE_TOKENS
     budget = limit - check_fits(question, tokenizer, context_length)
     size, starts = 8 * budget, []
@@ -71,7 +70,7 @@ def pack_simply(question: str, text: str, tokenizer: PromptTokenizer, context_le
     return end[starts[first] :]
 
 
-# Place in an encounter's <person> -> name of the person event.
+# Path in an encounter's <person> -> name of the person event.
 PERSON = {
     "birthdate": "birthdate",
     "age/days": "age_days",
@@ -84,7 +83,7 @@ PERSON = {
 
 
 def read_by_xmltodict(file: Path) -> pd.DataFrame:
-    """XML to nested dicts, to a list of dicts, one an event, to the same DataFrame."""
+    """Convert XML to nested dicts, to a list of events, to the same DataFrame."""
     lists = ("encounter", "entry", "event")
     tree = xmltodict.parse(file.read_bytes(), force_list=lists, strip_whitespace=False)
     rows = []
@@ -104,7 +103,7 @@ def read_by_xmltodict(file: Path) -> pd.DataFrame:
 
 
 def read_by_iterparse(file: Path) -> pd.DataFrame:
-    """The simplest sensible way: each encounter by `lxml.iterparse`, without checks."""
+    """Read each encounter with `lxml.iterparse`, without checks: the simplest sensible way."""
     rows = []
     for number, (_, encounter) in enumerate(etree.iterparse(file, tag="encounter")):
         start = encounter.get("start_timestamp")
@@ -162,10 +161,10 @@ def packing(files: list[Path]) -> list[dict]:
                 tokens += len(ids)
                 same_tokens += sum(a == b for a, b in zip(ids[::-1], own[::-1], strict=False))
                 same_text += kept == packed.prompt.ehr
-        each = {name: np.median(times) / N_INSTRUCTIONS for name, times in took.items()}
+        medians = {name: np.median(times) / N_INSTRUCTIONS for name, times in took.items()}
         ratios = {f"{name}_ratio": _ratio(took[name], took["ours"]) for name in took}
         same = {"same_tokens": same_tokens / tokens, "same_text": same_text}
-        rows.append({"context": context} | each | ratios | same)
+        rows.append({"context": context} | medians | ratios | same)
     return rows
 
 
@@ -183,9 +182,9 @@ def reading(files: list[Path], repeats: int) -> dict:
                 left, right = events[column].astype(object), other[column].astype(object)
                 if not ((left == right) | (left.isna() & right.isna())).all():
                     raise SystemExit(f"{file.name}: column {column} of {name} differs")
-    each = {name: np.median(times) for name, times in took.items()}
+    medians = {name: np.median(times) for name, times in took.items()}
     ratios = {f"{name}_ratio": _ratio(took[name], took["ours"]) for name in took}
-    return {"events": len(events)} | each | ratios
+    return {"events": len(events)} | medians | ratios
 
 
 def _ratio(times: list[float], ours: list[float]) -> float:
@@ -193,7 +192,7 @@ def _ratio(times: list[float], ours: list[float]) -> float:
 
 
 def full_size(folder: Path) -> tuple[Path, list[tuple[str, float]]]:
-    """A release of the published size, and how long it takes to write, check and match it."""
+    """Return a release of the published size and the time to write, check and match it."""
     release = folder / "release"
     wrote, _ = seconds(lambda: write_release(release, scale="release", progress=True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
@@ -211,10 +210,10 @@ def full_size(folder: Path) -> tuple[Path, list[tuple[str, float]]]:
     )
     rows = [
         ("write it, s", wrote),
-        ("peak memory of the process until then, MB", peak),
+        ("peak memory until then, MB", peak),
         ("check it, s", checked),
         (f"drop near-duplicates of {len(submitted):,} instructions, s", deduplicated),
-        (f"match what is left to {len(pool)} EHRs by BM25, s", matched),
+        (f"match the rest to {len(pool)} EHRs by BM25, s", matched),
     ]
     return release, rows
 
@@ -230,13 +229,13 @@ def report(
     lines = [
         "# Benchmarks",
         "",
-        f"Written by `make benchmark` on {os.cpu_count()} cores; ratios within one run, medians of "
-        "turns. A ratio is how many times as long the other way takes.",
+        f"Written by `make benchmark` on {os.cpu_count()} cores. Values are medians over turns "
+        "within one run. A ratio says how many times longer the other way takes.",
         "",
         f"## Packing: {n} instructions over {N_EHRS} EHRs of {EHR_BYTES / 1e6:.1f} MB (`markup`, "
         "MiniLM's tokenizer)",
         "",
-        "| context | HELM's way, s an instruction | simplest, s | ours, s | HELM's / ours | "
+        "| context | HELM's way, s per instruction | simplest, s | ours, s | HELM's / ours | "
         "promised | simplest / ours | HELM's tokens kept | simplest's text kept |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
@@ -249,15 +248,14 @@ def report(
     lines += [
         "",
         "HELM's way encodes the whole EHR for each instruction, keeps the last tokens and decodes "
-        "them. The simplest sensible way encodes 8 characters a token of the EHR's end for each "
-        "instruction, cuts at a token and checks the finished prompt. Ours is the simplest with "
-        "the end encoded once for all instructions of a patient and prompts checked without "
-        "offsets. Counting a prompt's edges only would be several times as fast again, by 100 "
-        "lines more; a run of 303 instructions at 100,000 tokens would save about a minute, so it "
-        "is not worth them.",
+        "them. The simplest sensible way encodes, for each instruction, the end of the EHR at 8 "
+        "characters per token, cuts at a token and checks the finished prompt. Ours does the same, "
+        "but encodes the end once for all instructions of a patient and checks prompts without "
+        "offsets. Counting only the edges of a prompt would be several times faster still, but "
+        "takes 100 more lines to save about a minute on 303 instructions at 100,000 tokens.",
         "",
-        "HELM's tokens can differ at the oldest end only: if the cut splits a word, its rest is "
-        "other tokens than it was within the word, and if these are more, one is dropped.",
+        "The tokens differ from HELM's only at the oldest end: if the cut splits a word, the rest "
+        "of the word may need more tokens, and then one token is dropped.",
         "",
         "## Reading: XML to the events table",
         "",
@@ -269,11 +267,11 @@ def report(
         f"{read['simplest_ratio']:.1f} |",
         "",
         "The simplest sensible way is `lxml.iterparse`, one encounter at a time, without checks. "
-        "Ours is the same with checks that name file and line. All tables are equal.",
+        "Ours does the same with checks that name file and line. All tables are equal.",
         "",
         "## Asking a server that answers after 200 ms",
         "",
-        "`run_system` at a concurrency against one by one; responses a second.",
+        "Responses per second of `run_system`, one prompt at a time and several at a time.",
         "",
         f"| one by one | {CONCURRENCY} at a time | ratio | promised |",
         "|---:|---:|---:|---:|",

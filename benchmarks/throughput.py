@@ -1,8 +1,8 @@
-"""What asking a server many prompts at a time gains over asking one by one.
+"""How much faster a server answers many prompts at a time than one by one.
 
 A server on 127.0.0.1 answers every prompt after 200 ms. `run_system` asks it at concurrency 1 and
-at 32, in turn; the ratio of the two rates is that of one pair of runs, the median of five counts.
-`make benchmark` runs this as part of `speed.py`; by itself it takes about a minute.
+32 in turn; the result is the median ratio of the two rates over five pairs of runs. `make
+benchmark` runs this as part of `speed.py`; by itself it takes about a minute.
 """
 
 import shutil
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from medalign_utils.data.release import Release
 from medalign_utils.generation.runner import run_system
 
-TESTS = Path(__file__).parents[1] / "tests"
+SERVER = Path(__file__).parents[1] / "tests/builders/chat_server.py"
 CONCURRENCY, PROMISED = 32, 25
 REPEATS = 5
 EHR = (
@@ -30,7 +30,7 @@ EHR = (
 
 
 def release_of(folder: Path, n: int) -> Release:
-    """One short EHR and n instructions, so that packing takes next to no time."""
+    """Return a release with one short EHR and n instructions, so that packing costs nothing."""
     (folder / "ehrs").mkdir(parents=True, exist_ok=True)
     (folder / "ehrs" / "1.xml").write_text(EHR)
     ids = [str(i) for i in range(n)]
@@ -45,30 +45,30 @@ def release_of(folder: Path, n: int) -> Release:
 
 
 def rate(folder: Path, port: int, n: int, concurrency: int) -> float:
-    """Responses a second of one run."""
+    """Return one run's responses per second."""
     system = {
         "generator": "openai", "model": "any", "base_url": f"http://127.0.0.1:{port}/v1",
         "concurrency": concurrency, "context_length": None, "format": "lines",
         "tokenizer": "minilm",
     }  # fmt: skip
     path = folder / f"at-{concurrency}.jsonl"
-    shutil.rmtree(path.with_suffix(""), ignore_errors=True)  # or nothing would be asked again
+    shutil.rmtree(path.with_suffix(""), ignore_errors=True)  # or nothing is asked again
     start = time.perf_counter()
     run_system(release_of(folder, n), system, path, progress=False)
     return n / (time.perf_counter() - start)
 
 
 def throughput(repeats: int = REPEATS) -> dict[str, float]:
-    """Responses a second one by one and at `CONCURRENCY`, and the median of their ratios."""
+    """Return responses per second one by one and at `CONCURRENCY`, and their median ratio."""
     server = subprocess.Popen(
-        [sys.executable, str(TESTS / "chat_server.py"), "0.2"],
+        [sys.executable, str(SERVER), "0.2"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     with server, tempfile.TemporaryDirectory() as folder:
         port = int(server.stdout.readline())
-        rate(Path(folder), port, 4, 1)  # what is loaded once
+        rate(Path(folder), port, 4, 1)  # load everything once
         pairs = [
             (rate(Path(folder), port, 20, 1), rate(Path(folder), port, 1280, CONCURRENCY))
             for _ in tqdm(range(repeats), "asking")
