@@ -20,6 +20,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from medalign_utils.generation.huggingface import huggingface
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, fill
+from medalign_utils.prompts.tokenizers import load_tokenizer
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -62,7 +63,7 @@ def main(layers: int) -> None:
         unit = "2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
         unit_tokens = len(words(unit * 100)["input_ids"]) / 100
         most = max(max(batches) for batches in BATCHES.values())
-        answer = huggingface(model=str(folder), tokenizer=str(folder), batch_size=most).answer
+        answer = huggingface(load_tokenizer(str(folder)), model=str(folder), batch_size=most).answer
         answer([fill("Which?", unit)])  # loads the model
         for tokens, batch in tqdm([(t, b) for t, batches in BATCHES.items() for b in batches]):
             ehr = unit * int((tokens - RESPONSE_TOKENS - 60) / unit_tokens)

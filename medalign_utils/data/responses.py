@@ -20,11 +20,15 @@ RESPONSE_COLUMNS = {
     "ehr_tokens_kept": "int64",
     "ehr_tokens_total": "int64",
     "response_tokens": "Int64",
+    "reasoning": "str",
+    "reasoning_tokens": "Int64",
     "n_prompts": "int64",
     "finish_reason": "str",
     "seconds": "float64",
     "prompt_sha256": "str",
 }
+# What responses stored by version 0.3.0 do not say.
+_ADDED_COLUMNS = {"reasoning": "", "reasoning_tokens": 0}
 
 
 def responses_of(
@@ -70,9 +74,10 @@ def reviews_of(release: Release, systems: Sequence[str]) -> Reviews:
 def read_responses(path: str | Path) -> pd.DataFrame:
     """Return the responses that a run wrote, one row per response in the file's order.
 
-    Columns as `RESPONSE_COLUMNS`: prompt_tokens counts special tokens and the chat template, of the
-    longest prompt; response_tokens may be missing; finish_reason is "stop", "length" or
-    "content_filter"; seconds are the calls' wall time; the hash is of all prompts' texts.
+    Columns as `RESPONSE_COLUMNS`: response is the answer alone; prompt_tokens counts special tokens
+    and the chat template, of the longest prompt; response_tokens includes reasoning_tokens, and
+    both may be missing; finish_reason is "stop", "length" or "content_filter"; seconds are the
+    calls' wall time; the hash is of all prompts' texts.
 
     Raises:
         MedAlignError: the file does not exist, a line is not a response, or an instruction has two.
@@ -80,7 +85,9 @@ def read_responses(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise MedAlignError(f"read_responses: no file {path}")
-    table = pd.DataFrame(read_lines(path, RESPONSE_COLUMNS), columns=list(RESPONSE_COLUMNS))
+    required = RESPONSE_COLUMNS.keys() - _ADDED_COLUMNS.keys()
+    rows = [_ADDED_COLUMNS | row for row in read_lines(path, sorted(required))]
+    table = pd.DataFrame(rows, columns=list(RESPONSE_COLUMNS))
     repeated = table.loc[table["instruction_id"].duplicated(), "instruction_id"]
     if len(repeated):
         n = (table["instruction_id"] == repeated.iloc[0]).sum()

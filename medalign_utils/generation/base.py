@@ -7,15 +7,18 @@ from medalign_utils.prompts.templates import Prompt
 
 
 class Generation(NamedTuple):
-    """One response.
+    """One response: its answer, and the reasoning before it.
 
-    `finish_reason` is "stop", "length" where the limit cut it, or "content_filter" where a server
-    withheld it, which leaves `text` empty. `tokens` are the model's own, None where unknown.
+    `finish_reason` is "stop", "length" if the limit cut it, or "content_filter" if a server
+    withheld it, which leaves `text` empty. `tokens` counts answer and reasoning. Unknown counts are
+    None.
     """
 
     text: str
     finish_reason: str
     tokens: int | None = None
+    reasoning: str = ""
+    reasoning_tokens: int | None = 0
 
 
 class Failure(NamedTuple):

@@ -5,17 +5,18 @@ import gc
 import hashlib
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import AfterValidator, PositiveInt
 
 from medalign_utils.errors import ParamsError
 from medalign_utils.generation.base import Failure, Generation, Generator
+from medalign_utils.generation.reasoning import check_pattern, split, to_generation
 from medalign_utils.hub import in_one_line, quiet
 from medalign_utils.prompts.gguf import pretrained_arguments
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
-from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
+from medalign_utils.prompts.tokenizers import PromptTokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -36,11 +37,11 @@ logger = logging.getLogger(__name__)
 
 
 def huggingface(
+    tokenizer: PromptTokenizer,
     *,
     model: str,
-    tokenizer: str,
     context_length: int | None = None,
-    chat_template: str | bool | None = None,
+    reasoning: Annotated[str, AfterValidator(check_pattern)] = "auto",
     device: str | None = None,
     dtype: Literal["float32", "bfloat16", "float16"] | None = None,
     batch_size: PositiveInt = 8,
@@ -48,33 +49,35 @@ def huggingface(
 ) -> Generator:
     """Return a generator that answers greedily with a causal language model or encoder-decoder.
 
-    The model is loaded at the first prompt. An answer has at most `RESPONSE_TOKENS` new tokens; of
+    The model is loaded at the first prompt. A response has at most `RESPONSE_TOKENS` new tokens; of
     the model's own generation settings only its special tokens take part, and the token that ends
-    a turn of its chat template ends an answer too. `tokens` counts the ending token, as servers do.
+    an assistant's turn in its chat template ends a response too. `tokens` counts the ending token,
+    as servers do.
     Where memory runs out, the batch is halved, then and for good. A prompt that does not fit alone,
     or exceeds the model's positions with its response, is a `Failure`.
 
     In float32 the size of the batch changes an answer only where two tokens are nearly equally
     probable; each such answer is logged. In 16 bits it may change any.
 
-    `model` is a folder, a repository on Hugging Face or a GGUF file; for `tokenizer` and
-    `chat_template` see `load_tokenizer`. `device` is PyTorch's name, such as "cuda:1", by default a
-    GPU if there is one; `dtype` by default bfloat16 on a GPU that has it, float16 on another,
-    float32 on the CPU. `seed` is for whatever of the model is random; greedy choices are not.
+    `model` is a folder, a repository on Hugging Face or a GGUF file; for `reasoning` see
+    `reasoning.split`. `device` is PyTorch's name, such as "cuda:1", by default a GPU if there is
+    one; `dtype` by default bfloat16 on a GPU that has it, float16 on another, float32 on the CPU.
+    `seed` is for whatever of the model is random; greedy choices are not.
 
     Raises:
         ParamsError: at the first prompt: the model or device does not exist, weights are missing,
             the model has fewer positions than `context_length`, or the tokenizer is another's.
     """
-    words = load_tokenizer(tokenizer, chat_template)
-    load = functools.cache(lambda: _Model(model, words, device, dtype, seed, context_length))
+    load = functools.cache(
+        lambda: _Model(model, tokenizer, reasoning, device, dtype, seed, context_length)
+    )
     at_once = batch_size
 
     def answer(prompts: Sequence[Prompt]) -> list[Generation | Failure]:
         nonlocal at_once
         loaded = load()
-        ids = [words.prompt_ids(prompt.text) for prompt in prompts]
-        outcomes = [loaded.check(prompt, tokenizer) for prompt in ids]
+        ids = [tokenizer.prompt_ids(prompt.text) for prompt in prompts]
+        outcomes = [loaded.check(prompt) for prompt in ids]
         waiting = [place for place, failure in enumerate(outcomes) if failure is None]
         while waiting:
             batch = waiting[:at_once]
@@ -100,7 +103,8 @@ class _Model:
     def __init__(
         self,
         name: str,
-        words: PromptTokenizer,
+        tokenizer: PromptTokenizer,
+        reasoning: str,
         device: str | None,
         dtype: str | None,
         seed: int,
@@ -109,7 +113,7 @@ class _Model:
         import transformers
 
         transformers.set_seed(seed)
-        self._words = words
+        self._tokenizer, self._reasoning = tokenizer, reasoning
         self._device, usual = _find_device(device)
         self._dtype = dtype or usual
         self._network = _load_network(name, self._device, self._dtype)
@@ -124,8 +128,8 @@ class _Model:
             )
         own = self._network.generation_config
         tokens = {setting: getattr(own, setting, None) for setting in _TOKEN_SETTINGS}
-        # Models end their turn with the token that ends a user's, and not all say so.
-        turn_ends = words.chat.after_ids[:1] if words.chat else []
+        # Not all models list the token that ends their turn in the chat template.
+        turn_ends = tokenizer.chat.end_ids if tokenizer.chat else ()
         self._ends = {*turn_ends, *np.atleast_1d(tokens["eos_token_id"]).tolist()} - {None}
         tokens["eos_token_id"] = sorted(self._ends) or None
         if tokens["pad_token_id"] is None or tokens["pad_token_id"] < 0:
@@ -136,12 +140,12 @@ class _Model:
             do_sample=False, num_beams=1, max_new_tokens=RESPONSE_TOKENS, **tokens
         )
 
-    def check(self, ids: list[int], tokenizer: str) -> Failure | None:
+    def check(self, ids: list[int]) -> Failure | None:
         """Say whether a prompt exceeds the model's positions; its tokens must be the model's."""
         known = self._network.get_input_embeddings().num_embeddings
         if ids and max(ids) >= known:
             raise ParamsError(
-                f"huggingface: the tokenizer {tokenizer!r} is another model's: it gives the token "
+                f"huggingface: the system's tokenizer is another model's: it gives the token "
                 f"{max(ids)}, and the model has {known}"
             )
         response = RESPONSE_TOKENS if self._is_causal else 0
@@ -211,8 +215,18 @@ class _Model:
                 hashlib.sha256(prompt.text.encode()).hexdigest()[:12],
                 near[0],
             )
-        text = self._words.backend.decode(ids[:length], skip_special_tokens=True)
-        return Generation(text, "length" if end is None else "stop", length)
+        # With special tokens, which mark the reasoning of some models.
+        tokenizer = self._tokenizer
+        text = tokenizer.backend.decode(ids[:end], skip_special_tokens=False)
+        parts = split(text, self._reasoning, tokenizer.response_prefix)
+        if parts.answer == text:
+            answer = tokenizer.backend.decode(ids[:end], skip_special_tokens=True)
+        else:
+            answer = tokenizer.without_special(parts.answer)
+        finish_reason = "length" if end is None else "stop"
+        return to_generation(
+            parts._replace(answer=answer), finish_reason, length, tokenizer=tokenizer
+        )
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

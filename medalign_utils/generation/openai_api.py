@@ -13,13 +13,15 @@ import re
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, Field, JsonValue, PositiveInt
 
 from medalign_utils.errors import ParamsError
 from medalign_utils.generation.base import Failure, Generation, Generator
+from medalign_utils.generation.reasoning import Parts, check_pattern, split, to_generation
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
+from medalign_utils.prompts.tokenizers import PromptTokenizer
 
 if TYPE_CHECKING:
     import httpx2
@@ -31,6 +33,8 @@ LONGEST_REPLY = 16 * 2**20  # bytes; some hundred times what the tokens of a res
 _NO_KEY = "no-key-needed"
 # How servers call the end of a complete reply; some do not say.
 _STOPPED = ("stop", "eos_token", "stop_sequence", None)
+# The texts of a message.
+_TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
 # Narrower than what URLs may be, so that every reader finds the same host in it.
 _URL = re.compile(
     r"https?://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?(/[!-~]*)?", re.A | re.I
@@ -54,6 +58,7 @@ def _without_fixed(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def openai(
+    tokenizer: PromptTokenizer | None = None,
     *,
     model: Annotated[str, Field(min_length=1)],
     base_url: Annotated[str, AfterValidator(lambda url: host_of(url) and url)],
@@ -63,6 +68,7 @@ def openai(
     timeout_s: Annotated[float, Field(gt=0, le=86400)] = 120,
     attempts: PositiveInt = 6,
     request: Annotated[dict[str, JsonValue], AfterValidator(_without_fixed)] | None = None,
+    reasoning: Annotated[str, AfterValidator(check_pattern)] = "auto",
 ) -> Generator:
     """Return a generator that asks a server by OpenAI's chat completions.
 
@@ -74,6 +80,8 @@ def openai(
     https to another machine, and of OpenAI's own variables only the key's.
 
     Args:
+        tokenizer: the model's, to count reasoning; its chat template says whether a response that
+            was cut began inside its reasoning.
         model: its name on the server; on Azure, the deployment.
         base_url: for vLLM "http://127.0.0.1:8000/v1", on Azure
             "https://RESOURCE.openai.azure.com/openai".
@@ -83,6 +91,7 @@ def openai(
         timeout_s: until the reply begins, and then until it ends.
         attempts: per prompt, the first included.
         request: further keys of the request's body, or other values; None leaves a key out.
+        reasoning: how the model marks its reasoning; see `reasoning.split`.
 
     Raises:
         ParamsError: the URL is not valid, or there is no key.
@@ -114,12 +123,28 @@ def openai(
         if name.partition(".")[0] in ("openai", "httpx2", "httpcore2"):
             logging.getLogger(name).addFilter(_not_ours)
 
+    def answer_of(reply: Reply) -> Generation:
+        # A finished answer without marks is one whose reasoning the server dropped.
+        is_cut = tokenizer and reply.finish_reason == "length" and not reply.reasoning
+        parts = split(reply.text, reasoning, tokenizer.response_prefix if is_cut else "")
+        if reply.reasoning and not reply.text:
+            if reply.finish_reason == "length":
+                parts = Parts(reply.reasoning, "", is_finished=False)
+            else:  # parsers of servers take an answer without reasoning for reasoning
+                parts = split(reply.reasoning, reasoning)
+        elif reply.reasoning:
+            both = "\n".join(filter(None, (reply.reasoning, parts.reasoning)))
+            parts = parts._replace(reasoning=both)
+        return to_generation(
+            parts, reply.finish_reason, reply.tokens, reply.reasoning_tokens, tokenizer
+        )
+
     def ask(prompt: Prompt) -> Generation | Failure:
         messages = [{"role": "user", "content": prompt.text}]
         _asking.now, _asking.attempts = True, 0
         try:
             reply = create(model=model, messages=messages, extra_body=body)
-            return _read(reply.content, reply.headers.get("content-type", ""))
+            return answer_of(_read(reply.content, reply.headers.get("content-type", "")))
         except APIStatusError as error:
             if error.status_code == 400 and error.code == "content_filter":
                 return Generation("", "content_filter")
@@ -253,7 +278,17 @@ def _refused(error: Any, private: Sequence[str]) -> str:
     return f"{reason}: a redirect, which is not followed" if error.status_code < 400 else reason
 
 
-def _read(body: bytes, content_type: str) -> Generation:
+class Reply(NamedTuple):
+    """What a completion holds; reasoning only if the server reports it apart from the text."""
+
+    text: str
+    reasoning: str
+    finish_reason: str
+    tokens: int | None
+    reasoning_tokens: int | None
+
+
+def _read(body: bytes, content_type: str) -> Reply:
     """Read a completion from a reply of status 2xx; raise _Unusable if there is none."""
     try:
         # `transformers serve` streams although it is not asked to.
@@ -268,29 +303,43 @@ def _read(body: bytes, content_type: str) -> Generation:
             pass
         case _:
             raise _Unusable("no choices")
-    usage = completion.get("usage")
-    counted = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    tokens = counted if type(counted) is int else None
+    usage = completion.get("usage") or {}
+    counts = (
+        _number(usage, "completion_tokens"),
+        _number(usage, "completion_tokens_details", "reasoning_tokens"),
+    )
     finish_reason = choice.get("finish_reason")
     if finish_reason == "content_filter":
-        return Generation("", finish_reason, tokens)
+        return Reply("", "", finish_reason, *counts)
     text = message.get("content")
     if text is None:
         text = message.get("refusal")
-    if text is None and finish_reason == "length":
-        text = ""  # the tokens went into what a model thinks before it answers
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    thought = thought if isinstance(thought, str) else ""
+    if text is None and (finish_reason == "length" or thought):
+        text = ""
     if not isinstance(text, str):
         raise _Unusable("no content")
     if finish_reason != "length" and finish_reason not in _STOPPED:
         raise _Unusable("neither finished nor cut at the limit")
-    # Join surrogates that JSON or chunks split, and replace a lone one, which no file can hold.
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return Generation(text, "length" if finish_reason == "length" else "stop", tokens)
+    finish_reason = "length" if finish_reason == "length" else "stop"
+    return Reply(_writable(text), _writable(thought), finish_reason, *counts)
+
+
+def _number(usage: Any, *keys: str) -> int | None:
+    for key in keys:
+        usage = usage.get(key) if isinstance(usage, dict) else None
+    return usage if type(usage) is int else None
+
+
+def _writable(text: str) -> str:
+    """Join surrogates that JSON or chunks split; replace a lone one, which no file can hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _joined(stream: bytes) -> dict[str, Any]:
     """Return the chunks of a stream of Server-Sent Events as one completion; errors as `_read`."""
-    content, refusal = [], []
+    texts: dict[str, list[str]] = {name: [] for name in _TEXTS}
     finish_reason, usage = None, None
     for event in re.split(rb"\r\n\r\n|\n\n|\r\r", stream):
         lines = [line for line in event.splitlines() if line.startswith(b"data:")]
@@ -302,12 +351,13 @@ def _joined(stream: bytes) -> dict[str, Any]:
         usage = chunk.get("usage") or usage
         match chunk:
             case {"choices": [{"delta": {**delta}, **choice}, *_]} if choice.get("index", 0) == 0:
-                content.append(delta.get("content") or "")
-                refusal.append(delta.get("refusal") or "")
+                for name, pieces in texts.items():
+                    pieces.append(delta.get(name) or "")
                 finish_reason = choice.get("finish_reason") or finish_reason
             case {"error": _}:
                 raise _Unusable("the stream broke off")
     if finish_reason is None:
         raise _Unusable("the stream broke off")
-    message = {"content": "".join(content) or "".join(refusal)}
+    message = {name: "".join(pieces) or None for name, pieces in texts.items()}
+    message["content"] = message["content"] or message["refusal"] or ""
     return {"choices": [{"message": message, "finish_reason": finish_reason}], "usage": usage}

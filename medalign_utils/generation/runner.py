@@ -77,7 +77,7 @@ def run_system(
     terms = check_terms(release, system)
     instructions = instructions_to_answer(release)
     _check_instructions(release, instructions, context_length, tokenizer)
-    generator = make_generator(system)
+    generator = make_generator(system, tokenizer)
     mine = shard_of(instructions, shard, shards)
 
     settings = _settings(release, instructions, system, tokenizer)
@@ -191,6 +191,8 @@ class _Job:
                 "response": outcome.text,
                 "finish_reason": outcome.finish_reason,
                 "response_tokens": outcome.tokens,
+                "reasoning": outcome.reasoning,
+                "reasoning_tokens": outcome.reasoning_tokens,
             }
             if one.later:
                 self._put("step", one, {"step": one.n_prompts, **answer, "seconds": seconds})

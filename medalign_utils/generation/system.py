@@ -19,7 +19,7 @@ from medalign_utils.prompts.context import STRATEGIES
 from medalign_utils.prompts.gguf import find_gguf
 from medalign_utils.prompts.retrieval import RETRIEVERS
 from medalign_utils.prompts.templates import RESPONSE_TOKENS
-from medalign_utils.prompts.tokenizers import load_tokenizer
+from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
 
 # Names of a system, facts about it, where and how fast it runs, and its jobs: none of these changes
 # prompts or answers.
@@ -190,13 +190,13 @@ def _located(name: str) -> str:
         raise ParamsError(f"model or tokenizer: {error}") from None
 
 
-def make_generator(system: Mapping[str, Any]) -> Generator:
+def make_generator(system: Mapping[str, Any], tokenizer: PromptTokenizer) -> Generator:
     """Return a system's generator; it raises a ParamsError for what it lacks, such as a key."""
     factory = GENERATORS[system["generator"]]
     names = inspect.signature(factory).parameters
     options = {key: value for key, value in system.items() if key in names}
     if "tokenizer" in names:
-        options["tokenizer"] = tokenizer_name(system)
+        options["tokenizer"] = tokenizer
     if system["generator"] == "huggingface":
         options["model"] = _located(system["model"])
     return factory(**options)

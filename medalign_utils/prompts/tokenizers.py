@@ -1,5 +1,6 @@
 """A system's tokenizer with its model's chat template."""
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,18 +16,21 @@ if TYPE_CHECKING:
 
 # Replaced by the message; it means nothing to any template or tokenizer.
 _MESSAGE = "Question: what is asked? Answer:"
+_RESPONSE = "What is answered."
 
 
 class Chat(NamedTuple):
     """What a chat template puts around a user's message.
 
-    Special tokens are in the ids, since no text may become one.
+    Special tokens are in the ids, since no text may become one. `end_ids` is the special token, if
+    there is one, that ends an assistant's turn.
     """
 
     before_ids: tuple[int, ...] = ()
     before: str = ""
     after: str = ""
     after_ids: tuple[int, ...] = ()
+    end_ids: tuple[int, ...] = ()
 
 
 class PromptTokenizer:
@@ -70,6 +74,19 @@ class PromptTokenizer:
             [chat.before + text + chat.after], add_special_tokens=self.chat is None
         )
         return [*chat.before_ids, *encoding.ids, *chat.after_ids]
+
+    @property
+    def response_prefix(self) -> str:
+        """The text that the chat template puts before a response."""
+        chat = self.chat or Chat()
+        return chat.after + self.backend.decode(chat.after_ids, skip_special_tokens=False)
+
+    def without_special(self, text: str) -> str:
+        """Return a text without the special tokens spelled in it."""
+        for token in self.backend.get_added_tokens_decoder().values():
+            if token.special:
+                text = text.replace(token.content, "")
+        return text
 
 
 def load_tokenizer(name: str, chat_template: str | bool | None = None) -> PromptTokenizer:
@@ -121,13 +138,14 @@ def _chat(
         file = "tokenizer_config.json, which a chat template needs"
         missing = file if pretrained is None else "chat template of its own"
         raise ParamsError(f"load_tokenizer: {name!r} has no {missing}")
+    render = functools.partial(
+        pretrained.apply_chat_template,
+        chat_template=template if isinstance(template, str) else None,
+        tokenize=False,
+    )
+    user = {"role": "user", "content": _MESSAGE}
     try:
-        text = pretrained.apply_chat_template(
-            [{"role": "user", "content": _MESSAGE}],
-            chat_template=template if isinstance(template, str) else None,
-            tokenize=False,
-            add_generation_prompt=True,
-        )
+        text = render([user], add_generation_prompt=True)
         fault = "does not return a user's message once and unchanged"
     except Exception as error:  # Jinja's errors, and those that a template raises itself
         text, fault = "", f"fails on a user's message ({in_one_line(error)})"
@@ -136,11 +154,23 @@ def _chat(
             f"load_tokenizer: the chat template of {name!r} {fault}; `chat_template:` in the "
             "system's YAML names another, false none"
         )
-    return _split_at_message(text, pretrained)
+    try:
+        both = render([user, {"role": "assistant", "content": _RESPONSE}])
+    except Exception:  # of a template for a single message
+        both = ""
+    tail = both.partition(_RESPONSE)[2].lstrip()
+    chat = _split_at_message(text, pretrained)
+    ends = [i for i, token in _special(pretrained).items() if tail.startswith(token)]
+    return chat._replace(end_ids=tuple(ends))
+
+
+def _special(pretrained: "PreTrainedTokenizerFast") -> dict[int, str]:
+    tokens = pretrained.added_tokens_decoder.items()
+    return {id: token.content for id, token in tokens if token.special}
 
 
 def _split_at_message(text: str, pretrained: "PreTrainedTokenizerFast") -> Chat:
-    special = {id for id, token in pretrained.added_tokens_decoder.items() if token.special}
+    special = _special(pretrained)
     encoding = pretrained.backend_tokenizer.encode(text, add_special_tokens=False)
     begin, end = text.index(_MESSAGE), text.index(_MESSAGE) + len(_MESSAGE)
     # The offsets of a special token include the blanks that it swallows.

@@ -38,7 +38,8 @@ def llama(folders):
 
 def answers(folder, prompts=PROMPTS, **options):
     options = {"device": "cpu", **options}
-    return huggingface(model=folder, tokenizer=folder, **options).answer(prompts)
+    tokenizer = load_tokenizer(options.pop("tokenizer", folder))
+    return huggingface(tokenizer, **{"model": folder, **options}).answer(prompts)
 
 
 def by_generate_alone(folder):
@@ -128,7 +129,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(llama, monkeypatch, ca
     expected = answers(llama, prompts, batch_size=2)
     caplog.clear()
     inputs = refusing(monkeypatch, lambda ids: len(ids) > 2, error)
-    generator = huggingface(model=llama, tokenizer=llama, device="cpu", batch_size=8)
+    generator = huggingface(load_tokenizer(llama), model=llama, device="cpu", batch_size=8)
     assert generator.answer(prompts) == expected
     assert generator.answer(prompts[:3]) == expected[:3]
     assert list(map(len, inputs)) == [8, 4, 2, 2, 2, 2, 2, 1]
@@ -209,7 +210,7 @@ def test_a_model_that_overflows_fails(tmp_path):
         ({"device": "cuda:99"}, "no device 'cuda:99' here"),
         ({"model": "no-such-owner/none"}, "repository that can be loaded .*huggingface-cli"),
         ({"model": "/no/such/folder"}, "'/no/such/folder' is neither a folder with a language"),
-        ({"tokenizer": "minilm"}, r"'minilm' is another model's: .* token \d+, and the model has"),
+        ({"tokenizer": "minilm"}, r"tokenizer is another model's: .* token \d+, and the model has"),
         ({"model": "body"}, r"is not a whole language model: it lacks lm_head\.weight"),
         ({"context_length": 10**6}, "positions, fewer than the system's context_length of 1000000"),
     ],
@@ -220,7 +221,7 @@ def test_what_is_not_available_is_said_in_one_line(llama, options, message, monk
         LlamaForCausalLM.from_pretrained(llama).model.save_pretrained(tmp_path)
         options = {"model": str(tmp_path)}
     with pytest.raises(ParamsError, match=f"^huggingface: [^\n]*{message}[^\n]*$"):
-        huggingface(**{"model": llama, "tokenizer": llama, **options}).answer(PROMPTS)
+        answers(llama, **{"device": None, **options})
 
 
 def test_the_model_is_loaded_at_the_first_prompt_and_once(llama, monkeypatch):
@@ -229,7 +230,7 @@ def test_the_model_is_loaded_at_the_first_prompt_and_once(llama, monkeypatch):
     monkeypatch.setattr(
         LlamaForCausalLM, "from_pretrained", lambda *a, **k: (loads.append(1), load(*a, **k))[1]
     )
-    generator = huggingface(model=llama, tokenizer=llama, device="cpu", batch_size=5)
+    generator = huggingface(load_tokenizer(llama), model=llama, device="cpu", batch_size=5)
     assert (loads, generator.batch_size, generator.concurrency) == ([], 5, 1)
     assert generator.answer(QUICK[2:3]) == generator.answer(QUICK[2:3])
     assert loads == [1]

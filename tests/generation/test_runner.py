@@ -262,6 +262,7 @@ def test_read_responses(tmp_path):
     file.write_text("")
     assert dict(read_responses(file).dtypes.astype(str)) == RESPONSE_COLUMNS
     texts = {"instruction_id": "007", "system": "x", "response": "", "finish_reason": "stop"}
+    texts |= {"reasoning": ""}
     row = dict.fromkeys(RESPONSE_COLUMNS, 1) | {"seconds": 0.0, "prompt_sha256": "e3"} | texts
     line = json.dumps(row) + "\n"
     file.write_text(line)

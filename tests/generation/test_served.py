@@ -12,6 +12,7 @@ import pytest
 from medalign_utils.generation.huggingface import huggingface
 from medalign_utils.generation.openai_api import openai
 from medalign_utils.prompts.templates import fill
+from medalign_utils.prompts.tokenizers import load_tokenizer
 from tests.builders.tiny_models import TRAINING, write_tiny_llama
 
 pytest.importorskip("fastapi")
@@ -76,7 +77,7 @@ def wait_for(url, server, log):
 
 
 def test_a_served_model_answers_as_the_same_model_here(folder, base_url):
-    here = huggingface(model=folder, tokenizer=folder, device="cpu", batch_size=4)
+    here = huggingface(load_tokenizer(folder), model=folder, device="cpu", batch_size=4)
     served = openai(model=folder, base_url=base_url, concurrency=2)
     expected = [answer for i in range(0, 10, 4) for answer in here.answer(PROMPTS[i : i + 4])]
     found = [answer for prompt in PROMPTS for answer in served.answer([prompt])]

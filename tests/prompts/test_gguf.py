@@ -27,7 +27,7 @@ def file(llama, tmp_path_factory):
 
 def test_a_gguf_file_answers_as_the_folder_that_it_was_written_from(llama, file, capfd):
     models = [
-        huggingface(model=name, tokenizer=name, device="cpu", batch_size=2)
+        huggingface(load_tokenizer(name), model=name, device="cpu", batch_size=2)
         for name in (str(llama), file)
     ]
     expected, found = [model.answer(PROMPTS) for model in models]

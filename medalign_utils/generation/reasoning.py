@@ -1,0 +1,133 @@
+"""Separates a response's reasoning from its answer: only the answer is graded and scored."""
+
+import re
+from typing import NamedTuple
+
+from medalign_utils.errors import ParamsError
+from medalign_utils.generation.base import Generation
+from medalign_utils.prompts.tokenizers import PromptTokenizer
+
+# The marks around reasoning, as the makers' chat templates document them.
+MARKS = (
+    ("<think>", "</think>"),  # DeepSeek-R1, Qwen3, GLM, MiniMax, Nemotron, Phi-4-reasoning
+    ("[THINK]", "[/THINK]"),  # Magistral and later models of Mistral
+    ("<|channel>thought", "<channel|>"),  # Gemma 4
+    ("<unused94>thought", "<unused95>"),  # MedGemma 27B
+    ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A Reasoning
+    ("<seed:think>", "</seed:think>"),  # Seed-OSS
+    ("◁think▷", "◁/think▷"),  # Kimi-VL
+    ("<thought>", "</thought>"),  # EXAONE Deep
+    ("<thinking>", "</thinking>"),
+    ("<reasoning>", "</reasoning>"),
+)
+# A message of gpt-oss in OpenAI's harmony format, from the name of its channel on.
+_HARMONY = re.compile(
+    r"(?:\A|<\|channel\|>)\s*(analysis|commentary|final)\b[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>"
+    r"(.*?)(?=<\|(?:end|return|call|start|channel)\|>|\Z)",
+    re.DOTALL,
+)
+# The same from a server that drops special tokens.
+_BARE_HARMONY = re.compile(r"\A\s*analysis(?:(.*?)assistantfinal(.*)|(?=[A-Z])(.*))\Z", re.DOTALL)
+# Some models also mark the answer behind their reasoning.
+_WRAPPED = re.compile(r"<(answer|response)>(.*?)(?:</\1>)?", re.DOTALL)
+
+
+class Parts(NamedTuple):
+    """A response's reasoning, "" if it has none, and its answer, "" if it ends while reasoning."""
+
+    reasoning: str
+    answer: str
+    is_finished: bool = True  # False if the response ends inside its reasoning
+
+
+def check_pattern(pattern: str) -> str:
+    """Return what a system's `reasoning:` says; raise a ParamsError for an invalid expression."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ParamsError(
+            f"reasoning: found {pattern!r}, expected auto, none or a regular expression ({error})"
+        ) from None
+    return pattern
+
+
+def split(text: str, pattern: str = "auto", prompt_end: str = "") -> Parts:
+    r"""Return the reasoning and the answer of a response.
+
+    `pattern` is "auto" for all formats above, "none", or a regular expression for the reasoning, in
+    which a dot also matches a line end. `prompt_end` is the text that the chat template puts before
+    a response; if it opens the reasoning, the response begins inside it.
+
+    >>> split("<think>Creatinine was 1.4.</think>\n\nIt was 1.4 mg/dL.").answer
+    'It was 1.4 mg/dL.'
+    >>> split("Creatinine was", prompt_end="<|im_start|>assistant\n<think>\n")
+    Parts(reasoning='Creatinine was', answer='', is_finished=False)
+    """
+    if pattern == "none":
+        return Parts("", text)
+    if pattern != "auto":
+        found = [match[0].strip() for match in re.finditer(pattern, text, re.DOTALL)]
+        answer = re.sub(pattern, "", text, flags=re.DOTALL)
+        return Parts("\n".join(found), answer.strip()) if any(found) else Parts("", text)
+    if parts := _split_harmony(text):
+        return parts
+    for begin, end in MARKS:
+        head, closed, _ = text.partition(end)
+        is_open = prompt_end.rfind(begin) > prompt_end.rfind(end)
+        if begin not in head and (closed or is_open):
+            text = begin + text
+        if begin in text:
+            return _split_marked(text, begin, end)
+    return Parts("", text)
+
+
+def to_generation(
+    parts: Parts,
+    finish_reason: str,
+    tokens: int | None,
+    reasoning_tokens: int | None = None,
+    tokenizer: PromptTokenizer | None = None,
+) -> Generation:
+    """Return a response; the tokenizer counts the reasoning if the server did not."""
+    if not parts.is_finished:
+        finish_reason = "length"
+    if not parts.reasoning:
+        reasoning_tokens = reasoning_tokens or 0
+    elif reasoning_tokens is None and tokenizer is not None:
+        reasoning_tokens = tokenizer.count(parts.reasoning)
+    return Generation(parts.answer, finish_reason, tokens, parts.reasoning, reasoning_tokens)
+
+
+def _split_marked(text: str, begin: str, end: str) -> Parts:
+    reasoning, answer = [], []
+    while text:
+        before, opened, inside = text.partition(begin)
+        thought, closed, text = inside.partition(end)
+        answer.append(before)
+        reasoning.append(thought.strip())
+        if opened and not closed:
+            return Parts(_join(reasoning), "", is_finished=False)
+    return Parts(_join(reasoning), _unwrap("".join(answer)))
+
+
+def _split_harmony(text: str) -> Parts | None:
+    if bare := _BARE_HARMONY.fullmatch(text):
+        reasoning, answer, unfinished = bare.groups()
+        if answer is None:
+            return Parts(unfinished.strip(), "", is_finished=False)
+        return Parts(reasoning.strip(), answer.strip())
+    messages = _HARMONY.findall(text)
+    if not messages and "<|channel|>" not in text:
+        return None
+    reasoning = _join([content.strip() for channel, content in messages if channel != "final"])
+    answers = [content.strip() for channel, content in messages if channel == "final"]
+    return Parts(reasoning, _join(answers), is_finished=bool(answers))
+
+
+def _join(texts: list[str]) -> str:
+    return "\n".join(filter(None, texts))
+
+
+def _unwrap(answer: str) -> str:
+    wrapped = _WRAPPED.fullmatch(answer.strip())
+    return (wrapped[2] if wrapped else answer).strip()
