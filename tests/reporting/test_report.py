@@ -53,7 +53,7 @@ def test_only_registered_tables_are_shown_and_no_free_text_of_a_restricted_relea
     run = described(contexts=table, unregistered=table)
     page = show_results(run).data
     assert "05_evaluate_systems-contexts.csv" in page and "unregistered" not in page
-    assert "<td>&lt;b&gt;a&lt;/b&gt; &amp; b</td>" in page
+    assert '">&lt;b&gt;a&lt;/b&gt; &amp; b</td>' in page
     pages = page + show_summary(run).data + show_gaps(run).data + show_settings(run).data
     assert MARKER not in pages and "40.xml" not in pages
     why = "free text that may contain patient data, of a restricted release"
