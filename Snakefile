@@ -1,6 +1,6 @@
-# One experiment, from its release to its report: `snakemake` runs params/demo.yaml,
-# `snakemake --configfile params/<experiment>.yaml` another one. Everything that a file there can
-# get wrong is found before the first job starts. A folder in profiles/ says where it runs.
+# Runs one experiment, from its release to its report: `snakemake` runs params/demo.yaml,
+# `snakemake --configfile params/<experiment>.yaml` another one. Errors in these files are reported
+# before the first job starts. A folder in profiles/ says where jobs run.
 
 import json
 import math
@@ -31,7 +31,7 @@ try:
     IS_SYNTHETIC = "synthetic_seed" in EXPERIMENT
     IS_RELEASED = EXPERIMENT["responses"] == "released"
     IS_RESTRICTED = False
-    # The release brings the responses of released systems, which need no YAML.
+    # Released systems need no YAML, since their responses are in the release.
     SYSTEMS = {} if IS_RELEASED else {name: load_system(name) for name in EXPERIMENT["systems"]}
     if not IS_SYNTHETIC:
         release = load_release(resolve(EXPERIMENT["release"]), columns=EXPERIMENT["columns"])
@@ -43,14 +43,14 @@ except MedAlignError as error:
 
 RELEASE = EXPERIMENT["release"]
 RUN = f"runs/{EXPERIMENT['experiment']}"
-# Responses of this run can be rated by an answer key only.
+# Only an answer key can rate the responses of this run.
 IS_RATED = IS_RELEASED or IS_SYNTHETIC or (resolve(RELEASE) / "answer-key.jsonl").is_file()
 if not IS_RATED:
     print(f"{RELEASE} has no answer key: responses are generated and scored, not rated.")
-# Systems answer rewritten records again, which a release's own responses do not.
+# The audit asks systems again about rewritten records, which released responses do not allow.
 IS_AUDITED = not IS_RELEASED and bool(EXPERIMENT["counterfactual_systems"])
 
-# What a system's generation and scoring are cut into -> (system, shard, shards).
+# Part of a system's generation and scoring -> (system, shard, shards).
 PARTS = {
     f"{system}/{k + 1}-of-{shards}" if shards > 1 else system: (system, k + 1, shards)
     for system in EXPERIMENT["systems"]
@@ -61,10 +61,10 @@ SHARDED = [system for system in EXPERIMENT["systems"] if system not in PARTS]
 KIND_NOTEBOOKS = {"generate": "03_generate_responses", "score": "04_score_responses"}
 KINDS = ["score"] if IS_RELEASED else ["generate", "score"]
 
-# Files made from a restricted release are readable by their owner only.
+# Only the owner may read files made from a restricted release.
 UMASK = "umask 077; " if IS_RESTRICTED else ""
-# A notebook, with its executed copy and its log. Threads are pinned because the order of a parallel
-# sum moves the last digits of a score.
+# Runs a notebook and keeps its executed copy and its log. The number of threads is fixed, because
+# the order of a parallel sum changes the last digits of a score.
 RUN_NOTEBOOK = (
     UMASK
     + "log={log:q}; OMP_NUM_THREADS={threads} python -m medalign_utils run {input.notebook:q}"
@@ -72,19 +72,19 @@ RUN_NOTEBOOK = (
 )
 LOGGED = ' >"${{log%.ipynb}}.log" 2>&1 || {{ cat "${{log%.ipynb}}.log" >&2; exit 1; }}'
 NOTEBOOK = RUN_NOTEBOOK + "--status {params.status:q}" + LOGGED
-# The job of a system: where it was killed, its second attempt writes the status.
+# A system's job: if it is killed, its second attempt writes the status.
 MADE = "--status {output:q} --makes {params.makes:q} --attempt {resources.attempt}"
 SYSTEM_NOTEBOOK = RUN_NOTEBOOK + MADE + LOGGED + "; grep '\"is_ok\": false' {output:q} >&2 || true"
 REPORT = UMASK + "python -m medalign_utils report {FILE:q} -y {SETTINGS:q}"
 
 
 def code_of(notebook):
-    """What of the package this notebook reaches; a change runs it again."""
+    """Return a hash of the package code that this notebook uses; a change runs it again."""
     return code_hash(notebook_code(Path(f"notebooks/{notebook}.ipynb")))
 
 
 def statuses(kind, systems):
-    """What became of these systems; a status holds the hashes of the files that it stands for."""
+    """Return the systems' status files, which contain the hashes of the jobs' files."""
     return [f"{RUN}/status/{kind}/{system}.json" for system in systems]
 
 
@@ -98,7 +98,7 @@ def outputs_of(notebook):
 
 
 def parameters(notebook):
-    """Exactly the parameters that this notebook declares, as JSON, which is YAML too."""
+    """Return exactly the parameters that this notebook declares, as JSON, which is also YAML."""
     usual = for_notebook(f"notebooks/{notebook}.ipynb", EXPERIMENT, system=None)
 
     def of_job(wildcards):
@@ -110,7 +110,7 @@ def parameters(notebook):
 
 
 def makes(kind):
-    """The files that stand behind a status, of a system or of one of its shards."""
+    """Return the files that a status vouches for, of a system or of one of its shards."""
     names = ["scores/{}.parquet", "scores/{}-skipped.csv"]
     names = ["responses/{}.jsonl"] if kind == "generate" else names
 
@@ -123,7 +123,7 @@ def makes(kind):
 
 
 def asks(job, resource, factor=1):
-    """What a system's job asks of where it runs, as its YAML says; of released ones, the usual."""
+    """Return a resource that a system's job requests, from its YAML or by default."""
 
     def of_job(wildcards):
         system, *_ = PARTS[wildcards.part]
@@ -133,17 +133,17 @@ def asks(job, resource, factor=1):
 
 
 def any_of(names):
-    """A wildcard constraint: one of these names; with no names, nothing."""
+    """Return a wildcard constraint that matches these names only."""
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
 GENERATED = [] if IS_RELEASED else statuses("generate", EXPERIMENT["systems"])
 SCORED = statuses("score", EXPERIMENT["systems"])
-# The EHRs of a release that is not written here; one that is has their digests in its manifest.
+# The EHRs of a given release; the manifest of a synthetic one has their digests.
 EHRS = [] if IS_SYNTHETIC else sorted(map(str, ehr_files_of(resolve(RELEASE))[0]))
-# Metrics' models in folders; those on a hub are fetched by the job.
+# Metrics' models in folders; jobs download those on a hub.
 WEIGHTS = [
-    os.path.relpath(file)  # the same in a clone elsewhere
+    os.path.relpath(file)  # the same in every clone
     for name in map(checkpoint, (EXPERIMENT["comet_checkpoint"], *EXPERIMENT["weights"].values()))
     if name
     for file in sorted([Path(name), *Path(name).rglob("*")])
@@ -172,8 +172,8 @@ if IS_AUDITED:
     NOTEBOOKS["09_audit_counterfactuals"] = EHRS + audited
 EVERYTHING = [file for notebook in NOTEBOOKS for file in outputs_of(notebook)]
 
-# A system that has failed, or whose files are not what its status says, is tried again. While
-# another run holds the lock, statuses are that run's.
+# Try again systems that failed or have files other than their status says. While another run holds
+# the lock, the statuses belong to it.
 if workflow.is_main_process and not any(Path(".snakemake/locks").glob("*")):
     for file in [file for kind in KINDS for file in statuses(kind, [*PARTS, *SHARDED])]:
         if os.path.exists(file) and not is_finished(Path(file)):
@@ -211,14 +211,14 @@ if IS_SYNTHETIC:
             " --instructions {params.instructions} --seed {params.seed}"
 
 
-# The release's tables, and the manifest with the digest of each EHR.
+# The release's tables, and the manifest with each EHR's digest.
 TABLES = rules.synthesize.output if IS_SYNTHETIC else sorted(
     map(str, Path(RELEASE).expanduser().glob("*.[tc]sv"))
 )
 
 
-# A system's jobs. What they make is not declared, or Snakemake would delete it before a job runs
-# again, and nothing that still holds is asked for or scored again.
+# A system's jobs. Their files are not declared as outputs, because Snakemake would delete them
+# before a rerun, and responses and scores that are still valid would be lost.
 for kind in KINDS:
 
     rule:
@@ -238,7 +238,7 @@ for kind in KINDS:
             code=code_of(KIND_NOTEBOOKS[kind]),
             after=lambda wildcards, input: input.after,
             makes=makes(kind),
-            # In place of the YAML, which also says what changes no response.
+            # Not the YAML itself, which also has settings that change no response.
             system=lambda wildcards: shaping_settings(SYSTEMS.get(PARTS[wildcards.part][0], {})),
         retries: 1
         threads: asks(kind, "cores")
@@ -284,7 +284,7 @@ for notebook, files in NOTEBOOKS.items():
             code=code_of(notebook),
             status=f"{RUN}/status/{notebook}.json",
             after=[file for file in files if "/status/" in file],
-            # In place of the YAML of the systems that it asks itself, as of `generate`.
+            # For the systems that this notebook asks itself, as in `generate`.
             systems=[
                 shaping_settings(SYSTEMS[system])
                 for system in EXPERIMENT["counterfactual_systems"] * ("counterfactual" in notebook)
@@ -330,7 +330,7 @@ rule complete:
 
 
 onerror:
-    # Everything that could run has run, unless it was interrupted: the report says what is missing.
+    # Unless interrupted, everything that could run has run: the report says what is missing.
     interrupted = workflow.scheduler.running or list(workflow.scheduler.open_jobs)
     if not interrupted and not all(map(os.path.exists, EVERYTHING)):
         shell(f"{REPORT} || true")
@@ -339,7 +339,7 @@ onerror:
 rule all:
     default_target: True
     input:
-        # All of them, or Snakemake would not miss a deleted one that is not the last.
+        # All files, because Snakemake would not notice that an intermediate one is missing.
         TABLES,
         GENERATED,
         SCORED,

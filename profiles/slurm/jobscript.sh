@@ -1,5 +1,5 @@
 #!/bin/sh
 # properties = {properties}
-# Its exit status outlives the scheduler's memory of the job; see status.sh.
+# Keep the exit status, which the scheduler forgets after a while; see status.sh.
 trap 'echo $? > "$SLURM_SUBMIT_DIR/.snakemake/slurm/$SLURM_JOB_ID.exit"' EXIT
 {exec_job}

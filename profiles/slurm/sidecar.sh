@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs beside Snakemake. Names the run, which its jobs bear, and when Snakemake ends, by Ctrl-C for
-# one, cancels what is left of them, such as a job that was just being submitted. If Snakemake was
-# killed it does nothing: the jobs go on, and the next run takes them over.
+# Runs next to Snakemake and prints a name for the run, which its jobs get. When Snakemake ends, for
+# example by Ctrl-C, it cancels remaining jobs, such as one just being submitted. If Snakemake was
+# killed, it does nothing: the jobs continue, and the next run takes them over.
 trap '' INT
 run="medalign-$(hostname)-$$-$(date +%s)"
 trap 'scancel --me --name="$run"; exit' TERM
