@@ -66,11 +66,8 @@ def inter_rater_reliability(
         else:
             # Clinicians are counted and not named, for the table may be published.
             raters = set(ratings["rater"])
-            by = (
-                "the answer key"
-                if raters == {RATER}
-                else f"{len(raters)} clinician{'s' * (len(raters) > 1)}"
-            )
+            clinicians = f"{len(raters)} clinician{'s' * (len(raters) > 1)}"
+            by = "the answer key" if raters == {RATER} else clinicians
             reason = f"no response has two raters (rated by {by})"
         rows.append((measure, of, *n, *interval, reason))
     counts = ["n_raters", "n_instructions", "n_responses", "n_undefined"]

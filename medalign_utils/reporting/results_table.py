@@ -186,15 +186,16 @@ def not_scored(skipped: pd.DataFrame) -> str:
     >>> reasons = ["no weights configured (params: weights.bleurt)"] * 2
     >>> not_scored(pd.DataFrame({"metric": ["bleurt", "lens"], "reason": reasons}))
     'Not scored: BLEURT, LENS (no weights configured).'
-    >>> not_scored(pd.DataFrame({"metric": [], "reason": []}, dtype="str"))
+    >>> not_scored(pd.DataFrame({"metric": [], "reason": []}))
     'Every metric has scores.'
     """
-    metrics = skipped.drop_duplicates().set_index("metric")["reason"].str.partition(" (params")[0]
-    if metrics.empty:
+    if skipped.empty:
         return "Every metric has scores."
+    reasons = skipped["reason"].str.replace(r" \(params.*", "", regex=True)
+    metrics = skipped["metric"].replace(METRIC_LABELS)
     groups = [
-        f"{', '.join(METRIC_LABELS.get(name, name) for name in names)} ({reason})"
-        for reason, names in metrics.groupby(metrics, sort=False).groups.items()
+        f"{', '.join(names.unique())} ({reason})"
+        for reason, names in metrics.groupby(reasons, sort=False)
     ]
     return f"Not scored: {'; '.join(groups)}."
 
