@@ -1,5 +1,6 @@
 """README's promises about itself: its example runs, it is short, and its links lead somewhere."""
 
+import ast
 import re
 from urllib.parse import unquote
 
@@ -9,7 +10,11 @@ from medalign_utils.synthetic import write_release
 from tests.builders.project import ROOT
 
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    file
+    for pattern in ("*.md", "docs/*.md", "benchmarks/*.md", "data/paper/*.md", "models/*/*.md")
+    for file in sorted(ROOT.glob(pattern))
+]
 
 
 def test_the_ten_lines_run_as_they_are(tmp_path, monkeypatch, capsys):
@@ -24,11 +29,22 @@ def test_the_ten_lines_run_as_they_are(tmp_path, monkeypatch, capsys):
     assert all(a > b for a, b in zip(reference.split()[1:], guess.split()[1:], strict=True))
 
 
+def test_the_grade_in_the_documentation_is_the_one_that_comes_out():
+    [block] = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/grading.md").read_text("utf-8"), re.DOTALL
+    )
+    code, _, printed = block.strip().rpartition("\n# ")
+    *statements, expression = ast.parse(code).body
+    names = {}
+    exec(compile(ast.Module(statements, []), "grading.md", "exec"), names)
+    assert repr(eval(ast.unparse(expression), names)) == printed
+
+
 def test_the_readme_is_short():
     assert len(README.read_text("utf-8")) <= 7000
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_relative_links_lead_to_files(page):
     targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8"))
     relative = [target.partition("#")[0] for target in targets if not re.match(r"\w+:|#", target)]
