@@ -2,12 +2,15 @@
 
 import html
 import json
+import math
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 from IPython.display import HTML
 
 from medalign_utils import paths
@@ -20,16 +23,26 @@ from medalign_utils.reporting.results_table import to_html
 NOTEBOOK = "10_report"
 # A longer table is folded away.
 _LONG = 15
-_PAPER = "08_reproduce_paper"
+# How YAML writes one value on one line.
+_INLINE = {"default_flow_style": True, "allow_unicode": True, "sort_keys": False, "width": math.inf}
+_SYSTEMS, _PAPER = "05_evaluate_systems", "08_reproduce_paper"
 _STYLE = """
 body { max-width: 70rem; margin: 0 auto; padding: 1rem; font: 16px/1.5 sans-serif; }
-img { max-width: 100%; max-height: 36rem; }
+img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: .8rem; margin: .5rem 0 1rem; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid #ddd; text-align: left; }
 figure { margin: 1.5rem 0; overflow-x: auto; }
 figcaption { max-width: 44rem; font-size: .9rem; }
+nav { font-size: .85rem; }
+nav a { display: block; margin: .3rem 0; }
 .warning { border-left: 3px solid #a84300; padding-left: 1rem; }
+.headline { display: flex; flex-wrap: wrap; gap: 1.5rem; align-items: center; }
+.headline figure { flex: 1 1 24rem; margin: 0; }
 td { overflow-wrap: anywhere; min-width: 3rem; }
+@media (min-width: 90rem) {
+  body { margin-left: 19rem; }
+  nav { position: fixed; top: 1rem; left: 1rem; width: 16rem; }
+}
 """
 
 
@@ -53,16 +66,23 @@ def write_report(experiment: Mapping[str, Any], systems: Mapping[str, Mapping[st
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(template_name="basic", mathjax_url="", require_js_url="")
-    exporter.exclude_input = exporter.exclude_output_prompt = True
+    exporter.exclude_input = exporter.exclude_output_prompt = exporter.exclude_anchor_links = True
     shown = nbformat.read(executed, as_version=4)
-    # A cell without outputs would leave its random id.
-    shown.cells = [c for c in shown.cells if c.get("outputs") or c.cell_type == "markdown"]
+    # Without the notebook's title and checks. A cell without outputs would leave its random id.
+    shown.cells = [c for c in shown.cells[1:] if c.get("outputs") or c.cell_type == "markdown"]
     shown.cells = [c for c in shown.cells if c.source != "## Checks"]
     body, _ = exporter.from_notebook_node(shown)
+    body = re.sub(r"<h2>((\w+).*?</h2>)", r'<h2 id="\2">\1', body)  # those of the notebook itself
+    headings = re.findall('<h2 id="(.*?)">(.*?)</h2>', body)
+    summary, headline, rest = re.split("(?=<h2)", body, maxsplit=2)
+    contents = "".join(f'<a href="#{place}">{heading}</a>' for place, heading in headings)
+    title = f"MedAlign: {html.escape(name)}"
     page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"<title>MedAlign: {html.escape(name)}</title>\n<style>{_STYLE}</style>\n"
-        f"</head>\n<body>\n{body}\n</body>\n</html>\n"
+        '<meta name="viewport" content="width=device-width">\n'
+        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>{title}</h1>\n{summary}{headline}<nav><strong>Contents</strong>{contents}</nav>\n"
+        f"{rest}\n</body>\n</html>\n"
     )
     return paths.write_text(page, paths.report(name), private=run["is_restricted"])
 
@@ -81,7 +101,18 @@ def show_summary(run: Mapping[str, Any]) -> HTML:
     )
     if lost:
         lost = f"<p><strong>This run is not complete.</strong></p>{lost}"
-    return HTML(f"{about}<div class='warning'>{lost}</div>")
+        lost = f"<div class='warning'>{lost}</div>"
+    return HTML(about + lost)
+
+
+def show_headline(run: Mapping[str, Any]) -> HTML:
+    """Return the systems' accuracy, as a figure and a table."""
+    tables = read_tables(run["experiment"])
+    if _SYSTEMS not in tables:
+        return HTML("<p>This run has no ratings of its responses.</p>")
+    columns = ["system", "context_tokens", "n", "correct", "mean_rank"]
+    table = f"<div>{to_html(tables[_SYSTEMS], columns)}</div>"
+    return HTML(f'<div class="headline">{_image(run, _SYSTEMS, "accuracy")}{table}</div>')
 
 
 def show_results(run: Mapping[str, Any]) -> HTML:
@@ -102,14 +133,10 @@ def show_results(run: Mapping[str, Any]) -> HTML:
                 if run["is_restricted"]:
                     table = table.drop(columns=unknown_text(table))
                 blocks.append(_figure(_table(table), captions.get(key, caption), f"{key}.csv"))
-        for suffix, caption in outputs.figures.items():
-            file = paths.figure(name, stem(notebook, suffix))
-            if file.is_file():
-                source = f"data:image/png;base64,{b64encode(file.read_bytes()).decode()}"
-                image = f'<img src="{source}" alt="{html.escape(caption)}">'
-                blocks.append(_figure(image, caption, file.name))
-        if blocks:
-            sections.append(f"<h2>{html.escape(_question(notebook))}</h2>{''.join(blocks)}")
+        blocks += [_image(run, notebook, suffix) for suffix in outputs.figures]
+        if any(blocks):
+            heading = html.escape(_question(notebook))
+            sections.append(f'<h2 id="{notebook}">{heading}</h2>{"".join(blocks)}')
     return HTML("".join(sections))
 
 
@@ -120,18 +147,12 @@ def show_gaps(run: Mapping[str, Any]) -> HTML:
 
 def show_settings(run: Mapping[str, Any]) -> HTML:
     """Return parameters, systems' files, metrics' signatures, versions and hashes."""
-    parts = {"Experiment": run["settings"]}
-    parts |= {f"System {name}": settings for name, settings in run["systems"].items()}
-    parts["Metrics"] = {row["metric"]: row for row in run["signatures"]}
-    parts["Versions"] = {"git commit": run["commit"]} | run["versions"]
-    parts |= {f"SHA-256, {group}": files for group, files in run["hashes"].items()}
-    blocks = []
-    for heading, content in parts.items():
-        values = pd.Series(content, dtype=object)
-        shown = values.map(lambda v: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False))
-        table = shown.reset_index().to_html(index=False, header=False, border=0)
-        blocks.append(f"<h3>{html.escape(heading)}</h3>{table if content else ''}")
-    return HTML("".join(blocks))
+    blocks = {"Experiment": _settings(run["settings"])}
+    blocks |= {f"System {name}": _settings(values) for name, values in run["systems"].items()}
+    blocks["Metrics"] = _table(pd.DataFrame(run["signatures"]))
+    blocks["Versions"] = _settings({"git commit": run["commit"]} | run["versions"])
+    blocks |= {f"SHA-256, {group}": _settings(files) for group, files in run["hashes"].items()}
+    return HTML("".join(f"<h3>{html.escape(name)}</h3>{block}" for name, block in blocks.items()))
 
 
 def _verdicts(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
@@ -151,6 +172,19 @@ def _question(notebook: str) -> str:
     return first.strip().removeprefix("# ")
 
 
+def _image(run: Mapping[str, Any], notebook: str, suffix: str) -> str:
+    """Return a figure of the run with its caption; "" if the run does not have it."""
+    file = paths.figure(run["experiment"], stem(notebook, suffix))
+    if not file.is_file():
+        return ""
+    caption = OUTPUTS[notebook].figures[suffix]
+    png = file.read_bytes()
+    width = int.from_bytes(png[16:20]) // 2  # 150 of its 300 dots per inch are enough here
+    source = f"data:image/png;base64,{b64encode(png).decode()}"
+    image = f'<img src="{source}" width="{width}" alt="{html.escape(caption)}">'
+    return _figure(image, caption, file.name)
+
+
 def _figure(content: str, caption: str, file: str) -> str:
     caption = f"{html.escape(caption)} <code>{html.escape(file)}</code>"
     return f"<figure><figcaption>{caption}</figcaption>{content}</figure>"
@@ -160,3 +194,13 @@ def _table(table: pd.DataFrame) -> str:
     content = to_html(table)
     folded = f"<details><summary>{len(table)} rows</summary>{content}</details>"
     return folded if len(table) > _LONG else content
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    """Return names and values as a table; values as a file under `params/` would have them."""
+    texts = {
+        name: value if isinstance(value, str) else yaml.safe_dump(value, **_INLINE).split("\n")[0]
+        for name, value in values.items()
+    }
+    table = pd.Series(texts, dtype=object).reset_index()
+    return table.to_html(index=False, header=False, border=0) if texts else "<p>None.</p>"

@@ -32,8 +32,9 @@ def test_opens_with_its_question_has_sections_and_ends_in_checks(path):
     cells = nbformat.read(path, as_version=4).cells
     sources = [cell.source for cell in cells]
     assert re.match(rf"# {path.stem[:2]} .+\?\n", sources[0])
-    for word in ("**Reads**", "**Writes**", "**In the paper**"):
-        assert word in sources[0]
+    if path.stem != "10_report":
+        assert [*re.findall(r"\*\*.+?\*\*", sources[0])][:2] == ["**Reads**", "**Writes**"]
+        assert "**In the paper**" in sources[0]
     texts = "\n".join(cell.source for cell in cells[1:] if cell.cell_type == "markdown")
     headings = re.findall(r"^#+ .*", texts, flags=re.MULTILINE)
     assert [heading for heading in headings if not heading.startswith("## ")] == []
