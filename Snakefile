@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from medalign_utils.config import for_notebook, load_experiment, load_system
+from medalign_utils.config import answering_systems, for_notebook, load_experiment, load_system
 from medalign_utils.data.release import ehr_files as ehr_files_of, load_release
 from medalign_utils.errors import MedAlignError
 from medalign_utils.generation.system import job_resources, shaping_settings
@@ -32,7 +32,7 @@ try:
     IS_RELEASED = EXPERIMENT["responses"] == "released"
     IS_RESTRICTED = False
     # Released systems need no YAML, since their responses are in the release.
-    SYSTEMS = {} if IS_RELEASED else {name: load_system(name) for name in EXPERIMENT["systems"]}
+    SYSTEMS = {name: load_system(name) for name in answering_systems(EXPERIMENT)}
     if not IS_SYNTHETIC:
         release = load_release(resolve(EXPERIMENT["release"]), columns=EXPERIMENT["columns"])
         IS_RESTRICTED = release.is_restricted
@@ -53,11 +53,11 @@ IS_AUDITED = not IS_RELEASED and bool(EXPERIMENT["counterfactual_systems"])
 # Part of a system's generation and scoring -> (system, shard, shards).
 PARTS = {
     f"{system}/{k + 1}-of-{shards}" if shards > 1 else system: (system, k + 1, shards)
-    for system in EXPERIMENT["systems"]
+    for system in SYSTEMS or EXPERIMENT["systems"]
     for shards in [SYSTEMS.get(system, {}).get("shards", 1)]
     for k in range(shards)
 }
-SHARDED = [system for system in EXPERIMENT["systems"] if system not in PARTS]
+SHARDED = [system for system in SYSTEMS if system not in PARTS]
 KIND_NOTEBOOKS = {"generate": "03_generate_responses", "score": "04_score_responses"}
 KINDS = ["score"] if IS_RELEASED else ["generate", "score"]
 
@@ -138,6 +138,8 @@ def any_of(names):
 
 
 GENERATED = [] if IS_RELEASED else statuses("generate", EXPERIMENT["systems"])
+# Of the systems that also answer rewritten records, and may do nothing else.
+AUDITED = statuses("generate", EXPERIMENT["counterfactual_systems"]) if IS_AUDITED else []
 SCORED = statuses("score", EXPERIMENT["systems"])
 # The EHRs of a given release; the manifest of a synthetic one has their digests.
 EHRS = [] if IS_SYNTHETIC else sorted(map(str, ehr_files_of(resolve(RELEASE))[0]))
@@ -168,8 +170,7 @@ if IS_RATED:
         ],
     }
 if IS_AUDITED:
-    audited = statuses("generate", EXPERIMENT["counterfactual_systems"])
-    NOTEBOOKS["09_audit_counterfactuals"] = EHRS + audited
+    NOTEBOOKS["09_audit_counterfactuals"] = EHRS + AUDITED
 EVERYTHING = [file for notebook in NOTEBOOKS for file in outputs_of(notebook)]
 
 # Try again systems that failed or have files other than their status says. While another run holds
@@ -301,7 +302,7 @@ rule report:
         GENERATED,
         SCORED,
         EVERYTHING,
-        [] if IS_RELEASED else expand("params/systems/{system}.yaml", system=EXPERIMENT["systems"]),
+        expand("params/systems/{system}.yaml", system=SYSTEMS),
         sorted(map(str, Path("notebooks").glob("[0-9]*.ipynb"))),
     output:
         f"{RUN}/report.html",
@@ -319,7 +320,7 @@ rule report:
 rule complete:
     input:
         f"{RUN}/report.html",
-        statuses=GENERATED + SCORED,
+        statuses=[*dict.fromkeys(GENERATED + AUDITED + SCORED)],
     output:
         touch(f"{RUN}/status/complete"),
     message:

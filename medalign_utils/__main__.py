@@ -26,7 +26,7 @@ def _check(args: argparse.Namespace) -> int:
 
 def _plan(args: argparse.Namespace) -> int:
     from medalign_utils import paths
-    from medalign_utils.config import load_experiment, load_system
+    from medalign_utils.config import answering_systems, load_experiment, load_system
     from medalign_utils.data.release import load_release
     from medalign_utils.generation.cost import plan_experiment, report
 
@@ -34,7 +34,7 @@ def _plan(args: argparse.Namespace) -> int:
     folder = paths.resolve(experiment["release"])
     paths.require(experiment["experiment"], folder)
     release = load_release(folder, columns=experiment["columns"])
-    systems = [load_system(name) for name in experiment["systems"]]
+    systems = [load_system(name) for name in answering_systems(experiment)]
     plan = plan_experiment(release, systems, experiment["experiment"], progress=True)
     print(report(plan))
     return int((plan["problem"] != "").any())
@@ -43,12 +43,12 @@ def _plan(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace) -> int:
     import yaml
 
-    from medalign_utils.config import load_experiment, load_system
+    from medalign_utils.config import answering_systems, load_experiment, load_system
     from medalign_utils.reporting.report import write_report
 
     experiment = load_experiment(args.experiment, yaml.safe_load(args.parameters))
-    names = [] if experiment["responses"] == "released" else experiment["systems"]
-    print(write_report(experiment, {name: load_system(name) for name in names}))
+    systems = {name: load_system(name) for name in answering_systems(experiment)}
+    print(write_report(experiment, systems))
     return 0
 
 

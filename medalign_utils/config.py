@@ -151,6 +151,16 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
     return experiment
 
 
+def answering_systems(experiment: Mapping[str, Any]) -> list[str]:
+    """Return the systems that an experiment asks: those evaluated, then those audited only.
+
+    Released responses are there already, and nobody is asked.
+    """
+    if experiment["responses"] == "released":
+        return []
+    return [*dict.fromkeys(experiment["systems"] + experiment["counterfactual_systems"])]
+
+
 def load_system(name: str) -> dict[str, Any]:
     """Return a system's keys, checked by `check_system`, and `system`, its name.
 
@@ -315,18 +325,15 @@ def _explain(error: Mapping[str, Any], known: Sequence[str]) -> str:
 
 
 def _check_systems(experiment: Mapping[str, Any]) -> None:
-    for system in experiment["systems"]:
-        if experiment["responses"] == "generated":
-            try:
-                load_system(system)
-            except ParamsError as error:
-                raise ParamsError(f"systems: {error}") from None
-        elif not _RELEASED_NAME.fullmatch(system):
-            raise ParamsError(f"systems: {system!r} cannot be part of a file's name")
-    for system in experiment["counterfactual_systems"]:
-        if system not in experiment["systems"]:
-            hint = suggest(system, experiment["systems"])
-            raise ParamsError(f"counterfactual_systems: {system!r}{hint}")
+    for key in ("systems", "counterfactual_systems"):
+        for system in experiment[key]:
+            if experiment["responses"] == "generated":
+                try:
+                    load_system(system)
+                except ParamsError as error:
+                    raise ParamsError(f"{key}: {error}") from None
+            elif not _RELEASED_NAME.fullmatch(system):
+                raise ParamsError(f"{key}: {system!r} cannot be part of a file's name")
 
 
 def _check_release(experiment: Mapping[str, Any]) -> None:

@@ -2,6 +2,10 @@
 
 Answers are cut to `RESPONSE_TOKENS` tokens of MiniLM's tokenizer, and are "" where the prompt holds
 no record. In refinement the previous answer is one more passage.
+
+With `patient_prefix` passages are scored for the instruction with the patient's age, race and
+gender in front, as far as the context holds these lines of the record; otherwise the extractors do
+not use demographics.
 """
 
 import hashlib
@@ -11,12 +15,12 @@ from functools import lru_cache
 import numpy as np
 
 from medalign_utils.generation.base import Generation, Generator
-from medalign_utils.prompts.retrieval import Bm25, last_note, split_passages
+from medalign_utils.prompts.retrieval import Bm25, describe_patient, last_note, split_passages
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
 from medalign_utils.prompts.tokenizers import load_tokenizer
 
 
-def bm25_passage() -> Generator:
+def bm25_passage(*, patient_prefix: bool = False) -> Generator:
     r"""Quote the passage with the highest BM25 score, the most recent of equals; see `Bm25`.
 
     >>> record = ("2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
@@ -34,12 +38,12 @@ def bm25_passage() -> Generator:
 
     def answer(prompt: Prompt) -> str:
         passages, index = index_of(prompt.ehr, prompt.previous)
-        return _most_recent_best(passages, index.scores(prompt.instruction))
+        return _most_recent_best(passages, index.scores(_query(prompt, patient_prefix)))
 
     return _generator(answer)
 
 
-def minilm_passage() -> Generator:
+def minilm_passage(*, patient_prefix: bool = False) -> Generator:
     """Quote the passage whose MiniLM embedding has the highest cosine with the instruction's.
 
     Of equal ones the most recent is quoted. Source: Reimers and Gurevych 2019 (Sentence-BERT).
@@ -54,7 +58,7 @@ def minilm_passage() -> Generator:
         known = vectors | dict(zip(new, embed(new), strict=True))
         vectors.clear()
         vectors.update((passage, known[passage]) for passage in passages)
-        [instruction] = embed([prompt.instruction])
+        [instruction] = embed([_query(prompt, patient_prefix)])
         # One by one, since a product of matrices may give equal rows different cosines.
         scores = np.array([vectors[passage] @ instruction for passage in passages])
         return _most_recent_best(passages, scores)
@@ -91,6 +95,11 @@ def _generator(quote: Callable[[Prompt], str]) -> Generator:
         return Generation(text[:end], "length", RESPONSE_TOKENS)
 
     return Generator(lambda prompts: [answer(prompt) for prompt in prompts])
+
+
+def _query(prompt: Prompt, patient_prefix: bool) -> str:
+    patient = describe_patient(prompt.ehr) if patient_prefix else ""
+    return f"{patient}: {prompt.instruction}" if patient else prompt.instruction
 
 
 def _passages(ehr: str, previous: str | None) -> list[str]:

@@ -106,10 +106,11 @@ def audit_power(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 @style.styled
 def counterfactual_changes(table: pd.DataFrame) -> Figure:
-    """Return the shares of responses and verdicts that change with one demographic.
+    """Return the shares of responses and verdicts that change with one demographic, by system.
 
-    `table` is that of `counterfactual.summarise`; if it has no verdicts, nor has the figure.
+    `table` is that of `counterfactual.summarise`; without verdicts there is no panel of them.
     """
+    table = pd.concat(rows for _, rows in table.groupby("system", sort=False))
     panels = {
         "changed": "Responses that\nchange",
         "changed_beyond": "… beyond the\nrewritten words",
@@ -117,20 +118,24 @@ def counterfactual_changes(table: pd.DataFrame) -> Figure:
     }
     if table["flipped"].isna().all():
         del panels["flipped"]
-    names = [
-        f"{row.change}{', relevant' if row.relevant else ''} · {row.system}"
-        for row in table.itertuples()
-    ]
+    changes = table["change"].replace("nothing", "nothing (control)")
+    names = table["system"] + " · " + changes + np.where(table["relevant"], ", relevant", "")
     size = (style.PAGE_WIDTH, 0.9 + 0.2 * len(table))
     figure, axes = plt.subplots(1, len(panels), figsize=size, layout="constrained", sharex=True)
     figure.get_layout_engine().set(w_pad=0.12)  # between the last and the first tick of neighbours
     for ax, (measure, title) in zip(axes, panels.items(), strict=True):
         style.forest(table, measure, [""] * len(table), {}, scale=style.PERCENT, ax=ax)
         ax.set(xlim=(-0.02, 1.02), title=title)
+        for row in np.flatnonzero(table["system"].ne(table["system"].shift()))[1:]:
+            ax.axhline(row - 0.5, color=style.GREY, lw=0.7)
     axes[0].set_yticks(range(len(names)), names, parse_math=False)
     counts = zip(table["n"], table["n_patients"], strict=True)
     texts = ["not shown" if pd.isna(n) else f"{n} ({patients})" for n, patients in counts]
-    style.add_columns(axes[-1], {"n (patients)": texts})
+    columns = {"n (patients)": texts}
+    if "flipped" in panels:
+        for name in ("lost", "gained"):
+            columns[name] = ["" if pd.isna(share) else f"{share:.0%}" for share in table[name]]
+    style.add_columns(axes[-1], columns)
     figure.supxlabel(
         "Share of n instructions, 95% interval over patients; relevant: the right answer depends "
         "on what was rewritten",

@@ -12,6 +12,9 @@ WINDOW_SENTENCES = 3
 _EVENT_LINE = re.compile(
     rf"^(\d{{4}}-\d\d-\d\d \d\d:\d\d (?:{'|'.join(EVENT_TYPES)})(?!\S).*)$", re.MULTILINE
 )
+_PERSON_LINE = re.compile(
+    r"^\S+ \S+ person (?P<name>birthdate|race|gender): (?P<value>.+)$", re.MULTILINE
+)
 # The number of a list's item ("2. Asthma") does not end a sentence.
 _SENTENCE = re.compile(r"(?:\d+[.)][ \t]+)?\S.*?(?:[.!?](?=\s)|$)", re.MULTILINE)
 
@@ -62,6 +65,22 @@ def last_note(ehr: str) -> str:
     """
     notes = [block for block in split_blocks(ehr) if block[1]]
     return _joined(*notes[-1]) if notes else ""
+
+
+def describe_patient(ehr: str) -> str:
+    r"""Return the patient's age at the last event, race and gender; "" where the text lacks them.
+
+    >>> describe_patient("2001-12-28 08:23 person birthdate: 1959-08-14\n"
+    ...     "2001-12-28 08:23 person gender: MALE\n2006-11-05 09:00 visit V/1 Visit: end")
+    '47-year-old MALE'
+    """
+    facts = {match["name"]: match["value"] for match in _PERSON_LINE.finditer(ehr)}
+    born = re.fullmatch(r"(\d{4})(-\d\d-\d\d)", facts.pop("birthdate", ""))
+    if born:
+        last_line = _EVENT_LINE.findall(ehr)[-1]
+        age = int(last_line[:4]) - int(born[1]) - (last_line[4:10] < born[2])
+        facts["age"] = f"{age}-year-old"
+    return " ".join(facts[name] for name in ("age", "race", "gender") if name in facts)
 
 
 def _joined(line: str, text: str) -> str:

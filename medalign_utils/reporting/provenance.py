@@ -9,7 +9,7 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -50,7 +50,7 @@ def describe_run(
     run = Run.of(experiment)
     tables = read_tables(run.experiment)
     gaps = [
-        *_missing_systems(run),
+        *_missing_systems(run, systems),
         *_missing_metrics(run),
         *_unused_ratings(run),
         *_suppressed_groups(tables),
@@ -167,13 +167,13 @@ def _hashes(run: Run) -> dict[str, dict[str, str]]:
     }
 
 
-def _missing_systems(run: Run) -> Iterator[Gap]:
+def _missing_systems(run: Run, systems: Iterable[str]) -> Iterator[Gap]:
     """Yield the systems without responses or without scores, and how their jobs ended."""
-    for system in run.systems:
+    for system in dict.fromkeys([*run.systems, *systems]):
         has_responses = paths.responses(run.experiment, system).is_file()
         if not has_responses and run.source == "generated":
             yield Gap(f"system {system}: no responses", failure(run, f"generate/{system}"), True)
-        elif not paths.scores(run.experiment, system).is_file():
+        elif system in run.systems and not paths.scores(run.experiment, system).is_file():
             yield Gap(f"system {system}: no scores", failure(run, f"score/{system}"), True)
 
 

@@ -125,6 +125,31 @@ def test_bm25_scores_follow_the_formula():
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
 
+PERSON = "\n".join(
+    f"2013-01-01 09:00 person {fact}"
+    for fact in ("birthdate: 1950-12-31", "gender: FEMALE", "race: White", "ethnicity: Hispanic")
+)
+
+
+def test_describe_patient_is_of_the_last_event_and_of_what_the_text_says():
+    # The record ends on 2 January 2015, before the 65th birthday.
+    assert retrieval.describe_patient(f"{PERSON}\n{RECORD}") == "64-year-old White FEMALE"
+    later = PERSON.replace("race: White", "race: Asian")
+    assert retrieval.describe_patient(f"{PERSON}\n{later}") == "62-year-old Asian FEMALE"
+    assert retrieval.describe_patient(PERSON.replace("1950-12-31", "12/31/1950")) == "White FEMALE"
+    assert retrieval.describe_patient(RECORD) == retrieval.describe_patient("") == ""
+
+
+@pytest.mark.parametrize("name", ["bm25_passage", "minilm_passage"])
+def test_a_patient_prefix_is_scored_with_the_instruction(name):
+    prefixed = GENERATORS[name](patient_prefix=True)
+    record = f"{PERSON}\n{RECORD}"
+    [answer] = prefixed.answer([Prompt("Any pain?", record, "")])
+    assert answer.text == ask(name, "64-year-old White FEMALE: Any pain?", record).text
+    assert answer.text != ask(name, "Any pain?", record).text
+    assert prefixed.answer([Prompt("Any pain?", RECORD, "")])[0] == ask(name, "Any pain?", RECORD)
+
+
 def test_bm25_indexes_a_shared_record_once(monkeypatch):
     split = []
     monkeypatch.setattr(

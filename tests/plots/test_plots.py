@@ -244,15 +244,18 @@ def test_counterfactual_changes_has_a_panel_per_measure_and_rows_for_what_is_rel
         {"change": ["nothing", "age", "age"], "system": "a", "relevant": [False, False, True],
          "n": [80, 74, pd.NA], "n_patients": [24, 24, pd.NA]}
     )  # fmt: skip
-    for i, measure in enumerate(("changed", "changed_beyond", "flipped")):
+    for i, measure in enumerate(("changed", "changed_beyond", "flipped", "lost", "gained")):
         table[measure] = [0, 0.1 + 0.1 * i, 0.5]  # no intervals, as of one patient
     figure = plots.counterfactual_changes(table)
     first, *others = figure.axes
-    assert names_of(first) == ["nothing · a", "age · a", "age, relevant · a"]
+    assert names_of(first) == ["a · nothing (control)", "a · age", "a · age, relevant"]
     assert not any("".join(names_of(ax)) for ax in others)
     points = [ax.lines[0].get_xdata().tolist() for ax in figure.axes]
     assert points == [[0, 0.1, 0.5], [0, 0.2, 0.5], [0, pytest.approx(0.3), 0.5]]
-    assert [t.get_text() for t in others[-1].texts][1:] == ["80 (24)", "74 (24)", "not shown"]
+    assert [t.get_text() for t in others[-1].texts][1:] == [
+        *("80 (24)", "74 (24)", "not shown", "lost", "0%", "40%", "50%"),
+        *("gained", "0%", "50%", "50%"),
+    ]
     assert len(plots.counterfactual_changes(table.assign(flipped=np.nan)).axes) == 2
 
 

@@ -96,6 +96,12 @@ def test_a_second_run_does_nothing_whatever_the_dates(ran):
             "- bm25-full\n- bm25-8k",
             of("bm25-8k") | AFTER_RESPONSES,
         ),
+        (
+            "params/tiny.yaml",
+            "counterfactual_systems:\n- bm25-2k",
+            "counterfactual_systems:\n- bm25-2k\n- bm25-patient",
+            of("bm25-patient", kinds=["generate"]) | {AUDIT},
+        ),
         (SYSTEM, "length: 2048", "length: 2000", of("bm25-2k") | AFTER_RESPONSES | {AUDIT}),
         (SYSTEM, "length: 2048", "length: 2048\nlabel: Mine\nresources: {score: {gpus: 1}}", set()),
     ],
