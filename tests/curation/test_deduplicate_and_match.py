@@ -33,7 +33,7 @@ def tiny(tmp_path):
 
 
 def brute_force(questions, threshold):
-    """As `drop_near_duplicates`, with every pair scored by the library from its texts."""
+    """Return what `drop_near_duplicates` should, by scoring every pair with the library."""
     scorer = RougeScorer(["rougeL"], use_stemmer=True)
     kept, found = [], []
     for position, question in enumerate(questions):
@@ -55,7 +55,7 @@ def dropped(questions, threshold):
     st.lists(st.lists(st.sampled_from("a b c d e testing tests".split()), max_size=10), max_size=8),
     st.sampled_from([0.2, 0.5, 0.6, 2 / 3, 0.7, 0.75, 0.8, 1.0]),
 )
-def test_drops_what_scoring_every_pair_drops(words, threshold):
+def test_drops_the_same_as_scoring_every_pair(words, threshold):
     questions = [" ".join(question) for question in words]
     assert dropped(questions, threshold) == brute_force(questions, threshold)
 
@@ -66,7 +66,7 @@ def test_drops_what_scoring_every_pair_drops(words, threshold):
         # 7 words of 10 in common: 2 x 7 / 20 = 0.7.
         (["a b c d e f g h i j", "a b c d e f g x y z"], 0.7, [None, 0]),
         (["a b c d e f g h i j", "a b c d e f g x y z"], 0.71, [None, None]),
-        # The last has 4 of 5 words with each of the first two, which have 3: the first of equals.
+        # The last shares 4 of 5 words with each of the first two, which share 3: the first counts.
         (["a b c d x", "q b c d e", "a b c d e"], 0.7, [None, None, 0]),
         # Each neighbour shares 3 of 4 words (0.75), the first and the third 2 of 4 (0.5).
         (["a b c d", "b c d e", "c d e f"], 0.75, [None, 0, None]),
@@ -89,24 +89,24 @@ def test_wrong_arguments_are_errors():
 def test_assess_thresholds_by_hand():
     rows = [
         ("a b c d e", "r1", "p1", None),
-        ("a b c d x", "r2", "p1", None),  # looks like the first (0.8), asks for something else
-        ("a b c d e", "r1", "p2", None),  # the first, for another patient
+        ("a b c d x", "r2", "p1", None),  # resembles the first (0.8) but asks something else
+        ("a b c d e", "r1", "p2", None),  # same as the first, for another patient
         ("u v w", "r3", "p3", None),
         ("please u v w", "r3", "p3", "4"),  # 2 x 3 / 7 = 0.86
-        ("y z", "r3", "p3", "4"),  # another way to ask it
+        ("y z", "r3", "p3", "4"),  # the same in other words
     ]
     table = pd.DataFrame(rows, columns=["question", "request", "person_id", "duplicate_of"])
     table = assess_thresholds(table, [1.0, 0.8]).set_index("threshold")
-    # At 0.8: the second (wrongly), third and fifth of the third, fifth and sixth that should be.
+    # At 0.8, the second (wrongly), third and fifth are dropped; the third, fifth and sixth should.
     counts = {"submitted": 6, "duplicates": 3, "dropped": 3, "reworded": 2, "other_patient": 1}
     shares = {"precision": 2 / 3, "recall": 2 / 3, "reworded_recall": 0.5}
     assert table.loc[0.8].to_dict() == counts | shares
-    # At 1: the third only.
+    # At 1, only the third.
     assert table.loc[1.0, ["dropped", "precision"]].tolist() == [1, 1]
     assert table.loc[1.0, "recall"] == pytest.approx(1 / 3)
 
 
-def test_the_release_s_own_instructions_where_nothing_else_was_submitted(tiny):
+def test_without_submissions_the_releases_own_instructions_are_used(tiny):
     release = load_release(tiny)
     submitted = load_submitted(release)
     assert submitted["question"].tolist() == release.instructions["question"].tolist()
@@ -117,7 +117,7 @@ def test_the_release_s_own_instructions_where_nothing_else_was_submitted(tiny):
 
 
 def bm25(query, documents):
-    """Lucene's BM25 by its formula, k1 = 1.5, b = 0.75."""
+    """Return Lucene's BM25 score by its formula, with k1 = 1.5 and b = 0.75."""
     mean = np.mean([len(words) for words in documents])
     scores = np.zeros(len(documents))
     for word in query:
@@ -145,10 +145,10 @@ def test_ranks_agree_with_the_formula(demo):
         assert ranks[row.Index] == (scores >= own - 1e-9).sum()
 
 
-def test_equal_scores_have_the_worst_of_their_ranks(tiny):
+def test_ties_get_the_worst_of_their_ranks(tiny):
     release = load_release(tiny)
     asked = pd.DataFrame(
-        # The drug is in one record, the instrument in none; the last holds no word at all.
+        # The drug is in one record, the instrument in none; the last question has no word.
         {"question": ["atorvastatin", "xylophone", "?"], "person_id": ["007", "007", "40"]},
         index=[7, 8, 9],
     )
@@ -178,6 +178,6 @@ def test_recall_table():
     assert table["random"].tolist() == [1 / 30, 5 / 30, 20 / 30]
     assert (table["recall_low"] < table["recall"]).all()
     assert table[["k", "n", "pool"]].to_numpy().tolist() == [[1, 4, 30], [5, 4, 30], [20, 4, 30]]
-    # No rank is beyond the pool's size.
+    # No rank exceeds the pool's size.
     few = recall_table(ranks[:2], patients[:2], 3, bootstrap=Bootstrap.seeded(500, 1))
     assert few["random"].tolist() == [1 / 3, 1, 1]

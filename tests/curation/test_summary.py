@@ -1,4 +1,4 @@
-"""Counts over the records of a release of two patients."""
+"""Counts over the records of a release with two patients."""
 
 import dataclasses
 from datetime import date
@@ -24,7 +24,7 @@ def release(tmp_path):
 
 @pytest.fixture
 def summarized(release):
-    # Rewritten: person 40 has a header, and nothing between 2014 and 2017.
+    # Person 40 gets a header and no events between 2014 and 2017.
     release.ehr_path("40").write_text(
         eventstream(
             "40",
@@ -35,14 +35,14 @@ def summarized(release):
     return summarize_records(release, progress=False)
 
 
-def test_one_row_per_record_and_facts_about_the_person_are_no_events(summarized, release):
+def test_has_one_row_per_record_and_does_not_count_demographics_as_events(summarized, release):
     row = summarized.records.set_index("person_id").loc["40"]
     counts = ["instructions", "encounters", "events", "notes"]
     assert row[counts].tolist() == [1, 2, 3, 1]
     assert (row["first"], row["last"]) == (date(2014, 8, 10), date(2017, 1, 2))
     assert summarized.records["tokens"].is_monotonic_increasing
     for row in summarized.records.itertuples():
-        # The tokens of the text that is in prompts.
+        # Tokens of the text used in prompts.
         text = ehr.ehr_text(release.ehr_path(row.person_id), "lines")
         assert row.tokens == load_tokenizer("minilm").count(text)
 
@@ -56,7 +56,7 @@ def test_counts_types_notes_and_years(summarized):
     assert summarized.years.to_numpy().tolist() == years
 
 
-def test_a_record_without_events_is_a_row_and_a_broken_one_an_error(release):
+def test_a_record_without_events_gets_a_row_and_a_broken_one_raises(release):
     release.ehr_path("40").write_text(eventstream("40", ""))
     row = summarize_records(release, progress=False).records.iloc[0]
     assert row["person_id"] == "40" and pd.isna(row["first"])
@@ -69,7 +69,7 @@ def test_a_record_without_events_is_a_row_and_a_broken_one_an_error(release):
         summarize_records(dataclasses.replace(release, instructions=nobody), progress=False)
 
 
-def test_categories_of_either_side_are_kept():
+def test_categories_of_both_tables_are_kept():
     asked = pd.DataFrame({"instruction_id": ["1", "2"], "category": ["Other", None]})
     published = {"category": ["Other", "Old"], "with_reference": [4, 1], "all": [7, 2]}
     table = count_categories(asked, asked[:1], pd.DataFrame(published))

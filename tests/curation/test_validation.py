@@ -21,7 +21,7 @@ def check(folder):
     return dict(report.summary.to_numpy().tolist()), [str(p) for p in report.problems]
 
 
-def test_a_sound_release_is_counted_and_has_no_problem(folder):
+def test_a_valid_release_is_counted_and_has_no_problems(folder):
     (folder / REVIEWED).write_text(
         "instruction_id\tmodel_name\tbinary_correct\tis_used_eval\trank\n"
         "02\tgpt4-32k\t1\tyes\t1\n02\tmpt\t0\tyes\t2\n3\tmpt\t0\tno\t2\n"
@@ -69,11 +69,11 @@ def test_every_problem_is_listed_with_its_file_and_row(folder):
     ):
         assert any(file in line and fault in line for line in problems), (fault, found)
     assert len(problems) == 10, found
-    # What can be read is counted all the same.
+    # Readable files are counted nevertheless.
     assert summary["events"] == "1" and summary["EHRs"] == "3"
 
 
-def test_links_other_folders_and_second_ehrs_are_not_read_in_silence(folder):
+def test_links_other_folders_and_duplicate_ehrs_are_reported(folder):
     (folder / "secret.xml").write_text(eventstream("8", ""))
     (folder / "ehrs/7.xml").symlink_to(folder / "secret.xml")
     (folder / "ehrs/8.xml").symlink_to(folder / "ehrs/9.xml")
@@ -121,7 +121,7 @@ def test_problems_of_whole_tables(folder):
     answered = folder / ANSWERED
     answered.write_text(answered.read_text().splitlines()[0] + "\n")
     assert check(folder)[1] == [f"{folder}: no instruction names its patient"]
-    (folder / REVIEWED).write_text("model_name\n")  # is read twice, but is one problem
+    (folder / REVIEWED).write_text("model_name\n")  # read twice, but one problem
     (folder / ASKED).unlink()
     first, second = check(folder)[1]
     assert "has neither all-instructions-rouge.tsv nor" in first
@@ -130,7 +130,7 @@ def test_problems_of_whole_tables(folder):
         check_release(folder / "none")
 
 
-def test_the_command_prints_all_and_its_status_says_whether_there_are_problems(folder, capsys):
+def test_the_command_lists_all_problems_and_exits_with_1_if_there_are_any(folder, capsys):
     assert main(["check", str(folder)]) == 0
     assert "no problems" in capsys.readouterr().out
     edit(folder / ANSWERED, "clinician_response", "answer")

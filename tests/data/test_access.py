@@ -1,4 +1,4 @@
-"""Which releases are restricted."""
+"""Releases are restricted unless proved synthetic."""
 
 import json
 
@@ -42,7 +42,7 @@ def test_a_release_is_restricted_unless_its_manifest_proves_it_synthetic(tmp_pat
     change(folder)
     found = load_release(folder).why_restricted
     assert found is None if reason is None else reason in found
-    # It proves nothing about another release.
+    # A manifest says nothing about another release.
     other = write_release(tmp_path / "other")
     (other / "manifest.json").write_bytes(manifest)
     assert load_release(other).is_restricted

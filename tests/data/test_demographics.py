@@ -11,14 +11,14 @@ def header(payer, birth="1950-03-01"):
     )
 
 
-def test_the_last_header_counts_and_the_age_at_the_last_event(tmp_path):
+def test_the_last_header_and_the_age_at_the_last_event_count(tmp_path):
     note = event("note", "STANFORD_NOTE/1", "Letter", "Dear", note_id="1")
     last = entry("2015-02-28 23:00", event("visit", "Visit/OP", "Office visit", "end"))
     file = tmp_path / "7.xml"
     text = encounter(entry("2010-01-02 09:00", note), header("Blue Shield PPO"), "2010-01-02 08:00")
     text += encounter(last, header("MEDICARE PART A &amp; B"), "2015-02-27 08:00")
     file.write_text(eventstream("7", text))
-    # Born on 1 March 1950, so 64 on 28 February 2015: a day under 65.
+    # Born on 1 March 1950, so 64 on 28 February 2015, a day before turning 65.
     assert demographics.describe_person(read_events(file)) == {
         "gender": "FEMALE", "race": "(not given)", "ethnicity": "(not given)",
         "age": "40–64", "payer": "Medicare", "events": 2, "notes": 1,

@@ -1,4 +1,4 @@
-"""No count under 11 follows from sums and differences of what is published."""
+"""No count below 11 follows from sums and differences of published counts."""
 
 from itertools import combinations, product
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from medalign_utils.data import disclosure
 from medalign_utils.data.disclosure import LEAST_PATIENTS, coarsen, disclosable_groups, merge_small
 
-# Twelve combinations of what is said of a patient, some common and some rare.
+# Twelve combinations of a patient's attributes, some common and some rare.
 LABELS = {
     "race": ["White", "Asian", "Black"],
     "gender": ["Female", "Male"],
@@ -26,11 +26,11 @@ def people_of(sizes: list[int]) -> pd.DataFrame:
 
 
 def derivable_counts(sizes: list[int], published: dict[str, list]) -> set[int]:
-    """The sizes of all sets of patients that sums and differences of published counts give.
+    """Return the sizes of all sets of patients whose counts sums and differences reveal.
 
-    A set is a choice among the cells: 4,096 of twelve. Its number can be derived if the choice, as
-    a vector of zeros and ones, is a linear combination of the published groups' vectors, on what is
-    not in a cell published as empty. `published` has the group of each cell.
+    A set is a choice of cells: 4,096 choices of twelve. Its size can be derived if the choice, as a
+    vector of zeros and ones, is a linear combination of the published groups' vectors, apart from
+    cells published as empty. `published` has the group of each cell.
     """
     n = np.array(sizes)
     vectors, possible = [np.ones(len(CELLS))], np.ones(len(CELLS), dtype=bool)
@@ -48,7 +48,7 @@ def derivable_counts(sizes: list[int], published: dict[str, list]) -> set[int]:
 
 
 def publication(people: pd.DataFrame, labels: pd.DataFrame) -> dict[str, list]:
-    """What a reader can tell of each published grouping: the group of each cell."""
+    """Return what a reader can infer about each published grouping: the group of each cell."""
     published = {}
     for name in labels:
         names = labels[name].str.split(", ", expand=True)
@@ -80,11 +80,11 @@ def test_no_count_under_11_can_be_derived(sizes):
     for name in groups.labels:
         counts = groups.labels[name].value_counts()
         assert counts.min() >= LEAST_PATIENTS and counts.sum() == total
-        assert (total - counts).min() >= LEAST_PATIENTS  # the rest that a group is compared with
+        assert (total - counts).min() >= LEAST_PATIENTS  # the rest, with which a group is compared
 
 
-def test_the_same_attack_finds_what_blanks_alone_would_hide():
-    # 40 White, 30 Asian, 5 Black: with the 5 left blank, 75 - 40 - 30 still tells them.
+def test_the_same_attack_recovers_counts_hidden_only_by_blanks():
+    # 40 White, 30 Asian, 5 Black: with the 5 blanked, 75 - 40 - 30 still reveals them.
     race = [cell[0] for cell in CELLS]
     assert 5 in derivable_counts([20, 0, 20, 0, 15, 0, 15, 0, 3, 0, 2, 0], {"race": race})
     # Two marginals and one cell: 38 White, of whom 35 are female, so 3 are not.
@@ -93,9 +93,8 @@ def test_the_same_attack_finds_what_blanks_alone_would_hide():
 
 
 def test_an_empty_cell_is_not_shown_either():
-    # All 11 Asian are 18–39 and nobody else is. Were race x age shown with its empty cells, then
-    # gender x age would tell that 11 Asian are female, and 12 females of "Asian + White" that 1
-    # White is.
+    # Exactly the 11 Asian patients are 18–39. If race x age had its empty cells, gender x age would
+    # reveal that all 11 are female, and the 12 females of "Asian + White" that 1 White patient is.
     people = people_of([0, 1, 0, 11, 11, 0, 0, 0, 0, 11, 0, 0])
     groups = disclosable_groups(people, [*LABELS], [*combinations(LABELS, 2)])
     assert {"race", "gender", "age"} == set(groups.labels)
@@ -112,7 +111,7 @@ def test_the_last_pair_of_a_ring_is_not_shown():
 
 
 def test_a_small_cell_merges_its_smaller_neighbour_group():
-    # Black females are 6, so Black goes with the smaller of the other two races.
+    # There are 6 Black females, so Black is merged with the smaller of the other two races.
     people = people_of([30, 0, 30, 0, 15, 0, 15, 0, 6, 0, 14, 0])
     groups = disclosable_groups(people, ["race", "gender"], [("race", "gender")])
     assert groups.labels["race x gender"].value_counts().to_dict() == {
@@ -123,8 +122,8 @@ def test_a_small_cell_merges_its_smaller_neighbour_group():
     assert groups.suppressed["race"] == ""
 
 
-def test_what_cannot_be_shown_says_so():
-    # 12 females and 9 males; 12 of 21 and 9 of 21 are one group of all.
+def test_hidden_groupings_are_marked():
+    # 12 females and 9 males can only be shown as one group of 21.
     people = people_of([12, 0, 3, 0, 0, 0, 3, 0, 0, 0, 3, 0])
     groups = disclosable_groups(people, ["gender", "race"], [("gender", "race")])
     assert groups.labels.empty
@@ -135,7 +134,7 @@ def test_what_cannot_be_shown_says_so():
 def test_small_groups_are_merged_and_not_named():
     values = pd.Series(["White"] * 30 + ["Roe's own plan"] * 1 + ["Doe's own plan"] * 11)
     assert set(merge_small(values)) == {"White", "Doe's own plan + (others)"}
-    # 40–64 is small, between 12 and 30: it goes with the 12. 80+ goes with 65–79.
+    # 40–64 is small and between 12 and 30: it joins the 12. 80+ joins 65–79.
     ages = pd.Series(["18–39"] * 12 + ["40–64"] * 4 + ["65–79"] * 30 + ["80+"] * 2)
     assert merge_small(ages, ordered=True).value_counts().to_dict() == {"65+": 32, "18–64": 16}
     ages = pd.Series(["0–17"] * 11 + ["80+"] * 11 + ["(not given)"] * 3)
@@ -143,7 +142,7 @@ def test_small_groups_are_merged_and_not_named():
 
 
 def test_coarsen_counts_patients_not_rows():
-    # 12 rows of b and y, but of 4 patients only; two by two cannot be merged further.
+    # 12 rows of b and y, but only 4 patients; two by two cannot be merged further.
     first = pd.Series(["a"] * 48 + ["b"] * 48)
     second = pd.Series((["x"] * 24 + ["y"] * 24) + ["x"] * 36 + ["y"] * 12)
     patients = [*range(84), *[84, 85, 86, 87] * 3]
@@ -151,10 +150,10 @@ def test_coarsen_counts_patients_not_rows():
     assert coarsen(first, second, range(96)) is not None
 
 
-def test_of_the_release_only_what_tells_no_small_rest():
+def test_release_counts_are_shown_only_if_they_reveal_no_small_rest():
     rated = pd.Series({"F": 30, "M": 25})
     every = pd.Series({"F": 41, "M": 25})
     assert disclosure.release_counts(rated, every).to_dict() == {"F": 41, "M": 25}
     assert disclosure.release_counts(rated, every + pd.Series({"F": -1, "M": 0})) is None
-    # A group that only patients without a rated instruction have.
+    # A group with no rated instruction.
     assert disclosure.release_counts(rated, pd.Series({"F": 41, "M": 25, "X": 1})) is None

@@ -35,13 +35,13 @@ def error_of(folder):
     return str(caught.value)
 
 
-def test_instructions_are_text_and_what_one_table_lacks_comes_from_the_other(folder):
+def test_instructions_are_text_and_missing_values_come_from_the_other_table(folder):
     edit(folder / ASKED, "3\tWhich statin does the patient take?\tCardiology\t\n", "")
     release = load_release(folder)
     assert tuple(release.instructions.columns) == INSTRUCTION_COLUMNS
     assert all(dtype == "str" for dtype in release.instructions.dtypes)
     instructions = release.instructions.set_index("instruction_id")
-    # The first table names no patient here, and 3 is in the references only; 4 has none.
+    # The first table names no patient, and 3 is only in the references; 4 has no patient.
     assert [*instructions.index] == [ID, "02", "4", "3"]
     assert instructions.loc["3", "question"] == "Which statin does the patient take?"
     # The subcategory "other" implies a category.
@@ -61,7 +61,7 @@ def test_references_keep_quoted_text_and_put_annotator_1_first(folder):
     assert references["evidence"].isna().tolist() == [True, False, False, True]
 
 
-def test_primary_references_are_the_preferred_annotators_or_the_first(folder):
+def test_primary_references_come_from_the_preferred_annotator_or_the_first(folder):
     references = load_release(folder).references
     assert primary_references(references)["annotator"].str[-1].tolist() == ["1", "1", "2"]
     backwards = references.iloc[::-1].reset_index(drop=True)
@@ -137,19 +137,19 @@ def test_missing_folder_table_and_ehr_folder(folder):
         (ANSWERED, "\tevidence\t", "\tquestion\t", "column question occurs twice"),
     ],
 )
-def test_a_fault_is_named_with_its_file_and_row(folder, file, old, new, fault):
+def test_errors_name_the_file_and_row(folder, file, old, new, fault):
     (folder / "ehrs" / "007.xml").write_text("<eventstream/>")
     edit(folder / file, old, new)
     message = error_of(folder)
     assert str(folder / file) in message and fault in message
 
 
-def test_absent_ehr_is_named_with_its_row_and_the_number_of_further_problems(folder):
+def test_a_missing_ehr_is_named_with_its_row_and_the_number_of_further_problems(folder):
     (folder / "ehrs" / "EHR_007.xml").unlink()
     message = error_of(folder)
     assert f"{folder / ANSWERED}, row 1: no EHR of patient 007" in message
     assert "tried EHR_007.xml, 007.xml, EHR_007.xml" in message
-    # Further rows of the patient have another file name, or none.
+    # Other rows of the patient have a different file name or none.
     assert f"(1 more; `python -m medalign_utils check {folder}` lists them)" in message
 
 
@@ -157,7 +157,7 @@ def test_absent_ehr_is_named_with_its_row_and_the_number_of_further_problems(fol
     "filename",
     ["../outside.xml", "a/../../outside.xml", "..\\outside.xml", "link.xml", "{absolute}"],
 )
-def test_filename_never_leads_out(folder, filename):
+def test_a_filename_cannot_leave_the_folder(folder, filename):
     outside = folder / "outside.xml"
     outside.write_text("<eventstream/>")
     (folder / "ehrs" / "a").mkdir()
@@ -175,14 +175,14 @@ def test_filename_never_leads_out(folder, filename):
         (REVIEWED, "person_id", "999", "no EHR of patient 999"),
     ],
 )
-def test_every_table_that_names_an_ehr_is_looked_at(folder, table, header, row, fault):
+def test_every_table_that_names_an_ehr_is_checked(folder, table, header, row, fault):
     edit(folder / ASKED, "Cardiology\t\n4", "Cardiology\t\n5")
     edit(folder / ANSWERED, "5479314876123\t", "4\t")
     (folder / table).write_text(f"instruction_id\tquestion\t{header}\n4\tx\t{row}\n")
     assert f"{folder / table}, row 1: {fault}" in error_of(folder)
 
 
-def test_what_is_left_out_is_told(folder):
+def test_left_out_rows_are_reported(folder):
     edit(folder / ANSWERED, "Annotator_1\t1.1\tlab", "Annotator_1\t\t")
     # The table of instructions may name more patients than are released.
     with (folder / ASKED).open("a") as table:
@@ -196,7 +196,7 @@ def test_what_is_left_out_is_told(folder):
     assert ID not in set(release.references["instruction_id"])
 
 
-def test_a_review_of_no_instruction_counts_unless_it_is_left_out(folder):
+def test_a_review_of_an_unknown_instruction_is_an_error_unless_left_out(folder):
     file = folder / REVIEWED
     file.write_text("instruction_id\tperson_id\tis_used_eval\n02\t007\tyes\n99\t9\tno\n")
     load_release(folder)
@@ -224,7 +224,7 @@ def test_mapped_columns_keep_their_names_in_other_tables(folder):
         load_release(folder, columns={"referense": "answer"})
     with pytest.raises(ParamsError, match=r"^columns: subcategory: no column 'kind'; .*question"):
         load_release(folder, columns={"reference": "answer", "subcategory": "kind"})
-    # A table that is read later may be the only one with the column.
+    # Only a table that is read later may have the column.
     (folder / SUBMITTED).write_text("instruction_id\tasked\tperson_id\n1\tx\t40\n2\ty\t9\n")
     edit(folder / ASKED, "\tprompt\t", "\tquestion\t")
     release = load_release(folder, columns={"reference": "answer", "question": "asked"})

@@ -16,11 +16,11 @@ def write(tmp_path):
     return write
 
 
-def test_verdicts_are_read_in_their_spellings_and_rows_that_are_not_used_left_out(write):
+def test_all_spellings_of_verdicts_are_read_and_unused_rows_are_left_out(write):
     spellings = ["1", "1.0", "True", " YES ", "correct", "0", "0.0", "false", "No", "Incorrect"]
     rows = [("7", f"s{n}", word, "TRUE", f"{n}", "1", "R") for n, word in enumerate(spellings)]
     unused = [
-        ("7", "b", "", "no", "y", "", "R"),  # no verdict, but none is needed
+        ("7", "b", "", "no", "y", "", "R"),  # no verdict, but not used
         ("8", "b", "0", "0", "z", "2", "R"),
         ("8", "", "?", "no", "", "best", ""),
     ]
@@ -32,7 +32,7 @@ def test_verdicts_are_read_in_their_spellings_and_rows_that_are_not_used_left_ou
     assert reviews.responses["response"].tolist() == [*"0123456789"]
 
 
-def test_raters_without_a_name_are_numbered_and_no_other_rater(write):
+def test_unnamed_raters_get_unused_numbers(write):
     header = "instruction_id\tmodel_name\tbinary_correct\tmy_rank\n"
     rows = [("7", "a", "1", "1"), ("7", "a", "0", "2"), ("7", "b", "0", "1")]
     reviews = load_reviews(write(rows, header), columns={"rank": "my_rank"})
@@ -55,7 +55,7 @@ def test_raters_without_a_name_are_numbered_and_no_other_rater(write):
         (("6", "a", "1", "yes", "y", "1", "S"), "row 2: another response of a to instruction 6"),
     ],
 )
-def test_a_row_at_fault_is_named(write, row, fault):
+def test_errors_name_the_row(write, row, fault):
     file = write([("6", "a", "1", "yes", "x", "1", "R"), row])
     with pytest.raises(ReleaseError) as error:
         load_reviews(file)
@@ -69,7 +69,7 @@ def test_a_mapped_column_that_the_table_lacks(write, ours):
     file = write([("7", "a", "1", "no", "x", "1", "R")])
     with pytest.raises(ParamsError, match=f"columns: {ours}: no column 'is_used_evla'; clinician"):
         read_reviews(file, columns={ours: "is_used_evla"})
-    # Another table may have a patient's id under this name.
+    # Another table may use this name for patient ids.
     assert read_reviews(file, columns={"person_id": "patient"}).n_not_used == 1
     with pytest.raises(ReleaseError, match="no row is used for the evaluation"):
         load_reviews(file)

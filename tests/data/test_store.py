@@ -12,7 +12,7 @@ def path(tmp_path):
     return tmp_path / "new" / "a.jsonl"
 
 
-def test_values_are_found_again_and_the_last_of_a_key_counts(path):
+def test_values_are_found_again_and_the_last_one_of_a_key_counts(path):
     store = Store(path, private=False)
     assert not path.parent.exists() and len(store) == 0 and store.get("a") is None
     store.put("a", {"text": "one\u2028é\n"})
@@ -29,7 +29,7 @@ def test_a_torn_last_line_is_dropped_or_ended(path, caplog, left):
         Store(path, private=False).put(key, {"x": key})
     first, second = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + (second[:left] if left else b""))
-    # Another job's file is read as far as it is whole, and not touched.
+    # Another job's file is read up to the torn line, and not changed.
     found = {"a", "b"} if left == -1 else {"a"}
     before = path.read_bytes()
     other = Store(path.with_name("b.jsonl"), private=False, readable=[path])
@@ -53,7 +53,7 @@ def test_a_damaged_line_is_named(path, damage):
         read_lines(path, {"key"})
 
 
-def test_own_lines_count_more_than_those_of_other_jobs(path):
+def test_own_lines_take_precedence_over_those_of_other_jobs(path):
     other = path.with_name("b.jsonl")
     Store(path, private=False).put("a", {"x": 1})
     Store(other, private=False).put("a", {"x": 2})
@@ -62,7 +62,7 @@ def test_own_lines_count_more_than_those_of_other_jobs(path):
     assert dict(store) == {"a": {"x": 1}, "b": {"x": 3}}
 
 
-def test_a_private_store_is_its_owners(path):
+def test_only_its_owner_can_read_a_private_store(path):
     Store(path, private=False).put("a", {})
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     new = path.with_name("b.jsonl")

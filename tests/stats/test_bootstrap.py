@@ -12,27 +12,27 @@ from tests.builders.tiny_ratings import mean_interval
 
 
 def levels(n):
-    """Hesterberg 2015: the t quantile, times sqrt(n / (n - 1)), as a normal one."""
+    """Return Hesterberg's (2015) level: the t quantile times sqrt(n / (n - 1)) as a normal one."""
     low = stats.norm.cdf(stats.t(n - 1).ppf(0.025) * (n / (n - 1)) ** 0.5)
     return [low, 1 - low]
 
 
-def test_levels_are_those_of_a_t_interval_by_the_bootstraps_standard_error():
-    # For a normal mean of 9 the bootstrap's standard error is s / 3 x sqrt(8 / 9), and the quantile
-    # at each level then is the bound of the t interval, 2.306 x s / 3 from the mean.
+def test_levels_give_a_t_interval_with_the_bootstraps_standard_error():
+    # For a normal mean of 9 values, the bootstrap's standard error is s / 3 x sqrt(8 / 9), and the
+    # quantile at each level is the bound of the t interval, 2.306 x s / 3 from the mean.
     values = np.random.default_rng(2).normal(size=9)
     assert percentile_levels(9) == pytest.approx(levels(9), abs=1e-12)
     bounds = stats.norm(values.mean(), values.std() / 3).ppf(percentile_levels(9))
     expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert bounds == pytest.approx([expected.low, expected.high], abs=1e-9)
-    # Of many patients they are the plain ones, of two the extremes.
+    # With many patients they are the plain levels, with two the extremes.
     assert percentile_levels(10**6) == pytest.approx((0.025, 0.975), abs=1e-6)
     assert percentile_levels(2) == pytest.approx((0, 1), abs=1e-12)
 
 
-def test_the_levels_go_by_the_patients_with_a_defined_value():
+def test_levels_depend_on_the_number_of_patients_with_a_defined_value():
     values = np.random.default_rng(6).normal(size=(30, 2))
-    values[8:, 1] = np.nan  # eight patients have the second one
+    values[8:, 1] = np.nan  # only eight patients have the second value
     patients = [f"{i:02}" for i in range(30)]
     drawn = resample_means(values, patients, bootstrap=Bootstrap.seeded(400, 1))
     for column, n in enumerate((30, 8)):
@@ -55,20 +55,20 @@ def test_equals_a_loop_that_copies_patients_rows():
     ("values", "patients", "expected"),
     [
         # Two patients of 50 equal rows each: a resample is aa, ab, ba or bb, so a quarter of the
-        # means are 0 and a quarter 1. Rows drawn singly would give 0.5 +- 0.1.
+        # means are 0 and a quarter 1. Drawing single rows would give 0.5 +- 0.1.
         ([0.0] * 50 + [1.0] * 50, ["a"] * 50 + ["b"] * 50, (0.5, 0.0, 1.0)),
-        # a has 3 rows of 1, b one of 0: mean 3/4, not the 1/2 of two patients' means.
+        # a has three rows of 1, b one of 0: the mean is 3/4, not the mean 1/2 of two patients.
         ([1, 1, 1, 0], list("aaab"), (0.75, 0.0, 1.0)),
-        # Resamples of b and d alone, 1/16 of all, have no mean and must not turn up as NaN.
+        # Resamples with only b and d, 1/16 of all, have no mean and must not count as NaN.
         ([1.0, np.nan, 0.0, np.nan], list("abcd"), (0.5, 0.0, 1.0)),
-        # Fewer than two patients have no interval.
+        # Fewer than two patients give no interval.
         ([], [], (np.nan, np.nan, np.nan)),
         ([np.nan, np.nan], ["a", "b"], (np.nan, np.nan, np.nan)),
         ([1.0, 0.0], ["a", "a"], (0.5, np.nan, np.nan)),
         ([1.0, np.nan], ["a", "b"], (1.0, np.nan, np.nan)),
     ],
 )
-def test_patients_are_drawn_whole_and_undefined_values_left_out(values, patients, expected):
+def test_whole_patients_are_drawn_and_undefined_values_left_out(values, patients, expected):
     interval = mean_interval(values, patients, Bootstrap.seeded(500, 1))
     np.testing.assert_equal(tuple(interval), expected)
 

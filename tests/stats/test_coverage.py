@@ -1,4 +1,4 @@
-"""The 95 % intervals hold the truth about as often as they say."""
+"""The 95 % intervals contain the true value about as often as they should."""
 
 import importlib.util
 from pathlib import Path
@@ -19,17 +19,17 @@ def coverage():
 
 
 def test_intervals_over_100_patients_cover_92_to_98_times_in_100(coverage):
-    # Pooled, so that a share's standard error, 0.007, is small beside what is allowed.
+    # Pooled, so that a share's standard error, 0.007, is small compared with the tolerance.
     tables = [coverage.coverage(100, data_sets=500, resamples=400, seed=s) for s in (3, 4)]
     shares = pd.concat(tables).groupby(["statistic", "of"])["coverage"].mean()
     by_patient = shares.drop("wilson")
     assert set(by_patient.index.levels[0]) >= BY_PATIENT and len(by_patient) == 15
     assert by_patient.between(0.92, 0.98).all(), by_patient
-    # Taking instructions as independent covers less, since a patient's resemble each other.
+    # Assuming independent instructions covers less, since those of a patient are correlated.
     assert (shares["wilson"] < 0.92).all()
 
 
-def test_the_published_coverage_is_of_both_numbers_of_patients():
+def test_the_published_coverage_has_both_numbers_of_patients():
     table = pd.read_csv(ROOT / "benchmarks/coverage.csv")
     assert sorted(table["patients"].unique()) == [24, 100]
     by_patient = table[table["statistic"] != "wilson"]

@@ -25,7 +25,7 @@ def test_equals_scipys_with_every_flip(n, whole):
     if not whole:
         differences = differences * rng.random(n)
     totals = pd.Series(differences).groupby(patients).sum().to_numpy()
-    # 2^9 flips at most, so scipy does each of them once.
+    # Up to 2^9 flips, so scipy tries each of them once.
     expected = permutation_test(
         (totals,), np.sum, permutation_type="samples", vectorized=False, n_resamples=1000
     )
@@ -40,9 +40,9 @@ def test_with_one_instruction_per_patient_it_is_mcnemars_test(n):
     assert flip_p(differences, np.arange(n)) == pytest.approx(expected, abs=1e-9)
 
 
-def test_random_flips_come_near_the_exact_p():
-    # All of 17 patients have a difference of 0.3: of 2^17 assignments of signs two are as extreme,
-    # p = 2^-16. With 100,000 random ones the count is Poisson of mean 1.5.
+def test_random_flips_approximate_the_exact_p():
+    # All 17 patients have a difference of 0.3: of 2^17 sign assignments two are as extreme, so
+    # p = 2^-16. With 100,000 random ones, the count is Poisson with mean 1.5.
     p = flip_p([0.3] * 17, np.arange(17))
     assert 1 / 100_001 <= p <= 9 / 100_001
     assert flip_p([1] * 17, np.arange(17)) == 2**-16
@@ -67,7 +67,7 @@ def test_exact_tests_equal_scipys_where_each_patient_has_one_row():
     labels = pd.DataFrame({"g": list("aaaabbbbb")}, index=ids(9))
     tests = permutation_tests(
         pd.DataFrame({"x": x}), ids(9), labels, permutations=200, rng=rng
-    )  # 9 over 4 are 126 ways
+    )  # 9 choose 4 is 126
     reference = permutation_test(
         (x[:4], x[4:]), lambda a, b: abs(a.mean() - b.mean()), alternative="greater"
     )
@@ -75,7 +75,7 @@ def test_exact_tests_equal_scipys_where_each_patient_has_one_row():
     assert tests["p"].tolist() == pytest.approx([reference.pvalue] * 2)
 
 
-def test_drawn_tests_come_near_the_exact_ones_for_three_groups_and_their_range():
+def test_random_tests_approximate_exact_ones_for_three_groups_and_their_range():
     rng = np.random.default_rng(3)
     values = pd.DataFrame({"x": rng.normal(size=14), "y": rng.normal(size=14)})
     patients = np.repeat(ids(7), 2)
@@ -92,13 +92,13 @@ def test_drawn_tests_come_near_the_exact_ones_for_three_groups_and_their_range()
     ranges = np.ptp(means, axis=0)  # the first is the observed one
     expected = (ranges >= ranges[0] - 1e-9).mean(axis=0)
     assert exact.loc[exact["group"] == RANGE, "p"].to_numpy() == pytest.approx(expected)
-    # 209 draws: a standard error of at most 0.035.
+    # 209 draws: the standard error is up to 0.035.
     assert np.abs(exact["p"] - drawn["p"]).max() < 0.12
 
 
 def test_whole_patients_change_groups():
-    # Two patients with 20 rows each are all right, two all wrong: of the 6 ways to deal out aabb
-    # 2 are as far apart as this one. With rows changing groups p would be 1e-11.
+    # Two patients with 20 rows each are all correct, two all wrong: 2 of the 6 ways to shuffle aabb
+    # are as far apart as this one. If single rows changed groups, p would be 1e-11.
     values = pd.DataFrame({"x": [1.0] * 40 + [0.0] * 40})
     labels = pd.DataFrame({"g": list("aabb")}, index=ids(4))
     tests = permutation_tests(
@@ -108,7 +108,7 @@ def test_whole_patients_change_groups():
 
 
 def test_a_shuffle_that_leaves_a_group_without_a_value_counts_as_far_apart():
-    # The second patient has no value: of 3 ways to be "a" one is undefined, two differ by 1.
+    # The second patient has no value: of 3 choices of "a", one is undefined and two differ by 1.
     values, labels = pd.DataFrame({"x": [1, np.nan, 0]}), pd.DataFrame({"g": list("abb")}, ids(3))
     rng = np.random.default_rng(1)
     tests = permutation_tests(values, ids(3), labels, permutations=9, rng=rng)
@@ -126,7 +126,7 @@ def test_holm_equals_statsmodels_and_leaves_out_what_is_undefined():
     assert np.isnan(ours[2]).all()
 
 
-def test_two_groups_are_one_test_of_the_family():
+def test_two_groups_count_as_one_test_of_the_family():
     rng = np.random.default_rng(5)
     values = pd.DataFrame({"x": rng.normal(size=40)})
     labels = pd.DataFrame({"g": ["a", "b"] * 20, "h": list("xyzz") * 10}, index=ids(40))

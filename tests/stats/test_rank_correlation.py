@@ -21,12 +21,12 @@ from medalign_utils.stats.rank_correlation import kendall_tau_b, same_best
 def test_equals_scipy_over_tied_infinite_and_missing_values(pair):
     x, y = pair
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scipy warns of tied rows
+        warnings.simplefilter("ignore")  # scipy warns about tied rows
         expected = [kendalltau(a, b, variant="b").statistic for a, b in zip(x, y, strict=True)]
     np.testing.assert_allclose(kendall_tau_b(x, y), expected, rtol=0, atol=1e-12)
 
 
 def test_same_best_with_ties_on_both_sides():
-    # Two score highest, one of them is among the two ranked best: 1/2; 2 of 3 are ranked best.
+    # Two score highest and one of them is ranked best: 1/2; 2 of 3 are ranked best.
     picked, chance = same_best(np.array([[1.0, 1.0, 0.0]]), np.array([[1.5, 3.0, 1.5]]))
     assert (picked.tolist(), chance.tolist()) == ([0.5], [2 / 3])

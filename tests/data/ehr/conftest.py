@@ -3,7 +3,7 @@ import pytest
 
 @pytest.fixture
 def write(tmp_path):
-    """A function that writes an EHR's text, or bytes, to a file and returns its path."""
+    """Return a function that writes an EHR's text or bytes to a file and returns its path."""
 
     def write(text, name="7.xml"):
         path = tmp_path / name

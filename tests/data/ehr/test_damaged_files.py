@@ -1,4 +1,4 @@
-"""Files that were valid until something happened to them: each reads, or raises MedAlignError."""
+"""Mutated files either read or raise MedAlignError, within limits of memory."""
 
 import resource
 import warnings
@@ -32,7 +32,7 @@ TABLES = (
     "clinician-instruction-responses.tsv",
     "clinician-reviewed-model-responses.tsv",
 )
-# What has been seen to trip parsers, beside random bytes.
+# Fragments known to trip parsers, in addition to random bytes.
 SNIPPETS = [
     b"<", b">", b"&", b"&#0;", b"&amp", b"]]>", b"<![CDATA[", b"<!--", b"<?x", b"\x00", b"\xff\xfe",
     b"\xc3", b"\xed\xa0\x80", b'"', b"'", b"\t", b"\n", b"\r", b"<!DOCTYPE a>", b"NULL", b"9" * 400,
@@ -68,7 +68,7 @@ def mutate(content: bytes, mutations) -> bytes:
 
 @pytest.fixture(scope="module")
 def limited_memory():
-    """A limit on what the process may take more than it has now; beyond it is a MemoryError."""
+    """Limit the additional memory of this process; exceeding it raises MemoryError."""
     statm = Path("/proc/self/statm")
     if not statm.exists():
         pytest.skip("memory can only be limited on Linux")
@@ -83,7 +83,7 @@ def mutations_of(n):
     return settings(
         max_examples=n,
         deadline=timedelta(seconds=2),
-        derandomize=True,  # a failure here is to be found again, not to come and go
+        derandomize=True,  # so that failures are reproducible
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
 
@@ -128,7 +128,7 @@ def test_a_mutated_table(limited_memory, release, name, mutations):
         file.write_bytes(valid)
 
 
-def test_the_files_are_valid_before_they_are_mutated(release, tmp_path):
+def test_the_files_are_valid_before_mutation(release, tmp_path):
     for content in EHRS:
         (tmp_path / "40.xml").write_bytes(content)
         assert len(read_events(tmp_path / "40.xml")) >= 3

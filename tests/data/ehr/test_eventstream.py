@@ -35,7 +35,7 @@ def test_events_have_their_columns_types_and_order(write):
     events = read_events(path)
     assert [*iterate_events(path, print)][-1].timestamp.microsecond == 0
     assert tuple(events.columns) == EVENT_COLUMNS
-    # The header's 5 known facts (ethnicity is NULL, the payer plan empty) come first.
+    # The header's 5 known facts come first (ethnicity is NULL, the payer plan is empty).
     names = ["birthdate", "age_days", "age_years", "gender", "race", "Creatinine", "Progress note"]
     assert events["name"].tolist() == names
     assert events["encounter"].tolist() == [0, 0, 0, 0, 0, 0, 1]
@@ -59,7 +59,7 @@ def test_null_and_blank_are_missing_and_an_empty_ehr_has_no_events(write):
     assert ehr_text(path, "lines") == ""
 
 
-def test_lines_are_chronological_and_repeat_no_demographics(write):
+def test_lines_are_chronological_and_do_not_repeat_demographics(write):
     moved = HEADER.replace("Asian", "White")
     condition = event("condition", "ICD10CM/I10", "Essential\n HTN")
     encounters = (
@@ -91,7 +91,7 @@ def test_markup_is_the_files_text(write):
 
 
 @pytest.mark.parametrize("name", ["7.xml", "EHR_7.xml"])
-def test_person_is_the_files(write, name):
+def test_the_file_names_the_person(write, name):
     assert read_events(write(eventstream("7", ""), name)).empty
     for root, fault in ((eventstream("8", ""), "another"), ("<eventstream/>", "no")):
         message = error_of(write(root, name))
@@ -102,7 +102,7 @@ TIMES = "10/08/2014|NULL|2014-W01-1|20140810|2014-08-10 09|2014-02-30 09:00|2014
 
 
 @pytest.mark.parametrize("timestamp", [*TIMES.split("|"), None])
-def test_an_unreadable_timestamp_is_named_by_its_form(write, timestamp):
+def test_the_error_shows_only_the_form_of_an_unreadable_timestamp(write, timestamp):
     given = "" if timestamp is None else f'timestamp="{timestamp}"'
     bad = f'<entry {given}><event type="visit"/></entry>'
     path = write(eventstream("7", encounter(f"{LAB}\n{bad}")))
@@ -140,7 +140,7 @@ def test_doctype_is_refused(write, declaration, format):
         ("<html/>", "root element <html>, expected <eventstream> or <record>"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named_with_its_line(write, text, fault):
+def test_errors_name_the_file_and_line(write, text, fault):
     message = error_of(write(text))
     assert "7.xml" in message and fault in message
 
@@ -150,7 +150,7 @@ def test_missing_file(tmp_path):
 
 
 def test_long_note(write):
-    long = "word " * 20_000_000  # 100 MB; libxml2 takes 10 MB for one text by default
+    long = "word " * 20_000_000  # 100 MB; libxml2 limits a text to 10 MB by default
     path = write(eventstream("7", encounter(note("2014-08-10 09:12", long))))
     assert len(read_events(path)["value"].iloc[0]) == len(long) - 1
 
@@ -165,10 +165,10 @@ def test_a_long_token_takes_linear_time(write, long):
         assert len(read_events(path)) == 1
     else:
         assert "not well-formed XML" in error_of(path)
-    assert time.perf_counter() - start < 5  # of 20 MB; half a minute if it were read repeatedly
+    assert time.perf_counter() - start < 5  # for 20 MB; repeated reading would take half a minute
 
 
-def test_lines_beyond_65535_are_named(write):
+def test_errors_name_lines_beyond_65535(write):
     bad = entry("2014-08-10 09:12", '<event code="A/1">x</event>')
     message = error_of(write(eventstream("7", encounter("\n" * 99_995 + bad))))
     assert "line 99999: event 0 (from 0): no type" in message
@@ -177,7 +177,7 @@ def test_lines_beyond_65535_are_named(write):
 def test_files_are_closed(write):
     path = write(eventstream("7", "<broken>"))
     visits = 2 * "<visit start='03/01/2019'><day/></visit>"
-    gc.collect()  # what other tests have left open
+    gc.collect()  # files that other tests left open
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         error_of(path)
@@ -186,21 +186,21 @@ def test_files_are_closed(write):
     assert not [warning for warning in caught if warning.category is ResourceWarning]
 
 
-def test_a_long_ehr_is_not_held_in_memory(write):
+def test_a_long_ehr_is_not_kept_in_memory(write):
     path = write(eventstream("7", 60 * encounter(1000 * LAB, HEADER)))
     assert path.stat().st_size > 5_000_000
     tracemalloc.start()
     n = sum(1 for _ in iterate_events(path, print))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    # The events of one encounter, and attributes, which repeat.
+    # Only one encounter's events, and repeated attributes.
     assert n == 60 * (5 + 1000) and peak < 2_000_000
 
 
 REGULAR = encounter(LAB + note("2014-08-10 10:00", " a\n<b>b</b> "))
 INNER = event("measurement", "LOINC/2160-0", "Creatinine", "1.4")
 NESTED = f"{INNER}<event type='note'>a{INNER}b</event>{INNER}"
-# What is between encounters -> how many events it gives, where the fault is and what is reported.
+# Content between encounters -> number of events, place of the fault, message.
 IRREGULAR = {
     "nothing": ("", 0, None, None),
     "no encounter": (LAB, 0, "line 14: event 3", ": element <event> outside an encounter"),
@@ -244,13 +244,13 @@ IRREGULAR = {
         encounter(entry("2014-08-10 09:12", NESTED)), 3,
         "line 15: event 4", ": element <event> in <event>, expected text",
     ),
-    # Nothing after it is read.
+    # Reading stops here.
     "broken": ("<encounter><events></encounter>", -2, "line 13: not well-formed XML", None),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("middle", "n", "place", "fault"), IRREGULAR.values(), ids=IRREGULAR)
-def test_what_is_irregular_is_reported_and_the_rest_read(write, middle, n, place, fault):
+def test_irregular_content_is_reported_and_the_rest_is_read(write, middle, n, place, fault):
     started = encounter(LAB, HEADER)
     path = write(eventstream("7", REGULAR + started + middle + REGULAR.replace("1.4", "1.5")))
     events, faults = [], []

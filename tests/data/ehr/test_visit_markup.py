@@ -1,4 +1,4 @@
-"""The record dialect: the markup of the paper's examples."""
+"""The dialect with <record> and <visit>, the markup of the paper's examples."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ RECORD = """<record>
 """
 
 
-def test_the_events_table_is_that_of_the_other_dialect(write):
+def test_both_dialects_give_the_same_events_table(write):
     events = read_events(write(RECORD))
     assert set(events["person_id"]) == {"7"}
     assert events["encounter"].tolist() == [0] * 8 + [1] * 2
@@ -56,7 +56,7 @@ def test_the_events_table_is_that_of_the_other_dialect(write):
         ["2019-03-01 21:00:00", "drug_exposure", "RxNorm/6185", "labetalol 5 mg", "", ""],
         ["2019-03-01 21:30:00", "note", "", "", "Feels well <today>.", ""],
         ["2019-04-02 14:00:00", "visit", "", "Phone", "start", ""],
-        # Dated by its day.
+        # Dated by day.
         ["2019-04-02 14:00:00", "condition", "ICD10CM/I10", "Hypertension", "", ""],
     ]  # fmt: skip
     assert events["source_text"].iloc[4] == "[LOINC/8480-6] Systolic blood pressure 165 mm Hg"
@@ -84,7 +84,7 @@ def test_lines_and_markup(write):
 )
 def test_a_line_is_split_if_possible(line, split):
     assert split_line("measurement", line)[1:] == split
-    # What is in the line of a drug or procedure belongs to its name.
+    # The whole line of a drug or procedure is its name.
     assert split_line("drug_exposure", line)[2:] == (None, None)
 
 
@@ -121,7 +121,7 @@ def test_text_without_a_code_is_kept_and_a_death_without_a_cause_is_an_event(wri
         ("<record>", '<record person_id="8">', "another person_id, where the file's name says '7'"),
     ],
 )
-def test_a_fault_is_named_with_its_line_and_event(write, old, new, fault):
+def test_errors_name_the_line_and_event(write, old, new, fault):
     assert old in RECORD
     with pytest.raises(EHRError) as error:
         read_events(write(RECORD.replace(old, new)))
@@ -132,7 +132,7 @@ def test_unreadable_events_are_reported_and_the_rest_is_read(write):
     broken = RECORD.replace("9:05 AM", "soon").replace("note", "letter")
     faults = []
     events = list(iterate_events(write(broken), faults.append))
-    # 2 measurements and the note are gone.
+    # 2 measurements and the note are missing.
     assert len(events) == 7 and len(faults) == 2
     assert "start: found '##/##/#### aaaa'" in faults[0] and "<letter>" in faults[1]
 
@@ -147,7 +147,7 @@ def test_the_public_sample_reads_without_loss():
     lines = ["".join(code.itertext()) for code in root.iter("code")]
     coded = events[~events["type"].isin(["note", "person", "visit"])]
     assert coded["source_text"].tolist() == lines
-    # Code, name, value and unit hold all of a line but its brackets.
+    # Code, name, value and unit contain all of a line except brackets.
     parts = coded[["code", "name", "value", "unit"]].fillna("").agg(" ".join, axis=1)
     bare = [line.replace("[", " ", 1).replace("]", " ", 1) for line in lines]
     assert [part.split() for part in parts] == [line.split() for line in bare]
