@@ -78,3 +78,24 @@ def test_measured_costs():
     for row in table_of("benchmarks/gpu_throughput.csv").itertuples():
         cells = f"{row.prompt_tokens:,} | {row.batch_size} | {row.seconds_a_prompt:.1f}"
         assert f"| {cells} | {row.peak_gb:.1f} |" in page
+
+
+def test_figures_of_the_paper():
+    facts = table_of("data/paper/facts.csv").set_index("fact")["value"]
+    systems = table_of("data/paper/table_human_evaluation.csv").set_index("system")["correct"]
+    card = text_of("docs/card.md")
+    submitted, kept = facts["instructions submitted"], facts.filter(like="dedup").item()
+    assert f"{kept:.0f} instructions after deduplication of {submitted:,.0f} submitted" in card
+    for page in (card, text_of("README.md")):
+        for fact in (
+            kept,
+            facts.filter(like="reference").item(),
+            facts.filter(like="(paper)").item(),
+        ):
+            assert f"{fact:.0f} " in page
+    for text, system in (
+        ("with multi-step refinement answered", "GPT-4 (MR)"),
+        ("with 32,768 tokens of context", "GPT-4 (32k)"),
+        ("and MPT-7B-Instruct", "MPT-7B-Instruct"),
+    ):
+        assert f"{text} {100 * systems[system]:.1f} %" in card
