@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,7 @@ class Run:
     def save(self, result: "pd.DataFrame | Axes | Figure | str", suffix: str = "") -> None:
         """Write a table of the run's notebook as CSV, or a figure of it as PNG.
 
-        A figure that does not apply is a sentence, which is printed and written in its place.
+        A figure that does not apply is a sentence, which is shown and written in its place.
 
         Raises:
             MedAlignError: `outputs.OUTPUTS` does not list it.
@@ -144,7 +145,7 @@ class Run:
             paths.write_table(result, paths.table(self.experiment, file))
             return
         if isinstance(result, str):
-            print(result)
+            say(result)
             result = _only_text(result)
         write_figure(result, paths.figure(self.experiment, file))
 
@@ -156,6 +157,13 @@ def _only_text(sentence: str) -> "Figure":
     figure = Figure(figsize=(7, 0.4))  # of no notebook, which would draw it
     figure.text(0.01, 0.5, sentence, fontsize=7.5, va="center")
     return figure
+
+
+def say(*sentences: str) -> None:
+    """Show sentences in a notebook as a paragraph of prose."""
+    from IPython.display import HTML, display
+
+    display(HTML(f"<p>{escape(' '.join(sentences))}</p>"))
 
 
 def write_figure(figure: "Axes | Figure", path: Path) -> Path:

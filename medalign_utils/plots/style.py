@@ -22,6 +22,7 @@ STYLE = {
     **sns.axes_style("ticks"),
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that pictures agree across machines
     "font.size": 7.5,
+    "figure.dpi": 120,  # in a notebook, so that this size can be read
     "axes.labelsize": 7.5,
     "axes.titlesize": 7.5,
     "xtick.labelsize": 7,

@@ -12,6 +12,7 @@ from IPython.display import HTML, display
 from pandas.api.types import is_numeric_dtype
 
 from medalign_utils.plots.metrics import METRIC_LABELS
+from medalign_utils.run import say
 
 # Column -> the heading that readers see; other names are shown as words, see `heading`.
 COLUMNS = {
@@ -148,7 +149,8 @@ def to_html(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> str:
     if columns is not None:
         shown = shown[[name for name in columns if name in shown]]
     is_number = [name not in kept or is_numeric_dtype(kept[name]) for name in shown]
-    styles = [f'style="text-align: {"right" if number else "left"}"' for number in is_number]
+    right = "text-align: right; white-space: nowrap"
+    styles = [f'style="{right if number else "text-align: left"}"' for number in is_number]
 
     def row(tag: str, texts: Iterable[str]) -> str:
         cells = zip(styles, map(html.escape, texts), strict=True)
@@ -159,25 +161,18 @@ def to_html(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> str:
     return f'<table class="dataframe">\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>'
 
 
-def show(
-    frame: pd.DataFrame,
-    columns: Sequence[str] | None = None,
-    caption: str = "",
-    *,
-    empty: str = "",
-) -> None:
+def show(frame: pd.DataFrame, columns: Sequence[str] | None = None, *, empty: str = "") -> None:
     """Display a table in a notebook as the report shows it; see `formatted`.
 
     `columns` are the columns to show, in this order; an interval comes with its value. If there is
-    no row, the sentence `empty` is printed instead.
+    no row, the sentence `empty` is shown instead.
     """
     if empty and frame.empty:
-        print(empty)
+        say(empty)
         return
     if unknown := sorted({*(columns or ())} - {*frame, *map(_base, frame)}):
         raise KeyError(f"no column {', '.join(unknown)}; the table has {', '.join(frame)}")
-    heading_line = f"<p><strong>{html.escape(caption)}</strong></p>" if caption else ""
-    display(HTML(heading_line + to_html(frame, columns)))
+    display(HTML(to_html(frame, columns)))
 
 
 def not_scored(skipped: pd.DataFrame) -> str:

@@ -60,14 +60,16 @@ def test_a_notebook_shows_the_columns_that_it_names_in_their_order():
 
 def test_text_is_on_the_left_and_names_are_as_in_the_figures():
     page = to_html(pd.DataFrame({"metric": ["rouge_l", "comet-compact"], "note": "<b>", "n": 3}))
-    cells = re.findall('<td style="text-align: (.*?)">(.*?)</td>', page)
+    cells = re.findall('<td style="text-align: (left|right).*?">(.*?)</td>', page)
     assert cells[:3] == [("left", "ROUGE-L"), ("left", "&lt;b&gt;"), ("right", "3")]
     assert cells[3] == ("left", "comet-compact")
 
 
-def test_a_sentence_takes_the_place_of_an_empty_table(capsys):
+def test_a_sentence_takes_the_place_of_an_empty_table(monkeypatch):
+    outputs = []
+    monkeypatch.setattr("medalign_utils.reporting.results_table.display", outputs.append)
+    monkeypatch.setattr("IPython.display.display", outputs.append)
     frame = pd.DataFrame({"n": [3]})
-    show(frame.iloc[:0], ["n"], empty="Nothing was counted.")
-    assert capsys.readouterr().out == "Nothing was counted.\n"
-    show(frame, ["n"], empty="Nothing was counted.")
-    assert "Nothing" not in capsys.readouterr().out
+    show(frame.iloc[:0], ["n"], empty="Nothing < 3.")
+    show(frame, ["n"], empty="Nothing < 3.")
+    assert [output.data[:10] for output in outputs] == ["<p>Nothing", "<table cla"]
