@@ -1,5 +1,6 @@
 # make reproduce: run the demo experiment, from an empty clone to its report.
-# make reproduce PROFILE=slurm: run the demo on a SLURM cluster.
+# make reproduce EXPERIMENT=params/smollm2.yaml: run another experiment.
+# make reproduce PROFILE=slurm: run on a SLURM cluster.
 # make lab: open the notebooks in JupyterLab.
 # make figures: update figures/, docs/ and README.md from the demo's figures, tables and notebooks.
 # make docs: build the documentation site in build/site.
@@ -10,6 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
 	&& echo $$p && break; done)
 BIN := .venv/bin
+EXPERIMENT ?= params/demo.yaml
 # Where to run: a folder in profiles/.
 PROFILE ?= local
 TESTS := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
@@ -17,8 +19,8 @@ TESTS := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 .PHONY: reproduce test test-slow test-cluster lab figures docs benchmark
 
 reproduce: .venv/installed
-	$(BIN)/snakemake --workflow-profile profiles/$(PROFILE)
-	@echo "Open runs/demo/report.html; tables, figures and notebooks are next to it."
+	$(BIN)/snakemake --workflow-profile profiles/$(PROFILE) --configfile $(EXPERIMENT)
+	@echo "Open runs/$(basename $(notdir $(EXPERIMENT)))/report.html; tables, figures and notebooks are next to it."
 
 test: .venv/installed
 	$(BIN)/ruff check

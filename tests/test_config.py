@@ -28,6 +28,41 @@ def test_overrides_are_checked_like_the_file(project):
         load_experiment(path, {"resample": 7})
 
 
+def test_an_experiment_inherits_what_it_does_not_say(project):
+    base = load_experiment(write_experiment("large", counterfactual_systems=["bm25-2k"]))
+    path = Path("params/small.yaml")
+    path.write_text("base: large\nsystems: [random-2k, bm25-2k]\nresamples: 7\n")
+    small = load_experiment(path)
+    said = {"experiment": "small", "systems": ["random-2k", "bm25-2k"], "resamples": 7}
+    assert small == base | said
+    path.write_text("base: large\nsystems: [random-2k, bm25-8k]\n")
+    assert load_experiment(path)["counterfactual_systems"] == []
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("lage", "base: no experiment 'lage'; did you mean 'large'?"),
+        ("[a]", r"base: no experiment \['a'\]"),
+        ("small", "base: small has a base itself; name that one"),
+    ],
+)
+def test_a_base_that_cannot_be_inherited_is_named(project, base, message):
+    write_experiment("large")
+    Path("params/small.yaml").write_text(f"base: {base}\n")
+    with pytest.raises(ParamsError, match=f"^params/small.yaml: {message}"):
+        load_experiment("params/small.yaml")
+
+
+@pytest.mark.parametrize("name", ["GPT 4", "Größe", "llama3.1:8b"])
+def test_a_name_that_cannot_name_files_is_explained(project, name):
+    with pytest.raises(ParamsError, match=f"'{name}' names files and folders .* rename its file"):
+        load_experiment(write_experiment(name))
+    write_system(name)
+    with pytest.raises(ParamsError, match=f"systems: '{name}' names files .* rename its file"):
+        load_experiment(write_experiment("mine", systems=["bm25-2k", name]))
+
+
 def test_the_keys_are_the_notebooks_parameters():
     parameters = {name for path in notebooks() for name in notebook_parameters(path)}
     known = Experiment.model_fields.keys() - set(SYNTHETIC_KEYS)
@@ -99,6 +134,9 @@ def test_a_wrong_system_is_one_clear_line(project, changes, message):
         (b"seed: 1\nseed: 2\n", "not YAML: [^\n]*'seed'[^\n]*$"),
         (b"- a\n", "expected `key: value` lines"),
         (b"a: \xff\n", "not UTF-8"),
+        (b"a: &x {b: 1}\nc:\n  <<: *x\n", "not YAML: merge keys [^\n]*`base:`[^\n]*line 3"),
+        (b"seed: 010\n", "not YAML: 010 would be read as 8; write that, or text in quotes"),
+        (b"seed: 1:30\n", "not YAML: 1:30 would be read as 90"),
     ],
 )
 def test_a_file_that_is_not_yaml_is_named(project, content, message):

@@ -126,13 +126,14 @@ def _join_scores(parts: Sequence[Path]) -> pd.DataFrame:
 
 
 def execute(notebook: Path, executed: Path, parameters: Mapping[str, Any]) -> None:
-    """Execute a notebook by papermill."""
+    """Execute a notebook by papermill, whatever kernel it was saved with."""
     # With it, jsonschema builds a grammar of URIs for a second; notebooks have none to check.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import papermill
 
     executed.parent.mkdir(parents=True, exist_ok=True)
     options = {"engine_name": "ipc", "progress_bar": False}
+    options |= {"kernel_name": "python3", "language": "python"}
     papermill.execute_notebook(notebook, executed, dict(parameters), **options)
 
 

@@ -3,12 +3,19 @@
 import json
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import papermill
 import pytest
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.reporting.jobs import is_finished, join_shards, read_status, run_notebook
+from medalign_utils.reporting.jobs import (
+    execute,
+    is_finished,
+    join_shards,
+    read_status,
+    run_notebook,
+)
 
 OK = {"is_ok": True, "files": {}}
 FAILED = {"is_ok": False, "error": "EHRError", "message": "4.xml, line 7: bad", "log": "g.log"}
@@ -29,6 +36,16 @@ def executed(monkeypatch, tmp_path):
 
     monkeypatch.setattr(papermill, "execute_notebook", calls := Executed())
     return calls
+
+
+def test_a_notebook_saved_with_another_kernel_runs_with_ours(tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print(6 * 7)")])
+    notebook.metadata["kernelspec"] = {"name": "ir", "language": "R", "display_name": "R"}
+    nbformat.write(notebook, tmp_path / "a.ipynb")
+    execute(tmp_path / "a.ipynb", tmp_path / "b.ipynb", {"system": "a"})
+    cells = nbformat.read(tmp_path / "b.ipynb", 4).cells
+    assert [cell.source for cell in cells] == ['# Parameters\nsystem = "a"\n', "print(6 * 7)"]
+    assert cells[-1].outputs[0]["text"] == "42\n"
 
 
 def write(path, system, left):
