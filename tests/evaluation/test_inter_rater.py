@@ -20,7 +20,7 @@ SYSTEMS = "abcd"
 
 
 def random_ratings(seed, n=30, raters="xyz", per_instruction=3, gaps=0.0):
-    """Ratings of four systems by some raters of each instruction, with ties and gaps."""
+    """Return ratings of four systems by some raters per instruction, with ties and gaps."""
     rng = np.random.default_rng(seed)
     rows = []
     for i in range(n):
@@ -45,7 +45,7 @@ def reliability(ratings, instructions, seed=1, resamples=50):
 
 
 def ratings_of(*raters):
-    """One instruction, rated by x, y, ..., each given as (correct, ranks)."""
+    """Return ratings of one instruction by x, y, ..., each given as (correct, ranks)."""
     return pd.DataFrame(
         [
             ("i", system, name, bool(right), float(rank))
@@ -62,14 +62,14 @@ ONE = pd.DataFrame({"instruction_id": ["i"], "person_id": ["p"]})
 def test_by_hand():
     ratings = ratings_of(((1, 1, 0, 0), (1, 2, 3, 4)), ((1, 0, 0, 0), (1, 2, 4, 3)))
     table = reliability(ratings, ONE)
-    # Ranks: 5 of 6 pairs agree, one does not: 4/6.
+    # Ranks: 5 of 6 pairs agree, one disagrees: 4/6.
     assert table.loc[TAU, "estimate"] == pytest.approx(2 / 3)
     # Correct: 3 of 4 agree; by chance 2/4 x 1/4 + 2/4 x 3/4 = 1/2; (3/4 - 1/2) / (1/2) = 1/2.
     assert table.loc[KAPPA, "estimate"] == pytest.approx(1 / 2)
-    # Alpha: 3 ones and 5 zeros of 8; the disagreeing unit counts twice of 8: 1/4; expected
+    # Alpha: 3 ones and 5 zeros; the disagreeing unit counts twice in 8: 1/4; expected
     # 2 x 3 x 5 / (8 x 7) = 15/28; 1 - (1/4) / (15/28) = 8/15.
     assert table.loc[NOMINAL, "estimate"] == pytest.approx(8 / 15)
-    # Ordinal: each rank twice, so neighbours are 2 apart. Two units are 2 apart: 4 x 2^2 / 8 = 2.
+    # Ordinal: each rank occurs twice, so neighbours are 2 apart. Two units differ: 4 x 2^2 / 8 = 2.
     # Expected: 2 x 2 x 2 x (3 x 2^2 + 2 x 4^2 + 6^2) / (8 x 7) = 80/7; 1 - 14/80 = 0.825.
     assert table.loc[ORDINAL, "estimate"] == pytest.approx(0.825)
     assert table["n_raters"].tolist() == [2] * 4 and table["n_responses"].tolist() == [4] * 4
@@ -78,7 +78,7 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize("gaps", [0.0, 0.3])
-def test_tau_equals_scipys_over_pairs_then_instructions(gaps):
+def test_tau_equals_scipys_averaged_over_pairs_then_instructions(gaps):
     ratings, instructions = random_ratings(1, raters="vwxyz", gaps=gaps)
     of_instructions = []
     for _, rows in ratings.groupby("instruction_id"):
@@ -98,7 +98,7 @@ def test_tau_equals_scipys_over_pairs_then_instructions(gaps):
 
 
 @pytest.mark.parametrize(("raters", "per_instruction"), [("xy", 2), ("vwxyz", 3)])
-def test_kappa_pools_pairs_of_raters_and_of_two_is_cohens(raters, per_instruction):
+def test_kappa_pools_pairs_of_raters_and_equals_cohens_for_two(raters, per_instruction):
     ratings, instructions = random_ratings(3, 30, raters, per_instruction, gaps=0.2)
     wide = ratings.pivot(index=["instruction_id", "system"], columns="rater", values="correct")
     agreement, room = 0.0, 0.0
@@ -140,7 +140,7 @@ def test_intervals_equal_a_loop_that_copies_patients(measure):
     wide = ratings.merge(instructions, on="instruction_id")
     people = np.unique(instructions["person_id"])
     row = reliability(ratings, instructions, seed=3, resamples=12).loc[measure]
-    # The measures before it have drawn as often as this one: tau, then kappa, then alpha.
+    # The preceding measures draw equally often: tau, then kappa, then alpha.
     rng = np.random.default_rng(3)
     for _ in range([TAU, KAPPA, NOMINAL, ORDINAL].index(measure) + 1):
         drawn = rng.integers(0, len(people), (12, len(people)))
@@ -167,7 +167,7 @@ def test_intervals_equal_a_loop_that_copies_patients(measure):
     ("rater", "by"),
     [("answer key", "the answer key"), ("Dr. Doe", "1 clinician"), (None, "4 clinicians")],
 )
-def test_one_rater_is_a_reason_and_clinicians_are_counted_and_not_named(rater, by):
+def test_one_rater_gives_a_reason_and_clinicians_are_counted_but_not_named(rater, by):
     ratings, instructions = random_ratings(1, n=4, raters="x", per_instruction=1)
     table = reliability(
         ratings.assign(rater=rater or "Dr. " + ratings["instruction_id"]), instructions
@@ -180,7 +180,7 @@ def test_raters_who_judged_different_responses_are_not_compared():
     ratings = ratings_of(((1, 0), (1, 2)), ((1, 0), (1, 2)))
     ratings.loc[2:, "system"] = ["c", "d"]
     assert set(reliability(ratings, ONE)["n_responses"]) == {0}
-    # They share one response: there are verdicts to compare, and no order.
+    # They share one response, so there are verdicts to compare but no order.
     ratings.loc[2, "system"] = "a"
     table = reliability(ratings, ONE)
     assert table["n_responses"].tolist() == [1, 1, 1, 0]
@@ -191,22 +191,22 @@ def test_raters_who_judged_different_responses_are_not_compared():
     assert table.loc[TAU, "n_undefined"] == 1
 
 
-def test_only_what_all_raters_ranked_is_ranked_for_alpha():
-    # z did not rank b. Without b x ranks a, c, d 1, 2, 3, y and z too: they agree throughout.
+def test_alpha_uses_only_responses_that_all_raters_ranked():
+    # z did not rank b. Without b, all three rank a, c, d as 1, 2, 3.
     ratings = ratings_of(
         ((1, 1, 1, 1), (1, 2, 3, 4)), ((1, 1, 1, 1), (2, 1, 3, 4)), ((1, 1, 1, 1), (1, 9, 2, 3))
     )
     ratings.loc[ratings["rank"] == 9, "rank"] = np.nan
     table = reliability(ratings, ONE)
     assert table.loc[ORDINAL, "estimate"] == 1
-    # x and y differ on one pair of six, 2/3; each agrees with z.
+    # x and y disagree on one pair of six: 2/3. Both agree with z.
     assert table.loc[TAU, "estimate"] == pytest.approx((2 / 3 + 1 + 1) / 3)
-    # All verdicts are "correct", so agreement on them says nothing.
+    # All verdicts are "correct", so kappa is undefined.
     assert table.loc[[KAPPA, NOMINAL], "estimate"].isna().all()
 
 
-def test_alpha_of_ranks_counts_and_resamples_only_what_enters_it():
-    # x and y rank four responses to one instruction, and one response to each of four others.
+def test_alpha_of_ranks_counts_and_resamples_only_the_responses_it_uses():
+    # x and y rank four responses to one instruction and one response to each of four others.
     ratings, _ = random_ratings(1, n=1, raters="xy", per_instruction=2)
     more = [(f"j{i}", "a", rater, rater == "x", 1.0) for i in range(4) for rater in "xy"]
     ratings = pd.concat([ratings, pd.DataFrame(more, columns=ratings.columns)])
@@ -216,7 +216,7 @@ def test_alpha_of_ranks_counts_and_resamples_only_what_enters_it():
     assert table.loc[[KAPPA, ORDINAL], counts].values.tolist() == [[5, 8], [1, 4]]
     bounds = ["estimate_low", "estimate_high"]
     assert table.loc[KAPPA, bounds].notna().all()
-    # Of the one patient that enters there is an estimate and nothing to resample.
+    # With only one patient, there is an estimate but nothing to resample.
     assert not np.isnan(table.loc[ORDINAL, "estimate"])
     assert table.loc[ORDINAL, bounds].isna().all()
 

@@ -27,7 +27,7 @@ def scores_of(metric, values, signature="v1"):
     return scores.assign(score=np.asarray(values, dtype=float).ravel())
 
 
-# Taus with minus the rank: 1, -1/3 (of three pairs one agrees), undefined (ranks tied), undefined.
+# Taus with minus the rank: 1, -1/3 (one of three pairs agrees), undefined (ranks tied), undefined.
 GOOD = scores_of("good", [[0.9, 0.5, 0.1], [0.5, 0.1, 0.4], [3, 2, 1], [7, 7, 7]])
 BEST = scores_of("best", [[3, 2, 1], [1, 2, 3], [3, 2, 1], [3, 2, 1]], "v2")
 
@@ -45,7 +45,7 @@ def every_table(scores, ratings, instructions=INSTRUCTIONS):
 
 
 def test_correlate_metrics_by_hand():
-    unrated = GOOD.iloc[:3].assign(instruction_id="i9")  # is not used
+    unrated = GOOD.iloc[:3].assign(instruction_id="i9")  # not used
     table = correlate(pd.concat([GOOD, BEST, unrated]))
     assert " ".join(table) == (
         "metric n n_undefined mean_tau mean_tau_low mean_tau_high mean_tau_undefined_as_0 "
@@ -56,22 +56,22 @@ def test_correlate_metrics_by_hand():
     assert table["metric"].tolist() == ["best", "good"]
     assert table["signature"].tolist() == ["v2", "v1"]
     assert table["n"].tolist() == [3, 2] and table["n_undefined"].tolist() == [1, 2]
-    # best: three taus of 1; with the undefined one as 0, 3/4.
+    # best: three taus of 1; 3/4 if the undefined one counts as 0.
     assert table.loc[0, "mean_tau"] == 1 and table.loc[0, "mean_tau_undefined_as_0"] == 0.75
-    # good: (1 - 1/3)/2 = 1/3, over four 1/6.
+    # good: (1 - 1/3)/2 = 1/3; over four instructions 1/6.
     interval = mean_interval([1, -1 / 3, np.nan, np.nan], list("pqrq"), Bootstrap.seeded(200))
     assert table.loc[1, ["mean_tau", "mean_tau_low", "mean_tau_high"]].tolist() == pytest.approx(
         [1 / 3, interval.low, interval.high]
     )
     assert table.loc[1, "mean_tau_undefined_as_0"] == pytest.approx(1 / 6)
     assert table["share_undefined"].tolist() == [0.25, 0.5]
-    # Three instructions of three pairs have an order. good: 3 alike; of a 3rd, b 2nd, c 1st with
-    # scores 0.5, 0.1, 0.4 only b and c; then all tied, three halves: (3 + 1 + 1.5) / 9.
+    # Three instructions have an order, with three pairs each. good: 3 pairs agree; with a 3rd, b
+    # 2nd, c 1st and scores 0.5, 0.1, 0.4 only b and c; then three ties count half: (3 + 1 + 1.5) / 9.
     assert table["n_pairs"].tolist() == [9, 9]
     assert table["pairwise_accuracy"].tolist() == pytest.approx([1, 5.5 / 9])
     low, high = table.loc[1, ["pairwise_accuracy_low", "pairwise_accuracy_high"]]
     assert low < 5.5 / 9 < high
-    # good: right on i0, wrong on i1, and on i3 it picks all three of which one is best.
+    # good: right on i0, wrong on i1; on i3 it picks all three, one of which is best.
     assert table["n_same_best"].tolist() == [3, 3]
     assert table["same_best"].tolist() == pytest.approx([1, (1 + 0 + 1 / 3) / 3])
     assert table["same_best_chance"].tolist() == pytest.approx([1 / 3, 1 / 3])
@@ -101,7 +101,7 @@ def test_errors_name_the_fault(scores, message):
 
 
 def random_data(seed, n=60, n_systems=5, n_patients=20, n_metrics=3):
-    """Ratings with ties; scores with ties and NaN, each metric noisier than the one before."""
+    """Return ratings with ties, and scores with ties and NaN from ever noisier metrics."""
     rng = np.random.default_rng(seed)
     ranks = rankdata(rng.integers(0, 4, (n, n_systems)), axis=1)
     index = pd.MultiIndex.from_product(
@@ -157,9 +157,9 @@ def test_the_systems_interval_equals_a_loop_that_copies_patients_rows():
     assert row[["estimate_low", "estimate_high"]].tolist() == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_best_system_is_compared_with_the_ratings_of_each_resample():
-    # Two patients; a is ranked and scores first for p, b for q. Of a resample pp or qq the metric's
-    # best is the raters'. Overall all mean ranks are equal, so no pick is right or wrong.
+def test_the_best_system_is_compared_with_each_resamples_ratings():
+    # Two patients; a is ranked and scored first for p, b for q. In a resample pp or qq, metric and
+    # raters agree on the best. Overall all mean ranks are equal, so no pick is right or wrong.
     ratings = ratings_of([[1, 2], [2, 1]])
     scores = ratings[["instruction_id", "system"]].assign(
         metric="m", score=[5.0, 1.0, 1.0, 2.0], signature="v"
@@ -199,7 +199,7 @@ def test_all_tied_scores_and_ranks():
     flat = scores_of("flat", np.zeros(12))
     table, systems, pairs = every_table(pd.concat([flat, BEST]), RATINGS)
     row = table.set_index("metric").loc["flat"]
-    # Every pair is tied and every response scores highest: what a coin and chance give.
+    # Every pair is tied and every response scores highest, so the results are those of chance.
     assert (row["pairwise_accuracy"], row["same_best"]) == (0.5, pytest.approx(1 / 3))
     assert (row["n"], row["n_undefined"], row["mean_tau_undefined_as_0"]) == (0, 4, 0.0)
     assert table["metric"].tolist() == ["best", "flat"] and np.isnan(row["mean_tau_low"])
@@ -216,13 +216,13 @@ def test_all_tied_scores_and_ranks():
     assert table[[*undefined, "same_best_system"]].isna().all(axis=None)
     assert systems["estimate"].isna().all() and len(pairs) == 0
 
-    a = RATINGS["system"] == "a"  # which has nothing to be ordered against
+    a = RATINGS["system"] == "a"  # alone, so without pairs
     table, systems, pairs = every_table(BEST[a], RATINGS[a].assign(rank=1.0))
     assert table[["n", "n_pairs", "n_same_best"]].values.tolist() == [[0, 0, 0]]
     assert systems["estimate"].isna().all() and pairs.empty
 
 
-def test_one_instruction_or_one_patient_has_estimates_and_no_interval():
+def test_one_instruction_or_one_patient_has_estimates_but_no_interval():
     one = RATINGS["instruction_id"] == "i1"
     for table, systems, pairs in (
         every_table(pd.concat([GOOD[one], BEST[one]]), RATINGS[one]),
@@ -236,7 +236,7 @@ def test_one_instruction_or_one_patient_has_estimates_and_no_interval():
         assert pairs["p"].tolist() == [1.0]
 
 
-def test_a_nan_score_costs_its_pairs_and_its_instruction():
+def test_a_nan_score_removes_its_pairs_and_its_instruction():
     table, systems, _ = every_table(BEST.assign(score=np.nan), RATINGS)
     assert table.loc[0, "best_system"] == "" and table.loc[0, "share_undefined"] == 1
     assert table[["mean_tau", "same_best", "same_best_system"]].isna().all(axis=None)
@@ -245,7 +245,7 @@ def test_a_nan_score_costs_its_pairs_and_its_instruction():
     spoilt.loc[0, "score"] = np.nan
     table, systems, _ = every_table(spoilt, RATINGS)
     assert (table.loc[0, "n"], table.loc[0, "n_undefined"]) == (2, 2)
-    # One response of i0 has two of its three pairs.
+    # One response of i0 is in two of its three pairs.
     assert (table.loc[0, "n_pairs"], table.loc[0, "n_same_best"]) == (7, 2)
     assert set(systems["n"]) == {3}
 

@@ -22,7 +22,7 @@ def compared(ratings, instructions, resamples=100):
 
 
 def test_pairs_by_hand():
-    # a is right on all of six, b on the first alone, c on none; two patients of three each.
+    # a is correct on all six, b only on the first, c on none; two patients with three each.
     correct = np.array([[1, 1, 0]] + [[1, 0, 0]] * 5, dtype=bool)
     ratings = ratings_of([[1.5, 1.5, 3]] + [[1, 2.5, 2.5]] * 5, correct)
     table = compared(ratings, instructions_of(6, per_patient=3)).set_index(["system", "opponent"])
@@ -32,8 +32,8 @@ def test_pairs_by_hand():
     # 2 x (1/2)^5, 2 x (1/2)^6, 2 x 1/2; Holm: 3 x 1/32, then 2 x 1/16, then 1 x 1.
     assert table["mcnemar_p"].tolist() == pytest.approx([1 / 16, 1 / 32, 1])
     assert table["mcnemar_p_holm"].tolist() == pytest.approx([2 / 16, 3 / 32, 1])
-    # Two patients flip in four ways, of which two are as far from 0: p is 1/2 at best. b - c: only
-    # the first patient's difference is not 0, and both its signs are as far.
+    # Two patients flip in four ways, two of them as far from 0, so p cannot be below 1/2. b - c:
+    # only the first patient's difference is not 0, and both its signs are equally far.
     assert table["sign_flip_p"].tolist() == [0.5, 0.5, 1]
     assert table["sign_flip_p_holm"].tolist() == [1, 1, 1]
     assert table[["wins", "losses", "ties"]].values.tolist() == [[5, 0, 1], [6, 0, 0], [1, 0, 5]]
@@ -42,7 +42,7 @@ def test_pairs_by_hand():
     assert table["win_rate_low"].isna().tolist() == [False, False, True]
 
 
-def test_equals_its_parts_and_the_matrix():
+def test_equals_its_parts_and_the_head_to_head_matrix():
     ratings, instructions = random_ratings(np.random.default_rng(5), 40, 5)
     table = compared(ratings, instructions, resamples=200)
     matrix = head_to_head(ratings)

@@ -1,4 +1,4 @@
-"""Which of a run's figures may be compared with the paper's, and what the tables then say."""
+"""Which results of a run may be compared with the paper's, and what the tables then say."""
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,7 @@ DEMO = run_of(["bm25-full", "bm25-2k"], "generated", is_restricted=False)
 
 
 def human(run, n=303):
-    """A run in which every system is 5 points better than the paper's first, within 4 points."""
+    """Return a run in which every system is 5 points better than the paper's best, +- 4 points."""
     longest, shorter = ("gpt4-32k", "gpt4-32k-vicuna-context")
     if longest not in run.systems:
         longest, shorter = run.systems[:2]
@@ -81,10 +81,10 @@ def test_the_same_systems_are_paired_with_difference_and_verdict():
     comparison = human(REAL)
     assert comparison.comparable == "yes" and comparison.title.endswith(". Comparable.")
     assert len(comparison.table) == 6 * 3 + 1
-    # 0.700 - 0.650; 0.650 lies below the interval from 0.66, 0.601 too.
+    # 0.700 - 0.650; both 0.650 and 0.601 are below the interval, which starts at 0.66.
     assert cell(comparison, SYSTEMS[0], "correct", "difference") == pytest.approx(0.05)
     assert not cell(comparison, SYSTEMS[0], "correct", "published_within")
-    # 3.5 - 3.11 = 0.39, and 3.11 lies in [3, 4]; 2.75 does not.
+    # 3.5 - 3.11 = 0.39; 3.11 is in [3, 4], 2.75 is not.
     assert cell(comparison, SYSTEMS[2], "mean_rank", "difference") == pytest.approx(0.39)
     assert cell(comparison, SYSTEMS[2], "mean_rank", "published_within")
     assert not cell(comparison, SYSTEMS[1], "mean_rank", "published_within")
@@ -100,8 +100,8 @@ def test_the_same_systems_are_paired_with_difference_and_verdict():
 @pytest.mark.parametrize(
     "run", [run_of(is_restricted=False), run_of(source="generated"), run_of(["x", "y"])]
 )
-def test_other_releases_responses_and_systems_have_rows_of_their_own(run):
-    # Also if they have the names of the paper's systems.
+def test_other_releases_responses_and_systems_have_separate_rows(run):
+    # Even if they have the names of the paper's systems.
     comparison = human(run)
     assert comparison.comparable == "no" and "Not comparable: " in comparison.title
     assert comparison.table[["published", "run"]].notna().sum(axis=1).eq(1).all()
@@ -129,11 +129,11 @@ def test_correlations_have_the_dagger_and_no_verdict():
         published = comparison.table[comparison.table["published"].notna()]
         assert (published["status"] == "† transcribed, not re-verified").all()
         assert published[["published_low", "published_high"]].notna().all(axis=None)
-        # Every published value is in the run's interval, and nothing is said of it.
+        # Every published value is in the run's interval, but there is no verdict on it.
         assert comparison.table["published_within"].isna().all()
 
 
-def test_metrics_are_paired_by_name_and_a_substitute_is_not():
+def test_metrics_are_paired_by_name_but_a_substitute_is_not():
     names = ["rouge_l", "COMET", "comet-compact", "meteor_no_wordnet"]
     comparison = compare_correlations(correlated(names), REAL)
     paired = comparison.table.loc[comparison.table["difference"].notna(), "item"].tolist()
@@ -146,7 +146,7 @@ def test_metrics_are_paired_by_name_and_a_substitute_is_not():
     assert compare_correlations(correlated(names), fewer).comparable == "no"
 
 
-def test_metrics_of_the_paper_have_the_names_of_the_registry():
+def test_the_papers_metrics_have_the_registrys_names():
     names = {run_name(metric).split("_")[0] for metric in metric_correlation()["metric"]}
     assert names - {"COMET", "inter"} <= {metric.split("_")[0] for metric in METRICS}
 
@@ -190,8 +190,8 @@ def test_facts_are_counted():
 def test_the_summary_counts():
     summary = summarize([human(REAL), compare_correlations(correlated(["chrf"]), REAL)])
     assert summary["table"].tolist() == ["table_human_evaluation", "table_metric_correlation"]
-    # Checked are those with an interval: correct, mean_rank and the cost of a short context. In
-    # are the mean ranks 3.11, 3.92, 3.93 and the cost; no correct, the highest being 0.650.
+    # Values with an interval are checked: correct, mean_rank and the cost of a short context. The
+    # mean ranks 3.11, 3.92, 3.93 and the cost are inside, but no share correct: all are up to 0.650.
     counts = ["n_published", "n_run", "n_paired", "n_checked", "n_within"]
     assert summary[counts].values.tolist() == [[19, 19, 19, 13, 4], [14, 1, 1, 0, 0]]
     assert summary["status"].tolist()[1] == UNVERIFIED

@@ -1,4 +1,4 @@
-"""The sums that tie the paper's figures together. No test reads the unverified correlations."""
+"""The paper's figures are consistent. No test reads the unverified correlations."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ SYSTEMS = pd.read_csv(PAPER / "table_human_evaluation.csv").set_index("system")
 
 
 def test_ranks_and_win_rates_sum_as_they_must():
-    # Six systems: ranks 6 x 7 / 2, win rates 6 / 2, each given to three places.
+    # Six systems: ranks sum to 6 x 7 / 2, win rates to 6 / 2, each given to three places.
     assert SYSTEMS["mean_rank"].sum() == pytest.approx(21.0, abs=1e-9)
     assert SYSTEMS["win_rate"].sum() == pytest.approx(3.0, abs=6 * 0.0005)
 
@@ -23,10 +23,10 @@ def test_the_abstracts_error_rates_and_its_drop_with_a_short_context():
 
 
 def test_win_rate_leaves_ties_out():
-    # Ties half would force mean rank = 6 - 5 x win rate; no published rank is that.
+    # If ties counted half, mean rank = 6 - 5 x win rate; no published rank satisfies this.
     forced = 6 - 5 * SYSTEMS["win_rate"]
     assert ((forced - SYSTEMS["mean_rank"]).abs() > 0.05).all()
-    # With a share t of ties, spread evenly, ties half = t / 2 + (1 - t) x win rate, whence
+    # With a share t of evenly spread ties, ties half = t / 2 + (1 - t) x win rate, so
     # t = 1 - (ties half - 1/2) / (win rate - 1/2). A share of ties must lie in [0, 1].
     ties_half = (6 - SYSTEMS["mean_rank"]) / 5
     ties = 1 - (ties_half - 0.5) / (SYSTEMS["win_rate"] - 0.5)

@@ -1,4 +1,4 @@
-"""On a release with the paper's accuracies the package computes the paper's printed numbers."""
+"""On a release with the paper's accuracies, the package computes the published numbers."""
 
 from pathlib import Path
 
@@ -65,14 +65,14 @@ def test_the_notebooks_give_the_papers_table_and_compare_the_two(tmp_path, monke
     cost = tables["05_evaluate_systems-contexts"].iloc[0]
     assert cost["difference"] == pytest.approx(-25 / 303)
     assert cost["difference_low"] < cost["difference"] < cost["difference_high"]
-    # A response's words are fewer by one for each place, so tau-b is 1 wherever any two differ.
+    # A response loses one word per place, so tau-b is 1 wherever two responses differ.
     taus = tables["06_correlate_metrics"]
     assert taus["mean_tau"].tolist() == pytest.approx([1.0, 1.0])
     assert (taus["n_undefined"] == (verdicts.places == 1).all(axis=1).sum()).all()
 
     summary = tables["08_reproduce_paper"].set_index("table")
     assert summary.loc["table_human_evaluation", "title"].endswith(". Comparable.")
-    # Six systems by three measures, and what a short context costs.
+    # Three measures of six systems, and the cost of a short context.
     assert summary.loc["table_human_evaluation", "n_paired"] == 6 * 3 + 1
     correct = tables["08_reproduce_paper-human_evaluation"].query("measure == 'correct'")
     assert (correct["difference"].abs() < 0.0005).all() and correct["published_within"].all()

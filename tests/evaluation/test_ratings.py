@@ -26,12 +26,12 @@ def ratings_of(rows):
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def test_majority_and_median_with_an_even_vote_going_to_the_first_rater():
+def test_majority_and_median_follow_the_first_rater_in_a_tied_vote():
     rows = [("7", "a", r, c, k) for r, c, k in [("x", True, 3), ("y", False, 1), ("z", False, 2)]]
     rows += [("7", "b", r, c, k) for r, c, k in [("x", True, 1), ("y", False, 2)]]
     majority = combine_raters(ratings_of(rows), "majority").set_index("system")
-    # a: 1 of 3 say correct; x has it second, y first, z, who ranks nothing else, first: median 1.
-    # b: 1 of 2 say correct, so the first rater's; first and second, median 1.5.
+    # a: 1 of 3 say correct; x ranks it second, y first, z, who ranks nothing else, first: median 1.
+    # b: 1 of 2 say correct, so the first rater's verdict counts; first and second: median 1.5.
     assert majority["correct"].to_dict() == {"a": False, "b": True}
     assert majority["rank"].to_dict() == {"a": 1.0, "b": 2.0}
     first = combine_raters(ratings_of(rows)).set_index("system")
@@ -41,11 +41,11 @@ def test_majority_and_median_with_an_even_vote_going_to_the_first_rater():
         combine_raters(ratings_of(rows), "mean")
 
 
-def test_the_first_rater_is_an_instructions_and_ranks_what_was_judged():
+def test_the_first_rater_is_per_instruction_and_ranks_what_was_judged():
     rows = [("7", "a", "x", True, 2), ("7", "b", "y", False, 1), ("7", "b", "x", True, 3)]
     rows += [("7", "c", "x", False, np.nan), ("7", "c", "y", True, 2), ("7", "d", "y", False, 4)]
     combined = combine_raters(ratings_of(rows)).set_index("system")
-    # x judged b after y did, gave c no rank and did not judge d; ranks 2, 3, 2, 4 become 1.5 to 4.
+    # x judged b after y, gave c no rank and did not judge d; ranks 2, 3, 2, 4 become 1.5 to 4.
     assert combined["rater"].to_dict() == {"a": "x", "b": "x", "c": "y", "d": "y"}
     assert combined["correct"].to_dict() == {"a": True, "b": True, "c": True, "d": False}
     assert combined["rank"].to_dict() == {"a": 1.5, "b": 3.0, "c": 1.5, "d": 4.0}
@@ -55,12 +55,12 @@ def test_the_first_rater_is_an_instructions_and_ranks_what_was_judged():
 def test_a_median_rank_does_not_depend_on_how_ties_are_written(by_x):
     rows = [("7", s, "x", True, rank) for s, rank in zip("abcde", by_x, strict=True)]
     rows += [("7", s, "y", True, rank) for s, rank in zip("abcde", (2, 3, 4, 1, 5), strict=True)]
-    # Averaged, x gives 2.5 but d 5; medians with y 2.25, 2.75, 3.25, 3, 3.75.
+    # With ties averaged, x gives 2.5, and 5 to d; medians with y 2.25, 2.75, 3.25, 3, 3.75.
     assert combine_raters(ratings_of(rows), "majority")["rank"].tolist() == [1, 2, 4, 3, 5]
 
 
 def test_instructions_with_several_raters_are_counted():
-    # x gives c no rank, so its rank is y's, of another order; of 8 x ranks all.
+    # x gives c no rank, so y's rank counts, from another order; x ranks all of 8.
     rows = [("7", "a", "x", True, 3), ("7", "b", "x", True, 6), ("7", "c", "y", True, 1)]
     rows += [("8", s, "x", True, 1.0) for s in "abc"]
     with pytest.warns(UserWarning, match="^2 of 2 .*; 1 have ratings of several raters$"):
@@ -69,7 +69,7 @@ def test_instructions_with_several_raters_are_counted():
     assert common_ratings(combine_raters(ratings_of(rows), "majority")).n_mixed == 0
 
 
-def test_the_common_set_counts_what_each_system_costs():
+def test_the_common_set_counts_instructions_lost_to_each_system():
     # b lacks 8, c lacks 9 and has no rank on 8: 8 lacks two systems, 9 only c.
     rows = [(i, s, "x", s == "a", 1.0) for i in "789" for s in "abc"]
     rated = ratings_of([row for row in rows if row[:2] not in {("8", "b"), ("9", "c")}])
@@ -81,7 +81,7 @@ def test_the_common_set_counts_what_each_system_costs():
         "b lacks 1, c lacks 2"
     )
     assert common.ratings["instruction_id"].tolist() == ["7"] * 3
-    assert common.ratings["rank"].tolist() == [2.0] * 3  # ties written 1, 1, 1
+    assert common.ratings["rank"].tolist() == [2.0] * 3  # from ties written as 1, 1, 1
     assert (common.n_instructions, common.n_left_out) == (3, 2)
     assert common.by_system.values.tolist() == [["a", 3, 0, 0], ["b", 2, 1, 0], ["c", 1, 2, 1]]
     check_ratings(common.ratings)
@@ -95,7 +95,7 @@ def test_systems_without_a_common_instruction_are_refused():
         common_ratings(ratings)
 
 
-def test_a_run_without_some_response_is_rated_on_the_rest(tmp_path, monkeypatch):
+def test_a_run_with_missing_responses_is_rated_on_the_rest(tmp_path, monkeypatch):
     (tmp_path / "Snakefile").write_text("")
     monkeypatch.chdir(tmp_path)
     write_release(tmp_path / "data", patients=1, instructions=8, seed=1)
@@ -120,13 +120,13 @@ def test_a_run_without_some_response_is_rated_on_the_rest(tmp_path, monkeypatch)
         rate(Run("mine", "other", ["a", "b"], "other"))
 
 
-def test_each_raters_ratings_of_a_release_are_given_as_they_are(tmp_path):
+def test_each_raters_ratings_of_a_release_are_returned_unchanged(tmp_path):
     folder = tiny_release.write_release(tmp_path / "release")
     rows = [
         ("02", "a", "1", "yes", "No.", "1", "R"),
-        ("02", "b", "0", "yes", "Yes.", "1", "R"),  # a tie, written 1, 1
-        ("02", "a", "0", "yes", "No.", "", "S"),  # judged, not ranked
-        ("3", "c", "1", "yes", "Statin.", "1", "R"),  # of a system not asked about
+        ("02", "b", "0", "yes", "Yes.", "1", "R"),  # a tie, written as 1, 1
+        ("02", "a", "0", "yes", "No.", "", "S"),  # judged but not ranked
+        ("3", "c", "1", "yes", "Statin.", "1", "R"),  # a system that was not asked for
     ]
     (folder / "clinician-reviewed-model-responses.tsv").write_text(
         HEADER + "".join("\t".join(row) + "\n" for row in rows)
@@ -153,10 +153,10 @@ def test_each_raters_ratings_of_a_release_are_given_as_they_are(tmp_path):
         (lambda r: r.assign(system=r["system"].replace("c", np.nan)), "no system"),
         (lambda r: r.assign(rank=r["rank"].where(r.index != 4)), r"no rank of \(instruction i1, b"),
         (lambda r: r.assign(rank=r["rank"] - 1), "instruction i0 has ranks a 0, b 1, c 2"),
-        # 1, 1, 4 sums to 6 as it should, yet is no ranking.
+        # 1, 1, 4 has the right sum, 6, but is not a ranking.
         (lambda r: r.assign(rank=[1, 1, 4] * 4), "expected a 1.5, b 1.5, c 3"),
     ],
 )
-def test_check_ratings_names_the_fault(change, message):
+def test_check_ratings_names_the_error(change, message):
     with pytest.raises(MedAlignError, match=message):
         check_ratings(change(THREE))

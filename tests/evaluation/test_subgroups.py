@@ -28,9 +28,9 @@ def described(instructions, **columns):
     return instructions.assign(**missing | columns)
 
 
-def test_quartiles_are_of_the_patients_and_equal_lengths_stay_together():
+def test_quartiles_divide_patients_and_keep_equal_lengths_together():
     # Eight patients with lengths 1, 2, 3, 3, 5, 6, 7, 8: the second, fourth and sixth are the
-    # bounds 2, 3 and 6; p0 has three instructions, which count once.
+    # bounds 2, 3 and 6; p0 has three instructions but counts once.
     lengths = [1, 2, 3, 3, 5, 6, 7, 8]
     people = ["p0", "p0", *(f"p{i}" for i in range(8))]
     instructions = pd.DataFrame({"instruction_id": [f"i{i}" for i in range(10)]})
@@ -56,7 +56,7 @@ def test_only_rated_patients_count_and_fewer_than_four_have_no_quartiles():
     assert three.left_out["EHR length quartile"] == "3 patients, expected 4 or more"
     assert three.members.values.tolist() == [[f"i{i}", "category", "Other"] for i in (2, 3, 4)]
     four = find_subgroups(["i1", "i2", "i3", "i4"], instructions, lengths).members
-    # Labels have two digits, so that no bound is one record's length.
+    # Labels have two digits, so that no bound reveals a record's length.
     assert four.query("grouping != 'category'")["group"].tolist() == [
         *("1 (shortest): up to 1,200 tokens", "2: up to 23,000 tokens", "3: up to 350,000 tokens"),
         "4 (longest): over 350,000 tokens",
@@ -66,14 +66,14 @@ def test_only_rated_patients_count_and_fewer_than_four_have_no_quartiles():
 @pytest.mark.parametrize(
     ("groupings", "per_patient", "shown"),
     [
-        # Without C, D would be what the whole has more than A, B and C.
+        # If C were shown, D would follow from the whole minus A, B and C.
         (["A" * 20 + "B" * 12 + "C" * 11 + "D" * 10], 1, "AB"),
-        # 8 patients each: patients count, not instructions.
+        # 8 patients each: patients are counted, not instructions.
         (["A" * 24 + "B" * 24], 3, ""),
-        # C and D have 11 patients together, so no third is suppressed; with one less B is.
+        # C and D have 11 patients together, so no third is suppressed; with one fewer, B is.
         (["A" * 20 + "B" * 12 + "C" * 6 + "D" * 5], 1, "AB"),
         (["A" * 20 + "B" * 12 + "C" * 6 + "D" * 4], 1, "A"),
-        # y of 5 and z of 6 are 11 together. But x is all of A less y, and w all of B less z.
+        # y of 5 and z of 6 are 11 together. But A minus x would reveal y, and B minus w would z.
         (["A" * 20 + "B" * 26, "x" * 15 + "y" * 5 + "w" * 20 + "z" * 6], 1, "AB"),
     ],
 )
@@ -105,7 +105,7 @@ def test_a_subgroup_is_evaluated_by_itself():
     members = find_subgroups(instructions["instruction_id"], instructions, lengths).members
     table = evaluate_subgroups(ratings, instructions, members, bootstrap=Bootstrap.seeded(100))
     every = table["grouping"] == "EHR length quartile"
-    # Every record is as long as the others, so all are in the first quartile.
+    # All records are equally long, so all are in the first quartile.
     assert table.loc[every, "n"].tolist() == [30] * 3
     of = table[~every].drop_duplicates("group")
     assert of[["group", "n"]].values.tolist() == [["A", 20], ["(none)", 9], ["B", 1]]
@@ -129,7 +129,7 @@ def test_no_grouping_gives_an_empty_table():
     assert table.empty and "mean_rank_high" in table
 
 
-def test_context_lengths_pool_systems_of_one_length():
+def test_context_lengths_pool_systems_with_the_same_length():
     correct = np.array([[1, 0, 1], [1, 1, 0], [0, 0, 0], [1, 0, 0]], dtype=bool)
     ranks = [[1.5, 3, 1.5], [1.5, 1.5, 3], [2, 2, 2], [1, 2.5, 2.5]]
     ratings, instructions = ratings_of(ranks, correct), instructions_of(4)
@@ -151,7 +151,7 @@ def test_context_lengths_pool_systems_of_one_length():
     pd.testing.assert_frame_equal(single, every, check_dtype=False)
 
 
-def test_a_system_without_a_comparable_length_is_an_opponent_only():
+def test_a_system_without_a_comparable_length_is_only_an_opponent():
     one, none = (
         evaluate_context_lengths(THREE, instructions_of(4), of, bootstrap=Bootstrap.seeded(9))
         for of in ({"a": 2048}, {})

@@ -28,7 +28,7 @@ def test_win_rates_by_hand():
     # a-b: 2 wins, 2 ties -> 2/2; a-c: 3 wins, 1 tie -> 3/3; b-c: the same.
     # a (1 + 1)/2, b (0 + 1)/2, c 0. They sum to 3/2.
     assert table["win_rate"].to_dict() == {"a": 1.0, "b": 0.5, "c": 0.0}
-    # Ties half: a (2 + 1 + 3 + 0.5)/8, b (0 + 1 + 3 + 0.5)/8, c (0.5 + 0.5)/8.
+    # Counting ties half: a (2 + 1 + 3 + 0.5)/8, b (0 + 1 + 3 + 0.5)/8, c (0.5 + 0.5)/8.
     assert table["win_rate_ties_half"].to_dict() == {"a": 6.5 / 8, "b": 4.5 / 8, "c": 1 / 8}
     # a (1 + 1 + 1.5 + 2)/4 = 1.375 = 3 - 2 x 6.5/8.
     assert table["mean_rank"].to_dict() == {"a": 1.375, "b": 1.875, "c": 2.75}
@@ -38,7 +38,7 @@ def test_a_pair_that_never_differs_counts_half():
     # a and b always tie; both always beat c. a: (0.5 + 1)/2.
     table = win_rates(ratings_of([[1.5, 1.5, 3]] * 4))
     assert table["win_rate"].to_dict() == {"a": 0.75, "b": 0.75, "c": 0.0}
-    # b beats c twice of three and a thrice; mean ranks 4/3, 5/3, 3: the best comes first.
+    # b beats c in 2 of 3 and a in 3 of 3; mean ranks 4/3, 5/3, 3: the best comes first.
     matrix = head_to_head(ratings_of([[3, 1, 2], [3, 2, 1], [3, 1, 2]]))
     assert list(matrix.index) == list(matrix.columns) == ["b", "c", "a"]
     assert matrix.loc["b"].fillna(0).tolist() == pytest.approx([0, 2 / 3, 1])
@@ -60,7 +60,7 @@ def test_sums_and_identity_hold(quality):
     assert table["mean_rank"].sum() == pytest.approx(n * (n + 1) / 2)
     matrix = head_to_head(ratings)
     assert table["win_rate"].to_numpy() == pytest.approx(matrix.mean(axis=1).to_numpy())
-    # The same by a plain count over pairs.
+    # The same, by counting pairs.
     for i, j in permutations(range(n), 2):
         wins, losses = (ranks[:, i] < ranks[:, j]).sum(), (ranks[:, i] > ranks[:, j]).sum()
         rate = wins / (wins + losses) if wins + losses else 0.5
@@ -107,7 +107,7 @@ def test_one_patient_and_one_instruction_have_no_bootstrap_interval(n):
     table = evaluated(ratings, instructions_of(4, per_patient=4))
     bounds = table.filter(regex="(correct|win_rate|mean_rank)_(low|high)")
     assert bounds.shape == (3, 6) and bounds.isna().all(axis=None)
-    # Wilson's has: a is correct on i0 and i1 (rank 1), so on 1 of 1 or 2 of 4.
+    # Wilson's interval exists: a is correct on i0 and i1 (rank 1), so on 1 of 1 or 2 of 4.
     assert table["wilson_low"][0] > 0 and table["n_patients"].tolist() == [1, 1, 1]
     assert table[["correct", "win_rate", "mean_rank"]].notna().all(axis=None)
 
@@ -122,12 +122,12 @@ def test_one_system_has_no_opponent():
 def test_all_tied():
     correct = np.array([[1, 0, 0]] * 6)
     table = evaluated(ratings_of(np.full((6, 3), 2.0), correct), instructions_of(6))
-    # Of all or none correct the bootstrap's bounds have no width, Wilson's have.
+    # If all or none are correct, the bootstrap's interval has no width, but Wilson's has.
     shares = table[["correct_low", "correct", "correct_high"]]
     assert shares.values.tolist() == [[1] * 3, [0] * 3, [0] * 3]
     assert table["wilson_low"][0] < 1 and table["wilson_high"][1] > 0
-    # No pair ever differs: 0.5 by definition, and no interval; a mean rank of (1 + 2 + 3) / 3 in
-    # every resample.
+    # No pair ever differs: 0.5 by definition, without an interval; the mean rank is (1 + 2 + 3) / 3
+    # in every resample.
     assert table["win_rate"].tolist() == [0.5] * 3
     assert table[["win_rate_low", "win_rate_high"]].isna().all(axis=None)
     assert (table[["mean_rank", "mean_rank_low", "mean_rank_high"]] == 2).all(axis=None)

@@ -5,7 +5,7 @@ from tests.builders.tiny_models import write_tiny_bleurt, write_tiny_lens, write
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """Learned metric -> the settings of a small model."""
+    """Return the settings of a small model for each learned metric."""
     hub = tmp_path_factory.mktemp("hub")
     return {
         "comet": {"checkpoint": "models/comet-compact"},

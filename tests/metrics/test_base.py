@@ -1,4 +1,4 @@
-"""What all metrics have in common."""
+"""Properties that all metrics share."""
 
 import re
 
@@ -41,7 +41,7 @@ def test_metrics_refuse_unequal_lengths_and_missing_texts(name, models):
 
 
 @ALL_METRICS
-def test_no_text_gives_no_score(name, models):
+def test_no_texts_give_no_scores(name, models):
     scores = score(name, models, questions=[], responses=[], references=[])
     assert scores.shape == ((0, 5) if name == "unieval" else (0,)) and scores.dtype == "float64"
 
@@ -74,7 +74,7 @@ def test_a_score_does_not_depend_on_the_other_texts(name, models):
         ),
     ],
 )
-def test_signatures_state_the_settings_and_tell_weights_apart(name, expected, tmp_path):
+def test_signatures_state_the_settings_and_identify_weights(name, expected, tmp_path):
     signatures = set()
     for seed in range(2):
         options = {"layer": 2} if name == "bertscore" else {}

@@ -28,7 +28,7 @@ PAIRS = [(response, reference) for response in RESPONSES for reference in REFERE
 @pytest.mark.parametrize(("model", "layer"), [("minilm", 6), (str(minilm_path()), 3)])
 def test_score_bertscore_equals_the_librarys(model, layer):
     responses, references = map(list, zip(*PAIRS, strict=True))
-    longest = "creatinine and potassium " * 50  # so that the library's batch pads every other pair
+    longest = "creatinine and potassium " * 50  # makes the library pad all other pairs of the batch
     _, _, expected = bert_score.score(
         [*responses, longest], [*references, longest], str(minilm_path()), num_layers=layer
     )
@@ -50,7 +50,7 @@ def test_score_bertscore_encodes_each_distinct_text_once(monkeypatch):
     assert encoded == Counter({*RESPONSES, *REFERENCES})
 
 
-def test_score_bertscore_counts_empty_and_cut_texts():
+def test_score_bertscore_counts_empty_and_truncated_texts():
     with pytest.warns(UserWarning) as caught:
         # The tokenizer keeps [CLS], the first 510 tokens ("pain" is one) and [SEP].
         responses = ["", "  ", "pain", "pain " * 10_000, "pain " * 510]
@@ -66,7 +66,7 @@ def test_score_bertscore_counts_empty_and_cut_texts():
     assert messages[2] == "score_bertscore: 1 of 5 references are empty and score 0"
 
 
-def test_score_bertscore_refuses_what_it_cannot_score():
+def test_score_bertscore_refuses_bad_arguments():
     with pytest.raises(MedAlignError, match="no layer 7; all-MiniLM-L6-v2 has layers 0 to 6"):
         score_bertscore(["a"], ["a"], model="minilm", layer=7)
     with pytest.raises(MedAlignError, match="cannot load layer 7 of model"):

@@ -21,7 +21,7 @@ def model(models):
 
 
 def test_score_bleurt_by_the_formula(model):
-    """v . tanh(W h + b) + c, with h the last layer's first token, one pair at a time."""
+    """Compare with v . tanh(W h + b) + c for the last layer's first token h, pair by pair."""
     bert, tokenizer = BertModel.from_pretrained(model), BertTokenizerFast.from_pretrained(model)
     state = load_file(model / "model.safetensors")
     expected = []
@@ -45,10 +45,10 @@ def test_score_bleurt_reads_special_tokens_as_characters(model):
     assert scores[0] == pytest.approx(scores[1], abs=1e-6)
 
 
-def test_score_bleurt_cuts_what_is_too_long_and_says_so(model):
+def test_score_bleurt_truncates_long_texts_with_a_warning(model):
     with pytest.warns(UserWarning, match="1 of 2 pairs exceed the model's limit of 64"):
         scores = score_bleurt(["pain " * 10_000, "pain"], ["chest"] * 2, model=str(model))
-    # [CLS] chest [SEP] leave 60 words and the last [SEP].
+    # [CLS] chest [SEP] leave room for 60 words and the last [SEP].
     assert scores[0] == pytest.approx(
         score_bleurt(["pain " * 60], ["chest"], model=str(model))[0], abs=1e-5
     )

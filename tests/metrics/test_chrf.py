@@ -7,7 +7,7 @@ from medalign_utils.metrics.chrf import score_chrf, signature_chrf
 
 
 def chrf2(response: str, reference: str) -> float:
-    """The formula of Popović 2015, over the n-gram orders that both texts have."""
+    """Return Popović's (2015) score, over the n-gram orders that both texts have."""
     response, reference = response.replace(" ", ""), reference.replace(" ", "")
     precisions, recalls = [], []
     for n in range(1, 7):

@@ -38,7 +38,7 @@ def score(triples=TRIPLES, checkpoint=COMPACT):
 
 
 def write_checkpoint(model, folder: Path) -> Path:
-    """A checkpoint as the library writes them, with its encoder's weights."""
+    """Write a checkpoint as the library does, with the encoder's weights."""
     hparams = dict(model.hparams) | {"pretrained_model": str(minilm_path())}
     path = folder / "checkpoints" / "model.ckpt"
     path.parent.mkdir(parents=True)
@@ -50,7 +50,7 @@ def write_checkpoint(model, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def quality_estimation(tmp_path_factory):
-    """A checkpoint of a class that reads no reference, and its model."""
+    """Return a checkpoint of a class that reads no reference, and its model."""
     from comet.models import ReferencelessRegression
 
     torch.manual_seed(1)
@@ -64,7 +64,7 @@ def test_score_comet_equals_the_librarys_predict():
     expected = model.predict(SAMPLES, batch_size=4, gpus=0, progress_bar=False).scores
     scores = score()
     np.testing.assert_allclose(scores, expected, atol=1e-5)
-    assert len(set(scores)) == 8  # two answers are equal, under each instruction
+    assert len(set(scores)) == 8  # each instruction has two equal answers
     np.testing.assert_array_equal(scores, scores.round(6))
 
 
@@ -83,14 +83,14 @@ def test_score_comet_encodes_each_distinct_text_once(monkeypatch):
     assert encoded == Counter({*QUESTIONS, *RESPONSES, *REFERENCES})
 
 
-def test_score_comet_takes_a_checkpoint_with_its_encoder(tmp_path):
+def test_score_comet_accepts_a_checkpoint_with_its_encoder(tmp_path):
     path = write_checkpoint(load_comet(find_comet(COMPACT)), tmp_path / "whole")
     for checkpoint in (path, tmp_path / "whole"):
         np.testing.assert_array_equal(score(checkpoint=checkpoint), score())
     assert signature_comet(checkpoint=path).count("sha256:") == 1
 
 
-def test_score_comet_takes_checkpoints_of_other_classes(quality_estimation, capsys):
+def test_score_comet_accepts_checkpoints_of_other_classes(quality_estimation, capsys):
     path, model = quality_estimation
     expected = model.predict(SAMPLES, batch_size=4, gpus=0, progress_bar=False).scores
     capsys.readouterr()
@@ -98,8 +98,8 @@ def test_score_comet_takes_checkpoints_of_other_classes(quality_estimation, caps
     assert capsys.readouterr().err == ""
 
 
-def test_score_comet_reads_as_much_as_the_encoder_takes():
-    # The library cuts BERT's texts at 512 - 2 - 2 tokens, [CLS] and [SEP] among them.
+def test_score_comet_reads_as_much_as_the_encoder_allows():
+    # The library truncates BERT's texts to 512 - 2 - 2 tokens including [CLS] and [SEP].
     texts = ["pain " * 10_000, "pain " * 506, "pain " * 505]
     long, cut, shorter = score([("q", text, "r") for text in texts])
     assert long == pytest.approx(cut, abs=1e-6) != pytest.approx(shorter, abs=1e-6)
@@ -118,7 +118,7 @@ def test_a_signature_depends_on_settings_and_weights(tmp_path, file):
     assert signature_comet(checkpoint=folder) != before
 
 
-def test_a_signature_says_what_the_checkpoints_class_reads(quality_estimation, tmp_path):
+def test_a_signature_says_which_texts_the_checkpoints_class_reads(quality_estimation, tmp_path):
     folder = shutil.copytree(quality_estimation[0].parents[1], tmp_path / "quality-estimation")
     signature = signature_comet(checkpoint=folder)
     assert signature.startswith("quality-estimation|src:instruction|ref:no|sha256:")
@@ -141,7 +141,7 @@ def test_find_comet_names_the_file_that_is_missing(tmp_path):
 @pytest.mark.parametrize(
     "checkpoint", ["models/COMET", "someone/COMET", "models/Comet/checkpoints/model.ckpt"]
 )
-def test_no_other_checkpoint_has_the_name_of_the_papers(checkpoint):
+def test_only_the_papers_checkpoint_is_called_comet(checkpoint):
     with pytest.raises(MedAlignError, match=f"{checkpoint} would name its scores .*; rename its"):
         name_comet(checkpoint)
     assert name_comet(PAPER_CHECKPOINT) == "COMET"
@@ -153,7 +153,7 @@ def test_the_former_checkpoint_of_comet_compact_means_its_folder():
     assert found == paths.checkpoint("models/comet-compact") == str(COMPACT)
 
 
-def test_a_hub_out_of_reach_is_named(monkeypatch, tmp_path):
+def test_an_unreachable_hub_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     with pytest.raises(NotAvailableError, match="Unbabel/wmt22-comet-da is not on this machine"):
@@ -168,7 +168,7 @@ def test_a_hub_out_of_reach_is_named(monkeypatch, tmp_path):
     (tmp_path / "hparams.yaml").write_text("pretrained_model: xlm-roberta-large\n")
     with pytest.raises(NotAvailableError, match="encoder: xlm-roberta-large is not on this mach"):
         load_comet(find_comet(tmp_path))
-    # What else goes wrong is no reason to skip the metric.
+    # Other errors are not a reason to skip the metric.
     (tmp_path / "hparams.yaml").write_text(f"pretrained_model: {minilm_path()}\n")
     with pytest.raises(MedAlignError, match="does not load: OSError: no network") as caught:
         load_comet(find_comet(tmp_path))
@@ -177,7 +177,7 @@ def test_a_hub_out_of_reach_is_named(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("kind", ["checkpoints/model.ckpt", "model.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"garbage", b"torn"])
-def test_load_comet_names_a_file_that_is_no_checkpoint(quality_estimation, tmp_path, kind, content):
+def test_load_comet_names_a_file_that_is_broken(quality_estimation, tmp_path, kind, content):
     origin = quality_estimation[0].parents[1] if kind.endswith("ckpt") else COMPACT
     folder = shutil.copytree(origin, tmp_path / "broken")
     file = folder / kind
@@ -187,7 +187,7 @@ def test_load_comet_names_a_file_that_is_no_checkpoint(quality_estimation, tmp_p
     assert not isinstance(caught.value, NotAvailableError)
 
 
-def test_load_comet_wants_all_weights_but_the_encoders_and_no_more(tmp_path):
+def test_load_comet_expects_all_weights_except_the_encoders_and_no_more(tmp_path):
     folder = shutil.copytree(COMPACT, tmp_path / "comet-compact")
     weights = load_file(COMPACT / "model.safetensors")
     gamma = "layerwise_attention.gamma"

@@ -6,7 +6,7 @@ from medalign_utils.metrics.google_bleu import score_google_bleu
 
 
 def gleu(response: list[str], reference: list[str]) -> float:
-    """The formula of Wu et al. 2016."""
+    """Return the score of Wu et al. (2016)."""
     of_prediction, of_reference = (
         Counter(tuple(words[i : i + n]) for n in range(1, 5) for i in range(len(words) - n + 1))
         for words in (response, reference)
@@ -28,7 +28,7 @@ def test_score_google_bleu_by_the_formula():
 
 def test_score_google_bleu_by_hand():
     # "no pain ." has 3 + 2 + 1 n-grams, "no pain at all ." 5 + 4 + 3 + 2; shared: no, pain, ".",
-    # "no pain": 4 of 14, the smaller of precision and recall. The full stop is a word of its own.
+    # "no pain": 4 of 14, the smaller of precision and recall. The full stop counts as a word.
     assert score_google_bleu(["no pain."], ["no pain at all."]) == [4 / 14]
     assert score_google_bleu(["Pain"], ["pain"]) == [0]  # case counts
 
@@ -36,5 +36,5 @@ def test_score_google_bleu_by_hand():
 def test_score_google_bleu_edges():
     scores = score_google_bleu(["", "pain", "", "same text"], ["pain", "", "", "same text"])
     np.testing.assert_array_equal(scores, [0, 0, 0, 1])
-    # 10,000 words have 39,994 n-grams up to 4, of which "pain" is one.
+    # 10,000 words have 39,994 n-grams up to 4, and "pain" is one of them.
     assert score_google_bleu(["no " * 9999 + "pain"], ["pain"]) == [1 / 39994]

@@ -21,7 +21,7 @@ def model(models):
 
 
 def test_score_lens_by_the_formula(model):
-    """Layers normalised over tokens and units, mixed, averaged; seven blocks; two tanh layers."""
+    """Compare with: layers normalised, mixed, averaged; seven blocks; two tanh layers."""
     state = torch.load(model / "checkpoints" / "model.ckpt", weights_only=True)["state_dict"]
     state = {name: tensor.numpy().astype(float) for name, tensor in state.items()}
     tokenizer = AutoTokenizer.from_pretrained(model / "encoder")
@@ -60,14 +60,14 @@ def test_score_lens_ignores_case(model):
     )
 
 
-def test_score_lens_cuts_what_is_too_long_and_says_so(model):
-    # Of the 64 positions RoBERTa's first two are no token's.
+def test_score_lens_truncates_long_texts_with_a_warning(model):
+    # RoBERTa does not use the first two of the 64 positions for tokens.
     with pytest.warns(UserWarning, match="1 of 3 distinct texts exceed .* limit of 62 tok"):
         [score] = score_lens(["q"], ["pain " * 10_000], ["r"], model=str(model))
     assert 0 < score < 1
 
 
-def test_score_lens_refuses_what_is_no_lens(model, tmp_path):
+def test_score_lens_refuses_other_checkpoints(model, tmp_path):
     salsa = write_tiny_lens(tmp_path / "salsa", class_identifier="unified_metric")
     with pytest.raises(
         MedAlignError, match=r"salsa is not a LENS model: .*unified_metric.* expected .*multi"
@@ -95,7 +95,7 @@ def test_a_checkpoint_that_would_run_code_is_not_read(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "garbage", "<html>", "torn", "a list", "no state_dict"])
-def test_a_file_that_is_no_checkpoint_is_an_error_not_a_skip(tmp_path, content):
+def test_a_file_that_is_not_a_checkpoint_is_an_error_not_a_skip(tmp_path, content):
     folder = write_tiny_lens(tmp_path / "lens")
     file = folder / "checkpoints" / "model.ckpt"
     if content == "torn":
@@ -109,7 +109,7 @@ def test_a_file_that_is_no_checkpoint_is_an_error_not_a_skip(tmp_path, content):
     assert not isinstance(caught.value, NotAvailableError)
 
 
-def test_an_encoder_that_is_not_here_is_named(tmp_path, monkeypatch):
+def test_a_missing_encoder_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     folder = write_tiny_lens(tmp_path / "lens", pretrained_model="roberta-large")

@@ -33,15 +33,15 @@ def test_score_meteor_by_hand(without_wordnet):
     expected = (1 / 3) / 0.65 * (1 - 0.5 / 8)
     [score] = score_meteor(["creatinine was high"], ["the creatinine was 1.4"])
     assert score == pytest.approx(expected, abs=1e-12)
-    # In the other order they are two chunks of one word: penalty 0.5 (2/2)^3.
+    # In the opposite order they are two chunks of one word: penalty 0.5 (2/2)^3.
     [score] = score_meteor(["was creatinine high"], ["the creatinine was 1.4"])
     assert score == pytest.approx((1 / 3) / 0.65 * 0.5, abs=1e-12)
 
 
-def test_score_meteor_takes_case_stems_and_numbers_as_said(without_wordnet):
-    # Equal but for case and stem: 3 words in one chunk, 1 - 0.5 / 27.
+def test_score_meteor_ignores_case_matches_stems_and_keeps_numbers_whole(without_wordnet):
+    # Equal except for case and stem: 3 words in one chunk, 1 - 0.5 / 27.
     scores = score_meteor(["Patient Denies pains", "1.4"], ["patient denied pain", "1 4"])
-    np.testing.assert_allclose(scores, [1 - 0.5 / 27, 0])  # 1.4 is one word, no two
+    np.testing.assert_allclose(scores, [1 - 0.5 / 27, 0])  # 1.4 is one word, not two
 
 
 def test_score_meteor_equals_the_librarys(without_wordnet):
@@ -60,7 +60,7 @@ def test_score_meteor_equals_the_librarys(without_wordnet):
 def test_score_meteor_edges(without_wordnet):
     scores = score_meteor(["", "pain", "pain", " \n"], ["pain", "", "pain", ""])
     np.testing.assert_array_equal(scores, [0, 0, 0.5, 0])
-    # 10,000 words of which one matches: P = 1/10000, R = 1, one chunk of one word: penalty 0.5.
+    # One of 10,000 words matches: P = 1/10000, R = 1, one chunk of one word: penalty 0.5.
     [score] = score_meteor(["no " * 9999 + "pain"], ["pain"])
     assert score == pytest.approx(1e-4 / (0.9e-4 + 0.1) * 0.5)
 

@@ -15,7 +15,7 @@ def test_score_rouge_l_of_empty_texts_is_0():
 
 
 def test_score_rouge_l_against_nltk_free_lcs():
-    # The same number by dynamic programming over the words, written out.
+    # The same number by dynamic programming over the words.
     def lcs(first, second):
         table = np.zeros((len(first) + 1, len(second) + 1), dtype=int)
         for i, a in enumerate(first):

@@ -126,7 +126,7 @@ def test_score_responses_gives_each_metric_its_settings(monkeypatch):
         ),
     ],
 )
-def test_score_responses_names_the_row_at_fault(change, message):
+def test_score_responses_names_the_row_in_error(change, message):
     tables = {"responses": RESPONSES, "instructions": INSTRUCTIONS, "references": REFERENCES}
     with pytest.raises(MedAlignError, match=f"score_responses: {message}"):
         score_responses(**{**tables, **change}, metrics=["chrf"])
@@ -146,7 +146,7 @@ def test_settings_are_checked_before_anything_is_scored(monkeypatch, tmp_path):
 
 @pytest.fixture
 def scored(monkeypatch):
-    """The pairs that the metric "long" has scored, each by the length of its response."""
+    """Record the pairs scored by the metric "long", which returns a response's length."""
     pairs = []
 
     def score(responses, references, progress):
@@ -164,18 +164,18 @@ def long(store, responses=RESPONSES):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """An experiment in a folder of its own."""
+    """Return a run in a separate folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Run, "is_restricted", True)
     return Run("mine", "data/mine")
 
 
-def test_responses_of_one_token_sequence_tie_whatever_they_are_scored_with(run):
+def test_responses_with_the_same_tokens_tie_in_any_batch(run):
     texts = {"a": "No known allergies.", "b": "no known allergies.", "c": "Penicillin " * 40}
     responses = pd.DataFrame(
         {"instruction_id": "2", "system": texts.keys(), "response": texts.values()}
     )
-    for rows in ([0, 2], [0, 1, 2]):  # a is scored beside c, b alone
+    for rows in ([0, 2], [0, 1, 2]):  # a is scored together with c, b alone
         tables = responses.iloc[rows], INSTRUCTIONS, REFERENCES
         options = {"store": run.score_store("s"), "progress": False}
         scores = score_responses(*tables, ["bertscore", "comet"], **options).scores
@@ -188,7 +188,7 @@ def test_only_what_is_new_is_scored_and_systems_share_scores(scored, run):
     assert len(scored) == 3  # each pair of RESPONSES
     assert long(run.score_store("a", 1, 2))["score"].tolist() == first["score"].tolist()
     assert first["score"].tolist() == [13, 0, 14] and len(scored) == 3
-    # One response changes. Another system's job reads the rest from the first one's file.
+    # One response changes. Another system's job reads the other scores from the first job's file.
     changed = RESPONSES.replace("Creatinine 1.4", "1.4 mg/dL").assign(system=["b", "b", "c"])
     assert long(run.score_store("b"), changed)["score"].tolist() == [13, 0, 9]
     assert scored[3:] == [("1.4 mg/dL", "The creatinine was 1.4.")]
@@ -196,7 +196,7 @@ def test_only_what_is_new_is_scored_and_systems_share_scores(scored, run):
     assert long(None, same)["score"].tolist() == [3, 3] and len(scored) == 5
 
 
-def test_a_private_store_is_for_its_owner_and_has_no_text(scored, run):
+def test_only_its_owner_can_read_a_private_store_and_it_has_no_text(scored, run):
     store = run.score_store("s")
     long(store)
     assert store.path.stat().st_mode & 0o777 == 0o600
@@ -209,7 +209,7 @@ def test_another_signature_or_question_shares_no_score(scored, monkeypatch, run)
     monkeypatch.setitem(METRICS, "long", METRICS["long"]._replace(signature=lambda: "long|v:2"))
     long(store)
     assert len(scored) == 6
-    # Equal responses and references are scored apart if their questions differ.
+    # Equal responses and references are scored separately if their questions differ.
     by_question = Metric(
         lambda questions, **_: [*map(len, questions)], lambda: "v:1", needs_question=True
     )
@@ -229,7 +229,7 @@ def test_a_changed_module_shares_no_score(scored, monkeypatch, tmp_path, run, mo
     assert len(scored) == 6
 
 
-def test_one_metric_may_have_several_names_but_no_other_ones(scored, monkeypatch, run):
+def test_a_metric_may_have_several_names_but_only_declared_ones(scored, monkeypatch, run):
     single = METRICS["long"]
     two = single._replace(
         score=lambda **columns: [[n, n / 2] for n in single.score(**columns)],
@@ -247,7 +247,7 @@ def test_one_metric_may_have_several_names_but_no_other_ones(scored, monkeypatch
 
 
 @pytest.mark.parametrize("when", ["signature", "score"])
-def test_a_metric_out_of_reach_is_skipped_with_its_reason(scored, monkeypatch, when):
+def test_an_unavailable_metric_is_skipped_with_its_reason(scored, monkeypatch, when):
     reason = "owner/name is not on this machine"
 
     def absent(**_):
@@ -260,5 +260,5 @@ def test_a_metric_out_of_reach_is_skipped_with_its_reason(scored, monkeypatch, w
     assert skipped.values.tolist() == [["long_a", reason], ["long_b", reason]]
 
 
-def test_names_are_those_of_the_registry():
+def test_names_match_the_registry():
     assert tuple(METRICS) == base.METRIC_NAMES

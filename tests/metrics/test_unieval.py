@@ -21,7 +21,7 @@ def model(models):
 
 @pytest.fixture
 def published(model):
-    """The authors' way: the question as one string, one at a time, No as an idle label."""
+    """Score as the authors do: one question string at a time, with No as a dummy label."""
     tokenizer = AutoTokenizer.from_pretrained(model)
     network = T5ForConditionalGeneration.from_pretrained(model).eval()
     yes, no = (tokenizer(word)["input_ids"][0] for word in ("Yes", "No"))
@@ -38,7 +38,7 @@ def published(model):
 
 def test_score_unieval_as_published(model, published):
     expected = []
-    # Each of the first answer's two sentences is asked about by itself.
+    # Each of the first answer's two sentences gets its own question.
     sentences = [["Denies it.", "On 40 mg daily."], ["1.4 mg/dL"], ["none"]]
     for question, response, reference, parts in zip(
         QUESTIONS, RESPONSES, REFERENCES, sentences, strict=True
@@ -60,8 +60,8 @@ def test_score_unieval_as_published(model, published):
         four = [relevance, fluency, coherence, consistency]
         expected.append([*four, np.mean(four)])
     scores = score_unieval(QUESTIONS, RESPONSES, REFERENCES, model=model)
-    np.testing.assert_allclose(scores, expected, atol=1e-5)  # a GPU adds up in another order
-    assert np.std(expected, axis=0).min() > 1e-3  # or it would show little
+    np.testing.assert_allclose(scores, expected, atol=1e-5)  # a GPU sums in another order
+    assert np.std(expected, axis=0).min() > 1e-3  # otherwise agreement would show little
     assert names_unieval(model="")[::4] == ["unieval_relevance", "unieval_overall"]
 
 
@@ -74,18 +74,18 @@ def test_score_unieval_edges(model, published):
     np.testing.assert_array_equal(scores[:2], 0)
     assert ((scores[2:] > 0) & (scores[2:] < 1)).all()
     relevance = "question: Is this summary relevant to the reference? </s> summary: "
-    # An empty reference is asked about as it is; a question of 10,000 words is cut as published.
+    # An empty reference is used as it is; a question of 10,000 words is truncated as published.
     assert scores[2, 0] == pytest.approx(published(relevance + "pain </s> reference: "), abs=1e-6)
     assert scores[3, 0] == pytest.approx(published(relevance + "no " * 10_000), abs=1e-6)
     messages = [str(warning.message) for warning in caught if "score_" in str(warning.message)]
-    # Of the two answers with a word, each of 4 questions; all of the long one's are too long.
+    # Two answers have a word and get 4 questions each; all questions of the long one are too long.
     assert messages == [
         "score_unieval: 4 of 8 prompts exceed 1024 tokens; the rest is not read",
         "score_unieval: 2 of 4 responses are empty and score 0",
     ]
 
 
-def test_score_unieval_of_empty_answers_alone_needs_no_model():
+def test_score_unieval_needs_no_model_for_empty_answers():
     with pytest.warns(UserWarning, match="1 of 1 responses are empty"):
         scores = score_unieval(["a"], [""], ["a"], model="medalign_utils")
     assert scores.shape == (1, 5) and not scores.any()
@@ -97,7 +97,7 @@ def test_score_unieval_reads_a_separator_in_a_text_as_characters(model, publishe
     assert abs(fluency - asked) > 1e-4
 
 
-def test_score_unieval_refuses_what_is_no_t5(model, tmp_path):
+def test_score_unieval_refuses_models_other_than_t5(model, tmp_path):
     with pytest.raises(MedAlignError, match="model_type is bert, expected t5"):
         score_unieval(["a"], ["a"], ["a"], model=str(write_tiny_bleurt(tmp_path / "bert")))
     torn = shutil.copytree(model, tmp_path / "torn")
