@@ -66,7 +66,7 @@ def test_correlate_metrics_by_hand():
     assert table.loc[1, "mean_tau_undefined_as_0"] == pytest.approx(1 / 6)
     assert table["share_undefined"].tolist() == [0.25, 0.5]
     # Three instructions have an order, with three pairs each. good: 3 pairs agree; with a 3rd, b
-    # 2nd, c 1st and scores 0.5, 0.1, 0.4 only b and c; then three ties count half: (3 + 1 + 1.5) / 9.
+    # 2nd, c 1st and scores 0.5, 0.1, 0.4 only b and c; then three ties: (3 + 1 + 3 / 2) / 9.
     assert table["n_pairs"].tolist() == [9, 9]
     assert table["pairwise_accuracy"].tolist() == pytest.approx([1, 5.5 / 9])
     low, high = table.loc[1, ["pairwise_accuracy_low", "pairwise_accuracy_high"]]

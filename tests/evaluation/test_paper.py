@@ -191,7 +191,7 @@ def test_the_summary_counts():
     summary = summarize([human(REAL), compare_correlations(correlated(["chrf"]), REAL)])
     assert summary["table"].tolist() == ["table_human_evaluation", "table_metric_correlation"]
     # Values with an interval are checked: correct, mean_rank and the cost of a short context. The
-    # mean ranks 3.11, 3.92, 3.93 and the cost are inside, but no share correct: all are up to 0.650.
+    # mean ranks 3.11, 3.92, 3.93 and the cost are inside, but no share correct, up to 0.650.
     counts = ["n_published", "n_run", "n_paired", "n_checked", "n_within"]
     assert summary[counts].values.tolist() == [[19, 19, 19, 13, 4], [14, 1, 1, 0, 0]]
     assert summary["status"].tolist()[1] == UNVERIFIED
