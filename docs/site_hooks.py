@@ -19,6 +19,7 @@ SHOWN = (
     "benchmarks/*.md",
     "data/paper/*.md",
     "docs/*.md",
+    "docs/*.css",
     "docs/*.png",
     "docs/demo/*.ipynb",
     "figures/*.png",
