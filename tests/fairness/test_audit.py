@@ -19,13 +19,13 @@ SCORES = pd.DataFrame(
 ).assign(metric="chrf", signature="v1")
 
 
-def test_outcomes_are_of_rated_responses():
+def test_outcomes_include_rated_responses_only():
     wide = audit.outcomes(RATINGS, SCORES)
     assert wide.index.tolist() == ["1", "2"]
     assert wide["b"].to_dict("list") == {"correct": [0, 0], "rank": [2, 1.5], "chrf": [0.4, 0.1]}
 
 
-def test_metric_agreement_is_that_of_notebook_06():
+def test_metric_agreement_equals_notebook_06s():
     taus = audit.metric_agreement(RATINGS, SCORES)["(all)"]
     assert taus["chrf"].iloc[0] == -1 and np.isnan(taus["chrf"].iloc[1])  # all ranks are tied
     instructions = pd.DataFrame({"instruction_id": ["1", "2"], "person_id": ["p", "q"]})
@@ -34,7 +34,7 @@ def test_metric_agreement_is_that_of_notebook_06():
 
 
 def test_means_and_gaps_by_hand():
-    # 12 patients of two instructions, both right, and 15 of one, of which 5 are right.
+    # 12 patients with two instructions, both correct, and 15 with one, 5 of them correct.
     patients = np.concatenate([np.repeat(ids(27)[:12], 2), ids(27)[12:]])
     values = pd.DataFrame({("s", "correct"): [1.0] * 24 + [1.0] * 5 + [0.0] * 10})
     disclosable = grouped(gender=["F"] * 12 + ["M"] * 15)
@@ -61,14 +61,14 @@ def test_the_lowest_rank_is_the_best():
 
 
 def test_a_mean_of_fewer_than_11_patients_is_not_shown():
-    # In y only 10 have a defined value.
+    # In y, only 10 have a defined value.
     disclosable = grouped(g=["x"] * 20 + ["y"] * 20)
     values = pd.DataFrame({("(all)", "chrf"): [0.5] * 30 + [np.nan] * 10})
     groups, ranges = audit.audit(values, ids(40), disclosable, bootstrap=Bootstrap.seeded(99, 1))
     y = groups.set_index("group").loc["y"]
     assert y[["mean", "mean_low", "mean_high", "gap", "p", "p_holm"]].isna().all()
     assert y["n_patients"] == 20
-    # Nor the gap of x to the rest, which is y: the mean of y would follow.
+    # Nor is the gap between x and the rest, y, because it would reveal the mean of y.
     assert groups.set_index("group").loc["x", ["mean", "gap"]].isna().tolist() == [False, True]
     assert np.isnan(ranges["p"].item())
 

@@ -44,7 +44,7 @@ def record(person_id: str, text: str, **header: str) -> str:
     return eventstream(person_id, encounter(inside, HEADER.format(**header), "2013-08-10 09:00"))
 
 
-QUESTIONS = {  # instruction -> patient, question, right answer, mark
+QUESTIONS = {  # instruction -> patient, question, correct answer, mark
     "1": ("10", "Did she ever have a stroke?", True, []),
     "2": ("10", "Does her gout hurt?", False, []),
     "3": ("20", "Has he got gout?", True, []),
@@ -55,7 +55,7 @@ SYSTEM = {"context_length": None, "format": "lines", "tokenizer": "minilm"}
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A project of its own, with a release of a woman and a man."""
+    """Create a separate project with a release of a woman and a man."""
     monkeypatch.chdir(tmp_path)
     Path("Snakefile").touch()
     folder = Path("data/mine")
@@ -82,7 +82,7 @@ def rewrite_each(release, *changes) -> dict:
 
 
 def pairs_of(folder, name: str, *changes, **options) -> tuple:
-    """A system's answers to the original and to the rewritten records."""
+    """Return a system's answers to the original and the rewritten records."""
     run = Run("mine", folder)
     system = SYSTEM | {"system": name} | options
     run_system(run.release, system, paths.responses("mine", name), progress=False)
@@ -93,7 +93,7 @@ def pairs_of(folder, name: str, *changes, **options) -> tuple:
 
 @pytest.fixture
 def by_gender(monkeypatch):
-    """A generator whose answer depends on the header's gender."""
+    """Register a generator that answers by the header's gender."""
 
     def answer(prompts):
         is_female = ["gender: FEMALE" in prompt.ehr for prompt in prompts]
@@ -105,17 +105,17 @@ def by_gender(monkeypatch):
 def test_a_system_that_answers_by_gender_is_found(project, by_gender):
     changes = ("nothing", "gender", "race")
     pairs, left_out = pairs_of(project, "mine", *changes, generator="by_gender")
-    # The man's race is none of those that are swapped: his 2 instructions are left out.
+    # The man's race is not one that is swapped, so his 2 instructions are left out.
     assert left_out == {"nothing": 0, "gender": 0, "race": 2}
     table = counterfactual.summarise(pairs, left_out, bootstrap=Bootstrap.seeded(200, 1))
     table = table.set_index(["change", "relevant"])
-    # The woman got Yes twice and gets No: 1 was right and is lost, 2 was wrong and is gained.
-    # The man got No and gets Yes: 3 was wrong and is gained; 4, which depends on sex, is lost.
+    # The woman's answers change from Yes to No: 1 was right and is lost, 2 was wrong and is gained.
+    # The man's change from No to Yes: 3 was wrong and is gained; 4, which depends on sex, is lost.
     gender = table.loc[("gender", False)]
     assert (gender["n"], gender["n_patients"]) == (3, 2)
     assert gender[["changed", "changed_beyond", "flipped"]].tolist() == [1, 1, 1]
     assert gender[["lost", "gained", "net"]].tolist() == pytest.approx([1 / 3, 2 / 3, 1 / 3])
-    # Resampled patients: the woman alone nets (1 - 1)/2 = 0, the man alone 1.
+    # In resamples, the woman alone has a net change of (1 - 1)/2 = 0, the man alone of 1.
     assert gender[["net_low", "net_high"]].tolist() == [0, 1]
     relevant = table.loc[("gender", True)]
     assert relevant[["n", "n_patients", "lost", "net"]].tolist() == [1, 1, 1, -1]
@@ -125,7 +125,7 @@ def test_a_system_that_answers_by_gender_is_found(project, by_gender):
         assert row["n"] == n and (row[list(counterfactual.MEASURES)] == 0).all()
 
 
-def test_without_an_answer_key_answers_are_compared_and_not_graded(project, by_gender):
+def test_without_an_answer_key_answers_are_compared_but_not_graded(project, by_gender):
     (project / "answer-key.jsonl").unlink()
     pairs, left_out = pairs_of(project, "mine", "nothing", "gender", generator="by_gender")
     table = counterfactual.summarise(pairs, left_out, bootstrap=Bootstrap.seeded(9, 1))
@@ -133,21 +133,21 @@ def test_without_an_answer_key_answers_are_compared_and_not_graded(project, by_g
     assert table[["flipped", "lost", "gained", "net"]].isna().all(axis=None)
 
 
-def test_a_quote_of_a_rewritten_word_changes_the_text_only(project):
+def test_quoting_a_rewritten_word_changes_only_the_text(project):
     pairs, _ = pairs_of(project, "mine", "nothing", "gender", "age", generator="recent_note")
     shares = pairs.groupby("change")[["changed", "changed_beyond"]].mean()
     assert shares.T.to_dict("list") == {"nothing": [0, 0], "gender": [1, 0], "age": [1, 0]}
     assert (pairs["before"] == pairs["after"]).all()
 
 
-def test_answers_cut_at_their_maximum_length_are_compared_as_far_as_both_go(project, monkeypatch):
+def test_truncated_answers_are_compared_up_to_the_shorter(project, monkeypatch):
     def answer(prompts):
         texts = ["She " if "gender: FEMALE" in prompt.ehr else "He i" for prompt in prompts]
         return [Generation(text, "length", 1) for text in texts]
 
     monkeypatch.setitem(GENERATORS, "cut", lambda: Generator(answer))
     pairs, _ = pairs_of(project, "mine", "gender", generator="cut")
-    # "She " becomes "He ", as far as both go; "He i" becomes "She i".
+    # "She " becomes "He ", up to the shorter one; "He i" becomes "She i".
     assert pairs["changed"].all() and not pairs["changed_beyond"].any()
 
 
@@ -183,7 +183,7 @@ def test_every_replacement_is_listed_with_its_place(project):
     events = ehr.read_events(release.ehr_path("10"))
     [text] = events.loc[events["type"] == "note", "source_text"]
     assert notes["before"].tolist() == ["She", "woman", "she"]
-    for row in notes.itertuples():  # the offset counts an &amp; as the one character it is
+    for row in notes.itertuples():  # the offset counts &amp; as one character
         assert text[row.offset : row.offset + len(row.before)] == row.before
         assert (row.encounter, row.event, row.item) == (0, 0, "9")
     headers = listed[listed["place"] == "header"]
@@ -191,17 +191,17 @@ def test_every_replacement_is_listed_with_its_place(project):
         ["gender", "FEMALE", "MALE"], ["gender", "MALE", "FEMALE"],
     ]  # fmt: skip
     counts = counterfactual.count_replacements(releases).set_index(["change", "place", "before"])
-    # "She" and "she" of her note; "he" of his note and two of his questions.
+    # "She" and "she" in her note; "he" in his note and two of his questions.
     assert counts.loc[("gender", "note", "she"), ["after", "n", "n_patients"]].tolist() == [
         "he", 2, 1,
     ]  # fmt: skip
     assert counts.loc[("gender", "instruction", "he"), "n"] == 2
-    # Counts tell no age and no date.
+    # Counts reveal no age and no date.
     assert set(counts.loc["age"].index.get_level_values("before")) == {"##", "#####", "####-##-##"}
     assert counterfactual.count_replacements(rewrite_each(release, "nothing")).empty
 
 
-def test_files_made_from_a_restricted_release_are_readable_by_their_owner_only(project):
+def test_only_the_owner_can_read_files_made_from_a_restricted_release(project):
     counterpart = rewrite_each(load_release(project), "gender")["gender"]
     folder = paths.counterfactual("mine", "gender")
     for path in [folder, *folder.rglob("*")]:
@@ -218,7 +218,7 @@ def test_files_made_from_a_restricted_release_are_readable_by_their_owner_only(p
         ("<!-- <person><gender>A</gender></person> --><person><race/></person>", Person()),
     ],
 )
-def test_what_headers_say_of_the_person(text, person):
+def test_reads_demographics_from_headers(text, person):
     assert counterfactual.person_of(etree.fromstring(f"<encounter>{text}</encounter>")) == person
 
 
@@ -262,7 +262,7 @@ def test_errors_say_what_is_wrong(project):
 
 
 def grouped(sizes: dict[str, dict[str, int]]) -> tuple:
-    """The table of two systems, its pairs and instructions: one for each patient of a group."""
+    """Return two systems' table, its pairs and instructions, one per patient of a group."""
     n = max(sum(groups.values()) for groups in sizes.values())
     asked = pd.DataFrame({"instruction_id": [f"i{i}" for i in range(n)]})
     asked["person_id"] = [f"p{i}" for i in range(n)]
@@ -284,7 +284,7 @@ def grouped(sizes: dict[str, dict[str, int]]) -> tuple:
     [
         ({"other": 14, "relevant": 12, "left out": 14}, {False: 14, True: 12}, 14),
         ({"other": 29, "relevant": 11}, {False: 29, True: 11}, 0),
-        # Two small groups: what is left of the whole is both together.
+        # Two small groups: the rest of the whole is both together.
         ({"other": 25, "relevant": 5, "left out": 10}, {False: 25, True: None}, None),
         # One small group would follow from the rest.
         ({"other": 35, "relevant": 5}, {False: None, True: None}, 0),
@@ -292,7 +292,7 @@ def grouped(sizes: dict[str, dict[str, int]]) -> tuple:
         ({"other": 16, "relevant": 15, "left out": 9}, {False: 16, True: None}, None),
     ],
 )
-def test_of_a_restricted_release_small_groups_have_no_figures(groups, n, left_out):
+def test_small_groups_of_a_restricted_release_have_no_results(groups, n, left_out):
     table, pairs, asked = grouped({"nothing": {"other": 40}, "gender": groups})
     shown = counterfactual.suppress_small_changes(table, pairs, asked)
     assert shown[["change", "system", "relevant"]].equals(table[["change", "system", "relevant"]])
@@ -347,7 +347,7 @@ def test_notes_and_headers_agree_in_the_synthetic_release(synthetic):
     for person in release.instructions["person_id"].unique():
         events = ehr.read_events(counterparts["gender"].release.ehr_path(person))
         text = "\n".join(events.loc[events["type"] == "note", "value"])
-        text = re.sub(r"^FH:.*$", "", text, flags=re.MULTILINE)  # of relatives
+        text = re.sub(r"^FH:.*$", "", text, flags=re.MULTILINE)  # about relatives
         [header] = events.loc[events["name"] == "gender", "value"].unique()
         found = set(re.findall(r"\w+", text.lower()))
         assert [gender for gender in words if words[gender] & found] == [header]

@@ -17,7 +17,7 @@ from tests.builders.groups import grouped, ids
 
 
 def confounded(rng):
-    """400 instructions: hard ones are right in 2 of 10 cases, easy in 8 of 10, whoever is asked."""
+    """Return 400 instructions: 2 of 10 hard and 8 of 10 easy ones are correct in every group."""
     patients = ids(200)[rng.permutation(np.repeat(np.arange(200), 2))]
     group = np.where([int(p[1:]) < 80 for p in patients], "x", "y")
     hard = rng.random(400) < np.where(group == "x", 0.8, 0.2)
@@ -26,7 +26,7 @@ def confounded(rng):
     return patients, group, np.where(hard, "hard", "easy").astype(object), correct, events
 
 
-def test_a_gap_that_hard_questions_make_is_adjusted_away():
+def test_a_gap_caused_by_hard_questions_is_adjusted_away():
     patients, group, category, correct, events = confounded(np.random.default_rng(1))
     disclosable = grouped(g=["x"] * 80 + ["y"] * 120)
     table = covariates.adjusted_gaps(
@@ -70,7 +70,7 @@ def test_records_are_described_by_group():
         {"gender": ["F"] * 20 + ["M"] * 31, "events": [100] * 20 + [1000] * 31, "notes": 7},
         index=ids(51),
     )
-    rated = ids(51)[:40]  # 20 of each, and 11 more males in the release
+    rated = ids(51)[:40]  # 20 of each; the release has 11 more males
     disclosable = DisclosableGroups(people.loc[rated, ["gender"]], {"gender": ""})
     table = covariates.describe_groups(
         people, rated, disclosable, bootstrap=Bootstrap.seeded(99, 1)
@@ -83,7 +83,7 @@ def test_records_are_described_by_group():
     assert few[["events", "notes"]].isna().all(axis=None)
     fewer = covariates.describe_groups(people[:50], rated, disclosable, bootstrap=bootstrap)
     fewer = fewer.set_index("group")
-    # 10 males without a rated instruction would follow from 30 in all.
+    # A total of 30 would reveal 10 males without a rated instruction.
     assert fewer["patients_in_release"].isna().to_dict() == {"(all)": False, "F": True, "M": True}
 
 

@@ -15,14 +15,14 @@ BORN_1950 = Person(birthdate="1950-03-02")
     [
         (WOMAN, "She hurt herself; the choice is hers.", "He hurt himself; the choice is his."),
         (MAN, "He hurt himself; the choice is his.", "She hurt herself; the choice is hers."),
-        # `her`: an object before punctuation, the end and function words, else a possessive.
+        # `her` is an object before punctuation, the end and function words, else a possessive.
         (WOMAN, "Told her that her left arm is fine.", "Told him that his left arm is fine."),
         (WOMAN, "Seen by her. Her son drove her", "Seen by him. His son drove him"),
         (MAN, "Told him that his left arm is fine.", "Told her that her left arm is fine."),
         (WOMAN, "63 yo F with CHF", "63 yo M with CHF"),
         (WOMAN, "63F with CHF, T 101F with chills", "63M with CHF, T 101F with chills"),
         (MAN, "A 63-year-old man. Sex: M. Vit. M", "A 63-year-old woman. Sex: F. Vit. M"),
-        (WOMAN, "F with CHF, B12 and F", "M with CHF, B12 and F"),  # as quotes may begin
+        (WOMAN, "F with CHF, B12 and F", "M with CHF, B12 and F"),  # as a quote may begin
         (MAN, "yo M with CHF", "yo F with CHF"),
         (WOMAN, "Mrs. Roe, a pleasant lady", "Mr. Roe, a pleasant gentleman"),
         (MAN, "Mr. Roe, Latino male", "Ms. Roe, Latina female"),
@@ -33,10 +33,10 @@ BORN_1950 = Person(birthdate="1950-03-02")
         (MAN, "His bundle: see bundle of His", "His bundle: see bundle of His"),
         (WOMAN, "if he/she agrees, s/he signs", "if he/she agrees, s/he signs"),
         (WOMAN, "gender: FEMALE", "gender: MALE"),
-        # Nobody of the other gender is the patient.
+        # A person of the other gender is not the patient.
         (WOMAN, "Her husband says he snores.", "His husband says he snores."),
         (WOMAN, "Her husband says she snores.", "His husband says he snores."),
-        # Behind a relative of the patient's gender nobody can tell; the next sentence is hers.
+        # After a relative of the patient's gender it is ambiguous; the next sentence is hers.
         (WOMAN, "Her mother says she has diabetes. She is well.",
          "His mother says she has diabetes. He is well."),
         (MAN, "His mother says he is well", "Her mother says she is well"),
@@ -94,7 +94,7 @@ def test_rules_of_race_ethnicity_and_age(change, person, before, after):
     assert rewrite(before, change, person) == after
 
 
-def test_offsets_are_those_of_the_original_text():
+def test_offsets_refer_to_the_original_text():
     text = "She told her\tthat Ms. Roe (63 yo F) left."
     found = perturbation.replacements(text, "gender", WOMAN)
     assert [text[r.offset : r.offset + len(r.before)] for r in found] == [r.before for r in found]
@@ -103,7 +103,7 @@ def test_offsets_are_those_of_the_original_text():
 
 
 def test_a_leap_day_keeps_the_age():
-    # 1900 was not a leap year: someone born on 29 February 1920 came of each age on 1 March.
+    # 1900 was not a leap year: someone born on 29 February has birthdays on 1 March then.
     assert perturbation.swapped("1920-02-29", "age") == "1900-03-01"
     assert perturbation.swapped("1952-02-29 00:00:00", "age") == "1932-02-29 00:00:00"
     assert perturbation.swapped("1952-02-30", "age") is None

@@ -14,7 +14,7 @@ def test_a_large_gap_is_found_and_no_gap_raises_few_alarms():
     assert none["share_low"].item() <= 0.05
 
 
-def test_simulated_verdicts_have_the_accuracy_and_the_correlation_they_should():
+def test_simulated_verdicts_have_the_given_accuracy_and_correlation():
     people, patients, correct = power.simulate_release(
         np.random.default_rng(1), size=138, systems=2000, correlation=0.3
     )

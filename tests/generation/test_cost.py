@@ -29,7 +29,7 @@ def release(tmp_path):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """The prompts of a generator whose answers are as long as may be."""
+    """Record the prompts of a generator that answers at the maximum length."""
     asked = []
 
     def factory(*, concurrency=1):
@@ -52,7 +52,7 @@ def asked(monkeypatch):
         {"strategy": "refine", "context_length": 700},
     ],
 )
-def test_a_plan_is_what_a_run_asks(release, asked, tmp_path, how):
+def test_a_plan_counts_what_a_run_asks(release, asked, tmp_path, how):
     plan = plan_system(release, SYSTEM | how, "none")
     assert asked == []
     responses = run_system(release, SYSTEM | how, tmp_path / "echo.jsonl", progress=False)

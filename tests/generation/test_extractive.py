@@ -32,7 +32,7 @@ def ask(name, instruction, ehr):
     return generation
 
 
-def test_passages_are_events_and_windows_under_their_notes_line():
+def test_passages_are_events_and_windows_with_their_notes_first_line():
     windows = [
         "Denies chest pain. Walks well.\nPlan:",
         "Walks well.\nPlan:\n1. Statin 40 mg b.i.d.",
@@ -43,7 +43,7 @@ def test_passages_are_events_and_windows_under_their_notes_line():
     assert split_passages(RECORD) == [LAB, *notes, DRUG, LATER_LAB]
 
 
-def test_passages_of_a_short_note_and_of_one_cut_at_its_start():
+def test_passages_of_a_short_note_and_of_one_truncated_at_its_start():
     assert split_passages(f"{NOTE}\nNo pain.") == [f"{NOTE}\nNo pain."]
     assert split_passages(f"s well. Eats well.\n{LAB}") == ["s well. Eats well.", LAB]
     assert split_passages(f"nine: 1.4 mg/dL\n{LAB}") == ["nine: 1.4 mg/dL", LAB]
@@ -64,7 +64,7 @@ def test_last_note():
 @pytest.mark.parametrize(
     "name", ["bm25_passage", "minilm_passage", "random_passage", "recent_note"]
 )
-def test_every_generator_answers_in_order_quotes_again_and_keeps_the_limit(name):
+def test_every_generator_answers_in_order_reproducibly_and_within_the_limit(name):
     assert ask(name, "Any pain?", "") == Generation("", "stop", 0)
     records = [f"2014-08-10 10:00 note N/{i} Note {i}:\nSeen {i} times." for i in range(3)]
     answers = make(name).answer([Prompt("How often?", record, record) for record in records])
@@ -92,7 +92,7 @@ def test_no_answer_exceeds_256_tokens(parts):
     assert answer.finish_reason == "stop" or tokens == RESPONSE_TOKENS
 
 
-def test_bm25_quotes_the_passage_that_says_it():
+def test_bm25_quotes_the_passage_with_the_answer():
     assert ask("bm25_passage", "Is the patient on atorvastatin?", RECORD).text == DRUG
     answer = ask("bm25_passage", "Any chest pain?", RECORD)
     assert answer.text == f"{NOTE}\nDenies chest pain. Walks well.\nPlan:"
@@ -100,7 +100,7 @@ def test_bm25_quotes_the_passage_that_says_it():
 
 
 @pytest.mark.parametrize("instruction", ["creatinine", "", "is it the?", "zzz", "?"])
-def test_bm25_gives_equals_to_the_most_recent(instruction):
+def test_bm25_prefers_the_most_recent_of_tied_passages(instruction):
     assert ask("bm25_passage", instruction, f"{LAB}\n{LATER_LAB}").text == LATER_LAB
     assert ask("bm25_passage", instruction, "? !\n. .").text == "? !\n. ."
     refined = Prompt(instruction, LATER_LAB, "", LAB)
@@ -161,7 +161,7 @@ def test_bm25_indexes_a_shared_record_once(monkeypatch):
     assert split == [RECORD, other]
 
 
-def test_minilm_quotes_the_nearest_passage_and_the_most_recent_of_equals():
+def test_minilm_quotes_the_nearest_passage_and_the_most_recent_of_tied_ones():
     passages = split_passages(RECORD)
     cosines = encoder.embed(passages) @ encoder.embed(["Does she take a statin?"])[0]
     answer = ask("minilm_passage", "Does she take a statin?", RECORD)
@@ -179,18 +179,18 @@ def test_minilm_embeds_each_distinct_passage_once(monkeypatch):
     record = f"{RECORD}\n{LAB}"
     prompts = [Prompt("a?", record, ""), Prompt("b?", record[5:], ""), Prompt("c?", record, "")]
     GENERATORS["minilm_passage"]().answer(prompts)
-    # The second record begins within its first line, which is a new passage; LAB stands at its
-    # end as well, so the third has nothing new.
+    # The second record begins within its first line, which is a new passage; it also ends with LAB,
+    # so the third has nothing new.
     assert len(embedded) == len(set(embedded))
     assert set(embedded) == {*split_passages(record), *split_passages(record[5:]), "a?", "b?", "c?"}
 
 
-def test_random_passage_depends_on_seed_and_prompt_alone():
+def test_random_passage_depends_only_on_seed_and_prompt():
     record = "\n".join(LAB.replace("1.4", str(i)) for i in range(50))
     prompts = [Prompt(f"Question {i}?", record, f"{record} {i}") for i in range(400)]
     first = make("random_passage").answer(prompts)
     other = GENERATORS["random_passage"](seed=2).answer(prompts)
     assert first == make("random_passage").answer(prompts[::-1])[::-1]
-    # Two seeds agree on about 1 of 50.
+    # Two seeds agree on about 1 in 50.
     assert sum(a == b for a, b in zip(first, other, strict=True)) < 40
     assert len(set(first)) == 50

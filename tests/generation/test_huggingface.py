@@ -14,7 +14,7 @@ from medalign_utils.prompts.tokenizers import load_tokenizer
 from tests.builders.tiny_models import TRAINING, write_tiny_gpt2, write_tiny_llama, write_tiny_t5
 
 WRITERS = {"llama": write_tiny_llama, "gpt2": write_tiny_gpt2, "t5": write_tiny_t5}
-# Of several lengths, so that a batch needs filling.
+# Of several lengths, so that a batch needs padding.
 PROMPTS = [
     fill(f"Any {word}?", " ".join(TRAINING[i % 3] for i in range(parts)))
     for word, parts in [
@@ -43,7 +43,7 @@ def answers(folder, prompts=PROMPTS, **options):
 
 
 def by_generate_alone(folder):
-    """What `generate` gives for one prompt at a time, decoded by transformers."""
+    """Return what `generate` gives for one prompt at a time, decoded by transformers."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     config = transformers.AutoConfig.from_pretrained(folder)
     kind = getattr(transformers, config.architectures[0])
@@ -81,11 +81,11 @@ def test_any_batch_size_gives_what_generate_gives_alone(folders, alone, kind, ba
     for prompt, answer, (text, tokens) in zip(PROMPTS, found, alone[kind], strict=True):
         if digest(prompt) not in near:
             assert (answer.text, answer.tokens) == (text, tokens)
-            # None of these answers ends with its 256th token.
+            # None of these answers ends with exactly its 256th token.
             assert answer.finish_reason == ("stop" if tokens < RESPONSE_TOKENS else "length")
 
 
-def test_a_checkpoints_own_settings_take_no_part(llama, tmp_path):
+def test_a_checkpoints_own_settings_have_no_effect(llama, tmp_path):
     write_tiny_llama(tmp_path)
     plain = answers(llama, QUICK)
     # Saved by a version that fills up the settings `generate` is given from these.
@@ -104,7 +104,7 @@ def test_a_model_without_an_end_answers_to_the_limit(tmp_path):
 
 
 def refusing(monkeypatch, refuse, error=torch.OutOfMemoryError):
-    """Let `generate` raise an error for some inputs; gives all inputs that it gets."""
+    """Let `generate` raise an error for some inputs; return all inputs that it gets."""
     generate, inputs = LlamaForCausalLM.generate, []
 
     def limited(self, input_ids, **options):
@@ -146,7 +146,7 @@ def test_a_prompt_that_does_not_fit_alone_is_a_failure(llama, monkeypatch):
     assert re.fullmatch(r"out of memory with this prompt alone \(\d+ tokens\)", failure.reason)
 
 
-def test_other_errors_of_a_model_are_not_taken_for_want_of_memory(llama, monkeypatch):
+def test_other_errors_of_a_model_are_not_mistaken_for_lack_of_memory(llama, monkeypatch):
     refusing(monkeypatch, lambda ids: True, lambda: RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes do not match"):
         answers(llama)

@@ -42,7 +42,7 @@ def serve():
 
 @pytest.fixture(scope="module")
 def shared():
-    """One server and generator for tests that differ in replies alone, since to build is slow."""
+    """Share a server and generator among tests that differ only in replies, to save time."""
     with ChatServer(None) as server, pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.005)
         yield server, make(server)
@@ -50,7 +50,7 @@ def shared():
 
 @pytest.fixture
 def ask_once(shared):
-    """Ask when the server replies so in turn; give the outcome and the number of requests."""
+    """Ask a server with these replies; return the outcome and the number of requests."""
     server, generator = shared
 
     def ask_once(*replies):
@@ -78,7 +78,7 @@ def ask(server, text="Any pain?", **options):
 
 
 def in_turn(*replies):
-    """Give one reply after another, and the last one from then on."""
+    """Give one reply after another, and repeat the last one."""
     left = list(replies)
     return lambda _: left.pop(0) if len(left) > 1 else left[0]
 
@@ -120,7 +120,7 @@ READABLE = {
         stream(ROLE, chunk(content="y"), chunk(content="es"), chunk("stop"), USAGE),
         Generation("yes", "stop", 7),
     ),
-    # as `transformers serve` ends one
+    # the end of a stream of `transformers serve`
     "without [DONE]": (stream(ROLE, chunk(content="yes"), chunk("stop"), end=b""), UNCOUNTED),
     "stream without a reason": (stream(chunk(content="yes")), UNCOUNTED),
     "stream cut": (
@@ -178,7 +178,7 @@ def test_unusable_body_is_asked_for_again(ask_once, reply):
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 529, 400, 401, 404, 422])
-def test_what_may_pass_is_asked_again_and_the_rest_once(ask_once, status):
+def test_transient_errors_are_retried_and_others_are_not(ask_once, status):
     passes = status in (408, 409, 429) or status >= 500
     failure, requests = ask_once(error(status, "busy_1"))
     tried = "; attempts: 2" if passes else ""
@@ -228,7 +228,7 @@ def test_too_long_a_wait_is_left_to_another_run(ask_once):
         assert ask_once(refused) == (Failure("HTTP 429 (RateLimitError)"), 1)
 
 
-def test_a_stopped_run_tries_no_more(serve):
+def test_a_stopped_run_does_not_retry(serve):
     def reply(_):
         generator.stop()
         return error(500)
@@ -239,7 +239,7 @@ def test_a_stopped_run_tries_no_more(serve):
     assert len(server.requests) == 1
 
 
-def test_server_that_is_not_there_or_breaks_off_or_hangs(serve):
+def test_a_server_that_is_absent_breaks_off_or_hangs(serve):
     with ChatServer(in_turn()) as gone:
         pass
     reason = r"no connection, or one that broke \(\w+\); attempts: 2"
@@ -281,7 +281,7 @@ def test_reply_without_an_end_is_given_up(serve, monkeypatch):
 
 
 def echo(status, code=None):
-    """Give back all that was sent, in an error's body and its headers."""
+    """Return all that was sent, in an error's body and headers."""
 
     def reply(request):
         header = ("X-Echo", f"{request.headers['authorization']} {request.prompt}")
@@ -294,7 +294,7 @@ LOGGERS = ["openai", "openai._base_client", "openai._legacy_response", "httpx2"]
 LOGGERS += [f"httpcore2.{name}" for name in ("connection", "http11", "proxy")]
 
 
-def test_neither_key_nor_prompt_is_told(serve, monkeypatch, caplog):
+def test_neither_key_nor_prompt_is_revealed(serve, monkeypatch, caplog):
     monkeypatch.setenv("MY_KEY", KEY)
     replies = [
         *[echo(status) for status in (302, 401, 429, 500)],
@@ -321,7 +321,7 @@ def test_neither_key_nor_prompt_is_told(serve, monkeypatch, caplog):
         assert server.requests[0].prompt == MARKER
     assert not [record for record in caplog.records if record.name.startswith(("openai", "http"))]
     assert not PRIVATE.search(caplog.text)
-    # The loggers do work, for requests that are not ours.
+    # The loggers work for other requests.
     logging.getLogger("openai._base_client").debug("heard")
     assert "heard" in caplog.text
 
@@ -358,7 +358,7 @@ def test_redirect_is_not_followed(serve, ask_once):
     assert other.requests == []
 
 
-def test_a_proxy_is_used_for_https_to_another_machine_alone(serve, monkeypatch):
+def test_a_proxy_is_used_only_for_https_to_another_machine(serve, monkeypatch):
     server, proxy = serve(in_turn(Reply(BODY))), serve(in_turn(Reply(BODY)))
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
@@ -367,10 +367,10 @@ def test_a_proxy_is_used_for_https_to_another_machine_alone(serve, monkeypatch):
     assert len(server.requests) == 2
     assert proxy.requests == []
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    # What goes by plain http would be read by the proxy, which is no host that was named.
+    # A proxy, which is not a host that was named, could read plain http.
     failure = ask(server, base_url="http://models.example/v1", attempts=1)
     assert failure.reason.startswith("no connection") and proxy.requests == []
-    # By https the proxy is asked for a tunnel, and sees no request.
+    # With https, the proxy opens a tunnel and sees no request.
     tunnelled = ask(server, base_url="https://models.example/v1", attempts=1, timeout_s=0.5)
     assert isinstance(tunnelled, Failure)
     [tunnel] = proxy.requests
@@ -390,7 +390,7 @@ def test_environment_changes_neither_where_nor_as_whom(serve, monkeypatch):
         "Host: ambient.example\nAuthorization: Bearer ambient\napi-key: ambient\nX-A: ambient",
     )
     monkeypatch.setenv("MY_KEY", KEY)
-    assert ask(server) == YES  # a server of this machine is not given OPENAI_API_KEY
+    assert ask(server) == YES  # a local server does not get OPENAI_API_KEY
     assert ask(server, api_key_env="MY_KEY") == YES
     azure = {"base_url": f"http://127.0.0.1:{server.port}/openai", "api_version": "2024-10-21"}
     assert ask(server, model="gpt-4-32k", api_key_env="MY_KEY", **azure) == YES

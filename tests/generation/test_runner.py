@@ -1,4 +1,4 @@
-"""Runs that end, are killed, fail or are cut into shards, and what is kept of them."""
+"""Runs that end, are killed, fail or are split into shards, and what they keep."""
 
 import json
 import logging
@@ -42,7 +42,7 @@ SYSTEM = {
     "tokenizer": "minilm",
 }
 ANSWERING = SYSTEM | {"generator": "answering"}
-# By patient ("007" < "40"), within one as the release has them.
+# By patient ("007" < "40"), then in the release's order.
 ORDER = ["02", "3", "5479314876123"]
 
 
@@ -63,7 +63,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def answering(monkeypatch):
-    """A generator whose outcomes the test sets by instruction, or for all by None; and its log."""
+    """Return a generator with outcomes set by instruction, or for all by None, and its log."""
     outcomes: dict = {None: Generation("first\u2028é\n", "stop", 1)}
     asked = []
 
@@ -134,7 +134,7 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_is_not_repeated(
     outcomes, asked = answering
     whole = run(folder, path)
     assert capsys.readouterr().err == ""
-    path.unlink()  # as a workflow does before it runs a job
+    path.unlink()  # as a workflow does before running a job
     pd.testing.assert_frame_equal(run(folder, path), whole)
     assert len(asked) == 3
     forget(path)
@@ -199,7 +199,7 @@ def test_other_settings_start_over_and_say_so(
 def test_each_set_of_settings_keeps_its_responses(folder, path, answering, caplog):
     outcomes, asked = answering
     first = run(folder, path)
-    # Where it runs and what it costs change no response.
+    # Settings of location and cost change no response.
     run(folder, path, concurrency=2, label="M", price_per_million={"input": 1, "output": 1})
     assert len(asked) == 3 and caplog.text == ""
     outcomes[None] = Generation("second", "stop", 1)
@@ -214,7 +214,7 @@ def test_each_set_of_settings_keeps_its_responses(folder, path, answering, caplo
         assert len(asked) == 6 and caplog.text == ""
 
 
-def test_a_failure_is_kept_until_it_is_mended(folder, path, answering, capsys):
+def test_a_failure_is_kept_until_it_is_resolved(folder, path, answering, capsys):
     outcomes, asked = answering
     outcomes[None] = Failure("HTTP 500")
     for _ in range(2):
@@ -229,7 +229,7 @@ def test_a_failure_is_kept_until_it_is_mended(folder, path, answering, capsys):
     assert len(asked) == 9
 
 
-def test_what_is_wrong_is_said_before_any_answer(folder, path, answering):
+def test_errors_are_reported_before_any_answer(folder, path, answering):
     with pytest.raises(ParamsError, match="shards"):
         run_system(None, SYSTEM | {"shards": 0}, path)
     replace(folder, "*.tsv", "creatinine?", "creatinine? " + "please " * 300)
@@ -249,7 +249,7 @@ def test_broken_ehr_keeps_what_is_finished(folder, path, answering):
 
 
 @pytest.mark.parametrize("n", [2, 4])
-def test_generator_with_another_number_of_responses(folder, path, monkeypatch, n):
+def test_a_generator_with_the_wrong_number_of_responses(folder, path, monkeypatch, n):
     answers = [Generation("", "stop")] * n
     monkeypatch.setitem(GENERATORS, "wrong", lambda: Generator(lambda _: answers, batch_size=3))
     with pytest.raises(MedAlignError, match=f"returned {n} outcomes for 3 prompts; finished"):
@@ -284,7 +284,7 @@ def served(port, **more):
 
 
 def plan(name, attempt):
-    """Draw what a server does with an attempt at a prompt."""
+    """Draw a server's reaction to an attempt at a prompt."""
     draw = random.Random(f"1 {name}")
     hopeless = draw.random() < 0.05
     faults = [
@@ -323,7 +323,7 @@ def test_1000_instructions_over_a_faulty_server(tmp_path, monkeypatch):
         with pytest.raises(IncompleteError) as caught:
             run_system(release, settings, path, progress=False)
         failed, finished = stored(path, "failure"), stored(path)
-        # Each is a response or a recorded failure, once.
+        # Each has one response or one recorded failure.
         ids = [row["instruction_id"] for row in [*finished, *failed]]
         assert len(ids) == 1000 and set(ids) == set(release.references["instruction_id"])
         assert 30 < len(failed) < 500 and all(row["reason"] for row in failed)
@@ -337,12 +337,12 @@ def test_1000_instructions_over_a_faulty_server(tmp_path, monkeypatch):
     assert all(texts[row["instruction_id"]] == row["response"] for row in finished)
 
 
-def test_as_many_requests_are_under_way_as_asked_for(tmp_path):
+def test_concurrency_sets_the_number_of_open_requests(tmp_path):
     release = load_release(write_many(tmp_path / "release", 40))
     with ChatServer(lambda _: Reply(completion("yes"), after=2)) as server:
         run_system(release, served(server.port), tmp_path / "m.jsonl", progress=False)
     arrived = sorted(request.arrived for request in server.requests)
-    # The first 32 before any of them was answered, the 33rd when one was.
+    # The first 32 arrive before any is answered, the 33rd after one is.
     assert len(arrived) == 40
     assert arrived[31] < arrived[0] + 2 <= arrived[32]
 
@@ -359,20 +359,20 @@ def test_shards_are_the_instructions_in_their_order(many):
 
 
 def run_all(release, path, shards):
-    """All shards one after the other; what they write, set end to end."""
+    """Run all shards in turn and return what they write, concatenated."""
     for shard in range(1, shards + 1):
         run_system(release, ANSWERING, path, shard=shard, shards=shards, progress=False)
     return b"".join(paths.part(path, k, shards).read_bytes() for k in range(1, shards + 1))
 
 
-def test_another_number_of_shards_asks_nothing_again_and_changes_no_byte(many, path, answering):
+def test_a_different_number_of_shards_asks_nothing_again_and_changes_no_byte(many, path, answering):
     _, asked = answering
     written = {run_all(many, path, n) for n in (3, 1, 4)}
     assert len(asked) == len(set(asked)) == 10
     assert len(written) == 1
 
 
-def test_a_shard_that_failed_or_was_lost_is_made_again_alone(many, path, answering):
+def test_only_a_failed_or_lost_shard_is_made_again(many, path, answering):
     outcomes, asked = answering
     outcomes["Question 4?"] = Failure("no")
     with pytest.raises(IncompleteError, match="v1: 1 of 3 instructions have no response yet"):
@@ -382,7 +382,7 @@ def test_a_shard_that_failed_or_was_lost_is_made_again_alone(many, path, answeri
     del outcomes["Question 4?"]
     written = run_all(many, path, 3)
     assert asked.count("Question 4?") == 1 and len(asked) == 8
-    # What a shard has written is lost, then also what it kept.
+    # First a shard's output is lost, then also its store.
     asked.clear()
     paths.part(path, 1, 3).unlink()
     assert run_all(many, path, 3) == written and asked == []
@@ -391,7 +391,7 @@ def test_a_shard_that_failed_or_was_lost_is_made_again_alone(many, path, answeri
     assert asked == [f"Question {i}?" for i in range(3)]
 
 
-def test_a_torn_line_in_another_jobs_file_is_not_taken_and_not_touched(many, path, answering):
+def test_a_torn_line_in_another_jobs_file_is_ignored_and_not_changed(many, path, answering):
     _, asked = answering
     run_system(many, ANSWERING, path, shard=1, shards=2, progress=False)
     file = kept(path, "store-1-of-2.jsonl")
@@ -404,7 +404,7 @@ def test_a_torn_line_in_another_jobs_file_is_not_taken_and_not_touched(many, pat
 
 
 def _answer_shards(folder, path, shards):
-    """In a process of its own: every shard from several processes, each killed now and then."""
+    """Run every shard in several processes that are killed at random; itself in a process."""
     release = load_release(folder)
     rng = random.Random(shards)
     left = set(range(1, shards + 1))
@@ -424,7 +424,7 @@ def _answer_shards(folder, path, shards):
                 left.discard(shard)
 
 
-def test_shards_at_the_same_time_that_are_killed_lose_and_repeat_nothing(tmp_path, path):
+def test_concurrent_shards_that_are_killed_lose_and_repeat_nothing(tmp_path, path):
     folder = tmp_path / "release"
     synthesize(folder, patients=3, instructions=20, seed=1)
     alone = run_system(load_release(folder), SYSTEM, tmp_path / "alone" / path.name, progress=False)

@@ -1,4 +1,4 @@
-"""A model behind a server answers as the same model does here."""
+"""A model behind a server answers like the same model loaded locally."""
 
 import os
 import socket
@@ -37,11 +37,11 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def base_url(tmp_path_factory):
-    """A `transformers serve` of this machine, for as long as the tests run."""
+    """Run `transformers serve` on this machine during the tests."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # A server loads the model that a request names.
+    # The server loads the model that a request names.
     command = [
         sys.executable, "-c", "from transformers.commands.transformers_cli import main; main()",
         "serve", "--host", "127.0.0.1", "--port", str(port), "--device", "cpu",
@@ -64,7 +64,7 @@ def base_url(tmp_path_factory):
 
 
 def wait_for(url, server, log):
-    # A proxy of the environment has no say on this machine.
+    # A proxy in the environment does not apply to this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     end = time.monotonic() + START_S
     while time.monotonic() < end and server.poll() is None:
@@ -76,7 +76,7 @@ def wait_for(url, server, log):
     pytest.fail(f"no server after {START_S} s: {log.read_text()[-2000:]}")
 
 
-def test_a_served_model_answers_as_the_same_model_here(folder, base_url):
+def test_a_served_model_answers_like_the_same_local_model(folder, base_url):
     here = huggingface(load_tokenizer(folder), model=folder, device="cpu", batch_size=4)
     served = openai(model=folder, base_url=base_url, concurrency=2)
     expected = [answer for i in range(0, 10, 4) for answer in here.answer(PROMPTS[i : i + 4])]

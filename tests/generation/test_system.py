@@ -1,4 +1,4 @@
-"""What a system's YAML may hold, and what those of the repository hold, without a download."""
+"""The YAML files of systems: what is allowed, and the repository's own, without downloads."""
 
 import math
 import re
@@ -48,13 +48,13 @@ def no_network(monkeypatch):
 
 
 @each(FILES)
-def test_a_file_holds_no_key_and_loads_without_network(file, no_network):
+def test_a_file_contains_no_key_and_loads_without_network(file, no_network):
     system = load_system(file.stem)
     assert system["system"] == file.stem
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{2,40}", file.stem)
     assert 1 <= len(opening_comment(file)) <= 5
     assert not KEY.search(file.read_text())
-    # It is the user's to state; a file that came with one would let a real release out.
+    # Users must state it themselves; a file that came with it would release real data.
     assert "covered_by" not in system
 
 
@@ -67,7 +67,7 @@ def test_the_papers_six_have_the_published_context_lengths(no_network):
     assert len({file.stem for file in LANGUAGE_MODELS} - set(published)) >= 7
 
 
-def test_one_model_at_two_lengths_shares_what_else_it_is():
+def test_one_model_at_two_lengths_shares_all_other_settings():
     whole, short = map(load_system, ("gpt4-32k", "gpt4-32k-vicuna-context"))
     refined = load_system("gpt4-32k-multistep-refinement")
     for key in ("generator", "model", "base_url", "format", "price_per_million"):
@@ -108,7 +108,7 @@ def test_the_comment_says_what_a_language_model_needs(file):
         ),
     ],
 )
-def test_a_chat_template_of_ours_is_its_makers(name, expected):
+def test_our_chat_templates_equal_the_authors(name, expected):
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(load_system(name)["chat_template"])
     message = {"role": "user", "content": "Any cough?"}
@@ -162,7 +162,7 @@ SECRET = "sk-Secret0123456789"
         (SERVED | {"request": {"model": "a", "messages": []}}, "may not hold messages or model"),
     ],
 )
-def test_a_wrong_system_is_one_line_without_secrets(change, fault):
+def test_a_wrong_system_gives_one_line_without_secrets(change, fault):
     with pytest.raises(ParamsError) as caught:
         check_system(SYSTEM | change)
     assert fault in str(caught.value)

@@ -1,4 +1,4 @@
-"""What may be sent to another machine, and what only the owner may read."""
+"""Which data may be sent to another machine, and which only the owner may read."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ REMOTE = "models.example.org"
 
 @pytest.fixture
 def restricted(tmp_path):
-    """A release without a manifest, with a marker in a note, a name and a code of each EHR."""
+    """Write a release without a manifest; a note, a name and a code of each EHR have markers."""
     folder = write_release(tmp_path / "release")
     for file in (folder / "ehrs").iterdir():
         text = file.read_text().replace("Progress note", f"Progress note {MARKER}")
@@ -43,7 +43,7 @@ def synthetic(tmp_path_factory):
 
 @pytest.fixture
 def remote(monkeypatch):
-    """A name that is no loopback one leads to this machine."""
+    """Let a name other than a loopback one resolve to this machine."""
     resolve = socket.getaddrinfo
 
     def mapped(host, *arguments, **options):
@@ -55,7 +55,7 @@ def remote(monkeypatch):
 
 
 class CountingServer(ChatServer):
-    """Also counts connections, before any request."""
+    """Also counts connections before any request."""
 
     connections = 0
 
@@ -101,7 +101,7 @@ def test_nothing_is_sent_to_another_machine_without_an_agreement(
         terms = json.loads(kept(path).read_text().splitlines()[0])["terms"]
         assert terms == {"restricted": True, "host": REMOTE, "covered_by": agreement[REMOTE]}
 
-        # A server on this machine needs none, and a synthetic release may go anywhere.
+        # A local server needs no agreement, and a synthetic release may be sent anywhere.
         here = system(server.port, host="127.0.0.1")
         assert len(run_system(release, here, tmp_path / "here.jsonl", progress=False)) == 3
         away = run_system(
@@ -113,7 +113,7 @@ def test_nothing_is_sent_to_another_machine_without_an_agreement(
 def test_a_record_is_in_its_responses_and_nowhere_else(
     restricted, tmp_path, caplog, capsys, remote
 ):
-    """In no log, no reason of a failure, no error, and no other file of the run."""
+    """Not in logs, failures' reasons, errors or other files of the run."""
 
     def some_fail(request):
         if "Which statin" in request.prompt:
@@ -137,7 +137,7 @@ def test_a_record_is_in_its_responses_and_nowhere_else(
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file.name
 
 
-def test_what_was_made_before_a_release_was_restricted_is_closed_too(synthetic, tmp_path):
+def test_files_made_before_a_release_was_restricted_become_private_too(synthetic, tmp_path):
     folder = shutil.copytree(synthetic, tmp_path / "release")
     path = tmp_path / "m.jsonl"
     with ChatServer(quoting) as server:
@@ -153,8 +153,8 @@ def test_what_was_made_before_a_release_was_restricted_is_closed_too(synthetic, 
         assert stat.S_IMODE(file.stat().st_mode) == (0o700 if file.is_dir() else 0o600), file
 
 
-def test_a_restricted_experiment_is_its_owners(restricted, tmp_path):
-    """By Snakemake: responses, scores and notebooks, none of which shows a record."""
+def test_only_its_owner_can_read_a_restricted_experiment(restricted, tmp_path):
+    """Snakemake writes responses, scores and notebooks, and none of them shows a record."""
     project = copy_project(tmp_path)
     shutil.copytree(restricted, project / "data/real")
     header = "<person><demographics><gender>FEMALE</gender></demographics></person><events>"
@@ -180,8 +180,8 @@ def test_a_restricted_experiment_is_its_owners(restricted, tmp_path):
         assert server.requests == []
         done = run(project, "snakemake", *made, *options)
         answered = len(server.requests)
-        assert 6 < answered <= 12  # and up to as many again about rewritten records
-        # A job that runs again repeats no request.
+        assert 6 < answered <= 12  # plus up to as many about rewritten records
+        # A job that is rerun repeats no request.
         (project / "params/systems/one.yaml").open("a").write("label: One\n")
         run(project, "snakemake", "runs/real/status/generate/one.json", *options)
         assert len(server.requests) == answered

@@ -103,7 +103,7 @@ SIMULATION = with_intervals(
     share=[0.04, 0.6, 0.1],
 )  # fmt: skip
 TIMES = EVENTS["timestamp"]
-# Name of the function and what makes the case: its arguments.
+# Name of the function (and case) -> its arguments.
 CASES = {
     "gaps_by_group": ([GAPS[2:]], {}),
     "gap_matrix": ([GAPS, "system"], {}),
@@ -158,7 +158,7 @@ def assert_inside(ax):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_text_is_inside_the_picture_and_settings_stay(name):
+def test_text_is_inside_the_picture_and_settings_are_restored(name):
     before = dict(mpl.rcParams)
     ax = draw(name)
     assert ax.figure.get_size_inches()[0] == style.COLUMN_WIDTH
@@ -180,7 +180,7 @@ def test_text_is_inside_the_picture_and_settings_stay(name):
         ("match_recall", {"first record", "first 5 records", "50.0%", "7.2%"}),
         # 4000 x 23 x 24 / 2
         ("event_years", {"Calendar year (n = 1,104,000 events)"}),
-        # 15 types: 12 drawn, left out are those with 3, 2 and 1 notes; 46,252 + 105 in all.
+        # 15 types: 12 are drawn, those with 3, 2 and 1 notes left out; 46,252 + 105 in all.
         ("note_types", {"Notes (n = 46,357; 3 more types\nwith 6 notes not drawn)", "46,252"}),
         ("deduplication",
          {"ROUGE-L threshold (n = 1,314 instructions,\n765 of them duplicates; dotted: 0.7)"}),
@@ -194,7 +194,7 @@ def test_text_is_inside_the_picture_and_settings_stay(name):
                       "n = 3 events; one mark per day"}),
     ],
 )  # fmt: skip
-def test_figures_say(name, expected):
+def test_figures_state(name, expected):
     assert expected <= set(texts(draw(name)))
 
 
@@ -211,7 +211,7 @@ def test_figures_say(name, expected):
         ("metric_correlation, ceiling", "not scored: LENS"),
     ],
 )
-def test_labels_below_say(name, expected):
+def test_labels_below_state(name, expected):
     assert expected in draw(name).get_xlabel().replace("\n", " ")
 
 
@@ -229,23 +229,23 @@ def test_accuracy_by_context_rises_from_left_to_right():
     assert {"−20.0", "−10.0"} <= set(texts(ax)) and "to the longest context" in ax.get_xlabel()
 
 
-def test_paired_differences_fill_what_holds_over_patients():
+def test_paired_differences_fill_significant_markers():
     ax = draw("paired_differences")
     names = [name.splitlines() for name in names_of(ax)]
     assert names[0][-1] == "minus b" and names[1] == ["b", "minus c"]
     assert {"<0.001", "0.040", "0.050"} <= set(texts(ax))
     [hollow] = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
-    assert list(hollow.get_xdata()) == [-0.1]  # its p of 0.05 is not below 0.05
+    assert list(hollow.get_xdata()) == [-0.1]  # since p = 0.05 is not below 0.05
     assert "no pair of systems" in plots.paired_differences(PAIRS[:0]).get_xlabel()
 
 
-def test_counterfactual_changes_has_a_panel_per_measure_and_rows_for_what_is_relevant():
+def test_counterfactual_changes_has_a_panel_per_measure_and_relevant_rows():
     table = pd.DataFrame(
         {"change": ["nothing", "age", "age"], "system": "a", "relevant": [False, False, True],
          "n": [80, 74, pd.NA], "n_patients": [24, 24, pd.NA]}
     )  # fmt: skip
     for i, measure in enumerate(("changed", "changed_beyond", "flipped", "lost", "gained")):
-        table[measure] = [0, 0.1 + 0.1 * i, 0.5]  # no intervals, as of one patient
+        table[measure] = [0, 0.1 + 0.1 * i, 0.5]  # no intervals, as with one patient
     figure = plots.counterfactual_changes(table)
     first, *others = figure.axes
     assert names_of(first) == ["a · nothing (control)", "a · age", "a · age, relevant"]
@@ -269,7 +269,7 @@ def test_accuracy_by_group_has_a_panel_per_group_on_one_axis():
     assert {ax.get_xlim() for ax in shown} == {(0.0, 1.0)}
     for ax in shown:
         assert_inside(ax)
-    # The fifth category is below the first; the quartile begins a row of its own.
+    # The fifth category is below the first; the quartiles start a new row.
     assert shown[4].get_position().x0 == shown[5].get_position().x0
     is_first = GROUPS["group"] == GROUPS["group"][0]
     hidden = GROUPS.assign(n=GROUPS["n"].astype("Int64").where(is_first))
@@ -281,7 +281,7 @@ def test_accuracy_by_group_has_a_panel_per_group_on_one_axis():
 def test_human_evaluation_has_the_three_numbers_of_each_system_in_its_row():
     ax = draw("human_evaluation")
     rows = {text.get_text(): text.xy[1] for text in ax.texts}
-    # 65.0 % is on top, whatever the order of the table.
+    # 65.0 % is on top, regardless of the table's order.
     assert rows["65.0%"] == rows["0.658"] == rows["2.80"] == 0
     assert rows["60.1%"] == rows["0.676"] == rows["2.75"] == 1
     # The paper's table has no intervals, and the label mentions none.
@@ -319,7 +319,7 @@ def test_bars_add_up():
     assert sum(bar.get_width() for bar in draw("instructions_by").patches) == 68
 
 
-def test_deduplication_draws_the_shares_that_are_known():
+def test_deduplication_draws_known_shares_only():
     ax = draw("deduplication")
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["precision", "recall", "dropped"]
@@ -334,7 +334,7 @@ def test_deduplication_draws_the_shares_that_are_known():
 
 
 @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
-def test_timeline_of_the_first_and_the_last_day_there_are(day):
+def test_timeline_of_the_first_and_the_last_possible_day(day):
     moments = pd.Series(pd.array([day, "2014-08-10"], dtype="datetime64[s]"))
     events = pd.DataFrame({"timestamp": moments, "encounter": 0, "type": "note"})
     for drawn in (events, events[:1]):
@@ -344,7 +344,7 @@ def test_timeline_of_the_first_and_the_last_day_there_are(day):
     assert plots.timeline(EVENTS).get_legend() is None
 
 
-def test_figures_of_nothing_but_undefined_values_are_drawn():
+def test_figures_with_only_undefined_values_are_drawn():
     undefined = METRICS.assign(mean_tau=np.nan, mean_tau_low=np.nan, mean_tau_high=np.nan)
     zero = SYSTEMS.assign(correct=0.0, correct_low=np.nan, correct_high=np.nan)
     for ax in (plots.metric_correlation(undefined), plots.accuracy_by_system(zero)):
@@ -366,7 +366,7 @@ def test_gaps_by_group_has_both_gaps():
     ax = draw("gaps_by_group")
     names = [name.replace("\n", " ") for name in names_of(ax)]
     assert names[::2] == ["gender: Female", "race: Black or African American + (others)"]
-    # Points: raw gaps; diamonds: adjusted ones.
+    # Points are raw gaps, diamonds adjusted ones.
     raw, adjusted = (line.get_xdata() for line in (ax.lines[0], ax.lines[-1]))
     assert raw[[0, 2]] == pytest.approx([0.02, -0.25])
     assert adjusted == pytest.approx([0.03] * 3)
@@ -377,13 +377,13 @@ def test_metric_correlation_draws_the_ceiling_only_where_there_is_one():
     for table in (SKIPPED, read_back):
         ax = plots.metric_correlation(table, ceiling=Interval(0.65, 0.55, 0.74))
         assert [0.65, 0.65] in [list(line.get_xdata()) for line in ax.lines]
-        assert names_of(ax) == ["comet-compact", "ROUGE-L"]  # without the metric not scored
+        assert names_of(ax) == ["comet-compact", "ROUGE-L"]  # without the unscored metric
         assert ax.get_xlabel().endswith("\nnot scored: LENS")
     ax = plots.metric_correlation(METRICS, ceiling=Interval(np.nan, np.nan, np.nan))
     assert "second rater" not in ax.get_xlabel()
 
 
-def test_metric_differences_mark_what_holms_correction_leaves():
+def test_metric_differences_mark_what_is_significant_after_holms_correction():
     table = pd.DataFrame(
         {"metric_a": ["a", "a", "b"], "metric_b": ["b", "c", "c"], "n": 9,
          "difference": [0.25, -0.5, np.nan], "p_holm": [0.04, 0.06, np.nan]}

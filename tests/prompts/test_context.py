@@ -44,7 +44,7 @@ def length_of(text, tokenizer):
 
 
 def within(packed, tokenizer):
-    """Count the prompt's tokens that lie within its EHR."""
+    """Count the prompt's tokens within its EHR."""
     begin = packed.prompt.text.index("\n\n") + 2
     end = begin + len(packed.prompt.ehr)
     offsets = tokenizer.encode(packed.prompt.text).offsets
@@ -59,11 +59,11 @@ def test_template_order():
 
 @ALL_KINDS
 @pytest.mark.parametrize("record", [words(400), words(100) + " " * 50_000 + words(3)])
-def test_prompt_is_full_and_holds_the_end_of_the_record(kind, record):
+def test_prompt_is_full_and_contains_the_end_of_the_record(kind, record):
     tokenizer = TOKENIZERS[kind]
     packed = pack_prompt("Any chest pain?", record, tokenizer, 600)
     assert packed.prompt_tokens == length_of(packed.prompt.text, tokenizer)
-    # The character at the cut may be one of several tokens, such as an emoji's four bytes.
+    # The character at the cut may have several tokens, such as an emoji's four bytes.
     assert 600 - RESPONSE_TOKENS - 5 <= packed.prompt_tokens <= 600 - RESPONSE_TOKENS
     assert record.endswith(packed.prompt.ehr)
     assert packed.ehr_tokens_kept == pytest.approx(within(packed, tokenizer), abs=1)
@@ -84,7 +84,7 @@ def test_budget_is_exact_at_its_edges(kind):
 
 def test_instruction_too_long_is_reported_with_both_numbers():
     question = "pain " * 300
-    # 300 words and the template's 22 tokens, of which [CLS] and [SEP] are two.
+    # 300 words and the template's 22 tokens, including [CLS] and [SEP].
     with pytest.raises(PromptError, match=r"takes 322 tokens .* context of 512 leaves 256 \("):
         pack_prompt(question, "record", MINILM, 512)
     with pytest.raises(PromptError, match="context of 100 leaves -156"):
@@ -102,7 +102,7 @@ def test_only_the_end_of_a_long_record_is_tokenized(kind, context_length, monkey
     questions, tokenizer = ["Any chest pain?", "Any?", "Any cough?"], TOKENIZERS[kind]
     record = words(5000)
     packed = [truncate(question, record, tokenizer, context_length) for question in questions]
-    # Once for all instructions, with a guess or two at its length.
+    # Once for all instructions, with one or two guesses of its length.
     assert len(encoded) <= 2 and sum(map(len, encoded)) <= 12 * context_length
     assert truncate(questions[0], record * 2, tokenizer, context_length) == packed[0]
 
@@ -134,7 +134,7 @@ def test_any_record_is_packed_within_its_budget(kind, record, budget, question):
     assert record.endswith(packed.prompt.ehr)
     assert packed.prompt.text.count("\ufffd") == (packed.prompt.ehr + question).count("\ufffd")
     if len(packed.prompt.ehr) < len(record):
-        # One character may be 18 letters to NFKC, each of several bytes.
+        # NFKC may turn one character into 18 letters of several bytes each.
         assert packed.prompt_tokens >= limit - 24
 
 
@@ -180,7 +180,7 @@ def test_parts_make_up_any_record_and_every_prompt_fits(kind, record, room, answ
 
 def test_parts_end_at_lines_and_fill_the_context():
     packed = refine(QUESTION, RECORD, MINILM, 2048)
-    answer = "creatinine 1.4 mg/dL, " * 300  # is cut to its room
+    answer = "creatinine 1.4 mg/dL, " * 300  # is truncated to its room
     prompt, tokens = next_prompt(QUESTION, packed.later[0], answer, MINILM, 2048)
     assert tokens <= 2048 - RESPONSE_TOKENS and answer.startswith(prompt.previous)
     assert MINILM.count(prompt.previous) >= RESPONSE_TOKENS - 2
@@ -247,14 +247,14 @@ def test_retrieved_passages_never_exceed_the_budget(kind, texts, room):
         (retrieve, 2048, {"retriever": "bm52"}, ParamsError, "no 'bm52'; there are bm25, minilm"),
     ],
 )
-def test_what_a_strategy_lacks_is_reported(strategy, context_length, options, error, message):
+def test_what_a_strategy_needs_is_reported(strategy, context_length, options, error, message):
     with pytest.raises(error, match=message):
         strategy(QUESTION, RECORD, MINILM, context_length, **options)
 
 
 @pytest.fixture
 def recording(monkeypatch):
-    """A generator that keeps its prompts; `fail` says which call fails or ends the run."""
+    """Return a generator that records prompts; `fail` says which call fails or ends the run."""
     seen, fail = [], {}
 
     def factory():
@@ -275,7 +275,7 @@ def recording(monkeypatch):
 
 @pytest.fixture
 def long_release(tmp_path):
-    """Patient 40's EHR has 150,000 tokens."""
+    """Write a release in which patient 40's EHR has 150,000 tokens."""
     folder = write_release(tmp_path / "release")
     entries = "".join(
         note(f"20{10 + i // 400:02}-03-{1 + i % 28:02} 10:00", f"Visit {i}. {words(20)}")
@@ -334,6 +334,6 @@ def test_a_step_counts_only_after_the_prompts_that_it_answered(long_release, tmp
     tenth = [line for line in text.splitlines(keepends=True) if " step " in line][9]
     kept(path).write_text(text.replace(tenth, ""))
     run_system(long_release, SYSTEM, path, progress=False)
-    # The tenth part is read again, and with it all that was built on the answer to it.
+    # The tenth part is read again, and so are all that depend on its answer.
     asked = [prompt for prompt in seen if prompt.instruction == QUESTION]
     assert asked[40 - 2].ehr == asked[9].ehr

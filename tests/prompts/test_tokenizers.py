@@ -42,7 +42,7 @@ LLAMA_3_WITH_SYSTEM = LLAMA_3_TEMPLATE.replace(
     "<|start_header_id|>system<|end_header_id|>\n\n" + SYSTEM + "<|eot_id|>{% for",
     1,
 )
-# Its special tokens swallow the blanks behind them, as Phi-3's do.
+# Its special tokens absorb the blanks after them, like Phi-3's.
 PHI = "{% for m in messages %}<|user|>\n{{ m['content'] }}<|end|>\n{% endfor %}<|assistant|>\n"
 SWALLOWING = [AddedToken(t, rstrip=True, special=True) for t in ("<|user|>", "<|end|>")]
 
@@ -74,7 +74,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded(folders):
-    """Each family's tokenizer as transformers loads it, and as prompts use it."""
+    """Return each family's tokenizer as loaded by transformers and as used for prompts."""
     return {
         family: (AutoTokenizer.from_pretrained(folder), load_tokenizer(folder))
         for family, folder in folders.items()
@@ -89,9 +89,9 @@ def by_transformers(tokenizer, text):
 @ALL_FAMILIES
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(text=st.lists(st.one_of(st.sampled_from(TRAINING), st.text(max_size=40))).map(" ".join))
-def test_ids_are_those_of_transformers(loaded, family, text):
+def test_ids_equal_those_of_transformers(loaded, family, text):
     pretrained, tokenizer = loaded[family]
-    text = text.strip()  # some templates strip a message, which no prompt of ours needs
+    text = text.strip()  # some templates strip messages; our prompts need no stripping
     assert tokenizer.prompt_ids(text) == by_transformers(pretrained, text)
 
 
@@ -172,7 +172,7 @@ def test_tokenizers_neither_truncate_nor_read_special_tokens(tmp_path, kind):
 
 @pytest.fixture(scope="module")
 def sentences(tmp_path_factory):
-    """A folder with a sentencepiece model and no tokenizer.json, as Vicuna's repository."""
+    """Write a folder with a sentencepiece model but no tokenizer.json, like Vicuna's."""
     folder = tmp_path_factory.mktemp("sentences")
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -192,7 +192,7 @@ def sentences(tmp_path_factory):
 
 
 def written(sentences, folder, **settings):
-    """The sentencepiece model with a tokenizer_config.json."""
+    """Copy the sentencepiece model and add a tokenizer_config.json."""
     shutil.copy(sentences / "tokenizer.model", folder)
     settings = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", **settings}
     settings |= {"eos_token": "</s>", "unk_token": "<unk>"}
@@ -209,7 +209,7 @@ def test_a_sentencepiece_model_needs_no_tokenizer_json_and_the_config_decides(
     expected = [1] * add_bos_token + processor.encode(TRAINING[0])
     assert load_tokenizer(folder).prompt_ids(TRAINING[0]) == expected
     assert not (tmp_path / "tokenizer.json").exists()
-    # A repository with another config than its tokenizer.json was written with.
+    # A repository with a config that differs from its tokenizer.json.
     written(sentences, tmp_path, add_bos_token=not add_bos_token)
     LlamaTokenizerFast.from_pretrained(folder).save_pretrained(folder)
     written(sentences, tmp_path, add_bos_token=add_bos_token)

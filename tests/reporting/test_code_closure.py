@@ -1,4 +1,4 @@
-"""The hash of a notebook's code changes if and only if code that it reaches does."""
+"""A notebook's code hash changes if and only if code that it uses changes."""
 
 import pytest
 
@@ -57,7 +57,7 @@ def test_what_a_change_does(root, name, old, new, is_other):
     assert (code_hash(CODE, root) != before) == is_other
 
 
-def test_the_closure_of_the_packages_own_code():
+def test_the_closure_of_the_package_itself():
     found = {
         str(file.relative_to(ROOT))
         for file in closure("import medalign_utils as ma; ma.rate", ROOT)

@@ -1,4 +1,4 @@
-"""A system's job leaves what became of it, whatever that is; an interrupted one leaves nothing."""
+"""A system's job writes its outcome, unless it was interrupted."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ FAILED = {"is_ok": False, "error": "EHRError", "message": "4.xml, line 7: bad", 
 
 @pytest.fixture
 def executed(monkeypatch, tmp_path):
-    """The parameters that papermill was given; `raises` is what it raises then."""
+    """Record the parameters given to papermill, which then raises `raises`."""
     monkeypatch.chdir(tmp_path)
 
     class Executed(list):
@@ -63,7 +63,7 @@ def run(tmp_path, parameters, **options):
 ERROR = papermill.PapermillExecutionError(0, 1, "source", "EHRError", "4.xml: bad\nmore", [])
 
 
-def test_a_system_that_finishes_says_what_it_made(executed, tmp_path):
+def test_a_system_that_finishes_names_its_files(executed, tmp_path):
     made = tmp_path / "a.jsonl"
     made.write_text("1\n")
     goes_on, left = run(tmp_path, {"system": "a"}, makes=[made])
@@ -110,7 +110,7 @@ def test_a_system_without_responses_is_not_scored(executed, tmp_path):
     assert goes_on and left == {"system": "a"} | FAILED and not executed
 
 
-def test_later_notebooks_take_the_systems_that_have_finished(executed, tmp_path):
+def test_later_notebooks_use_the_systems_that_have_finished(executed, tmp_path):
     after = [write(tmp_path / f"{s}.json", s, OK) for s in "ab"]
     after.append(write(tmp_path / "c.json", "c", FAILED))
     assert run(tmp_path, {"systems": list("cab"), "seed": 1}, after=after) == (True, None)

@@ -1,4 +1,4 @@
-"""What a report says of a run, and what it never shows."""
+"""What a report says about a run, and what it never shows."""
 
 import json
 import re
@@ -26,7 +26,7 @@ MARKER = "Zyxwomab"
 
 @pytest.fixture
 def described(project):
-    """Describe the run of a restricted release that has the tables that the test writes."""
+    """Describe a run of a restricted release with the tables that the test writes."""
     write_release(project / "data/mine")
     shutil.copytree(ROOT / "data/paper", project / "data/paper")
     path = write_experiment("mine", release="data/mine", **dict.fromkeys(SYNTHETIC_KEYS))
@@ -69,7 +69,7 @@ def test_a_table_of_single_patients_instructions_or_responses_is_refused(describ
         described(pairs=table)
 
 
-def test_what_is_missing_is_named_with_its_reason(described):
+def test_missing_results_are_named_with_their_reason(described):
     leave("generate/bm25-full")
     leave("02_match_instructions")
     skipped = pd.DataFrame({"metric": ["lens"], "reason": ["no weights"]})
@@ -78,7 +78,7 @@ def test_what_is_missing_is_named_with_its_reason(described):
     suppressed = pd.DataFrame({"grouping": ["race", "race"], "suppressed": [why, why]})
     run = described(groups=suppressed)
     found = gaps(run)
-    # Of a restricted release the kind of an error alone.
+    # With a restricted release, only the kind of an error.
     assert found["system bm25-full: no responses"] == "EHRError"
     assert found["system bm25-2k: no responses"] == "it has not run, or was stopped"
     assert found["metric lens of bm25-2k"] == "no weights"
@@ -98,7 +98,7 @@ def test_what_is_missing_is_named_with_its_reason(described):
     assert provenance.failure(open_run, "generate/bm25-full") == why
 
 
-def test_an_error_of_ratings_shows_its_kind_alone(described):
+def test_an_error_in_ratings_shows_only_its_kind(described):
     Path("data/mine/answer-key.jsonl").write_text("{}\n")
     paths.write_text(f'{{"{MARKER}": 1}}\n', paths.responses("mine", "bm25-2k"), private=False)
     assert gaps(described())["ratings"] == "MedAlignError"
@@ -120,7 +120,7 @@ def test_a_commit_is_the_projects_own(project, monkeypatch):
     Path("copy").mkdir()
     Path("copy/Snakefile").write_text("")
     monkeypatch.chdir("copy")
-    assert provenance.commit() is None  # somebody else's checkout
+    assert provenance.commit() is None  # another project's checkout
 
 
 def test_the_command_names_what_is_wrong(capsys):

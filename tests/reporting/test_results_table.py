@@ -15,7 +15,7 @@ from medalign_utils.reporting.results_table import (
 )
 
 
-def test_numbers_are_rounded_and_missing_values_say_so(tmp_path):
+def test_numbers_are_rounded_and_missing_values_are_marked(tmp_path):
     frame = pd.DataFrame(
         {
             "system": ["NA", "b"],
