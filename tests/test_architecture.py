@@ -1,4 +1,4 @@
-"""The package keeps the order of floors that docs/architecture.md states, and its entrance."""
+"""Imports follow the order of floors in docs/architecture.md, and the entrance works."""
 
 import ast
 import inspect
@@ -21,14 +21,14 @@ ROOMS = {
 
 
 def floors() -> list[list[str]]:
-    """The floors from top to bottom, each with its rooms."""
+    """Return the floors from top to bottom, each with its rooms."""
     page = (ROOT / "docs/architecture.md").read_text("utf-8")
     block = re.search(r"```floors\n(.*?)```", page, re.DOTALL)[1]
     return [line.partition("#")[0].split() for line in block.splitlines()]
 
 
 def imports_of(file: Path) -> set[str]:
-    """The rooms that a module imports from, inside functions too."""
+    """Return the rooms that a module imports from, also inside functions."""
     rooms = set()
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.Import):
@@ -45,12 +45,12 @@ def test_each_room_is_on_one_floor():
     assert sorted(listed) == sorted(ROOMS)
 
 
-def test_imports_run_down_the_floors_only():
+def test_imports_only_run_down_the_floors():
     level = {room: i for i, floor in enumerate(reversed(floors())) for room in floor}
     upwards = []
     for file in PACKAGE.rglob("*.py"):
         room = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if room == "__init__":  # the entrance loads each name when it is used
+        if room == "__init__":  # the entrance loads names when they are used
             continue
         upwards += [
             f"{file.relative_to(ROOT)} imports {other}"
@@ -85,7 +85,7 @@ def test_no_circles_within_a_room():
         visit(module)
 
 
-def test_the_root_is_small_and_the_rooms_have_a_sentence_each():
+def test_the_root_is_small_and_each_room_has_a_sentence():
     assert len(list(PACKAGE.glob("*.py"))) <= 10
     folders = [PACKAGE / room for room in ROOMS if (PACKAGE / room).is_dir()]
     assert len(folders) <= 14
@@ -100,7 +100,7 @@ def test_the_entrance_offers_documented_names(name):
     assert name in dir(ma)
 
 
-def test_the_entrance_names_what_it_lacks():
+def test_the_entrance_names_an_unknown_attribute():
     with pytest.raises(AttributeError, match="no attribute 'socre'"):
         _ = ma.socre
 

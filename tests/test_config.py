@@ -1,4 +1,4 @@
-"""A mistake in an experiment or a system is reported in one line, before any work."""
+"""Mistakes in an experiment or a system are reported in one line, before any work."""
 
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def test_the_keys_are_the_notebooks_parameters():
     parameters = {name for path in notebooks() for name in notebook_parameters(path)}
     known = Experiment.model_fields.keys() - set(SYNTHETIC_KEYS)
     assert parameters - set(JOB_KEYS) == known
-    content = yaml.safe_load(paths.resolve("params/paper.yaml").read_text())  # reads no release
+    content = yaml.safe_load(paths.resolve("params/paper.yaml").read_text())  # without the release
     Experiment.model_validate(content)
 
 
@@ -146,13 +146,13 @@ def test_a_file_that_is_not_yaml_is_named(project, content, message):
 
 
 @pytest.mark.parametrize("name", ["../a", "a/b", ".a", "-a", "{a}", "a\nb"])
-def test_a_released_system_whose_name_cannot_be_part_of_a_files_is_refused(project, name):
+def test_a_released_system_with_a_name_unfit_for_files_is_refused(project, name):
     changes = {"responses": "released", "counterfactual_systems": []}
     with pytest.raises(ParamsError, match=r"systems: .* cannot be part of a file's name"):
         load_experiment(write_experiment("mine", systems=["GPT-4 (32k)", name], **changes))
 
 
-def test_a_release_is_there_unless_it_is_synthetic_and_is_not_written_over(project):
+def test_a_release_must_exist_unless_synthetic_and_is_not_overwritten(project):
     real = write_experiment("real", release="data/mine", **dict.fromkeys(SYNTHETIC_KEYS))
     with pytest.raises(ParamsError, match=r"^params/real.yaml: release: .*no folder .*data/mine"):
         load_experiment(real)
@@ -177,13 +177,13 @@ def test_a_parameter_without_a_value_or_not_a_literal_is_an_error(project):
         notebook_parameters(notebook)
 
 
-def test_a_series_differs_in_context_length_alone(project):
+def test_a_series_differs_only_in_context_length(project):
     write_system("mine", context_length=4096, format="markup")
     names = ["minilm-2k", "bm25-2k", "mine", "bm25-full"]
     assert context_series(names) == {"bm25-2k": 2048, "bm25-full": None}
 
 
-def test_paths_count_from_the_root_and_missing_ones_name_their_command(project, monkeypatch):
+def test_paths_are_relative_to_the_root_and_missing_ones_name_their_command(project, monkeypatch):
     below = project / "runs/mine/notebooks"
     below.mkdir(parents=True)
     monkeypatch.chdir(below)

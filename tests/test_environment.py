@@ -1,4 +1,4 @@
-"""The lists of dependencies agree: pyproject.toml, constraints.txt, environment.yml, pre-commit."""
+"""Dependencies agree in pyproject.toml, constraints.txt, environment.yml and pre-commit."""
 
 import tomllib
 from pathlib import Path

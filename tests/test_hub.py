@@ -39,10 +39,10 @@ def test_the_first_form_of_weights_that_exists_counts(folder):
         file.unlink()
     with pytest.raises(MedAlignError, match=r"model holds no \*\.safetensors or \*\.bin") as caught:
         find_checkpoint(str(folder), *TRANSFORMERS)
-    assert type(caught.value) is MedAlignError  # or else the metric would be skipped
+    assert type(caught.value) is MedAlignError  # otherwise the metric would be skipped
 
 
-def test_a_description_depends_on_the_files_that_count_and_not_on_their_place(folder, tmp_path):
+def test_a_description_depends_on_the_relevant_files_and_not_on_their_folder(folder, tmp_path):
     before = describe(find_checkpoint(str(folder), *TRANSFORMERS))
     copy = shutil.copytree(folder, tmp_path / "elsewhere" / "model")
     (copy / "README.md").write_text("other")
@@ -88,7 +88,7 @@ def test_a_hub_that_never_answers_is_not_waited_for(monkeypatch, empty_cache):
         (GatedRepoError, NotAvailableError, "owner/nam asks for a licence to be accepted"),
     ],
 )
-def test_what_a_user_spelt_wrongly_is_no_skip(monkeypatch, error, kind, message):
+def test_a_misspelt_name_is_an_error_not_a_skip(monkeypatch, error, kind, message):
     def model_info(self, name, timeout):
         raise error("401", response=Response())
 
@@ -101,12 +101,12 @@ def test_what_a_user_spelt_wrongly_is_no_skip(monkeypatch, error, kind, message)
 @pytest.mark.parametrize(
     "name", ["/no/such/folder", "models/a/b", "tests/none", "./none", "../none/model", "~/none"]
 )
-def test_a_path_that_leads_nowhere_is_an_error(name):
+def test_a_path_that_does_not_exist_is_an_error(name):
     with pytest.raises(MedAlignError, match=f"^no folder {name}$"):
         weights(name)
 
 
-def test_a_hub_id_and_no_name_stay_as_they_are(folder):
+def test_a_hub_id_and_an_empty_name_stay_unchanged(folder):
     for name in ("", "minilm", "roberta-large", "Unbabel/wmt22-comet-da"):
         assert weights(name) == name
     assert weights(str(folder)) == str(folder)

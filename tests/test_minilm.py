@@ -27,12 +27,12 @@ def test_embed_gives_unit_rows_in_the_order_of_the_texts():
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
     np.testing.assert_array_equal(embed(TEXTS[::-1]), vectors[::-1])
-    for text, vector in zip(TEXTS, vectors, strict=True):  # whatever else is embedded
+    for text, vector in zip(TEXTS, vectors, strict=True):  # regardless of the other texts
         np.testing.assert_array_equal(embed([text] * 2), [vector] * 2)
 
 
-def test_embed_cuts_after_256_tokens():
-    # "pain" is one token; [CLS] and [SEP] leave 254 of 256.
+def test_embed_truncates_after_256_tokens():
+    # "pain" is one token; [CLS] and [SEP] leave room for 254.
     vectors = embed(["pain " * 254, "pain " * 254 + "creatinine", "pain " * 250 + "creatinine"])
     np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
     assert np.abs(vectors[0] - vectors[2]).max() > 1e-3
@@ -49,12 +49,12 @@ def test_minilm_path_refuses_missing_and_other_weights(monkeypatch, tmp_path):
         minilm_path.__wrapped__()
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.safetensors").write_bytes(b"")
-    # The SHA-256 of no bytes begins with e3b0c442.
+    # The SHA-256 of an empty file begins with e3b0c442.
     with pytest.raises(MedAlignError, match=r"has SHA-256 e3b0c442.*, expected 53aa5117"):
         minilm_path.__wrapped__()
 
 
-def test_fixed_batches_hold_every_text_once_in_a_shape_of_its_own_length():
+def test_fixed_batches_contain_every_text_once_in_a_shape_set_by_its_length():
     rng = np.random.default_rng(1)
     ids = [rng.integers(5, 99, size=n).tolist() for n in [1, 16, 17, *rng.integers(1, 600, 90)]]
     ids.append([7] * 2000)
@@ -66,7 +66,7 @@ def test_fixed_batches_hold_every_text_once_in_a_shape_of_its_own_length():
             assert place not in shapes
             shapes[place] = tuple(rows.shape)
     assert sorted(shapes) == list(range(len(ids)))
-    # Alone, each has the shape that it has among all.
+    # A text alone gets the same shape as among all texts.
     for place, row in enumerate(ids):
         [(_, rows, _)] = fixed_batches([row], 0)
         assert tuple(rows.shape) == shapes[place]

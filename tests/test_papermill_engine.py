@@ -1,4 +1,4 @@
-"""Kernels of batch runs listen on sockets that have an owner, not on TCP ports."""
+"""Kernels of batch runs listen on private sockets, not on TCP ports."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ print(json.dumps([told["transport"], str(folder.absolute()), mode, names]))
 """
 
 
-def test_a_batch_runs_kernel_listens_on_sockets_in_a_folder_of_its_own(tmp_path):
+def test_a_batch_runs_kernel_listens_on_sockets_in_a_separate_folder(tmp_path):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SAY)])
     nbformat.write(notebook, tmp_path / "say.ipynb")
     folders = set()

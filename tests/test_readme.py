@@ -1,4 +1,4 @@
-"""README's promises about itself: its example runs, it is short, and its links lead somewhere."""
+"""README's example runs, README is short, and its links are valid."""
 
 import ast
 import re
@@ -17,7 +17,7 @@ PAGES = [
 ]
 
 
-def test_the_ten_lines_run_as_they_are(tmp_path, monkeypatch, capsys):
+def test_the_ten_lines_run_unchanged(tmp_path, monkeypatch, capsys):
     write_release(tmp_path / "data" / "demo", patients=3, instructions=12, seed=1)
     (tmp_path / "models").symlink_to(ROOT / "models")
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""What a notebook's run saves."""
+"""What a notebook saves in its run."""
 
 from PIL import Image
 

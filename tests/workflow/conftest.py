@@ -4,7 +4,7 @@ import pytest
 
 from tests.builders.project import add_cell, copy_project, snakemake
 
-# Code that notebook 02 reaches in each of the ways in which code can be reached.
+# Code that notebook 02 uses in every possible way.
 EXTRA = {
     "__init__.py": "def extra():\n    from medalign_utils.extra.deep import deep\n"
     "    return deep()\n",
@@ -15,7 +15,7 @@ EXTRA = {
 
 @pytest.fixture(scope="session")
 def ran(tmp_path_factory):
-    """The project; whoever changes it changes it back."""
+    """Return a project with a finished run; tests that change it must restore it."""
     project = copy_project(tmp_path_factory.mktemp("snakemake"))
     folder = project / "medalign_utils/extra"
     folder.mkdir()

@@ -41,14 +41,14 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 def cluster(tmp_path_factory):
     if why := install():
         pytest.skip(f"THE CLUSTER IS NOT TESTED: {why}")
-    # A folder with a short path: a socket's may have 107 characters.
+    # A folder with a short path: sockets allow 107 characters.
     cluster = Cluster(tmp_path_factory.mktemp("slurm"))
     yield cluster
     cluster.stop()
 
 
 class Pace:
-    """How many more prompts the server answers; after them all hang, as in a slow model."""
+    """How many more prompts the server answers; later ones hang, as with a slow model."""
 
     left = math.inf
 
@@ -64,7 +64,7 @@ def pace():
 
 @pytest.fixture(scope="session")
 def server(pace):
-    """A model that answers with the end of the prompt, at the pace that a test sets."""
+    """Run a model that answers with the end of the prompt, at the pace that a test sets."""
     with ChatServer(pace) as server:
         yield server
 
@@ -75,7 +75,7 @@ def model(tmp_path_factory):
 
 
 def make_project(to, server, model, *, shards):
-    """A project with these systems in one job each or in shards."""
+    """Return a project with these systems, each in one job or in shards."""
     project = copy_project(to)
     size = {"format": "lines", "context_length": 600}
     contents = {name: load_system(name) for name in ("bm25-2k", "bm25-full")}
@@ -96,7 +96,7 @@ def make_project(to, server, model, *, shards):
 
 
 def start(project, profile, env):
-    """Start the workflow, as `make reproduce PROFILE=...` does."""
+    """Start the workflow like `make reproduce PROFILE=...`."""
     options = ("--workflow-profile", f"profiles/{profile}", "--configfile", "params/tiny.yaml")
     return subprocess.Popen(
         [BIN / "snakemake", *options],
@@ -105,7 +105,7 @@ def start(project, profile, env):
         stdout=(project / "out.log").open("w"),
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        # Where pytest runs in the background it is ignored, and would be here.
+        # If pytest runs in the background, it ignores Ctrl-C, and this process would inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
@@ -125,14 +125,14 @@ def wait_for(what, true, process=None, seconds=WAIT_S):
 
 
 def kept(project, system="served"):
-    """What of a system's responses is kept: file name -> lines."""
+    """Return a system's stored responses: file name -> lines."""
     files = (project / f"runs/tiny/responses/{system}").glob("store*.jsonl")
     lines = {file.name: file.read_text().splitlines() for file in files}
     return {name: [line for line in found if " response " in line] for name, found in lines.items()}
 
 
 def outputs(project):
-    """What depends on no clock: the tables, the scores, the responses without their seconds."""
+    """Return all outputs that depend on no clock: tables, scores, responses without seconds."""
     run = project / "runs/tiny"
     files = [*run.glob("tables/*.csv"), *run.glob("scores/*.parquet")]
     found = {str(file.relative_to(run)): file.read_bytes() for file in files}
@@ -143,7 +143,7 @@ def outputs(project):
 
 
 def processes_in(project):
-    """Command lines of processes that work in the project's folder: jobs and their kernels."""
+    """Return the command lines of jobs and kernels in the project's folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -156,7 +156,7 @@ def processes_in(project):
 
 @pytest.fixture(scope="session")
 def local(tmp_path_factory, server, model):
-    """The same experiment on this machine, each system in one job."""
+    """Run the same experiment on this machine, each system in one job."""
     project = make_project(tmp_path_factory.mktemp("local"), server, model, shards=False)
     status, said = end(start(project, "local", os.environ), project)
     assert status == 0, said
@@ -165,7 +165,7 @@ def local(tmp_path_factory, server, model):
 
 @pytest.fixture(scope="session")
 def damaged(tmp_path_factory, model):
-    """The model's folder, its file of weights cut off in the middle."""
+    """Return a copy of the model with a truncated file of weights."""
     folder = tmp_path_factory.mktemp("damaged") / "llama"
     shutil.copytree(model, folder)
     weights = folder / "model.safetensors"
@@ -175,7 +175,7 @@ def damaged(tmp_path_factory, model):
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory, cluster, server, damaged):
-    """The project that runs on the cluster."""
+    """Return the project that runs on the cluster."""
     return make_project(tmp_path_factory.mktemp("cluster"), server, damaged, shards=True)
 
 
@@ -195,7 +195,7 @@ def test_a_cancelled_job_and_a_damaged_model_leave_the_others_results(project, c
     before = kept(project)
 
     def running_shards():
-        """The shards' jobs that run, once one of them has answered something and hangs."""
+        """Return the shards' running jobs after one of them has answered something and hangs."""
         jobs = cluster.ask("squeue", "--noheader", "--states=RUNNING", "--format=%i %k")
         hangs = pace.left < 0 and sum(map(len, kept(project).values())) == 3 + 2
         return hangs and re.findall(r"^(\d+) generate:part=served", jobs, re.MULTILINE)
@@ -214,7 +214,7 @@ def test_a_cancelled_job_and_a_damaged_model_leave_the_others_results(project, c
     systems = pd.read_csv(run / "tables/05_evaluate_systems.csv")["system"]
     assert sorted(systems) == ["bm25-2k", "bm25-full"]
     assert (run / "tables/06_correlate_metrics.csv").is_file()
-    # What failed has left its executed notebook up to the failing cell, and its log.
+    # Failed jobs leave their log and the notebook executed up to the failing cell.
     cells = nbformat.read(run / "notebooks/03_generate_responses-tiny-llama.ipynb", 4).cells
     errors = [
         o.ename for cell in cells for o in cell.get("outputs", []) if o.output_type == "error"
@@ -229,7 +229,7 @@ def test_a_cancelled_job_and_a_damaged_model_leave_the_others_results(project, c
         assert kept(project)[name][: len(lines)] == lines
 
 
-def test_another_run_makes_what_is_missing_to_the_outputs_of_one_machine(
+def test_another_run_completes_the_outputs_of_a_single_machine(
     project, cluster, server, model, damaged, local
 ):
     before = kept(project)
@@ -244,7 +244,7 @@ def test_another_run_makes_what_is_missing_to_the_outputs_of_one_machine(
     assert [name for name in expected if found[name] != expected[name]] == []
     for name, lines in before.items():
         assert kept(project)[name][: len(lines)] == lines
-    # One a prompt on each machine, and those that hung when jobs were killed, of two shards twice.
+    # One per prompt on each machine, plus those that hung in killed jobs, twice for two shards.
     n = len(expected["responses/served.jsonl"])
     assert sum(map(len, kept(project).values())) == n
     assert len(server.requests) <= 2 * n + 4
@@ -271,6 +271,6 @@ def test_status_of_real_jobs(cluster, tmp_path):
     cluster.ask("scancel", jobs["sleep 60"])
     wait_for("the end", lambda: not cluster.jobs(), seconds=60)
     assert status(jobs["sleep 60"]) == "failed"
-    assert status("99999") == "failed"  # SLURM has forgotten it, and it has left nothing
+    assert status("99999") == "failed"  # unknown to SLURM and without an exit status
     (tmp_path / ".snakemake/slurm/99999.exit").write_text("0\n")
     assert status("99999") == "success"

@@ -1,4 +1,4 @@
-"""A run over a language model that is killed again and again ends as one that was left alone."""
+"""A run of a language model that is killed repeatedly ends like an undisturbed one."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from medalign_utils.synthetic import write_release
 from tests.builders.tiny_models import write_tiny_llama
 
 KILLS = 25
-# Forks a process that has loaded everything, so that most of its time goes into the run.
+# Forks a process that has loaded everything, so that it spends most of its time in the run.
 KILLED_RUNS = """
 import json, logging, os, random, signal, sys, time
 import torch, transformers

@@ -1,4 +1,4 @@
-"""Every notebook is thin, clean, and knows exactly the parameters that experiments give it."""
+"""Every notebook is short and clean, and declares exactly the parameters of experiments."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ def code_of(path):
 
 
 @EVERY
-def test_is_valid_and_holds_no_outputs_and_no_metadata_of_a_machine(path):
+def test_is_valid_and_has_no_outputs_and_no_metadata_of_a_machine(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
@@ -43,7 +43,7 @@ def test_opens_with_its_question_has_sections_and_ends_in_checks(path):
 
 
 def lines_of(source):
-    """The number of lines, blank ones aside, where a call written over several lines is one."""
+    """Return the number of non-blank lines, counting a call over several lines as one."""
     calls = [node for node in ast.parse(source).body if isinstance(node, (ast.Assign, ast.Expr))]
     calls = [node for node in calls if isinstance(node.value, ast.Call)]
     lines = len([line for line in source.splitlines() if line])
@@ -51,10 +51,10 @@ def lines_of(source):
 
 
 @EVERY
-def test_cells_are_short_and_hold_no_logic_and_no_commands(path):
+def test_cells_are_short_and_have_no_logic_and_no_commands(path):
     for cell in code_of(path):
         assert "tags" in cell.metadata or lines_of(cell.source) <= 10, cell.source
-        tree = ast.parse(cell.source)  # neither magics nor shell commands parse
+        tree = ast.parse(cell.source)  # magics and shell commands do not parse
         banned = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.While, ast.Try, ast.For)
         assert not [node for node in ast.walk(tree) if isinstance(node, banned)], cell.source
 
@@ -64,7 +64,7 @@ def test_parameters_are_commented_literals(path):
     first, *others = code_of(path)
     assert first.metadata.tags == ["parameters"]
     assert not any("tags" in cell.metadata for cell in others)
-    assert notebook_parameters(path)  # raises where one is not a literal
+    assert notebook_parameters(path)  # raises if one is not a literal
     lines = first.source.splitlines()
     for statement in ast.parse(first.source).body:
         above = lines[statement.lineno - 2] if statement.lineno > 1 else ""
@@ -77,7 +77,7 @@ def test_defaults_are_the_demos(path):
     for name, default in notebook_parameters(path).items():
         if name == "system":
             assert default in demo["systems"]
-        elif name == "systems":  # a user's own system in the demo is no default
+        elif name == "systems":  # a user may add systems to the demo
             assert set(default) <= set(demo["systems"])
         else:
             assert demo[name] == default, name

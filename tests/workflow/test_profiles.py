@@ -1,4 +1,4 @@
-"""What the profiles say, and what SLURM's answers mean to Snakemake."""
+"""The profiles agree, and SLURM's states are translated for Snakemake."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ STATES = {
 
 
 def status(folder, said, *, exit_status=None):
-    """What status.sh says of job 7 if scontrol says this; `exit_status` is what the job left."""
+    """Return what status.sh prints for job 7, given scontrol's output and an exit status."""
     scontrol = folder / "bin" / "scontrol"
     scontrol.parent.mkdir(exist_ok=True)
     scontrol.write_text(f"#!/bin/sh\n[ \"$*\" = '-o show job 7' ] && echo '{said}'\n")
@@ -43,7 +43,7 @@ def test_each_state_of_a_job_is_known(tmp_path, expected):
         assert status(tmp_path, line) == expected, state
 
 
-def test_a_forgotten_job_is_judged_by_what_it_left_and_a_silent_controller_ends_none(tmp_path):
+def test_a_forgotten_job_is_judged_by_its_exit_status_and_a_silent_controller_ends_none(tmp_path):
     silent = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
     assert status(tmp_path, silent) == "running"
     forgotten = "slurm_load_jobs error: Invalid job id specified"
@@ -63,9 +63,9 @@ def test_a_job_leaves_its_exit_status(tmp_path):
         assert (tmp_path / ".snakemake/slurm/7.exit").read_text().strip() == left
 
 
-def test_the_profiles_differ_in_where_jobs_run_alone():
+def test_the_profiles_differ_only_in_where_jobs_run():
     local, slurm = (yaml.safe_load((p / "config.yaml").read_text()) for p in PROFILES.values())
-    assert (ROOT / "profiles/default").resolve() == PROFILES["local"]  # what plain snakemake takes
+    assert (ROOT / "profiles/default").resolve() == PROFILES["local"]  # used by plain snakemake
     assert set(local) - set(slurm) == {"cores", "resources"}
     assert {key for key in local if key in slurm and local[key] != slurm[key]} == set()
     assert local["keep-going"] is True and local["rerun-incomplete"] is True

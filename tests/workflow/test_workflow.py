@@ -1,4 +1,4 @@
-"""A whole experiment of 3 patients by Snakemake: what it makes, and what a change runs again."""
+"""A whole experiment with 3 patients: what Snakemake makes, and what changes run again."""
 
 import os
 import re
@@ -48,7 +48,7 @@ def test_writes_all_tables_and_figures(ran):
     systems = pd.read_csv(tables / "05_evaluate_systems.csv").set_index("system")
     assert set(systems.index) == set(SYSTEMS)
     assert systems.loc["bm25-2k", "context_tokens"] == 2048
-    # Of a restricted release the report would show the same columns.
+    # With a restricted release, the report would show the same columns.
     assert [name for file in tables.iterdir() for name in unknown_text(read_table(file))] == []
 
 
@@ -73,7 +73,7 @@ def test_the_report_loads_nothing_and_shows_everything(ran):
     assert all(link.startswith(("data:", "#")) for link in links)
 
 
-def test_a_second_run_does_nothing_whatever_the_dates(ran):
+def test_a_second_run_does_nothing_regardless_of_dates(ran):
     assert "Nothing to be done" in snakemake(ran).stderr
     for path in ran.rglob("*"):
         if path.is_file() and ".snakemake" not in path.parts:
@@ -106,7 +106,7 @@ def test_a_second_run_does_nothing_whatever_the_dates(ran):
         (SYSTEM, "length: 2048", "length: 2048\nlabel: Mine\nresources: {score: {gpus: 1}}", set()),
     ],
 )
-def test_a_change_runs_what_depends_on_it(ran, file, old, new, expected):
+def test_a_change_reruns_what_depends_on_it(ran, file, old, new, expected):
     with changed(ran / file, old, new):
         assert jobs_to_do(ran) == expected
 
@@ -127,13 +127,13 @@ def test_a_failed_system_is_left_out_named_and_tried_again(ran, tmp_path):
     write_experiment("tiny", project, systems=[*SYSTEMS, "broken"])
     file = project / "runs/tiny/responses/bm25-2k.jsonl"
     before = file.read_bytes()
-    file.unlink()  # is made again, from what is stored
+    file.unlink()  # is made again from the store
     done = snakemake(project, "--keep-going", check=False)
     assert done.returncode != 0
     assert file.read_bytes() == before
     failed = r'"system": "broken", "is_ok": false, "error": "\w+Error", .*, "log": "(.*)"'
     logs = re.findall(failed, done.stderr)
-    assert len(logs) == 4  # as its two jobs end, and at the end of the run
+    assert len(logs) == 4  # when its two jobs end, and at the end of the run
     assert "Error" in (project / logs[0]).read_text() and "Not finished:" in done.stderr
     tables = project / "runs/tiny/tables"
     assert set(pd.read_csv(tables / "05_evaluate_systems.csv")["system"]) == set(SYSTEMS)
@@ -143,7 +143,7 @@ def test_a_failed_system_is_left_out_named_and_tried_again(ran, tmp_path):
 
 
 @pytest.mark.slow
-def test_shards_are_joined_to_the_bytes_of_a_single_job(ran, tmp_path):
+def test_joined_shards_are_byte_identical_to_a_single_job(ran, tmp_path):
     project = tmp_path / "project"
     shutil.copytree(ran, project, symlinks=True)
     write_system("bm25-2k", project, shards=2)
@@ -161,7 +161,7 @@ def test_shards_are_joined_to_the_bytes_of_a_single_job(ran, tmp_path):
 MARKER = "Zebrafish-4711"
 
 
-def test_a_release_with_clinicians_ratings_is_evaluated_and_no_text_of_it_gets_out(ran):
+def test_a_release_with_clinicians_ratings_is_evaluated_without_revealing_its_text(ran):
     release = write_release(ran / "data/reviewed")
     a, b = names = ["GPT-4 (32k)", "b`touch owned` $(touch owned)'\""]
     header = "instruction_id model_name binary_correct is_used_eval model_output place rater"
@@ -170,11 +170,11 @@ def test_a_release_with_clinicians_ratings_is_evaluated_and_no_text_of_it_gets_o
         ("5479314876123", b, "0", "yes", f"1.4 {MARKER}", "2", f"Dr. {MARKER}"),
         ("02", a, "True", "yes", "No.", "1", "Dr. B"),
         ("02", b, "True", "yes", "He said none.", "2", "Dr. B"),
-        ("3", a, "1", "no", "Atorvastatin", "1", "Dr. B"),  # not used for the evaluation
+        ("3", a, "1", "no", "Atorvastatin", "1", "Dr. B"),  # not used in the evaluation
     ]
     lines = ["\t".join(row) + "\n" for row in (header.split(), *reviews)]
     (release / "clinician-reviewed-model-responses.tsv").write_text("".join(lines))
-    # Wherever it may be about a patient: notes, names of events, questions, references.
+    # All text that may be about a patient: notes, names of events, questions, references.
     for file in [*release.glob("*.tsv"), *release.glob("ehrs/*.xml")]:
         words = r"([Cc]reatinine|chest pain)"
         file.write_text(re.sub(words, rf"\1 {MARKER}", file.read_text()))
@@ -188,7 +188,7 @@ def test_a_release_with_clinicians_ratings_is_evaluated_and_no_text_of_it_gets_o
 
     run_folder = ran / "runs/reviewed"
     systems = pd.read_csv(run_folder / "tables/05_evaluate_systems.csv").set_index("system")
-    # a is right twice of 2, b once; a wins both.
+    # a is correct on both, b on one; a wins both.
     assert systems["correct"].to_dict() == {a: 1.0, b: 0.5}
     assert systems["win_rate"].to_dict() == {a: 1.0, b: 0.0}
     metrics = pd.read_csv(run_folder / "tables/06_correlate_metrics.csv")
@@ -204,7 +204,7 @@ def test_a_release_with_clinicians_ratings_is_evaluated_and_no_text_of_it_gets_o
 
 
 @pytest.mark.slow
-def test_the_notebooks_run_by_themselves_to_the_same_tables(ran, tmp_path, monkeypatch):
+def test_notebooks_run_by_themselves_give_the_same_tables(ran, tmp_path, monkeypatch):
     by_hand = copy_project(tmp_path)
     shutil.copytree(ran / "data", by_hand / "data", dirs_exist_ok=True)
     monkeypatch.chdir(by_hand)
