@@ -38,7 +38,7 @@ lab: .venv/installed
 	$(BIN)/jupyter lab --KernelManager.transport=ipc notebooks
 
 figures: reproduce
-	$(BIN)/python -m medalign_utils.reporting.publish
+	$(BIN)/python -m medalign_utils.reporting.publish $(basename $(notdir $(EXPERIMENT)))
 
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -2,45 +2,58 @@
 
 `figures/` gets the figures and tables, `docs/demo/` the executed notebooks with their outputs, and
 README.md and docs/results.md the tables, each between its two comments
-(`<!-- 05_evaluate_systems -->` and `<!-- /05_evaluate_systems -->`).
+(`<!-- 05_evaluate_systems -->` and `<!-- /05_evaluate_systems -->`). Of another experiment, `make
+figures EXPERIMENT=params/smollm2.yaml` shows its tables alone (`<!-- smollm2-05_evaluate_systems
+-->`).
 """
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import nbformat
 
+from medalign_utils.errors import MedAlignError
 from medalign_utils.outputs import OUTPUTS
 from medalign_utils.paths import figure, project_root, require, resolve, table
 from medalign_utils.reporting.results_table import markdown_table, read_table
 
 PAGES = ("README.md", "docs/results.md")
-# The tables of the pages, and their columns.
+_SYSTEMS = ["system", "context_tokens", "n", "correct", "win_rate", "mean_rank"]
+# The tables of the pages, and their columns; the name of another experiment's begins with its own.
 TABLES = {
-    "05_evaluate_systems": ["system", "context_tokens", "n", "correct", "win_rate", "mean_rank"],
+    "05_evaluate_systems": _SYSTEMS,
     "05_evaluate_systems-contexts": ["system", "context_tokens", "correct", "difference"],
     "06_correlate_metrics": [
         *("metric", "n", "n_undefined", "mean_tau", "mean_tau_undefined_as_0", "not_scored"),
     ],
+    "smollm2-05_evaluate_systems": _SYSTEMS,
 }
 # What pages without a kernel cannot show; its id is random.
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def publish(experiment: str = "demo") -> None:
-    """Write an experiment's figures, notebooks and tables where the repository shows them."""
+    """Write what the repository shows of an experiment: of the demo all, of another its tables."""
     root = project_root()
-    tables = [table(experiment, name) for name in TABLES]
-    sources = [root / f"notebooks/{name}.ipynb" for name in OUTPUTS]
-    executed = [resolve(f"runs/{experiment}/notebooks/{_executed(file)}") for file in sources]
-    require(experiment, *tables, *executed)
     figures, shown = root / "figures", root / "docs/demo"
+    prefix = "" if experiment == "demo" else f"{experiment}-"
+    names = [name for name in TABLES if re.match(rf"{prefix}\d", name)]
+    copies = {table(experiment, name.removeprefix(prefix)): f"{name}.csv" for name in names}
+    notebooks = {}
+    if experiment == "demo":
+        copies |= {file: file.name for file in sorted(figure(experiment, "").parent.glob("*.png"))}
+        sources = [root / f"notebooks/{name}.ipynb" for name in OUTPUTS]
+        notebooks = {file: resolve(f"runs/demo/notebooks/{_executed(file)}") for file in sources}
+    if not copies:
+        raise MedAlignError(f"no table of {experiment} is shown; `TABLES` in publish.py lists them")
+    require(experiment, *copies, *notebooks.values())
     for folder in (figures, shown):
         folder.mkdir(parents=True, exist_ok=True)
-    for file in [*tables, *sorted(figure(experiment, "").parent.glob("*.png"))]:
-        shutil.copyfile(file, figures / file.name)
-    for source, copy in zip(sources, executed, strict=True):
+    for file, name in copies.items():
+        shutil.copyfile(file, figures / name)
+    for source, copy in notebooks.items():
         nbformat.write(with_outputs(source, copy), shown / source.name)
     for page in (root / name for name in PAGES):
         page.write_text(with_tables(page.read_text("utf-8"), figures), encoding="utf-8")
@@ -49,6 +62,8 @@ def publish(experiment: str = "demo") -> None:
 def with_tables(page: str, figures: Path) -> str:
     """Return a page with the tables of `figures/` between their pairs of comments."""
     for name, columns in TABLES.items():
+        if f"<!-- {name} -->" not in page:
+            continue
         content = markdown_table(read_table(figures / f"{name}.csv"), columns)
         pattern = f"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
         page = re.sub(pattern, lambda m, text=content: m[1] + text + m[2], page, flags=re.DOTALL)
@@ -76,4 +91,4 @@ def _executed(notebook: Path) -> str:
 
 
 if __name__ == "__main__":
-    publish()
+    publish(*sys.argv[1:])

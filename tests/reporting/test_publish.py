@@ -57,6 +57,20 @@ def test_nothing_is_published_before_the_experiment_has_run(project):
     assert not Path("figures").exists() and not Path("docs").exists()
 
 
+def test_another_experiments_table_is_published_under_its_name(project):
+    with pytest.raises(MedAlignError, match=r"no table of mine is shown"):
+        publish.publish("mine")
+    table = Path("runs/smollm2/tables/05_evaluate_systems.csv")
+    table.parent.mkdir(parents=True)
+    table.write_text((ROOT / "figures/05_evaluate_systems.csv").read_text())
+    Path("docs").mkdir()
+    for page in publish.PAGES:
+        Path(page).write_text("<!-- {0} -->\n\n<!-- /{0} -->".format("smollm2-05_evaluate_systems"))
+    publish.publish("smollm2")
+    assert [file.name for file in Path("figures").iterdir()] == ["smollm2-05_evaluate_systems.csv"]
+    assert all("| bm25-2k " in Path(page).read_text() for page in publish.PAGES)
+
+
 def test_a_notebook_is_published_with_its_outputs_and_nothing_of_its_run(tmp_path):
     v4, file, executed = nbformat.v4, tmp_path / "a.ipynb", tmp_path / "executed.ipynb"
     parameters = v4.new_code_cell("x = 1", id="1", metadata={"tags": ["parameters"]})
