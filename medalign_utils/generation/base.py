@@ -1,7 +1,10 @@
 """What a generator is, and what it returns."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, Required
+
+from pydantic import ConfigDict, Field, PositiveInt
+from typing_extensions import TypedDict
 
 from medalign_utils.prompts.templates import Prompt
 
@@ -19,6 +22,18 @@ class Generation(NamedTuple):
     tokens: int | None = None
     reasoning: str = ""
     reasoning_tokens: int | None = 0
+
+
+class Sampling(TypedDict, total=False):
+    """How tokens are drawn, where the most probable one is not always taken."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    temperature: Required[Annotated[float, Field(ge=0, le=2)]]
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    top_k: PositiveInt
+    min_p: Annotated[float, Field(ge=0, le=1)]
+    seed: int
 
 
 class Failure(NamedTuple):

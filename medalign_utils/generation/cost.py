@@ -15,10 +15,9 @@ from medalign_utils.data.store import read_lines
 from medalign_utils.errors import MedAlignError
 from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.generation.runner import packed_instructions
-from medalign_utils.generation.system import tokenizer_name
+from medalign_utils.generation.system import max_new_tokens, system_tokenizer
 from medalign_utils.generation.terms import check_terms
-from medalign_utils.prompts.templates import RESPONSE_TOKENS, fill
-from medalign_utils.prompts.tokenizers import load_tokenizer
+from medalign_utils.prompts.templates import fill
 
 PLAN_COLUMNS = (
     "system prompts prompt_tokens response_tokens kept_q1 kept_median kept_q3 whole hours cost "
@@ -55,8 +54,9 @@ def plan_system(
     ``tokens_per_second`` or else by the experiment's earlier responses; cost, at most, in the
     currency of ``price_per_million``; NaN where unknown; problem: terms of use.
     """
-    tokenizer = load_tokenizer(tokenizer_name(system), system.get("chat_template"))
+    tokenizer = system_tokenizer(system)
     instructions = instructions_to_answer(release)
+    limit = max_new_tokens(system)
     prompts = tokens = 0
     kept = []
     asked = packed_instructions(release, instructions, system, tokenizer)
@@ -65,7 +65,7 @@ def plan_system(
         tokens += one.prompt_tokens
         for part in one.later:
             text = fill(one.prompt.instruction, part, "").text
-            tokens += len(tokenizer.prompt_ids(text)) + RESPONSE_TOKENS
+            tokens += len(tokenizer.prompt_ids(text)) + limit
         total = one.ehr_tokens_total
         kept.append(one.ehr_tokens_kept / total if total else 1.0)
     q1, median, q3 = np.quantile(kept, [0.25, 0.5, 0.75])
@@ -73,13 +73,13 @@ def plan_system(
     row = {
         "prompts": prompts,
         "prompt_tokens": tokens,
-        "response_tokens": prompts * RESPONSE_TOKENS,
+        "response_tokens": prompts * limit,
         "kept_q1": q1,
         "kept_median": median,
         "kept_q3": q3,
         "whole": float(np.mean(np.array(kept) == 1)),
         "hours": _hours(system, experiment, prompts, tokens),
-        "cost": (tokens * price["input"] + prompts * RESPONSE_TOKENS * price["output"]) / 1e6,
+        "cost": (tokens * price["input"] + prompts * limit * price["output"]) / 1e6,
         "problem": "",
     }
     try:
@@ -104,8 +104,8 @@ def report(plan: pd.DataFrame) -> str:
     lines += [
         "kept: the share of a record's tokens that the system sees, quartiles over instructions; "
         "whole: the share of instructions whose record it sees in full.",
-        f"Responses are counted at their limit of {RESPONSE_TOKENS} tokens, so tokens and cost are "
-        "at most. hours: by tokens_per_second in the system's YAML, or by its earlier responses; "
+        "Responses are counted at their limit (max_new_tokens), so tokens and cost are upper "
+        "bounds. hours: by tokens_per_second in the system's YAML, or by its earlier responses; "
         "cost: by price_per_million.",
         "Nothing was sent.",
     ]
@@ -114,7 +114,8 @@ def report(plan: pd.DataFrame) -> str:
 
 def _hours(system: Mapping[str, Any], experiment: str, prompts: int, tokens: int) -> float:
     if (speed := system.get("tokens_per_second")) is not None:
-        seconds = tokens / speed["input"] + prompts * RESPONSE_TOKENS / speed["output"]
+        new_tokens = prompts * max_new_tokens(system)
+        seconds = tokens / speed["input"] + new_tokens / speed["output"]
         return seconds / 3600
     stores = paths.responses(experiment, system["system"]).with_suffix("").glob("store*.jsonl")
     rows = (row for file in stores for row in read_lines(file, {"key"}, growing=True))

@@ -4,14 +4,14 @@ import functools
 import gc
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, PositiveInt
 
 from medalign_utils.errors import ParamsError
-from medalign_utils.generation.base import Failure, Generation, Generator
+from medalign_utils.generation.base import Failure, Generation, Generator, Sampling
 from medalign_utils.generation.reasoning import check_pattern, split, to_generation
 from medalign_utils.hub import in_one_line, quiet
 from medalign_utils.prompts.gguf import pretrained_arguments
@@ -45,14 +45,15 @@ def huggingface(
     device: str | None = None,
     dtype: Literal["float32", "bfloat16", "float16"] | None = None,
     batch_size: PositiveInt = 8,
-    seed: int = 0,
+    max_new_tokens: PositiveInt = RESPONSE_TOKENS,
+    generation: Sampling | None = None,
 ) -> Generator:
-    """Return a generator that answers greedily with a causal language model or encoder-decoder.
+    """Return a generator that answers with a causal language model or encoder-decoder.
 
-    The model is loaded at the first prompt. A response has at most `RESPONSE_TOKENS` new tokens; of
-    the model's own generation settings only its special tokens take part, and the token that ends
-    an assistant's turn in its chat template ends a response too. `tokens` counts the ending token,
-    as servers do.
+    The model is loaded at the first prompt. It answers greedily unless `generation` says how to
+    sample; a sample depends on seed and prompt alone. Of the model's own generation settings only
+    its special tokens take part, and the token that ends an assistant's turn in its chat template
+    ends a response too. `tokens` counts the ending token, as servers do.
     Where memory runs out, the batch is halved, then and for good. A prompt that does not fit alone,
     or exceeds the model's positions with its response, is a `Failure`.
 
@@ -62,14 +63,15 @@ def huggingface(
     `model` is a folder, a repository on Hugging Face or a GGUF file; for `reasoning` see
     `reasoning.split`. `device` is PyTorch's name, such as "cuda:1", by default a GPU if there is
     one; `dtype` by default bfloat16 on a GPU that has it, float16 on another, float32 on the CPU.
-    `seed` is for whatever of the model is random; greedy choices are not.
 
     Raises:
         ParamsError: at the first prompt: the model or device does not exist, weights are missing,
             the model has fewer positions than `context_length`, or the tokenizer is another's.
     """
     load = functools.cache(
-        lambda: _Model(model, tokenizer, reasoning, device, dtype, seed, context_length)
+        lambda: _Model(
+            model, tokenizer, reasoning, device, dtype, max_new_tokens, generation, context_length
+        )
     )
     at_once = batch_size
 
@@ -98,7 +100,7 @@ def huggingface(
 
 
 class _Model:
-    """A model on its device, set to decode greedily."""
+    """A model on its device."""
 
     def __init__(
         self,
@@ -107,12 +109,14 @@ class _Model:
         reasoning: str,
         device: str | None,
         dtype: str | None,
-        seed: int,
+        max_new_tokens: int,
+        sampling: Sampling | None,
         context_length: int | None,
     ) -> None:
         import transformers
 
-        transformers.set_seed(seed)
+        self._max_new_tokens, self._sampling = max_new_tokens, sampling or {"temperature": 0}
+        transformers.set_seed(self._sampling.get("seed", 0))
         self._tokenizer, self._reasoning = tokenizer, reasoning
         self._device, usual = _find_device(device)
         self._dtype = dtype or usual
@@ -137,7 +141,7 @@ class _Model:
             tokens["pad_token_id"] = min(self._ends, default=0)
         # Replaced, since settings given to `generate` are completed from the model's own.
         self._network.generation_config = transformers.GenerationConfig(
-            do_sample=False, num_beams=1, max_new_tokens=RESPONSE_TOKENS, **tokens
+            do_sample=False, num_beams=1, max_new_tokens=max_new_tokens, **tokens
         )
 
     def check(self, ids: list[int]) -> Failure | None:
@@ -148,7 +152,7 @@ class _Model:
                 f"huggingface: the system's tokenizer is another model's: it gives the token "
                 f"{max(ids)}, and the model has {known}"
             )
-        response = RESPONSE_TOKENS if self._is_causal else 0
+        response = self._max_new_tokens if self._is_causal else 0
         if self._positions is None or len(ids) + response <= self._positions:
             return None
         also = f" and the response up to {response}" if response else ""
@@ -184,7 +188,7 @@ class _Model:
                 output = self._network.generate(
                     input_ids=ids.to(self._device),
                     attention_mask=mask.to(self._device),
-                    logits_processor=[keep_gaps],
+                    logits_processor=[*self._warpers(prompts), keep_gaps],
                 )
         except RuntimeError as error:  # torch.OutOfMemoryError is one
             if not _is_out_of_memory(error):
@@ -197,6 +201,31 @@ class _Model:
         new = output[:, ids.shape[1] if self._is_causal else 1 :].tolist()
         rows_of_gaps = torch.stack(gaps, 1).tolist()
         return [self._outcome(*row) for row in zip(prompts, new, rows_of_gaps, strict=True)]
+
+    def _warpers(self, prompts: Sequence[Prompt]) -> list[Callable[..., "torch.Tensor"]]:
+        """Return what turns the most probable token into a sample (the Gumbel-max trick)."""
+        import torch
+        from transformers import generation as warpers
+
+        how = self._sampling
+        if how["temperature"] == 0:
+            return []
+        chosen = [warpers.TemperatureLogitsWarper(float(how["temperature"]))]
+        for name, kind in (("top_k", "TopK"), ("top_p", "TopP"), ("min_p", "MinP")):
+            if name in how:
+                chosen.append(getattr(warpers, f"{kind}LogitsWarper")(how[name]))
+        # One for each prompt, so that its batch has no say.
+        texts = [f"{how.get('seed', 0)} {prompt.text}".encode() for prompt in prompts]
+        seeds = [int.from_bytes(hashlib.sha256(text).digest()[:8]) >> 1 for text in texts]
+        sources = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+        def perturb(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            noise = torch.empty(scores.shape)
+            for row, source in zip(noise, sources, strict=True):
+                row.exponential_(generator=source)
+            return scores - noise.log().to(scores.device)
+
+        return [*chosen, perturb]
 
     def _outcome(self, prompt: Prompt, ids: list[int], gaps: list[float]) -> Generation | Failure:
         """Return a response of new tokens, by `gaps` more probable than the second best."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from pydantic import AfterValidator, Field, JsonValue, PositiveInt
 
 from medalign_utils.errors import ParamsError
-from medalign_utils.generation.base import Failure, Generation, Generator
+from medalign_utils.generation.base import Failure, Generation, Generator, Sampling
 from medalign_utils.generation.reasoning import Parts, check_pattern, split, to_generation
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
 from medalign_utils.prompts.tokenizers import PromptTokenizer
@@ -33,6 +33,8 @@ LONGEST_REPLY = 16 * 2**20  # bytes; some hundred times what the tokens of a res
 _NO_KEY = "no-key-needed"
 # How servers call the end of a complete reply; some do not say.
 _STOPPED = ("stop", "eos_token", "stop_sequence", None)
+# How servers name the most tokens of a response.
+LENGTH_KEYS = ("max_tokens", "max_completion_tokens")
 # The texts of a message.
 _TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
 # Narrower than what URLs may be, so that every reader finds the same host in it.
@@ -67,17 +69,20 @@ def openai(
     concurrency: PositiveInt = 8,
     timeout_s: Annotated[float, Field(gt=0, le=86400)] = 120,
     attempts: PositiveInt = 6,
+    max_new_tokens: PositiveInt = RESPONSE_TOKENS,
+    generation: Sampling | None = None,
+    chat_template_kwargs: dict[str, JsonValue] | None = None,
     request: Annotated[dict[str, JsonValue], AfterValidator(_without_fixed)] | None = None,
     reasoning: Annotated[str, AfterValidator(check_pattern)] = "auto",
 ) -> Generator:
     """Return a generator that asks a server by OpenAI's chat completions.
 
-    The prompt is one user message; temperature is 0 and the response takes up to `RESPONSE_TOKENS`
-    tokens. The client tries again, at growing intervals or after the server's Retry-After, without
-    a connection or a reply in time, after HTTP 408, 409, 429 and 5xx, and after a body without a
-    response. What fails then, or would wait for over two minutes, is a `Failure`. A refusal is a
-    response, and so is what a content filter withheld. The environment's proxies are used only for
-    https to another machine, and of OpenAI's own variables only the key's.
+    The prompt is one user message; temperature is 0 unless `generation` says otherwise. The client
+    tries again, at growing intervals or after the server's Retry-After, without a connection or a
+    reply in time, after HTTP 408, 409, 429 and 5xx, and after a body without a response. What fails
+    then, or would wait for over two minutes, is a `Failure`. A refusal is a response, and so is
+    what a content filter withheld. The environment's proxies are used only for https to another
+    machine, and of OpenAI's own variables only the key's.
 
     Args:
         tokenizer: the model's, to count reasoning; its chat template says whether a response that
@@ -90,13 +95,20 @@ def openai(
         concurrency: requests at a time.
         timeout_s: until the reply begins, and then until it ends.
         attempts: per prompt, the first included.
+        max_new_tokens: the most that answer and reasoning take; sent as max_tokens.
+        generation: how to sample, with keys of the request's body.
+        chat_template_kwargs: what the server's chat template reads, such as enable_thinking.
         request: further keys of the request's body, or other values; None leaves a key out.
         reasoning: how the model marks its reasoning; see `reasoning.split`.
 
     Raises:
         ParamsError: the URL is not valid, or there is no key.
     """
-    body = {"max_tokens": RESPONSE_TOKENS, "temperature": 0, **(request or {})}
+    body = {"max_tokens": max_new_tokens, "temperature": 0, **(generation or {}), **(request or {})}
+    if "max_completion_tokens" in body and "max_tokens" not in (request or {}):
+        del body["max_tokens"]
+    if chat_template_kwargs:
+        body["chat_template_kwargs"] = chat_template_kwargs
     body = {name: value for name, value in body.items() if value is not None}
     key = _api_key(base_url, api_key_env)
 

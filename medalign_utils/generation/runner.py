@@ -32,15 +32,16 @@ from medalign_utils.generation.base import Failure, Generation, Generator
 from medalign_utils.generation.system import (
     check_system,
     make_generator,
+    max_new_tokens,
     shaping_settings,
     strategy_options,
-    tokenizer_name,
+    system_tokenizer,
 )
 from medalign_utils.generation.terms import check_terms
 from medalign_utils.paths import part, resolve, write_text
 from medalign_utils.prompts.context import check_fits, next_prompt, pack_ehr
 from medalign_utils.prompts.templates import ANSWER, REFINE, Prompt
-from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
+from medalign_utils.prompts.tokenizers import PromptTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -73,17 +74,18 @@ def run_system(
     """
     path, context_length = Path(path), system.get("context_length")
     check_system(system)
-    tokenizer = load_tokenizer(tokenizer_name(system), system.get("chat_template"))
+    tokenizer = system_tokenizer(system)
     terms = check_terms(release, system)
     instructions = instructions_to_answer(release)
-    _check_instructions(release, instructions, context_length, tokenizer)
+    limit = max_new_tokens(system)
+    _check_instructions(release, instructions, context_length, tokenizer, limit)
     generator = make_generator(system, tokenizer)
     mine = shard_of(instructions, shard, shards)
 
     settings = _settings(release, instructions, system, tokenizer)
     store = _open_store(path, settings, terms, shard, shards)
     output = part(path, shard, shards)
-    job = _Job(path.stem, context_length, tokenizer, store, _digest(settings)[:12])
+    job = _Job(path.stem, context_length, limit, tokenizer, store, _digest(settings)[:12])
     to_do = mine[[job.key("response", i) not in store for i in mine["instruction_id"]]]
     if len(to_do):
         for file in (path, output):  # of other settings, or not complete
@@ -162,6 +164,7 @@ class _Job:
 
     system: str
     context_length: int | None
+    max_new_tokens: int
     tokenizer: PromptTokenizer
     store: Store
     settings: str  # digest
@@ -212,7 +215,8 @@ class _Job:
     def _refine(self, one: Asked, answer: str) -> None:
         """Ask for the answer to be refined with the next part of the EHR."""
         question, later = one.prompt.instruction, one.later.popleft()
-        one.ask(*next_prompt(question, later, answer, self.tokenizer, self.context_length))
+        sizes = self.context_length, self.max_new_tokens
+        one.ask(*next_prompt(question, later, answer, self.tokenizer, *sizes))
 
     def check_complete(self, n: int) -> None:
         if self.failures:
@@ -278,13 +282,17 @@ def _ask_all(
 
 
 def _check_instructions(
-    release: Release, asked: pd.DataFrame, context_length: int | None, tokenizer: PromptTokenizer
+    release: Release,
+    asked: pd.DataFrame,
+    context_length: int | None,
+    tokenizer: PromptTokenizer,
+    max_new_tokens: int,
 ) -> None:
     for row in asked.itertuples():
         release.ehr_path(row.person_id)
         try:
             if context_length is not None:
-                check_fits(row.question, tokenizer, context_length)
+                check_fits(row.question, tokenizer, context_length, max_new_tokens)
         except PromptError as error:
             raise PromptError(f"instruction {row.instruction_id}: {error}") from None
 

@@ -1,5 +1,6 @@
 """What describes a system, and whether all that it names exists."""
 
+import datetime
 import functools
 import inspect
 import json
@@ -13,18 +14,19 @@ from pydantic import Field
 from medalign_utils.data.ehr import FORMATS
 from medalign_utils.errors import MedAlignError, ParamsError, suggest
 from medalign_utils.generation.base import Generator
+from medalign_utils.generation.openai_api import LENGTH_KEYS
 from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.paths import weights
 from medalign_utils.prompts.context import STRATEGIES
 from medalign_utils.prompts.gguf import find_gguf
 from medalign_utils.prompts.retrieval import RETRIEVERS
 from medalign_utils.prompts.templates import RESPONSE_TOKENS
-from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
+from medalign_utils.prompts.tokenizers import DATE, PromptTokenizer, load_tokenizer
 
 # Names of a system, facts about it, where and how fast it runs, and its jobs: none of these changes
 # prompts or answers.
 _NOT_SHAPING = (
-    "system", "label", "price_per_million", "tokens_per_second", "covered_by", "api_key_env",
+    "system", "price_per_million", "tokens_per_second", "covered_by", "api_key_env",
     "attempts", "base_url", "batch_size", "concurrency", "device", "timeout_s", "shards",
     "resources",
 )  # fmt: skip
@@ -43,6 +45,14 @@ def _check_known(what: str, known: Mapping[str, Any], name: str) -> str:
 
 def _one_of(what: str, known: Mapping[str, Any]) -> pydantic.AfterValidator:
     return pydantic.AfterValidator(functools.partial(_check_known, what, known))
+
+
+def _check_date(date: str) -> str:
+    try:
+        datetime.date.fromisoformat(date)
+    except ValueError:
+        raise ParamsError(f"date: found {date!r}, expected one such as {DATE!r}") from None
+    return date
 
 
 class _Strict(pydantic.BaseModel):
@@ -70,9 +80,8 @@ class System(_Strict):
     """
 
     generator: Annotated[str, _one_of("generator", GENERATORS)]
-    context_length: Annotated[int, Field(gt=RESPONSE_TOKENS)] | None = Field(
-        description=f"a whole number above {RESPONSE_TOKENS}, which are kept for the response, or "
-        "nothing for the full record"
+    context_length: pydantic.PositiveInt | None = Field(
+        description="a whole number, or nothing for the full record"
     )
     format: Annotated[str, _one_of("format", FORMATS)]
     strategy: Annotated[str, _one_of("strategy", STRATEGIES)] = "truncate"
@@ -81,7 +90,10 @@ class System(_Strict):
     )
     chat_template: str | bool | None = Field(None, description="Jinja, true, false or nothing")
     system: str | None = None
-    label: str | None = Field(None, description="text")
+    chat_template_kwargs: dict[str, pydantic.JsonValue] = Field(
+        {}, description="what the chat template reads, such as {enable_thinking: false}"
+    )
+    date: Annotated[str, pydantic.AfterValidator(_check_date)] = DATE
     price_per_million: _in_and_out(pydantic.NonNegativeFloat) = Field(
         None, description="{input: number, output: number}"
     )
@@ -131,7 +143,10 @@ def check_system(system: Mapping[str, Any]) -> None:
     generator = GENERATORS.get(str(system.get("generator")))
     strategy = STRATEGIES.get(str(system.get("strategy", "truncate")))
     options: dict[str, Any] = {}
-    for name, option in (_options(generator) | _options(strategy)).items():
+    of_strategy = _options(strategy)
+    if "max_new_tokens" not in _options(generator):  # of a fixed length
+        of_strategy.pop("max_new_tokens", None)
+    for name, option in (of_strategy | _options(generator)).items():
         if name not in System.model_fields:
             kind = Any if option.annotation is option.empty else option.annotation
             options[name] = (kind, ... if option.default is option.empty else option.default)
@@ -140,12 +155,40 @@ def check_system(system: Mapping[str, Any]) -> None:
         model.model_validate(dict(system))
     except pydantic.ValidationError as error:
         raise ParamsError(_explain(error, system, model.model_fields)) from None
+    limit, length = max_new_tokens(system), system["context_length"]
+    if length is not None and length <= limit:
+        raise ParamsError(
+            f"context_length: found {length}, expected a whole number above {limit}, which are "
+            "kept for the response, or nothing for the full record"
+        )
     _check_known("retriever", RETRIEVERS, system.get("retriever", "bm25"))
     if system["generator"] == "huggingface":
         _located(system["model"])
     name = tokenizer_name(system)
     if name == "minilm" or Path(name).is_dir():
         _load_tokenizer_once(name, chat_template=False)
+
+
+def max_new_tokens(system: Mapping[str, Any]) -> int:
+    """Return the most tokens that a response takes: a key of its own, or one of ``request``."""
+    request = system.get("request") or {}
+    asked = [request.get(name) for name in LENGTH_KEYS] + [system.get("max_new_tokens")]
+    limits = {limit for limit in asked if limit is not None}
+    if len(limits) > 1:
+        raise ParamsError(
+            f"max_new_tokens and request name several lengths: {', '.join(map(str, limits))}"
+        )
+    return limits.pop() if limits else RESPONSE_TOKENS
+
+
+def system_tokenizer(system: Mapping[str, Any]) -> PromptTokenizer:
+    """Return a system's tokenizer with its chat template, rendered for the system's date."""
+    return load_tokenizer(
+        tokenizer_name(system),
+        system.get("chat_template"),
+        system.get("chat_template_kwargs"),
+        date=system.get("date", DATE),
+    )
 
 
 def _explain(
@@ -203,9 +246,10 @@ def make_generator(system: Mapping[str, Any], tokenizer: PromptTokenizer) -> Gen
 
 
 def strategy_options(system: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a system's keys that are options of its strategy."""
+    """Return the options of a system's strategy."""
     names = _options(STRATEGIES[system.get("strategy", "truncate")])
-    return {key: value for key, value in system.items() if key in names}
+    chosen = {key: value for key, value in system.items() if key in names}
+    return chosen | {"max_new_tokens": max_new_tokens(system)}
 
 
 def shaping_settings(system: Mapping[str, Any]) -> dict[str, Any]:

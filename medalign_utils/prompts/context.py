@@ -34,7 +34,12 @@ class Packed(NamedTuple):
     later: tuple[str, ...] = ()
 
 
-def check_fits(question: str, tokenizer: PromptTokenizer, context_length: int) -> int:
+def check_fits(
+    question: str,
+    tokenizer: PromptTokenizer,
+    context_length: int,
+    max_new_tokens: int = RESPONSE_TOKENS,
+) -> int:
     """Return the number of tokens of a prompt without an EHR.
 
     Raises: PromptError if they exceed the context.
@@ -43,30 +48,35 @@ def check_fits(question: str, tokenizer: PromptTokenizer, context_length: int) -
     25
     """
     tokens = _count(fill(question, ""), tokenizer)
-    limit = context_length - RESPONSE_TOKENS
+    limit = context_length - max_new_tokens
     if tokens > limit:
         raise PromptError(
             f"pack: the instruction takes {tokens} tokens with its template, but a context of "
-            f"{context_length} leaves {limit} (it keeps {RESPONSE_TOKENS} for the response); "
+            f"{context_length} leaves {limit} (it keeps {max_new_tokens} for the response); "
             "shorten the instruction or lengthen the context"
         )
     return tokens
 
 
 def truncate(
-    question: str, ehr_text: str, tokenizer: PromptTokenizer, context_length: int | None
+    question: str,
+    ehr_text: str,
+    tokenizer: PromptTokenizer,
+    context_length: int | None,
+    *,
+    max_new_tokens: int = RESPONSE_TOKENS,
 ) -> Packed:
     """Return a prompt with the most recent part of the EHR, or all if there is no context length.
 
-    The prompt, counted as a whole, has at most ``context_length - RESPONSE_TOKENS`` tokens. The EHR
+    The prompt, counted as a whole, has at most ``context_length - max_new_tokens`` tokens. The EHR
     is cut at the start of a token.
 
     Raises: PromptError if the instruction and the template alone exceed the context.
     """
     if context_length is None:
         return _packed(fill(question, ehr_text), tokenizer)
-    check_fits(question, tokenizer, context_length)
-    limit = context_length - RESPONSE_TOKENS
+    check_fits(question, tokenizer, context_length, max_new_tokens)
+    limit = context_length - max_new_tokens
     end, starts = _tokenized_end(ehr_text, tokenizer, limit)
     # A few of the EHR's tokens show what the rest of the prompt takes. Without any, the line ends
     # around the EHR may become one token.
@@ -81,12 +91,17 @@ def truncate(
 
 
 def refine(
-    question: str, ehr_text: str, tokenizer: PromptTokenizer, context_length: int | None
+    question: str,
+    ehr_text: str,
+    tokenizer: PromptTokenizer,
+    context_length: int | None,
+    *,
+    max_new_tokens: int = RESPONSE_TOKENS,
 ) -> Packed:
     """Return a prompt with the first part of the EHR and, in ``later``, the parts that refine.
 
     The parts, oldest first, make up the EHR. Each is as long as the context allows beside template,
-    instruction and an answer of `RESPONSE_TOKENS`, and ends at a line's end if one is near. An EHR
+    instruction and an answer of `max_new_tokens`, and ends at a line's end if one is near. An EHR
     that fits is one part. See `next_prompt` for the later prompts.
 
     Raises: ParamsError without a context length; PromptError if an instruction does not fit with an
@@ -96,10 +111,10 @@ def refine(
     """
     if context_length is None:
         raise ParamsError("strategy refine needs a context_length, to split the record by")
-    limit = context_length - RESPONSE_TOKENS
+    limit = context_length - max_new_tokens
     if packed := _whole(question, ehr_text, tokenizer, limit):
         return packed
-    around = _count(fill(question, "", ""), tokenizer) + RESPONSE_TOKENS
+    around = _count(fill(question, "", ""), tokenizer) + max_new_tokens
     if limit - around < _LEAST_TOKENS:
         raise PromptError(
             f"strategy refine: template, instruction and an answer to refine take {around} tokens, "
@@ -115,7 +130,7 @@ def refine(
             if end < len(ehr_text) and line > end - 0.1 * (end - begin):
                 end = line
             prompt = fill(question, ehr_text[begin:end], "")
-            excess = _count(prompt, tokenizer) + RESPONSE_TOKENS - limit
+            excess = _count(prompt, tokenizer) + max_new_tokens - limit
             size = max(size - excess, 1)
         parts.append(prompt.ehr)
         begin = end
@@ -124,13 +139,18 @@ def refine(
 
 
 def next_prompt(
-    question: str, ehr: str, previous: str, tokenizer: PromptTokenizer, context_length: int
+    question: str,
+    ehr: str,
+    previous: str,
+    tokenizer: PromptTokenizer,
+    context_length: int,
+    max_new_tokens: int = RESPONSE_TOKENS,
 ) -> tuple[Prompt, int]:
     """Return the prompt that refines an answer with the next part of the EHR, and its tokens.
 
     An answer that does not fit loses its end.
     """
-    limit = context_length - RESPONSE_TOKENS
+    limit = context_length - max_new_tokens
     while True:
         prompt = fill(question, ehr, previous)
         tokens = _count(prompt, tokenizer)
@@ -147,6 +167,7 @@ def retrieve(
     tokenizer: PromptTokenizer,
     context_length: int | None,
     *,
+    max_new_tokens: int = RESPONSE_TOKENS,
     retriever: str = "bm25",
 ) -> Packed:
     """Return a prompt with the passages that rank highest, in chronological order.
@@ -161,8 +182,8 @@ def retrieve(
         raise ParamsError("strategy retrieve needs a context_length, to choose passages by")
     if retriever not in RETRIEVERS:
         raise ParamsError(f"retriever: no {retriever!r}; there are {', '.join(RETRIEVERS)}")
-    limit = context_length - RESPONSE_TOKENS
-    budget = limit - check_fits(question, tokenizer, context_length)
+    limit = context_length - max_new_tokens
+    budget = limit - check_fits(question, tokenizer, context_length, max_new_tokens)
     if packed := _whole(question, ehr_text, tokenizer, limit):
         return packed
     passages, lengths, ranker = _indexed(ehr_text, tokenizer, retriever)

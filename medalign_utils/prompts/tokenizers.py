@@ -1,8 +1,10 @@
 """A system's tokenizer with its model's chat template."""
 
+import datetime
 import functools
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokenizers import Encoding, Tokenizer
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 # Replaced by the message; it means nothing to any template or tokenizer.
 _MESSAGE = "Question: what is asked? Answer:"
+# The day on which chat templates are rendered that ask for one: the paper's. With today's, a run
+# that goes on after midnight would ask everything again.
+DATE = "2023-08-27"
 _RESPONSE = "What is answered."
 
 
@@ -89,13 +94,20 @@ class PromptTokenizer:
         return text
 
 
-def load_tokenizer(name: str, chat_template: str | bool | None = None) -> PromptTokenizer:
+def load_tokenizer(
+    name: str,
+    chat_template: str | bool | None = None,
+    template_kwargs: Mapping[str, Any] | None = None,
+    *,
+    date: str = DATE,
+) -> PromptTokenizer:
     """Return a system's tokenizer with its chat template.
 
     `name` is "minilm", a folder with a tokenizer's files, a repository on Hugging Face or a GGUF
     file.
     `chat_template` is Jinja; or False for none, True for the tokenizer's own, None for its own if
-    it has one.
+    it has one. `template_kwargs` are further variables of the template, and `date` is the day that
+    it reads as today's.
 
     Raises: ParamsError if the tokenizer cannot be loaded; or the template is missing, fails, or
     does not return a message once and unchanged.
@@ -125,11 +137,16 @@ def load_tokenizer(name: str, chat_template: str | bool | None = None) -> Prompt
             f"load_tokenizer: {name!r} is neither minilm, nor a folder with a tokenizer, nor a "
             f"repository that can be loaded from here ({in_one_line(error)})"
         ) from None
-    return PromptTokenizer(backend, _chat(name, pretrained, chat_template))
+    day = datetime.date.fromisoformat(date)
+    variables = {**(template_kwargs or {}), "strftime_now": day.strftime}
+    return PromptTokenizer(backend, _chat(name, pretrained, chat_template, variables))
 
 
 def _chat(
-    name: str, pretrained: "PreTrainedTokenizerFast | None", template: str | bool | None
+    name: str,
+    pretrained: "PreTrainedTokenizerFast | None",
+    template: str | bool | None,
+    variables: Mapping[str, Any],
 ) -> Chat | None:
     own = pretrained.chat_template if pretrained is not None else None
     if template is False or (template is None and own is None):
@@ -142,6 +159,7 @@ def _chat(
         pretrained.apply_chat_template,
         chat_template=template if isinstance(template, str) else None,
         tokenize=False,
+        **variables,
     )
     user = {"role": "user", "content": _MESSAGE}
     try:

@@ -43,6 +43,15 @@ def asked(monkeypatch):
     return asked
 
 
+def test_a_plan_counts_the_length_that_a_response_may_have(release):
+    served = SYSTEM | {"generator": "openai", "model": "m", "base_url": "http://127.0.0.1:1/v1"}
+    served |= {"context_length": 12000, "price_per_million": {"input": 0, "output": 10}}
+    for how in ({"max_new_tokens": 8192}, {"request": {"max_completion_tokens": 8192}}):
+        plan = plan_system(release, served | how, "none")
+        assert (plan["prompts"], plan["response_tokens"]) == (3, 3 * 8192)
+        assert plan["cost"] == pytest.approx(3 * 8192 * 10 / 1e6)
+
+
 @pytest.mark.parametrize(
     "how",
     [

@@ -8,7 +8,7 @@ from transformers import AutoTokenizer, GenerationConfig, LlamaForCausalLM
 
 from medalign_utils.errors import ParamsError
 from medalign_utils.generation.base import Failure, Generation
-from medalign_utils.generation.huggingface import huggingface
+from medalign_utils.generation.huggingface import _Model, huggingface
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt, fill
 from medalign_utils.prompts.tokenizers import load_tokenizer
 from tests.builders.tiny_models import TRAINING, write_tiny_gpt2, write_tiny_llama, write_tiny_t5
@@ -101,6 +101,38 @@ def test_a_model_without_an_end_answers_to_the_limit(tmp_path):
     GenerationConfig().save_pretrained(tmp_path)
     [answer] = answers(str(tmp_path), PROMPTS[:1])
     assert (answer.finish_reason, answer.tokens) == ("length", RESPONSE_TOKENS)
+
+
+def test_a_response_may_have_another_length(llama):
+    [short] = answers(llama, [LONGEST], max_new_tokens=5)
+    [long] = answers(llama, [LONGEST])
+    assert (short.finish_reason, short.tokens) == ("length", 5)
+    assert long.tokens > 5 and long.text.startswith(short.text)
+
+
+def test_a_sample_depends_on_seed_and_prompt_alone(llama):
+    hot = {"temperature": 1.0, "top_p": 0.9, "top_k": 40, "seed": 1}
+    found = answers(llama, QUICK, generation=hot, batch_size=4)
+    assert answers(llama, QUICK[::-1], generation=hot, batch_size=1)[::-1] == found
+    assert answers(llama, QUICK, generation=hot | {"seed": 2}) != found
+    greedy = answers(llama, QUICK)
+    assert answers(llama, QUICK, generation={"temperature": 0}) == greedy != found
+    assert answers(llama, QUICK, generation={"temperature": 1.0, "top_k": 1}) == greedy
+
+
+def test_samples_follow_the_models_probabilities(llama):
+    loaded = _Model(llama, load_tokenizer(llama), "auto", "cpu", None, 1, {"temperature": 0.7}, 1)
+    scores, n = torch.randn(1, 50, generator=torch.Generator().manual_seed(1)), 4000
+    drawn = torch.zeros(50)
+    for seed in range(n):
+        loaded._sampling["seed"] = seed
+        warped = scores
+        for warp in loaded._warpers(PROMPTS[:1]):
+            warped = warp(None, warped)
+        drawn[warped.argmax()] += 1
+    expected = (scores[0] / 0.7).softmax(0)
+    error = (expected * (1 - expected) / n).sqrt()
+    assert ((drawn / n - expected).abs() < 4.5 * error + 1e-3).all()
 
 
 def refusing(monkeypatch, refuse, error=torch.OutOfMemoryError):

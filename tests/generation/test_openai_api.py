@@ -88,15 +88,18 @@ def test_asks_with_one_user_message_and_merges_request_into_the_body(serve):
     generator = make(server, model="llama", concurrency=3)
     assert (generator.batch_size, generator.concurrency) == (1, 3)
     assert generator.answer([prompt("Any pain?"), prompt("Since when?")]) == [YES, YES]
-    request = {"max_tokens": None, "max_completion_tokens": 300, "kwargs": {"thinking": False}}
+    request = {"max_completion_tokens": 300, "kwargs": {"thinking": False}}
     assert ask(server, request=request) == YES
-    first, second, merged = server.requests
+    sampling = {"temperature": 0.6, "top_p": 0.95, "seed": 7}
+    thinking = {"chat_template_kwargs": {"enable_thinking": False}}
+    assert ask(server, max_new_tokens=64, generation=sampling, **thinking) == YES
+    first, second, merged, sampled = server.requests
     assert first.target == "/v1/chat/completions"
     body = {"messages": [{"role": "user", "content": "Any pain?"}], "temperature": 0}
     assert first.body == body | {"model": "llama", "max_tokens": RESPONSE_TOKENS}
     assert second.prompt == "Since when?"
-    del request["max_tokens"]
     assert merged.body == body | {"model": "m"} | request
+    assert sampled.body == body | {"model": "m", "max_tokens": 64} | sampling | thinking
 
 
 BODY = completion("yes")

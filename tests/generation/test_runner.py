@@ -34,7 +34,6 @@ from tests.builders.run_folder import forget, kept, stored
 from tests.builders.tiny_release import QUESTIONS, write_many, write_release
 
 SYSTEM = {
-    "label": "BM25",
     "generator": "bm25_passage",
     "context_length": 2048,
     "strategy": "truncate",
@@ -200,7 +199,7 @@ def test_each_set_of_settings_keeps_its_responses(folder, path, answering, caplo
     outcomes, asked = answering
     first = run(folder, path)
     # Settings of location and cost change no response.
-    run(folder, path, concurrency=2, label="M", price_per_million={"input": 1, "output": 1})
+    run(folder, path, concurrency=2, shards=1, price_per_million={"input": 1, "output": 1})
     assert len(asked) == 3 and caplog.text == ""
     outcomes[None] = Generation("second", "stop", 1)
     other = {"mode": "b", "context_length": 4096}

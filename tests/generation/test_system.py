@@ -116,7 +116,7 @@ def test_our_chat_templates_equal_the_authors(name, expected):
 
 
 SYSTEM = {
-    "label": "BM25", "generator": "bm25_passage", "context_length": 2048, "strategy": "truncate",
+    "generator": "bm25_passage", "context_length": 2048, "strategy": "truncate",
     "format": "lines", "tokenizer": "minilm",
 }  # fmt: skip
 SERVED = {"generator": "openai", "model": "m", "base_url": "http://127.0.0.1:1/v1"}
@@ -129,7 +129,7 @@ SECRET = "sk-Secret0123456789"
     [
         ({"generator": "oracle"}, "no generator 'oracle'; known: bm25_passage, "),
         ({"generator": "bm26_passage"}, "no generator 'bm26_passage'; did you mean 'bm25_passage'"),
-        ({"generator": "random_passage"}, "the system lacks seed; it has label, generator"),
+        ({"generator": "random_passage"}, "the system lacks seed; it has generator"),
         ({"contextlength": 1}, "unknown key 'contextlength'; did you mean 'context_length'?"),
         ({"format": "xml"}, "no format 'xml'; known: lines, markup"),
         ({"strategy": "rerank"}, "no strategy 'rerank'; known: refine, retrieve, truncate"),
@@ -143,6 +143,20 @@ SECRET = "sk-Secret0123456789"
         ({"price_per_million": 3}, "price_per_million: found 3, expected {input"),
         ({"price_per_million": {"input": 3}}, "price_per_million: found {'input': 3}, expected {"),
         ({"tokens_per_second": {"input": 0, "output": 1}}, "tokens_per_second: input: found 0"),
+        ({"label": "BM25"}, "unknown key 'label'"),
+        ({"max_new_tokens": 64}, "unknown key 'max_new_tokens'"),
+        (LLAMA | {"max_new_tokens": 0}, "max_new_tokens: found 0, expected a number greater than"),
+        (LLAMA | {"max_new_tokens": 2048}, "context_length: found 2048, expected a whole number a"),
+        (SERVED | {"request": {"max_completion_tokens": 4096}}, "a whole number above 4096, which"),
+        (
+            SERVED | {"request": {"max_tokens": 64}, "max_new_tokens": 32},
+            "max_new_tokens and request name several lengths: ",
+        ),
+        (LLAMA | {"generation": {"top_p": 0.9}}, "generation: found dict, expected"),
+        (LLAMA | {"generation": {"temperature": 3}}, "generation: temperature: found 3, expected"),
+        (LLAMA | {"generation": {"temperature": 1, "x": 1}}, "generation: x: found 1, expected"),
+        (LLAMA | {"reasoning": "("}, "reasoning: found '(', expected auto, none or a regular"),
+        ({"date": "30.11.2026"}, "date: found '30.11.2026', expected one such as '2023-08-27'"),
         ({"context_length": 256}, "context_length: found 256, expected a whole number above 256"),
         ({"context_length": "2048"}, "context_length: found '2048', expected a whole number"),
         ({"tokenizer": None}, "tokenizer: found none, expected minilm, a folder, or a"),
@@ -150,7 +164,7 @@ SECRET = "sk-Secret0123456789"
         ({"resources": {"cores": 8}}, "resources: cores: found 8, expected {generate: {"),
         ({"resources": {"score": {"memory": 8}}}, "resources: score: memory: found 8, expected"),
         ({"resources": {"generate": {"cores": 1.5}}}, "resources: generate: cores: found 1.5, "),
-        ({"label": math.nan}, "another value that is not text, a number"),
+        ({"date": math.nan}, "another value that is not text, a number"),
         (LLAMA | {"dtype": "int8"}, "dtype: found str, expected 'float32', 'bfloat16' or"),
         (SERVED | {"model": ""}, "model: found str, expected"),
         (SERVED | {"api_key_env": [SECRET]}, "api_key_env: found list, expected"),

@@ -182,7 +182,7 @@ def test_only_its_owner_can_read_a_restricted_experiment(restricted, tmp_path):
         answered = len(server.requests)
         assert 6 < answered <= 12  # plus up to as many about rewritten records
         # A job that is rerun repeats no request.
-        (project / "params/systems/one.yaml").open("a").write("label: One\n")
+        (project / "params/systems/one.yaml").open("a").write("shards: 1\n")
         run(project, "snakemake", "runs/real/status/generate/one.json", *options)
         assert len(server.requests) == answered
     assert "no answer key: responses are generated and scored, not rated" in done.stdout

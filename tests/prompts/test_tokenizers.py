@@ -12,6 +12,7 @@ from medalign_utils.errors import ParamsError
 from medalign_utils.minilm import minilm_path
 from medalign_utils.prompts.context import pack_prompt
 from medalign_utils.prompts.tokenizers import Chat, load_tokenizer
+from tests.builders import chat_templates
 from tests.builders.tiny_models import (
     LLAMA_3_SPECIAL,
     LLAMA_3_TEMPLATE,
@@ -137,6 +138,26 @@ def test_a_template_may_be_given_or_refused(folders, tmp_path):
 def test_unusable_templates(folders, template, message):
     with pytest.raises(ParamsError, match=f"^load_tokenizer: [^\n]*{message}[^\n]*$"):
         load_tokenizer(folders["llama_3"], template)
+
+
+@pytest.mark.parametrize("name", chat_templates.FAMILIES)
+def test_current_templates_say_what_begins_and_ends_a_response(tmp_path, name):
+    family = chat_templates.FAMILIES[name]
+    tokenizer = load_tokenizer(chat_templates.write_family(tmp_path, name))
+    assert [tokenizer.backend.id_to_token(id) for id in tokenizer.chat.end_ids] == [family.end]
+    assert ("<think>" in tokenizer.response_prefix) == (name == "deepseek r1")
+
+
+def test_a_template_reads_its_variables_and_the_systems_date(tmp_path):
+    folder = chat_templates.write_family(tmp_path / "qwen", "qwen 3")
+    quiet = load_tokenizer(folder, template_kwargs={"enable_thinking": False})
+    assert quiet.response_prefix.endswith("<think>\n\n</think>\n\n")
+    assert "<think>" not in load_tokenizer(folder).response_prefix
+    folder = chat_templates.write_family(tmp_path / "gpt", "gpt-oss")
+    prompts = [load_tokenizer(folder, **day) for day in ({}, {"date": "2026-11-30"})]
+    texts = [p.backend.decode(p.prompt_ids("Any?"), skip_special_tokens=False) for p in prompts]
+    assert "Current date: 2023-08-27<|end|>" in texts[0]
+    assert "Current date: 2026-11-30<|end|>" in texts[1]
 
 
 def test_tokenizer_names(tmp_path, monkeypatch):

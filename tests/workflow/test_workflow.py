@@ -103,7 +103,7 @@ def test_a_second_run_does_nothing_regardless_of_dates(ran):
             of("bm25-patient", kinds=["generate"]) | {AUDIT},
         ),
         (SYSTEM, "length: 2048", "length: 2000", of("bm25-2k") | AFTER_RESPONSES | {AUDIT}),
-        (SYSTEM, "length: 2048", "length: 2048\nlabel: Mine\nresources: {score: {gpus: 1}}", set()),
+        (SYSTEM, "length: 2048", "length: 2048\nshards: 1\nresources: {score: {gpus: 1}}", set()),
     ],
 )
 def test_a_change_reruns_what_depends_on_it(ran, file, old, new, expected):
