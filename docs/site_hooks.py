@@ -61,6 +61,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Replace the files of docs/ by those of the repository under their own paths."""
     theme = [file for file in files if file.src_dir != config.docs_dir]
     paths = [path for pattern in SHOWN for path in sorted(ROOT.glob(pattern))]
-    own = [File.generated(config, str(p.relative_to(ROOT)), abs_src_path=str(p)) for p in paths]
+    places = (str(ROOT), config.site_dir, config.use_directory_urls)
+    own = [File(str(path.relative_to(ROOT)), *places) for path in paths]
     api = [File.generated(config, page, content=text) for page, text in _api().items()]
     return Files([*theme, *own, *api])
