@@ -1,4 +1,4 @@
-"""What code a notebook's results depend on, as one hash.
+"""A hash of the code that a notebook's results depend on.
 
 A notebook depends on the modules that it imports: directly, inside functions, through other
 modules, and as `ma.<name>`, which the package loads on first use. Files in the folders of these
@@ -22,7 +22,7 @@ def notebook_code(notebook: Path) -> str:
 
 
 def code_hash(code: str, root: Path = Path()) -> str:
-    """Return the SHA-256 of code and of all that it depends on in the package, found in `root`."""
+    """Return the SHA-256 of some code and of everything in the package that it depends on."""
     files = closure(code, root)
     content = [ast.dump(ast.parse(code)), *(f"{f.name} {_parse(f.read_bytes())[0]}" for f in files)]
     for folder in sorted({file.parent for file in files}):
@@ -32,7 +32,7 @@ def code_hash(code: str, root: Path = Path()) -> str:
 
 
 def closure(code: str, root: Path = Path()) -> list[Path]:
-    """Return the files of the modules that some code depends on, sorted."""
+    """Return the sorted files of the modules that some code depends on."""
     entrance = root / PACKAGE / "__init__.py"
     found: set[Path] = set()
     names = set(_imports(ast.parse(code), _lazy(entrance)))
@@ -44,13 +44,13 @@ def closure(code: str, root: Path = Path()) -> list[Path]:
             file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
             if file.is_file() and file not in found:
                 found.add(file)
-                if file != entrance:  # which imports nothing before it is used
+                if file != entrance:  # its imports are lazy
                     names |= set(_parse(file.read_bytes())[1])
     return sorted(found)
 
 
 def _imports(tree: ast.AST, lazy: dict[str, str]) -> Iterator[str]:
-    """Yield the dotted names of the package that code imports or reaches through its entrance."""
+    """Yield the dotted names that code imports from the package or reaches through `ma`."""
     aliases = {PACKAGE}
     for node in ast.walk(tree):
         names = []
@@ -71,7 +71,7 @@ def _imports(tree: ast.AST, lazy: dict[str, str]) -> Iterator[str]:
 
 @cache
 def _parse(code: bytes) -> tuple[str, tuple[str, ...]]:
-    """Return a module's tree without its docstrings, and what it imports."""
+    """Return a module's syntax tree without docstrings, and the names that it imports."""
     tree = ast.parse(code)
     for node in ast.walk(tree):
         documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -81,7 +81,7 @@ def _parse(code: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def _lazy(entrance: Path) -> dict[str, str]:
-    """Return the names that the package's entrance loads on first use, each with its module."""
+    """Return name -> module of what the package loads on first use."""
     for node in ast.parse(entrance.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_LAZY":
             return ast.literal_eval(node.value)

@@ -1,7 +1,7 @@
-"""The workflow's jobs: a notebook each, and what became of it as data.
+"""The workflow's jobs: each executes a notebook and records the outcome in a status file.
 
-A system that cannot be run does not end a run: its job leaves a status file that says why, later
-notebooks take the systems that have finished, and the run fails at its end.
+A system that fails does not stop a run: its status file says why, later notebooks continue with the
+systems that have finished, and the run fails at its end.
 """
 
 import hashlib
@@ -17,23 +17,24 @@ import pandas as pd
 from medalign_utils.errors import MedAlignError
 from medalign_utils.paths import write_scores
 
-# How many systems a notebook needs, by its parameter that names them.
+# Parameter that lists systems -> the number of systems that a notebook needs.
 _LEAST = {"systems": 2, "counterfactual_systems": 1}
 
 
 def read_status(file: Path) -> dict[str, Any]:
-    """Return what a job has left, of a system's job with `system`.
+    """Return the outcome of a job: `is_ok`, and `system` if the job was a system's.
 
-    `is_ok`; if so, `files`: path -> SHA-256 of what it wrote; else `error`, `message`, `log`.
+    If it succeeded, `files` maps paths to their SHA-256; if it failed, there are `error`, `message`
+    and `log`.
     """
     return json.loads(file.read_text(encoding="utf-8"))
 
 
 def is_finished(status: Path) -> bool:
-    """Return whether a job has succeeded and its files are still those that it wrote."""
-    left = read_status(status)
-    return left["is_ok"] and all(
-        Path(file).is_file() and sha256(file) == digest for file, digest in left["files"].items()
+    """Return whether a job succeeded and its files are unchanged."""
+    outcome = read_status(status)
+    return outcome["is_ok"] and all(
+        Path(file).is_file() and sha256(file) == digest for file, digest in outcome["files"].items()
     )
 
 
@@ -49,68 +50,68 @@ def run_notebook(
 ) -> bool:
     """Execute a notebook and return whether the workflow may go on.
 
-    The job of one system (parameter `system`) always leaves a status, and the workflow goes on.
-    Any other leaves one only if it fails; it runs without the systems that have not finished.
+    The job of one system (parameter `system`) always writes a status, and the workflow goes on. Any
+    other job writes one only if it fails; it leaves out systems that have not finished.
 
     Args:
         notebook: the notebook.
-        executed: its executed copy; the workflow keeps the job's log beside it.
-        parameters: of the notebook.
-        status: the file to write.
-        after: statuses of the systems' jobs that come before.
-        makes: what the job of a system makes.
-        was_killed: an earlier attempt was, so this one only writes the status.
+        executed: its executed copy; the job's log is in the same folder.
+        parameters: the notebook's parameters.
+        status: the status file to write.
+        after: status files of the systems' jobs that this job depends on.
+        makes: files that the job of a system writes.
+        was_killed: whether an earlier attempt was killed; if so, only the status is written.
     """
     system = parameters.get("system")
-    failed = [left for left in map(read_status, after) if not left["is_ok"]]
-    lost = {left["system"] for left in failed}
+    failed = [outcome for outcome in map(read_status, after) if not outcome["is_ok"]]
+    lost = {outcome["system"] for outcome in failed}
     lists = {
         name: [s for s in parameters[name] if s not in lost]
         for name in _LEAST.keys() & parameters.keys()
     }
-    too_few = [n for n, left in lists.items() if len(left) < min(_LEAST[n], len(parameters[n]))]
+    too_few = [n for n, names in lists.items() if len(names) < min(_LEAST[n], len(parameters[n]))]
     status.parent.mkdir(parents=True, exist_ok=True)
     status.unlink(missing_ok=True)
     log = str(executed.with_suffix(".log"))
-    left: Mapping[str, Any] = {"is_ok": True}
+    outcome: Mapping[str, Any] = {"is_ok": True}
     if system and failed:
-        left = failed[0]
+        outcome = failed[0]
     elif was_killed:
-        left = _failure("Killed", "cancelled, out of memory or out of time", log)
+        outcome = _failure("Killed", "cancelled, out of memory or out of time", log)
     elif too_few:
         finished = ", ".join(lists[too_few[0]]) or "none"
-        left = _failure("MedAlignError", f"{too_few[0]}: too few have finished: {finished}", log)
+        outcome = _failure("MedAlignError", f"{too_few[0]}: too few have finished: {finished}", log)
     else:
         try:
             execute(notebook, executed, {**parameters, **lists})
         except Exception as error:  # of a cell, or that the kernel died
             print(error, file=sys.stderr)
             message = getattr(error, "evalue", str(error)).partition("\n")[0]
-            left = _failure(getattr(error, "ename", type(error).__name__), message, log)
-    if system or not left["is_ok"]:
-        _write_status(status, system, left, makes)
-    return bool(system) or left["is_ok"]
+            outcome = _failure(getattr(error, "ename", type(error).__name__), message, log)
+    if system or not outcome["is_ok"]:
+        _write_status(status, system, outcome, makes)
+    return bool(system) or outcome["is_ok"]
 
 
 def join_shards(parts: Sequence[Path], makes: Sequence[Path], status: Path) -> None:
-    """Join what a system's shards have made, by their statuses `parts`; write its own status.
+    """Join the files of a system's shards, whose statuses are `parts`; write the system's status.
 
     Raises:
         MedAlignError: shards were scored by different metrics or settings.
     """
     statuses = [read_status(part) for part in parts]
-    failed = [left for left in statuses if not left["is_ok"]]
+    failed = [outcome for outcome in statuses if not outcome["is_ok"]]
     for i, file in enumerate([] if failed else makes):
-        sources = [Path(list(left["files"])[i]) for left in statuses]
+        sources = [Path(list(outcome["files"])[i]) for outcome in statuses]
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix == ".parquet":
             write_scores(_join_scores(sources), file, private=False)  # or as the umask says
-        elif file.suffix == ".csv":  # skipped metrics, the same ones as `_join_scores` checks
+        elif file.suffix == ".csv":  # skipped metrics; `_join_scores` checks that shards agree
             shutil.copyfile(sources[0], file)
         else:
             file.write_bytes(b"".join(source.read_bytes() for source in sources))
-    left = failed[0] if failed else {"is_ok": True}
-    _write_status(status, statuses[0]["system"], left, makes)
+    outcome = failed[0] if failed else {"is_ok": True}
+    _write_status(status, statuses[0]["system"], outcome, makes)
 
 
 def _join_scores(parts: Sequence[Path]) -> pd.DataFrame:
@@ -127,7 +128,7 @@ def _join_scores(parts: Sequence[Path]) -> pd.DataFrame:
 
 def execute(notebook: Path, executed: Path, parameters: Mapping[str, Any]) -> None:
     """Execute a notebook by papermill, whatever kernel it was saved with."""
-    # With it, jsonschema builds a grammar of URIs for a second; notebooks have none to check.
+    # jsonschema would spend a second on a grammar of URIs, which notebooks do not contain.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import papermill
 
@@ -143,10 +144,10 @@ def _failure(error: str, message: str, log: str) -> dict[str, Any]:
 
 
 def _write_status(
-    status: Path, system: str | None, left: Mapping[str, Any], makes: Sequence[Path]
+    status: Path, system: str | None, outcome: Mapping[str, Any], makes: Sequence[Path]
 ) -> None:
-    files = {"files": {str(file): sha256(file) for file in makes}} if left["is_ok"] else {}
-    content = ({"system": system} if system else {}) | left | files
+    files = {"files": {str(file): sha256(file) for file in makes}} if outcome["is_ok"] else {}
+    content = ({"system": system} if system else {}) | outcome | files
     status.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
-"""What a run was made with, and what it lacks and why: `runs/<experiment>/run.json`.
+"""The record of a run, `runs/<experiment>/run.json`: how it was made, what is missing and why.
 
-Parameters, signatures and scores are the run's. The systems' files, the versions, the commit and
-the hashes are of the time of writing, when they may have changed.
+Parameters, signatures and scores are those of the run. The systems' files, the versions, the commit
+and the hashes are read when the record is written, and may have changed since the run.
 """
 
 import json
@@ -31,7 +31,7 @@ _TABLES = (".tsv", ".csv", ".jsonl", ".json")
 
 
 class Gap(NamedTuple):
-    """What a report does not show, why, and whether the run should have had it."""
+    """Something missing from a report, the reason, and whether this is a failure."""
 
     what: str
     why: str
@@ -41,11 +41,11 @@ class Gap(NamedTuple):
 def describe_run(
     experiment: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return all that the report says besides tables and figures, ready for JSON.
+    """Return everything in the report but its tables and figures, ready for JSON.
 
     Args:
         experiment: as `config.load_experiment` returns it.
-        systems: name -> what its file says; none with `released` responses.
+        systems: name -> contents of its file; empty with `released` responses.
     """
     run = Run.of(experiment)
     tables = read_tables(run.experiment)
@@ -72,14 +72,14 @@ def describe_run(
 
 
 def write_run(described: Mapping[str, Any]) -> Path:
-    """Write `run.json`, of a restricted release readable by its owner only; return its path."""
+    """Write `run.json` and return its path; of a restricted release, only the owner can read it."""
     file = paths.run_record(described["experiment"])
     content = json.dumps(described, indent=1, ensure_ascii=False) + "\n"
     return paths.write_text(content, file, private=described["is_restricted"])
 
 
 def read_tables(experiment: str) -> dict[str, pd.DataFrame]:
-    """Return a run's tables by stem, those in `outputs.OUTPUTS` alone.
+    """Return stem -> table for the run's tables that `outputs.OUTPUTS` lists.
 
     Raises:
         MedAlignError: a table has rows of patients, instructions or responses.
@@ -97,36 +97,36 @@ def read_tables(experiment: str) -> dict[str, pd.DataFrame]:
 
 
 def _about(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Return what the run is, who rated, and what compares with the paper, a sentence each."""
+    """Return three sentences: what the run is, who rated, and what compares with the paper."""
     release, is_released = run.release, run.source == "released"
     size = f"{len(release.instructions):,} instructions, {len(release.references):,} references"
     first = (
         f"A run on a synthetic release ({size}): patients, records, instructions and references "
-        "were written by a program, and nothing in them is MedAlign's."
+        "were written by a program and contain nothing of MedAlign's."
     )
     if release.is_restricted:
-        first = f"A run on a release whose terms of use restrict it ({size}); aggregates only."
-    second = "The responses and the clinicians' ratings of them are the release's."
+        first = f"A run on a release with restricted terms of use ({size}); aggregates only."
+    second = "The responses and the clinicians' ratings come with the release."
     if not _is_rated(run):
-        second = "This run's responses were scored and not rated: there is no answer key."
+        second = "This run's responses were scored but not rated, because there is no answer key."
     elif not is_released:
-        second = "An answer key, a program, rated this run's responses; no clinician did."
+        second = "A program rated this run's responses with an answer key; no clinician did."
     third = (
-        "No accuracy, rank or correlation here may be read as a repetition of the paper's: "
-        "the paper's are clinicians' ratings of responses to MedAlign's own instructions."
+        "No accuracy, rank or correlation here replicates the paper's, which come from clinicians' "
+        "ratings of responses to MedAlign's own instructions."
     )
     if is_released and release.is_restricted:
-        third = "Whether anything here compares with the paper has not been worked out."
+        third = "It has not been determined whether anything here compares with the paper."
         if (paper := tables.get("08_reproduce_paper")) is not None:
             names = paper["table"].str.removeprefix("table_").str.replace("_", " ")
             by_verdict = names.groupby(paper["comparable"], sort=False).agg(", ".join)
-            verdicts = "; ".join(f"{verdict} for {of}" for verdict, of in by_verdict.items())
+            verdicts = "; ".join(f"{verdict} for {names}" for verdict, names in by_verdict.items())
             third = f"Comparable with the paper: {verdicts}. The captions give the reasons."
     return [first, second, third]
 
 
 def _signatures(run: Run) -> pd.DataFrame:
-    """Return metric, signature, and the numbers of its scores and of undefined ones."""
+    """Return each metric's signature, number of scores, and number of undefined scores."""
     files = [paths.scores(run.experiment, system) for system in run.systems]
     parts = [pd.read_parquet(file) for file in files if file.is_file()]
     columns = ["metric", "signature", "score"]
@@ -136,7 +136,7 @@ def _signatures(run: Run) -> pd.DataFrame:
 
 
 def versions() -> dict[str, str]:
-    """Return the installed versions of Python, of this package, and of those that it requires."""
+    """Return the versions of Python, of this package, and of the packages that it requires."""
     required = [name for name in metadata.requires(_DISTRIBUTION) or () if "extra ==" not in name]
     names = [_DISTRIBUTION, *sorted(re.match(r"[\w.-]+", name)[0] for name in required)]
     python = f"{platform.python_version()} ({platform.system()}, {platform.machine()})"
@@ -144,7 +144,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """Return the project's git commit, ending in -dirty if files differ; None if not a checkout."""
+    """Return the git commit, with -dirty if files have changed; None outside a checkout."""
     root = paths.project_root()
     if not (root / ".git").exists() or not shutil.which("git"):
         return None
@@ -153,7 +153,7 @@ def commit() -> str | None:
 
 
 def _hashes(run: Run) -> dict[str, dict[str, str]]:
-    """Return kind of file -> name -> SHA-256; not of EHRs, since their names are patients'."""
+    """Return kind of file -> name -> SHA-256; EHRs are left out, because their names are ids."""
     release = sorted(run.release.path.iterdir())
     groups = {
         "release": [file for file in release if file.suffix.lower() in _TABLES],
@@ -168,7 +168,7 @@ def _hashes(run: Run) -> dict[str, dict[str, str]]:
 
 
 def _missing_systems(run: Run, systems: Iterable[str]) -> Iterator[Gap]:
-    """Yield the systems without responses or without scores, and how their jobs ended."""
+    """Yield the systems without responses or scores, and how their jobs ended."""
     for system in dict.fromkeys([*run.systems, *systems]):
         has_responses = paths.responses(run.experiment, system).is_file()
         if not has_responses and run.source == "generated":
@@ -178,19 +178,19 @@ def _missing_systems(run: Run, systems: Iterable[str]) -> Iterator[Gap]:
 
 
 def _missing_metrics(run: Run) -> Iterator[Gap]:
-    """Yield the metrics by which responses could not be scored, the reason, and which systems'."""
+    """Yield the metrics that could not be computed, the systems concerned, and the reason."""
     files = {system: paths.skipped(run.experiment, system) for system in run.systems}
     parts = {s: pd.read_csv(file, dtype=str) for s, file in files.items() if file.is_file()}
     if not parts:
         return
     skipped = pd.concat(parts, names=["system", None]).reset_index("system")
     for (metric, reason), rows in skipped.groupby(["metric", "reason"], sort=False):
-        of = "" if len(rows) == len(files) else f" of {', '.join(rows['system'])}"
-        yield Gap(f"metric {metric}{of}", reason)
+        systems = "" if len(rows) == len(files) else f" of {', '.join(rows['system'])}"
+        yield Gap(f"metric {metric}{systems}", reason)
 
 
 def _unused_ratings(run: Run) -> Iterator[Gap]:
-    """Yield reviews not used for the evaluation, and instructions without all ratings."""
+    """Yield the reviews that are not used, and instructions without a rating of every system."""
     is_released, name = run.source == "released", run.experiment
     systems = [s for s in run.systems if is_released or paths.responses(name, s).is_file()]
     if not systems or not _is_rated(run):
@@ -208,7 +208,7 @@ def _unused_ratings(run: Run) -> Iterator[Gap]:
 
 
 def _suppressed_groups(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:
-    """Yield what tables by group of patients withhold, each grouping and reason once."""
+    """Yield each grouping of patients that tables withhold, with the reason."""
     renamed = (table.rename(columns={"change": "grouping"}) for table in tables.values())
     parts = [table for table in renamed if {"grouping", "suppressed"} <= set(table)]
     if parts:
@@ -220,7 +220,7 @@ def _suppressed_groups(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:
 def _missing_tables(
     run: Run, tables: Mapping[str, pd.DataFrame], audited: Sequence[str]
 ) -> Iterator[Gap]:
-    """Yield the tables that the run lacks, by notebook."""
+    """Yield the missing tables of each notebook."""
     for notebook, outputs in OUTPUTS.items():
         names = [stem(notebook, suffix) for suffix in outputs.tables]
         missing = [name for name in names if name not in tables]
@@ -241,19 +241,19 @@ def _withheld_columns(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:
     """Yield the columns of free text, which may contain patient data."""
     for name, table in tables.items():
         if unknown := unknown_text(table):
-            why = "free text that may contain patient data, of a restricted release"
+            why = "free text that may contain patient data; the release is restricted"
             yield Gap(f"{name}: column {', '.join(unknown)}", why)
 
 
 def failure(run: Run, job: str) -> str:
-    """Return why a job has not left what it makes.
+    """Return why a job's files are missing.
 
-    Of a restricted release only the kind of error, since messages may name files and ids.
+    For a restricted release it is the kind of error only, since messages may name files and ids.
     """
     file = paths.status(run.experiment, job)
     if not file.is_file():
         return "it has not run, or was stopped"
-    left = read_status(file)
-    if left["is_ok"]:
+    outcome = read_status(file)
+    if outcome["is_ok"]:
         return "its files have been deleted"
-    return left["error"] if run.is_restricted else f"{left['error']}: {left['message']}"
+    return outcome["error"] if run.is_restricted else f"{outcome['error']}: {outcome['message']}"

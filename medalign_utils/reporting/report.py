@@ -47,9 +47,9 @@ td { overflow-wrap: anywhere; min-width: 3rem; }
 
 
 def write_report(experiment: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> Path:
-    """Write `runs/<experiment>/report.html` from what the run has; return its path.
+    """Write `runs/<experiment>/report.html` and return its path; the report says what is missing.
 
-    It names what is missing. Arguments as for `provenance.describe_run`.
+    Arguments as for `provenance.describe_run`.
 
     Raises:
         MedAlignError: a table has rows of patients, instructions or responses; the release cannot
@@ -88,19 +88,19 @@ def write_report(experiment: Mapping[str, Any], systems: Mapping[str, Mapping[st
 
 
 def load_run(experiment: str) -> dict[str, Any]:
-    """Return what `run.json` says of a run; see `provenance.describe_run`."""
+    """Return the contents of `run.json`; see `provenance.describe_run`."""
     return json.loads(paths.run_record(experiment).read_text(encoding="utf-8"))
 
 
 def show_summary(run: Mapping[str, Any]) -> HTML:
-    """Return what the run is, and a warning if it is not complete."""
+    """Return what the run is, with a warning if it is incomplete."""
     failures = [f"{gap['what']}: {gap['why']}" for gap in run["gaps"] if gap["is_failure"]]
     about, lost = (
         "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
         for sentences in (run["about"], failures)
     )
     if lost:
-        lost = f"<p><strong>This run is not complete.</strong></p>{lost}"
+        lost = f"<p><strong>This run is incomplete.</strong></p>{lost}"
         lost = f"<div class='warning'>{lost}</div>"
     return HTML(about + lost)
 
@@ -118,7 +118,7 @@ def show_headline(run: Mapping[str, Any]) -> HTML:
 def show_results(run: Mapping[str, Any]) -> HTML:
     """Return every registered table and figure of the run, under its notebook's question.
 
-    Of a restricted release without columns of free text.
+    Columns of free text are left out if the release is restricted.
     """
     name = run["experiment"]
     tables = read_tables(name)
@@ -141,7 +141,7 @@ def show_results(run: Mapping[str, Any]) -> HTML:
 
 
 def show_gaps(run: Mapping[str, Any]) -> HTML:
-    """Return what the report does not show, and why."""
+    """Return what is missing from the report, and why."""
     return HTML(_table(pd.DataFrame(run["gaps"], columns=["what", "why"])))
 
 
@@ -156,7 +156,7 @@ def show_settings(run: Mapping[str, Any]) -> HTML:
 
 
 def _verdicts(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """Return what notebook 08 says of how each of the paper's tables compares, by stem."""
+    """Return stem -> how that table compares with the paper, as notebook 08 found."""
     if _PAPER not in tables:
         return {}
     titles = tables[_PAPER].set_index("table")["title"]
@@ -173,7 +173,7 @@ def _question(notebook: str) -> str:
 
 
 def _image(run: Mapping[str, Any], notebook: str, suffix: str) -> str:
-    """Return a figure of the run with its caption; "" if the run does not have it."""
+    """Return a figure of the run with its caption, or "" if there is none."""
     file = paths.figure(run["experiment"], stem(notebook, suffix))
     if not file.is_file():
         return ""
@@ -197,7 +197,7 @@ def _table(table: pd.DataFrame) -> str:
 
 
 def _settings(values: Mapping[str, Any]) -> str:
-    """Return names and values as a table; values as a file under `params/` would have them."""
+    """Return settings as a table of two columns, with values as in a file under `params/`."""
     texts = {
         name: value if isinstance(value, str) else yaml.safe_dump(value, **_INLINE).split("\n")[0]
         for name, value in values.items()

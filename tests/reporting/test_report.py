@@ -56,7 +56,7 @@ def test_only_registered_tables_are_shown_and_no_free_text_of_a_restricted_relea
     assert '">&lt;b&gt;a&lt;/b&gt; &amp; b</td>' in page
     pages = page + show_summary(run).data + show_gaps(run).data + show_settings(run).data
     assert MARKER not in pages and "40.xml" not in pages
-    why = "free text that may contain patient data, of a restricted release"
+    why = "free text that may contain patient data; the release is restricted"
     assert gaps(run)["05_evaluate_systems-contexts: column remark"] == why
     file = provenance.write_run(run)
     assert MARKER not in file.read_text() and stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -91,7 +91,7 @@ def test_missing_results_are_named_with_their_reason(described):
     versions = run["versions"]
     assert re.match(r"3\.\d+", versions["Python"]) and versions["pandas"] == pd.__version__
     summary = show_summary(run).data
-    assert "This run is not complete." in summary and "no responses: EHRError<" in summary
+    assert "This run is incomplete." in summary and "no responses: EHRError<" in summary
     assert "there is no answer key" in summary
     open_run = SimpleNamespace(experiment="mine", is_restricted=False)
     why = f"EHRError: {MARKER}.xml, line 7: not well-formed"

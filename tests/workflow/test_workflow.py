@@ -138,7 +138,7 @@ def test_a_failed_system_is_left_out_named_and_tried_again(ran, tmp_path):
     tables = project / "runs/tiny/tables"
     assert set(pd.read_csv(tables / "05_evaluate_systems.csv")["system"]) == set(SYSTEMS)
     page = (project / "runs/tiny/report.html").read_text()
-    assert "This run is not complete." in page and "system broken: no responses: " in page
+    assert "This run is incomplete." in page and "system broken: no responses: " in page
     assert jobs_to_do(project) == of("broken") | AFTER_RESPONSES
 
 
