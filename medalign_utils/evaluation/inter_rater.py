@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from medalign_utils.evaluation.ratings import check_table, patients_of
-from medalign_utils.grading.answer_key import RATER
+from medalign_utils.evaluation.ratings import check_table, count_raters, patients_of
 from medalign_utils.stats.bootstrap import (
     Bootstrap,
     Interval,
@@ -64,11 +63,7 @@ def inter_rater_reliability(
         elif of == "rank" and len(ranked.values):
             reason = "no instruction has two responses that all of its raters ranked"
         else:
-            # Clinicians are counted and not named, for the table may be published.
-            raters = set(ratings["rater"])
-            clinicians = f"{len(raters)} clinician{'s' * (len(raters) > 1)}"
-            by = "the answer key" if raters == {RATER} else clinicians
-            reason = f"no response has two raters (rated by {by})"
+            reason = f"no response has two raters (rated by {count_raters(ratings)})"
         rows.append((measure, of, *n, *interval, reason))
     counts = ["n_raters", "n_instructions", "n_responses", "n_undefined"]
     bounds = ["estimate", "estimate_low", "estimate_high"]

@@ -16,9 +16,8 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import (
     check_ratings,
     check_table,
-    common_ratings,
     patients_of,
-    rate,
+    rate_in_common,
     wide,
 )
 from medalign_utils.run import Run
@@ -39,7 +38,7 @@ RATINGS = ("mean_rank", "accuracy")
 
 def correlate(run: Run) -> pd.DataFrame:
     """Return the table of a run's metrics, as `correlate_metrics` and `add_skipped` describe it."""
-    ratings = common_ratings(rate(run)).ratings
+    ratings = rate_in_common(run)
     table = correlate_metrics(
         run.scores, ratings, run.release.instructions, bootstrap=run.bootstrap
     )

@@ -157,6 +157,7 @@ def compare_human_evaluation(systems: pd.DataFrame, contexts: pd.DataFrame, run:
     costs = _long(contexts[:-1], "system", ["difference"]).assign(measure=_COST)
     costs["item"] += f" minus {contexts['system'].iloc[-1]}"
     ours = pd.concat([_long(systems, "system", measures), costs], ignore_index=True)
+    ours = ours.dropna(subset="value")  # a single system has no win rate
     reasons = why_not_comparable(run, int(systems["n"].iloc[0]))
     return _compare("table_human_evaluation", published, ours, _paired(run), reasons)
 

@@ -10,6 +10,7 @@ from medalign_utils.data.responses import reviews_of
 from medalign_utils.data.reviews import RATING_COLUMNS
 from medalign_utils.errors import MedAlignError, ReleaseError
 from medalign_utils.grading import load_answer_key, rate_with_answer_key
+from medalign_utils.grading.answer_key import RATER
 from medalign_utils.run import Run
 
 COMBINATIONS = ("first", "majority")
@@ -106,8 +107,7 @@ class Common(NamedTuple):
 def common_ratings(ratings: pd.DataFrame) -> Common:
     """Return the ratings of the instructions on which every system is rated and ranked.
 
-    A warning counts those left out, and those with ratings of several raters; if no instruction is
-    left, that is an error.
+    If there is none, that is an error.
     """
     usable = ratings.assign(usable=ratings["rank"].notna() & ratings["correct"].notna())
     rated = wide(usable, "usable").eq(True)
@@ -124,10 +124,23 @@ def common_ratings(ratings: pd.DataFrame) -> Common:
     kept = ratings[ratings["instruction_id"].map(complete)].reset_index(drop=True)
     kept = kept.astype({"correct": bool})
     n_mixed = int((kept.groupby("instruction_id")["rater"].nunique() > 1).sum())
-    common = Common(kept, len(rated), int((~complete).sum()), n_mixed, by_system)
+    return Common(kept, len(rated), int((~complete).sum()), n_mixed, by_system)
+
+
+def rate_in_common(run: Run) -> pd.DataFrame:
+    """Return a run's `common_ratings`; a warning counts what is left out or mixed."""
+    common = common_ratings(rate(run))
     if common.n_left_out or common.n_mixed:
-        warnings.warn(str(common), stacklevel=2)
-    return common
+        warnings.warn(str(common), stacklevel=3)
+    return common.ratings
+
+
+def count_raters(ratings: pd.DataFrame) -> str:
+    """Return who rated: "the answer key", or how many clinicians; they are not named."""
+    raters = set(ratings["rater"])
+    clinicians = f"{len(raters)} clinician{'s' * (len(raters) > 1)}"
+    names = {RATER: "the answer key", "majority": "a majority of clinicians"}
+    return names.get("".join(raters), clinicians) if len(raters) == 1 else clinicians
 
 
 def check_ratings(ratings: pd.DataFrame) -> None:

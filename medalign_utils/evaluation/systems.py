@@ -7,7 +7,7 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.evaluation.ratings import common_ratings, patients_of, rate, wide, wide_ranks
+from medalign_utils.evaluation.ratings import patients_of, rate_in_common, wide, wide_ranks
 from medalign_utils.run import Run
 from medalign_utils.stats.bootstrap import (
     CONFIDENCE,
@@ -20,7 +20,7 @@ from medalign_utils.stats.bootstrap import (
 
 def evaluate(run: Run, contexts: Mapping[str, int | None] | None = None) -> pd.DataFrame:
     """Return the table of a run's systems, as `evaluate_systems`, over the `common_ratings`."""
-    ratings = common_ratings(rate(run)).ratings
+    ratings = rate_in_common(run)
     return evaluate_systems(ratings, run.release.instructions, contexts, bootstrap=run.bootstrap)
 
 

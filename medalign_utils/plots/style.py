@@ -43,7 +43,11 @@ styled = mpl.rc_context(STYLE)  # of the functions that draw
 
 @styled
 def side_by_side(*panels: tuple[Callable[..., Axes], pd.DataFrame, str]) -> Figure:
-    """Return panels (function, table, title) beside each other on equal axes, a page wide."""
+    """Return panels (function, table, title) beside each other on equal axes, a page wide.
+
+    Panels whose table has no rows are left out.
+    """
+    panels = tuple(panel for panel in panels if len(panel[1]))
     height = 1.3 + 0.26 * max(len(table) for _, table, _ in panels)
     figure, axes = plt.subplots(
         1, len(panels), figsize=(PAGE_WIDTH, height), layout="constrained", squeeze=False

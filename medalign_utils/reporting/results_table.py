@@ -229,5 +229,5 @@ def _cell(value: object, decimals: int, is_p: bool) -> str:
     if isinstance(value, float):
         if is_p and value < 0.001:
             return "<0.001"
-        return f"{value:,.{0 if abs(value) >= 100 else decimals}f}"
+        return f"{value:z,.{0 if abs(value) >= 100 else decimals}f}"
     return f"{value:,}" if isinstance(value, Integral) else str(value)
