@@ -140,7 +140,7 @@ def count_raters(ratings: pd.DataFrame) -> str:
     raters = set(ratings["rater"])
     clinicians = f"{len(raters)} clinician{'s' * (len(raters) > 1)}"
     names = {RATER: "the answer key", "majority": "a majority of clinicians"}
-    return names.get("".join(raters), clinicians) if len(raters) == 1 else clinicians
+    return names.get("".join(raters), clinicians)
 
 
 def check_ratings(ratings: pd.DataFrame) -> None:

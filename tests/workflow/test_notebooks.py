@@ -57,6 +57,16 @@ def test_cells_are_short_and_have_no_logic_and_no_commands(path):
         tree = ast.parse(cell.source)  # magics and shell commands do not parse
         banned = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.While, ast.Try, ast.For)
         assert not [node for node in ast.walk(tree) if isinstance(node, banned)], cell.source
+        literals = (ast.Tuple, ast.List, ast.ListComp, ast.GeneratorExp)
+        starred = [node.value for node in ast.walk(tree) if isinstance(node, ast.Starred)]
+        assert not [value for value in starred if isinstance(value, literals)], cell.source
+
+
+@EVERY
+def test_no_cell_shows_a_raw_value(path):
+    for cell in code_of(path):
+        bare = [node.value for node in ast.parse(cell.source).body if isinstance(node, ast.Expr)]
+        assert all(isinstance(value, ast.Call) for value in bare), cell.source
 
 
 @EVERY
