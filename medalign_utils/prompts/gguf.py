@@ -1,10 +1,13 @@
 """Models as GGUF files, read by transformers, with the special tokens that the files state.
 
+`python -m medalign_utils.prompts.gguf <file> <folder>` converts one for a server that reads none.
+
 transformers' own reader takes the first token of a text for the one that ends it, registers only
 some special tokens, and splits text before BPE alike for all models of an architecture.
 """
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +126,17 @@ def load_gguf_tokenizer(file: str) -> "PreTrainedTokenizerFast":
     )
 
 
+def convert(name: str, folder: Path) -> None:
+    """Write a GGUF file's model to a folder in Hugging Face's layout, in float32."""
+    from transformers import AutoModelForCausalLM
+
+    file = find_gguf(name)
+    if file is None:
+        raise ParamsError(f"{name} is not a GGUF file")
+    AutoModelForCausalLM.from_pretrained(**pretrained_arguments(file)).save_pretrained(folder)
+    load_gguf_tokenizer(file).save_pretrained(folder)
+
+
 def _byte_level_bpe(about: dict[str, Any], architecture: str) -> "Tokenizer":
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
@@ -157,3 +171,7 @@ def _converted(about: dict[str, Any], architecture: str) -> "Tokenizer":
         kind, {names[name]: value for name, value in about.items() if name in names}
     )
     return backend
+
+
+if __name__ == "__main__":
+    convert(sys.argv[1], Path(sys.argv[2]))

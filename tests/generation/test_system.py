@@ -22,7 +22,7 @@ LANGUAGE_MODELS = [
     for file in FILES
     if yaml.safe_load(file.read_text())["generator"] in ("huggingface", "openai")
 ]
-GATED = ("google/", "meta-llama/")
+GATED = ("google/gemma-3", "google/medgemma", "meta-llama/")
 # An OpenAI key, a Hugging Face token, a JSON web token, or any long run of letters and digits.
 KEY = re.compile(r"\bsk-\w|\bhf_\w{8}|\beyJ\w|[A-Za-z0-9_]{24,}")
 
@@ -82,7 +82,8 @@ def test_the_comment_says_what_a_language_model_needs(file):
     comment = " ".join(opening_comment(file))
     system = load_system(file.stem)
     remote = "base_url" in system and not is_loopback(system["base_url"])
-    assert ("key in OPENAI_API_KEY" if remote else " GB") in comment
+    key = f"key in {system.get('api_key_env', 'OPENAI_API_KEY')}"
+    assert (key if remote else " GB") in comment
     assert ("huggingface-cli login" in comment) == system["model"].startswith(GATED)
     if "base_url" in system and not remote:
         assert f"vllm serve {system['model']} --host 127.0.0.1" in comment
