@@ -104,15 +104,15 @@ def systems(folder: Path) -> None:
         seconds, _ = snakemake(project, *options, "--dry-run")
         print(f"{n} systems: run in {run_seconds:.0f} s, empty dry run {seconds:.1f} s")
         # One job as on a cluster: first Snakemake's own memory, then with the notebook's kernel.
-        for what in ("empty", "real"):
-            if what == "real":
+        for kind in ("empty", "real"):
+            if kind == "real":
                 (project / "Snakefile").write_text(snakefile)
             for rule, file in (("generate", "responses/system-0.jsonl"),
                                ("score", "scores/system-0.parquet")):  # fmt: skip
                 job = ("--target-jobs", f"{rule}:system=system-0", "--allowed-rules", rule)
                 remote = ("--mode", "remote", "--nolock", "--force", "--", f"runs/many/{file}")
                 _, peak = snakemake(project, *options, *job, *remote)
-                print(f"{n} systems, {what} notebook, {rule}: largest process {peak:.0f} MB")
+                print(f"{n} systems, {kind} notebook, {rule}: largest process {peak:.0f} MB")
 
 
 def _new_folder(folder: Path) -> Path:

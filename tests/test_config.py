@@ -28,13 +28,13 @@ def test_overrides_are_checked_like_the_file(project):
         load_experiment(path, {"resample": 7})
 
 
-def test_an_experiment_inherits_what_it_does_not_say(project):
+def test_an_experiment_inherits_the_keys_it_does_not_set(project):
     base = load_experiment(write_experiment("large", counterfactual_systems=["bm25-2k"]))
     path = Path("params/small.yaml")
     path.write_text("base: large\nsystems: [random-2k, bm25-2k]\nresamples: 7\n")
     small = load_experiment(path)
-    said = {"experiment": "small", "systems": ["random-2k", "bm25-2k"], "resamples": 7}
-    assert small == base | said
+    content = {"experiment": "small", "systems": ["random-2k", "bm25-2k"], "resamples": 7}
+    assert small == base | content
     path.write_text("base: large\nsystems: [random-2k, bm25-8k]\n")
     assert load_experiment(path)["counterfactual_systems"] == []
 

@@ -21,10 +21,10 @@ def test_a_batch_runs_kernel_listens_on_sockets_in_a_separate_folder(tmp_path):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SAY)])
     nbformat.write(notebook, tmp_path / "say.ipynb")
     folders = set()
-    for said in ("one.ipynb", "two.ipynb"):
+    for name in ("one.ipynb", "two.ipynb"):
         done = papermill.execute_notebook(
             tmp_path / "say.ipynb",
-            tmp_path / said,
+            tmp_path / name,
             engine_name="ipc",
             kernel_name="python3",
             progress_bar=False,

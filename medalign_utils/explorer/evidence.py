@@ -79,11 +79,11 @@ def _locate_part(
     score = pd.DataFrame(has, index=notes.index).sum(axis=1)
     rows = notes.index[(score == score.max()) & (score >= (1 if day is not None else len(words)))]
     if words and len(rows):
-        which = "the note" if len(rows) == 1 else f"{len(rows):,} notes"
+        place = "the note" if len(rows) == 1 else f"{len(rows):,} notes"
         of_day = f" of {day:%Y-%m-%d}" if day is not None else ""
         share = "all" if score.max() == len(words) else "most"
         verb = "contains" if len(rows) == 1 else "contain"
-        message = f"no exact match; {which}{of_day} {verb} {share} of its words"
+        message = f"no exact match; {place}{of_day} {verb} {share} of its words"
         return rows.tolist(), [*map(search_pattern, sorted(words))], message
     if on_day.any():
         return events.index[on_day].tolist(), [], f"not found; showing events of {day:%Y-%m-%d}"

@@ -155,8 +155,8 @@ def _belongs(fact: Fact, statement: Statement, quantity: Quantity, reading: Read
         if earlier and names_something(_since_joint(text, max(earlier), start)):
             return False
         # "10 mg of lisinopril" is a value of lisinopril; it counts only if that is the topic.
-        of = _OF.match(text, end)
-        return of is None or any(m.start == of.end() for m in own)
+        follows = _OF.match(text, end)
+        return follows is None or any(m.start == follows.end() for m in own)
     after = [m.start for m in own if m.start >= start]
     if after:
         # "3 polyps at the colonoscopy" counts polyps, "a 1.4 creatinine" is its value.

@@ -238,11 +238,11 @@ referral_date | retrieve provider referrals | When was {she} last referred to {d
     Evidence: Referral to service {department}""")
 def appointments(p):
     for a in p.appointments:
-        if a.kept is None and p.noted(a.made):
+        if a.kept is None and p.noted(a.visit):
             rivals = {(x.department,) for x in p.appointments} - {(a.department,)}
             when = facts.date_of(("appointment", "follow-up", "booked", a.department), a.time)
             both = [when, facts.term((a.department,), sorted(rivals))]
-            yield Answer("next_appointment", both, p.visits[a.made].end, a=a)
+            yield Answer("next_appointment", both, p.visits[a.visit].end, a=a)
     if missed := [a.time for a in p.appointments if a.kept is False]:
         topic = "appointment, appointments, no-show, no-shows, missed"
         fact = facts.number(topic, len(missed), "appointments")

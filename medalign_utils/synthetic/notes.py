@@ -232,8 +232,8 @@ class Notes:
 
     def _opening(self, n: int) -> str:
         known = self._shorts([d.condition.spellings for d in self.p.diagnoses_at(n)])[:3]
-        who = self._any("woman", "F") if self.p.gender == "FEMALE" else self._any("man", "M")
-        return f"{self.p.age(self.p.visits[n].start)} yo {who} with {_join(known, 'and')}"
+        person = self._any("woman", "F") if self.p.gender == "FEMALE" else self._any("man", "M")
+        return f"{self.p.age(self.p.visits[n].start)} yo {person} with {_join(known, 'and')}"
 
     def _hpi(self, n: int) -> str:
         visit = self.p.visits[n]
@@ -342,7 +342,7 @@ class Notes:
         return f"A/P: {_join(stable, 'and')} reviewed.\n{self._plans(n)}"
 
     def _closing(self, n: int) -> str:
-        booked = [a for a in self.p.appointments if a.made == n]
+        booked = [a for a in self.p.appointments if a.visit == n]
         lines = [f"Follow-up booked: {a.department} on {_day(a.time)}." for a in booked]
         if self.p.visits[n].kind == "inpatient" or n in dict(self.p.code_status):
             lines.append(f"Code status discussed: {at(self.p.code_status, n)[0]}.")

@@ -152,7 +152,7 @@ class Message(NamedTuple):
 class Appointment(NamedTuple):
     """An appointment made at a visit; `kept` is False for a no-show, None if still to come."""
 
-    made: int
+    visit: int
     time: datetime
     department: str
     kept: bool | None

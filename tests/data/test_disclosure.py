@@ -152,8 +152,8 @@ def test_coarsen_counts_patients_not_rows():
 
 def test_release_counts_are_shown_only_if_they_reveal_no_small_rest():
     rated = pd.Series({"F": 30, "M": 25})
-    every = pd.Series({"F": 41, "M": 25})
-    assert disclosure.release_counts(rated, every).to_dict() == {"F": 41, "M": 25}
-    assert disclosure.release_counts(rated, every + pd.Series({"F": -1, "M": 0})) is None
+    release = pd.Series({"F": 41, "M": 25})
+    assert disclosure.release_counts(rated, release).to_dict() == {"F": 41, "M": 25}
+    assert disclosure.release_counts(rated, release + pd.Series({"F": -1, "M": 0})) is None
     # A group with no rated instruction.
     assert disclosure.release_counts(rated, pd.Series({"F": 41, "M": 25, "X": 1})) is None

@@ -145,12 +145,12 @@ def test_intervals_equal_a_loop_that_copies_patients(measure):
     for _ in range([TAU, KAPPA, NOMINAL, ORDINAL].index(measure) + 1):
         drawn = rng.integers(0, len(people), (12, len(people)))
     found = []
-    for each in drawn:
+    for patients in drawn:
         copies = [
             wide[wide["person_id"] == people[i]].assign(
                 instruction_id=lambda rows, n=n: rows["instruction_id"] + f" copy {n}"
             )
-            for n, i in enumerate(each)
+            for n, i in enumerate(patients)
         ]
         rows = pd.concat(copies)
         of_copies = rows[["instruction_id", "person_id"]].drop_duplicates()

@@ -223,9 +223,9 @@ def test_all_tied_scores_and_ranks():
 
 
 def test_one_instruction_or_one_patient_has_estimates_but_no_interval():
-    one = RATINGS["instruction_id"] == "i1"
+    is_i1 = RATINGS["instruction_id"] == "i1"
     for table, systems, pairs in (
-        every_table(pd.concat([GOOD[one], BEST[one]]), RATINGS[one]),
+        every_table(pd.concat([GOOD[is_i1], BEST[is_i1]]), RATINGS[is_i1]),
         every_table(pd.concat([GOOD, BEST]), RATINGS, INSTRUCTIONS.assign(person_id="p")),
     ):
         assert table[["mean_tau", "pairwise_accuracy", "same_best"]].notna().all(axis=None)

@@ -104,20 +104,20 @@ def test_a_subgroup_is_evaluated_by_itself():
     lengths = pd.Series(1, index=instructions["person_id"].unique(), name="bytes")
     members = find_subgroups(instructions["instruction_id"], instructions, lengths).members
     table = evaluate_subgroups(ratings, instructions, members, bootstrap=Bootstrap.seeded(100))
-    every = table["grouping"] == "EHR length quartile"
+    is_quartile = table["grouping"] == "EHR length quartile"
     # All records are equally long, so all are in the first quartile.
-    assert table.loc[every, "n"].tolist() == [30] * 3
-    of = table[~every].drop_duplicates("group")
-    assert of[["group", "n"]].values.tolist() == [["A", 20], ["(none)", 9], ["B", 1]]
+    assert table.loc[is_quartile, "n"].tolist() == [30] * 3
+    groups = table[~is_quartile].drop_duplicates("group")
+    assert groups[["group", "n"]].values.tolist() == [["A", 20], ["(none)", 9], ["B", 1]]
     subset = ratings[ratings["instruction_id"].isin([f"i{i}" for i in range(20)])]
     alone = evaluate_systems(subset, instructions, bootstrap=Bootstrap.seeded(100))
     shared = [column for column in table if column in alone and column != "system"]
     first = table.head(3).set_index("system").loc[alone["system"], shared]
     pd.testing.assert_frame_equal(first.reset_index(drop=True), alone[shared], check_dtype=False)
-    one = table[table["group"] == "B"]
-    assert one["n_patients"].tolist() == [1] * 3
-    assert one[["correct_low", "win_rate_low", "mean_rank_high"]].isna().all(axis=None)
-    assert one[["correct", "win_rate", "wilson_low", "wilson_high"]].notna().all(axis=None)
+    single = table[table["group"] == "B"]
+    assert single["n_patients"].tolist() == [1] * 3
+    assert single[["correct_low", "win_rate_low", "mean_rank_high"]].isna().all(axis=None)
+    assert single[["correct", "win_rate", "wilson_low", "wilson_high"]].notna().all(axis=None)
 
 
 def test_no_grouping_gives_an_empty_table():
@@ -145,19 +145,19 @@ def test_context_lengths_pool_systems_with_the_same_length():
     assert rates["mean of 2 systems"] == pytest.approx((rates["b"] + rates["c"]) / 2)
     expected = mean_interval(correct[:, 1:].mean(axis=1), list("pqrs"), Bootstrap.seeded(50))
     assert pooled[["correct_low", "correct_high"]].tolist() == pytest.approx(expected[1:])
-    every = evaluate_systems(ratings, instructions, bootstrap=Bootstrap.seeded(50))
-    every = every.set_index("system").reindex(columns=table.columns[3:])
-    single = table.set_index("system").loc[every.index, every.columns]
-    pd.testing.assert_frame_equal(single, every, check_dtype=False)
+    systems = evaluate_systems(ratings, instructions, bootstrap=Bootstrap.seeded(50))
+    systems = systems.set_index("system").reindex(columns=table.columns[3:])
+    single = table.set_index("system").loc[systems.index, systems.columns]
+    pd.testing.assert_frame_equal(single, systems, check_dtype=False)
 
 
 def test_a_system_without_a_comparable_length_is_only_an_opponent():
-    one, none = (
-        evaluate_context_lengths(THREE, instructions_of(4), of, bootstrap=Bootstrap.seeded(9))
-        for of in ({"a": 2048}, {})
+    comparable, none = (
+        evaluate_context_lengths(THREE, instructions_of(4), lengths, bootstrap=Bootstrap.seeded(9))
+        for lengths in ({"a": 2048}, {})
     )
-    assert one["system"].tolist() == ["a"] and one["mean_rank"].tolist() == [1.375]
-    assert none.empty and list(none) == list(one)
+    assert comparable["system"].tolist() == ["a"] and comparable["mean_rank"].tolist() == [1.375]
+    assert none.empty and list(none) == list(comparable)
 
 
 def test_lengths_of_released_records_are_bytes(tmp_path):

@@ -33,7 +33,7 @@ def opening_comment(file):
     return [line.removeprefix("# ") for line in lines[:end]]
 
 
-def each(files):
+def for_each(files):
     return pytest.mark.parametrize("file", files, ids=[file.stem for file in files])
 
 
@@ -47,7 +47,7 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
-@each(FILES)
+@for_each(FILES)
 def test_a_file_contains_no_key_and_loads_without_network(file, no_network):
     system = load_system(file.stem)
     assert system["system"] == file.stem
@@ -77,7 +77,7 @@ def test_one_model_at_two_lengths_shares_all_other_settings():
     assert {key for key in large if large[key] != small[key]} == {"model", "system"}
 
 
-@each(LANGUAGE_MODELS)
+@for_each(LANGUAGE_MODELS)
 def test_the_comment_says_what_a_language_model_needs(file):
     comment = " ".join(opening_comment(file))
     system = load_system(file.stem)

@@ -64,14 +64,14 @@ ERROR = papermill.PapermillExecutionError(0, 1, "source", "EHRError", "4.xml: ba
 
 
 def test_a_system_that_finishes_names_its_files(executed, tmp_path):
-    made = tmp_path / "a.jsonl"
-    made.write_text("1\n")
-    goes_on, left = run(tmp_path, {"system": "a"}, makes=[made])
+    responses = tmp_path / "a.jsonl"
+    responses.write_text("1\n")
+    goes_on, left = run(tmp_path, {"system": "a"}, makes=[responses])
     assert goes_on and left["is_ok"] and left["system"] == "a"
     assert is_finished(tmp_path / "status/a.json")
-    made.write_text("2\n")
+    responses.write_text("2\n")
     assert not is_finished(tmp_path / "status/a.json")
-    made.unlink()
+    responses.unlink()
     assert not is_finished(tmp_path / "status/a.json")
 
 

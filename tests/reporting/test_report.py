@@ -106,8 +106,10 @@ def test_an_error_in_ratings_shows_only_its_kind(described):
 
 def test_a_commit_is_the_projects_own(project, monkeypatch):
     def git(*arguments):
-        who = ("-c", "user.name=A", "-c", "user.email=a@example.org")
-        done = subprocess.run(["git", *who, *arguments], check=True, capture_output=True, text=True)
+        user = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+        done = subprocess.run(
+            ["git", *user, *arguments], check=True, capture_output=True, text=True
+        )
         return done.stdout.strip()
 
     assert provenance.commit() is None  # not a checkout

@@ -158,8 +158,8 @@ def processes_in(project):
 def local(tmp_path_factory, server, model):
     """Run the same experiment on this machine, each system in one job."""
     project = make_project(tmp_path_factory.mktemp("local"), server, model, shards=False)
-    status, said = end(start(project, "local", os.environ), project)
-    assert status == 0, said
+    status, log = end(start(project, "local", os.environ), project)
+    assert status == 0, log
     return project
 
 
@@ -205,9 +205,9 @@ def test_a_cancelled_job_and_a_damaged_model_leave_the_others_results(project, c
     jobs = wait_for("a shard that runs", running_shards, process)
     pace.left = math.inf
     cluster.ask("scancel", *jobs)
-    status, said = end(process, project)
+    status, log = end(process, project)
     assert status != 0
-    failed = re.findall(r'"system": "([\w-]+)", "is_ok": false, "error": "(\w+)"', said)
+    failed = re.findall(r'"system": "([\w-]+)", "is_ok": false, "error": "(\w+)"', log)
     assert set(failed) >= {("served", "Killed"), ("tiny-llama", "ParamsError")}
     assert {system for system, _ in failed} == {"served", "tiny-llama"}
     run = project / "runs/tiny"
@@ -234,9 +234,9 @@ def test_another_run_completes_the_outputs_of_a_single_machine(
 ):
     before = kept(project)
     shutil.copy(model / "model.safetensors", damaged)
-    status, said = end(start(project, "slurm", cluster.env), project)
-    assert status == 0, said
-    done = set(re.findall(r"^Job \d+: (.+)$", said, flags=re.MULTILINE))
+    status, log = end(start(project, "slurm", cluster.env), project)
+    assert status == 0, log
+    done = set(re.findall(r"^Job \d+: (.+)$", log, flags=re.MULTILINE))
     assert not [job for job in done if "bm25" in job or "release" in job], done
     assert "generate the responses of tiny-llama" in done
     found, expected = outputs(project), outputs(local)

@@ -19,11 +19,11 @@ STATES = {
 }
 
 
-def status(folder, said, *, exit_status=None):
+def status(folder, output, *, exit_status=None):
     """Return what status.sh prints for job 7, given scontrol's output and an exit status."""
     scontrol = folder / "bin" / "scontrol"
     scontrol.parent.mkdir(exist_ok=True)
-    scontrol.write_text(f"#!/bin/sh\n[ \"$*\" = '-o show job 7' ] && echo '{said}'\n")
+    scontrol.write_text(f"#!/bin/sh\n[ \"$*\" = '-o show job 7' ] && echo '{output}'\n")
     scontrol.chmod(0o755)
     left = folder / ".snakemake/slurm"
     left.mkdir(parents=True, exist_ok=True)

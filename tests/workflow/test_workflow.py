@@ -25,8 +25,8 @@ from tests.builders.project import (
 )
 from tests.builders.tiny_release import write_release
 
-TABLES = {f"{stem(book, suffix)}.csv" for book, made in OUTPUTS.items() for suffix in made.tables}
-FIGURES = {f"{stem(book, suffix)}.png" for book, made in OUTPUTS.items() for suffix in made.figures}
+TABLES = {f"{stem(nb, suffix)}.csv" for nb, lists in OUTPUTS.items() for suffix in lists.tables}
+FIGURES = {f"{stem(nb, suffix)}.png" for nb, lists in OUTPUTS.items() for suffix in lists.figures}
 AFTER_SCORES = {
     f"run notebook {name}"
     for name in ("06_correlate_metrics", "07_audit_fairness", "08_reproduce_paper")
@@ -37,7 +37,7 @@ MATCHING = {"run notebook 02_match_instructions"}
 DEEP, SYSTEM = "medalign_utils/extra/deep.py", "params/systems/bm25-2k.yaml"
 
 
-def of(*systems, kinds=("generate", "score")):
+def jobs(*systems, kinds=("generate", "score")):
     return {f"{kind} the responses of {system}" for kind in kinds for system in systems}
 
 
@@ -54,9 +54,9 @@ def test_writes_all_tables_and_figures(ran):
 
 def test_keeps_each_executed_notebook_and_why_metrics_were_skipped(ran):
     executed = {path.stem for path in (ran / "runs/tiny/notebooks").glob("*.ipynb")}
-    each = {"03_generate_responses", "04_score_responses"}
-    once = {path.stem for path in (ran / "notebooks").glob("*.ipynb")} - each
-    assert executed == once | {f"{name}-{system}" for name in each for system in SYSTEMS}
+    per_system = {"03_generate_responses", "04_score_responses"}
+    once = {path.stem for path in (ran / "notebooks").glob("*.ipynb")} - per_system
+    assert executed == once | {f"{name}-{system}" for name in per_system for system in SYSTEMS}
     skipped = pd.read_csv(ran / "runs/tiny/scores/bm25-2k-skipped.csv")
     assert skipped["metric"].tolist() == ["bleurt"] and "bleurt" in skipped["reason"].iloc[0]
 
@@ -89,20 +89,25 @@ def test_a_second_run_does_nothing_regardless_of_dates(ran):
         (DEEP.replace("deep.py", "words.txt"), "a", "b", MATCHING),
         (DEEP, "Return it.", "Return that.", set()),
         (DEEP, "# so far", "# still", set()),
-        ("params/tiny.yaml", "layer: 6", "layer: 5", of(*SYSTEMS, kinds=["score"]) | AFTER_SCORES),
+        (
+            "params/tiny.yaml",
+            "layer: 6",
+            "layer: 5",
+            jobs(*SYSTEMS, kinds=["score"]) | AFTER_SCORES,
+        ),
         (
             "params/tiny.yaml",
             "- bm25-full",
             "- bm25-full\n- bm25-8k",
-            of("bm25-8k") | AFTER_RESPONSES,
+            jobs("bm25-8k") | AFTER_RESPONSES,
         ),
         (
             "params/tiny.yaml",
             "counterfactual_systems:\n- bm25-2k",
             "counterfactual_systems:\n- bm25-2k\n- bm25-patient",
-            of("bm25-patient", kinds=["generate"]) | {AUDIT},
+            jobs("bm25-patient", kinds=["generate"]) | {AUDIT},
         ),
-        (SYSTEM, "length: 2048", "length: 2000", of("bm25-2k") | AFTER_RESPONSES | {AUDIT}),
+        (SYSTEM, "length: 2048", "length: 2000", jobs("bm25-2k") | AFTER_RESPONSES | {AUDIT}),
         (SYSTEM, "length: 2048", "length: 2048\nshards: 1\nresources: {score: {gpus: 1}}", set()),
     ],
 )
@@ -139,7 +144,7 @@ def test_a_failed_system_is_left_out_named_and_tried_again(ran, tmp_path):
     assert set(pd.read_csv(tables / "05_evaluate_systems.csv")["system"]) == set(SYSTEMS)
     page = (project / "runs/tiny/report.html").read_text()
     assert "This run is incomplete." in page and "system broken: no responses: " in page
-    assert jobs_to_do(project) == of("broken") | AFTER_RESPONSES
+    assert jobs_to_do(project) == jobs("broken") | AFTER_RESPONSES
 
 
 @pytest.mark.slow
