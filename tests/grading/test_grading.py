@@ -1,4 +1,4 @@
-"""The grader on its own: each case is a sentence, a fact and the verdict that its rules demand."""
+"""The grader alone: each case is a response, a fact and the verdict that the rules require."""
 
 import json
 
@@ -143,18 +143,16 @@ def test_wrong_answers_are_not_correct(response, fact):
         ("Reports chest pain.", [CHEST_PAIN], (False, 0.0, 1, 1)),
         ("Ferritin was 45 ng/mL.", [NOT_DOCUMENTED], (False, 0.0, 1, 1)),
         ("Denies chest pain. Reports chest pain on exertion.", [CHEST_PAIN], (False, 1.0, 1, 1)),
-        # 2 of 3 drugs, creatinine not said, A1c right: (2/3 + 0 + 1) / 3 = 5/9
+        # 2 of 3 drugs, no creatinine, A1c right: (2/3 + 0 + 1) / 3 = 5/9
         ("Takes metformin and glipizide. A1c was 7.2%.", [DRUGS, CREATININE, LATEST_A1C],
          (False, pytest.approx(5 / 9), 0, 3)),
     ],
 )  # fmt: skip
-def test_found_is_the_mean_share_and_what_is_said_instead_a_contradiction(
-    response, facts, expected
-):
+def test_found_is_the_mean_share_and_other_values_are_contradictions(response, facts, expected):
     assert grade(response, facts) == expected
 
 
-def test_a_record_quoted_at_length_is_no_answer():
+def test_a_record_quoted_at_length_is_not_an_answer():
     line = "2014-08-10 09:00 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL"
     other = "2013-03-02 09:00 measurement LOINC/2823-3 Potassium: 4.0 mmol/L"
     assert grade(line, [CREATININE]).correct
@@ -162,8 +160,8 @@ def test_a_record_quoted_at_length_is_no_answer():
     assert not grade("\n".join([line] + [other] * 8), [CREATININE]).correct
 
 
-def test_only_what_256_tokens_can_hold_is_read():
-    # 255 words, then the answer's first word is the 256th and its second the 257th.
+def test_only_the_first_256_words_are_read():
+    # After 255 words the answer is the 256th word, after 256 the 257th.
     assert grade("word. " * 255 + "Lipitor", [STATIN]).correct
     assert not grade("word. " * 256 + "Lipitor", [STATIN]).correct
 
@@ -202,7 +200,7 @@ def test_no_text_raises_and_every_grade_is_in_range(response, facts):
         ([STATIN | {"accepted": []}], "accepted is []: Tuple should have at least 1 item"),
     ],
 )
-def test_a_malformed_fact_is_named(facts, message):
+def test_errors_name_a_malformed_fact(facts, message):
     with pytest.raises(MedAlignError) as error:
         grade("text", facts)
     assert message in str(error.value)
@@ -221,7 +219,7 @@ def test_ranks_follow_correctness_then_facts_minus_contradictions():
             ("8", "right", "No."),
         ],
         columns=["instruction_id", "system", "response"],
-        index=[0] * 7,  # as the tables of several systems come, one below the other
+        index=[0] * 7,  # as when tables of several systems are concatenated
     )
     ratings = rate_with_answer_key(responses, key).set_index("system")
     assert ratings["rank"].tolist() == [5.0, 1.0, 3.5, 2.0, 3.5, 2.0, 1.0]
@@ -237,7 +235,7 @@ def test_ranks_follow_correctness_then_facts_minus_contradictions():
         ([("7", "a", None)], "(7, a): grade: response is NoneType, expected text"),
     ],
 )
-def test_responses_that_cannot_be_rated_are_named(rows, message):
+def test_errors_name_a_response_that_cannot_be_rated(rows, message):
     responses = pd.DataFrame(rows, columns=["instruction_id", "system", "response"])
     with pytest.raises(MedAlignError) as error:
         rate_with_answer_key(responses, {"7": {"facts": [CHEST_PAIN]}})
@@ -255,7 +253,7 @@ def test_responses_that_cannot_be_rated_are_named(rows, message):
          "line 2: instruction 7 appears twice"),
     ],
 )  # fmt: skip
-def test_a_broken_answer_key_names_file_and_line(tmp_path, text, message):
+def test_errors_in_the_answer_key_name_file_and_line(tmp_path, text, message):
     file = tmp_path / "answer-key.jsonl"
     file.write_text(text)
     with pytest.raises(ReleaseError) as error:

@@ -56,7 +56,7 @@ def texts(release):
 
 @pytest.fixture(scope="module")
 def monitored(tmp_path_factory):
-    """A release of the scale `release` in all but its size."""
+    """Write a small release with the settings of scale `release`."""
     out = tmp_path_factory.mktemp("monitored")
     with pytest.MonkeyPatch.context() as patch:
         small = releases.SCALES["release"]._replace(patients=12, instructions=60, references=20)
@@ -83,13 +83,13 @@ def test_manifest_names_every_file_with_its_digest(folder):
     assert manifest["synthetic"] is True and manifest["files"] == found
 
 
-def test_demo_has_the_size_and_shares_it_promises(release):
+def test_the_demo_has_the_promised_size_and_shares(release):
     assert release.instructions["person_id"].nunique() == 24
     assert len(release.instructions) == 120
     assert release.references["instruction_id"].nunique() >= 72
     counts = Counter(release.instructions["category"])
     assert len(counts) == 6 and release.instructions["subcategory"].nunique() >= 18
-    # 120 instructions round each of the paper's shares by 1 %.
+    # With 120 instructions, the paper's shares are rounded to about 1 %.
     for category, (n, _) in CATEGORIES.items():
         assert abs(counts[category] / 120 - n / 983) < 0.02
 
@@ -101,7 +101,7 @@ def test_records_span_two_orders_of_magnitude(texts):
 
 
 @pytest.mark.skipif(not OFFICIAL.exists(), reason="the authors' sample files are not here")
-def test_subcategories_are_those_of_the_taxonomy():
+def test_subcategories_equal_the_taxonomys():
     rows = OFFICIAL.read_text("utf-8").splitlines()[1:]
     names = {tuple(row.split(",", 2)[:2]) for row in rows}
     ours = {(c.replace("Retrieve & Summarize", "information retrieval").lower(), s)
@@ -109,7 +109,7 @@ def test_subcategories_are_those_of_the_taxonomy():
     assert ours == names
 
 
-def test_templates_are_many_and_those_for_training_are_others():
+def test_templates_are_numerous_and_separate_from_those_for_training():
     assert len(TEMPLATES) >= 40 and len(TRAINING) >= 12 and not TEMPLATES.keys() & TRAINING.keys()
     for template in [*TEMPLATES.values(), *TRAINING.values()]:
         assert len(set(template.phrasings)) >= 3 and template.subcategory in SUBCATEGORIES
@@ -119,7 +119,7 @@ def test_shares_follow_the_plan():
     plan = plan_subcategories(120)
     assert sum(n for n, _ in SHARES.values()) == len(plan) == 120
     assert Counter(s for s, _ in plan) == {s: n for s, (n, _) in SHARES.items()}
-    # 12 patients' worth: largest remainders fill up to exactly the number asked for.
+    # Largest remainders give exactly the requested number.
     assert len(plan_subcategories(37)) == 37
 
 
@@ -134,7 +134,7 @@ def test_references_pass_and_uninformed_answers_do_not(key, release):
     assert (others["correct"] <= 0.10).all()
 
 
-def test_coded_values_are_in_coded_lines_of_their_day(key, texts):
+def test_coded_values_are_in_that_days_coded_lines(key, texts):
     checked = 0
     for line in key.values():
         fact = line["facts"][0]
@@ -154,7 +154,7 @@ def test_where_and_position_go_together(key):
 
 
 @pytest.mark.parametrize("asked", [TEMPLATES, TRAINING])
-def test_releases_of_other_seeds_differ_and_hold_together(tmp_path, asked):
+def test_releases_of_other_seeds_differ_and_are_consistent(tmp_path, asked):
     written = set()
     for seed in (11, 12):
         out = tmp_path / f"{seed}"
@@ -170,17 +170,17 @@ def test_releases_of_other_seeds_differ_and_hold_together(tmp_path, asked):
 DEMO_DIGEST = "4e2485e8e66b3905622cec099699403264d680f447aaa53d9b685308482ac5c1"
 
 
-def test_the_demo_keeps_its_bytes(folder):
+def test_the_demo_is_unchanged_to_the_byte(folder):
     found = repr(sorted(digests(folder).items()))
     assert hashlib.sha256(found.encode()).hexdigest() == DEMO_DIGEST
 
 
-def test_submitted_are_the_instructions_and_later_rewordings_of_some(folder, release):
+def test_submissions_are_the_instructions_and_later_rewordings_of_some(folder, release):
     table = pd.read_csv(folder / "submitted-instructions.tsv", sep="\t", dtype=str).fillna("")
     rows = table.to_dict("records")
     ids = [row["instruction_id"] for row in rows]
     originals = [row for row in rows if not row["duplicate_of"]]
-    assert len(set(ids)) == len(ids) == 160  # 120 and, as 331 to 983, 40
+    assert len(set(ids)) == len(ids) == 160  # 120 plus 40, the ratio of 983 plus 331
     questions = release.instructions.set_index("instruction_id")["question"].to_dict()
     assert {row["instruction_id"]: row["question"] for row in originals} == questions
     by_id = {row["instruction_id"]: row for row in originals}
@@ -190,12 +190,12 @@ def test_submitted_are_the_instructions_and_later_rewordings_of_some(folder, rel
         if row["duplicate_of"]:
             assert row["question"] != original["question"]
             assert ids.index(row["duplicate_of"]) < ids.index(row["instruction_id"])
-    # A question makes one request whoever the patient, and some are made for several patients.
+    # A question makes one request for any patient, and some requests concern several patients.
     assert (table.groupby("question")["request"].nunique() == 1).all()
     assert (table.groupby("request")["person_id"].nunique() > 1).any()
 
 
-def test_plan_of_the_published_size_is_that_of_the_paper():
+def test_the_plan_of_the_published_size_equals_the_papers():
     plan = plan_categories(983, 303)
     assert Counter(SUBCATEGORIES[s] for s, _ in plan) == {c: n for c, (n, _) in CATEGORIES.items()}
     referenced = Counter(SUBCATEGORIES[s] for s, has_reference in plan if has_reference)
@@ -205,13 +205,13 @@ def test_plan_of_the_published_size_is_that_of_the_paper():
     assert round(983 * releases.DUPLICATES) == 331
 
 
-def test_visits_of_the_published_size_are_very_uneven():
+def test_numbers_of_visits_at_the_published_size_are_very_uneven():
     counts = releases.SCALES["release"].visit_counts(276)
     assert min(counts) >= 3 and max(counts) <= 800
     assert np.median(counts) < np.mean(counts) / 2 and max(counts) > 7 * np.mean(counts)
 
 
-def test_stays_of_the_published_size_are_dense_and_their_answers_true(monitored):
+def test_stays_at_the_published_size_are_dense_and_their_answers_true(monitored):
     key = grading.load_answer_key(monitored.answer_key_path)
     assert len(key) == 60 and monitored.references["instruction_id"].nunique() == 20
     assert monitored.manifest["scale"] == "release" and monitored.manifest["submitted"] == 80
@@ -236,7 +236,7 @@ def test_stays_of_the_published_size_are_dense_and_their_answers_true(monitored)
                 assert float(weights["value"].iloc[-1]) == fact["value"]
         hours = events[events["code"] == "LOINC/9269-2"].groupby("encounter").size()
         assert len(hours) == len(stays) and (hours >= 48).all()
-        # What is given in a stay had been started before it and not been stopped.
+        # Drugs given during a stay were started before it and not stopped.
         taken = set()
         for event in events[events["type"] == "drug_exposure"].itertuples():
             if event.value == "administered":
@@ -257,13 +257,13 @@ def test_stays_of_the_published_size_are_dense_and_their_answers_true(monitored)
         ({"patients": 1, "instructions": 2000}, "ask for fewer or add patients"),
     ],
 )
-def test_bad_arguments_are_named(tmp_path, arguments, message):
+def test_errors_name_bad_arguments(tmp_path, arguments, message):
     with pytest.raises(MedAlignError, match=message):
         write_release(tmp_path, **arguments)
     assert not any(tmp_path.iterdir())
 
 
-def test_bad_arguments_of_the_command_end_in_one_line(tmp_path, capsys):
+def test_bad_arguments_of_the_command_give_one_line(tmp_path, capsys):
     assert main(["synthesize", str(tmp_path), "--scale", "release", "--patients", "3"]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert "scale 'release' sets patients, instructions and templates itself" in line

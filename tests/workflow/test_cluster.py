@@ -1,9 +1,8 @@
 """An experiment of 3 patients on a SLURM that is started for it; `make test-cluster` runs this.
 
-Its four systems: two extractors, one of them in shards; a model behind a server that answers at the
-pace that a test sets, in shards; a language model whose weights are damaged. The tests follow one
-upon the other: a run that is interrupted, a run of which jobs are cancelled, a run that makes what
-is left.
+Its four systems are two extractors, one of them in shards; a model on a server at a pace that the
+test sets, in shards; and a language model with damaged weights. The tests depend on their order:
+the first run is interrupted, the second has cancelled jobs, the third completes the outputs.
 """
 
 import json
