@@ -1,7 +1,7 @@
 """MedAlign: load a release, run systems on it, score and evaluate their responses.
 
-`import medalign_utils as ma` offers what a script needs; each name is loaded when it is first used,
-so the import itself is quick and pulls in neither torch nor transformers.
+`import medalign_utils as ma` provides what a script needs. It is quick and imports neither torch
+nor transformers, because each name is loaded when it is first used.
 """
 
 from importlib import import_module
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.3.0"
 
-# Name -> the module that defines it. The workflow reads it, to know what a notebook depends on.
+# Name -> defining module. The workflow reads this to find what a notebook depends on.
 _LAZY = {
     "Bootstrap": "medalign_utils.stats.bootstrap",
     "Release": "medalign_utils.data.release",

@@ -1,4 +1,4 @@
-"""The command line: `python -m medalign_utils check`, `plan`, `report`, `synthesize` and more."""
+"""Check a release, plan and report an experiment, or write a synthetic release."""
 
 import argparse
 import sys
@@ -18,9 +18,7 @@ def _check(args: argparse.Namespace) -> int:
     for what, found in report.summary.itertuples(index=False):
         print(f"{what:{width}}  {found}")
     n = len(report.problems)
-    print(f"{n} problem{'s' * (n > 1)}" if n else "no problems")
-    for problem in report.problems:
-        print(problem)
+    print(f"{n} problem{'s' * (n > 1)}" if n else "no problems", *report.problems, sep="\n")
     return int(bool(report.problems))
 
 
@@ -57,8 +55,8 @@ def _synthesize(args: argparse.Namespace) -> int:
 
     sizes = {"patients": args.patients, "instructions": args.instructions, "scale": args.scale}
     release = write_release(args.out, seed=args.seed, progress=True, **sizes)
-    found = f"{release['patients']} patients, {release['instructions']} instructions"
-    print(f"{args.out}: {found}, seed {args.seed}")
+    size = f"{release['patients']} patients, {release['instructions']} instructions"
+    print(f"{args.out}: {size}, seed {args.seed}")
     return 0
 
 
@@ -67,7 +65,7 @@ def _run(args: argparse.Namespace) -> int:
 
     from medalign_utils.reporting.jobs import run_notebook
 
-    go_on = run_notebook(
+    may_continue = run_notebook(
         args.notebook,
         args.executed,
         yaml.safe_load(args.parameters),
@@ -76,7 +74,7 @@ def _run(args: argparse.Namespace) -> int:
         makes=args.makes,
         was_killed=args.attempt > 1,
     )
-    return int(not go_on)
+    return int(not may_continue)
 
 
 def _join(args: argparse.Namespace) -> int:
@@ -89,61 +87,64 @@ def _join(args: argparse.Namespace) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return the exit status.
 
-    It is 0 if all is well, 1 if `check` or `plan` finds problems or a job of the workflow fails, 2
-    after a `MedAlignError`.
+    It is 1 if `check` or `plan` finds problems or a workflow job fails, 2 after a `MedAlignError`.
     """
     parser = argparse.ArgumentParser(prog="python -m medalign_utils", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
 
-    def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> Callable[..., Any]:
-        command = commands.add_parser(name, help=text, description=text)
+    def add(name: str, run: Callable, text: str, example: str = "") -> Callable[..., Any]:
+        epilog = f"example: python -m medalign_utils {name} {example}"
+        listed = {"help": text, "epilog": epilog} if example else {}
+        command = commands.add_parser(name, description=text, **listed)
         command.set_defaults(run=run)
         return command.add_argument
 
-    argument = add("check", _check, "read a whole release; print what it holds and what is wrong")
-    argument("release", type=Path, help="the release's folder")
+    example = "data/release --column rank=my_rank"
+    argument = add("check", _check, "summarize a release and list its problems", example)
+    argument("release", type=Path, help="folder of the release")
     argument(
         "--column",
         action="append",
         default=[],
-        metavar="OURS=THEIRS",
-        help="the release's name for a column of ours, e.g. rank=my_rank; may be repeated",
+        metavar="COLUMN=NAME",
+        help="the release's name for one of our columns; may be repeated",
     )
 
-    argument = add(
-        "plan",
-        _plan,
-        "print what an experiment's systems will take: prompts, tokens, what is cut off, time, "
-        "cost; packs every prompt as a run would and sends nothing",
+    text = (
+        "estimate prompts, tokens, time and cost of an experiment's systems, and what they cut off "
+        "(packs every prompt, sends nothing)"
     )
-    argument("experiment", help="its file, e.g. params/paper.yaml")
+    argument = add("plan", _plan, text, "params/paper.yaml")
+    argument("experiment", help="the experiment's YAML file")
 
-    argument = add("report", _report, "write a run's report from what it has; name what it lacks")
-    argument("experiment", help="its file, e.g. params/demo.yaml")
-    yaml_help = "parameters that override the file"
+    argument = add("report", _report, "write a run's report, complete or not", "params/demo.yaml")
+    argument("experiment", help="the experiment's YAML file")
+    yaml_help = "parameters that override the file, e.g. '{seed: 2}'"
     argument("-y", dest="parameters", default="{}", metavar="YAML", help=yaml_help)
 
-    argument = add("synthesize", _synthesize, "write a synthetic release of any size")
-    argument("out", type=Path, help="folder to write, e.g. data/demo")
+    example = "data/new --patients 60 --seed 7"
+    argument = add("synthesize", _synthesize, "write a synthetic release of any size", example)
+    argument("out", type=Path, help="folder to write")
     argument(
         "--scale",
         default="demo",
         choices=("demo", "release"),
-        help="demo, or the published size: 276 patients, 983 instructions (minutes, 0.5 GB)",
+        help="release: the published size, 276 patients and 983 instructions (minutes, 0.5 GB)",
     )
-    argument("--patients", type=int, help="of the demo scale, default 24")
-    argument("--instructions", type=int, help="of the demo scale, default 120")
+    argument("--patients", type=int, help="only with --scale demo; default 24")
+    argument("--instructions", type=int, help="only with --scale demo; default 120")
     argument("--seed", type=int, default=1, help="default %(default)s")
 
-    argument = add("run", _run, "a job of the workflow: execute a notebook")
+    # Commands of the workflow, which --help does not list.
+    argument = add("run", _run, "execute a notebook as a job of the workflow")
     argument("notebook", type=Path, help="e.g. notebooks/05_evaluate_systems.ipynb")
     argument("executed", type=Path, help="its executed copy")
-    argument("-y", dest="parameters", default="{}", metavar="YAML")
-    argument("--attempt", type=int, default=1, help="from 2: only record that 1 was killed")
-    for job in (argument, add("join", _join, "a job of the workflow: join a system's shards")):
-        job("--status", type=Path, required=True, help="what became of it, JSON")
-        job("--after", type=Path, nargs="*", default=[], help="earlier statuses")
-        job("--makes", type=Path, nargs="*", default=[], help="files, in order")
+    argument("-y", dest="parameters", default="{}", metavar="YAML", help=yaml_help)
+    argument("--attempt", type=int, default=1, help="from 2 on, only record that 1 was killed")
+    for job in (argument, add("join", _join, "join a system's shards as a job of the workflow")):
+        job("--status", type=Path, required=True, help="JSON file to write with the outcome")
+        job("--after", type=Path, nargs="*", default=[], help="status files of earlier jobs")
+        job("--makes", type=Path, nargs="*", default=[], help="files to write, in order")
 
     args = parser.parse_args(argv)
     try:

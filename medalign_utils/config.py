@@ -1,8 +1,8 @@
-"""Experiments and systems: the YAML files under `params/`, checked before any work.
+"""Experiments and systems: the YAML files in `params/`, checked before any work.
 
-An experiment (`params/<experiment>.yaml`) is flat: its keys are the parameters of the notebooks. A
-system (`params/systems/<system>.yaml`) names a generator, how much of the record it reads, and the
-generator's own options.
+An experiment (`params/<experiment>.yaml`) is flat; its keys are the notebooks' parameters. A system
+(`params/systems/<system>.yaml`) names a generator, its options, and how much of the record it
+reads.
 """
 
 import ast
@@ -28,19 +28,19 @@ from medalign_utils.metrics.base import METRIC_NAMES, WITH_WEIGHTS
 from medalign_utils.paths import checkpoint, project_root, resolve, short
 from medalign_utils.run import Run
 
-# Given to each notebook by the workflow, never by an experiment's file.
+# Set by the workflow, never by an experiment's file.
 JOB_KEYS = ("experiment", "system", "shard", "shards")
-# An experiment with these writes its own release; one without them reads a release that exists.
+# Experiments with these keys write their release; others read an existing one.
 SYNTHETIC_KEYS = ("synthetic_patients", "synthetic_instructions", "synthetic_seed")
 
-# A system's name is a file's name, so it may not lead out of its folder; a released system has no
-# file of its own, but its name is part of those of its scores.
+# A system's name is a file name, so it must not lead out of its folder; a released system's name
+# is part of its scores' file names.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _RELEASED_NAME = re.compile(r"[^/{}.\-\x00-\x1f][^/{}\x00-\x1f]*")
 
 
 def _one_of(what: str, known: Iterable[str]) -> Any:
-    """Return the type of a name that must be one of `known`."""
+    """Return the type of names in `known`."""
 
     def check(name: str) -> str:
         if name not in known:
@@ -60,7 +60,7 @@ def _check_pairs(pairs: list[Any]) -> list[Any]:
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2 or {*map(str, pair)} - {*GROUPINGS}:
             raise ValueError(f"{pair!r}, expected two of {', '.join(GROUPINGS)}")
-        # Two tables of one pair, merged differently, would tell more than either.
+        # Two tables of one pair, merged differently, would reveal more than either.
         if pair[0] == pair[1] or [sorted(other) for other in pairs].count(sorted(pair)) > 1:
             raise ValueError(f"{' x '.join(pair)} named twice")
     return pairs
@@ -72,7 +72,7 @@ _Systems = Annotated[list[str], AfterValidator(_distinct)]
 
 
 class Experiment(BaseModel):
-    """The keys of an experiment's file: types, ranges and choices."""
+    """The keys of an experiment's file, with types, ranges and choices."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -119,7 +119,7 @@ def notebook_parameters(notebook: str | Path) -> dict[str, Any]:
         }
     except (AttributeError, ValueError):
         raise ParamsError(
-            f"{path.name}: its parameters cell holds more than names and literals: {code!r}"
+            f"{path.name}: the parameters cell may only assign literals to names, found {code!r}"
         ) from None
 
 
@@ -130,8 +130,8 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
     file takes what it does not say from params/demo.yaml.
 
     Raises:
-        ParamsError: in one line that names the file, the key, what was found and what is allowed;
-            also if a release that is not synthetic cannot be loaded, or lacks ratings.
+        ParamsError: a key is missing, unknown or has a wrong value; or a release that is not
+            synthetic cannot be loaded, or has no ratings.
 
     >>> load_experiment("params/demo.yaml")["experiment"]
     'demo'
@@ -164,7 +164,7 @@ def answering_systems(experiment: Mapping[str, Any]) -> list[str]:
 
 
 def load_system(name: str) -> dict[str, Any]:
-    """Return a system's keys, checked by `check_system`, and `system`, its name.
+    """Return a system's keys, checked by `check_system`, and its name as `system`.
 
     >>> load_system("bm25-2k")["context_length"]
     2048
@@ -184,10 +184,9 @@ def load_system(name: str) -> dict[str, Any]:
 
 
 def context_lengths(systems: Iterable[str], responses: str = "generated") -> dict[str, int | None]:
-    """Return each system's context length in tokens; None for the whole record.
+    """Return each system's context length in tokens; None for the whole record, as in refinement.
 
-    Refinement reads the whole record. Lengths of `released` systems are the paper's, None for a
-    system that is not in it.
+    The lengths of `released` systems are the paper's, or None if they are not in the paper.
 
     >>> context_lengths(["bm25-full", "random-2k"])
     {'bm25-full': None, 'random-2k': 2048}
@@ -202,14 +201,14 @@ def context_lengths(systems: Iterable[str], responses: str = "generated") -> dic
 
 
 def _refines(system: str) -> bool:
-    """Return whether a system reads the whole record through a short context."""
+    """Return whether a system reads the whole record in several prompts."""
     return load_system(system).get("strategy") == "refine"
 
 
 def comparable_contexts(
     systems: Sequence[str], responses: str = "generated"
 ) -> dict[str, int | None]:
-    """Return the `context_lengths` without refinement and without unknown lengths.
+    """Return `context_lengths` without systems that refine or have unknown lengths.
 
     >>> comparable_contexts(["bm25-full", "gpt4-32k-multistep-refinement", "gpt4-32k"])
     {'bm25-full': None, 'gpt4-32k': 32768}
@@ -221,9 +220,9 @@ def comparable_contexts(
 
 
 def context_series(systems: Sequence[str], responses: str = "generated") -> dict[str, int | None]:
-    """Return the context lengths of the most systems that differ in nothing else.
+    """Return the context lengths of the largest set of systems that differ in nothing else.
 
-    Of `released` responses these are the paper's GPT-4 at two lengths, or else the first system.
+    For `released` responses these are the paper's GPT-4 at two lengths, or else the first system.
 
     >>> context_series(["random-2k", "bm25-full", "bm25-8k", "bm25-2k"])
     {'bm25-full': None, 'bm25-8k': 8192, 'bm25-2k': 2048}
@@ -241,9 +240,9 @@ def context_series(systems: Sequence[str], responses: str = "generated") -> dict
 
 
 def for_notebook(notebook: str | Path, experiment: Mapping[str, Any], **job: Any) -> dict[str, Any]:
-    """Return the values of exactly those parameters that a notebook declares.
+    """Return the values of the parameters that a notebook declares, and no others.
 
-    `job` is what the workflow gives, such as `system="bm25-2k"`; by default one shard of one.
+    `job` adds the workflow's values, such as `system="bm25-2k"`; the default is a single shard.
     """
     values = {"shard": 1, "shards": 1} | dict(experiment) | job
     names = notebook_parameters(notebook)
@@ -260,15 +259,15 @@ def notebooks() -> list[Path]:
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise ParamsError(
-            f"{name!r} names files and folders of a run, so it may have letters (a to z), digits, "
-            "'.', '_' and '-' only; rename its file"
+            f"{name!r} names files and folders of a run, so it may only contain letters (a to z), "
+            "digits, '.', '_' and '-'; rename its file"
         )
 
 
 def _read_experiment(path: Path) -> dict[str, Any]:
-    """Return an experiment's keys with those that it inherits.
+    """Return an experiment's keys, own and inherited.
 
-    An inherited list of `counterfactual_systems` keeps those that the experiment has.
+    An inherited list of `counterfactual_systems` is limited to the experiment's `systems`.
     """
     content = _read_yaml(path)
     if "base" not in content:
@@ -280,7 +279,7 @@ def _read_experiment(path: Path) -> dict[str, Any]:
         raise ParamsError(f"{short(path)}: base: no experiment {name!r}{suggest(str(name), known)}")
     inherited = _read_yaml(base)
     if "base" in inherited:
-        raise ParamsError(f"{short(path)}: base: {name} has a base itself; name that one")
+        raise ParamsError(f"{short(path)}: base: {name} has a base itself; use its base instead")
     audited = inherited.get("counterfactual_systems", [])
     if "systems" in content and isinstance(audited, list):
         kept = [system for system in audited if system in content["systems"]]
@@ -288,11 +287,11 @@ def _read_experiment(path: Path) -> dict[str, Any]:
     return inherited | content
 
 
-# The loader in C, which not every PyYAML has, takes a tenth of the time.
+# The C loader, which not every PyYAML has, is ten times as fast.
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-    """YAML without what reads as something else than it is.
+    """YAML that rejects repeated keys and numbers in disguise.
 
-    PyYAML takes the last of repeated keys, 010 for 8 and 1:30 for 90.
+    PyYAML takes the last of repeated keys, and reads 010 as 8 and 1:30 as 90.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
@@ -331,7 +330,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _check_keys(experiment: Mapping[str, Any]) -> None:
-    """Check keys, types, ranges and choices; a notebook's further parameters are keys as well."""
+    """Check keys, types, ranges and choices; other parameters of notebooks are keys, too."""
     known = Experiment.model_fields
     more = {k: v for book in notebooks() for k, v in notebook_parameters(book).items()}
     more = {k: (type(v), ...) for k, v in more.items() if k not in {*known, *JOB_KEYS}}
@@ -342,15 +341,15 @@ def _check_keys(experiment: Mapping[str, Any]) -> None:
         unknown = [error for error in errors if error["type"] == "extra_forbidden"]
         missing = [str(error["loc"][0]) for error in errors if error["type"] == "missing"]
         if missing and not unknown:
-            raise ParamsError(f"lacks {', '.join(missing)}") from None
+            raise ParamsError(f"no value for {', '.join(missing)}") from None
         raise ParamsError(_explain((unknown or errors)[0], [*known, *more])) from None
     synthetic = [key for key in SYNTHETIC_KEYS if key in experiment]
     if len(synthetic) not in (0, len(SYNTHETIC_KEYS)):
         names = ", ".join(SYNTHETIC_KEYS)
-        raise ParamsError(f"{', '.join(synthetic)} without the rest of {names}")
+        raise ParamsError(f"found only {', '.join(synthetic)}; give all or none of {names}")
 
 
-# What pydantic's kinds of errors mean.
+# Pydantic's error types in plain words.
 _EXPECTED = {
     "int_type": "a whole number",
     "float_type": "a number",
@@ -359,12 +358,12 @@ _EXPECTED = {
     "dict_type": "a mapping",
     "greater_than_equal": "at least {ge}",
     "less_than_equal": "at most {le}",
-    "too_short": "at least {min_length} of them",
+    "too_short": "{min_length} or more items",
 }
 
 
 def _explain(error: Mapping[str, Any], known: Sequence[str]) -> str:
-    """Return one of pydantic's errors in our words."""
+    """Return a pydantic error in plain words."""
     key, *inside = map(str, error["loc"])
     if error["type"] == "extra_forbidden":
         return f"unknown key {key!r}{suggest(key, known)}"
@@ -384,7 +383,7 @@ def _check_systems(experiment: Mapping[str, Any]) -> None:
                 except ParamsError as error:
                     raise ParamsError(f"{key}: {error}") from None
             elif not _RELEASED_NAME.fullmatch(system):
-                raise ParamsError(f"{key}: {system!r} cannot be part of a file's name")
+                raise ParamsError(f"{key}: {system!r} cannot be part of a file name")
 
 
 def _check_release(experiment: Mapping[str, Any]) -> None:
@@ -393,8 +392,8 @@ def _check_release(experiment: Mapping[str, Any]) -> None:
         tables = [*release.glob("*.tsv"), *release.glob("*.csv")]
         if tables and not (release / "manifest.json").is_file():
             raise ParamsError(
-                f"release: {short(release)} holds tables but no manifest.json, so it may be a real "
-                "release; this experiment would write a synthetic one there: name another folder"
+                f"release: {short(release)} contains tables but no manifest.json, so it may be a "
+                "real release; this experiment writes a synthetic one: choose another folder"
             )
         return
     try:

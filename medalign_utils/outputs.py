@@ -1,19 +1,19 @@
-"""What each notebook writes under `runs/<experiment>/`: stems, captions and their order.
+"""What each notebook writes to `runs/<experiment>/`, in order, with captions.
 
-Notebooks save by these names, and workflow, report, README and tests read them here.
+Notebooks save under these names; the workflow, the report and tests read them here.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-# The status of published figures that no conclusion may depend on, and the mark beside each.
+# The status of published figures that no conclusion may depend on, and their mark in tables.
 UNVERIFIED = "transcribed, not re-verified"
 DAGGER = "\N{DAGGER}"
 
 
 class Outputs(NamedTuple):
-    """The tables and figures of one notebook: suffix -> caption; "" is the main table."""
+    """A notebook's tables and figures, suffix -> caption; the main table has the suffix ""."""
 
     tables: Mapping[str, str] = MappingProxyType({})
     figures: Mapping[str, str] = MappingProxyType({})
@@ -31,7 +31,7 @@ OUTPUTS = {
     ),
     "02_match_instructions": Outputs(
         tables={
-            "": "How often BM25, or chance, has an instruction's own patient among the first k.",
+            "": "How often BM25, or chance, ranks an instruction's own patient among the first k.",
             "dedup": "Near-duplicate instructions dropped at each ROUGE-L threshold.",
         },
         figures={
@@ -46,8 +46,8 @@ OUTPUTS = {
             "": "Systems by mean rank. Win rates leave ties out. Wilson's interval assumes that "
             "instructions are independent; the other intervals resample patients.",
             "pairs": "Pairs of systems: paired difference in accuracy, McNemar's exact test, a "
-            "sign-flip test over patients, and which system ranks higher. p_holm is adjusted for "
-            "the number of pairs.",
+            "sign-flip test over patients, and which system ranks higher. p_holm is Holm-adjusted "
+            "over the pairs.",
             "contexts": "One system at several context lengths, each compared with the longest.",
             "groups": "Systems by group of instructions, not adjusted for the number of groups.",
         },
@@ -55,7 +55,7 @@ OUTPUTS = {
             "accuracy": "Share of correct responses.",
             "pairs": "Paired differences in accuracy.",
             "groups": "Accuracy by group.",
-            "head_to_head": "Win rate of each system against each other system.",
+            "head_to_head": "Win rate of each system against every other system.",
             "contexts": "Accuracy against context length.",
         },
     ),
@@ -63,10 +63,11 @@ OUTPUTS = {
         tables={
             "": "Kendall's tau-b between a metric's scores and the ratings of an instruction's "
             "responses, averaged over instructions; undefined if all scores or ranks are equal.",
-            "systems": "Correlation of a metric's mean score with the mean rating, over systems.",
+            "systems": "Correlation between a metric's mean score and the mean rating, over "
+            "systems.",
             "pairs": "Pairs of metrics: difference in mean tau on the same instructions; p_holm is "
-            "adjusted for the number of pairs.",
-            "raters": "Agreement between raters, where several rated the same responses.",
+            "Holm-adjusted over the pairs.",
+            "raters": "Agreement between raters of the same responses.",
         },
         figures={
             "tau": "Agreement of each metric with the ratings.",
@@ -76,15 +77,15 @@ OUTPUTS = {
     "07_audit_fairness": Outputs(
         tables={
             "": "Each group against all other patients, by system and measure. p is from shuffling "
-            "group labels across patients; p_holm is adjusted for all tests of a system on a "
-            "measure.",
+            "group labels across patients; p_holm is Holm-adjusted over all tests of a system on "
+            "a measure.",
             "ranges": "The best group of a grouping against the worst. The test accounts for "
-            "choosing them by their results, the interval does not.",
+            "their selection by results; the interval does not.",
             "adjusted": "The gap after adjustment for category of instruction and record length.",
             "agreement": "Each metric's agreement with the ratings, by group.",
             "data": "Patients in the release and the length of their records, by group.",
             "categories": "Instructions by category and group.",
-            "simulation": "How often the audit raises a false alarm, and finds a true gap, in "
+            "simulation": "How often the audit raises a false alarm, or finds a true gap, in "
             "simulated releases.",
         },
         figures={
@@ -97,21 +98,23 @@ OUTPUTS = {
     ),
     "08_reproduce_paper": Outputs(
         tables={
-            "": "Which of the paper's tables can be compared with this run's.",
+            "": "Which of the paper's tables can be compared with this run.",
             "categories": "Instructions by category, in the paper and in this run.",
             "human_evaluation": "Human evaluation, in the paper and in this run.",
-            "metric_correlation": "Correlation of metrics, in the paper and in this run.",
+            "metric_correlation": "Correlation of metrics with ratings, in the paper and in this "
+            "run.",
             "facts": "Sizes of the dataset, in the paper and in this run.",
         },
         figures={
             "human_evaluation": "Human evaluation, in the paper and in this run.",
-            "metric_correlation": "Correlation of metrics, in the paper and in this run.",
+            "metric_correlation": "Correlation of metrics with ratings, in the paper and in this "
+            "run.",
         },
     ),
     "09_audit_counterfactuals": Outputs(
         tables={
             "": "Responses and verdicts that change when one demographic in the record is "
-            "rewritten. relevant: the correct answer depends on it."
+            "rewritten. relevant: the correct answer depends on this demographic."
         },
         figures={"changes": "What changes when one demographic is rewritten."},
     ),

@@ -1,4 +1,4 @@
-"""How papermill starts the kernels of batch runs: `papermill --engine ipc`."""
+"""The engine of `papermill --engine ipc`, which starts the kernels of batch runs."""
 
 import tempfile
 from typing import Any
@@ -8,10 +8,10 @@ from traitlets.config import Config
 
 
 class IpcEngine(NBClientEngine):
-    """Papermill's own engine, with kernels on sockets in a folder that only their owner may enter.
+    """Papermill's default engine, but kernels listen on sockets in a folder private to the user.
 
-    By default a kernel listens on TCP ports of the loopback device, in plain text, and whoever has
-    an account on the machine can connect to them and read what a notebook shows.
+    By default a kernel listens on unencrypted TCP ports of the loopback device, where anyone with
+    an account on the machine can read a notebook's outputs.
     """
 
     transport = "ipc"
@@ -19,7 +19,7 @@ class IpcEngine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **kwargs: Any) -> Any:
         """Execute a notebook as papermill does."""
-        # A folder for each: two kernels that start at once in one would take the same names.
+        # One folder per kernel: kernels that start together in one folder pick the same names.
         with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
             manager = {"transport": cls.transport, "ip": f"{folder}/socket"}
             config = Config({"KernelManager": manager})

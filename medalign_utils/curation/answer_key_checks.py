@@ -14,9 +14,9 @@ SWAPPED = "another instruction's reference"
 def uninformed_answers(release: Release) -> pd.DataFrame:
     """Return how often the answer key accepts an answer that ignores the question.
 
-    Columns: answer; n, the gradings; correct, the share accepted, in [0, 1]. Constant answers and
-    the whole prompt are given to each instruction, except those whose right answer is "not
-    documented"; each reference to all other instructions. Empty without an answer key.
+    Columns: answer; n, the gradings; correct, the accepted share, in [0, 1]. Every instruction gets
+    constant answers and its whole prompt as answer, unless its right answer is "not documented",
+    and every other instruction's reference. Empty without an answer key.
     """
     key = load_answer_key(release.answer_key_path) if release.answer_key_path else {}
     facts = {i: line["facts"] for i, line in key.items()}

@@ -1,7 +1,7 @@
 """The paper's curation: drop near-duplicate instructions, then match the others to patients.
 
-Near-duplicates are found by ROUGE-L between questions. Patients are found by BM25, with the
-question as query and whole records as documents.
+ROUGE-L between questions finds near-duplicates. BM25 finds patients; the question is the query, and
+whole records are the documents.
 """
 
 from array import array
@@ -26,12 +26,11 @@ _TOLERANCE = 1e-9
 
 
 def drop_near_duplicates(questions: Sequence[str], threshold: float) -> pd.DataFrame:
-    """Return which questions are too similar to an earlier one that is kept.
+    """Return which questions are too similar to an earlier question that is kept.
 
-    A question is dropped if its ROUGE-L F1 (Porter-stemmed) with a question kept so far is at least
-    the threshold, as a duplicate of the one with the highest score, the earliest of equals. One row
-    per question, in order: duplicate_of (Int64, position from 0) and rouge_l with that question,
-    both missing for a question that is kept.
+    A question is dropped if its ROUGE-L F1 (Porter-stemmed) with a kept question reaches the
+    threshold. One row per question: duplicate_of (Int64, position from 0 of the most similar kept
+    question, the first among equals) and rouge_l with it; both are missing for kept questions.
 
     Source: Wang et al. 2023 (Self-Instruct), with a threshold of 0.7.
     """
@@ -39,7 +38,7 @@ def drop_near_duplicates(questions: Sequence[str], threshold: float) -> pd.DataF
 
 
 def similar_pairs(questions: Sequence[str], threshold: float) -> pd.DataFrame:
-    """Return every pair of questions whose ROUGE-L F1 is at least the threshold, above 0.
+    """Return all pairs of questions with a ROUGE-L F1 of at least the threshold.
 
     Columns: earlier, later (positions from 0), rouge_l; sorted by later, then earlier.
     """
@@ -48,7 +47,7 @@ def similar_pairs(questions: Sequence[str], threshold: float) -> pd.DataFrame:
 
     check_texts("similar_pairs", questions=questions)
     if not 0 < threshold <= 1:
-        raise MedAlignError(f"similar_pairs: threshold {threshold}, expected above 0 and at most 1")
+        raise MedAlignError(f"similar_pairs: threshold {threshold}, expected 0 < threshold <= 1")
     tokenize = lru_cache(maxsize=None)(DefaultTokenizer(use_stemmer=True).tokenize)
     scorer = RougeScorer(["rougeL"], tokenizer=SimpleNamespace(tokenize=tokenize))
     texts = [tokenize(question) for question in questions]
@@ -60,7 +59,7 @@ def similar_pairs(questions: Sequence[str], threshold: float) -> pd.DataFrame:
 
     pairs = []
     for later in range(1, len(texts)):
-        # 2 x common words / words of both is an upper bound, and cheap.
+        # 2 x common words / words of both is a cheap upper bound.
         [own] = np.nonzero(counts[later])
         common = np.minimum(counts[:later, own], counts[later, own]).sum(axis=1)
         both = np.fmax(lengths[:later] + lengths[later], 1)
@@ -75,7 +74,7 @@ def _keep_first(pairs: pd.DataFrame, n: int, threshold: float) -> pd.DataFrame:
     duplicate_of = pd.array([None] * n, dtype="Int64")
     rouge_l = np.full(n, np.nan)
     for earlier, later, score in pairs[pairs["rouge_l"] >= threshold - _TOLERANCE].to_numpy():
-        # Pairs are sorted by the later question, so whether the earlier one is kept is known.
+        # Pairs are sorted by the later question, so the earlier question is already decided.
         earlier, later = int(earlier), int(later)
         if pd.isna(duplicate_of[earlier]) and not score <= rouge_l[later]:
             duplicate_of[later], rouge_l[later] = earlier, score
@@ -87,14 +86,14 @@ def assess_thresholds(
 ) -> pd.DataFrame:
     """Return how well `drop_near_duplicates` finds repeated requests at each threshold.
 
-    A submission is a duplicate if an earlier one makes the same request, for whichever patient, and
-    rightly dropped if the question that is kept for it makes that request. `submitted` is from
-    `load_submitted`; without its `request` only the first columns and `dropped` are filled.
+    A submission is a duplicate if an earlier one makes the same request, for any patient. It is
+    rightly dropped if the question kept instead makes the same request. `submitted` is from
+    `load_submitted`; without `request`, only threshold, submitted and dropped have values.
 
     One row per threshold: threshold, submitted, duplicates, dropped, precision (share of the
-    dropped that are dropped rightly), recall (share of the duplicates that are), reworded and
-    reworded_recall (of those reworded on purpose), other_patient (dropped rightly, although the
-    kept question is about another patient). Shares of nothing are NaN.
+    dropped that are rightly dropped), recall (share of the duplicates that are rightly dropped),
+    reworded and reworded_recall (the same for duplicates reworded on purpose), other_patient
+    (rightly dropped, but for another patient than the kept question). Shares of nothing are NaN.
     """
     thresholds = sorted(set(thresholds))
     pairs = similar_pairs(submitted["question"].tolist(), thresholds[0])
@@ -128,32 +127,34 @@ def rank_patients(
 ) -> pd.Series:
     """Return the rank at which BM25 finds each instruction's patient; 1 is best.
 
-    Lucene's variant, k1 = 1.5, b = 0.75, English stop words, no stemming; a document is a record's
-    `lines`. Equal scores all have the worst of their ranks, so a question that shares no word with
-    its record has the size of the pool.
+    Lucene's variant, k1 = 1.5, b = 0.75, English stop words, no stemming; a document is a record as
+    `lines`. Equal scores all get the worst of their ranks; a question that shares no word with its
+    record gets the size of the pool.
 
     Raises:
         MedAlignError: there are no instructions, an instruction's patient is missing or not in the
-            pool, or the pool contains a patient twice.
+            pool, or a patient is in the pool twice.
 
     Source: Lù 2024 (BM25S).
     """
     import bm25s
 
     if instructions.empty:
-        raise MedAlignError("rank_patients: no instructions; does any name its patient?")
+        raise MedAlignError("rank_patients: no instructions; do they name their patients?")
     place = {person: i for i, person in enumerate(pool)}
     if len(place) < len(pool):
-        raise MedAlignError(f"rank_patients: a pool of {len(pool)} with {len(place)} patients")
+        raise MedAlignError(
+            f"rank_patients: {len(pool)} in the pool, {len(place)} of them distinct"
+        )
     absent = instructions.loc[~instructions["person_id"].isin(list(place)), "person_id"]
     if len(absent):
         raise MedAlignError(
-            f"rank_patients: {len(absent)} instructions whose patient is not in the pool of "
-            f"{len(pool)}, the first one's being {absent.iloc[0]}"
+            f"rank_patients: the patients of {len(absent)} instructions are not in the pool of "
+            f"{len(pool)}; the first is {absent.iloc[0]}"
         )
     settings = {"stopwords": "english", "show_progress": False}
     queries = bm25s.tokenize(instructions["question"].tolist(), return_ids=False, **settings)
-    # Words that are in no query only count towards a record's length: "" stands for them all.
+    # Words outside queries count only towards a record's length, so "" replaces them all.
     words = dict.fromkeys(word for query in queries for word in query)
     vocabulary = {word: i for i, word in enumerate(["", *words])}
     documents = []
@@ -162,10 +163,10 @@ def rank_patients(
         queried = np.zeros(len(text.vocab), dtype=np.uint32)
         for word, i in text.vocab.items():
             queried[i] = vocabulary.get(word, 0)
-        # Four bytes per word.
+        # An array of 4 bytes per word.
         documents.append(array("I", queried[text.ids[0]].tobytes()))
 
-    # In double precision, so that scores are equal only if they truly are.
+    # Double precision, so that rounding does not create ties.
     index = bm25s.BM25(method="lucene", k1=1.5, b=0.75, dtype="float64")
     index.index((documents, vocabulary), show_progress=False)
     ranks = []
@@ -178,10 +179,10 @@ def rank_patients(
 def recall_table(
     ranks: pd.Series, patients: pd.Series, pool_size: int, *, bootstrap: Bootstrap
 ) -> pd.DataFrame:
-    """Return recall at each of `CUTOFFS`, and what random matching would reach.
+    """Return recall at each of `CUTOFFS`, and the recall of random matching.
 
-    Columns: k, n, pool, recall, recall_low, recall_high (95 %, resampling patients) and random,
-    which is exactly k / pool, at most 1.
+    Columns: k, n, pool, recall, recall_low, recall_high (95 %, resampling patients) and random
+    (exact: k / pool, up to 1).
     """
     hits = np.column_stack([ranks.to_numpy() <= k for k in CUTOFFS])
     means = bootstrap_means(hits, patients.to_numpy(), bootstrap=bootstrap)

@@ -1,4 +1,4 @@
-"""Counts over a release: its instructions, its records, and where the answers are in them."""
+"""Counts of a release's instructions and records, and of where in a record the answers are."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -29,11 +29,11 @@ def summarize_records(
 ) -> ReleaseSummary:
     """Return counts over the EHRs of the instructions' patients, reading each EHR once.
 
-    `records`, one row per patient, the shortest first: person_id, instructions, first and last
-    (dates, missing without events), encounters, events, notes, tokens (of the `lines` text). The
-    others are sorted by count: `event_types` has type, events, patients; `note_types` has note,
-    notes, patients; `years`, every calendar year from first to last, has year, events, patients.
-    Facts about the person are not events.
+    `records`, one row per patient, shortest first: person_id, instructions, first and last (dates,
+    missing without events), encounters, events, notes, tokens (of the `lines` text). `event_types`
+    (type, events, patients) and `note_types` (note, notes, patients) are sorted by count. `years`
+    (year, events, patients) has every calendar year from first to last. Facts about the person are
+    not events.
 
     Raises:
         ReleaseError: no instruction names its patient.
@@ -76,7 +76,7 @@ def summarize_records(
 
 
 def _tally(counts: Mapping[str, pd.Series], item: str, n: str) -> pd.DataFrame:
-    """Sum each patient's counts of items, and count the patients who have one."""
+    """Return each item's total count and the number of patients with the item."""
     table = pd.DataFrame(counts).rename_axis(item)
     table = pd.DataFrame({n: table.sum(axis=1), "patients": table.count(axis=1)})
     table = table.astype("int64").reset_index()
@@ -86,11 +86,11 @@ def _tally(counts: Mapping[str, pd.Series], item: str, n: str) -> pd.DataFrame:
 def count_categories(
     instructions: pd.DataFrame, references: pd.DataFrame, published: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Return the instructions in each category, the largest first.
+    """Return the number of instructions in each category, largest first.
 
-    Columns: category ("(none)" if it is missing), with_reference, all. With the paper's counts
-    (`published`, the same columns) also published_with_reference and published_all, and the paper's
-    further categories, 0 where a side lacks them.
+    Columns: category ("(none)" if missing), with_reference, all. With the paper's counts
+    (`published`, the same columns) also published_with_reference and published_all; categories of
+    either side are listed, with 0 on the other.
     """
     counts = _count_by("category", instructions, references)
     if published is None:
@@ -104,15 +104,15 @@ def count_categories(
 
 
 def count_specialties(instructions: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
-    """Return the instructions by their submitter's specialty, as `count_categories`."""
+    """Return the number of instructions by submitter's specialty, as `count_categories`."""
     counts = _count_by("submitter_specialty", instructions, references)
     return counts.rename(columns={"submitter_specialty": "specialty"})
 
 
 def count_answer_places(answer_key: Mapping[str, Mapping]) -> pd.DataFrame:
-    """Return where the answers are, by the answer key.
+    """Return where in the record the answers are, according to the answer key.
 
-    Each kind of place has a row with the instructions in each of the record's `QUARTERS`.
+    One row per kind of place, with the number of instructions in each of `QUARTERS`.
 
     >>> table = count_answer_places({"1": {"where": "notes", "position": 0.9}})
     >>> table.set_index("where").loc["notes", ["oldest quarter", "most recent quarter"]].tolist()

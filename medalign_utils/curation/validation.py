@@ -1,4 +1,4 @@
-"""One pass over a release: a summary of its content, and everything that is wrong with it."""
+"""Check a release in one pass: a summary of its content, and all its problems."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +31,7 @@ from medalign_utils.grading import load_answer_key
 
 
 class Report(NamedTuple):
-    """What `check_release` found: `summary` has columns what and found, both text."""
+    """The result of `check_release`; `summary` has text columns what and found."""
 
     summary: pd.DataFrame
     problems: list[Problem]
@@ -40,14 +40,14 @@ class Report(NamedTuple):
 def check_release(
     path: str | Path, *, columns: Mapping[str, str] | None = None, progress: bool = True
 ) -> Report:
-    """Return a summary of a release and every problem in it, where `load_release` stops at one.
+    """Return a summary of a release and all its problems; `load_release` stops at the first.
 
-    EHRs that no table names are read too. An EHR without events is a problem, although it loads.
-    Facts about the person are not counted as events.
+    All EHRs are read, even if no table names them. An EHR without events is a problem here, though
+    it can be loaded. Facts about the person are not events.
 
     Raises:
         ReleaseError: the folder does not exist.
-        ParamsError: `columns` maps an unknown column, or to a name that no table has.
+        ParamsError: `columns` has an unknown key, or a value that is not a column of any table.
     """
     path = Path(path)
     if not path.is_dir():
@@ -60,7 +60,7 @@ def check_release(
             _attempt(path, problems, read, path / name)
     summary += _ehrs(path, problems, progress)
     shown = [(what, f"{n:,}" if isinstance(n, int) else str(n)) for what, n in summary]
-    # The table of reviews is read twice, so a problem of the whole table is found twice.
+    # The table of reviews is read twice, so its problems may be found twice.
     problems = list(dict.fromkeys(problems))
     return Report(pd.DataFrame(shown, columns=["what", "found"]), problems)
 
@@ -72,7 +72,7 @@ def _tables(
         _attempt(path, problems, read_release_table, path, stem, columns)
         for stem in (INSTRUCTIONS_FILE, REFERENCES_FILE, REVIEWS_FILE, SUBMITTED_FILE)
     ]
-    for table in filter(None, (asked, answered, submitted)):  # `_reviews` adds those of reviews
+    for table in filter(None, (asked, answered, submitted)):  # `_reviews` adds the reviews'
         problems += table.problems
     problems += find_ehrs(path, [*filter(None, tables)])[1]
     if asked and answered:
@@ -82,20 +82,19 @@ def _tables(
         if patients.isna().all():
             problems.append(Problem(path, "", "no instruction names its patient"))
         yield "instructions", len(instructions)
-        yield "patients they are asked of", patients.nunique()
-        yield "instructions of no patient", int(patients.isna().sum())
+        yield "patients with instructions", patients.nunique()
+        yield "instructions without a patient", int(patients.isna().sum())
     if submitted:
-        yield "instructions as submitted", len(submitted.frame)
+        yield "submitted instructions", len(submitted.frame)
     if answered:
         references = answered.frame.dropna(subset="reference")
         empty = answered.frame["reference"].drop(references.index)
-        problems += at_rows(answered.file, empty, "no clinician's response; the row is left out")
+        problems += at_rows(answered.file, empty, "no clinician's response; row left out")
         preferred = references.loc[references["annotator"] == ANNOTATOR, "instruction_id"]
         n = references["instruction_id"].nunique()
         yield "instructions with a reference", n
         yield "references", len(references)
-        first_counts = f"instructions without {ANNOTATOR}, whose first reference counts"
-        yield first_counts, n - preferred.nunique()
+        yield f"instructions with references, but not {ANNOTATOR}'s", n - preferred.nunique()
 
 
 def _reviews(
@@ -108,13 +107,13 @@ def _reviews(
         ratings = reviews.ratings
         yield "rated responses", len(ratings.drop_duplicates(["instruction_id", "system"]))
         yield "ratings", len(ratings)
-        yield "rows not used for the evaluation", reviews.n_not_used
+        yield "reviews excluded from the evaluation", reviews.n_not_used
         yield "systems", ", ".join(ratings["system"].unique())
 
 
 def _ehrs(path: Path, problems: list[Problem], progress: bool) -> Iterator[tuple[str, object]]:
     folders = [path / name for name in EHR_FOLDERS if (path / name).is_dir()]
-    problems += [Problem(f, "", f"not read, since {folders[0]} exists too") for f in folders[1:]]
+    problems += [Problem(f, "", f"not read, because {folders[0]} exists") for f in folders[1:]]
     ehrs, others = ehr_files(path)
     types: Counter[str] = Counter()
     notes: set[str | None] = set()
@@ -128,7 +127,7 @@ def _ehrs(path: Path, problems: list[Problem], progress: bool) -> Iterator[tuple
         except (OSError, RuntimeError):  # circular links
             inside = False
         if not inside:
-            faults.append("a link out of the EHR folder or in a circle; not read")
+            faults.append("not read: a link out of the EHR folder or to itself")
         try:
             for event in iterate_events(file, faults.append) if inside else ():
                 if event.type != "person":
@@ -143,10 +142,10 @@ def _ehrs(path: Path, problems: list[Problem], progress: bool) -> Iterator[tuple
         if not n_events and not faults:
             faults.append("no events")
         if (other := files.setdefault(person_id, file)) != file:
-            faults.append(f"a second EHR of patient {person_id}, beside {other.name}")
+            faults.append(f"a second EHR of patient {person_id}; the first is {other.name}")
         problems += [Problem(file, "", f.removeprefix(f"{file}").lstrip(":, ")) for f in faults]
     yield "EHRs", len(ehrs)
-    yield "other files beside them", len(others)
+    yield "other files in the EHR folder", len(others)
     yield "notes", types["note"]
     yield "note types", len(notes)
     yield "events", types.total()
@@ -158,7 +157,7 @@ def _ehrs(path: Path, problems: list[Problem], progress: bool) -> Iterator[tuple
 
 
 def _attempt(path: Path, problems: list[Problem], read: Callable, *arguments, **options):
-    """Return what `read` does, or None, its error being one more problem of the release."""
+    """Return the result of `read`; None if it fails, and its error is added to the problems."""
     try:
         return read(*arguments, **options)
     except ReleaseError as error:

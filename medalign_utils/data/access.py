@@ -1,4 +1,4 @@
-"""Whether a release must not be passed on, nor sent to a service without an agreement."""
+"""Whether a release is restricted: neither shared nor sent to a service without an agreement."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -14,14 +14,14 @@ def why_restricted(
 ) -> str | None:
     """Return why a release is restricted; None if its manifest proves that it is synthetic.
 
-    The proof is `"synthetic": true` with the SHA-256 of every EHR and table in the folder, and of
-    `ehrs`, the EHRs that its tables name.
+    The proof is `"synthetic": true` and the SHA-256 of every EHR and table in the folder and of
+    every file in `ehrs`, the EHRs that its tables name.
     """
     if manifest is None:
         return "it has no manifest.json"
     digests = manifest.get("files")
     if manifest.get("synthetic") is not True or not isinstance(digests, dict):
-        return "its manifest.json does not say that it is synthetic, with a digest of each file"
+        return "its manifest.json lacks `synthetic: true` or the digests of its files"
     folders = [folder / name for name in EHR_FOLDERS]
     found = [file for ehr_folder in folders if ehr_folder.is_dir() for file in ehr_folder.iterdir()]
     found += [file for file in folder.iterdir() if file.suffix.lower() in _TABLES]
@@ -29,8 +29,8 @@ def why_restricted(
     for file in dict.fromkeys([*found, *ehrs]):
         name = file.relative_to(folder).as_posix()
         if name not in digests:
-            return f"{name} is not in its manifest.json"
+            return f"{name} is not listed in its manifest.json"
         with file.open("rb") as content:
             if hashlib.file_digest(content, "sha256").hexdigest() != digests[name]:
-                return f"{name} is not the file that its manifest.json names"
+                return f"{name} does not match its digest in manifest.json"
     return None

@@ -1,7 +1,7 @@
-"""Patients' demographics and the lengths of their records, as their EHRs give them.
+"""Patients' demographics and the lengths of their records, from their EHRs.
 
-One row per patient, so not for publication: `disclosure.disclosable_groups` forms the groups that
-are published. A release does not date its instructions; they are asked at the end of the record.
+Rows of single patients are not for publication; `disclosure.disclosable_groups` forms groups that
+are. Instructions have no date in a release, so an age is the age at the end of the record.
 """
 
 import re
@@ -13,17 +13,17 @@ from tqdm.auto import tqdm
 from medalign_utils.data.ehr import read_events
 from medalign_utils.data.release import Release
 
-# By which patients are grouped, in the order of tables and figures.
+# In the order of tables and figures.
 GROUPINGS = ("gender", "race", "ethnicity", "age", "payer")
 NOT_GIVEN = "(not given)"
-# First year -> band: minors; adults; from 40, when chronic illness becomes common; from 65, when
-# Medicare begins; from 80, one wide band since high ages identify patients.
+# First year -> band: minors; adults; from 40, as chronic illness becomes common; from 65, the age
+# of Medicare; from 80, one wide band because high ages identify patients.
 AGE_BANDS = {0: "0–17", 18: "18–39", 40: "40–64", 65: "65–79", 80: "80+"}
 _UNKNOWN = (
     "|unknown|no matching concept|not reported|unspecified|declined to state|patient refused|"
     "prefer not to say|not specified|none"
 ).split("|")
-# Class of payer -> what the names of its plans contain; the first match counts.
+# Payer class -> pattern in the names of its plans; the first match counts.
 _PAYERS = {
     "Medicaid": r"medicaid|medi-?cal\b",
     "Medicare": r"medicare",
@@ -39,15 +39,15 @@ def read_people(
     """Return the demographics of these patients, reading each EHR once.
 
     One row per patient, sorted, indexed by person_id: gender, race, ethnicity, age (a label of
-    `AGE_BANDS`, at the last event) and payer (`payer_class`), each the record's last value or
-    `NOT_GIVEN`; numbers of events and notes.
+    `AGE_BANDS`, at the last event) and payer (`payer_class`), each the last value in the record or
+    `NOT_GIVEN`; and the numbers of events and notes.
     """
     rows = {}
     for person_id in tqdm(sorted(set(person_ids)), desc="records", disable=not progress):
         rows[person_id] = describe_person(read_events(release.ehr_path(person_id)))
     people = pd.DataFrame.from_dict(rows, orient="index").rename_axis("person_id")
     for grouping in ("gender", "race", "ethnicity"):
-        # `FEMALE` and `Female` are one group: its most frequent spelling, of equals the first.
+        # `FEMALE` and `Female` are one group, under the more frequent spelling.
         lower = people[grouping].str.lower()
         spelling = people[grouping].groupby(lower).agg(lambda same: same.mode().min())
         people[grouping] = lower.map(spelling)
@@ -87,7 +87,7 @@ def age_band(years: float | None) -> str:
 
 
 def payer_class(plan: str | None) -> str:
-    """Return the class of payer of an insurance plan; plans are many, and one may name its holder.
+    """Return the payer class of an insurance plan; the name of a plan may identify its holder.
 
     >>> [payer_class(plan) for plan in ("MEDI-CAL MANAGED", "Veterans Affairs", "commercial PPO")]
     ['Medicaid', 'Other public', 'Commercial or other']

@@ -1,4 +1,4 @@
-"""Load a release: its tables, and where each patient's EHR is."""
+"""Load a release: its tables and the paths of its EHRs."""
 
 import json
 import warnings
@@ -52,7 +52,7 @@ _TABLES = {
         may_be_empty=("reference", "evidence"),
         key=("instruction_id", "annotator"),
     ),
-    # `Release.reviews` reads the rest.
+    # `Release.reviews` reads the other columns.
     REVIEWS_FILE: _Columns(("instruction_id",), ("person_id", "filename", "used"), key=()),
     SUBMITTED_FILE: _Columns(
         INSTRUCTION_COLUMNS[:2], ("submitter_specialty", "person_id", "duplicate_of", "request")
@@ -63,13 +63,13 @@ SUBMITTED_COLUMNS = (*_TABLES[SUBMITTED_FILE].required, *_TABLES[SUBMITTED_FILE]
 
 @dataclass(frozen=True)
 class Release:
-    """A release as read from its folder; a synthetic one has a manifest and an answer key.
+    """A release as read from its folder; synthetic releases have a manifest and an answer key.
 
     Attributes:
         instructions: one row per instruction: instruction_id (key), question, category,
-            subcategory, submitter_specialty, person_id. The last four may be missing.
+            subcategory, submitter_specialty, person_id. Values of the last four may be missing.
         references: one row per clinician's response: instruction_id and annotator (key), reference,
-            evidence. An instruction's rows are adjacent, the preferred annotator's first.
+            evidence. An instruction's rows are adjacent, the preferred annotator first.
         columns: our column -> the release's name for it.
     """
 
@@ -84,7 +84,7 @@ class Release:
     _filenames: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def ehr_path(self, person_id: str) -> Path:
-        """Return the file of a patient's EHR; a ReleaseError if it is missing or outside."""
+        """Return the file of a patient's EHR; a ReleaseError if it is not in the EHR folder."""
         return _ehr_path(self.path, person_id, self._filenames.get(person_id))
 
     @cached_property
@@ -102,30 +102,30 @@ class Release:
 
     @property
     def is_restricted(self) -> bool:
-        """Whether the terms of use restrict what is done with the release."""
+        """Whether the terms of use restrict the release."""
         return self.why_restricted is not None
 
 
 def load_release(
     path: str | Path, *, annotator: str = ANNOTATOR, columns: Mapping[str, str] | None = None
 ) -> Release:
-    """Return a release, after checking its tables against each other and that its EHRs exist.
+    """Return a release after checking that its tables agree and its EHRs exist.
 
-    The folder has ``all-instructions-rouge`` and ``clinician-instruction-responses`` (``.tsv``, or
-    ``.csv`` with commas) and the EHRs in ``ehrs/`` or ``medalign_ehr_xml/``. The table of
-    references completes that of instructions; a missing category follows from the subcategory. A
-    warning names rows without a clinician's response, which are left out, and patients without an
-    EHR that only the table of instructions names; their instructions then have no patient.
+    The folder contains ``all-instructions-rouge`` and ``clinician-instruction-responses`` (``.tsv``
+    or ``.csv``) and the EHRs in ``ehrs/`` or ``medalign_ehr_xml/``. Values that the table of
+    instructions lacks are taken from the table of references; a missing category follows from the
+    subcategory. Rows without a clinician's response are left out, and instructions of patients
+    without an EHR lose their patient if no other table names this patient; warnings say which.
 
     Args:
         path: the folder.
-        annotator: whose response is the reference of an instruction that has several.
+        annotator: preferred annotator of instructions with several references.
         columns: our column -> the release's name for it, tried before `tables.COLUMN_NAMES`.
 
     Raises:
-        ReleaseError: something is missing, malformed, repeated or contradictory, or a name leads
-            out of the EHR folder. The message names file and row.
-        ParamsError: `columns` maps an unknown column, or to a name that no table has.
+        ReleaseError: something is missing, malformed, repeated or contradictory, or a file name
+            leads out of the EHR folder. The message names file and row.
+        ParamsError: `columns` has an unknown key, or a value that is not a column of any table.
     """
     path = Path(path)
     if not path.is_dir():
@@ -143,7 +143,7 @@ def load_release(
     if without_ehr:
         warnings.warn(
             f"{asked.file}: no EHR of {len(without_ehr)} patients "
-            f"({', '.join(sorted(without_ehr)[:5])}); their instructions are left without one",
+            f"({', '.join(sorted(without_ehr)[:5])}); their instructions now have no patient",
             stacklevel=2,
         )
         patients = instructions["person_id"]
@@ -153,8 +153,8 @@ def load_release(
         rows = [str(row) for row in answered.frame.index[~has_reference]]
         shown = ", ".join(rows[:5]) + (f" and {len(rows) - 5} more" if rows[5:] else "")
         warnings.warn(
-            f"{answered.file}: left out row{'s' if rows[1:] else ''} {shown}, without a "
-            "clinician's response",
+            f"{answered.file}: left out row{'s' if rows[1:] else ''} {shown}: no clinician's "
+            "response",
             stacklevel=2,
         )
     references = answered.frame.loc[has_reference, list(REFERENCE_COLUMNS)]
@@ -175,7 +175,7 @@ def load_release(
 
 
 def require_release_columns(path: Path, columns: Mapping[str, str] | None) -> None:
-    """Check that some table of a release has each mapped column; see `tables.require_mapped`."""
+    """Check that each mapped column is in a table of the release; see `tables.require_mapped`."""
     known = {}
     for stem, names in _TABLES.items():
         if file := find_table(path, stem):
@@ -187,7 +187,7 @@ def require_release_columns(path: Path, columns: Mapping[str, str] | None) -> No
 def read_release_table(
     path: Path, stem: str, columns: Mapping[str, str] | None = None
 ) -> Table | None:
-    """Return one table of a release, or of the file `path`; None if an optional one is missing."""
+    """Return a table of a release, or the file `path`; None if an optional table is missing."""
     file = path if path.is_file() else find_table(path, stem)
     if file is None:
         if stem in (REVIEWS_FILE, SUBMITTED_FILE):
@@ -226,7 +226,7 @@ def load_submitted(release: Release) -> pd.DataFrame:
 
 
 def primary_references(references: pd.DataFrame, annotator: str = ANNOTATOR) -> pd.DataFrame:
-    """Return one reference per instruction: the annotator's, or else the first one listed."""
+    """Return one reference per instruction: the annotator's, or else the first in the table."""
     order = np.argsort(references["annotator"] != annotator, kind="stable")
     first = references.iloc[order].drop_duplicates("instruction_id")
     return first.sort_index().reset_index(drop=True)
@@ -235,7 +235,7 @@ def primary_references(references: pd.DataFrame, annotator: str = ANNOTATOR) -> 
 def find_ehrs(
     folder: Path, tables: Sequence[Table]
 ) -> tuple[dict[str, str], list[Problem], dict[str, Problem]]:
-    """Return the patients' file names that tables give, all problems, and missing EHRs' first."""
+    """Return patient -> file name in the tables, all problems, and patient -> missing EHR."""
     filenames: dict[str, str] = {}
     problems: list[Problem] = []
     absent: dict[str, Problem] = {}
@@ -259,9 +259,9 @@ def find_ehrs(
 
 
 def ehr_files(folder: Path) -> tuple[dict[Path, str], list[Path]]:
-    """Return the EHR files of a release with the patient of each, and the other files there.
+    """Return EHR file -> patient of a release, and the other files in its EHR folder.
 
-    An EHR's name is its patient's id, which has no dot, with or without ``EHR_`` before it.
+    An EHR is ``<id>.xml`` or ``EHR_<id>.xml``, and the patient's id contains no dot.
     """
     found = next((folder / name for name in EHR_FOLDERS if (folder / name).is_dir()), None)
     files = sorted(found.iterdir()) if found else []
@@ -287,14 +287,14 @@ def merge_instructions(
     for (i, row), instruction_id in other["instruction_id"].drop_duplicates().items():
         found = patients.get_group(instruction_id).dropna().unique()
         fault = (
-            f"instruction {instruction_id} belongs to {len(found)} patients "
-            f"({', '.join(found)}), expected one"
+            f"instruction {instruction_id} has {len(found)} patients ({', '.join(found)}), "
+            "expected 1"
         )
         problems.append(Problem(tables[i].file, f"row {row}", fault))
     if reviewed:
         ids = reviewed.frame["instruction_id"].drop_duplicates()
         unknown = ids[~ids.isin(merged["instruction_id"])]
-        problems += at_rows(reviewed.file, unknown, "a review of instruction {}, not in any table")
+        problems += at_rows(reviewed.file, unknown, "instruction {} is in no other table")
     return merged[list(INSTRUCTION_COLUMNS)], problems
 
 
@@ -309,19 +309,19 @@ def _ehr_path(release: Path, person_id: str, filename: str | None) -> Path:
     names = [f"{person_id}.xml", f"EHR_{person_id}.xml"]
     names = names if filename is None else [filename, *names]
     for name in names:
-        # Backslashes separate folders on some systems, so treat them so on all.
+        # Treat backslashes as separators on every system, as Windows does.
         parts = PurePosixPath(name.replace("\\", "/"))
         candidate = folder / parts
         try:
             inside = candidate.resolve().is_relative_to(folder.resolve())
             exists = inside and candidate.is_file()
         except (OSError, ValueError, RuntimeError):  # too long, a NUL, circular links
-            raise ReleaseError(f"{name!r} is not the name of a file") from None
+            raise ReleaseError(f"{name!r} is not a file name") from None
         if parts.is_absolute() or ".." in parts.parts or not inside:
             raise ReleaseError(f"{name!r} leads out of the EHR folder {folder}")
         if parts.stem.removeprefix("EHR_") != person_id:
             raise ReleaseError(
-                f"filename {name!r} is not of patient {person_id}, expected "
+                f"filename {name!r} does not belong to patient {person_id}, expected "
                 f"{person_id}.xml or EHR_{person_id}.xml"
             )
         if exists:

@@ -20,7 +20,7 @@ from medalign_utils.data.tables import (
 from medalign_utils.errors import ReleaseError
 
 RATING_COLUMNS = ("instruction_id", "system", "rater", "correct", "rank")
-# Columns that no other table has.
+# Columns of this table alone.
 REVIEW_COLUMNS = ("system", "response", "correct", "rank", "rater", "used")
 
 
@@ -28,11 +28,11 @@ class Reviews(NamedTuple):
     """The table of reviewed model responses, split.
 
     Attributes:
-        ratings: instruction_id, system, rater (key), correct (bool), rank (float, 1 is best; NaN if
-            the rater gave none). Raters without a name are "clinician 1", "clinician 2" ... in the
-            order of a response's rows ("unnamed clinician 1" if raters have such names).
+        ratings: instruction_id, system, rater (key), correct (bool), rank (float, 1 is best, NaN if
+            not given). Raters without a name are "clinician 1", "clinician 2" ... in the order of a
+            response's rows ("unnamed clinician 1" if a rater's name begins with "clinician").
         responses: instruction_id, system (key), response; None if the table has no responses.
-        n_not_used: rows that ``is_used_eval`` excludes, whatever they contain.
+        n_not_used: number of rows that ``is_used_eval`` excludes.
         problems: faulty rows, which are in neither table.
     """
 
@@ -45,9 +45,9 @@ class Reviews(NamedTuple):
 def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) -> Reviews:
     """Return ``clinician-reviewed-model-responses``, which has one row per response and rater.
 
-    Problems are rows without a verdict (`tables.truth_of`), with a rank that is not a number from
-    1, of a rater who rated the response before, or with another response than an earlier row. A
-    ParamsError: `columns` maps a column of this table to a name that it does not have.
+    Problems are rows with no verdict (`tables.truth_of`), with a rank that is not a number from 1,
+    that repeat a rater's response, or whose response differs from an earlier row's. A ParamsError
+    if `columns` maps a column to a name that the table does not have.
     """
     file, key = Path(file), ["instruction_id", "system"]
     require_mapped(columns, {file: REVIEW_COLUMNS})
@@ -74,7 +74,7 @@ def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) 
         frame["response"] = frame["response"].fillna("")
         other = frame["response"] != frame.groupby(key)["response"].transform("first")
         shown = frame["system"] + " to instruction " + frame["instruction_id"]
-        fault = "another response of {} than in an earlier row"
+        fault = "the response of {} differs from an earlier row"
         problems += at_rows(file, shown[other], fault)
         frame = frame[~other]
         responses = frame.drop_duplicates(key)[[*key, "response"]].reset_index(drop=True)
@@ -83,7 +83,7 @@ def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) 
 
 
 def load_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) -> Reviews:
-    """Return reviews as `read_reviews`; a faulty row or no used row is a ReleaseError, too."""
+    """Return `read_reviews`; a faulty row, or no row in use, is a ReleaseError."""
     reviews = read_reviews(file, columns=columns)
     raise_first(reviews.problems, Path(file).parent)
     if reviews.ratings.empty:

@@ -1,4 +1,4 @@
-"""JSON lines that survive a process that dies while it writes."""
+"""JSON lines that survive the death of the writing process."""
 
 import json
 import logging
@@ -14,20 +14,20 @@ logger = logging.getLogger(__name__)
 
 
 class Store(dict[str, dict[str, Any]]):
-    """Append-only JSON lines, found again by key, to be changed by `put` alone.
+    """A dict kept in an append-only file of JSON lines; change it only by `put`.
 
-    Of several lines with one key the last counts, and those of `path` count more than those of
-    `readable`. A torn last line of `path` is dropped with a warning; another damaged line is an
-    error that names it. Only one process may write to a file; `readable` ones may be growing.
+    The last line of a key counts, and lines of `path` override lines of `readable`. An incomplete
+    last line of `path` is dropped with a warning; any other damaged line is an error that names it.
+    Only one process may write to a file; `readable` files may be growing.
     """
 
     def __init__(self, path: str | Path, *, private: bool, readable: Iterable[Path] = ()) -> None:
-        """Read what is there.
+        """Read the files.
 
         Args:
-            path: the file, created with its folder at the first `put`.
-            private: only the owner may read the file, even if it exists already.
-            readable: further files, read here once and never changed.
+            path: the file, created with its folder by the first `put`.
+            private: make the file readable only by its owner.
+            readable: further files, read once and never changed.
         """
         super().__init__()
         self.path, self.private = Path(path), private
@@ -40,7 +40,7 @@ class Store(dict[str, dict[str, Any]]):
             self.update({row.pop("key"): row for row in rows})
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
-        """Write one line, which is on disk when this returns."""
+        """Write one line to disk."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"key": key, **value}, ensure_ascii=False) + "\n"
         with open(self.path, "ab", opener=opener(self.private)) as file:
@@ -49,12 +49,12 @@ class Store(dict[str, dict[str, Any]]):
 
 
 def read_lines(path: Path, keys: Collection[str], *, growing: bool = False) -> list[dict[str, Any]]:
-    """Return the objects of a file of JSON lines, which have these keys and may have others.
+    """Return the objects of a file of JSON lines, each with at least these keys.
 
-    A torn last line of a `growing` file is ignored; any other is an error that names it.
+    An incomplete last line of a `growing` file is ignored; any other damaged line is an error.
     """
     rows = []
-    # By bytes: text may hold characters at which str.splitlines would split.
+    # Split bytes: str.splitlines also splits at other characters, which texts may contain.
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, 1):
         row = _parse(line)
@@ -63,7 +63,7 @@ def read_lines(path: Path, keys: Collection[str], *, growing: bool = False) -> l
         elif line and not (growing and number == len(lines)):
             raise MedAlignError(
                 f"{path}, line {number}: expected a JSON object with {', '.join(keys)}; delete the "
-                "line to have it made again"
+                "line and run again"
             )
     return rows
 
@@ -77,7 +77,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 
 def _mend(path: Path) -> None:
-    """End the last line of a file, or drop it if it is torn."""
+    """Complete the last line of a file with a line end, or drop it if it is incomplete."""
     content = path.read_bytes()
     end = content.rfind(b"\n") + 1
     last = content[end:]
@@ -86,4 +86,4 @@ def _mend(path: Path) -> None:
             file.write(b"\n")
     elif last:
         os.truncate(path, end)
-        logger.warning("%s: dropped a torn last line of %d bytes", path, len(last))
+        logger.warning("%s: dropped an incomplete last line of %d bytes", path, len(last))

@@ -1,4 +1,4 @@
-"""Read a release's tables, TSV or CSV, whose columns may have several names."""
+"""Read a release's tables, TSV or CSV; a column may have several names."""
 
 import csv
 from collections.abc import Collection, Mapping, Sequence
@@ -9,7 +9,7 @@ import pandas as pd
 
 from medalign_utils.errors import ParamsError, ReleaseError, suggest
 
-# Column -> the names that releases give it; the first that a table has is used.
+# Our column -> its names in releases; the first name found is used.
 COLUMN_NAMES = {
     "instruction_id": ("instruction_id",),
     "question": ("question", "instruction"),
@@ -34,31 +34,31 @@ COLUMN_NAMES = {
     "rater": ("reviewer", "reviewer_num", "reviewer_id", "rater"),
 }  # fmt: skip
 _IDS = ("instruction_id", "person_id")
-# Blanks around these do not count, since they identify rows.
+# Surrounding blanks are removed, because these values identify rows.
 _NAMES = (*_IDS, "filename", "annotator", "system", "rater", "duplicate_of")
-# How a spreadsheet may write a long id, losing its last digits.
+# How a spreadsheet may rewrite a long id, losing its last digits.
 _NUMBER = r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+|[-+]?\d+\.0*"
 _TRUE = frozenset(("1", "1.0", "true", "t", "yes", "y", "correct"))
 _FALSE = frozenset(("0", "0.0", "false", "f", "no", "n", "incorrect"))
 _DELIMITERS = {".tsv": "\t", ".csv": ","}
-# characters; a note may be longer than csv's default
+# In characters; csv's default is too short for notes.
 _LONGEST_FIELD = 2**30
 
 
 class Problem(NamedTuple):
-    """Something wrong with a release; `place` is the row or line, "" for the whole file."""
+    """A fault of a release; `place` is the row or line, "" for the whole file."""
 
     file: Path
     place: str
     message: str
 
     def __str__(self) -> str:
-        """Return the three in one line."""
+        """Return file, place and message in one line."""
         return f"{self.file}{', ' if self.place else ''}{self.place}: {self.message}"
 
 
 class Table(NamedTuple):
-    """A table as read, without the rows that are not used; its index is the row, from 1."""
+    """A table without unused and faulty rows; its index is the row number, from 1."""
 
     file: Path
     frame: pd.DataFrame
@@ -67,20 +67,20 @@ class Table(NamedTuple):
 
 
 def find_table(folder: Path, stem: str) -> Path | None:
-    """Return the file ``<stem>.tsv`` or else ``<stem>.csv`` of a release, or None."""
+    """Return a release's ``<stem>.tsv``, else its ``<stem>.csv``, else None."""
     files = [folder / (stem + suffix) for suffix in _DELIMITERS]
     return next((file for file in files if file.is_file()), None)
 
 
 def column_names(columns: Mapping[str, str] | None) -> dict[str, tuple[str, ...]]:
-    """Return `COLUMN_NAMES` with the names of an experiment's params first."""
+    """Return `COLUMN_NAMES` with the names of `columns` first."""
     names = dict(COLUMN_NAMES)
     for column, name in (columns or {}).items():
         if column not in names:
             hint = suggest(str(column), COLUMN_NAMES)
-            raise ParamsError(f"columns: no column {column!r} to map{hint}")
+            raise ParamsError(f"columns: unknown column {column!r}{hint}")
         if not isinstance(name, str) or not name:
-            raise ParamsError(f"columns: {column}: {name!r}, expected the column's name")
+            raise ParamsError(f"columns: {column}: {name!r}, expected the name of a column")
         names[column] = (name, *COLUMN_NAMES[column])
     return names
 
@@ -88,9 +88,9 @@ def column_names(columns: Mapping[str, str] | None) -> dict[str, tuple[str, ...]
 def require_mapped(
     columns: Mapping[str, str] | None, tables: Mapping[Path, Collection[str]]
 ) -> None:
-    """Check that a file of `tables` has each mapped column that some of them may have.
+    """Check that each mapped column is in one of the `tables` that may contain it.
 
-    Nothing is checked if a file cannot be read, which its reader reports.
+    Nothing is checked if a file cannot be read; reading it later reports the error.
     """
     column_names(columns)
     try:
@@ -105,13 +105,13 @@ def require_mapped(
 
 
 def truth_of(text: str) -> bool | None:
-    """Return what a verdict or another yes or no means; None if it is neither."""
+    """Return whether a text, such as a verdict, means yes; None if it is neither yes nor no."""
     word = str(text).strip().lower()
     return True if word in _TRUE else False if word in _FALSE else None
 
 
 def at_rows(file: Path, values: pd.Series, fault: str) -> list[Problem]:
-    """Return a problem for each value, at the row that is its index; `fault` formats the value."""
+    """Return a problem per value, at the row given by its index; `fault` formats the value."""
     return [Problem(file, f"row {row}", fault.format(value)) for row, value in values.items()]
 
 
@@ -124,20 +124,20 @@ def read_table(
     key: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
 ) -> Table:
-    """Return a table under our column names, every field as text, missing where blank.
+    """Return a table under our column names, every field as text; blank fields are missing.
 
-    Ids and names lose the blanks around them. Rows that a column `used` excludes are not checked.
-    Faulty rows are left out and listed in `problems`: another number of fields than the header, a
-    required value missing, `used` neither yes nor no, an id that a spreadsheet made a number, a
-    repeated key, quotes that do not close (the rest is not read).
+    Ids and names lose surrounding blanks. Rows that the column `used` excludes are not checked.
+    Faulty rows are left out and listed in `problems`: a wrong number of fields, a missing required
+    value, `used` neither yes nor no, an id that a spreadsheet turned into a number, a repeated key,
+    or an unclosed quote (the rest of the file is not read).
 
     Args:
-        file: UTF-8 with quotes, ending in ``.tsv`` or ``.csv``.
+        file: a ``.tsv`` or ``.csv`` file in UTF-8.
         required: columns that must exist, with a value in every row.
-        optional: columns that are missing throughout if the file does not have them.
-        may_be_empty: those of `required` whose values may be missing.
-        key: columns whose values occur once; later rows are faulty.
-        columns: our name -> the file's, tried before those of `COLUMN_NAMES`.
+        optional: columns without values if the file does not have them.
+        may_be_empty: required columns with values that may be missing.
+        key: columns that together identify a row; repeated rows are faulty.
+        columns: our column -> the file's name for it, tried before `COLUMN_NAMES`.
 
     Raises:
         ReleaseError: the file is not UTF-8, a column occurs twice, or a required one is missing.
@@ -152,7 +152,7 @@ def read_table(
         if name is None and column in required:
             raise ReleaseError(
                 f"{file}: no column for {column}; tried {', '.join(names[column])}; "
-                f"found {', '.join(header)}; `columns: {{{column}: <name>}}` in params maps another"
+                f"found {', '.join(header)}; set `columns: {{{column}: <name>}}` in params"
             )
         text = pd.Series(None, raw.index, dtype="str") if name is None else raw[name]
         stripped = text.str.strip()
@@ -173,7 +173,7 @@ def read_table(
         if column in _IDS:
             number = frame[column].str.fullmatch(_NUMBER, na=False)
             fault = (
-                f"{column} {{!r}} was turned into a number, which may have cost digits; export the "
+                f"{column} {{!r}} was turned into a number and may have lost digits; export the "
                 "table with ids as text"
             )
             problems += at_rows(file, frame.loc[number, column], fault)
@@ -183,7 +183,7 @@ def read_table(
 
 
 def without_repeats(table: Table, key: Sequence[str]) -> Table:
-    """Return the table without the rows that repeat the key of an earlier one, now problems."""
+    """Return the table without rows that repeat an earlier row's key; these become problems."""
     frame, problems = table.frame, [*table.problems]
     rows = pd.Series(frame.index, frame.index)
     first = rows.groupby([frame[name] for name in key], dropna=False).transform("first")
@@ -195,7 +195,7 @@ def without_repeats(table: Table, key: Sequence[str]) -> Table:
 
 
 def raise_first(problems: list[Problem], folder: Path) -> None:
-    """Raise the first problem, if there is one, with the number of others."""
+    """Raise the first problem, if any, with the number of others."""
     if problems:
         more = f" ({len(problems) - 1} more; `python -m medalign_utils check {folder}` lists them)"
         raise ReleaseError(str(problems[0]) + (more if len(problems) > 1 else ""))

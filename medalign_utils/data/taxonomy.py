@@ -1,6 +1,6 @@
 """The benchmark's taxonomy of instructions: 20 subcategories in 6 categories."""
 
-# Subcategory -> category, the benchmark's taxonomy under the paper's names.
+# Subcategory -> category, under the paper's names.
 SUBCATEGORIES = {
     "retrieve medical history": "Retrieve & Summarize",
     "retrieve imaging studies": "Retrieve & Summarize",

@@ -148,7 +148,7 @@ def _load(checkpoint: Checkpoint) -> tuple["PreTrainedTokenizerBase", "torch.nn.
     try:
         loaded = network.load_state_dict(state, strict=False)  # older files have position_ids too
         if missing := loaded.missing_keys:
-            raise RuntimeError(f"it lacks {len(missing)} weights, the first is {missing[0]}")
+            raise RuntimeError(f"missing weights ({len(missing)}), first {missing[0]}")
     except RuntimeError as error:
         raise MedAlignError(
             f"score_lens: {weights} of {checkpoint.name} does not fit its hparams.yaml: "

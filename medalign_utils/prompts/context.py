@@ -1,6 +1,6 @@
-"""How an EHR that may be longer than a system's context gets into its prompts.
+"""Fit an EHR, which may be longer than a system's context, into prompts.
 
-Work that the prompts of one EHR share is done once if they are packed one after another.
+Pack the prompts of an EHR one after another: they share cached work.
 """
 
 from bisect import bisect_left, bisect_right
@@ -12,19 +12,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from medalign_utils.data.ehr import ehr_text
-from medalign_utils.errors import ParamsError, PromptError
+from medalign_utils.errors import ParamsError, PromptError, suggest
 from medalign_utils.prompts.retrieval import RETRIEVERS, WINDOW_SENTENCES, split_passages
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt, fill
 from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
 
-_LEAST_TOKENS = 64  # of a part of the EHR in refinement
+_LEAST_TOKENS = 64  # minimum length of a part of the EHR in refinement
 
 
 class Packed(NamedTuple):
-    """A prompt with its length and its EHR's in tokens.
+    """A prompt, its length, and the length of its EHR, in tokens.
 
-    `later` are the parts of the EHR that refine the answer; `ehr_tokens_kept` counts them too. Only
-    `pack_ehr` counts the whole EHR.
+    `later` has the parts of the EHR that refine the answer, which `ehr_tokens_kept` includes. Only
+    `pack_ehr` sets `ehr_tokens_total`.
     """
 
     prompt: Prompt
@@ -40,9 +40,9 @@ def check_fits(
     context_length: int,
     max_new_tokens: int = RESPONSE_TOKENS,
 ) -> int:
-    """Return the number of tokens of a prompt without an EHR.
+    """Return the number of tokens of a prompt with an empty EHR.
 
-    Raises: PromptError if they exceed the context.
+    Raises: PromptError if it exceeds the context.
 
     >>> check_fits("Any cough?", load_tokenizer("minilm"), 2048)
     25
@@ -51,9 +51,9 @@ def check_fits(
     limit = context_length - max_new_tokens
     if tokens > limit:
         raise PromptError(
-            f"pack: the instruction takes {tokens} tokens with its template, but a context of "
-            f"{context_length} leaves {limit} (it keeps {max_new_tokens} for the response); "
-            "shorten the instruction or lengthen the context"
+            f"pack: instruction and template take {tokens} tokens, but a context of "
+            f"{context_length} leaves {limit} ({max_new_tokens} are for the response); shorten "
+            "the instruction or lengthen the context"
         )
     return tokens
 
@@ -66,10 +66,10 @@ def truncate(
     *,
     max_new_tokens: int = RESPONSE_TOKENS,
 ) -> Packed:
-    """Return a prompt with the most recent part of the EHR, or all if there is no context length.
+    """Return a prompt with the most recent part of the EHR; all of it without a context length.
 
-    The prompt, counted as a whole, has at most ``context_length - max_new_tokens`` tokens. The EHR
-    is cut at the start of a token.
+    The whole prompt has up to ``context_length - max_new_tokens`` tokens. The EHR is cut at the
+    start of a token.
 
     Raises: PromptError if the instruction and the template alone exceed the context.
     """
@@ -78,8 +78,8 @@ def truncate(
     check_fits(question, tokenizer, context_length, max_new_tokens)
     limit = context_length - max_new_tokens
     end, starts = _tokenized_end(ehr_text, tokenizer, limit)
-    # A few of the EHR's tokens show what the rest of the prompt takes. Without any, the line ends
-    # around the EHR may become one token.
+    # A sample with the EHR's last tokens shows how many tokens the rest of the prompt needs. With
+    # an empty EHR, the line ends around it could merge into one token.
     few = starts[-20:]
     sample = fill(question, end[few[0] :] if few else "")
     first = max(len(starts) - len(few) + _count(sample, tokenizer) - limit, 0)
@@ -98,26 +98,26 @@ def refine(
     *,
     max_new_tokens: int = RESPONSE_TOKENS,
 ) -> Packed:
-    """Return a prompt with the first part of the EHR and, in ``later``, the parts that refine.
+    """Return a prompt with the first part of the EHR and, in ``later``, the other parts.
 
-    The parts, oldest first, make up the EHR. Each is as long as the context allows beside template,
-    instruction and an answer of `max_new_tokens`, and ends at a line's end if one is near. An EHR
-    that fits is one part. See `next_prompt` for the later prompts.
+    The EHR is split in parts, oldest first. Each is as long as the context allows with template,
+    instruction and an answer of `max_new_tokens`, and ends with a line if possible. An EHR that
+    fits is one part. `next_prompt` makes the later prompts.
 
-    Raises: ParamsError without a context length; PromptError if an instruction does not fit with an
-    answer to refine.
+    Raises: ParamsError without a context length; PromptError if an instruction and an answer to
+    refine do not fit.
 
     Source: the paper's multi-step refinement ("MR").
     """
     if context_length is None:
-        raise ParamsError("strategy refine needs a context_length, to split the record by")
+        raise ParamsError("strategy refine needs a context_length")
     limit = context_length - max_new_tokens
     if packed := _whole(question, ehr_text, tokenizer, limit):
         return packed
     around = _count(fill(question, "", ""), tokenizer) + max_new_tokens
     if limit - around < _LEAST_TOKENS:
         raise PromptError(
-            f"strategy refine: template, instruction and an answer to refine take {around} tokens, "
+            f"strategy refine: instruction, template and an answer to refine take {around} tokens, "
             f"but a context of {context_length} leaves {limit}; lengthen the context"
         )
     _, starts = _tokenized_end(ehr_text, tokenizer, len(ehr_text))
@@ -148,7 +148,7 @@ def next_prompt(
 ) -> tuple[Prompt, int]:
     """Return the prompt that refines an answer with the next part of the EHR, and its tokens.
 
-    An answer that does not fit loses its end.
+    An answer that does not fit is cut at its end.
     """
     limit = context_length - max_new_tokens
     while True:
@@ -170,18 +170,18 @@ def retrieve(
     max_new_tokens: int = RESPONSE_TOKENS,
     retriever: str = "bm25",
 ) -> Packed:
-    """Return a prompt with the passages that rank highest, in chronological order.
+    """Return a prompt with the highest-ranking passages of an EHR, in chronological order.
 
-    Passages are taken by rank, the most recent of equals first, and skipped if they no longer fit.
-    The EHR is in the ``lines`` format; one that fits is kept whole. The paper has no such system.
+    Passages are added by rank, recent ones first among equals, and skipped if they do not fit. The
+    EHR is in the ``lines`` format, and kept whole if it fits. The paper has no such system.
 
     Raises: ParamsError without a context length or with an unknown retriever; PromptError if an
     instruction does not fit.
     """
     if context_length is None:
-        raise ParamsError("strategy retrieve needs a context_length, to choose passages by")
+        raise ParamsError("strategy retrieve needs a context_length")
     if retriever not in RETRIEVERS:
-        raise ParamsError(f"retriever: no {retriever!r}; there are {', '.join(RETRIEVERS)}")
+        raise ParamsError(f"no retriever {retriever!r}{suggest(retriever, RETRIEVERS)}")
     limit = context_length - max_new_tokens
     budget = limit - check_fits(question, tokenizer, context_length, max_new_tokens)
     if packed := _whole(question, ehr_text, tokenizer, limit):
@@ -197,7 +197,7 @@ def retrieve(
         packed = _packed(fill(question, ehr), tokenizer)
         if packed.prompt_tokens <= limit:
             return packed
-        chosen.pop()  # joined, passages may take a few more tokens than alone
+        chosen.pop()  # joined passages may have a few more tokens than separate ones
 
 
 STRATEGIES: dict[str, Callable[..., Packed]] = {
@@ -215,7 +215,7 @@ def pack_prompt(
     strategy: str = "truncate",
     **options: Any,
 ) -> Packed:
-    """Return a strategy's first prompt for an instruction; the tokenizer may be a name.
+    """Return a strategy's first prompt for an instruction; `tokenizer` may be a name.
 
     >>> record = "2013-01-05 09:00 note: cough. 2014-02-06 09:00 note: cough resolved."
     >>> packed = pack_prompt("Any cough?", record, "minilm", 256 + 38)
@@ -230,14 +230,14 @@ def pack_prompt(
 def pack_ehr(
     path: Path, questions: Sequence[str], format: str, tokenizer: PromptTokenizer, *how, **options
 ) -> list[Packed]:
-    """Return the prompts of a patient's instructions, with the whole EHR's tokens counted.
+    """Return the prompts of a patient's instructions, with `ehr_tokens_total`.
 
-    `format` is as for `ehr_text`, further arguments and errors as for `pack_prompt`.
+    `format` is as in `ehr_text`; further arguments and errors are as in `pack_prompt`.
     """
     text = ehr_text(path, format)
     total = tokenizer.count(text)
     prompts = [pack_prompt(question, text, tokenizer, *how, **options) for question in questions]
-    # Tokens that join the template's would make the count of a whole EHR differ by one.
+    # Tokens that merge with the template's would make the count of a whole EHR differ by one.
     kept = [total if p.prompt.ehr == text else p.ehr_tokens_kept for p in prompts]
     return [
         packed._replace(ehr_tokens_kept=n, ehr_tokens_total=total)
@@ -250,24 +250,24 @@ def _count(prompt: Prompt, tokenizer: PromptTokenizer) -> int:
 
 
 def _packed(prompt: Prompt, tokenizer: PromptTokenizer) -> Packed:
-    # A digit is one token, and neither line end around it joins it.
+    # A digit is one token, and does not merge with the line ends around it.
     around = _count(fill(prompt.instruction, "0"), tokenizer) - 1
     tokens = _count(prompt, tokenizer)
     return Packed(prompt, tokens, max(tokens - around, 0))
 
 
 def _whole(question: str, ehr_text: str, tokenizer: PromptTokenizer, limit: int) -> Packed | None:
-    """The prompt with all of an EHR, if it fits."""
+    """Return the prompt with the whole EHR; None if it does not fit."""
     if len(_tokenized_end(ehr_text, tokenizer, limit)[1]) > limit:
         return None
     packed = _packed(fill(question, ehr_text), tokenizer)
     return packed if packed.prompt_tokens <= limit else None
 
 
-@lru_cache(maxsize=2)  # refinement needs the whole text, too
+@lru_cache(maxsize=2)  # refinement also needs the whole text
 def _tokenized_end(text: str, tokenizer: PromptTokenizer, tokens: int) -> tuple[str, list[int]]:
-    """The end of a text with more than so many tokens, or all of it; and where its tokens start."""
-    size = 4 * tokens  # clinical text has 2 to 4 characters a token
+    """Return the end of a text, longer than `tokens` if possible, and the starts of its tokens."""
+    size = 4 * tokens  # clinical text has 2 to 4 characters per token
     while True:
         end = text[-size:]
         starts = tokenizer.starts(end)
@@ -278,7 +278,7 @@ def _tokenized_end(text: str, tokenizer: PromptTokenizer, tokens: int) -> tuple[
 
 @lru_cache(maxsize=1)
 def _indexed(text: str, tokenizer: PromptTokenizer, retriever: str) -> tuple[list, list, Any]:
-    """An EHR's passages, their lengths in tokens with a line's end, and their ranker."""
+    """Return an EHR's passages, their lengths in tokens with a line end, and their ranker."""
     passages = split_passages(text, step=WINDOW_SENTENCES)
     line_end = tokenizer.count("\n")
     lengths = [tokenizer.count(passage) + line_end for passage in passages]
@@ -286,6 +286,6 @@ def _indexed(text: str, tokenizer: PromptTokenizer, retriever: str) -> tuple[lis
 
 
 def _next_start(starts: list[int], index: int, after: int, text: str) -> int:
-    """The first start from an index on that is after a place; several tokens may share a start."""
+    """Return the first start at or after `index` that exceeds `after`; tokens may share a start."""
     index = bisect_right(starts, after, lo=min(index, len(starts)))
     return starts[index] if index < len(starts) else len(text)

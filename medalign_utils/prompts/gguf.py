@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medalign_utils.errors import ParamsError
+from medalign_utils.hub import fetch
 from medalign_utils.paths import resolve
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def find_gguf(name: str) -> str | None:
 def pretrained_arguments(name: str) -> dict[str, str]:
     """Return the arguments that name a model to transformers' `from_pretrained`."""
     if not name.endswith(".gguf"):
+        fetch(name, ("*.json",))  # fails at once if the hub cannot be reached
         return {"pretrained_model_name_or_path": name}
     import transformers.modeling_gguf_pytorch_utils as reader
 

@@ -1,4 +1,4 @@
-"""Passages of an EHR in the ``lines`` format, and rankers that score them for an instruction."""
+"""Passages of an EHR in the ``lines`` format, and rankers that score them by instruction."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -15,14 +15,14 @@ _EVENT_LINE = re.compile(
 _PERSON_LINE = re.compile(
     r"^\S+ \S+ person (?P<name>birthdate|race|gender): (?P<value>.+)$", re.MULTILINE
 )
-# The number of a list's item ("2. Asthma") does not end a sentence.
+# The number of a list item ("2. Asthma") does not end a sentence.
 _SENTENCE = re.compile(r"(?:\d+[.)][ \t]+)?\S.*?(?:[.!?](?=\s)|$)", re.MULTILINE)
 
 
 def split_blocks(ehr: str) -> list[tuple[str, str]]:
-    r"""Return the line of each event of an EHR text and a note's text below it, oldest first.
+    r"""Return the line of each event in an EHR text and the note below it, oldest first.
 
-    Text before the first event's line, of an event that was cut, has an empty line.
+    Text of a cut event, before the first line of an event, has an empty line.
 
     >>> split_blocks("2014-08-10 10:00 note N/1 Progress note:\nDenies pain.\nEats well.")
     [('2014-08-10 10:00 note N/1 Progress note:', 'Denies pain.\nEats well.')]
@@ -35,8 +35,8 @@ def split_blocks(ehr: str) -> list[tuple[str, str]]:
 def split_passages(ehr: str, step: int = 1) -> list[str]:
     r"""Return the passages of an EHR text, oldest first.
 
-    A coded event is one passage. A note gives one for each run of `WINDOW_SENTENCES` sentences,
-    under the note's own line; runs start `step` sentences apart.
+    A coded event is one passage. In a note, each run of `WINDOW_SENTENCES` sentences is a passage,
+    after the note's line; runs start `step` sentences apart.
 
     >>> split_passages("2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
     ...     "2014-08-10 10:00 note N/1 Progress note:\nNo pain. Eats. Walks. Sleeps.", step=3)
@@ -55,9 +55,7 @@ def split_passages(ehr: str, step: int = 1) -> list[str]:
 
 
 def last_note(ehr: str) -> str:
-    r"""Return the most recent note under its line; "" if the text holds none.
-
-    Text before the first event's line is the end of a note.
+    r"""Return the most recent note with its line; "" if the text contains no note.
 
     >>> last_note("2014-08-10 10:00 note N/1 Progress note:\nNo pain.\n"
     ...     "2014-08-11 09:00 visit V/1 Outpatient visit: start")
@@ -103,12 +101,12 @@ class Bm25:
         self._n = len(passages)
         tokenized = bm25s.tokenize(list(passages), stopwords="english", show_progress=False)
         self._index = None
-        if tokenized.vocab:  # bm25s cannot index passages without a single word
+        if tokenized.vocab:  # bm25s cannot index passages without any word
             self._index = bm25s.BM25(method="lucene", k1=1.5, b=0.75)
             self._index.index(tokenized, show_progress=False)
 
     def scores(self, instruction: str) -> np.ndarray:
-        """Return each passage's score: float32, shape (N,), 0 if they share no word."""
+        """Return each passage's score: float32, shape (N,), 0 without a common word."""
         import bm25s
 
         [words] = bm25s.tokenize(
@@ -120,7 +118,7 @@ class Bm25:
 
 
 class MiniLM:
-    """Cosines of passages with an instruction, by all-MiniLM-L6-v2."""
+    """Cosine similarity of passages with an instruction, by all-MiniLM-L6-v2."""
 
     def __init__(self, passages: Sequence[str]) -> None:
         """Embed the passages."""

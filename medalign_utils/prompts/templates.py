@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-# Tokens of the context kept for the response, and the most that a response takes.
+# Maximum length of a response; so many tokens of the context are kept for it.
 RESPONSE_TOKENS = 256
 
 ANSWER = (
@@ -20,7 +20,7 @@ REFINE = (
 
 
 class Prompt(NamedTuple):
-    """What a system is given; `previous` is the answer to refine, None in a first prompt."""
+    """A prompt and its parts; `previous` is the answer to refine, None in a first prompt."""
 
     instruction: str
     ehr: str
@@ -29,7 +29,7 @@ class Prompt(NamedTuple):
 
 
 def fill(question: str, ehr: str, previous: str | None = None) -> Prompt:
-    """Return the prompt for an instruction and an EHR's text, or the one to refine an answer.
+    """Return the prompt for an instruction and an EHR's text, or the prompt to refine an answer.
 
     >>> fill("Any cough?", "2013-01-05 09:00 note: cough.").text.splitlines()[-1]
     'Answer:'

@@ -3,23 +3,22 @@
 import datetime
 import functools
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokenizers import Encoding, Tokenizer
 
-from medalign_utils.errors import ParamsError
-from medalign_utils.hub import has_tokenizer_config, in_one_line, load_pretrained_tokenizer
+from medalign_utils.errors import MedAlignError, ParamsError
+from medalign_utils.hub import TOKENIZER, fetch, in_one_line, load_pretrained_tokenizer
 from medalign_utils.minilm import minilm_path
 from medalign_utils.prompts.gguf import load_gguf_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-# Replaced by the message; it means nothing to any template or tokenizer.
+# A placeholder for the user's message, without meaning to templates and tokenizers.
 _MESSAGE = "Question: what is asked? Answer:"
-# The day on which chat templates are rendered that ask for one: the paper's. With today's, a run
-# that goes on after midnight would ask everything again.
+# The date that chat templates get if they ask for one: the paper's. With the current date, a run
+# that continues after midnight would ask everything again.
 DATE = "2023-08-27"
 _RESPONSE = "What is answered."
 
@@ -27,8 +26,8 @@ _RESPONSE = "What is answered."
 class Chat(NamedTuple):
     """What a chat template puts around a user's message.
 
-    Special tokens are in the ids, since no text may become one. `end_ids` is the special token, if
-    there is one, that ends an assistant's turn.
+    Special tokens are ids, because text never becomes a special token. `end_ids` is the special
+    token, if any, that ends an assistant's turn.
     """
 
     before_ids: tuple[int, ...] = ()
@@ -39,40 +38,40 @@ class Chat(NamedTuple):
 
 
 class PromptTokenizer:
-    """A tokenizer and its chat template, None for prompts of plain text.
+    """A tokenizer and its chat template (None for plain text).
 
-    It neither truncates nor pads, and reads a special token's name in a text as plain characters.
+    It neither truncates nor pads, and treats the names of special tokens in a text as plain text.
     """
 
     def __init__(self, backend: Tokenizer, chat: Chat | None = None) -> None:
-        """Take over `backend`, which is changed."""
+        """Configure `backend`, which is changed."""
         backend.no_truncation()
         backend.no_padding()
         backend.encode_special_tokens = True
         scheme = backend.pre_tokenizer
-        # Llama's kind, unless "legacy", puts a blank before a text, but not after a special token.
+        # Llama's tokenizers, unless "legacy", put a blank before text but not after special tokens.
         if chat and chat.before_ids and getattr(scheme, "prepend_scheme", None) == "first":
             scheme.prepend_scheme = "never"
         self.backend = backend
         self.chat = chat
 
     def encode(self, text: str) -> Encoding:
-        """Return a text's own tokens, without special ones."""
+        """Return a text's tokens, without special tokens."""
         return self.backend.encode(text, add_special_tokens=False)
 
     def starts(self, text: str) -> list[int]:
-        """Return the character at which each token of a text starts, ascending."""
+        """Return the position of each token's first character, ascending."""
         return [start for start, _ in self.encode(text).offsets]
 
     def count(self, text: str) -> int:
-        """Return the number of tokens of a text, without special ones."""
-        # Without offsets, which would take half of the time.
+        """Return the number of tokens of a text, without special tokens."""
+        # encode_batch_fast computes no offsets, which halves the time.
         return len(self.backend.encode_batch_fast([text], add_special_tokens=False)[0])
 
     def prompt_ids(self, text: str) -> list[int]:
-        """Return the tokens that a model is given for a prompt, in its chat template if it has one.
+        """Return the tokens that the model receives for a prompt, in its chat template if any.
 
-        Those of transformers' `apply_chat_template`, but blanks at a text's ends are kept.
+        As transformers' `apply_chat_template`, but blanks at the ends of the text are kept.
         """
         chat = self.chat or Chat()
         [encoding] = self.backend.encode_batch_fast(
@@ -103,11 +102,9 @@ def load_tokenizer(
 ) -> PromptTokenizer:
     """Return a system's tokenizer with its chat template.
 
-    `name` is "minilm", a folder with a tokenizer's files, a repository on Hugging Face or a GGUF
-    file.
-    `chat_template` is Jinja; or False for none, True for the tokenizer's own, None for its own if
-    it has one. `template_kwargs` are further variables of the template, and `date` is the day that
-    it reads as today's.
+    `name` is "minilm", a folder with a tokenizer's files, a hub id, or a GGUF file. `chat_template`
+    is a Jinja template, False for none, True for the tokenizer's own, or None for its own if any;
+    `template_kwargs` are its further variables, and `date` is the day that it takes for today.
 
     Raises: ParamsError if the tokenizer cannot be loaded; or the template is missing, fails, or
     does not return a message once and unchanged.
@@ -118,24 +115,25 @@ def load_tokenizer(
     >>> tokenizer.count("Any cough?"), len(tokenizer.prompt_ids("Any cough?"))
     (3, 5)
     """
-    folder, pretrained = minilm_path() if name == "minilm" else Path(name), None
+    pretrained = None
     try:
-        # transformers, since a tokenizer_config.json overrules a tokenizer.json on special tokens
-        # and blanks, and since some models have a tokenizer.model instead.
         if name.endswith(".gguf"):
             pretrained = load_gguf_tokenizer(name)
-            backend = pretrained.backend_tokenizer
-        elif name != "minilm" and has_tokenizer_config(name):
-            pretrained = load_pretrained_tokenizer(name)
-            backend = pretrained.backend_tokenizer
-        elif folder.is_dir():
-            backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
         else:
-            backend = Tokenizer.from_pretrained(name)
-    except Exception as error:  # the libraries raise many kinds, bare Exception among them
+            folder = minilm_path() if name == "minilm" else fetch(name, TOKENIZER)
+            # tokenizer_config.json overrides tokenizer.json on special tokens and blanks, and some
+            # models have tokenizer.model instead: transformers handles both.
+            if name != "minilm" and (folder / "tokenizer_config.json").is_file():
+                pretrained = load_pretrained_tokenizer(folder)
+        if pretrained is not None:
+            backend = pretrained.backend_tokenizer
+        else:
+            backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except MedAlignError as error:
+        raise ParamsError(f"load_tokenizer: {error}") from None
+    except Exception as error:  # the libraries raise many types, even plain Exception
         raise ParamsError(
-            f"load_tokenizer: {name!r} is neither minilm, nor a folder with a tokenizer, nor a "
-            f"repository that can be loaded from here ({in_one_line(error)})"
+            f"load_tokenizer: {name!r} has no tokenizer that can be loaded ({in_one_line(error)})"
         ) from None
     day = datetime.date.fromisoformat(date)
     variables = {**(template_kwargs or {}), "strftime_now": day.strftime}
@@ -165,12 +163,12 @@ def _chat(
     try:
         text = render([user], add_generation_prompt=True)
         fault = "does not return a user's message once and unchanged"
-    except Exception as error:  # Jinja's errors, and those that a template raises itself
+    except Exception as error:  # Jinja's errors, and errors that a template raises
         text, fault = "", f"fails on a user's message ({in_one_line(error)})"
     if text.count(_MESSAGE) != 1:
         raise ParamsError(
-            f"load_tokenizer: the chat template of {name!r} {fault}; `chat_template:` in the "
-            "system's YAML names another, false none"
+            f"load_tokenizer: the chat template of {name!r} {fault}; set `chat_template:` in the "
+            "system's YAML, or false for none"
         )
     try:
         both = render([user, {"role": "assistant", "content": _RESPONSE}])
@@ -191,7 +189,7 @@ def _split_at_message(text: str, pretrained: "PreTrainedTokenizerFast") -> Chat:
     special = _special(pretrained)
     encoding = pretrained.backend_tokenizer.encode(text, add_special_tokens=False)
     begin, end = text.index(_MESSAGE), text.index(_MESSAGE) + len(_MESSAGE)
-    # The offsets of a special token include the blanks that it swallows.
+    # The offsets of a special token include the blanks that it absorbs.
     n_before, before = 0, 0
     n_until, after = len(encoding.ids), len(text)
     for place, (id, (start, stop)) in enumerate(zip(encoding.ids, encoding.offsets, strict=True)):

@@ -1,1 +1,1 @@
-"""Statistics of clustered data: bootstraps, permutation tests and rank correlations."""
+"""Statistics for clustered data: bootstrap, permutation tests and rank correlation."""

@@ -1,4 +1,4 @@
-"""Bootstrap intervals that resample whole patients, since one patient's instructions correlate."""
+"""Bootstrap intervals over whole patients, because a patient's instructions are correlated."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class Interval(NamedTuple):
 
 
 def interval_columns(name: str, intervals: Sequence[Interval]) -> dict[str, list[float]]:
-    """Return a table's three columns of an estimate and its bounds.
+    """Return three columns: the estimate and its bounds.
 
     >>> interval_columns("correct", [Interval(0.5, 0.4, 0.6)])
     {'correct': [0.5], 'correct_low': [0.4], 'correct_high': [0.6]}
@@ -31,23 +31,23 @@ def interval_columns(name: str, intervals: Sequence[Interval]) -> dict[str, list
 
 
 class Bootstrap(NamedTuple):
-    """The number of resamples, and the generator; it goes on where the last call stopped."""
+    """The number of resamples, and a generator that every use advances."""
 
     resamples: int
     rng: np.random.Generator
 
     @classmethod
     def seeded(cls, resamples: int = 2000, seed: int = 1) -> "Bootstrap":
-        """Return a bootstrap that draws the same for the same seed."""
+        """Return a bootstrap that is reproducible by its seed."""
         return cls(resamples, np.random.default_rng(seed))
 
 
 class Resampled(NamedTuple):
     """Means of K columns, and their bootstrap distributions over patients."""
 
-    means: np.ndarray  # (K,), over each column's defined values; NaN without any
+    means: np.ndarray  # (K,), over defined values; NaN without any
     resampled: np.ndarray  # (resamples, K); NaN if a resample has no defined value
-    n_patients: np.ndarray  # (K,), the patients who have a defined value
+    n_patients: np.ndarray  # (K,), patients with a defined value
 
     def mean_of(self, columns: Sequence[int]) -> "Resampled":
         """Return the mean of some columns as one column."""
@@ -72,9 +72,9 @@ class Resampled(NamedTuple):
 
 
 def percentile_levels(n_patients: int) -> tuple[float, float]:
-    """Return the two quantiles of a bootstrap that bound a 95 % interval.
+    """Return the two bootstrap quantiles that bound a 95 % interval.
 
-    With few patients they lie outside 0.025 and 0.975: the expanded percentile interval of
+    With few patients they are wider than 0.025 and 0.975: the expanded percentile interval of
     Hesterberg 2015, "What Teachers Should Know About the Bootstrap".
 
     >>> [round(float(level), 4) for level in percentile_levels(24)]
@@ -90,7 +90,7 @@ def bootstrap_means(
 ) -> list[Interval]:
     """Return the mean of each column with its interval; for arguments see `resample_means`.
 
-    With under about 10 patients intervals are far too narrow.
+    With fewer than about 10 patients, intervals are far too narrow.
     """
     return resample_means(values, patients, bootstrap=bootstrap).intervals()
 
@@ -100,8 +100,8 @@ def resample_means(
 ) -> Resampled:
     """Return the means of all columns (N, K) under the same resamples of whole patients.
 
-    NaN is left out. A statistic that is a function of several means, such as a win rate over
-    opponents, is that function of `means` and of each row of `resampled`.
+    NaN is left out. For a function of several means, such as a win rate over opponents, apply it to
+    `means` and to each row of `resampled`.
 
     Source: Field and Welsh 2007, "Bootstrapping clustered data".
     """
@@ -109,10 +109,10 @@ def resample_means(
     if patients.shape != (len(values),):
         raise MedAlignError(f"resample_means: {len(values)} rows, {patients.size} patients")
     if pd.isna(patients).any():
-        raise MedAlignError("resample_means: a row has no patient; every row needs one")
+        raise MedAlignError("resample_means: every row needs a patient")
     names, sums, counts = sums_by_patient(values, patients.astype(str))
     weights = _draw_weights(len(names), bootstrap)
-    # einsum, not @: BLAS may add up in another order with another number of threads.
+    # einsum, not @: the order in which BLAS adds depends on the number of threads.
     totals, n = (np.einsum("rp,pk->rk", weights, columns) for columns in (sums, counts))
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN
         means = sums.sum(axis=0) / counts.sum(axis=0)
@@ -120,7 +120,7 @@ def resample_means(
 
 
 def resample_rows(patients: Sequence[str] | np.ndarray, *, bootstrap: Bootstrap) -> np.ndarray:
-    """Return how often each row counts in the sample, once, and then in resamples of patients."""
+    """Return how often each row counts: once in the sample (row 0), then in each resample."""
     names, membership = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
     return np.vstack([np.ones(len(names)), _draw_weights(len(names), bootstrap)])[:, membership]
 
@@ -128,7 +128,7 @@ def resample_rows(patients: Sequence[str] | np.ndarray, *, bootstrap: Bootstrap)
 def sums_by_patient(
     values: np.ndarray | pd.DataFrame, patients: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the patients, sorted, and each one's sums and counts of defined values per column."""
+    """Return the sorted patients, and the sum and count of defined values by patient and column."""
     values = np.asarray(values, dtype=np.float64)
     names, membership = np.unique(patients, return_inverse=True)
     sums = np.zeros((len(names), values.shape[1]))
@@ -139,9 +139,9 @@ def sums_by_patient(
 
 
 def _draw_weights(n_patients: int, bootstrap: Bootstrap) -> np.ndarray:
-    """How often each patient is in each resample: shape (resamples, n_patients), rows sum to n."""
+    """Return how often each patient is in each resample: shape (resamples, n_patients)."""
     shape = (bootstrap.resamples, n_patients)
     drawn = bootstrap.rng.integers(0, max(n_patients, 1), size=shape)
-    # One bincount over all resamples: resample r counts in cells r * n_patients onwards.
+    # One bincount for all resamples: resample r counts in cells from r * n_patients.
     cells = drawn + n_patients * np.arange(bootstrap.resamples)[:, np.newaxis]
     return np.bincount(cells.ravel(), minlength=drawn.size).reshape(shape).astype(np.float64)

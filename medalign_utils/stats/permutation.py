@@ -1,4 +1,4 @@
-"""Permutation tests over patients: between groups of patients, and of paired differences."""
+"""Permutation tests over patients, for groups of patients and for paired differences."""
 
 from itertools import combinations
 from math import factorial, prod
@@ -8,10 +8,10 @@ import pandas as pd
 
 from medalign_utils.stats.bootstrap import sums_by_patient
 
-# How far apart two sums of the same numbers may come out.
+# Sums of the same numbers may differ by this much.
 _ROUNDING = 1e-9
 RANGE = "(best to worst)"
-# Holm's correction over the pairs of a dozen metrics then leaves p-values below 0.001.
+# Enough for p-values below 0.001 after Holm's correction over the pairs of a dozen metrics.
 SIGN_FLIPS = 100_000
 
 
@@ -20,11 +20,11 @@ def sign_flip(
 ) -> np.ndarray:
     """Return the two-sided p of the mean of each column (N, K), flipping signs by patient.
 
-    If two systems were exchangeable, each patient's differences might as well have the other sign,
-    all together. p is the share of assignments of signs whose sum is at least as far from 0 as the
-    observed one: exact for whole numbers (McNemar's exact test, if each patient has one
-    instruction) and up to `SIGN_FLIPS` assignments; otherwise that many are drawn. NaN counts as 0,
-    and a column of nothing else has p NaN. Source: Good 2005.
+    If two systems are exchangeable, all differences of a patient may change sign together. p is the
+    share of sign assignments with a sum at least as far from 0 as the observed sum. It is exact for
+    whole numbers (McNemar's exact test if each patient has one instruction) and for up to
+    `SIGN_FLIPS` assignments; otherwise that many are drawn. NaN counts as 0; a column of NaN has p
+    NaN. Source: Good 2005.
 
     >>> patients, rng = np.array(list("abcdee")), np.random.default_rng(1)
     >>> sign_flip(np.ones((6, 1)), patients, rng).tolist()  # 1, 1, 1, 1, 2: 2 of 2^5 flips
@@ -47,19 +47,20 @@ def sign_flip(
 
 
 def _whole_flips(totals: np.ndarray) -> float:
-    """The exact p of whole numbers: the distribution of the sum, one patient after the other."""
-    chances = np.ones(1)  # of each sum, from the lowest to the highest
+    """Return the exact p of whole numbers by convolving the distributions of the patients."""
+    probabilities = np.ones(1)  # of each sum, from lowest to highest
     for total in np.abs(totals).astype(int):
-        # Either sign with probability 1/2, 2 x total apart.
-        chances = (np.pad(chances, (2 * total, 0)) + np.pad(chances, (0, 2 * total))) / 2
-    sums = np.arange(len(chances)) - len(chances) // 2
-    return min(1.0, chances[np.abs(sums) >= abs(totals.sum())].sum())
+        # Either sign has probability 1/2; the two sums are 2 x total apart.
+        low, high = (np.pad(probabilities, pad) for pad in ((0, 2 * total), (2 * total, 0)))
+        probabilities = (low + high) / 2
+    sums = np.arange(len(probabilities)) - len(probabilities) // 2
+    return min(1.0, probabilities[np.abs(sums) >= abs(totals.sum())].sum())
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Return Holm's adjusted p-values of each column; NaN is no test.
+    """Return Holm's adjusted p-values of each column; NaN is not counted as a test.
 
-    statsmodels' `multipletests` takes 40 ms a call, of which the audit's power makes thousands.
+    statsmodels' `multipletests` takes 40 ms per call, too long for the power simulation.
 
     >>> holm(np.array([0.02, 0.1, 0.01, 0.5])).tolist()  # 3 x, 2 x, 4 x, 1 x
     [0.06, 0.2, 0.04, 0.5]
@@ -81,24 +82,24 @@ def permutation_tests(
 ) -> pd.DataFrame:
     """Return tests of each group against the rest, and of the best group against the worst.
 
-    Group labels are shuffled across patients. `values` has a row per instruction and a column per
-    question, `labels` a row per patient and a column per grouping, of two groups or more. The
-    statistic of a group is the distance between its mean and that of other rows; of a grouping, the
-    range of its groups' means. The test is exact if there are at most `permutations` ways to assign
-    the labels; otherwise that many are drawn (Phipson and Smyth 2010).
+    Group labels are shuffled across patients. `values` has one row per instruction; `labels` has
+    one row per patient and one column per grouping, with two or more groups. The statistic of a
+    group is the distance between its mean and the mean of all other rows; the statistic of a
+    grouping is the range of its groups' means. The test is exact if `permutations` covers all ways
+    to assign the labels; otherwise so many are drawn (Phipson and Smyth 2010).
 
-    One row per column of `values`, grouping and group, and one with the group `RANGE` for a
-    grouping of more than two: column (its position), grouping, group, exact, p (NaN if the
-    statistic is) and p_holm, over all tests of one column; two groups are one test.
+    One row per column of `values`, grouping and group, with the group `RANGE` if there are more
+    than two: column (position), grouping, group, exact, p (NaN if undefined) and p_holm over all
+    tests of a column; a grouping of two groups is one test.
     """
     persons, sums, counts = sums_by_patient(values, np.asarray(patients, dtype=object))
     orders = rng.permuted(np.tile(np.arange(len(persons)), (permutations, 1)), axis=1)
-    rows, ps, test_of = [], [], []  # test_of: each row's position in ps
+    rows, ps, test_of = [], [], []  # test_of: position in ps of each row
     for grouping in labels:
         codes, groups = code_groups(labels.loc[persons, grouping])
         shuffled, exact = _shuffles(codes, orders)
         observed = _statistics(codes[np.newaxis], len(groups), sums, counts)[:, 0]
-        # A shuffle without any value in a group has no statistic, and counts as far apart.
+        # If a shuffle leaves a group without values, its statistic counts as extreme.
         drawn = np.nan_to_num(_statistics(shuffled, len(groups), sums, counts), nan=np.inf)
         extreme = (drawn >= observed[:, np.newaxis] - _ROUNDING).sum(axis=1)
         p = extreme / len(shuffled) if exact else (extreme + 1) / (len(shuffled) + 1)
@@ -119,7 +120,7 @@ def permutation_tests(
 
 
 def code_groups(labels: pd.Series) -> tuple[np.ndarray, list[str]]:
-    """Return each patient's group as a position among the groups, of which "(...)" come last.
+    """Return each patient's group as a position in the sorted groups; "(...)" groups are last.
 
     >>> codes, groups = code_groups(pd.Series(["(others)", "White", "Asian"]))
     >>> codes.tolist(), groups
@@ -132,12 +133,12 @@ def code_groups(labels: pd.Series) -> tuple[np.ndarray, list[str]]:
 def group_means(
     weights: np.ndarray, sums: np.ndarray, counts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return each group's mean and that of the rest, both of shape (G, R, K); NaN without a value.
+    """Return each group's mean and the mean of the rest, shape (G, R, K); NaN without values.
 
-    `weights` has shape (G, R, P): of G groups, in R draws, on P patients; `sums` and `counts`, as
-    `sums_by_patient` returns them, (P, K).
+    `weights` has shape (G, R, P) for G groups, R draws and P patients; `sums` and `counts` are from
+    `sums_by_patient`, shape (P, K).
     """
-    # einsum, not @: BLAS may add up in another order with another number of threads.
+    # einsum, not @: the order in which BLAS adds depends on the number of threads.
     total, n = (np.einsum("grp,kp->grk", weights, a.T.copy()) for a in (sums, counts))
     rest, n_rest = total.sum(axis=0) - total, n.sum(axis=0) - n
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -147,14 +148,14 @@ def group_means(
 def _statistics(
     shuffled: np.ndarray, n_groups: int, sums: np.ndarray, counts: np.ndarray
 ) -> np.ndarray:
-    """Shape (G + 1, R, K): each group's distance to the rest, and the range of the groups."""
+    """Return each group's distance to the rest, and the range of all: shape (G + 1, R, K)."""
     weights = (shuffled == np.arange(n_groups)[:, np.newaxis, np.newaxis]).astype(np.float64)
     means, rests = group_means(weights, sums, counts)
     return np.concatenate([np.abs(means - rests), np.ptp(means, axis=0, keepdims=True)])
 
 
 def _shuffles(codes: np.ndarray, orders: np.ndarray) -> tuple[np.ndarray, bool]:
-    """All ways to assign the groups if no more than `orders`, else those; whether they are all."""
+    """Return all ways to assign the groups, or `orders` if there are more; and if it is all."""
     sizes = np.bincount(codes)
     if factorial(len(codes)) // prod(map(factorial, sizes)) > len(orders):
         return codes[orders], False

@@ -80,7 +80,7 @@ def test_drops_by_hand(questions, threshold, duplicate_of):
 
 def test_wrong_arguments_are_errors():
     for threshold in (0, 1.1):
-        with pytest.raises(MedAlignError, match="expected above 0 and at most 1"):
+        with pytest.raises(MedAlignError, match="expected 0 < threshold <= 1"):
             drop_near_duplicates(["a"], threshold)
     with pytest.raises(MedAlignError, match=r"similar_pairs: questions\[1\] is None"):
         drop_near_duplicates(["a", None], 0.7)
@@ -159,10 +159,10 @@ def test_ties_get_the_worst_of_their_ranks(tiny):
 @pytest.mark.parametrize(
     ("patients", "pool", "message"),
     [
-        (["007", "40"], ["40"], "1 instructions whose patient is not in the pool of 1"),
-        ([None, "40"], ["40", "007"], "not in the pool of 2, the first one's being nan"),
-        (["007", "40"], ["40", "40"], "a pool of 2 with 1 patients"),
-        ([], [], "rank_patients: no instructions; does any name its patient"),
+        (["007", "40"], ["40"], "the patients of 1 instructions are not in the pool of 1"),
+        ([None, "40"], ["40", "007"], "not in the pool of 2; the first is nan"),
+        (["007", "40"], ["40", "40"], "2 in the pool, 1 of them distinct"),
+        ([], [], "rank_patients: no instructions; do they name their patient"),
     ],
 )
 def test_a_patient_outside_the_pool_is_an_error(tiny, patients, pool, message):

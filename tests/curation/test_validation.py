@@ -31,11 +31,13 @@ def test_a_valid_release_is_counted_and_has_no_problems(folder):
     summary, problems = check(folder)
     assert problems == []
     expected = {
-        "instructions": "4", "patients they are asked of": "2", "instructions of no patient": "1",
+        "instructions": "4", "patients with instructions": "2",
+        "instructions without a patient": "1",
         "instructions with a reference": "3", "references": "4",
-        "instructions without Annotator_1, whose first reference counts": "1",
-        "rated responses": "2", "rows not used for the evaluation": "1", "systems": "gpt4-32k, mpt",
-        "EHRs": "2", "other files beside them": "2", "notes": "2", "note types": "1",
+        "instructions with references, but not Annotator_1's": "1",
+        "rated responses": "2", "reviews excluded from the evaluation": "1",
+        "systems": "gpt4-32k, mpt",
+        "EHRs": "2", "other files in the EHR folder": "2", "notes": "2", "note types": "1",
         "events": "5", "events: measurement": "2", "events: drug_exposure": "1",
         "first event": "2014-08-10", "last event": "2015-01-02",
         "longest EHR": "3 events, patient 40",
@@ -58,7 +60,7 @@ def test_every_problem_is_listed_with_its_file_and_row(folder):
     for file, fault in (
         (ASKED, "row 3: instruction_id 02 is already in row 2"),
         (ANSWERED, "row 3: no EHR of patient 41"),
-        (ANSWERED, "row 3: no clinician's response; the row is left out"),
+        (ANSWERED, "row 3: no clinician's response; row left out"),
         (REVIEWED, "no column for correct; tried binary_correct, correct; found instruction_id"),
         ("manifest.json", "not JSON"),
         ("40.xml", "line 4: event 0 (from 0), timestamp: found 'aaaa'"),
@@ -80,11 +82,11 @@ def test_links_other_folders_and_duplicate_ehrs_are_reported(folder):
     (folder / "ehrs/9.xml").symlink_to(folder / "ehrs/8.xml")
     (folder / "ehrs/EHR_40.xml").write_text((folder / "ehrs/40.xml").read_text())
     (folder / "medalign_ehr_xml").mkdir()
-    fault = "a link out of the EHR folder or in a circle; not read"
+    fault = "not read: a link out of the EHR folder or to itself"
     assert check(folder)[1] == [
-        f"{folder / 'medalign_ehr_xml'}: not read, since {folder / 'ehrs'} exists too",
+        f"{folder / 'medalign_ehr_xml'}: not read, because {folder / 'ehrs'} exists",
         *(f"{folder / 'ehrs' / name}: {fault}" for name in ("7.xml", "8.xml", "9.xml")),
-        f"{folder / 'ehrs/EHR_40.xml'}: a second EHR of patient 40, beside 40.xml",
+        f"{folder / 'ehrs/EHR_40.xml'}: a second EHR of patient 40; the first is 40.xml",
     ]
 
 
@@ -107,14 +109,14 @@ def test_every_table_is_read(folder):
     for file, fault in (
         (ASKED, "row 1: no EHR of patient 999"),
         (REVIEWED, "row 1: no EHR of patient 998"),
-        (REVIEWED, "row 1: instruction 02 belongs to 2 patients (007, 998)"),
-        (REVIEWED, "row 2: a review of instruction 99, not in any table"),
+        (REVIEWED, "row 1: instruction 02 has 2 patients (007, 998)"),
+        (REVIEWED, "row 2: instruction 99 is in no other table"),
         (SUBMITTED, "row 1: no EHR of patient 997"),
         (SUBMITTED, "row 1: duplicate_of is not an earlier instruction"),
         (SUBMITTED, "row 2: duplicate_of is not an earlier instruction"),
     ):
         assert any(file in line and fault in line for line in problems), (fault, problems)
-    assert len(problems) == 7 and summary["instructions as submitted"] == "2"
+    assert len(problems) == 7 and summary["submitted instructions"] == "2"
 
 
 def test_problems_of_whole_tables(folder):

@@ -24,12 +24,15 @@ def append_to_an_ehr(folder):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda f: set_manifest(f, synthetic="yes"), "does not say that it is synthetic"),
-        (lambda f: set_manifest(f, files=None), "does not say that it is synthetic"),
-        (lambda f: set_manifest(f, files={}), "is not in its manifest"),
-        (lambda f: (f / "ehrs/1.xml").write_text("<a/>"), "ehrs/1.xml is not in its manifest.json"),
-        (append_to_an_ehr, "is not the file that its manifest.json names"),
-        (lambda f: (f / REVIEWS).write_text("instruction_id\n"), f"{REVIEWS} is not in its"),
+        (lambda f: set_manifest(f, synthetic="yes"), "lacks `synthetic: true` or the digests"),
+        (lambda f: set_manifest(f, files=None), "lacks `synthetic: true` or the digests"),
+        (lambda f: set_manifest(f, files={}), "is not listed in its manifest"),
+        (
+            lambda f: (f / "ehrs/1.xml").write_text("<a/>"),
+            "ehrs/1.xml is not listed in its manifest",
+        ),
+        (append_to_an_ehr, "does not match its digest in manifest.json"),
+        (lambda f: (f / REVIEWS).write_text("instruction_id\n"), f"{REVIEWS} is not listed in"),
         (lambda f: (f / "manifest.json").unlink(), "it has no manifest.json"),
         (lambda f: (f / "ehrs/.DS_Store").write_text("x"), None),
         (lambda f: None, None),

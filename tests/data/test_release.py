@@ -127,9 +127,9 @@ def test_missing_folder_table_and_ehr_folder(folder):
         (ASKED, f"{ID}\t", "5.47931E+12\t", "row 1: instruction_id '5.47931E+12' was turned into"),
         (ASKED, f"{ID}\t", f"{ID}.0\t", f"instruction_id '{ID}.0' was turned into a number"),
         (ANSWERED, "_2\tNone.", "_1\tNone.", "02, annotator Annotator_1 is already in row 1"),
-        (ANSWERED, "007\tEHR_007.xml\tAnnotator_2", "40\t\tB", "belongs to 2 patients (40, 007)"),
+        (ANSWERED, "007\tEHR_007.xml\tAnnotator_2", "40\t\tB", "has 2 patients (40, 007)"),
         (ANSWERED, "clinician_resp", "r", "no column for reference; tried clinician_response, ref"),
-        (ANSWERED, "EHR_007.xml\tAnnotator_1", "40.xml\tB", "row 2: filename '40.xml' is not of"),
+        (ANSWERED, "EHR_007.xml\tAnnotator_1", "40.xml\tB", "row 2: filename '40.xml' does not"),
         (ANSWERED, "EHR_007.xml\tAnnotator_1", "007.xml\tB", "whose EHR is 'EHR_007.xml' in an"),
         (ANSWERED, "\tlab\t\tother", "\tlab\tother", "line 5: 8 fields, expected 9 as in the"),
         (ANSWERED, '\t"No;', '\t"No" ;', "line 3: "),
@@ -171,7 +171,7 @@ def test_a_filename_cannot_leave_the_folder(folder, filename):
     ("table", "header", "row", "fault"),
     [
         (ASKED, "filename", "../../etc/passwd", "'../../etc/passwd' leads out of the EHR folder"),
-        (ASKED, "person_id\tfilename", "40\t007.xml", "filename '007.xml' is not of patient 40"),
+        (ASKED, "person_id\tfilename", "40\t007.xml", "filename '007.xml' does not belong to"),
         (REVIEWED, "person_id", "999", "no EHR of patient 999"),
     ],
 )
@@ -190,7 +190,7 @@ def test_left_out_rows_are_reported(folder):
     with pytest.warns(UserWarning) as warned:
         release = load_release(folder)
     assert "no EHR of 1 patients (999); their instructions" in str(warned[0].message)
-    assert "left out row 3, without a clinician's response" in str(warned[1].message)
+    assert "left out row 3: no clinician's response" in str(warned[1].message)
     assert pd.isna(release.instructions["person_id"].iloc[-1])
     assert release.instructions["question"].iloc[-1] == "New?"
     assert ID not in set(release.references["instruction_id"])
@@ -201,7 +201,7 @@ def test_a_review_of_an_unknown_instruction_is_an_error_unless_left_out(folder):
     file.write_text("instruction_id\tperson_id\tis_used_eval\n02\t007\tyes\n99\t9\tno\n")
     load_release(folder)
     edit(file, "99\t9\tno", "99\t\tyes")
-    assert f"{file}, row 2: a review of instruction 99, not in any table" in error_of(folder)
+    assert f"{file}, row 2: instruction 99 is in no other table" in error_of(folder)
 
 
 def test_blanks_around_ids_do_not_count(folder):
@@ -220,7 +220,7 @@ def test_mapped_columns_keep_their_names_in_other_tables(folder):
     release = load_release(folder, columns={"reference": "answer", "question": "prompt"})
     assert release.references["reference"].iloc[-1] == "NA"
     assert release.instructions["question"].iloc[1] == "Any chest pain?"
-    with pytest.raises(ParamsError, match="no column 'referense' to map; did you mean 'reference'"):
+    with pytest.raises(ParamsError, match="unknown column 'referense'; did you mean 'reference'"):
         load_release(folder, columns={"referense": "answer"})
     with pytest.raises(ParamsError, match=r"^columns: subcategory: no column 'kind'; .*question"):
         load_release(folder, columns={"reference": "answer", "subcategory": "kind"})

@@ -52,7 +52,10 @@ def test_unnamed_raters_get_unused_numbers(write):
         (("7", "a", "1", "yes", "x", "inf", "R"), "row 2: rank 'inf', expected a number from 1"),
         (("7", "", "1", "yes", "x", "1", "R"), "row 2: no system"),
         (("6", "a", "1", "yes", "x", "1", "R"), "row 2: instruction_id 6, system a, rater R is a"),
-        (("6", "a", "1", "yes", "y", "1", "S"), "row 2: another response of a to instruction 6"),
+        (
+            ("6", "a", "1", "yes", "y", "1", "S"),
+            "row 2: the response of a to instruction 6 differs",
+        ),
     ],
 )
 def test_errors_name_the_row(write, row, fault):

@@ -37,7 +37,7 @@ def test_a_torn_last_line_is_dropped_or_ended(path, caplog, left):
     with caplog.at_level(logging.WARNING):
         store = Store(path, private=False)
     assert set(store) == found
-    assert ("dropped a torn last line" in caplog.text) == (left in (1, -2))
+    assert ("dropped an incomplete last line" in caplog.text) == (left in (1, -2))
     store.put("c", {"x": "c"})
     assert set(Store(path, private=False)) == found | {"c"}
 

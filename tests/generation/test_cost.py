@@ -112,7 +112,7 @@ def test_the_command_says_what_is_planned_and_what_is_wrong(project, monkeypatch
     assert main(["plan", "params/mine.yaml"]) == 1
     shown = capsys.readouterr().out
     assert "away: data/real is restricted" in shown.replace(f"{project}/", "")
-    assert "unknown: load_tokenizer: 'no/such' is neither" in shown
+    assert "unknown: load_tokenizer: no/such is not on this machine" in shown
 
     write_experiment("mine", **changes, release="data/none")
     assert main(["plan", "params/mine.yaml"]) == 2

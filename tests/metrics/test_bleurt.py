@@ -64,7 +64,7 @@ def test_score_bleurt_refuses_other_models(model, tmp_path):
     fails = "does not load as AutoModelForSequenceClassification: "
     for new_config, new_weights, message in (
         (config.replace('"model_type": "bert"', '"model_type": "x"'), weights, fails),
-        (config, without_bias, fails + r"it lacks 1 weights, the first is classifier\.bias"),
+        (config, without_bias, fails + r"missing weights \(1\), first classifier\.bias"),
         (config, weights | {"classifier.weight": np.zeros((1, 7), np.float32)}, fails + "Error"),
     ):
         folder = shutil.copytree(model, tmp_path / "other", dirs_exist_ok=True)

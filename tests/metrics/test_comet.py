@@ -131,7 +131,9 @@ def test_a_signature_says_which_texts_the_checkpoints_class_reads(quality_estima
 
 
 def test_find_comet_names_the_file_that_is_missing(tmp_path):
-    with pytest.raises(MedAlignError, match=r"holds no model\.safetensors or checkpoints/model\.c"):
+    with pytest.raises(
+        MedAlignError, match=r"contains no model\.safetensors or checkpoints/model\.c"
+    ):
         find_comet(tmp_path)
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(MedAlignError, match=r"hparams\.yaml does not exist"):

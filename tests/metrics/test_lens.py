@@ -81,7 +81,7 @@ def test_score_lens_refuses_other_checkpoints(model, tmp_path):
     state = torch.load(file, weights_only=True)["state_dict"]
     torch.save({"state_dict": {k: v for k, v in state.items() if "gamma" not in k}}, file)
     with pytest.raises(
-        MedAlignError, match=r"lacks 1 weights, the first is layerwise_attention\.gam"
+        MedAlignError, match=r"missing weights \(1\), first layerwise_attention\.gam"
     ):
         score_lens(["q"], ["a"], ["r"], model=str(lacking))
 

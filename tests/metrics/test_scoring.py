@@ -134,7 +134,7 @@ def test_score_responses_names_the_row_in_error(change, message):
 
 def test_settings_are_checked_before_anything_is_scored(monkeypatch, tmp_path):
     monkeypatch.setitem(METRICS, "chrf", Metric(lambda **columns: 1 / 0, signature_chrf))
-    with pytest.raises(MedAlignError, match=r"holds no model\.safetensors or checkpoints/model"):
+    with pytest.raises(MedAlignError, match=r"contains no model\.safetensors or checkpoints/model"):
         score_responses(*TABLES, ["chrf", "comet"], comet_checkpoint=tmp_path)
     with pytest.raises(MedAlignError, match=r"^no folder tests/none$"):
         score_responses(*TABLES, ["chrf", "bleurt"], weights={"bleurt": "tests/none"})

@@ -87,7 +87,7 @@ def test_columns_are_independent_and_can_be_averaged():
 
 @pytest.mark.parametrize(
     ("patients", "fault"),
-    [(["a", "b"], "3 rows, 2 patients"), (["a", "b", np.nan], "a row has no patient")],
+    [(["a", "b"], "3 rows, 2 patients"), (["a", "b", np.nan], "every row needs a patient")],
 )
 def test_errors_name_the_fault(patients, fault):
     with pytest.raises(MedAlignError, match=fault):

@@ -1,4 +1,4 @@
-"""What both dialects of EHR markup share: safe parsing, fault messages and timestamps."""
+"""Code that both dialects of EHR markup share: safe parsing, fault messages and timestamps."""
 
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -12,7 +12,7 @@ from lxml import etree
 
 from medalign_utils.errors import EHRError
 
-# The types that the release uses, and "person" for facts about the patient.
+# The release's types, and "person" for facts about the patient.
 EVENT_TYPES = tuple(
     "condition death device_exposure drug_exposure image measurement note observation person "
     "procedure visit visit_detail".split()
@@ -24,7 +24,7 @@ _AMERICAN_TIMES = ("", " %H:%M", " %I:%M %p", " %H:%M:%S", " %I:%M:%S %p")
 
 
 class Event(NamedTuple):
-    """One event as read from a file; what is absent, "NULL" or blank is None."""
+    """One event as read from a file; absent, blank and "NULL" values are None."""
 
     timestamp: datetime
     encounter: int
@@ -37,19 +37,19 @@ class Event(NamedTuple):
     source_text: str | None
 
 
-# Takes the fault of an event, which is then left out; or raises it.
+# Raises the fault of an event, or records it; then the event is left out.
 Report = Callable[[EHRError], None]
 
 
 def read_opening(path: Path, dialects: Collection[str]) -> tuple[str, str]:
-    """Return a file's dialect and person_id, after checking what comes before the first event.
+    """Return a file's dialect and person_id, after checking its root element.
 
     Raises:
-        EHRError: the file cannot be read, is not well-formed, has a DOCTYPE or a root that is none
-            of `dialects`, or names another person than its name does (a record may name none).
+        EHRError: the file cannot be read, is not well-formed, has a DOCTYPE, has a root that is not
+            in `dialects`, or names another person than its file name (a record may name nobody).
     """
-    # libxml2 expands entities in attributes whatever resolve_entities says, and huge_tree lifts
-    # its limits on that. So look for a DOCTYPE first, with the limits on, up to the root only.
+    # libxml2 expands entities in attributes even without resolve_entities, and huge_tree removes
+    # the limit on their size. So first look for a DOCTYPE, up to the root, with the limit.
     try:
         with path.open("rb") as file:
             parser = etree.iterparse(file, events=("start",), **_SAFE_PARSER)
@@ -62,21 +62,21 @@ def read_opening(path: Path, dialects: Collection[str]) -> tuple[str, str]:
     if root.getroottree().docinfo.doctype:
         raise EHRError(f"{path}: has a DOCTYPE, which may define entities; remove it")
     if root.tag not in dialects:
-        expected = " or ".join(f"<{name}>" for name in dialects)
-        raise EHRError(f"{path}: root element <{root.tag}>, expected {expected}")
+        names = " or ".join(f"<{name}>" for name in dialects)
+        raise EHRError(f"{path}: root element <{root.tag}>, expected {names}")
     expected = path.stem.removeprefix("EHR_")
     person_id = root.get("person_id")
     if person_id is None and root.tag == "record":
         person_id = expected
     if person_id != expected:
         found = "no" if person_id is None else "another"
-        raise EHRError(f"{path}: {found} person_id, where the file's name says {expected!r}")
+        raise EHRError(f"{path}: {found} person_id, expected {expected!r} as in the file name")
     return root.tag, person_id
 
 
 def iterate(path: Path, *tags: str) -> Iterator[etree._Element]:
     """Yield the elements with these tags when they end, inner ones first."""
-    # huge_tree: a long note may exceed libxml2's limit of 10 MB for one text.
+    # huge_tree: a long note may exceed libxml2's limit of 10 MB per text.
     with path.open("rb") as file:
         parser = etree.iterparse(file, tag=tags, huge_tree=True, **_SAFE_PARSER)
         try:
@@ -87,8 +87,7 @@ def iterate(path: Path, *tags: str) -> Iterator[etree._Element]:
 
 
 def _syntax_error(path: Path, parser: etree.iterparse, error: etree.XMLSyntaxError) -> EHRError:
-    # The exception may only say that no element was found; the log then has the cause. An empty
-    # file leaves no log.
+    # The exception may only say that no element was found; the log, if there is one, has the cause.
     line, message = error.lineno, error.msg
     if len(parser.error_log):
         line, message = parser.error_log[0].line, parser.error_log[0].message
@@ -96,10 +95,10 @@ def _syntax_error(path: Path, parser: etree.iterparse, error: etree.XMLSyntaxErr
 
 
 class Faults:
-    """Reports what is wrong with a file's events; `n` is the next one's number, from 0.
+    """Reports the faults of a file's events; `n` is the number of the next event, from 0.
 
-    From line 65,535 on, libxml2 only knows the line of an element's text, so a line may be that of
-    the next element, or of the end of a note.
+    From line 65,535 on, libxml2 knows only the line of an element's text, so a reported line may
+    belong to the next element or the end of a note.
     """
 
     def __init__(self, path: Path, report: Report):
@@ -112,24 +111,24 @@ class Faults:
         self.report(EHRError(place + fault))
 
     def add_misplaced(self, element: etree._Element, expected: str) -> None:
-        """Report an element that its parent should not have."""
+        """Report an element that does not belong into its parent."""
         parent = element.getparent().tag
         self.add(element, f": element <{element.tag}> in <{parent}>, expected {expected}")
 
 
 def text_of(element: etree._Element) -> str:
-    """Return an element's text with that of the elements inside it, as in the file."""
+    """Return an element's text, including the elements inside it, as in the file."""
     return (element.text or "") if len(element) == 0 else "".join(element.itertext())
 
 
 def cleaned(found: str | None) -> str | None:
-    """Return a text without the blanks around it; None if it is blank or "NULL"."""
+    """Return a text without surrounding blanks; None if it is blank or "NULL"."""
     stripped = (found or "").strip()
     return None if stripped in ("", "NULL") else stripped
 
 
 def masked(found: str) -> str:
-    """Return the form of a text, for a message: its content must not leave the EHR.
+    """Return the form of a text for an error message, which must not quote the EHR.
 
     >>> masked("10/08/2014 9 AM"), masked("seen by Dr. Who")
     ('##/##/#### # AA', 'aaaa aa Aa. Aaa')
@@ -139,13 +138,13 @@ def masked(found: str) -> str:
 
 
 def timestamp_of(found: str | None, *, american: bool = False) -> datetime:
-    """Return a timestamp, to the second; a ValueError shows the form of a text that is none."""
+    """Return a timestamp, to the second; a ValueError shows the form of any other text."""
     if (moment := _parse_timestamp(found, american)) is not None:
         return moment
-    shown = "none" if found is None else repr(masked(found))
+    shown = "nothing" if found is None else repr(masked(found))
     expected = "MM/DD/YYYY" if american else "YYYY-MM-DD"
-    times = "HH:MM, with or without AM or PM" if american else "HH:MM or HH:MM:SS"
-    raise ValueError(f"found {shown}, expected {expected}, alone or with {times}")
+    times = "HH:MM (AM or PM optional)" if american else "HH:MM or HH:MM:SS"
+    raise ValueError(f"found {shown}, expected {expected}, optionally with {times}")
 
 
 @lru_cache(maxsize=4096)

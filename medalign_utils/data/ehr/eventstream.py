@@ -21,20 +21,20 @@ from medalign_utils.data.ehr.events import (
 )
 from medalign_utils.errors import EHRError
 
-# Element of an encounter's <person> -> name of the person event, in the order of the events.
+# Element in an encounter's <person> -> name of its event, in the order of events.
 _PERSON_NAMES = {"birthdate": "birthdate", "days": "age_days", "years": "age_years"}
 _PERSON_NAMES |= {name: name for name in ("gender", "race", "ethnicity", "payerplan")}
-# Element -> what is expected in it.
+# Element -> its expected content.
 _INSIDE = {"events": "<entry>", "entry": "<event>", "event": "text"}
 _KNOWN = ("person", "events", "entry", "event", "visit", "day")
 _attribute = lru_cache(maxsize=2**16)(cleaned)
 
 
 def read(path: Path, report: Report) -> Iterator[Event]:
-    """Yield the events in the file's order, holding one encounter at a time.
+    """Yield the events in the file's order, with one encounter at a time in memory.
 
-    Facts about the person, from an encounter's header, come before the encounter's first event,
-    dated by the encounter's start or else by that event.
+    An encounter's facts about the person come before its first event, and have the timestamp of the
+    encounter's start or else of that event.
     """
     faults, number = Faults(path, report), -1
     for element in iterate(path, "encounter", "eventstream"):
@@ -50,14 +50,14 @@ def read(path: Path, report: Report) -> Iterator[Event]:
 
 
 def _skip(siblings: list[etree._Element], faults: Faults) -> None:
-    """Remove what is outside encounters, and report what should be inside."""
+    """Remove elements outside encounters, and report those that belong inside."""
     for element in siblings:
         _add_outside(element, "an encounter", faults)
         element.getparent().remove(element)
 
 
 def _add_outside(element: etree._Element, place: str, faults: Faults) -> None:
-    """Report each event in an element, or else the first that shows that something is misplaced."""
+    """Report each event in a misplaced element, or else its first known element."""
     known = [*element.iter(*_KNOWN)]
     for inside in [inside for inside in known if inside.tag == "event"] or known[:1]:
         faults.add(inside, f": element <{inside.tag}> outside {place}")
@@ -119,7 +119,7 @@ def _header(
             if cleaned(text) is None:
                 continue
             if start is None:
-                fault = "has neither a start_timestamp nor an event to date it by"
-                faults.report(EHRError(f"{place} describes the person, but {fault}"))
+                fault = "describes the person, but has neither a start_timestamp nor an event"
+                faults.report(EHRError(f"{place} {fault}"))
                 return
             yield Event(start, number, "person", None, name, cleaned(text), None, None, text)

@@ -4,11 +4,11 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-# Pattern, dimension, size in the dimension's base unit. Longer spellings come before shorter ones;
-# letters that are units only in this case are outside (?i:...).
+# Pattern, dimension, size in the dimension's base unit. Longer spellings come first; spellings that
+# depend on upper or lower case are outside (?i:...).
 _MASS, _LENGTH, _VOLUME, _AMOUNT, _ACTIVITY = "mass", "length", "volume", "amount", "activity"
 _ATOMS: tuple[tuple[str, str, float], ...] = (
-    # The "per 1.73 m2" of an eGFR, often left out, is not a dimension here.
+    # The "per 1.73 m2" of an eGFR is often omitted, so it is not a dimension here.
     (r"(?i:\{?1\.73[\s_]?(?:sq\.?\s?m|m\^?2)\}?)", "", 1),
     (r"(?i:(?:x\s?)?10\s?(?:\*|\^|e|\(|exp)\s?3\)?|thou(?:sand)?)", "", 1e3),
     (r"(?i:(?:x\s?)?10\s?(?:\*|\^|e|\(|exp)\s?6\)?|million)", "", 1e6),
@@ -40,7 +40,7 @@ _ATOMS: tuple[tuple[str, str, float], ...] = (
     (r"(?i:centimet(?:er|re)s?|cms?)", _LENGTH, 1e-2),
     (r"(?i:mm\^?3|cmm)", _VOLUME, 1e-6),
     (r"(?i:millimet(?:er|re)s?|mm)", _LENGTH, 1e-3),
-    # "in August" is not inches: only before punctuation, the end or "tall".
+    # "in August" is not inches: require punctuation, the end of the text or "tall".
     (r"(?i:\[?in_i\]?|inch(?:es)?|in\b(?=\.?\s*(?:tall\b|[,.;:)\]]|$)))", _LENGTH, 0.0254),
     (r"(?i:feet|foot|ft)", _LENGTH, 0.3048),
     (r"(?i:deciliters?|dl)", _VOLUME, 0.1),
@@ -48,7 +48,7 @@ _ATOMS: tuple[tuple[str, str, float], ...] = (
     (r"(?i:microlit(?:er|re)s?|[um]cl|ul)", _VOLUME, 1e-6),
     (r"(?i:femtolit(?:er|re)s?|fl)", _VOLUME, 1e-15),
     (r"(?i:lit(?:er|re)s?)|[Ll]", _VOLUME, 1),
-    # Equal for the ions reported so (sodium, potassium, chloride, bicarbonate).
+    # Equal for the ions that labs report in mEq (sodium, potassium, chloride, bicarbonate).
     (r"(?i:meq|mmol)", _AMOUNT, 1e-3),
     (r"(?i:[um]c?mol)", _AMOUNT, 1e-6),
     (r"(?i:nmol)", _AMOUNT, 1e-9),
@@ -71,14 +71,14 @@ UNIT_PATTERN = (
     rf"(?:(?i:\{{?(?:beats|breaths)\}}?/min|bpm|ppd)|{_ATOM}?(?:{_PER}{_ATOM})+|{_ATOM})"
     r"(?![A-Za-z0-9])"
 )
-# After a year only units that cannot be an ordinary word or initial.
+# After a year, only units that cannot be ordinary words or initials.
 UNIT_AFTER = re.compile(rf"\s?(?!(?i:in|d|h|s|c|f|m|l|g|u)\b){UNIT_PATTERN}")
 _COMPILED_ATOMS = [(re.compile(p + "(?![A-Za-z])"), kind, size) for p, kind, size in _ATOMS]
 _ANY_ATOM, _ANY_UNIT, _ANY_PER = re.compile(_ATOM), re.compile(UNIT_PATTERN), re.compile(_PER)
 
 
 class Unit(NamedTuple):
-    """What a unit measures, as powers of dimensions, and its size."""
+    """A unit's powers of dimensions, and its size in base units."""
 
     dimension: tuple[tuple[str, int], ...]
     size: float
@@ -86,7 +86,7 @@ class Unit(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def parse_unit(text: str | None) -> Unit | None:
-    """Return the unit that a text spells, None if it is unknown.
+    """Return the unit of a text, None if it is unknown.
 
     >>> parse_unit("K/uL") == parse_unit("10*3/uL") == parse_unit("x10^9/L")
     True
@@ -120,7 +120,7 @@ _FAHRENHEIT, _CELSIUS = (("fahrenheit", 1),), (("celsius", 1),)
 
 
 def convert(value: float, unit: Unit, to: Unit) -> float | None:
-    """Return the value in the unit `to`; None if the two measure different things.
+    """Return the value in the unit `to`; None if the units measure different things.
 
     >>> convert(98.6, parse_unit("F"), parse_unit("Cel"))
     37.0

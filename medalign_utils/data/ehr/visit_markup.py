@@ -1,8 +1,8 @@
 """The markup of the paper's own examples.
 
 ``record > visit[type, start] > day[start] > (person, condition_occurrence, measurement, ...,
-note[type])``: a coded event is one ``<code>`` line such as ``[LOINC/8480-6] Systolic blood
-pressure 165``, the person is described in lines such as ``Gender: FEMALE``.
+note[type])``. A coded event is a ``<code>`` line such as ``[LOINC/8480-6] Systolic blood pressure
+165``; facts about the person are lines such as ``Gender: FEMALE``.
 """
 
 import re
@@ -24,14 +24,14 @@ from medalign_utils.data.ehr.events import (
 )
 from medalign_utils.data.ehr.units import UNIT_PATTERN
 
-# What a line of <person> begins with -> the name of the person event.
+# Beginning of a line in <person> -> name of its event.
 _PERSON_LINES = {"birth": "birthdate", "age in days": "age_days", "age in years": "age_years"}
 _PERSON_LINES |= {"gender": "gender", "race": "race", "ethnicity": "ethnicity"}
 _PERSON_LINES |= {"payer plan": "payerplan"}
 _DATE = re.compile(r"\s*(\d{1,2})/(\d{1,2})/(\d{4})\s*")
 _CODE = re.compile(r"\[(?P<code>[^\]/\s]+/[^\]\s]+)\]\s*(?P<rest>.*)", re.DOTALL)
-# A number at the end of the line, or before a unit that is known, is the value. In a drug's line
-# it is a strength and belongs to the name, as numbers elsewhere in a line do ("12 lead ECG").
+# A number at the end of the line, or before a known unit, is the value. Other numbers belong to the
+# name ("12 lead ECG"), as does the strength of a drug.
 _WITH_VALUE = ("measurement", "observation")
 _VALUE = re.compile(
     rf"(?P<name>.*[^\s<>=])\s+(?P<value>[<>]?=?\s?[-+]?\d+(?:\.\d+)?(?:/\d+)?)"
@@ -43,9 +43,9 @@ _VALUE = re.compile(
 def read(path: Path, report: Report) -> Iterator[Event]:
     """Yield the events in the file's order.
 
-    A visit is an encounter, and an event of type "visit" whose name is the visit's type. An event
-    without a start of its own, such as a fact about the person, has its day's. An empty element of
-    a known type is an event, too.
+    A visit is an encounter and an event of type "visit", named by the visit's type. Events without
+    a start, such as facts about the person, have the start of their day. An empty element of a
+    known type is an event, too.
     """
     faults, number = Faults(path, report), -1
     for element in iterate(path, "visit", "record"):
@@ -65,7 +65,7 @@ def read(path: Path, report: Report) -> Iterator[Event]:
                     faults.n += len(events)
                 _add_strays(day, None, faults)
             _add_strays(element, "day", faults)
-            element.clear(keep_tail=True)  # the tail is yet to be checked
+            element.clear(keep_tail=True)  # the tail is checked later
 
 
 def _part(element: etree._Element, day: str | None, number: int, faults: Faults) -> list[Event]:
@@ -95,13 +95,13 @@ def _start(element: etree._Element, default: str | None, faults: Faults) -> date
 def _add_strays(
     parent: etree._Element, expected: str | None, faults: Faults, *, may_have_text: bool = False
 ) -> None:
-    """Report what an element has beside the children that are expected, if it is to have some."""
+    """Report children other than those expected (None: any), and text outside children."""
     for child in parent:
         if expected and child.tag != expected:
             faults.add_misplaced(child, f"<{expected}>")
     texts = (parent.text, *(child.tail for child in parent))
     if not may_have_text and any(cleaned(text) for text in texts):
-        faults.add(parent, f": text in <{parent.tag}> beside its elements")
+        faults.add(parent, f": text in <{parent.tag}> outside its elements")
 
 
 def _person(element: etree._Element, moment: datetime, number: int) -> Iterator[Event]:
@@ -119,7 +119,7 @@ def _person(element: etree._Element, moment: datetime, number: int) -> Iterator[
 def _coded(
     element: etree._Element, event_type: str, moment: datetime, number: int
 ) -> Iterator[Event]:
-    # Text beside the <code> lines is an event that has no code.
+    # Text outside <code> is an event without a code.
     loose = [element.text, *(line.tail for line in element)]
     for text in [*map(text_of, element), *filter(cleaned, loose)] or [element.text or ""]:
         code, name, value, unit = split_line(event_type, text)
@@ -127,7 +127,7 @@ def _coded(
 
 
 def split_line(event_type: str, line: str) -> tuple[str | None, str | None, str | None, str | None]:
-    """Return a coded line's code, name, value and unit, where the line allows it."""
+    """Return a coded line's code, name, value and unit; None for parts it does not have."""
     found = _CODE.fullmatch(line.strip())
     code, rest = (found["code"], found["rest"]) if found else (None, line)
     name = cleaned(rest)

@@ -95,7 +95,7 @@ def test_the_file_names_the_person(write, name):
     assert read_events(write(eventstream("7", ""), name)).empty
     for root, fault in ((eventstream("8", ""), "another"), ("<eventstream/>", "no")):
         message = error_of(write(root, name))
-        assert f"{fault} person_id, where the file's name says '7'" in message
+        assert f"{fault} person_id, expected '7' as in the file name" in message
 
 
 TIMES = "10/08/2014|NULL|2014-W01-1|20140810|2014-08-10 09|2014-02-30 09:00|2014-02-03 09:00+01:00|"
@@ -107,7 +107,7 @@ def test_the_error_shows_only_the_form_of_an_unreadable_timestamp(write, timesta
     bad = f'<entry {given}><event type="visit"/></entry>'
     path = write(eventstream("7", encounter(f"{LAB}\n{bad}")))
     form = re.sub("[a-z]", "a", re.sub("[A-Z]", "A", re.sub(r"\d", "#", str(timestamp))))
-    shown = "none" if timestamp is None else f"'{form}'"
+    shown = "nothing" if timestamp is None else f"'{form}'"
     message = error_of(path)
     assert f"7.xml, line 6: event 1 (from 0), timestamp: found {shown}, expected YYYY" in message
     assert error_of(path, lambda path: ehr_text(path, "lines")) == message

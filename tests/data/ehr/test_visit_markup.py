@@ -106,7 +106,7 @@ def test_text_without_a_code_is_kept_and_a_death_without_a_cause_is_an_event(wri
     [
         ('"03/01/2019 9:05 AM"', '"13/01/2019 9:05 AM"', "event 4 (from 0), start: found '##/##/#"),
         ("condition_occurrence", "humour", "event 9 (from 0): element <humour> in <day>, expected"),
-        ('"04/02/2019 14:00"', '""', "line 21: event 8 (from 0), start: found none"),
+        ('"04/02/2019 14:00"', '""', "line 21: event 8 (from 0), start: found nothing"),
         ("<code>[RxNorm", "<drug>[RxNorm", "not well-formed"),
         ("</record>", "<death start='x'/></record>", "line 26: event 10 (from 0): element <death>"),
         ("</visit>\n</", "</visit><day/></", "element <day> in <record>, expected <visit>"),
@@ -115,10 +115,14 @@ def test_text_without_a_code_is_kept_and_a_death_without_a_cause_is_an_event(wri
             '00"><note/>\n    <day',
             "line 21: event 10 (from 0): element <note> in",
         ),
-        ("</note>", "</note>More.", "line 3: event 8 (from 0): text in <day> beside its elements"),
-        ("</day>\n  </visit>\n</", "</day>More.</visit></", "text in <visit> beside its elements"),
-        ("</visit>\n  <", "</visit>More.<", "line 1: event 10 (from 0): text in <record> beside"),
-        ("<record>", '<record person_id="8">', "another person_id, where the file's name says '7'"),
+        ("</note>", "</note>More.", "line 3: event 8 (from 0): text in <day> outside its elements"),
+        ("</day>\n  </visit>\n</", "</day>More.</visit></", "text in <visit> outside its elements"),
+        ("</visit>\n  <", "</visit>More.<", "line 1: event 10 (from 0): text in <record> outside"),
+        (
+            "<record>",
+            '<record person_id="8">',
+            "another person_id, expected '7' as in the file name",
+        ),
     ],
 )
 def test_errors_name_the_line_and_event(write, old, new, fault):
