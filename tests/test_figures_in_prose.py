@@ -1,4 +1,4 @@
-"""Figures in the documentation's prose are those of the tables that it names."""
+"""Numbers in the documentation's prose agree with the tables that it names."""
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ def table_of(name: str) -> pd.DataFrame:
 
 
 def percent(shares: pd.Series) -> str:
-    """The range of shares: 0.924 to 0.972 is "92 to 97 %"."""
+    """Return the range of shares in words: 0.924 to 0.972 is "92 to 97 %"."""
     return f"{100 * shares.min():.0f} to {100 * shares.max():.0f} %"
 
 

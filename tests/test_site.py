@@ -17,7 +17,7 @@ NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The folder of the site."""
+    """Build the site and return its folder."""
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", folder]
     env = os.environ | NO_NETWORK | {"NO_MKDOCS_2_WARNING": "1"}
@@ -28,14 +28,14 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages(site):
-    """Path of each page -> its parsed HTML."""
-    # The page for wrong addresses has links from a server's root.
+    """Return each page's path and parsed HTML."""
+    # The 404 page has links relative to a server's root.
     files = set(site.rglob("*.html")) - {site / "404.html"}
     return {file: lxml.html.parse(file).getroot() for file in files}
 
 
 def missing(pages: dict[Path, lxml.html.HtmlElement]) -> list[str]:
-    """Links to a file or an anchor that does not exist."""
+    """Return links to files or anchors that do not exist."""
     lost = []
     for file, page in pages.items():
         for target in page.xpath("//@href | //@src"):
@@ -50,7 +50,7 @@ def missing(pages: dict[Path, lxml.html.HtmlElement]) -> list[str]:
     return lost
 
 
-def test_every_link_anchor_and_picture_is_there(pages):
+def test_every_link_anchor_and_picture_exists(pages):
     assert len(pages) > 30
     assert not missing(pages)
 

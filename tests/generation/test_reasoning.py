@@ -1,4 +1,4 @@
-"""Only the answer counts: reasoning is separated in every format, also where it is cut."""
+"""Only the answer counts: reasoning is separated in every format, even when truncated."""
 
 import pytest
 import torch
@@ -64,7 +64,7 @@ def test_known_formats(text, expected):
     assert split(text, "none") == Parts("", text)
 
 
-def test_a_pattern_of_ones_own():
+def test_a_custom_pattern():
     text = f"## Thinking\n\n{THINKING}\n\n## Final Response\n\n{ANSWER}"
     pattern = "## Thinking.*?## Final Response"
     assert split(text, pattern).answer == ANSWER
@@ -88,7 +88,7 @@ def network(tmp_path_factory):
 
 @pytest.fixture
 def write(monkeypatch, network, folders):
-    """Let a family's model write a text; return its response."""
+    """Return a function that lets a family's model write a text and returns its response."""
 
     def write(family, text, **options):
         tokenizer = load_tokenizer(folders[family])
@@ -110,13 +110,13 @@ def write(monkeypatch, network, folders):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_model_here(name, write):
+def test_a_local_model(name, write):
     family = FAMILIES[name]
     response = write(name, family.written + family.end)
     assert response[:2] == (family.answer, "stop")
     assert response.reasoning == family.reasoning
     assert (response.reasoning_tokens > 5) == bool(family.reasoning)
-    # An answer that the limit cut is kept; inside the reasoning there is none yet.
+    # An answer truncated by the limit is kept; truncated reasoning means that there is no answer.
     assert write(name, family.written)[:2] == (family.answer, "length")
     if family.cut:
         for end in ("", family.end):
@@ -152,7 +152,7 @@ def test_a_server_that_separates_reasoning(serve, key):
     cut = Generation("", "length", 3, THINKING, None)
     for content in (None, ""):
         assert serve(Reply(completion(content, "length", **{key: THINKING}))) == cut
-        # A parser that takes an answer for reasoning.
+        # A parser that mistakes an answer for reasoning.
         assert serve(Reply(completion(content, **{key: ANSWER}))) == Generation(ANSWER, "stop", 3)
     streamed = stream(chunk(**{key: THINKING}), chunk(content=ANSWER), chunk("stop"))
     assert serve(streamed) == Generation(ANSWER, "stop", None, THINKING, None)
@@ -173,7 +173,7 @@ def test_a_server_that_leaves_reasoning_in_the_text(serve, folders):
     assert serve(Reply(separated), r1)[:2] == (ANSWER, "length")
 
 
-def test_only_the_answer_is_kept_as_the_response_and_carried_on(tmp_path):
+def test_only_the_answer_becomes_the_response_and_is_refined(tmp_path):
     folder = write_release(tmp_path / "release")
     for file in (folder / "ehrs").iterdir():
         file.write_text(file.read_text().replace("1.4", "1.4" + " again" * 600))

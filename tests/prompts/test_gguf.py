@@ -16,7 +16,7 @@ PROMPTS = [fill(f"Any {text[:5]}?", text) for text in [*TRAINING, "it's 20134 'x
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory):
     folder = write_tiny_llama(tmp_path_factory.mktemp("llama"), seed=1)
-    GenerationConfig(eos_token_id=4).save_pretrained(folder)  # a GGUF file states one
+    GenerationConfig(eos_token_id=4).save_pretrained(folder)  # a GGUF file has only one
     return folder
 
 
@@ -25,7 +25,7 @@ def file(llama, tmp_path_factory):
     return str(write_tiny_gguf(llama, tmp_path_factory.mktemp("gguf") / "tiny.gguf"))
 
 
-def test_a_gguf_file_answers_as_the_folder_that_it_was_written_from(llama, file, capfd):
+def test_a_gguf_file_answers_like_the_folder_it_was_written_from(llama, file, capfd):
     models = [
         huggingface(load_tokenizer(name), model=name, device="cpu", batch_size=2)
         for name in (str(llama), file)
@@ -36,7 +36,7 @@ def test_a_gguf_file_answers_as_the_folder_that_it_was_written_from(llama, file,
     assert capfd.readouterr() == ("", "")
 
 
-def test_prompts_have_the_tokens_of_the_folder_and_each_special_one_once(llama, file):
+def test_prompts_have_the_folders_tokens_and_each_special_token_once(llama, file):
     folder = load_tokenizer(str(llama))
     ours = load_tokenizer(file)
     for prompt in PROMPTS:
@@ -47,7 +47,7 @@ def test_prompts_have_the_tokens_of_the_folder_and_each_special_one_once(llama, 
     assert plain.prompt_ids("Any cough?")[:2].count(expected.bos_token_id) == 1
 
 
-def test_special_tokens_are_those_that_the_file_states(llama, tmp_path):
+def test_special_tokens_come_from_the_file(llama, tmp_path):
     changes = {"add_bos_token": False, "padding_token_id": 3, "unknown_token_id": 2}
     tokenizer = load_gguf_tokenizer(str(write_tiny_gguf(llama, tmp_path / "x.gguf", **changes)))
     assert tokenizer.special_tokens_map == {
@@ -74,7 +74,7 @@ def test_special_tokens_are_those_that_the_file_states(llama, tmp_path):
         ("qwen2", ["x", *"2013456", " y"]),
     ],
 )
-def test_text_is_split_as_the_model_was_trained(llama, tmp_path, pre, pieces):
+def test_text_is_split_as_in_training(llama, tmp_path, pre, pieces):
     file = write_tiny_gguf(llama, tmp_path / "x.gguf", pre=pre)
     splits = load_gguf_tokenizer(str(file)).backend_tokenizer.pre_tokenizer
     found = [piece.replace("Ġ", " ") for piece, _ in splits.pre_tokenize_str("x2013456 y")]
@@ -109,7 +109,7 @@ def test_a_file_a_folder_and_a_package_are_found(file, tmp_path, monkeypatch):
         ("x-00001-of-00002.gguf", b"GGUF", "one of several parts"),
     ],
 )
-def test_what_is_no_gguf_file_is_said(tmp_path, name, content, message):
+def test_errors_name_what_is_not_a_gguf_file(tmp_path, name, content, message):
     if content:
         (tmp_path / name).write_bytes(content)
         name = str(tmp_path / name)

@@ -1,4 +1,4 @@
-"""What the repository shows of the demo: clean, and of the notebooks as they are."""
+"""What the repository publishes of the demo is clean and up to date with the notebooks."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from medalign_utils.reporting import publish
 from tests.builders.project import ROOT
 
 PUBLISHED = sorted((ROOT / "docs/demo").glob("*.ipynb"))
-# What another machine, another day or another run would show differently, or what no page can show.
+# Text that differs between machines, days or runs, or that a page cannot show.
 UNCLEAN = {
     "path": r"(?<![\w.:/<>])/(?:\w[\w.-]*/)+\w|PosixPath|~/",
     "address": r"\bat 0x[0-9a-f]+|0x[0-9a-f]{8,}",
@@ -26,7 +26,7 @@ UNCLEAN = {
 
 
 def texts_of(notebook):
-    """All that a notebook shows or stores of its run but its pictures."""
+    """Return all text that a notebook shows or stores about its run."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             data = output.get("data", {"text": output.get("text", "")})
@@ -71,7 +71,7 @@ def test_another_experiments_table_is_published_under_its_name(project):
     assert all("| bm25-2k " in Path(page).read_text() for page in publish.PAGES)
 
 
-def test_a_notebook_is_published_with_its_outputs_and_nothing_of_its_run(tmp_path):
+def test_a_notebook_is_published_with_its_outputs_but_without_traces_of_its_run(tmp_path):
     v4, file, executed = nbformat.v4, tmp_path / "a.ipynb", tmp_path / "executed.ipynb"
     parameters = v4.new_code_cell("x = 1", id="1", metadata={"tags": ["parameters"]})
     notebook = v4.new_notebook(cells=[parameters, v4.new_code_cell("x", id="2")])
@@ -127,5 +127,5 @@ def test_a_published_notebook_is_the_notebook_with_clean_outputs(path):
         ("widget", "A Jupyter Widget"),
     ],
 )
-def test_what_is_unclean_is_found(kind, text):
+def test_traces_of_a_run_are_found(kind, text):
     assert kind in unclean(text)
