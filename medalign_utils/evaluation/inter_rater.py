@@ -33,13 +33,13 @@ def inter_rater_reliability(
     n_responses (those rated by two or more), n_undefined, estimate (at most 1; 0 is agreement by
     chance) with bounds, and reason, why there is no estimate (else "").
 
-    - `TAU` of two raters' ranks, averaged over an instruction's pairs of raters, then over
-      instructions; n_undefined are those of which in each pair a rater tied everything.
-    - `KAPPA` on correctness, for two raters Cohen's. For more, agreement and agreement by chance
-      are averaged over pairs by the responses they share (Conger 1980; not in statsmodels).
-    - `NOMINAL` on correctness, `ORDINAL` on ranks (Krippendorff 2011); the unit is a response.
-      Ranks are among the responses that all of an instruction's raters ranked, so that they are on
-      one scale; instructions with fewer than two such are left out.
+    - `TAU` between two raters' ranks, averaged over an instruction's pairs of raters, then over
+      instructions. n_undefined counts instructions where in every pair a rater tied all responses.
+    - `KAPPA` on correctness: Cohen's for two raters. For more, observed and chance agreement are
+      averaged over pairs, weighted by shared responses (Conger 1980; not in statsmodels).
+    - `NOMINAL` on correctness and `ORDINAL` on ranks (Krippendorff 2011), with responses as units.
+      Ranks are recomputed among the responses that all raters of an instruction ranked, so that
+      they are on one scale; instructions with fewer than two such responses are left out.
     """
     check_table("inter_rater_reliability", ratings, _KEY, ["correct", "rank"])
     judged, ranked = _shared(ratings, "correct"), _shared(ratings, "rank")

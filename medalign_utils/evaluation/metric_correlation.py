@@ -1,8 +1,8 @@
 """How well automatic metrics order responses the way the raters do.
 
-Per instruction: Kendall's tau-b, pairs of responses ordered alike, the same best response. Over the
-systems: whether their mean scores order them as their ratings do. Between two metrics: a paired
-test of their taus.
+Per instruction: Kendall's tau-b, the share of pairs of responses in the same order, and whether the
+best response is the same. Over systems: whether mean scores order them as the ratings do. Between
+two metrics: a paired test of their taus.
 """
 
 from itertools import combinations, product
@@ -51,16 +51,16 @@ def correlate_metrics(
     """Return how well each metric's scores agree with the ratings, highest mean tau first.
 
     `scores` has instruction_id, system, metric, score (higher is better) and signature, with one
-    score of each rated response. Bounds are NaN for one patient, means NaN over nothing.
+    score for each rated response. With one patient, bounds are NaN.
 
-    - n, n_undefined: the instructions whose tau-b with minus the rank is defined, and those where
-      it is not (scores or ranks all tied, or a NaN score), 0 in mean_tau_undefined_as_0.
-    - n_pairs, the pairs of responses with different ranks; pairwise_accuracy, the share that the
-      metric orders alike (`order_pairs`).
-    - n_same_best, the instructions whose ranks are not all equal; same_best, how often the metric's
-      best response is the raters', and same_best_chance, how often a random one is (`same_best`).
-    - best_system, of the highest mean score (several are joined by commas); same_best_system, the
-      share of these that have the best mean rank, and its mean over the resamples.
+    - n: instructions with a defined tau-b between scores and minus ranks. n_undefined: those where
+      all scores or all ranks are equal or a score is NaN; 0 in mean_tau_undefined_as_0.
+    - n_pairs: pairs of responses with different ranks. pairwise_accuracy: the share that the metric
+      orders the same way (`order_pairs`).
+    - n_same_best: instructions whose ranks are not all equal. same_best: how often the metric's
+      best response is the raters' best; same_best_chance: how often a random response is.
+    - best_system: the system with the highest mean score, several joined by commas.
+      same_best_system: the share of these with the best mean rank, and its mean over resamples.
     """
     data = _align(scores, ratings, instructions)
     taus = _taus(data)
@@ -110,7 +110,7 @@ def correlate_systems(
     equally well.
 
     The interval covers the choice of patients, not of systems. Noise in the means moves a
-    correlation towards 0, in a resample twice over, so near 1 the interval lies too low.
+    correlation towards 0, and twice as much in a resample, so near 1 the interval is too low.
     """
     data = _align(scores, ratings, instructions)
     means, n_patients = _system_means(data, bootstrap=bootstrap)

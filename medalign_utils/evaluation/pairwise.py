@@ -17,12 +17,12 @@ def compare_systems(
 ) -> pd.DataFrame:
     """Return every pair of systems: their difference in accuracy, its tests, and who ranks first.
 
-    One row per pair, the better mean rank as system, the other as opponent. only_system and
-    only_opponent are the instructions on which one alone is correct, win_rate is as in
-    `head_to_head`. Bounds are NaN if fewer than two patients have a value; _holm is over all pairs.
+    One row per pair; system is the one with the better mean rank. only_system and only_opponent
+    count instructions on which only that one is correct; win_rate is as in `head_to_head`. With
+    fewer than two patients, bounds are NaN. Columns ending in _holm are adjusted over all pairs.
 
-    mcnemar_p, of McNemar's exact test, assumes that instructions are independent; if a patient's
-    resemble each other it is too small, and sign_flip_p (`sign_flip` over patients) is to be read.
+    mcnemar_p, of McNemar's exact test, assumes that instructions are independent and is too small
+    if a patient's resemble each other. sign_flip_p, over patients, is the one to rely on.
     """
     ranks = wide_ranks(ratings)
     correct = wide(ratings, "correct")[ranks.columns].to_numpy(dtype=float)
@@ -68,11 +68,11 @@ def compare_contexts(
     *,
     bootstrap: Bootstrap,
 ) -> pd.DataFrame:
-    """Return what a shorter context costs one generator: its accuracy at each context length.
+    """Return the accuracy at each context length of systems that differ in nothing else.
 
-    `contexts` are the systems that differ in context length alone, each with that length in tokens,
-    None (NA) for the full record; no two with one length. One row per system, shortest first;
-    difference is that in accuracy to the last row, paired, and NaN there.
+    `contexts` maps them to their lengths in tokens, None (NA) for the full record; each length
+    occurs once. One row per system, shortest first; difference is the paired difference in accuracy
+    to the longest, NaN in its own row.
     """
     check_ratings(ratings)
     correct = wide(ratings, "correct").astype(float)

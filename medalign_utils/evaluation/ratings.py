@@ -50,10 +50,10 @@ def rate_by_each(run: Run) -> pd.DataFrame:
 def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
     """Return one rating per response from those of all raters (`rate_by_each`).
 
-    ``"first"`` takes verdict and rank of the instruction's first rater, and of a response that this
-    rater did not judge or rank those of the first who did. ``"majority"`` takes the verdict of most
-    raters (in a tie that of the first) and the median of their ranks. Ranks are 1 to n within an
-    instruction, ties sharing their average however they are written; NaN if no rater gave one.
+    ``"first"`` takes verdict and rank from the instruction's first rater; for a response that this
+    rater did not judge or rank, from the first who did. ``"majority"`` takes the verdict of most
+    raters (the first rater's in a tie) and the median rank. Ranks are 1 to n within an instruction;
+    tied ones share their average, however the raters wrote them. NaN if no rater gave a rank.
     """
     if combine not in COMBINATIONS:
         raise MedAlignError(

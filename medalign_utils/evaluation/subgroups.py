@@ -35,8 +35,8 @@ class Subgroups(NamedTuple):
 def ehr_lengths(run: Run) -> pd.Series:
     """Return the length of each patient's EHR; the name of the series is the unit.
 
-    In "tokens" of the whole record as the first system counts them, or for released responses in
-    "bytes" of the XML file.
+    The unit is "tokens" of the whole record as the first system counts them, or "bytes" of the XML
+    file for released responses.
     """
     instructions = run.release.instructions
     if run.source == "generated":
@@ -63,7 +63,7 @@ def find_subgroups(
     groupings, left_out = {}, {}
     for grouping, column in _BY_COLUMN.items():
         if rated[column].isna().all():
-            left_out[grouping] = f"the release gives no {grouping} of a rated instruction"
+            left_out[grouping] = f"the rated instructions have no {grouping}"
         else:
             named = rated[column].fillna("(none)")
             order = named.sort_values().value_counts().index
@@ -72,7 +72,7 @@ def find_subgroups(
     if unknown:
         raise MedAlignError(f"find_subgroups: no length of the EHR of patient {unknown[0]}")
     if len(set(patients)) < 4:
-        left_out[EHR_QUARTILE] = f"{len(set(patients))} patients, expected 4 or more"
+        left_out[EHR_QUARTILE] = "quartiles of EHR length need 4 patients"
     else:
         labels = _quartiles(lengths.loc[pd.unique(patients)])
         groupings[EHR_QUARTILE] = labels.loc[patients].set_axis(ids)
@@ -115,9 +115,9 @@ def evaluate_context_lengths(
 ) -> pd.DataFrame:
     """Return the systems' table by context length, over all instructions.
 
-    `contexts` has the systems to compare, each with its context length in tokens, None for the full
-    record; others count as opponents only. Systems of one length may differ in much else, and have
-    a row for their mean, without Wilson's interval, since responses to one instruction are not
+    `contexts` maps the systems to compare to their context lengths in tokens, None for the full
+    record; other systems count only as opponents. Several systems of one length also
+    have a row for their mean, without Wilson's interval, since responses to one instruction are not
     independent. Columns are those of `evaluate_subgroups`; groups are lengths, shortest first.
     """
     ranks = wide_ranks(ratings)

@@ -35,11 +35,11 @@ def evaluate_systems(
 
     `contexts` are the rated systems' context lengths in tokens, None (NA) for the full record.
 
-    - win_rate, the mean of a system's `head_to_head` row, fits the paper's (data/paper/README.md);
+    - win_rate is the mean of a system's `head_to_head` row, as in the paper (data/paper/README.md);
       win_rate_ties_half is (wins + ties / 2) / comparisons. Both are NaN for a single system.
-    - Bounds of correct, win_rate and mean_rank are NaN for one patient, and without width if all
-      values are equal. wilson_low and wilson_high assume that instructions are independent: too
-      narrow if a patient's resemble each other, but always there.
+    - With one patient, bounds of correct, win_rate and mean_rank are NaN; if all values are equal,
+      the interval has no width. wilson_low and wilson_high are always defined, but too narrow if a
+      patient's instructions resemble each other.
 
     >>> ratings = pd.DataFrame({
     ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,

@@ -81,12 +81,13 @@ def metric_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     )
     largest = np.nanmax(np.abs(values), initial=0.01)
     n = f" (n = {n_of(table)})" if len(table) else ""
+    significant = f"{'bold' if (p < 0.05).any() else 'none'}: p < 0.05 after Holm"
     ax = style.heat_map(
         values,
         np.vectorize(lambda value: signed(value, 2, "").replace("0.", "."), [object])(values),
         style.numbered(_names(metrics)),
         limits=(-2 * largest, 2 * largest),  # twice the range, so that cells stay light
-        xlabel=f"Mean tau-b of the row\nminus that of the column{n};\nbold: p < 0.05 after Holm",
+        xlabel=f"Mean tau-b of the row\nminus that of the column{n};\n{significant}",
         ax=ax or style.new_axes(0.9 + 0.24 * max(len(metrics), 1)),
         size=5.5,
     )

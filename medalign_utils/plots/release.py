@@ -200,8 +200,8 @@ def deduplication(
     ax.set_ylim(0, 1.03)
     ax.yaxis.set_major_formatter(style.PERCENT)
     submitted, duplicates = table["submitted"].max(), table["duplicates"].max()
-    known = "of the dropped, of the\nduplicates, " if pd.notna(duplicates) else ""
-    ax.set_ylabel(f"Share {known}of all submitted")
+    known = "Precision, recall and share" if pd.notna(duplicates) else "Share"
+    ax.set_ylabel(f"{known} dropped")
     counted = "" if pd.isna(duplicates) else f",\n{duplicates:,} of them duplicates"
     note = "" if threshold is None else f"; dotted: {threshold:g}"
     ax.set_xlabel(f"ROUGE-L threshold (n = {submitted:,} instructions{counted}{note})")

@@ -44,7 +44,7 @@ def test_quartiles_divide_patients_and_keep_equal_lengths_together():
     labels.append("4 (longest): over 6 bytes")
     assert sizes.to_dict() == dict(zip(labels, [4, 2, 2, 2], strict=True))
     assert set(groups.left_out) == {"category", "subcategory", "specialty"}
-    assert groups.left_out["specialty"] == "the release gives no specialty of a rated instruction"
+    assert groups.left_out["specialty"] == "the rated instructions have no specialty"
 
 
 def test_only_rated_patients_count_and_fewer_than_four_have_no_quartiles():
@@ -53,7 +53,7 @@ def test_only_rated_patients_count_and_fewer_than_four_have_no_quartiles():
         {"p0": 0, "p1": 1234, "p2": 23456, "p3": 345678, "p4": 4567890}, name="tokens"
     )
     three = find_subgroups(["i2", "i3", "i4"] * 2, instructions, lengths)
-    assert three.left_out["EHR length quartile"] == "3 patients, expected 4 or more"
+    assert three.left_out["EHR length quartile"] == "quartiles of EHR length need 4 patients"
     assert three.members.values.tolist() == [[f"i{i}", "category", "Other"] for i in (2, 3, 4)]
     four = find_subgroups(["i1", "i2", "i3", "i4"], instructions, lengths).members
     # Labels have two digits, so that no bound reveals a record's length.

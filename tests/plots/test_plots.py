@@ -330,7 +330,7 @@ def test_deduplication_draws_known_shares_only():
     ax = plots.deduplication(DEDUPLICATION.assign(**unknown))
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["dropped"]
     assert ax.get_xlabel() == "ROUGE-L threshold (n = 1,314 instructions)"
-    assert ax.get_ylabel() == "Share of all submitted"
+    assert ax.get_ylabel() == "Share dropped"
 
 
 @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
