@@ -1,5 +1,7 @@
 """What may be published: no count of 1 to 10 patients, and none that follows by subtraction.
 
+This is for restricted releases; a synthetic one has no patients to protect.
+
 Small groups of patients are merged until each has at least 11 patients, rather than left blank in a
 table whose total is known; a grouping left with one group is not shown. A pair of groupings is
 shown if each of its cells has at least 11 patients, after merging groups of either if needed, and
@@ -28,6 +30,7 @@ NO_GROUPS = "(not shown)"
 WHOLE = ""
 MERGED = f"groups under {LEAST_PATIENTS} patients are merged"
 COARSENED = f"merged until each cell has at least {LEAST_PATIENTS} patients"
+ONE_GROUP = "not shown: all patients are in one group"
 NOT_SHOWN = f"not shown: no two groups of at least {LEAST_PATIENTS} patients"
 NO_PARTS = "not shown: one of the two groupings is not"
 NO_PAIR = f"not shown: a cell under {LEAST_PATIENTS} patients remains"
@@ -55,17 +58,30 @@ class DisclosableGroups(NamedTuple):
     """Groups of patients that may be published.
 
     `labels` has one column per grouping that is shown: each patient's group, indexed by person_id.
-    `suppressed` says what was withheld of each grouping, "" for nothing.
+    `suppressed` says what was withheld of each grouping, "" for nothing. `least` is the fewest
+    patients of whom a figure may be published: 0 for a synthetic release.
     """
 
     labels: pd.DataFrame
     suppressed: dict[str, str]
+    least: int = LEAST_PATIENTS
+
+
+def all_groups(
+    people: pd.DataFrame, groupings: Sequence[str], pairs: Iterable[Sequence[str]] = ()
+) -> DisclosableGroups:
+    """Return all groups, however small, as for a synthetic release; see `disclosable_groups`."""
+    crossed = {" x ".join(pair): people[pair[0]] + ", " + people[pair[1]] for pair in pairs}
+    labels = people[[*groupings]].assign(**crossed)
+    shown = [name for name in labels if labels[name].nunique() > 1]
+    suppressed = {name: WHOLE if name in shown else ONE_GROUP for name in labels}
+    return DisclosableGroups(labels[shown], suppressed, least=0)
 
 
 def disclosable_groups(
     people: pd.DataFrame, groupings: Sequence[str], pairs: Iterable[Sequence[str]] = ()
 ) -> DisclosableGroups:
-    """Return groups of at least 11 patients each.
+    """Return groups of at least 11 patients each, as for a restricted release.
 
     `people` has a row per patient, indexed by person_id, and a column for each of `groupings`. Of
     `pairs` of these the more important come first; "race x gender" has groups "White, Female" ...
@@ -169,10 +185,12 @@ def _band(bands: Iterable[str]) -> str:
     return " + ".join([whole, *bands[len(given) :]])
 
 
-def release_counts(rated: pd.Series, release: pd.Series) -> pd.Series | None:
-    """Return a release's patients by group; None if those without a rating would be 1 to 10."""
+def release_counts(
+    rated: pd.Series, release: pd.Series, least: int = LEAST_PATIENTS
+) -> pd.Series | None:
+    """Return a release's patients by group; None if 1 to `least` - 1 would have no rating."""
     unrated = release.sub(rated, fill_value=0)
-    return None if unrated.between(1, LEAST_PATIENTS - 1).any() else release
+    return None if unrated.between(1, least - 1).any() else release
 
 
 def sizes(labels: pd.Series, patients: np.ndarray) -> pd.DataFrame:

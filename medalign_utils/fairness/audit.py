@@ -1,21 +1,22 @@
 """Whom does a system fail? Its results by groups of patients, and tests of the gaps.
 
-The tables contain only groups that may be published, and means over 11 patients or more.
+The tables contain only groups that may be published. Of few patients they give the mean alone: no
+interval under `LEAST_INTERVAL` patients, and no test under `LEAST_TESTED`.
 """
 
 import numpy as np
 import pandas as pd
 
 from medalign_utils.data.disclosure import (
-    LEAST_PATIENTS,
     DisclosableGroups,
     N,
     sizes,
     with_suppressed,
 )
 from medalign_utils.errors import MedAlignError
-from medalign_utils.stats.bootstrap import Bootstrap, percentile_levels
+from medalign_utils.stats.bootstrap import LEAST_INTERVAL, Bootstrap, percentile_levels
 from medalign_utils.stats.permutation import (
+    LEAST_TESTED,
     RANGE,
     code_groups,
     group_means,
@@ -75,8 +76,9 @@ def audit(
         to the mean of all others; p, p_holm; suppressed, what was withheld of the grouping. And one
         per system, measure and grouping: best and worst group; range, the distance of their means;
         p and p_holm, which allow for the choice of the two. Means and what follows from them are
-        NaN where fewer than 11 patients of the group, or of the rest, have a defined value. A
-        grouping that is not shown has one row, "(not shown)".
+        NaN where fewer patients of the group, or of the rest, have a defined value than may be
+        shown; intervals and p where they are too few for these. Best and worst are of groups that
+        can be tested. A grouping that is not shown has one row, "(not shown)".
 
     >>> values = pd.DataFrame({("a", "correct"): [1.0] * 15 + [0.0] * 15})
     >>> labels = pd.DataFrame({"gender": ["F"] * 15 + ["M"] * 15}, index=map(str, range(30)))
@@ -94,7 +96,12 @@ def audit(
             "expected groups of just these"
         )
     tests = permutation_tests(
-        values, patients, disclosable.labels, permutations=bootstrap.resamples, rng=bootstrap.rng
+        values,
+        patients,
+        disclosable.labels,
+        permutations=bootstrap.resamples,
+        rng=bootstrap.rng,
+        least=LEAST_TESTED,
     ).set_index(["column", "grouping", "group"])[["p", "p_holm"]]
     persons, sums, counts = sums_by_patient(values, patients)
     even = np.full(len(persons), 1 / len(persons))
@@ -107,8 +114,9 @@ def audit(
         n_own = member @ (counts > 0)
         n_rest = n_own.sum(axis=0) - n_own
         means, rests = (a[:, 0] for a in group_means(member[:, np.newaxis], sums, counts))
-        means[n_own < LEAST_PATIENTS] = np.nan
-        rests[n_rest < LEAST_PATIENTS] = np.nan
+        hidden = n_own < disclosable.least
+        means[hidden] = np.nan
+        rests[n_rest < disclosable.least] = np.nan
         drawn, drawn_rests = group_means(weights * member[:, np.newaxis], sums, counts)
         n = sizes(disclosable.labels[grouping], patients)
         for column, (system, measure) in enumerate(values.columns):
@@ -121,10 +129,10 @@ def audit(
                 fewer = min(n_own[at], n_rest[at])
                 row |= _interval("gap", means[at] - rests[at], own - rest, fewer)
                 groups.append(row | _p(tests.loc[(column, grouping, group)], row["gap"]))
-            shown = np.flatnonzero(~np.isnan(means[:, column]))
+            shown = np.flatnonzero(~hidden[:, column] & (n_own[:, column] >= LEAST_TESTED))
             row = key | {"best": "", "worst": "", "range": np.nan}
             row |= {"n_patients": len(persons), "n_instructions": len(values)}
-            if shown.size:
+            if shown.size > 1:
                 low, high = shown[np.argsort(means[shown, column], kind="stable")[[0, -1]]]
                 best, worst = (low, high) if measure in LOWER_IS_BETTER else (high, low)
                 row |= {"best": names[best], "worst": names[worst]}
@@ -132,8 +140,8 @@ def audit(
                 fewer = min(n_own[high, column], n_own[low, column])
                 row |= _interval("range", means[high, column] - means[low, column], apart, fewer)
             test = tests.loc[(column, grouping, RANGE if len(names) > 2 else names[0])]
-            # The test is of all groups; without one of them there is none.
-            ranges.append(row | _p(test, means[:, column].sum()))
+            # The test is of hidden groups as well, and is hidden with them.
+            ranges.append(row | _p(test, np.nan if hidden[:, column].any() else row["range"]))
     return (
         with_suppressed(groups, disclosable, patients, [*_GROUP_COLUMNS, "p", "p_holm"]),
         with_suppressed(ranges, disclosable, patients, [*_RANGE_COLUMNS, "p", "p_holm"]),
@@ -143,7 +151,7 @@ def audit(
 def _interval(name: str, estimate: float, drawn: np.ndarray, n: float) -> dict[str, float]:
     drawn = drawn[~np.isnan(drawn)]
     low = high = np.nan
-    if len(drawn) and not np.isnan(estimate):
+    if n >= LEAST_INTERVAL and not np.isnan(estimate):
         low, high = np.quantile(drawn, percentile_levels(int(n)))
     return {name: estimate, f"{name}_low": low, f"{name}_high": high}
 

@@ -5,7 +5,6 @@ import pandas as pd
 
 from medalign_utils.data.disclosure import (
     COARSENED,
-    LEAST_PATIENTS,
     NO_CELLS,
     ORDERED,
     DisclosableGroups,
@@ -16,7 +15,13 @@ from medalign_utils.data.disclosure import (
     with_suppressed,
 )
 from medalign_utils.fairness.audit import ALL
-from medalign_utils.stats.bootstrap import CONFIDENCE, Bootstrap, bootstrap_means
+from medalign_utils.stats.bootstrap import (
+    CONFIDENCE,
+    LEAST_INTERVAL,
+    Bootstrap,
+    Interval,
+    bootstrap_means,
+)
 from medalign_utils.stats.permutation import code_groups
 
 
@@ -44,13 +49,15 @@ def describe_groups(
     rows = []
     for grouping in labels:
         own = labels[grouping]
-        in_release = _patients_in_release(people, own)
+        in_release = _patients_in_release(people, own, disclosable.least)
         for group in code_groups(own)[1]:
             inside = (own == group).to_numpy()
             values = np.where(inside[:, np.newaxis], lengths, np.nan)
-            if inside.sum() < LEAST_PATIENTS:  # in the whole release
+            if inside.sum() < disclosable.least:  # in the whole release
                 values = np.full_like(values, np.nan)
             events, notes = bootstrap_means(values, own.index, bootstrap=bootstrap)
+            if inside.sum() < LEAST_INTERVAL:
+                events, notes = (Interval(mean, np.nan, np.nan) for mean, *_ in (events, notes))
             row = {"grouping": grouping, "group": group}
             row |= sizes(own, patients).loc[group].to_dict()
             row["patients_in_release"] = None if in_release is None else in_release[group]
@@ -64,7 +71,7 @@ def describe_groups(
 def count_categories_by_group(
     patients: np.ndarray, disclosable: DisclosableGroups, category: np.ndarray
 ) -> pd.DataFrame:
-    """Return instructions by group and category, merged into cells of 11 patients or more.
+    """Return instructions by group and category; cells of too few patients are merged.
 
     n_patients is of the group, since those of its cells would tell how many patients have
     instructions in two of them; n_instructions is of the cell, and share of the group's.
@@ -74,7 +81,9 @@ def count_categories_by_group(
     rows, shown = [], []
     for grouping in disclosable.labels.columns.intersection(simple):
         own = disclosable.labels.loc[patients, grouping].reset_index(drop=True)
-        merged = coarsen(own, pd.Series(category), patients, ordered=(grouping in ORDERED, False))
+        merged = own, pd.Series(category)
+        if disclosable.least:
+            merged = coarsen(*merged, patients, ordered=(grouping in ORDERED, False))
         if merged is None:
             suppressed[grouping] = NO_CELLS
             continue
@@ -88,9 +97,8 @@ def count_categories_by_group(
             row = {"grouping": grouping, "group": group, "category": name}
             rows.append(row | dict(zip(N, (n_patients, n), strict=True)) | {"share": n / total})
     columns = ["grouping", "group", "category", *N, "share"]
-    return with_suppressed(
-        rows, DisclosableGroups(disclosable.labels[shown], suppressed), patients, columns
-    )
+    groups = disclosable._replace(labels=disclosable.labels[shown], suppressed=suppressed)
+    return with_suppressed(rows, groups, patients, columns)
 
 
 def adjusted_gaps(
@@ -131,14 +139,14 @@ def adjusted_gaps(
     return with_suppressed(rows, disclosable, patients, columns)
 
 
-def _patients_in_release(people: pd.DataFrame, labels: pd.Series) -> pd.Series | None:
+def _patients_in_release(people: pd.DataFrame, labels: pd.Series, least: int) -> pd.Series | None:
     if labels.name == ALL:
         return pd.Series({ALL: len(people)})
     if labels.name not in people:
         return None
     group_of = dict(zip(people.loc[labels.index, labels.name], labels, strict=True))
     groups = people[labels.name].map(group_of).fillna("(only among those not rated)")
-    return release_counts(labels.value_counts(), groups.value_counts())
+    return release_counts(labels.value_counts(), groups.value_counts(), least)
 
 
 def _adjusted(
@@ -150,8 +158,11 @@ def _adjusted(
     design = design[:, [0, *(1 + np.flatnonzero(others.any(axis=0)))]]
     clusters = np.unique(patients, return_inverse=True)[1]
     gap, low, high, unfitted = np.nan, np.nan, np.nan, ""
+    n_own, n_rest = (len(np.unique(patients[rows])) for rows in (inside, ~inside))
     if len(set(y)) < 2:
         unfitted = "all responses are rated alike"
+    elif min(n_own, n_rest) < LEAST_INTERVAL:
+        unfitted = f"fewer than {LEAST_INTERVAL} patients in the group or the rest"
     elif clusters.max() < design.shape[1]:
         unfitted = f"{clusters.max() + 1} patients for {design.shape[1]} coefficients"
     elif np.linalg.matrix_rank(design) < design.shape[1]:

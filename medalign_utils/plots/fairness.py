@@ -1,4 +1,8 @@
-"""Figures of the fairness and counterfactual audits."""
+"""Figures of the fairness and counterfactual audits.
+
+Groups that are too small to be tested are named below and not drawn. If none is left, a function
+returns a sentence in place of the figure.
+"""
 
 import textwrap
 
@@ -11,19 +15,21 @@ from matplotlib.figure import Figure
 from medalign_utils.plots import style
 from medalign_utils.plots.metrics import METRIC_LABELS
 from medalign_utils.plots.style import signed, wrapped
+from medalign_utils.stats.bootstrap import LEAST_INTERVAL
+from medalign_utils.stats.permutation import LEAST_TESTED
 
 
 @style.styled
-def gaps_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def gaps_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes | str:
     """Return each group's gap in accuracy to the rest, as it is and adjusted.
 
     `table` is one system's part of that of `audit` for "correct", with columns of `adjusted_gaps`.
     """
     shown, withheld = _shown(table)
     if shown.empty:
-        return _no_groups(table, ax)
+        return _no_groups(table)
     label = "Correct responses: gap to all other patients in\npercentage points, 95% interval;\n"
-    label += f"diamond: adjusted for category and EHR length{withheld}"
+    label += f"diamond: adjusted for category and EHR length{_no_interval(shown, 'gap')}{withheld}"
     names, counts = _names_and_counts(shown)
     ax = style.forest(shown, "gap", names, counts, xlabel=label, scale=style.POINTS, ax=ax)
     style.add_diamonds(ax, shown, "adjusted_gap", shift=0.25)
@@ -33,34 +39,38 @@ def gaps_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 @style.styled
 def gap_matrix(
     table: pd.DataFrame, by: str, ax: Axes | None = None, *, percent: bool = True
-) -> Axes:
-    """Return a heat map of the gaps to the rest, one row per group, with a star for p <= 0.05.
+) -> Axes | str:
+    """Return a heat map, a page wide, of the gaps to the rest, with a star for p <= 0.05.
 
     `table` is that of `audit`, `by` its column that becomes the picture's columns: "system" or
     "measure". With `percent`, gaps are shares, shown in percentage points.
     """
-    shown, withheld = _shown(table)
+    shown, withheld = _shown(table, 100)
+    is_tested = shown.groupby(["grouping", "group"])["p_holm"].transform("count") > 0
+    without = "" if is_tested.all() else "\ngroups of too few patients with a value are not drawn"
+    shown = shown[is_tested]
     if shown.empty:
-        return _no_groups(table, ax)
+        return _no_groups(table)
     rows = shown.drop_duplicates(["grouping", "group"])
     names, counts = _names_and_counts(rows)
     wide = shown.set_index(["grouping", "group", by]).unstack(sort=False)
-    gaps = wide["gap"].to_numpy(dtype=float) * (100 if percent else 1)
-    stars = np.where(wide["p_holm"].to_numpy(dtype=float) <= 0.05, "*", "")
+    gaps, p = (wide[name].to_numpy(dtype=float) for name in ("gap", "p_holm"))
+    gaps = np.where(np.isnan(p), np.nan, gaps * (100 if percent else 1))
+    stars = np.where(p <= 0.05, "*", "")
     most = max(np.nanmax(np.abs(gaps), initial=0), 1e-9)
     columns = [METRIC_LABELS.get(name, name) for name in wide["gap"]]
     key = ", ".join(f"{i} {name}" for i, name in enumerate(columns, 1))
-    label = f"Gap to all other patients {'in percentage points' if percent else 'in tau'};\n"
+    label = f"Gap to all other patients {'in percentage points' if percent else 'in tau'}; "
     label += "* p ≤ 0.05 by Holm's method; columns:\n"
-    label += textwrap.fill(key, 52, break_on_hyphens=False)
-    label += "\nblank: fewer than 11 patients with a value" * np.isnan(gaps).any() + withheld
+    label += textwrap.fill(key, 100, break_on_hyphens=False)
+    label += "\nblank: too few patients with a value" * np.isnan(gaps).any() + without + withheld
     ax = style.heat_map(
         gaps,
         np.vectorize(lambda gap: signed(gap, 1 if percent else 2), [object])(gaps) + stars,
         [*map(wrapped, names)],
         limits=(-most, most),
         xlabel=label,
-        ax=ax or style.new_axes(1.4 + 0.25 * len(rows) + 0.06 * len(columns)),
+        ax=ax or style.new_axes(1.3 + 0.25 * len(rows), style.PAGE_WIDTH),
         size=6.5,
     )
     style.add_columns(ax, counts, shift=0.5)
@@ -68,17 +78,19 @@ def gap_matrix(
 
 
 @style.styled
-def lengths_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def lengths_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes | str:
     """Return the geometric mean number of events per EHR of each group (`describe_groups`)."""
     shown, withheld = _shown(table)
-    if shown["events_low"].isna().all():
-        return _no_groups(table, ax)
-    label = f"Events in an EHR, geometric mean, 95% interval{withheld}"
+    if shown["events"].isna().all():
+        return _no_groups(table)
+    label = "Events in an EHR, geometric mean, 95% interval"
+    label += f"{_no_interval(shown, 'events')}{withheld}"
     names, counts = _names_and_counts(shown)
     ax = style.forest(shown, "events", names, counts, xlabel=label, scale=style.COUNT, ax=ax)
     ax.set_xscale("log")
-    low, high = shown["events_low"].min() / 1.25, shown["events_high"].max() * 1.25
-    digits = (1, 3) if high > 5 * low else (1, 2, 3, 5)
+    drawn = shown[["events", "events_low", "events_high"]].to_numpy(dtype=float)
+    low, high = np.nanmin(drawn) / 1.25, np.nanmax(drawn) * 1.25
+    digits = (1,) if high > 50 * low else (1, 3) if high > 5 * low else (1, 2, 3, 5)
     ticks = [digit * 10**power for power in range(8) for digit in digits]
     ax.set_xticks([n for n in ticks if low <= n <= high])
     ax.xaxis.set_major_formatter(style.COUNT)
@@ -144,28 +156,36 @@ def counterfactual_changes(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _shown(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The rows of groups, and which groupings are merged or missing, for a label."""
+def _shown(table: pd.DataFrame, width: int = 52) -> tuple[pd.DataFrame, str]:
+    """The rows of groups to draw; and for a label, what is merged, missing or too small."""
     absent = table["group"] == "(not shown)"
     merged = table["suppressed"].ne("") & ~absent
-    parts = [
-        f"{what}: {', '.join(table['grouping'][rows].unique())}"
-        for what, rows in (("small groups merged", merged), ("not shown, too small", absent))
-        if rows.any()
-    ]
-    return table[~absent], "\n" + textwrap.fill("; ".join(parts), 52) if parts else ""
+    groups = table[~absent].drop_duplicates(["grouping", "group"])
+    n = groups["n_patients"]
+    rest = n.groupby(groups["grouping"]).transform("sum") - n
+    few = groups[(n < LEAST_TESTED) | rest.between(1, LEAST_TESTED - 1)]
+    names, counts = _names_and_counts(few)
+    parts = {
+        "small groups merged": table["grouping"][merged].unique(),
+        "not shown, too small": table["grouping"][absent].unique(),
+        "too few patients to draw": [*map("{} ({})".format, names, counts["patients"])],
+    }
+    texts = [f"{what}: {', '.join(of)}" for what, of in parts.items() if len(of)]
+    keys = pd.MultiIndex.from_frame(table[["grouping", "group"]])
+    small = keys.isin(pd.MultiIndex.from_frame(few[["grouping", "group"]]))
+    return table[~absent & ~small], "\n" + textwrap.fill("; ".join(texts), width) if texts else ""
 
 
-def _no_groups(table: pd.DataFrame, ax: Axes | None) -> Axes:
-    """A picture that says that there is nothing to show."""
-    ax = ax or style.new_axes(0.9)
-    ax.set_axis_off()
-    names = ", ".join(name for name in table["grouping"].unique() if name != "(all)")
+def _no_interval(shown: pd.DataFrame, name: str) -> str:
+    few = shown[f"{name}_low"].isna().any()
+    return f"\n(none: fewer than {LEAST_INTERVAL} patients)" if few else ""
+
+
+def _no_groups(table: pd.DataFrame) -> str:
     n, n_instructions = table[["n_patients", "n_instructions"]].max()
-    text = textwrap.fill(f"Not shown, groups too small: {names}", 48)
-    text += f"\n(n = {n} patients, {n_instructions} instructions)"
-    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
-    return ax
+    return (
+        f"No groups are large enough to compare (n = {n} patients, {n_instructions} instructions)."
+    )
 
 
 def _names_and_counts(table: pd.DataFrame) -> tuple[list[str], dict[str, pd.Series]]:

@@ -61,9 +61,9 @@ def side_by_side(*panels: tuple[Callable[..., Axes], pd.DataFrame, str]) -> Figu
     return figure
 
 
-def new_axes(height: float) -> Axes:
-    """Return the axes of a new figure, one column wide and so many inches high."""
-    return plt.subplots(figsize=(COLUMN_WIDTH, height), layout="constrained")[1]
+def new_axes(height: float, width: float = COLUMN_WIDTH) -> Axes:
+    """Return the axes of a new figure, so many inches high and by default one column wide."""
+    return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
 def forest(

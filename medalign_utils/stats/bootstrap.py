@@ -10,6 +10,8 @@ from scipy.special import ndtr, stdtrit  # scipy.stats takes half a second to im
 from medalign_utils.errors import MedAlignError
 
 CONFIDENCE = 0.95
+# Patients without whom an interval of a group would pretend to know what it does not.
+LEAST_INTERVAL = 5
 
 
 class Interval(NamedTuple):

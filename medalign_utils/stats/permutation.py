@@ -11,6 +11,8 @@ from medalign_utils.stats.bootstrap import sums_by_patient
 # Sums of the same numbers may differ by this much.
 _ROUNDING = 1e-9
 RANGE = "(best to worst)"
+# Tests of smaller groups find next to nothing, and make Holm's adjustment stricter for the others.
+LEAST_TESTED = 3
 # Enough for p-values below 0.001 after Holm's correction over the pairs of a dozen metrics.
 SIGN_FLIPS = 100_000
 
@@ -79,6 +81,7 @@ def permutation_tests(
     *,
     permutations: int,
     rng: np.random.Generator,
+    least: int = 1,
 ) -> pd.DataFrame:
     """Return tests of each group against the rest, and of the best group against the worst.
 
@@ -88,8 +91,11 @@ def permutation_tests(
     grouping is the range of its groups' means. The test is exact if `permutations` covers all ways
     to assign the labels; otherwise so many are drawn (Phipson and Smyth 2010).
 
+    A group is tested if it and all others have `least` patients with a value; the range is that of
+    the groups with so many.
+
     One row per column of `values`, grouping and group, with the group `RANGE` if there are more
-    than two: column (position), grouping, group, exact, p (NaN if undefined) and p_holm over all
+    than two: column (position), grouping, group, exact, p (NaN if not tested) and p_holm over all
     tests of a column; a grouping of two groups is one test.
     """
     persons, sums, counts = sums_by_patient(values, np.asarray(patients, dtype=object))
@@ -98,12 +104,16 @@ def permutation_tests(
     for grouping in labels:
         codes, groups = code_groups(labels.loc[persons, grouping])
         shuffled, exact = _shuffles(codes, orders)
-        observed = _statistics(codes[np.newaxis], len(groups), sums, counts)[:, 0]
+        member = codes == np.arange(len(groups))[:, np.newaxis]
+        n = member.astype(np.float64) @ (counts > 0)  # patients with a value
+        large, large_rest = n >= least, n.sum(axis=0) - n >= least
+        is_tested = np.vstack([large & large_rest, large.sum(axis=0) > 1])
+        observed = _statistics(codes[np.newaxis], large, sums, counts)[:, 0]
         # If a shuffle leaves a group without values, its statistic counts as extreme.
-        drawn = np.nan_to_num(_statistics(shuffled, len(groups), sums, counts), nan=np.inf)
+        drawn = np.nan_to_num(_statistics(shuffled, large, sums, counts), nan=np.inf)
         extreme = (drawn >= observed[:, np.newaxis] - _ROUNDING).sum(axis=1)
         p = extreme / len(shuffled) if exact else (extreme + 1) / (len(shuffled) + 1)
-        p = np.where(np.isnan(observed), np.nan, p)
+        p = np.where(is_tested, p, np.nan)
         if len(groups) == 2:
             test_of += [len(ps)] * 2
             ps.append(p[0])
@@ -146,12 +156,15 @@ def group_means(
 
 
 def _statistics(
-    shuffled: np.ndarray, n_groups: int, sums: np.ndarray, counts: np.ndarray
+    shuffled: np.ndarray, large: np.ndarray, sums: np.ndarray, counts: np.ndarray
 ) -> np.ndarray:
-    """Return each group's distance to the rest, and the range of all: shape (G + 1, R, K)."""
-    weights = (shuffled == np.arange(n_groups)[:, np.newaxis, np.newaxis]).astype(np.float64)
+    """Return each distance to the rest, and the range of `large` groups: shape (G + 1, R, K)."""
+    weights = (shuffled == np.arange(len(large))[:, np.newaxis, np.newaxis]).astype(np.float64)
     means, rests = group_means(weights, sums, counts)
-    return np.concatenate([np.abs(means - rests), np.ptp(means, axis=0, keepdims=True)])
+    large = large[:, np.newaxis]
+    highest = np.where(large, means, -np.inf).max(axis=0, keepdims=True)
+    lowest = np.where(large, means, np.inf).min(axis=0, keepdims=True)
+    return np.concatenate([np.abs(means - rests), highest - lowest])
 
 
 def _shuffles(codes: np.ndarray, orders: np.ndarray) -> tuple[np.ndarray, bool]:

@@ -131,6 +131,17 @@ def test_hidden_groupings_are_marked():
     assert [*groups.suppressed.values()] == reasons
 
 
+def test_a_synthetic_release_shows_all_groups():
+    people = people_of([2, 0, 1, 0, 0, 0, 3, 0, 0, 0, 0, 0])
+    groups = disclosure.all_groups(people, [*LABELS], [("race", "gender"), ("race", "age")])
+    counts = groups.labels["race x gender"].value_counts().to_dict()
+    assert counts == {"White, Female": 2, "White, Male": 1, "Asian, Male": 3}
+    assert groups.least == 0 and disclosable_groups(people, [*LABELS]).least == LEAST_PATIENTS
+    # All are 18–39: there is nothing to compare.
+    assert "age" not in groups.labels and groups.suppressed["age"] == disclosure.ONE_GROUP
+    assert groups.suppressed["race x age"] == ""
+
+
 def test_small_groups_are_merged_and_not_named():
     values = pd.Series(["White"] * 30 + ["Roe's own plan"] * 1 + ["Doe's own plan"] * 11)
     assert set(merge_small(values)) == {"White", "Doe's own plan + (others)"}

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medalign_utils.data.disclosure import DisclosableGroups
+from medalign_utils.data.disclosure import DisclosableGroups, all_groups
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.metric_correlation import correlate_metrics
 from medalign_utils.fairness import audit
@@ -71,6 +71,30 @@ def test_a_mean_of_fewer_than_11_patients_is_not_shown():
     # Nor is the gap between x and the rest, y, because it would reveal the mean of y.
     assert groups.set_index("group").loc["x", ["mean", "gap"]].isna().tolist() == [False, True]
     assert np.isnan(ranges["p"].item())
+
+
+def test_few_patients_have_a_mean_and_no_interval_and_no_test():
+    sizes = {"a": 20, "b": 4, "c": 2}
+    labels = pd.DataFrame({"g": [g for g, n in sizes.items() for _ in range(n)]}, index=ids(26))
+    values = pd.DataFrame({("s", "correct"): [0.0, 1.0] * 10 + [1.0] * 4 + [0.0] * 2})
+    every = all_groups(labels, ["g"])
+    groups, ranges = audit.audit(values, ids(26), every, bootstrap=Bootstrap.seeded(99, 1))
+    groups = groups.set_index("group")
+    assert groups["mean"].to_dict() == {"a": 0.5, "b": 1, "c": 0}
+    assert groups["gap"].tolist() == pytest.approx([0.5 - 4 / 6, 1 - 10 / 22, -14 / 24])
+    assert groups["mean_low"].isna().to_dict() == {"a": False, "b": True, "c": True}
+    assert groups["gap_low"].isna().to_dict() == {"a": False, "b": True, "c": True}
+    assert groups["p"].isna().to_dict() == {"a": False, "b": False, "c": True}
+    # The worst group, c, is too small to be called so. Three tests: a, b, and a against b.
+    assert ranges[["best", "worst", "range"]].values.tolist() == [["b", "a", 0.5]]
+    assert np.isnan(ranges["range_low"].item()) and not np.isnan(ranges["p"].item())
+    assert groups.loc["b", "p_holm"] >= groups.loc["b", "p"] > 0
+    few = pd.DataFrame({"g": ["x", "y", "y"]}, index=ids(3))
+    groups, ranges = audit.audit(
+        values[:3], ids(3), all_groups(few, ["g"]), bootstrap=Bootstrap.seeded(99, 1)
+    )
+    assert groups["mean"].tolist() == [0, 0.5] and groups["p"].isna().all()
+    assert ranges[["range", "p"]].isna().all(axis=None) and ranges["best"].item() == ""
 
 
 def test_a_grouping_that_is_not_shown_has_one_row():

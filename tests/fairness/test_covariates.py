@@ -9,6 +9,7 @@ from medalign_utils.data.disclosure import (
     LEAST_PATIENTS,
     NO_GROUPS,
     DisclosableGroups,
+    all_groups,
     disclosable_groups,
 )
 from medalign_utils.fairness import covariates
@@ -51,7 +52,8 @@ def test_a_gap_caused_by_hard_questions_is_adjusted_away():
     [
         ([1.0] * 40, ["a", "b"] * 20, 40, "all responses are rated alike"),
         ([1.0, 0.0] * 20, ["a"] * 20 + ["b"] * 20, 40, "group, category and EHR length cannot be"),
-        ([1.0, 0.0] * 20, [*"abcd"] * 10, 4, "4 patients for 6 coefficients"),
+        ([1.0, 0.0] * 20, [*"abcde"] * 8, 8, "fewer than 5 patients in the group"),
+        ([1.0, 0.0] * 20, [*"abcdefghij"] * 4, 10, "10 patients for 12 coefficients"),
     ],
 )
 def test_a_model_that_cannot_be_fitted_says_why(correct, category, n, why):
@@ -85,6 +87,25 @@ def test_records_are_described_by_group():
     fewer = fewer.set_index("group")
     # A total of 30 would reveal 10 males without a rated instruction.
     assert fewer["patients_in_release"].isna().to_dict() == {"(all)": False, "F": True, "M": True}
+
+
+def test_a_synthetic_release_is_described_to_the_smallest_group():
+    people = pd.DataFrame(
+        {"gender": ["F"] * 6 + ["M"] * 2, "events": [100] * 6 + [10, 1000], "notes": 7},
+        index=ids(8),
+    )
+    rated = ids(8)[:7]  # of the two males one
+    groups = all_groups(people.loc[rated], ["gender"])
+    table = covariates.describe_groups(people, rated, groups, bootstrap=Bootstrap.seeded(99, 1))
+    table = table.set_index("group")
+    assert table["patients_in_release"].to_dict() == {"(all)": 8, "F": 6, "M": 2}
+    assert table["events"].to_dict() == pytest.approx({"(all)": 10 ** (13 / 7), "F": 100, "M": 10})
+    assert table["events_low"].isna().to_dict() == {"(all)": False, "F": False, "M": True}
+    category = np.array(["hard"] * 2 + ["easy"] * 5, dtype=object)
+    cells = covariates.count_categories_by_group(rated, groups, category)
+    assert cells[["group", "category", "n_instructions"]].values.tolist() == [
+        ["F", "easy", 4], ["F", "hard", 2], ["M", "easy", 1],
+    ]  # fmt: skip
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)

@@ -107,7 +107,6 @@ TIMES = EVENTS["timestamp"]
 CASES = {
     "gaps_by_group": ([GAPS[2:]], {}),
     "gap_matrix": ([GAPS, "system"], {}),
-    "gap_matrix, nothing": ([NO_GROUPS, "system"], {}),
     "lengths_by_group": ([LENGTHS], {}),
     "audit_power": ([SIMULATION], {}),
     "accuracy_by_system": ([SYSTEMS], {}),
@@ -161,7 +160,8 @@ def assert_inside(ax):
 def test_text_is_inside_the_picture_and_settings_are_restored(name):
     before = dict(mpl.rcParams)
     ax = draw(name)
-    assert ax.figure.get_size_inches()[0] == style.COLUMN_WIDTH
+    is_wide = name == "gap_matrix"
+    assert ax.figure.get_size_inches()[0] == (style.PAGE_WIDTH if is_wide else style.COLUMN_WIDTH)
     ax.figure.canvas.draw()
     assert_inside(ax)
     _, given = plt.subplots(figsize=(7, 4))
@@ -351,15 +351,40 @@ def test_figures_with_only_undefined_values_are_drawn():
         ax.figure.canvas.draw()
 
 
-def test_figures_by_group_say_how_many_where_there_is_no_group():
+def test_without_a_group_to_draw_there_is_a_sentence():
     lengths = NO_GROUPS.assign(events=np.nan, events_low=np.nan, events_high=np.nan)
-    for ax in (
+    untested = GAPS.assign(p_holm=np.nan)
+    for sentence in (
         plots.gap_matrix(NO_GROUPS, "system"),
+        plots.gap_matrix(untested, "system"),
         plots.gaps_by_group(NO_GROUPS),
         plots.lengths_by_group(lengths),
     ):
-        message = "groups too small: payer\n(n = 170 patients, 180 instructions)"
-        assert message in ax.texts[0].get_text()
+        expected = "No groups are large enough to compare (n = 170 patients, 180 instructions)."
+        assert sentence == expected
+
+
+def test_groups_of_one_or_two_patients_are_named_below_and_not_drawn():
+    small = {"0–17": 2, "18–39": 3, "40–64": 19}
+    table = pd.DataFrame(
+        {"system": "a", "grouping": "age", "group": [*small], "n_patients": [*small.values()],
+         "n_instructions": 30, "p_holm": [np.nan, 0.5, 0.5], "suppressed": ""}
+    )  # fmt: skip
+    table = with_intervals(table, gap=[0.5, 0.1, -0.1], adjusted_gap=0.0, events=100.0)
+    table.loc[1, ["gap_low", "events_low"]] = np.nan
+    # 22 and 2: neither can be compared with the other.
+    other = table[:2].assign(grouping="payer", group=["A", "B"], n_patients=[22, 2])
+    table = pd.concat([table, other])
+    for draw_table in (plots.gaps_by_group, plots.lengths_by_group):
+        ax = draw_table(table)
+        assert names_of(ax) == ["age: 18–39", "age: 40–64"]
+        label = ax.get_xlabel().replace("\n", " ")
+        assert "(none: fewer than 5 patients)" in label
+        assert label.endswith(
+            "too few patients to draw: age: 0–17 (2), payer: A (22), payer: B (2)"
+        )
+    ax = plots.gap_matrix(table, "system")
+    assert names_of(ax) == ["age: 18–39", "age: 40–64"] and "payer: A (22)" in ax.get_xlabel()
 
 
 def test_gaps_by_group_has_both_gaps():
