@@ -59,12 +59,19 @@ def _without_fixed(request: dict[str, Any]) -> dict[str, Any]:
     return request
 
 
+def _check_variable(name: str) -> str:
+    """Return the name of an environment variable; a key in its place is not repeated."""
+    if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
+        raise ParamsError("api_key_env: expected the name of an environment variable, in capitals")
+    return name
+
+
 def openai(
     tokenizer: PromptTokenizer | None = None,
     *,
     model: Annotated[str, Field(min_length=1)],
     base_url: Annotated[str, AfterValidator(lambda url: host_of(url) and url)],
-    api_key_env: str | None = None,
+    api_key_env: Annotated[str, AfterValidator(_check_variable)] | None = None,
     api_version: Annotated[str, Field(min_length=1)] | None = None,
     concurrency: PositiveInt = 8,
     timeout_s: Annotated[float, Field(gt=0, le=86400)] = 120,
@@ -221,10 +228,7 @@ def is_loopback(base_url: str) -> bool:
 def _api_key(base_url: str, api_key_env: str | None) -> str:
     if api_key_env is None and is_loopback(base_url):
         return _NO_KEY
-    variable = "OPENAI_API_KEY" if api_key_env is None else api_key_env
-    # Not repeated: someone may have written the key itself there.
-    if not re.fullmatch(r"[A-Za-z_]\w*", variable, re.ASCII):
-        raise ParamsError("api_key_env: expected the name of an environment variable")
+    variable = "OPENAI_API_KEY" if api_key_env is None else _check_variable(api_key_env)
     key = os.environ.get(variable, "")
     if not re.fullmatch(r"[!-~]+", key):
         found = "holds spaces, or more than ASCII" if key else "is unset or empty"
