@@ -41,7 +41,7 @@ figures: reproduce
 	$(BIN)/python -m medalign_utils.reporting.publish $(basename $(notdir $(EXPERIMENT)))
 
 docs: .venv/installed
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "Open build/site/index.html; search needs $(BIN)/python -m http.server --directory build/site"
 
 benchmark: .venv/installed

@@ -19,7 +19,7 @@ NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
 def site(tmp_path_factory):
     """Build the site and return its folder."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", folder]
+    command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", folder]
     env = os.environ | NO_NETWORK | {"NO_MKDOCS_2_WARNING": "1"}
     build = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert build.returncode == 0, build.stderr
