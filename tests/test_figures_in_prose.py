@@ -25,6 +25,7 @@ def test_coverage_of_intervals():
     page = text_of("docs/metrics_and_statistics.md")
     assert f"{percent(by_patient[100])} of 500 data sets with 100 patients" in page
     assert f"{percent(by_patient[24])} with 24 patients" in page
+    assert f"{percent(by_patient[5])} with 5 patients" in page
     assert f"in only {percent(table['coverage'][is_wilson])}" in page
 
 

@@ -17,7 +17,7 @@ import nbformat
 from medalign_utils.errors import MedAlignError
 from medalign_utils.outputs import OUTPUTS
 from medalign_utils.paths import figure, project_root, require, resolve, table
-from medalign_utils.reporting.results_table import markdown_table, read_table
+from medalign_utils.reporting.results_table import markdown_table, read_table, without_not_scored
 
 PAGES = ("README.md", "docs/results.md")
 _SYSTEMS = ["system", "context_tokens", "n", "correct", "win_rate", "mean_rank"]
@@ -25,9 +25,7 @@ _SYSTEMS = ["system", "context_tokens", "n", "correct", "win_rate", "mean_rank"]
 TABLES = {
     "05_evaluate_systems": _SYSTEMS,
     "05_evaluate_systems-contexts": ["system", "context_tokens", "correct", "difference"],
-    "06_correlate_metrics": [
-        *("metric", "n", "n_undefined", "mean_tau", "mean_tau_undefined_as_0", "not_scored"),
-    ],
+    "06_correlate_metrics": "metric n n_undefined mean_tau mean_tau_undefined_as_0".split(),
     "smollm2-05_evaluate_systems": _SYSTEMS,
 }
 # What pages without a kernel cannot show; its id is random.
@@ -64,7 +62,8 @@ def with_tables(page: str, figures: Path) -> str:
     for name, columns in TABLES.items():
         if f"<!-- {name} -->" not in page:
             continue
-        content = markdown_table(read_table(figures / f"{name}.csv"), columns)
+        shown, skipped = without_not_scored(read_table(figures / f"{name}.csv"))
+        content = markdown_table(shown, columns) + f"\n\n{skipped}" * bool(skipped)
         pattern = f"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
         page = re.sub(pattern, lambda m, text=content: m[1] + text + m[2], page, flags=re.DOTALL)
     return page

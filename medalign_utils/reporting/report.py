@@ -18,7 +18,7 @@ from medalign_utils.data.disclosure import unknown_text
 from medalign_utils.outputs import OUTPUTS, stem
 from medalign_utils.reporting.jobs import execute
 from medalign_utils.reporting.provenance import describe_run, read_tables, write_run
-from medalign_utils.reporting.results_table import to_html
+from medalign_utils.reporting.results_table import to_html, without_not_scored
 
 NOTEBOOK = "10_report"
 # A longer table is folded away.
@@ -132,7 +132,9 @@ def show_results(run: Mapping[str, Any]) -> HTML:
                 table = tables[key].drop(columns="signature", errors="ignore")  # in the settings
                 if run["is_restricted"]:
                     table = table.drop(columns=unknown_text(table))
-                blocks.append(_figure(_table(table), captions.get(key, caption), f"{key}.csv"))
+                table, skipped = without_not_scored(table)
+                content = _table(table) + f"<p>{html.escape(skipped)}</p>" * bool(skipped)
+                blocks.append(_figure(content, captions.get(key, caption), f"{key}.csv"))
         blocks += [_image(run, notebook, suffix) for suffix in outputs.figures]
         if any(blocks):
             heading = html.escape(_question(notebook))

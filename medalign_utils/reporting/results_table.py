@@ -195,6 +195,15 @@ def not_scored(skipped: pd.DataFrame) -> str:
     return f"Not scored: {'; '.join(groups)}."
 
 
+def without_not_scored(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return a table without metrics that have no scores, and the line that names these or ""."""
+    if "not_scored" not in frame:
+        return frame, ""
+    is_scored = frame["not_scored"].fillna("").eq("")
+    skipped = frame[~is_scored].rename(columns={"not_scored": "reason"})
+    return frame[is_scored].drop(columns="not_scored"), not_scored(skipped) * bool(len(skipped))
+
+
 def markdown_table(frame: pd.DataFrame, columns: Sequence[str]) -> str:
     """Return these columns as a Markdown table; missing values are empty."""
     shown = formatted(frame, missing="")[list(columns)].rename(columns=heading)

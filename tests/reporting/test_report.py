@@ -48,6 +48,12 @@ def gaps(run):
     return {gap["what"]: gap["why"] for gap in run["gaps"]}
 
 
+def test_metrics_without_scores_are_named_below_their_table(described):
+    table = pd.DataFrame({"metric": ["chrf", "a&b"], "n": [5, 0], "not_scored": ["", "no model"]})
+    page = show_results(described(pairs=table)).data
+    assert "</table><p>Not scored: a&amp;b (no model).</p>" in page and ">a&amp;b</td>" not in page
+
+
 def test_only_registered_tables_are_shown_and_no_free_text_of_a_restricted_release(described):
     table = pd.DataFrame({"system": ["<b>a</b> & b"], "remark": [MARKER], "n": [1]})
     run = described(contexts=table, unregistered=table)

@@ -12,6 +12,7 @@ from medalign_utils.reporting.results_table import (
     read_table,
     show,
     to_html,
+    without_not_scored,
 )
 
 
@@ -73,3 +74,14 @@ def test_a_sentence_takes_the_place_of_an_empty_table(monkeypatch):
     show(frame.iloc[:0], ["n"], empty="Nothing < 3.")
     show(frame, ["n"], empty="Nothing < 3.")
     assert [output.data[:10] for output in outputs] == ["<p>Nothing", "<table cla"]
+
+
+def test_metrics_without_scores_are_one_line_and_not_rows():
+    table = pd.DataFrame(
+        {"metric": ["chrf", "lens"], "n": [5, 0], "not_scored": [pd.NA, "no model"]}
+    )
+    scored, line = without_not_scored(table)
+    assert scored.to_dict("list") == {"metric": ["chrf"], "n": [5]}
+    assert line == "Not scored: LENS (no model)."
+    assert without_not_scored(table[:1])[1] == ""
+    assert without_not_scored(scored) == (scored, "")
