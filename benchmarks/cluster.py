@@ -26,8 +26,13 @@ from tests.builders.slurm_cluster import Cluster, install  # noqa: E402
 N_SYSTEMS = 500
 SHARDS = 2  # of each of the demo's systems, on the cluster
 # Inserted above this line of the Snakefile: notebooks and report are replaced by empty files.
-LINE = "# What reading a release takes"
-EMPTY = 'PAPERMILL = "touch {output} {log}"\nREPORT = "touch {output}"\n\n'
+LINE = "def code_of(notebook):"
+EMPTY = """NOTEBOOK = "touch {output} {log}"
+SYSTEM_NOTEBOOK = "echo '{{\\"is_ok\\": true, \\"files\\": {{}}}}' > {output}; touch {log}"
+REPORT = "touch {output}"
+
+
+"""
 
 
 def snakemake(
@@ -107,10 +112,10 @@ def systems(folder: Path) -> None:
         for kind in ("empty", "real"):
             if kind == "real":
                 (project / "Snakefile").write_text(snakefile)
-            for rule, file in (("generate", "responses/system-0.jsonl"),
-                               ("score", "scores/system-0.parquet")):  # fmt: skip
-                job = ("--target-jobs", f"{rule}:system=system-0", "--allowed-rules", rule)
-                remote = ("--mode", "remote", "--nolock", "--force", "--", f"runs/many/{file}")
+            for rule in ("generate", "score"):
+                job = ("--target-jobs", f"{rule}:part=system-0", "--allowed-rules", rule)
+                file = f"runs/many/status/{rule}/system-0.json"
+                remote = ("--mode", "remote", "--nolock", "--force", "--", file)
                 _, peak = snakemake(project, *options, *job, *remote)
                 print(f"{n} systems, {kind} notebook, {rule}: largest process {peak:.0f} MB")
 
