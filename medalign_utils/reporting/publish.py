@@ -20,13 +20,14 @@ from medalign_utils.paths import figure, project_root, require, resolve, table
 from medalign_utils.reporting.results_table import markdown_table, read_table, without_not_scored
 
 PAGES = ("README.md", "docs/results.md")
-_SYSTEMS = ["system", "context_tokens", "n", "correct", "win_rate", "mean_rank"]
-# The tables of the pages, and their columns; the name of another experiment's begins with its own.
+DEMO = "05_evaluate_systems"
+# The tables of the pages, and their columns. The name of another experiment's begins with its own;
+# it shows the systems that the demo does not have.
 TABLES = {
-    "05_evaluate_systems": _SYSTEMS,
+    DEMO: ["system", "context_tokens", "n", "correct", "win_rate", "mean_rank"],
     "05_evaluate_systems-contexts": ["system", "context_tokens", "correct", "difference"],
     "06_correlate_metrics": "metric n n_undefined mean_tau mean_tau_undefined_as_0".split(),
-    "smollm2-05_evaluate_systems": _SYSTEMS,
+    f"smollm2-{DEMO}": ["system", "context_tokens", "n", "correct"],
 }
 # What pages without a kernel cannot show; its id is random.
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -62,7 +63,10 @@ def with_tables(page: str, figures: Path) -> str:
     for name, columns in TABLES.items():
         if f"<!-- {name} -->" not in page:
             continue
-        shown, skipped = without_not_scored(read_table(figures / f"{name}.csv"))
+        found = read_table(figures / f"{name}.csv")
+        if not name[0].isdigit():
+            found = found[~found["system"].isin(read_table(figures / f"{DEMO}.csv")["system"])]
+        shown, skipped = without_not_scored(found)
         content = markdown_table(shown, columns) + f"\n\n{skipped}" * bool(skipped)
         pattern = f"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
         page = re.sub(pattern, lambda m, text=content: m[1] + text + m[2], page, flags=re.DOTALL)

@@ -57,18 +57,26 @@ def test_nothing_is_published_before_the_experiment_has_run(project):
     assert not Path("figures").exists() and not Path("docs").exists()
 
 
-def test_another_experiments_table_is_published_under_its_name(project):
+def test_another_experiments_table_shows_the_systems_that_the_demo_lacks(project):
     with pytest.raises(MedAlignError, match=r"no table of mine is shown"):
         publish.publish("mine")
+    demo = (ROOT / "figures/05_evaluate_systems.csv").read_text()
     table = Path("runs/smollm2/tables/05_evaluate_systems.csv")
     table.parent.mkdir(parents=True)
-    table.write_text((ROOT / "figures/05_evaluate_systems.csv").read_text())
+    table.write_text(demo.replace("minilm-2k", "smollm2"))
+    Path("figures").mkdir()
+    Path("figures/05_evaluate_systems.csv").write_text(demo)
     Path("docs").mkdir()
+    name = "smollm2-05_evaluate_systems"
     for page in publish.PAGES:
-        Path(page).write_text("<!-- {0} -->\n\n<!-- /{0} -->".format("smollm2-05_evaluate_systems"))
+        Path(page).write_text(f"a\n<!-- {name} -->\n\n<!-- /{name} -->\nb\n")
     publish.publish("smollm2")
-    assert [file.name for file in Path("figures").iterdir()] == ["smollm2-05_evaluate_systems.csv"]
-    assert all("| bm25-2k " in Path(page).read_text() for page in publish.PAGES)
+    assert Path(f"figures/{name}.csv").read_text() == table.read_text()
+    for page in publish.PAGES:
+        start, _, head, _, row, *end = Path(page).read_text().splitlines()
+        assert [cell.strip() for cell in head.split("|")[1:3]] == ["System", "Context (tokens)"]
+        assert re.match(r"\| smollm2 +\| +2,048 \| +\d+ \| 0\.\d\d \(0\.\d\d to 0\.\d\d\) \|$", row)
+        assert (start, end) == ("a", [f"<!-- /{name} -->", "b"])
 
 
 def test_a_notebook_is_published_with_its_outputs_but_without_traces_of_its_run(tmp_path):
