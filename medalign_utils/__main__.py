@@ -14,9 +14,9 @@ def _check(args: argparse.Namespace) -> int:
 
     columns = dict(pair.partition("=")[::2] for pair in args.column)
     report = check_release(args.release, columns=columns)
-    width = report.summary["what"].str.len().max()
-    for what, found in report.summary.itertuples(index=False):
-        print(f"{what:{width}}  {found}")
+    width = report.summary["item"].str.len().max()
+    for item, value in report.summary.itertuples(index=False):
+        print(f"{item:{width}}  {value}")
     n = len(report.problems)
     print(f"{n} problem{'s' * (n > 1)}" if n else "no problems", *report.problems, sep="\n")
     return int(bool(report.problems))

@@ -126,8 +126,8 @@ def notebook_parameters(notebook: str | Path) -> dict[str, Any]:
 def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return an experiment's parameters, checked with all systems, metrics and files they name.
 
-    The key `experiment` is the file's stem; `overrides` replace or add keys. `base: demo` in the
-    file takes what it does not say from params/demo.yaml.
+    The key `experiment` is the file's stem; `overrides` replace or add keys. With `base: demo`, the
+    file inherits other keys from params/demo.yaml.
 
     Raises:
         ParamsError: a key is missing, unknown or has a wrong value; or a release that is not
@@ -154,9 +154,9 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
 
 
 def answering_systems(experiment: Mapping[str, Any]) -> list[str]:
-    """Return the systems that an experiment asks: those evaluated, then those audited only.
+    """Return the systems that answer in an experiment: evaluated ones, then audited-only ones.
 
-    Released responses are there already, and nobody is asked.
+    An empty list if the responses are released.
     """
     if experiment["responses"] == "released":
         return []

@@ -78,10 +78,10 @@ def load_network(checkpoint: Checkpoint, auto_class: str, **config: object):
     folder = {"pretrained_model_name_or_path": checkpoint.folder, "local_files_only": True}
     try:
         with quiet():
-            found = transformers.AutoConfig.from_pretrained(**folder)
+            settings = transformers.AutoConfig.from_pretrained(**folder)
             for key, value in config.items():
-                if getattr(found, key, None) != value:
-                    raise ValueError(f"{key} is {getattr(found, key, None)}, expected {value}")
+                if getattr(settings, key, None) != value:
+                    raise ValueError(f"{key} is {getattr(settings, key, None)}, expected {value}")
             network, report = getattr(transformers, auto_class).from_pretrained(
                 **folder, output_loading_info=True
             )

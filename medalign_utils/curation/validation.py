@@ -31,7 +31,7 @@ from medalign_utils.grading import load_answer_key
 
 
 class Report(NamedTuple):
-    """The result of `check_release`; `summary` has text columns what and found."""
+    """The result of `check_release`; `summary` has text columns item and value."""
 
     summary: pd.DataFrame
     problems: list[Problem]
@@ -59,24 +59,24 @@ def check_release(
         if (path / name).is_file():
             _attempt(path, problems, read, path / name)
     summary += _ehrs(path, problems, progress)
-    shown = [(what, f"{n:,}" if isinstance(n, int) else str(n)) for what, n in summary]
+    shown = [(item, f"{n:,}" if isinstance(n, int) else str(n)) for item, n in summary]
     # The table of reviews is read twice, so its problems may be found twice.
     problems = list(dict.fromkeys(problems))
-    return Report(pd.DataFrame(shown, columns=["what", "found"]), problems)
+    return Report(pd.DataFrame(shown, columns=["item", "value"]), problems)
 
 
 def _tables(
     path: Path, columns: Mapping[str, str] | None, problems: list[Problem]
 ) -> Iterator[tuple[str, object]]:
-    asked, answered, reviewed, submitted = tables = [
+    questions, answers, reviews, submissions = tables = [
         _attempt(path, problems, read_release_table, path, stem, columns)
         for stem in (INSTRUCTIONS_FILE, REFERENCES_FILE, REVIEWS_FILE, SUBMITTED_FILE)
     ]
-    for table in filter(None, (asked, answered, submitted)):  # `_reviews` adds the reviews'
+    for table in filter(None, (questions, answers, submissions)):  # `_reviews` adds the reviews'
         problems += table.problems
     problems += find_ehrs(path, [*filter(None, tables)])[1]
-    if asked and answered:
-        instructions, disagreeing = merge_instructions(asked, answered, reviewed)
+    if questions and answers:
+        instructions, disagreeing = merge_instructions(questions, answers, reviews)
         problems += disagreeing
         patients = instructions["person_id"]
         if patients.isna().all():
@@ -84,12 +84,12 @@ def _tables(
         yield "instructions", len(instructions)
         yield "patients with instructions", patients.nunique()
         yield "instructions without a patient", int(patients.isna().sum())
-    if submitted:
-        yield "submitted instructions", len(submitted.frame)
-    if answered:
-        references = answered.frame.dropna(subset="reference")
-        empty = answered.frame["reference"].drop(references.index)
-        problems += at_rows(answered.file, empty, "no clinician's response; row left out")
+    if submissions:
+        yield "submitted instructions", len(submissions.frame)
+    if answers:
+        references = answers.frame.dropna(subset="reference")
+        empty = answers.frame["reference"].drop(references.index)
+        problems += at_rows(answers.file, empty, "no clinician's response; row left out")
         preferred = references.loc[references["annotator"] == ANNOTATOR, "instruction_id"]
         n = references["instruction_id"].nunique()
         yield "instructions with a reference", n
@@ -114,7 +114,7 @@ def _reviews(
 def _ehrs(path: Path, problems: list[Problem], progress: bool) -> Iterator[tuple[str, object]]:
     folders = [path / name for name in EHR_FOLDERS if (path / name).is_dir()]
     problems += [Problem(f, "", f"not read, because {folders[0]} exists") for f in folders[1:]]
-    ehrs, others = ehr_files(path)
+    ehrs, other_files = ehr_files(path)
     types: Counter[str] = Counter()
     notes: set[str | None] = set()
     first, last = datetime.max, datetime.min
@@ -138,14 +138,14 @@ def _ehrs(path: Path, problems: list[Problem], progress: bool) -> Iterator[tuple
                         notes.add(event.name)
         except MedAlignError as error:
             faults.append(str(error))
-        longest = max(longest, (n_events, person_id), key=lambda found: found[0])
+        longest = max(longest, (n_events, person_id), key=lambda counted: counted[0])
         if not n_events and not faults:
             faults.append("no events")
         if (other := files.setdefault(person_id, file)) != file:
             faults.append(f"a second EHR of patient {person_id}; the first is {other.name}")
         problems += [Problem(file, "", f.removeprefix(f"{file}").lstrip(":, ")) for f in faults]
     yield "EHRs", len(ehrs)
-    yield "other files in the EHR folder", len(others)
+    yield "other files in the EHR folder", len(other_files)
     yield "notes", types["note"]
     yield "note types", len(notes)
     yield "events", types.total()

@@ -23,10 +23,10 @@ def why_restricted(
     if manifest.get("synthetic") is not True or not isinstance(digests, dict):
         return "its manifest.json lacks `synthetic: true` or the digests of its files"
     folders = [folder / name for name in EHR_FOLDERS]
-    found = [file for ehr_folder in folders if ehr_folder.is_dir() for file in ehr_folder.iterdir()]
-    found += [file for file in folder.iterdir() if file.suffix.lower() in _TABLES]
-    found = [file for file in found if not file.name.startswith(".")]
-    for file in dict.fromkeys([*found, *ehrs]):
+    files = [file for ehr_folder in folders if ehr_folder.is_dir() for file in ehr_folder.iterdir()]
+    files += [file for file in folder.iterdir() if file.suffix.lower() in _TABLES]
+    files = [file for file in files if not file.name.startswith(".")]
+    for file in dict.fromkeys([*files, *ehrs]):
         name = file.relative_to(folder).as_posix()
         if name not in digests:
             return f"{name} is not listed in its manifest.json"

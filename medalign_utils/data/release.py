@@ -131,33 +131,33 @@ def load_release(
     if not path.is_dir():
         raise ReleaseError(f"load_release: no folder {path}")
     require_release_columns(path, columns)
-    asked = read_release_table(path, INSTRUCTIONS_FILE, columns)
-    answered = read_release_table(path, REFERENCES_FILE, columns)
-    reviewed = read_release_table(path, REVIEWS_FILE, columns)
-    tables = [table for table in (asked, answered, reviewed) if table]
+    questions = read_release_table(path, INSTRUCTIONS_FILE, columns)
+    answers = read_release_table(path, REFERENCES_FILE, columns)
+    reviews = read_release_table(path, REVIEWS_FILE, columns)
+    tables = [table for table in (questions, answers, reviews) if table]
     filenames, problems, absent = find_ehrs(path, tables)
-    instructions, disagreeing = merge_instructions(asked, answered, reviewed)
-    without_ehr = {person for person, problem in absent.items() if problem.file == asked.file}
+    instructions, disagreeing = merge_instructions(questions, answers, reviews)
+    without_ehr = {person for person, problem in absent.items() if problem.file == questions.file}
     problems = [p for p in problems if p not in [absent[person] for person in without_ehr]]
     raise_first([*(p for t in tables for p in t.problems), *problems, *disagreeing], path)
     if without_ehr:
         warnings.warn(
-            f"{asked.file}: no EHR of {len(without_ehr)} patients "
+            f"{questions.file}: no EHR of {len(without_ehr)} patients "
             f"({', '.join(sorted(without_ehr)[:5])}); their instructions now have no patient",
             stacklevel=2,
         )
         patients = instructions["person_id"]
         instructions["person_id"] = patients.mask(patients.isin(without_ehr))
-    has_reference = answered.frame["reference"].notna()
+    has_reference = answers.frame["reference"].notna()
     if not has_reference.all():
-        rows = [str(row) for row in answered.frame.index[~has_reference]]
+        rows = [str(row) for row in answers.frame.index[~has_reference]]
         shown = ", ".join(rows[:5]) + (f" and {len(rows) - 5} more" if rows[5:] else "")
         warnings.warn(
-            f"{answered.file}: left out row{'s' if rows[1:] else ''} {shown}: no clinician's "
+            f"{answers.file}: left out row{'s' if rows[1:] else ''} {shown}: no clinician's "
             "response",
             stacklevel=2,
         )
-    references = answered.frame.loc[has_reference, list(REFERENCE_COLUMNS)]
+    references = answers.frame.loc[has_reference, list(REFERENCE_COLUMNS)]
     appearance = pd.factorize(references["instruction_id"])[0]
     order = np.lexsort([references["annotator"] != annotator, appearance])
     answer_key = path / "answer-key.jsonl"
@@ -242,13 +242,13 @@ def find_ehrs(
     for table in tables:
         named = table.frame.reindex(columns=["person_id", "filename"]).drop_duplicates()
         for row, person_id, filename in named.dropna(how="all").itertuples():
-            given = None if pd.isna(filename) else filename
-            patient = _patient_of(Path(given)) if pd.isna(person_id) else person_id
+            name = None if pd.isna(filename) else filename
+            patient = _patient_of(Path(name)) if pd.isna(person_id) else person_id
             try:
-                _ehr_path(folder, patient, given)
-                if given is not None and filenames.setdefault(patient, given) != given:
+                _ehr_path(folder, patient, name)
+                if name is not None and filenames.setdefault(patient, name) != name:
                     raise ReleaseError(
-                        f"filename {given!r} for patient {patient}, whose EHR is "
+                        f"filename {name!r} for patient {patient}, whose EHR is "
                         f"{filenames[patient]!r} in an earlier row or table"
                     )
             except ReleaseError as error:
@@ -263,8 +263,8 @@ def ehr_files(folder: Path) -> tuple[dict[Path, str], list[Path]]:
 
     An EHR is ``<id>.xml`` or ``EHR_<id>.xml``, and the patient's id contains no dot.
     """
-    found = next((folder / name for name in EHR_FOLDERS if (folder / name).is_dir()), None)
-    files = sorted(found.iterdir()) if found else []
+    ehr_folder = next((folder / name for name in EHR_FOLDERS if (folder / name).is_dir()), None)
+    files = sorted(ehr_folder.iterdir()) if ehr_folder else []
     ehrs = {f: _patient_of(f) for f in files if f.suffix == ".xml" and "." not in f.stem}
     return ehrs, [f for f in files if f not in ehrs]
 
@@ -274,27 +274,27 @@ def _patient_of(file: Path) -> str:
 
 
 def merge_instructions(
-    asked: Table, answered: Table, reviewed: Table | None = None
+    questions: Table, answers: Table, reviews: Table | None = None
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """Return one table of instructions, and the problems of rows that disagree with it."""
-    both = pd.concat([asked.frame, answered.frame])
+    both = pd.concat([questions.frame, answers.frame])
     merged = both.groupby("instruction_id", sort=False, as_index=False).first()
-    tables = [asked, answered] + ([reviewed] if reviewed else [])
+    tables = [questions, answers] + ([reviews] if reviews else [])
     rows = pd.concat([table.frame for table in tables], keys=range(len(tables)))
     patients = rows.groupby("instruction_id")["person_id"]
-    other = rows[rows["person_id"].notna() & (rows["person_id"] != patients.transform("first"))]
+    wrong = rows[rows["person_id"].notna() & (rows["person_id"] != patients.transform("first"))]
     problems = []
-    for (i, row), instruction_id in other["instruction_id"].drop_duplicates().items():
-        found = patients.get_group(instruction_id).dropna().unique()
+    for (i, row), instruction_id in wrong["instruction_id"].drop_duplicates().items():
+        persons = patients.get_group(instruction_id).dropna().unique()
         fault = (
-            f"instruction {instruction_id} has {len(found)} patients ({', '.join(found)}), "
+            f"instruction {instruction_id} has {len(persons)} patients ({', '.join(persons)}), "
             "expected 1"
         )
         problems.append(Problem(tables[i].file, f"row {row}", fault))
-    if reviewed:
-        ids = reviewed.frame["instruction_id"].drop_duplicates()
+    if reviews:
+        ids = reviews.frame["instruction_id"].drop_duplicates()
         unknown = ids[~ids.isin(merged["instruction_id"])]
-        problems += at_rows(reviewed.file, unknown, "instruction {} is in no other table")
+        problems += at_rows(reviews.file, unknown, "instruction {} is in no other table")
     return merged[list(INSTRUCTION_COLUMNS)], problems
 
 

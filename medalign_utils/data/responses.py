@@ -63,10 +63,10 @@ def responses_of(
 
 def reviews_of(release: Release, systems: Sequence[str]) -> Reviews:
     """Return the release's reviews; a ReleaseError if there are none, or none of a system."""
-    found = sorted(release.reviews.ratings["system"].unique())
+    known = sorted(release.reviews.ratings["system"].unique())
     for system in systems:
-        if system not in found:
-            shown = f"no ratings of {system!r}; systems: {', '.join(found)}"
+        if system not in known:
+            shown = f"no ratings of {system!r}; systems: {', '.join(known)}"
             raise ReleaseError(f"{release.reviews_path}: {shown}")
     return release.reviews
 

@@ -51,8 +51,8 @@ def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) 
     """
     file, key = Path(file), ["instruction_id", "system"]
     require_mapped(columns, {file: REVIEW_COLUMNS})
-    judged, others = ("correct", "rank"), ("rater", "used", "response")
-    table = read_table(file, (*key, *judged), others, may_be_empty=judged, columns=columns)
+    verdicts, optional = ("correct", "rank"), ("rater", "used", "response")
+    table = read_table(file, (*key, *verdicts), optional, may_be_empty=verdicts, columns=columns)
     frame = table.frame
     correct = frame["correct"].map(truth_of, na_action="ignore")
     rank = pd.to_numeric(frame["rank"], errors="coerce")
@@ -72,11 +72,11 @@ def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) 
     responses = None
     if frame["response"].notna().any():
         frame["response"] = frame["response"].fillna("")
-        other = frame["response"] != frame.groupby(key)["response"].transform("first")
+        differs = frame["response"] != frame.groupby(key)["response"].transform("first")
         shown = frame["system"] + " to instruction " + frame["instruction_id"]
         fault = "the response of {} differs from an earlier row"
-        problems += at_rows(file, shown[other], fault)
-        frame = frame[~other]
+        problems += at_rows(file, shown[differs], fault)
+        frame = frame[~differs]
         responses = frame.drop_duplicates(key)[[*key, "response"]].reset_index(drop=True)
     ratings = frame[list(RATING_COLUMNS)].reset_index(drop=True)
     return Reviews(ratings, responses, table.n_not_used, problems)

@@ -148,7 +148,7 @@ def _settings(
         raise MedAlignError(f"{function}: a metric is named twice: {', '.join(metrics)}")
     if unknown := [name for name in weights if name not in WITH_WEIGHTS]:
         hint = suggest(unknown[0], WITH_WEIGHTS) + " (comet_checkpoint sets COMET's)"
-        raise MedAlignError(f"{function}: weights: no metric {unknown[0]!r} with weights{hint}")
+        raise MedAlignError(f"{function}: weights: unknown metric {unknown[0]!r}{hint}")
     settings: dict[str, dict[str, Any]] = {}
     for name in metrics:
         if name not in METRICS:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-# Maximum length of a response; so many tokens of the context are kept for it.
+# Default maximum length of a response, for which the context keeps room.
 RESPONSE_TOKENS = 256
 
 ANSWER = (

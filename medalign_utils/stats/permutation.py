@@ -25,8 +25,8 @@ def sign_flip(
     If two systems are exchangeable, all differences of a patient may change sign together. p is the
     share of sign assignments with a sum at least as far from 0 as the observed sum. It is exact for
     whole numbers (McNemar's exact test if each patient has one instruction) and for up to
-    `SIGN_FLIPS` assignments; otherwise that many are drawn. NaN counts as 0; a column of NaN has p
-    NaN. Source: Good 2005.
+    `SIGN_FLIPS` assignments; otherwise `SIGN_FLIPS` are drawn. NaN counts as 0; a column of NaN has
+    p NaN. Source: Good 2005.
 
     >>> patients, rng = np.array(list("abcdee")), np.random.default_rng(1)
     >>> sign_flip(np.ones((6, 1)), patients, rng).tolist()  # 1, 1, 1, 1, 2: 2 of 2^5 flips
@@ -89,10 +89,9 @@ def permutation_tests(
     one row per patient and one column per grouping, with two or more groups. The statistic of a
     group is the distance between its mean and the mean of all other rows; the statistic of a
     grouping is the range of its groups' means. The test is exact if `permutations` covers all ways
-    to assign the labels; otherwise so many are drawn (Phipson and Smyth 2010).
-
-    A group is tested if it and all others have `least` patients with a value; the range is that of
-    the groups with so many.
+    to assign the labels; otherwise `permutations` are drawn (Phipson and Smyth 2010). A group is
+    tested only if the group and the rest each have `least` patients with a value; the range is over
+    the groups with `least` patients.
 
     One row per column of `values`, grouping and group, with the group `RANGE` if there are more
     than two: column (position), grouping, group, exact, p (NaN if not tested) and p_holm over all

@@ -45,7 +45,7 @@ def test_score_takes_lists_and_needs_no_settings():
 
 
 def test_weights_of_an_unknown_metric_are_an_error():
-    with pytest.raises(MedAlignError, match=r"no metric 'bertscor' .* mean 'bertscore'\? .comet_c"):
+    with pytest.raises(MedAlignError, match="unknown metric 'bertscor'; did you mean 'bertscore'"):
         score(["a"], ["a"], ["chrf"], weights={"bertscor": "minilm"})
 
 

@@ -64,13 +64,13 @@ def read_opening(path: Path, dialects: Collection[str]) -> tuple[str, str]:
     if root.tag not in dialects:
         names = " or ".join(f"<{name}>" for name in dialects)
         raise EHRError(f"{path}: root element <{root.tag}>, expected {names}")
-    expected = path.stem.removeprefix("EHR_")
+    patient = path.stem.removeprefix("EHR_")
     person_id = root.get("person_id")
     if person_id is None and root.tag == "record":
-        person_id = expected
-    if person_id != expected:
+        person_id = patient
+    if person_id != patient:
         found = "no" if person_id is None else "another"
-        raise EHRError(f"{path}: {found} person_id, expected {expected!r} as in the file name")
+        raise EHRError(f"{path}: {found} person_id, expected {patient!r} as in the file name")
     return root.tag, person_id
 
 
@@ -121,35 +121,35 @@ def text_of(element: etree._Element) -> str:
     return (element.text or "") if len(element) == 0 else "".join(element.itertext())
 
 
-def cleaned(found: str | None) -> str | None:
+def cleaned(text: str | None) -> str | None:
     """Return a text without surrounding blanks; None if it is blank or "NULL"."""
-    stripped = (found or "").strip()
+    stripped = (text or "").strip()
     return None if stripped in ("", "NULL") else stripped
 
 
-def masked(found: str) -> str:
+def masked(text: str) -> str:
     """Return the form of a text for an error message, which must not quote the EHR.
 
     >>> masked("10/08/2014 9 AM"), masked("seen by Dr. Who")
     ('##/##/#### # AA', 'aaaa aa Aa. Aaa')
     """
-    form = re.sub(r"[^\W\d_]", lambda letter: "A" if letter[0].isupper() else "a", found[:40])
-    return re.sub(r"\d", "#", form) + ("..." if found[40:] else "")
+    form = re.sub(r"[^\W\d_]", lambda letter: "A" if letter[0].isupper() else "a", text[:40])
+    return re.sub(r"\d", "#", form) + ("..." if text[40:] else "")
 
 
-def timestamp_of(found: str | None, *, american: bool = False) -> datetime:
+def timestamp_of(text: str | None, *, american: bool = False) -> datetime:
     """Return a timestamp, to the second; a ValueError shows the form of any other text."""
-    if (moment := _parse_timestamp(found, american)) is not None:
+    if (moment := _parse_timestamp(text, american)) is not None:
         return moment
-    shown = "nothing" if found is None else repr(masked(found))
+    shown = "nothing" if text is None else repr(masked(text))
     expected = "MM/DD/YYYY" if american else "YYYY-MM-DD"
     times = "HH:MM (AM or PM optional)" if american else "HH:MM or HH:MM:SS"
     raise ValueError(f"found {shown}, expected {expected}, optionally with {times}")
 
 
 @lru_cache(maxsize=4096)
-def _parse_timestamp(found: str | None, american: bool) -> datetime | None:
-    text = " ".join((found or "").split())
+def _parse_timestamp(text: str | None, american: bool) -> datetime | None:
+    text = " ".join((text or "").split())
     if _ISO.fullmatch(text):
         with suppress(ValueError):
             return datetime.fromisoformat(text).replace(microsecond=0)

@@ -128,8 +128,8 @@ def _coded(
 
 def split_line(event_type: str, line: str) -> tuple[str | None, str | None, str | None, str | None]:
     """Return a coded line's code, name, value and unit; None for parts it does not have."""
-    found = _CODE.fullmatch(line.strip())
-    code, rest = (found["code"], found["rest"]) if found else (None, line)
+    match = _CODE.fullmatch(line.strip())
+    code, rest = (match["code"], match["rest"]) if match else (None, line)
     name = cleaned(rest)
     if event_type in _WITH_VALUE and name is not None and (split := _VALUE.fullmatch(name)):
         return code, split["name"], split["value"], split["unit"]
