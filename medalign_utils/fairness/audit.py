@@ -1,7 +1,7 @@
 """Whom does a system fail? Its results by groups of patients, and tests of the gaps.
 
-The tables contain only groups that may be published. Of few patients they give the mean alone: no
-interval under `LEAST_INTERVAL` patients, and no test under `LEAST_TESTED`.
+The tables contain only groups that may be published. Small groups have a
+mean only: an interval takes `LEAST_INTERVAL` patients, a test `LEAST_TESTED`.
 """
 
 import numpy as np

@@ -23,7 +23,7 @@ from medalign_utils.stats.permutation import LEAST_TESTED
 def gaps_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes | str:
     """Return each group's gap in accuracy to the rest, as it is and adjusted.
 
-    `table` is one system's part of that of `audit` for "correct", with columns of `adjusted_gaps`.
+    `table` has one system's rows of `audit` for "correct", with columns of `adjusted_gaps`.
     """
     shown, withheld = _shown(table)
     if shown.empty:
@@ -42,7 +42,7 @@ def gap_matrix(
 ) -> Axes | str:
     """Return a heat map, a page wide, of the gaps to the rest, with a star for p <= 0.05.
 
-    `table` is that of `audit`, `by` its column that becomes the picture's columns: "system" or
+    `table` comes from `audit`, `by` its column that becomes the picture's columns: "system" or
     "measure". With `percent`, gaps are shares, shown in percentage points.
     """
     shown, withheld = _shown(table, 100)
@@ -120,7 +120,7 @@ def audit_power(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def counterfactual_changes(table: pd.DataFrame) -> Figure:
     """Return the shares of responses and verdicts that change with one demographic, by system.
 
-    `table` is that of `counterfactual.summarise`; without verdicts there is no panel of them.
+    `table` comes from `counterfactual.summarise`; without verdicts there is no panel of them.
     """
     table = pd.concat(rows for _, rows in table.groupby("system", sort=False))
     panels = {

@@ -34,9 +34,9 @@ def metric_correlation(
 ) -> Axes:
     """Return the mean Kendall's tau of each metric with the ratings, the highest on top.
 
-    `table` is that of `correlate_metrics`; metrics without scores are named below. The `ceiling` is
-    the raters' mean tau with each other, None or NaN for one rater. It is no strict one: of a
-    metric and a rater, only one side is noisy.
+    `table` comes from `correlate_metrics`; metrics without scores are named below. The `ceiling` is
+    the raters' mean tau with each other, None or NaN for one rater. A metric can exceed
+    it, because only the rater's side of that comparison is noisy.
     """
     label = "Mean Kendall's tau-b with the ratings,\n95% interval"
     has_ceiling = ceiling is not None and np.isfinite(ceiling.estimate)
@@ -70,7 +70,7 @@ def published_correlation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def metric_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Return a heat map of each metric's mean tau (row) minus that of each worse one (column).
 
-    `table` is that of `compare_metrics`; what Holm's method leaves below 0.05 is bold.
+    `table` comes from `compare_metrics`; what Holm's method leaves below 0.05 is bold.
     """
     metrics = pd.unique(pd.concat([table["metric_a"], table["metric_b"]]))
     values, p = (

@@ -186,7 +186,7 @@ def deduplication(
 ) -> Axes:
     """Return precision and recall of deduplication, and the share dropped, by threshold.
 
-    `table` is that of `assess_thresholds`; without known duplicates only the share dropped is
+    `table` comes from `assess_thresholds`; without known duplicates only the share dropped is
     drawn. The chosen `threshold` is a dotted line.
     """
     ax = ax or new_axes(2.5)
@@ -216,7 +216,7 @@ def deduplication(
 def match_recall(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Return the share of instructions whose patient is among the first k records.
 
-    `table` is that of `recall_table`; diamonds show random pairing.
+    `table` comes from `recall_table`; diamonds show random pairing.
     """
     names = ["first record" if k == 1 else f"first {k} records" for k in table["k"]]
     headings = {"BM25": "recall", "random": "random"}

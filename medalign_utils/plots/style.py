@@ -116,7 +116,7 @@ def add_diamonds(ax: Axes, table: pd.DataFrame, x: str, shift: float = 0) -> Non
 
 def name_rows(ax: Axes, names: Sequence[str]) -> None:
     """Label the rows of a figure from the top down."""
-    # Names come from data, where a dollar sign is no formula.
+    # Names come from data, where a dollar sign does not start a formula.
     ax.set_yticks(range(len(names)), names, linespacing=1.0, parse_math=False)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0, pad=6)  # a point may be on the axis

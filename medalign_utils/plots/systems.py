@@ -45,7 +45,7 @@ def head_to_head(matrix: pd.DataFrame, ax: Axes | None = None, *, n: int | None 
 def accuracy_by_context(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Return one generator's share of correct responses against its context length.
 
-    `table` is that of `compare_contexts`; the difference to the longest context is above a point.
+    `table` comes from `compare_contexts`; the difference to the longest context is above a point.
     """
     ax = ax or style.new_axes(2.5)
     places = np.arange(len(table))
@@ -105,7 +105,7 @@ def accuracy_by_group(table: pd.DataFrame) -> Figure:
     """Return the share of correct responses by system, one panel per group, a page wide.
 
     Each grouping begins a new row of panels. Wilson's interval is behind the bootstrap's, which has
-    no width where all or none are correct. `table` is that of `evaluate_groups`; suppressed groups
+    no width where all or none are correct. `table` comes from `evaluate_groups`; suppressed groups
     are left out, and without a group the one panel says so.
     """
     table = table[table["n"].notna()]
