@@ -160,8 +160,8 @@ def require(experiment: str, *inputs: Path) -> None:
     if missing := [short(path) for path in inputs if not path.exists()]:
         more = f" and {len(missing) - 3} more" if missing[3:] else ""
         pronoun = "them" if missing[1:] else "it"
-        command = f"snakemake --configfile params/{experiment}.yaml"
-        command = "make reproduce" if experiment == "demo" else command
+        other = "" if experiment == "demo" else f" EXPERIMENT=params/{experiment}.yaml"
+        command = f"make reproduce{other}"
         raise MedAlignError(f"missing {', '.join(missing[:3])}{more}; `{command}` makes {pronoun}")
 
 
