@@ -82,7 +82,6 @@ def paired_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Pairs whose patient-level test still has p < 0.05 after Holm's adjustment are filled.
     """
     table = table.sort_values("difference", ascending=False, kind="stable")
-    counted = f"n = {n_of(table)} instructions" if len(table) else "no pair of systems"
     tests = {"p,\npatients": "sign_flip_p_holm", "p,\nMcNemar": "mcnemar_p_holm"}
     ax = style.forest(
         table,
@@ -90,7 +89,7 @@ def paired_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         [f"{wrapped(a)}\n{wrapped(f'minus {b}')}" for a, b in table[["system", "opponent"]].values],
         {heading: table[p].map(_p) for heading, p in tests.items()},
         xlabel="Paired difference in correct responses,\npercentage points, 95% interval\n"
-        f"({counted}; p after Holm;\nfilled: p over patients below 0.05)",
+        f"(n = {n_of(table)} instructions; p after Holm;\nfilled: p over patients below 0.05)",
         scale=style.POINTS,
         ax=ax,
     )
@@ -105,15 +104,10 @@ def accuracy_by_group(table: pd.DataFrame) -> Figure:
     """Return the share of correct responses by system, one panel per group, a page wide.
 
     Each grouping begins a new row of panels. Wilson's interval is behind the bootstrap's, which has
-    no width where all or none are correct. `table` comes from `evaluate_groups`; suppressed groups
-    are left out, and without a group the one panel says so.
+    no width where all or none are correct. `table` comes from `evaluate_subgroups`; suppressed
+    groups are left out.
     """
     table = table[table["n"].notna()]
-    if table.empty:
-        figure, ax = plt.subplots(figsize=(style.PAGE_WIDTH, 0.6), layout="constrained")
-        ax.set_axis_off()
-        ax.set_title("no group of instructions")
-        return figure
     rows = []
     for _, grouping in table.groupby("grouping", sort=False):
         groups = [group for _, group in grouping.groupby("group", sort=False)]
