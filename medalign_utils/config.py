@@ -93,6 +93,7 @@ class Experiment(BaseModel):
     simulated_releases: Annotated[int, Field(ge=5)]
     counterfactual_systems: _Systems
     counterfactual_changes: Annotated[list[_one_of("change", CHANGES)], AfterValidator(_distinct)]
+    retry_failed: bool = False
     resamples: _AtLeast1
     seed: _AtLeast0
     synthetic_patients: _AtLeast1 = 1
@@ -244,7 +245,7 @@ def for_notebook(notebook: str | Path, experiment: Mapping[str, Any], **job: Any
 
     `job` adds the workflow's values, such as `system="bm25-2k"`; the default is a single shard.
     """
-    values = {"shard": 1, "shards": 1} | dict(experiment) | job
+    values = {"shard": 1, "shards": 1, "retry_failed": False} | dict(experiment) | job
     names = notebook_parameters(notebook)
     if missing := [name for name in names if name not in values]:
         raise ParamsError(f"{Path(notebook).name}: no value for {', '.join(missing)}")

@@ -22,13 +22,15 @@ RESPONSE_COLUMNS = {
     "response_tokens": "Int64",
     "reasoning": "str",
     "reasoning_tokens": "Int64",
+    "prompt_tokens_read": "Int64",
     "n_prompts": "int64",
     "finish_reason": "str",
+    "failure": "str",
     "seconds": "float64",
     "prompt_sha256": "str",
 }
 # What responses stored by version 0.3.0 do not say.
-_ADDED_COLUMNS = {"reasoning": "", "reasoning_tokens": 0}
+_ADDED_COLUMNS = {"reasoning": "", "reasoning_tokens": 0, "prompt_tokens_read": None, "failure": ""}
 
 
 def responses_of(
@@ -76,8 +78,10 @@ def read_responses(path: str | Path) -> pd.DataFrame:
 
     Columns as `RESPONSE_COLUMNS`: response is only the answer; prompt_tokens of the longest prompt,
     with special tokens and chat template; response_tokens includes reasoning_tokens, and both may
-    be missing; finish_reason is "stop", "length" or "content_filter"; seconds is the calls' wall
-    time; prompt_sha256 is the hash of all prompts.
+    be missing; prompt_tokens_read is what a server read of a prompt that it cut, else missing;
+    finish_reason is "stop", "length", "content_filter", a server's own word, or "failed" if there
+    is no response, and failure says why; seconds is the calls' wall time; prompt_sha256 is the hash
+    of all prompts.
 
     Raises:
         MedAlignError: the file does not exist, a line is not a response, or an instruction has

@@ -17,6 +17,10 @@ from medalign_utils.stats.bootstrap import (
     resample_means,
 )
 
+# Kinds of responses that are not whole answers: the prompt cannot be answered, a server withheld
+# the response, the length limit cut it, the server read only a part of the prompt, or no text.
+OUTCOMES = ("no_response", "filtered", "cut", "prompt_cut", "empty")
+
 
 def evaluate(run: Run, contexts: Mapping[str, int | None] | None = None) -> pd.DataFrame:
     """Return the table of a run's systems, as `evaluate_systems`, over the `common_ratings`."""
@@ -81,6 +85,28 @@ def evaluate_systems(
             **mean_rank_columns,
         }
     )
+
+
+def count_outcomes(run: Run) -> pd.DataFrame:
+    """Return how many responses of each system are not whole answers: system and `OUTCOMES`.
+
+    Each response counts once. There are only those columns that some system needs, and none for
+    responses that a release contains.
+    """
+    if run.source != "generated":
+        return pd.DataFrame({"system": list(run.systems)})
+    responses = pd.concat([run.responses(system) for system in run.systems], ignore_index=True)
+    kinds = {
+        "no_response": responses["finish_reason"] == "failed",
+        "filtered": responses["finish_reason"] == "content_filter",
+        "cut": responses["finish_reason"] == "length",
+        "prompt_cut": responses["prompt_tokens_read"].notna(),
+        "empty": responses["response"].str.strip() == "",
+    }
+    kind = np.select([is_kind.to_numpy() for is_kind in kinds.values()], list(kinds), "whole")
+    counts = pd.crosstab(responses["system"], kind)
+    counts = counts.reindex(columns=[name for name in OUTCOMES if name in counts])
+    return counts.reindex(run.systems).rename_axis(columns=None).reset_index()
 
 
 def head_to_head(ratings: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """What a generator is, and what it returns."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, NamedTuple, Required
+from typing import Annotated, Literal, NamedTuple, Required
 
 from pydantic import ConfigDict, Field, PositiveInt
 from typing_extensions import TypedDict
@@ -12,9 +12,9 @@ from medalign_utils.prompts.templates import Prompt
 class Generation(NamedTuple):
     """One response: its answer, and the reasoning before it.
 
-    `finish_reason` is "stop", "length" if the limit cut it, or "content_filter" if a server
-    withheld it, which leaves `text` empty. `tokens` counts answer and reasoning. Unknown counts are
-    None.
+    `finish_reason` is "stop", "length" if the limit cut it, "content_filter" if a server withheld
+    it, which leaves `text` empty, or another word of a server. `tokens` counts answer and
+    reasoning, `prompt_tokens` is what a server read. Unknown counts are None.
     """
 
     text: str
@@ -22,6 +22,7 @@ class Generation(NamedTuple):
     tokens: int | None = None
     reasoning: str = ""
     reasoning_tokens: int | None = 0
+    prompt_tokens: int | None = None
 
 
 class Sampling(TypedDict, total=False):
@@ -37,9 +38,14 @@ class Sampling(TypedDict, total=False):
 
 
 class Failure(NamedTuple):
-    """Why there is no response: one line, without anything of the prompt."""
+    """Why there is no response: one line, without anything of the prompt.
+
+    A "permanent" failure lies in the prompt and comes again. A "systemic" one would meet every
+    prompt, and its reason says what to do. What is "transient" may pass.
+    """
 
     reason: str
+    kind: Literal["transient", "permanent", "systemic"] = "transient"
 
 
 class Generator(NamedTuple):

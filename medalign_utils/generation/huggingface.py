@@ -55,7 +55,8 @@ def huggingface(
     its special tokens take part, and the token that ends an assistant's turn in its chat template
     ends a response too. `tokens` counts the ending token, as servers do.
     Where memory runs out, the batch is halved, then and for good. A prompt that does not fit alone,
-    or exceeds the model's positions with its response, is a `Failure`.
+    that exceeds the model's positions with its response, or that fails by another error, is a
+    `Failure`.
 
     In float32 the size of the batch changes an answer only where two tokens are nearly equally
     probable; each such answer is logged. In 16 bits it may change any.
@@ -73,24 +74,31 @@ def huggingface(
             model, tokenizer, reasoning, device, dtype, max_new_tokens, generation, context_length
         )
     )
-    at_once = batch_size
+    at_once, alone = batch_size, 0
 
     def answer(prompts: Sequence[Prompt]) -> list[Generation | Failure]:
-        nonlocal at_once
+        nonlocal at_once, alone
         loaded = load()
         ids = [tokenizer.prompt_ids(prompt.text) for prompt in prompts]
         outcomes = [loaded.check(prompt) for prompt in ids]
         waiting = [place for place, failure in enumerate(outcomes) if failure is None]
         while waiting:
-            batch = waiting[:at_once]
+            batch = waiting[: 1 if alone else at_once]
             answered = loaded.answer([prompts[i] for i in batch], [ids[i] for i in batch])
             if answered is None and len(batch) > 1:
                 at_once = len(batch) // 2
                 logger.warning("out of memory; from here on %d prompts at a time", at_once)
                 continue
+            if isinstance(answered, Failure) and len(batch) > 1:
+                alone = len(batch)  # prompts, to find out which of them fails
+                continue
+            alone = max(alone - 1, 0)
             if answered is None:
                 n = len(ids[batch[0]])
-                answered = [Failure(f"out of memory with this prompt alone ({n} tokens)")]
+                reason = f"out of memory with this prompt alone ({n} tokens)"
+                answered = Failure(reason, "permanent")
+            if isinstance(answered, Failure):
+                answered = [answered]
             for place, outcome in zip(batch, answered, strict=True):
                 outcomes[place] = outcome
             del waiting[: len(batch)]
@@ -158,13 +166,14 @@ class _Model:
         also = f" and the response up to {response}" if response else ""
         return Failure(
             f"the prompt takes {len(ids)} tokens{also}, but the model has {self._positions} "
-            "positions"
+            "positions",
+            "permanent",
         )
 
     def answer(
         self, prompts: Sequence[Prompt], prompt_ids: Sequence[list[int]]
-    ) -> list[Generation | Failure] | None:
-        """Return the outcomes of a batch of prompts; None where memory runs out."""
+    ) -> list[Generation | Failure] | Failure | None:
+        """Return the outcomes of a batch of prompts, one failure of all, None without memory."""
         import torch
 
         pad = functools.partial(
@@ -182,7 +191,7 @@ class _Model:
             gaps.append(best[:, 0] - best[:, 1])
             return scores
 
-        output = None
+        output = failure = None
         try:
             with quiet(), torch.inference_mode():
                 output = self._network.generate(
@@ -192,7 +201,9 @@ class _Model:
                 )
         except RuntimeError as error:  # torch.OutOfMemoryError is one
             if not _is_out_of_memory(error):
-                raise
+                failure = _failure(error)
+        if failure is not None:
+            return failure
         if output is None:
             # Past the except clause nothing holds the failed call's tensors any more.
             gc.collect()
@@ -234,7 +245,8 @@ class _Model:
         if np.isnan(gaps[:length]).any():
             return Failure(
                 f"the model's logits are not numbers in {self._dtype}; `dtype:` in the YAML names "
-                "another"
+                "another",
+                "permanent",
             )
         near = [place for place, gap in enumerate(gaps[:length], 1) if gap < NEAR_TIE]
         if near and self._dtype == "float32":
@@ -263,6 +275,16 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
     is_known = any(message in str(error) for message in _OUT_OF_MEMORY)
     return is_known or isinstance(error, torch.OutOfMemoryError)
+
+
+def _failure(error: RuntimeError) -> Failure:
+    """Return a failure by class alone, since a message may quote a prompt."""
+    import torch
+
+    # After an error of the accelerator every further call fails too.
+    is_broken = isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)
+    reason = f"the model failed on the prompt ({type(error).__name__})"
+    return Failure(reason, "systemic" if is_broken else "permanent")
 
 
 def _find_device(name: str | None) -> tuple["torch.device", str]:

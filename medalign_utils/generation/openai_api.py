@@ -10,33 +10,45 @@ import json
 import logging
 import os
 import re
+import ssl
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, JsonValue, PositiveInt
 
 from medalign_utils.errors import ParamsError
 from medalign_utils.generation.base import Failure, Generation, Generator, Sampling
 from medalign_utils.generation.reasoning import Parts, check_pattern, split, to_generation
+from medalign_utils.generation.reply import FINISH_REASONS, Reply, UnusableReply, read_reply
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
 from medalign_utils.prompts.tokenizers import PromptTokenizer
 
 if TYPE_CHECKING:
     import httpx2
 
-LONGEST_CONNECT_S = 10.0
+LONGEST_CONNECT_S = 4.0  # so that a server that is not there is found out soon
 LONGEST_REPLY = 16 * 2**20  # bytes; some hundred times what the tokens of a response take
 
 # The client insists on a key, and a server on this machine seldom wants one.
 _NO_KEY = "no-key-needed"
-# How servers call the end of a complete reply; some do not say.
-_STOPPED = ("stop", "eos_token", "stop_sequence", None)
 # How servers name the most tokens of a response.
 LENGTH_KEYS = ("max_tokens", "max_completion_tokens")
-# The texts of a message.
-_TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
+# What a server's refusal of every prompt asks for, by status.
+_TO_DO = {
+    401: "the server does not accept the key; api_key_env names its variable",
+    402: "the account has no quota left",
+    403: "the key may not use this model or this server",
+    404: "is `model:` its name on the server, and is it pulled there? base_url often ends with /v1",
+    405: "base_url often ends with /v1",
+}
+_NO_QUOTA = (
+    "insufficient_quota",
+    "quota_exceeded",
+    "billing_not_active",
+    "billing_hard_limit_reached",
+)
 # Narrower than what URLs may be, so that every reader finds the same host in it.
 _URL = re.compile(
     r"https?://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?(/[!-~]*)?", re.A | re.I
@@ -45,12 +57,12 @@ _URL = re.compile(
 _asking = threading.local()
 
 
-class _Unusable(Exception):
-    """A reply of status 2xx without a response, and why."""
-
-
 class _Stopped(Exception):
     """The run ended before another attempt."""
+
+
+class _Unreachable(Exception):
+    """There was no connection, and never was one before."""
 
 
 def _without_fixed(request: dict[str, Any]) -> dict[str, Any]:
@@ -86,9 +98,11 @@ def openai(
 
     The prompt is one user message; temperature is 0 unless `generation` says otherwise. The client
     tries again, at growing intervals or after the server's Retry-After, without a connection or a
-    reply in time, after HTTP 408, 409, 429 and 5xx, and after a body without a response. What fails
-    then, or would wait for over two minutes, is a `Failure`. A refusal is a response, and so is
-    what a content filter withheld. The environment's proxies are used only for https to another
+    reply in time, after HTTP 408, 409, 429 and 5xx, and after a body without a response; not if the
+    server was never reached or the account's quota is used up. What fails then, or would wait for
+    over two minutes, is a `Failure`. A refusal is a response, and so is what a content filter
+    withheld. A finish reason that is not known is kept as the server's word. The environment's
+    proxies are used only for https to another
     machine, and of OpenAI's own variables only the key's.
 
     Args:
@@ -119,6 +133,7 @@ def openai(
     body = {name: value for name, value in body.items() if value is not None}
     key = _api_key(base_url, api_key_env)
 
+    import httpx2
     from openai import APIConnectionError, APIStatusError, APITimeoutError, AzureOpenAI, OpenAI
 
     stopped = threading.Event()
@@ -154,36 +169,47 @@ def openai(
         elif reply.reasoning:
             both = "\n".join(filter(None, (reply.reasoning, parts.reasoning)))
             parts = parts._replace(reasoning=both)
-        return to_generation(
+        generation = to_generation(
             parts, reply.finish_reason, reply.tokens, reply.reasoning_tokens, tokenizer
         )
+        return generation._replace(prompt_tokens=reply.prompt_tokens)
 
     def ask(prompt: Prompt) -> Generation | Failure:
         messages = [{"role": "user", "content": prompt.text}]
         _asking.now, _asking.attempts = True, 0
         try:
             reply = create(model=model, messages=messages, extra_body=body)
-            return answer_of(_read(reply.content, reply.headers.get("content-type", "")))
+            read = read_reply(reply.content, reply.headers.get("content-type", ""))
+            reason = read.finish_reason
+            if reason not in FINISH_REASONS and not _is_harmless(reason, (prompt.text, key)):
+                read = read._replace(finish_reason="other")
+            return answer_of(read)
         except APIStatusError as error:
             if error.status_code == 400 and error.code == "content_filter":
                 return Generation("", "content_filter")
-            reason = _refused(error, private=(prompt.text, key))
-        except APITimeoutError:
-            reason = f"no reply within {timeout_s} s"
+            failure = _refused(error, body, private=(prompt.text, key))
+        except APITimeoutError as error:
+            failure = Failure(f"no reply within {timeout_s} s")
+            if isinstance(error.__cause__, httpx2.ConnectTimeout):
+                failure = _no_connection(base_url, error.__cause__)
         except APIConnectionError as error:
             cause = error.__cause__ or error
-            reason = f"no connection, or one that broke ({type(cause).__name__})"
-            if isinstance(cause.__cause__, _Unusable):
-                reason = f"unusable body: {cause.__cause__}"
+            failure = Failure(f"a connection that broke ({type(cause).__name__})")
+            if isinstance(cause, httpx2.ConnectError):
+                failure = _no_connection(base_url, cause)
+            elif isinstance(cause.__cause__, UnusableReply):
+                failure = Failure(f"unusable body: {cause.__cause__}")
+        except _Unreachable as error:
+            failure = _no_connection(base_url, error.__cause__)
         except _Stopped:
-            reason = "the run ended before another attempt"
+            failure = Failure("the run ended before another attempt")
         except Exception as error:
             # A reply that breaks the client. Only the class, since a message may quote the body.
-            reason = f"the client failed on the reply ({type(error).__name__})"
+            failure = Failure(f"the client failed on the reply ({type(error).__name__})")
         finally:
             _asking.now = False
         tried = f"; attempts: {_asking.attempts}" if _asking.attempts > 1 else ""
-        return Failure(reason + tried)
+        return failure._replace(reason=failure.reason + tried)
 
     return Generator(lambda prompts: list(map(ask, prompts)), 1, concurrency, stopped.set)
 
@@ -245,6 +271,17 @@ def _http_client(
     """Return what carries the official client's requests, and bounds and checks the replies."""
     import httpx2
 
+    reached = threading.Event()
+
+    class Client(httpx2.Client):
+        def send(self, *args: Any, **options: Any) -> httpx2.Response:
+            try:
+                return super().send(*args, **options)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                if reached.is_set():
+                    raise
+                raise _Unreachable from error
+
     def count(_: httpx2.Request) -> None:
         _asking.attempts += 1
         if stopped.is_set():
@@ -252,6 +289,7 @@ def _http_client(
 
     def check(response: httpx2.Response) -> None:
         """Bound the whole reply, not each wait alone; fail if it holds no response."""
+        reached.set()
         deadline = time.monotonic() + timeout_s
         body = bytearray()
         for piece in response.stream:
@@ -264,11 +302,13 @@ def _http_client(
         response.stream = httpx2.ByteStream(bytes(body))
         if response.is_success:
             try:
-                _read(response.read(), response.headers.get("content-type", ""))
-            except _Unusable as error:
+                read_reply(response.read(), response.headers.get("content-type", ""))
+            except UnusableReply as error:
                 raise httpx2.ReadError("no response in the reply") from error
+        elif _error_code(bytes(body)) in _NO_QUOTA:
+            response.headers["x-should-retry"] = "false"
 
-    return httpx2.Client(
+    return Client(
         # A proxy of the environment sees what goes by plain http, and is not the host named.
         trust_env=base_url.lower().startswith("https:") and not is_loopback(base_url),
         # A redirect could carry a record to another host.
@@ -283,97 +323,49 @@ def _not_ours(_record: object) -> bool:
     return not getattr(_asking, "now", False)
 
 
-def _refused(error: Any, private: Sequence[str]) -> str:
-    """Say of a reply of another status than 2xx what it is."""
-    kind, code = type(error).__name__, error.code
-    # The server's code for the error, if it looks like one and repeats nothing of ours.
-    if isinstance(code, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", code):
-        if not any(code in text or text in code for text in private):
-            kind += f", {code}"
-    reason = f"HTTP {error.status_code} ({kind})"
-    return f"{reason}: a redirect, which is not followed" if error.status_code < 400 else reason
+def _is_harmless(code: Any, private: Sequence[str]) -> bool:
+    """Return whether a server's word looks like a code and repeats nothing of ours."""
+    if not isinstance(code, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", code):
+        return False
+    texts = [text.lower() for text in private]
+    return not any(code.lower() in text or text in code.lower() for text in texts)
 
 
-class Reply(NamedTuple):
-    """What a completion holds; reasoning only if the server reports it apart from the text."""
+def _refused(error: Any, body: dict[str, Any], private: Sequence[str]) -> Failure:
+    """Return what a reply of another status than 2xx says about the prompt or the server."""
+    status, code = error.status_code, error.code
+    name = type(error).__name__ + (f", {code}" if _is_harmless(code, private) else "")
+    reason = f"HTTP {status} ({name})"
+    if code in _NO_QUOTA:
+        return Failure(f"{reason}: {_TO_DO[402]}", "systemic")
+    # A length may be refused because of the prompt's own.
+    refused = next((key for key in body if key == error.param and key not in LENGTH_KEYS), None)
+    if refused or str(code).startswith(("unsupported_", "unknown_param")):
+        named = refused or "a key of the request"
+        return Failure(f"{reason}: the server refuses {named}; see `request:`", "systemic")
+    if status < 400:
+        return Failure(f"{reason}: a redirect, which is not followed; check base_url", "systemic")
+    if status in _TO_DO:
+        return Failure(f"{reason}: {_TO_DO[status]}", "systemic")
+    may_pass = status in (408, 409, 429) or status >= 500
+    return Failure(reason, "transient" if may_pass else "permanent")
 
-    text: str
-    reasoning: str
-    finish_reason: str
-    tokens: int | None
-    reasoning_tokens: int | None
+
+def _no_connection(base_url: str, error: BaseException) -> Failure:
+    """Return why a server was not reached, and what to do."""
+    causes, to_do = [error], "is it running there, and is base_url its address?"
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        to_do = "its certificate is not trusted here; SSL_CERT_FILE names further authorities"
+    elif any(isinstance(cause, ssl.SSLError) for cause in causes):
+        to_do = "it does not speak TLS as expected; is it http:// or https://?"
+    name = type(error).__name__
+    return Failure(f"no connection to {host_of(base_url)} ({name}): {to_do}", "systemic")
 
 
-def _read(body: bytes, content_type: str) -> Reply:
-    """Read a completion from a reply of status 2xx; raise _Unusable if there is none."""
+def _error_code(body: bytes) -> Any:
     try:
-        # `transformers serve` streams although it is not asked to.
-        if content_type.lower().startswith("text/event-stream"):
-            completion = _joined(body)
-        else:
-            completion = json.loads(body)
-    except (AttributeError, TypeError, ValueError, RecursionError):
-        raise _Unusable("not JSON, or not of a completion") from None
-    match completion:
-        case {"choices": [{"message": {**message}, **choice}, *_]}:
-            pass
-        case _:
-            raise _Unusable("no choices")
-    usage = completion.get("usage") or {}
-    counts = (
-        _number(usage, "completion_tokens"),
-        _number(usage, "completion_tokens_details", "reasoning_tokens"),
-    )
-    finish_reason = choice.get("finish_reason")
-    if finish_reason == "content_filter":
-        return Reply("", "", finish_reason, *counts)
-    text = message.get("content")
-    if text is None:
-        text = message.get("refusal")
-    thought = message.get("reasoning_content") or message.get("reasoning")
-    thought = thought if isinstance(thought, str) else ""
-    if text is None and (finish_reason == "length" or thought):
-        text = ""
-    if not isinstance(text, str):
-        raise _Unusable("no content")
-    if finish_reason != "length" and finish_reason not in _STOPPED:
-        raise _Unusable("neither finished nor cut at the limit")
-    finish_reason = "length" if finish_reason == "length" else "stop"
-    return Reply(_writable(text), _writable(thought), finish_reason, *counts)
-
-
-def _number(usage: Any, *keys: str) -> int | None:
-    for key in keys:
-        usage = usage.get(key) if isinstance(usage, dict) else None
-    return usage if type(usage) is int else None
-
-
-def _writable(text: str) -> str:
-    """Join surrogates that JSON or chunks split; replace a lone one, which no file can hold."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _joined(stream: bytes) -> dict[str, Any]:
-    """Return the chunks of a stream of Server-Sent Events as one completion; errors as `_read`."""
-    texts: dict[str, list[str]] = {name: [] for name in _TEXTS}
-    finish_reason, usage = None, None
-    for event in re.split(rb"\r\n\r\n|\n\n|\r\r", stream):
-        lines = [line for line in event.splitlines() if line.startswith(b"data:")]
-        data = b"\n".join(line[5:] for line in lines)
-        if data.strip() == b"[DONE]":
-            finish_reason = finish_reason or "stop"
-            break
-        chunk = json.loads(data) if lines else {}
-        usage = chunk.get("usage") or usage
-        match chunk:
-            case {"choices": [{"delta": {**delta}, **choice}, *_]} if choice.get("index", 0) == 0:
-                for name, pieces in texts.items():
-                    pieces.append(delta.get(name) or "")
-                finish_reason = choice.get("finish_reason") or finish_reason
-            case {"error": _}:
-                raise _Unusable("the stream broke off")
-    if finish_reason is None:
-        raise _Unusable("the stream broke off")
-    message = {name: "".join(pieces) or None for name, pieces in texts.items()}
-    message["content"] = message["content"] or message["refusal"] or ""
-    return {"choices": [{"message": message, "finish_reason": finish_reason}], "usage": usage}
+        return json.loads(body)["error"]["code"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None

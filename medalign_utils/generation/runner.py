@@ -43,6 +43,12 @@ from medalign_utils.prompts.context import check_fits, next_prompt, pack_ehr
 from medalign_utils.prompts.templates import ANSWER, REFINE, Prompt
 from medalign_utils.prompts.tokenizers import PromptTokenizer
 
+# So many prompts in a row that fail for a reason that would meet every prompt stop a run, and so
+# many that cannot be answered if none was.
+_SYSTEMIC_IN_A_ROW, _PERMANENT_IN_A_ROW = 3, 5
+# A server that read so many tokens less than were sent, and such a share, cut the prompt.
+_CUT_BY, _CUT_SHARE = 256, 0.02
+
 logger = logging.getLogger(__name__)
 
 
@@ -53,6 +59,7 @@ def run_system(
     *,
     shard: int = 1,
     shards: int = 1,
+    retry_failed: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Return a system's responses to a release, as `read_responses`; go on where a run ended.
@@ -62,14 +69,16 @@ def run_system(
     What was answered under the same settings is not asked again: the system (without its names and
     where it runs), tokenizer and chat template, the files of a model's folder, instructions, EHRs,
     the prompts' wording and the package's version. If any of these changed, a message says what,
-    and earlier responses stay in place. Failed prompts are tried again. Only different shards of
+    and earlier responses stay in place. A prompt that failed for a reason that may pass is tried
+    again; one that cannot be answered gets an empty response with the reason, which `retry_failed`
+    asks for again. Only different shards of
     one ``path`` may run at the same time; an earlier run may have had another number of them.
 
     Raises:
         ParamsError, TermsError: as `check_system`, `shard_of` and `check_terms`.
         ReleaseError, EHRError: an EHR is missing, or cannot be read.
         PromptError: an instruction, which is named, does not fit the context.
-        IncompleteError: some prompts failed; it says how many, and why.
+        IncompleteError: some prompts failed, or the run was stopped because all of them would.
         MedAlignError: a store is damaged, or a batch's outcomes are not as many as its prompts.
     """
     path, context_length = Path(path), system.get("context_length")
@@ -85,8 +94,9 @@ def run_system(
     settings = _settings(release, instructions, system, tokenizer)
     store = _open_store(path, settings, terms, shard, shards)
     output = part(path, shard, shards)
-    job = _Job(path.stem, context_length, limit, tokenizer, store, _digest(settings)[:12])
-    to_do = mine[[job.key("response", i) not in store for i in mine["instruction_id"]]]
+    job = _Job(path.stem, system, limit, tokenizer, store, _digest(settings)[:12], retry_failed)
+    to_do = mine[[job.find("response", i) is None for i in mine["instruction_id"]]]
+    job.has_answered = len(to_do) < len(mine)
     if len(to_do):
         for file in (path, output):  # of other settings, or not complete
             file.unlink(missing_ok=True)
@@ -94,7 +104,7 @@ def run_system(
         desc = path.stem if shards == 1 else f"{path.stem} {shard}/{shards}"
         n = len(mine) - len(to_do)
         with tqdm(total=len(mine), initial=n, desc=desc, disable=not progress) as bar:
-            _ask_all(asked, generator, functools.partial(job.handle, bar))
+            _ask_all(asked, generator, functools.partial(job.handle, bar), job.check_goes_on)
         job.check_complete(len(to_do))
     rows = [store[job.key("response", i)] for i in mine["instruction_id"]]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
@@ -122,6 +132,8 @@ class Asked:
     ehr_tokens_total: int
     later: deque[str]  # parts of the EHR for further prompts
     n_prompts: int = 0  # with `prompt`
+    last_prompt_tokens: int = 0  # of `prompt`
+    prompt_tokens_read: int | None = None  # of a prompt that the server cut
     seconds: float = 0.0  # spent on all answers so far
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)  # of its prompts so far
 
@@ -131,7 +143,7 @@ class Asked:
 
     def ask(self, prompt: Prompt, prompt_tokens: int) -> None:
         """Make a prompt the next one."""
-        self.prompt = prompt
+        self.prompt, self.last_prompt_tokens = prompt, prompt_tokens
         self.prompt_tokens = max(self.prompt_tokens, prompt_tokens)
         self.n_prompts += 1
         self.digest.update(prompt.text.encode())
@@ -162,23 +174,38 @@ def packed_instructions(
 class _Job:
     """One job of a system: what becomes of each outcome."""
 
-    system: str
-    context_length: int | None
+    name: str
+    system: Mapping[str, Any]
     max_new_tokens: int
     tokenizer: PromptTokenizer
     store: Store
     settings: str  # digest
-    failures: Counter = field(default_factory=Counter)  # by reason
+    retry_failed: bool
+    has_answered: bool = False  # any prompt, under these settings
+    failures: Counter[Failure] = field(default_factory=Counter)
+    in_a_row: Counter = field(default_factory=Counter)  # failures since the last answer, by kind
+    stop_reason: str = ""
 
     def key(self, kind: str, name: str) -> str:
         return f"{self.settings} {kind} {name}"
+
+    def find(self, kind: str, name: str) -> dict[str, Any] | None:
+        """Return what is stored, unless it is to be asked for again."""
+        row = self.store.get(self.key(kind, name), {})
+        was_cut = row.get("prompt_tokens_read") is not None and not self._keeps_cut_prompts
+        return None if was_cut or (self.retry_failed and row.get("failure")) else row or None
+
+    @property
+    def _keeps_cut_prompts(self) -> bool:
+        return self.system.get("cut_prompts") == "record"
 
     def resume(self, asked: Iterable[Asked]) -> Iterator[Asked]:
         """Yield each instruction as far as an earlier run answered its prompts."""
         for one in asked:
             # A step counts if it answers just these prompts.
-            while one.later and (step := self.store.get(self.key("step", one.digest.hexdigest()))):
+            while one.later and (step := self.find("step", one.digest.hexdigest())):
                 one.seconds += step["seconds"]
+                one.prompt_tokens_read = step.get("prompt_tokens_read")
                 self._refine(one, step["response"])
             yield one
 
@@ -186,56 +213,111 @@ class _Job:
         """Store an outcome; return whether the instruction has a next prompt."""
         one.seconds += seconds
         if isinstance(outcome, Failure):
-            self.failures[outcome.reason] += 1
+            bar.update()
+            self._handle_failure(one, outcome)
             bar.set_postfix(failed=self.failures.total())
-            self._put("failure", one, {"reason": outcome.reason})
+            return False
+        self.has_answered = True
+        self.in_a_row.clear()
+        sent, read = one.last_prompt_tokens, outcome.prompt_tokens
+        was_cut = read is not None and sent - read > max(_CUT_BY, sent * _CUT_SHARE)
+        if was_cut:
+            one.prompt_tokens_read = read
+        has_next = bool(one.later)
+        if has_next:
+            self._put("step", one, {"step": one.n_prompts, **_answer(outcome), "seconds": seconds})
+            self._refine(one, outcome.text)
         else:
-            answer = {
-                "response": outcome.text,
-                "finish_reason": outcome.finish_reason,
-                "response_tokens": outcome.tokens,
-                "reasoning": outcome.reasoning,
-                "reasoning_tokens": outcome.reasoning_tokens,
-            }
-            if one.later:
-                self._put("step", one, {"step": one.n_prompts, **answer, "seconds": seconds})
-                self._refine(one, outcome.text)
-                return True
-            names = "prompt_tokens ehr_tokens_kept ehr_tokens_total n_prompts seconds".split()
-            counts = {name: getattr(one, name) for name in names}
-            self._put("response", one, {"system": self.system, **answer, **counts})
-        bar.update()
-        return False
+            self._put_response(one, _answer(outcome))
+            bar.update()
+        if was_cut and not self._keeps_cut_prompts:
+            self.stop_reason = (
+                f"the server read {read:,} of the {sent:,} tokens of a prompt: give it a longer "
+                "context (Ollama: OLLAMA_CONTEXT_LENGTH); or if `tokenizer:` is not the model's "
+                "own, keep such responses by `cut_prompts: record`"
+            )
+        return has_next
+
+    def _handle_failure(self, one: Asked, failure: Failure) -> None:
+        self._put("failure", one, {"reason": failure.reason, "kind": failure.kind})
+        self.failures[failure] += 1
+        self.in_a_row[failure.kind] += 1
+        if failure.kind == "permanent":
+            none = Generation("", "failed", None, reasoning_tokens=None)
+            self._put_response(one, _answer(none) | {"failure": failure.reason})
+            if not self.has_answered and self.in_a_row["permanent"] >= _PERMANENT_IN_A_ROW:
+                self.stop_reason = f"none of the first prompts could be answered: {failure.reason}"
+        elif self.in_a_row["systemic"] >= _SYSTEMIC_IN_A_ROW:
+            self.stop_reason = failure.reason
+
+    def check_goes_on(self) -> None:
+        if self.stop_reason:
+            raise IncompleteError(
+                f"{self.name}: stopped, because {self.stop_reason}; finished responses are kept, "
+                "and another run goes on"
+            )
+
+    def _put_response(self, one: Asked, answer: dict[str, Any]) -> None:
+        names = "prompt_tokens ehr_tokens_kept ehr_tokens_total n_prompts seconds".split()
+        counts = {name: getattr(one, name) for name in [*names, "prompt_tokens_read"]}
+        self._put("response", one, {"system": self.name, **answer, **counts})
 
     def _put(self, kind: str, one: Asked, row: dict[str, Any]) -> None:
         digest = one.digest.hexdigest()
         row = {"instruction_id": one.instruction_id, **row, "prompt_sha256": digest}
+        if kind == "step":
+            row["prompt_tokens_read"] = one.prompt_tokens_read
         self.store.put(self.key(kind, digest if kind == "step" else one.instruction_id), row)
 
     def _refine(self, one: Asked, answer: str) -> None:
         """Ask for the answer to be refined with the next part of the EHR."""
         question, later = one.prompt.instruction, one.later.popleft()
-        sizes = self.context_length, self.max_new_tokens
+        sizes = self.system["context_length"], self.max_new_tokens
         one.ask(*next_prompt(question, later, answer, self.tokenizer, *sizes))
 
     def check_complete(self, n: int) -> None:
-        if self.failures:
-            reasons = "; ".join(f"{k} x {reason}" for reason, k in self.failures.most_common(5))
+        """Check that no failure may pass; warn of the others."""
+        for is_permanent in (True, False):
+            found = [f for f in self.failures.elements() if (f.kind == "permanent") == is_permanent]
+            if not found:
+                continue
+            reasons = Counter(failure.reason for failure in found).most_common(5)
+            reasons = "; ".join(f"{k} x {reason}" for reason, k in reasons)
+            if is_permanent:
+                logger.warning(
+                    "%s: %d of %d instructions have no response (%s), and count as not correct; "
+                    "`retry_failed: true` asks for them again",
+                    *(self.name, len(found), n, reasons),
+                )
+                continue
             raise IncompleteError(
-                f"{self.system}: {self.failures.total()} of {n} instructions have no response yet "
+                f"{self.name}: {len(found)} of {n} instructions have no response yet "
                 f"({reasons}); each with its reason is in {self.store.path}, finished responses "
                 "are kept, and another run tries only the failed ones"
             )
+
+
+def _answer(outcome: Generation) -> dict[str, Any]:
+    return {
+        "response": outcome.text,
+        "finish_reason": outcome.finish_reason,
+        "response_tokens": outcome.tokens,
+        "reasoning": outcome.reasoning,
+        "reasoning_tokens": outcome.reasoning_tokens,
+        "failure": "",
+    }
 
 
 def _ask_all(
     asked: Iterable[Asked],
     generator: Generator,
     handle: Callable[[Asked, Generation | Failure, float], bool],
+    check_goes_on: Callable[[], None],
 ) -> None:
     """Have every instruction answered, `concurrency` batches at a time.
 
     Outcomes are handled in this thread as they come; a next prompt goes before new instructions.
+    `check_goes_on` raises an error to end the run.
     After an error or KeyboardInterrupt, answers under way are waited for and handled.
     """
     new, waiting = iter(asked), deque[Asked]()
@@ -272,6 +354,7 @@ def _ask_all(
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     settle(future)
+                check_goes_on()
         except BaseException:
             generator.stop()
             # Answers under way may have been paid for.

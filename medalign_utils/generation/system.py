@@ -28,7 +28,7 @@ from medalign_utils.prompts.tokenizers import DATE, PromptTokenizer, load_tokeni
 _NOT_SHAPING = (
     "system", "price_per_million", "tokens_per_second", "covered_by", "api_key_env",
     "attempts", "base_url", "batch_size", "concurrency", "device", "timeout_s", "shards",
-    "resources",
+    "cut_prompts", "resources",
 )  # fmt: skip
 # A language model in this process needs one unless its device is the CPU.
 _GPU_JOB = {"cores": 4, "memory_gb": 48, "hours": 24, "gpus": 1}
@@ -103,6 +103,8 @@ class System(_Strict):
     covered_by: Annotated[dict[_Text, _Text], Field(min_length=1)] | None = Field(
         None, description='{host: agreement}, such as {api.example.org: "agreement no. 7"}'
     )
+    # Where a server reads less of a prompt than it was sent, by its own count.
+    cut_prompts: Literal["stop", "record"] = "stop"
     shards: pydantic.PositiveInt = Field(1, description="a whole number from 1")
     resources: dict[Literal["generate", "score"], _Resources] = Field(
         {},

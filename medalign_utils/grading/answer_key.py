@@ -44,8 +44,9 @@ def load_answer_key(path: str | Path) -> dict[str, dict]:
 def rate_with_answer_key(responses: pd.DataFrame, answer_key: dict[str, dict]) -> pd.DataFrame:
     """Return one rating per response, in the same order, in the form of a clinician's.
 
-    `responses` has the columns instruction_id, system and response; the ratings have
-    instruction_id, system, rater ("answer key"), correct (bool) and rank (float, 1 is best, within
+    `responses` has the columns instruction_id, system and response. Where a column failure is not
+    "" there is no response: it is not correct and ranks last. The ratings have instruction_id,
+    system, rater ("answer key"), correct (bool) and rank (float, 1 is best, within
     the instruction, by facts found minus contradictions; ties share their average rank).
 
     Raises:
@@ -74,5 +75,9 @@ def rate_with_answer_key(responses: pd.DataFrame, answer_key: dict[str, dict]) -
     # Rounded, so that equal shares summed in a different order stay equal. No response has more
     # points than a correct one.
     points = [round(g.found * g.n_facts - g.contradictions, 9) for g in grades]
-    ratings["rank"] = pd.Series(points, dtype=float).groupby(ids).rank(ascending=False)
+    ratings["rank"] = pd.Series(points, dtype=float)
+    if "failure" in responses:
+        has_failed = responses["failure"].ne("").to_numpy()
+        ratings.loc[has_failed, ["correct", "rank"]] = [False, -float("inf")]
+    ratings["rank"] = ratings["rank"].groupby(ids).rank(ascending=False)
     return ratings

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from medalign_utils.grading.dates import Date, read_dates
 
-WORD_LIMIT = 256
+# Of one statement: more are a model that repeats itself, which would take minutes.
+WORD_LIMIT, CHARACTER_LIMIT = 256, 5_000
 BARE = 8  # words
-CHARACTER_LIMIT = 5_000  # against endless words
 
 _SAME = str.maketrans("’‘′“”–−‐‑µμ×·•", "'''\"\"----uux**")
 _WRITTEN_OUT = {
@@ -43,7 +43,7 @@ class Statement(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """A response as the grader reads it: its first `WORD_LIMIT` words."""
+    """A response as the grader reads it."""
 
     statements: tuple[Statement, ...]
     n_words: int
@@ -115,7 +115,7 @@ def _sentences(line: str) -> Iterator[str]:
 
 @lru_cache(maxsize=4096)
 def read(response: str) -> Reading:
-    """Return a response cut into statements, of its first 256 words and 5,000 characters.
+    """Return a response cut into statements, each of at most `WORD_LIMIT` words.
 
     A line that ends in a colon is the heading of the lines below it, up to the next heading or
     empty line; a question introduces the next statement.
@@ -123,15 +123,14 @@ def read(response: str) -> Reading:
     >>> [s.text for s in read("Creatinine was 1.4 mg/dL. It fell; Dr. Roe agrees.").statements]
     ['Creatinine was 1.4 mg/dL. It fell', 'Dr. Roe agrees.']
     """
-    words = re.findall(r"\S+\s*", response[:CHARACTER_LIMIT])[:WORD_LIMIT]
-    text = normalise("".join(words))[:CHARACTER_LIMIT]
+    text = normalise(response)
     text = _RECORD_LINE.sub(lambda match: "\n" + match[0], text)
     statements: list[Statement] = []
     date, is_note, title, heading, question, unused = None, False, "", "", "", False
 
     def add(own: str, in_family_history: bool = False) -> None:
         nonlocal question, unused
-        own = own.strip()
+        own = re.match(rf"(?:\S+\s*){{0,{WORD_LIMIT}}}", own.strip()[:CHARACTER_LIMIT])[0].strip()
         if re.search(r"\w", own):
             before = (f"{title}: " if title else "") + (f"{question} " if question else "")
             under = before + (f"{heading}: " if heading else "")
@@ -170,7 +169,7 @@ def read(response: str) -> Reading:
         heading, own = "", heading
         add(own)
     n_quoted = len(_RECORD_LINE.findall(text)) + text.count("<event ")
-    return Reading(tuple(statements), len(words), n_quoted)
+    return Reading(tuple(statements), len(response.split()), n_quoted)
 
 
 class Mention(NamedTuple):

@@ -15,6 +15,7 @@ from IPython.display import HTML
 
 from medalign_utils import paths
 from medalign_utils.data.disclosure import unknown_text
+from medalign_utils.evaluation.systems import OUTCOMES
 from medalign_utils.outputs import OUTPUTS, stem
 from medalign_utils.reporting.jobs import execute
 from medalign_utils.reporting.provenance import describe_run, read_tables, write_run
@@ -111,6 +112,7 @@ def show_headline(run: Mapping[str, Any]) -> HTML:
     if _SYSTEMS not in tables:
         return HTML("<p>This run has no ratings of its responses.</p>")
     columns = ["system", "context_tokens", "n", "correct", "mean_rank"]
+    columns += [name for name in OUTCOMES if name in tables[_SYSTEMS]]
     table = f"<div>{to_html(tables[_SYSTEMS], columns)}</div>"
     return HTML(f'<div class="headline">{_image(run, _SYSTEMS, "accuracy")}{table}</div>')
 

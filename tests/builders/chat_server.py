@@ -42,7 +42,7 @@ def completion(content: Any, finish_reason: Any = "stop", **message: Any) -> dic
         "created": 0,
         "model": "m",
         "choices": [{**choice, "finish_reason": finish_reason}],
-        "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12},
+        "usage": {"completion_tokens": 3},
     }
 
 

@@ -1,4 +1,5 @@
 from itertools import permutations
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,35 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import rankdata
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.evaluation.systems import evaluate_systems, head_to_head
+from medalign_utils.evaluation.systems import (
+    OUTCOMES,
+    count_outcomes,
+    evaluate_systems,
+    head_to_head,
+)
 from medalign_utils.stats.bootstrap import Bootstrap, percentile_levels
 from tests.builders.tiny_ratings import THREE, instructions_of, random_ratings, ratings_of
+
+
+def test_responses_that_are_not_whole_answers_are_counted_once():
+    columns = ["response", "finish_reason", "prompt_tokens_read"]
+    responses = {
+        "a": [("", "failed", None), ("", "content_filter", None), ("x", "length", 3)],
+        "b": [("x", "stop", 3), (" \n", "stop", None), ("x", "end", None)],
+        "c": [("x", "stop", None)] * 3,
+    }
+    run = SimpleNamespace(
+        systems=["c", "a", "b"],
+        source="generated",
+        responses=lambda name: pd.DataFrame(responses[name], columns=columns).assign(system=name),
+    )
+    table = count_outcomes(run).set_index("system")
+    assert list(table.index) == run.systems and list(table) == list(OUTCOMES)
+    assert table.to_numpy().tolist() == [[0] * 5, [1, 1, 1, 0, 0], [0, 0, 0, 1, 1]]
+    run.systems = ["c"]
+    assert list(count_outcomes(run)) == ["system"]
+    run.source = "released"
+    assert list(count_outcomes(run)) == ["system"]
 
 
 def evaluated(ratings, instructions, resamples=100):

@@ -1,3 +1,4 @@
+import functools
 import hashlib
 import re
 
@@ -179,9 +180,16 @@ def test_a_prompt_that_does_not_fit_alone_is_a_failure(llama, monkeypatch):
 
 
 def test_other_errors_of_a_model_are_not_mistaken_for_lack_of_memory(llama, monkeypatch):
-    refusing(monkeypatch, lambda ids: True, lambda: RuntimeError("shapes do not match"))
-    with pytest.raises(RuntimeError, match="shapes do not match"):
-        answers(llama)
+    first, last = QUICK[0], QUICK[2]
+    expected = answers(llama, [first, last], batch_size=1)
+    refuse = functools.partial(refusing, monkeypatch, lambda ids: ids.shape[1] > 200)
+    inputs = refuse(lambda: RuntimeError(f"shapes of {LONGEST.text} do not match"))
+    before, failure, after = answers(llama, [first, LONGEST, last])
+    assert [before, after] == expected
+    assert failure == Failure("the model failed on the prompt (RuntimeError)", "permanent")
+    assert list(map(len, inputs)) == [3, 1, 1, 1]
+    refuse(lambda: torch.AcceleratorError("CUDA error: device-side assert triggered"))
+    assert answers(llama, [LONGEST])[0].kind == "systemic"
 
 
 def test_a_prompt_beyond_the_models_positions_is_a_failure(tmp_path):
@@ -191,7 +199,8 @@ def test_a_prompt_beyond_the_models_positions_is_a_failure(tmp_path):
     fits, exceeds = Prompt("", "", text), Prompt("", "", text + "x")
     found = answers(folder, [exceeds, fits])
     assert found[0] == Failure(
-        "the prompt takes 45 tokens and the response up to 256, but the model has 300 positions"
+        "the prompt takes 45 tokens and the response up to 256, but the model has 300 positions",
+        "permanent",
     )
     assert isinstance(found[1], Generation)
     assert answers(folder, [exceeds]) == found[:1]

@@ -3,6 +3,7 @@ import os
 import random
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -113,6 +114,25 @@ READABLE = {
     "refusal": (Reply(completion(None, refusal="No.")), Generation("No.", "stop", 3)),
     "thought only": (Reply(completion(None, "length")), Generation("", "length", 3)),
     "no reason": (Reply(completion("yes", None)), YES),
+    "SAFETY": (Reply(completion("y", "SAFETY")), Generation("", "content_filter", 3)),
+    "null content": (Reply(completion(None)), Generation("", "stop", 3)),
+    "tool calls alone": (
+        Reply(completion(None, "tool_calls", tool_calls=[{"id": "1"}])),
+        Generation("", "tool_calls", 3),
+    ),
+    "parts": (Reply(completion([{"type": "text", "text": "y"}, {"text": "es"}])), YES),
+    "parts of reasoning": (
+        Reply(completion([{"type": "thinking", "thinking": [{"text": "why"}]}, {"text": "yes"}])),
+        Generation("yes", "stop", 3, "why", None),
+    ),
+    "stream of parts": (
+        stream(chunk(content=["y"]), chunk(content=[{"text": "es"}]), chunk("stop")),
+        UNCOUNTED,
+    ),
+    "tokens of the prompt": (
+        Reply({**BODY, "usage": {"prompt_tokens": 7}}),
+        UNCOUNTED._replace(prompt_tokens=7),
+    ),
     "no usage": (Reply({**BODY, "usage": None}), UNCOUNTED),
     "odd usage": (Reply({**BODY, "usage": {"completion_tokens": True}}), UNCOUNTED),
     "surrogates": (
@@ -152,6 +172,23 @@ def test_what_counts_as_a_response(ask_once, reply, expected):
     assert ask_once(reply) == (expected, 1)
 
 
+FINISH_REASONS = {
+    "stop": ("", "STOP", "eos", "end_turn", "COMPLETE", "stop_sequence", None),
+    "length": ("MAX_TOKENS", "max_tokens"),
+    "abort": ("abort",),
+    "tool_calls": ("tool_calls",),
+    "other": ({"type": "stop"}, "two words"),
+}
+
+
+@pytest.mark.parametrize(
+    ("ours", "reason"), [(ours, reason) for ours, all in FINISH_REASONS.items() for reason in all]
+)
+def test_a_text_is_kept_whatever_the_server_calls_its_end(ask_once, ours, reason):
+    expected = Generation("yes", ours, 3)
+    assert ask_once(Reply(completion("yes", reason))) == (expected, 1)
+
+
 UNUSABLE = {
     "nothing": Reply(b""),
     "half a JSON": Reply(b'{"choices": [{"message": {"content": "ye'),
@@ -160,15 +197,14 @@ UNUSABLE = {
     "another JSON": Reply([1, "a"]),
     "no choices": Reply({**BODY, "choices": []}),
     "choices of nothing": Reply({**BODY, "choices": [None]}),
-    "null content": Reply(completion(None)),
-    "content of parts": Reply(completion([{"type": "text", "text": "yes"}])),
-    "aborted": Reply(completion("ye", "abort")),
+    "no content": Reply({**BODY, "choices": [{"message": {}, "finish_reason": "stop"}]}),
+    "content of another kind": Reply(completion({"text": "yes"})),
+    "aborted without a text": Reply(completion(None, "abort")),
     "empty stream": stream(end=b""),
     "no end": stream(ROLE, chunk(content="ye"), end=b""),
     "half a chunk": stream(chunk(content="ye"), end=b'data: {"choi'),
     "chunk of another JSON": stream([1], chunk("stop")),
     "an error": stream(chunk(content="ye"), {"error": "CUDA"}),
-    "chunk of parts": stream(chunk(content=["ye"]), chunk("stop")),
 }
 
 
@@ -185,7 +221,9 @@ def test_transient_errors_are_retried_and_others_are_not(ask_once, status):
     passes = status in (408, 409, 429) or status >= 500
     failure, requests = ask_once(error(status, "busy_1"))
     tried = "; attempts: 2" if passes else ""
-    assert re.fullmatch(rf"HTTP {status} \(\w+Error, busy_1\){tried}", failure.reason)
+    assert re.fullmatch(rf"HTTP {status} \(\w+Error, busy_1\).*{tried}", failure.reason)
+    kind = "systemic" if status in (401, 404) else "transient" if passes else "permanent"
+    assert failure.kind == kind
     assert requests == 1 + passes
     if passes:
         assert ask_once(error(status), Reply(BODY)) == (YES, 2)
@@ -194,15 +232,74 @@ def test_transient_errors_are_retried_and_others_are_not(ask_once, status):
 def test_what_an_error_says(ask_once):
     for code in (None, "a b", "x" * 41, "", {"a": 1}, 17):
         shown = ", 17" if code == 17 else ""
-        assert ask_once(error(400, code)) == (Failure(f"HTTP 400 (BadRequestError{shown})"), 1)
+        failure = Failure(f"HTTP 400 (BadRequestError{shown})", "permanent")
+        assert ask_once(error(400, code)) == (failure, 1)
     filtered = Generation("", "content_filter", None)
     assert ask_once(error(400, "content_filter")) == (filtered, 1)
-    failure = Failure("HTTP 403 (PermissionDeniedError, content_filter)")
-    assert ask_once(error(403, "content_filter")) == (failure, 1)
+    failure, _ = ask_once(error(403, "content_filter"))
+    assert failure.reason.startswith("HTTP 403 (PermissionDeniedError, content_filter): the key")
     plain = (("Content-Type", "text/plain; charset=zlib"),)
     for body in (b"", b"no", b"null", b'{"error": "no"}', b"\xff", b"[" * 100_000):
         failure, requests = ask_once(Reply(body, 400, plain))
         assert isinstance(failure, Failure) and requests == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "to_do"),
+    [
+        (error(401), "the server does not accept the key; api_key_env names its variable"),
+        (error(402), "the account has no quota left"),
+        (error(429, "insufficient_quota"), "the account has no quota left"),
+        (error(404), "is `model:` its name on the server, and is it pulled there? base_url often"),
+        (error(400, "unsupported_parameter"), "the server refuses a key of the request; see `req"),
+        (Reply({"error": {"param": "temperature"}}, 400), "the server refuses temperature; see "),
+        (Reply(b"", 302, (("Location", "/v2"),)), "a redirect, which is not followed; check base_"),
+    ],
+)
+def test_a_refusal_of_every_prompt_says_once_what_to_do(ask_once, reply, to_do):
+    failure, requests = ask_once(reply)
+    assert (failure.kind, requests) == ("systemic", 1)
+    assert f": {to_do}" in failure.reason
+
+
+def test_a_length_refused_is_the_prompts_affair(ask_once):
+    too_long = Reply({"error": {"param": "max_tokens", "code": "context_length_exceeded"}}, 400)
+    assert ask_once(too_long)[0].kind == "permanent"
+
+
+def test_a_certificate_that_is_not_trusted(tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost",
+            "-keyout", key, "-out", certificate, "-days", "1",
+        ],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def refuse(listener):
+        with pytest.raises(ssl.SSLError):
+            context.wrap_socket(listener.accept()[0], server_side=True)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refuse, args=[listener])
+        thread.start()
+        url = f"https://localhost:{listener.getsockname()[1]}/v1"
+        [failure] = openai_api.openai(model="m", base_url=url).answer([prompt()])
+        thread.join()
+    assert failure.kind == "systemic" and "SSL_CERT_FILE" in failure.reason
+
+
+def test_a_server_that_was_reached_is_tried_again(serve):
+    server = serve(in_turn(Reply(BODY)))
+    generator = make(server, attempts=3)
+    assert generator.answer([prompt()]) == [YES]
+    server.__exit__()
+    [failure] = generator.answer([prompt()])
+    assert failure.kind == "systemic" and failure.reason.endswith("; attempts: 3")
+    server.__enter__()
 
 
 def test_retry_after_is_respected(serve):
@@ -245,10 +342,14 @@ def test_a_stopped_run_does_not_retry(serve):
 def test_a_server_that_is_absent_breaks_off_or_hangs(serve):
     with ChatServer(in_turn()) as gone:
         pass
-    reason = r"no connection, or one that broke \(\w+\); attempts: 2"
-    assert re.fullmatch(reason, ask(gone).reason)
+    assert ask(gone, attempts=6) == Failure(
+        "no connection to 127.0.0.1 (ConnectError): is it running there, and is base_url its "
+        "address?",
+        "systemic",
+    )
     server = serve(in_turn(Reply(BODY, cut=True)))
-    assert re.fullmatch(reason, ask(server).reason)
+    broken = r"a connection that broke \(\w+\); attempts: 2"
+    assert re.fullmatch(broken, ask(server).reason)
     assert len(server.requests) == 2
     server = serve(in_turn(Reply(BODY, after=30)))
     assert ask(server, timeout_s=0.2) == Failure("no reply within 0.2 s; attempts: 2")
@@ -257,7 +358,7 @@ def test_a_server_that_is_absent_breaks_off_or_hangs(serve):
 def test_reply_without_an_end_is_given_up(serve, monkeypatch):
     monkeypatch.setattr(openai_api, "LONGEST_REPLY", 1_000_000)
     failure = ask(serve(in_turn(Reply(b" " * 3_000_000))))
-    assert failure.reason.startswith("no connection, or one that broke (ReadError)")
+    assert failure.reason.startswith("a connection that broke (ReadError)")
 
     # A piece every 50 ms, so that no single wait is too long.
     def drip(listener):
@@ -316,9 +417,9 @@ def test_neither_key_nor_prompt_is_revealed(serve, monkeypatch, caplog):
         server = serve(reply)
         generator = make(server, api_key_env="MY_KEY", timeout_s=0.5)
         [failure] = generator.answer([prompt(MARKER)])
-        assert isinstance(failure, Failure)
-        assert "\n" not in failure.reason
-        assert not PRIVATE.search(failure.reason), failure
+        # The last but two is a response, with a finish reason that is the prompt's text.
+        reason = failure.reason if isinstance(failure, Failure) else failure.finish_reason
+        assert "\n" not in reason and not PRIVATE.search(reason.title()), failure
         assert not PRIVATE.search(repr(generator))
         assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
         assert server.requests[0].prompt == MARKER

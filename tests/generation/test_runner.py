@@ -228,6 +228,92 @@ def test_a_failure_is_kept_until_it_is_resolved(folder, path, answering, capsys)
     assert len(asked) == 9
 
 
+def test_a_permanent_failure_is_a_result_until_it_is_asked_for_again(
+    folder, path, answering, caplog
+):
+    outcomes, asked = answering
+    question = QUESTIONS[ORDER[1]][0]
+    outcomes[question] = Failure("HTTP 400", "permanent")
+    responses = run(folder, path).set_index("instruction_id")
+    assert responses["failure"].tolist() == ["", "HTTP 400", ""]
+    failed = responses.loc[ORDER[1]]
+    assert (failed["response"], failed["finish_reason"]) == ("", "failed")
+    assert pd.isna(failed["response_tokens"]) and failed["prompt_tokens"] > 0
+    assert "1 of 3 instructions have no response (1 x HTTP 400), and count as not" in caplog.text
+    [row] = stored(path, "failure")
+    assert (row["kind"], row["reason"]) == ("permanent", "HTTP 400")
+    outcomes[question] = Generation("now", "stop", 1)
+    assert run(folder, path)["failure"].tolist() == ["", "HTTP 400", ""] and len(asked) == 3
+    again = run_system(load_release(folder), ANSWERING, path, retry_failed=True, progress=False)
+    assert again["response"].tolist()[1] == "now" and asked[3:] == [question]
+    assert run(folder, path)["failure"].tolist() == [""] * 3 and len(asked) == 4
+
+
+def test_a_failure_that_would_meet_every_prompt_stops_the_run(many, path, answering):
+    outcomes, asked = answering
+    outcomes[None] = Failure("HTTP 401: mend the key", "systemic")
+    for _ in range(2):
+        with pytest.raises(IncompleteError, match=r"v1: stopped, because HTTP 401: mend the key;"):
+            run_system(many, ANSWERING, path, progress=False)
+    assert len(asked) == 6 and stored(path) == []
+    # Not in a row: the server does answer.
+    outcomes |= {f"Question {i}?": Generation("yes", "stop", 1) for i in range(1, 10, 2)}
+    with pytest.raises(IncompleteError, match="5 of 10 instructions have no response yet"):
+        run_system(many, ANSWERING, path, progress=False)
+
+
+def test_a_server_that_refuses_the_first_prompts_alike_is_not_asked_for_all(many, path, answering):
+    outcomes, asked = answering
+    outcomes[None] = Failure("HTTP 400", "permanent")
+    with pytest.raises(IncompleteError, match=r"none of the first prompts could be .*: HTTP 400;"):
+        run_system(many, ANSWERING, path, progress=False)
+    assert len(asked) == 5
+    responses = run_system(many, ANSWERING, path, progress=False)
+    assert len(asked) == 10 and set(responses["failure"]) == {"HTTP 400"}
+
+
+def test_a_batch_is_kept_whole_when_the_run_stops(many, path, answering):
+    outcomes, _ = answering
+    outcomes |= {f"Question {i}?": Failure("HTTP 401", "systemic") for i in range(3)}
+    with pytest.raises(IncompleteError, match="HTTP 401"):
+        run_system(many, ANSWERING | {"batch_size": 5}, path, progress=False)
+    assert [row["instruction_id"] for row in stored(path)] == ["i3", "i4"]
+
+
+def test_a_prompt_that_the_server_cut_stops_the_run_or_is_recorded(many, path, monkeypatch):
+    asked = []
+
+    def factory(*, keep=0):
+        def answer(prompts):
+            asked.extend(prompts)
+            return [Generation("yes", "stop", 1, prompt_tokens=n) for n in counts(prompts)]
+
+        return Generator(answer)
+
+    def counts(prompts):
+        return [20 if "Question 4?" in prompt.text else 5000 for prompt in prompts]
+
+    monkeypatch.setitem(GENERATORS, "cutting", factory)
+    monkeypatch.setattr(runner, "_CUT_BY", 5)
+    system = SYSTEM | {"generator": "cutting"}
+    for n in (5, 6):  # what a cut prompt got is not taken for its answer
+        with pytest.raises(IncompleteError, match=r"the server read 20 of the \d+ tokens of a"):
+            run_system(many, system, path, progress=False)
+        assert len(asked) == n
+    responses = run_system(many, system | {"cut_prompts": "record"}, path, progress=False)
+    assert len(asked) == 11
+    assert responses["prompt_tokens_read"].dropna().tolist() == [20]
+
+
+def test_a_server_that_is_not_there_costs_seconds(many, path):
+    with ChatServer(lambda _: None) as gone:
+        pass
+    start = time.monotonic()
+    with pytest.raises(IncompleteError, match=r"no connection to 127\.0\.0\.1 .*: is it running"):
+        run_system(many, served(gone.port) | {"concurrency": 1}, path, progress=False)
+    assert time.monotonic() - start < 15
+
+
 def test_errors_are_reported_before_any_answer(folder, path, answering):
     with pytest.raises(ParamsError, match="shards"):
         run_system(None, SYSTEM | {"shards": 0}, path)
@@ -261,7 +347,7 @@ def test_read_responses(tmp_path):
     file.write_text("")
     assert dict(read_responses(file).dtypes.astype(str)) == RESPONSE_COLUMNS
     texts = {"instruction_id": "007", "system": "x", "response": "", "finish_reason": "stop"}
-    texts |= {"reasoning": ""}
+    texts |= {"reasoning": "", "failure": ""}
     row = dict.fromkeys(RESPONSE_COLUMNS, 1) | {"seconds": 0.0, "prompt_sha256": "e3"} | texts
     line = json.dumps(row) + "\n"
     file.write_text(line)
@@ -321,7 +407,10 @@ def test_1000_instructions_over_a_faulty_server(tmp_path, monkeypatch):
         settings = served(server.port, attempts=3, timeout_s=1)
         with pytest.raises(IncompleteError) as caught:
             run_system(release, settings, path, progress=False)
-        failed, finished = stored(path, "failure"), stored(path)
+        failures, finished = stored(path, "failure"), stored(path)
+        failed = [row for row in failures if row["kind"] != "permanent"]
+        permanent = [row for row in finished if row["failure"]]
+        assert 0 < len(permanent) == len(failures) - len(failed)
         # Each has one response or one recorded failure.
         ids = [row["instruction_id"] for row in [*finished, *failed]]
         assert len(ids) == 1000 and set(ids) == set(release.references["instruction_id"])

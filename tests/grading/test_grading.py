@@ -1,6 +1,7 @@
 """The grader alone: each case is a response, a fact and the verdict that the rules require."""
 
 import json
+import time
 
 import pandas as pd
 import pytest
@@ -160,10 +161,26 @@ def test_a_record_quoted_at_length_is_not_an_answer():
     assert not grade("\n".join([line] + [other] * 8), [CREATININE]).correct
 
 
-def test_only_the_first_256_words_are_read():
-    # After 255 words the answer is the 256th word, after 256 the 257th.
-    assert grade("word. " * 255 + "Lipitor", [STATIN]).correct
-    assert not grade("word. " * 256 + "Lipitor", [STATIN]).correct
+def test_the_whole_response_is_read_except_for_endless_statements():
+    assert grade("Several words. " * 2000 + "Lipitor.", [STATIN]).correct
+    # After 255 words the answer is the statement's 256th, after 256 its 257th.
+    assert grade("word " * 255 + "Lipitor", [STATIN]).correct
+    assert not grade("word " * 256 + "Lipitor", [STATIN]).correct
+    start = time.monotonic()
+    assert not grade("1 " * 30_000, [CREATININE]).correct
+    assert time.monotonic() - start < 10
+
+
+def test_no_response_is_not_correct_and_ranks_last():
+    key = {"1": {"facts": [STATIN]}}
+    texts = {"wrong": "She takes no statin.", "none": "", "right": "Lipitor."}
+    responses = pd.DataFrame(
+        {"instruction_id": "1", "system": list(texts), "response": texts.values()}
+    )
+    responses["failure"] = ["", "HTTP 400", ""]
+    ratings = rate_with_answer_key(responses, key).set_index("system")
+    assert ratings["correct"].to_dict() == {"wrong": False, "none": False, "right": True}
+    assert ratings["rank"].to_dict() == {"wrong": 2.0, "none": 3.0, "right": 1.0}
 
 
 FACTS = [fact for _, fact in CORRECT + WRONG]

@@ -1,0 +1,127 @@
+"""Reads what servers send as a chat completion, in one piece or as a stream of chunks."""
+
+import json
+import re
+from typing import Any, NamedTuple
+
+# How servers say that a reply is complete, that the limit cut it, or that a filter withheld it.
+_FINISH_REASONS = {
+    "stop": ("", "stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete", "completed"),
+    "length": ("length", "max_tokens", "max_output_tokens", "max_new_tokens", "model_length"),
+    "content_filter": ("content_filter", "safety"),
+}
+FINISH_REASONS = tuple(_FINISH_REASONS)
+_KNOWN = {name: ours for ours, names in _FINISH_REASONS.items() for name in names}
+# The texts of a message. Servers report reasoning under either name.
+_ANSWER, _REFUSAL, _REASONING = "content", "refusal", ("reasoning_content", "reasoning")
+
+
+class UnusableReply(Exception):
+    """A reply of status 2xx without a response, and why."""
+
+
+class Reply(NamedTuple):
+    """What a completion holds; `reasoning` is what the server separated from the text.
+
+    `finish_reason` is "stop", "length", "content_filter" or the server's own word, in lower case.
+    Counts are None if the server does not tell.
+    """
+
+    text: str
+    reasoning: str
+    finish_reason: str
+    tokens: int | None
+    reasoning_tokens: int | None
+    prompt_tokens: int | None
+
+
+def read_reply(body: bytes, content_type: str) -> Reply:
+    """Return the completion in the body of a reply; raise an UnusableReply if it has none."""
+    try:
+        # `transformers serve` streams although it is not asked to.
+        if content_type.lower().startswith("text/event-stream"):
+            completion = _joined(body)
+        else:
+            completion = json.loads(body)
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        raise UnusableReply("not JSON, or not of a completion") from None
+    match completion:
+        case {"choices": [{"message": {**message}, **choice}, *_]}:
+            pass
+        case _:
+            raise UnusableReply("no choices")
+    reason = choice.get("finish_reason") or ""
+    reason = reason.lower() if isinstance(reason, str) else "other"
+    finish_reason = _KNOWN.get(reason, reason)
+    text, reasoning = _texts(message.get(_ANSWER))
+    text = text or _texts(message.get(_REFUSAL))[0]
+    reasoning += next(filter(None, (_texts(message.get(name))[0] for name in _REASONING)), "")
+    is_empty = not (text or reasoning or message.get("tool_calls"))
+    if is_empty and (_ANSWER not in message or reason not in _KNOWN):
+        raise UnusableReply("no content")
+    if not isinstance(message.get(_ANSWER), str | list | None):
+        raise UnusableReply("content that is not text")
+    if finish_reason == "content_filter":
+        text = reasoning = ""
+    usage = completion.get("usage")
+    return Reply(
+        _writable(text),
+        _writable(reasoning),
+        finish_reason,
+        _count(usage, "completion_tokens"),
+        _count(usage, "completion_tokens_details", "reasoning_tokens"),
+        _count(usage, "prompt_tokens"),
+    )
+
+
+def _texts(content: Any) -> tuple[str, str]:
+    """Return the text and the reasoning of a message's content: a text, or a list of parts."""
+    if isinstance(content, str):
+        return content, ""
+    text = reasoning = ""
+    for part in content if isinstance(content, list) else []:
+        match part:
+            case {"type": "thinking" | "reasoning" as name, **more}:
+                reasoning += _texts(more.get(name) or more.get("text"))[0]
+            case {"text": str(piece)} | {"refusal": str(piece)} | str(piece):
+                text += piece
+    return text, reasoning
+
+
+def _count(usage: Any, *keys: str) -> int | None:
+    for key in keys:
+        usage = usage.get(key) if isinstance(usage, dict) else None
+    return usage if type(usage) is int else None
+
+
+def _writable(text: str) -> str:
+    """Join surrogates that JSON or chunks split; replace a lone one, which no file can hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _joined(stream: bytes) -> dict[str, Any]:
+    """Return the chunks of a stream of Server-Sent Events as one completion."""
+    texts: dict[str, str] = dict.fromkeys((_ANSWER, _REFUSAL, *_REASONING), "")
+    finish_reason, usage, tool_calls = None, None, []
+    for event in re.split(rb"\r\n\r\n|\n\n|\r\r", stream):
+        lines = [line for line in event.splitlines() if line.startswith(b"data:")]
+        data = b"\n".join(line[5:] for line in lines)
+        if data.strip() == b"[DONE]":
+            finish_reason = finish_reason or "stop"
+            break
+        chunk = json.loads(data) if lines else {}
+        usage = chunk.get("usage") or usage
+        match chunk:
+            case {"choices": [{"delta": {**delta}, **choice}, *_]} if choice.get("index", 0) == 0:
+                for name in texts:
+                    text, reasoning = _texts(delta.get(name))
+                    texts[name] += text
+                    texts[_REASONING[0]] += reasoning
+                tool_calls += delta.get("tool_calls") or []
+                finish_reason = choice.get("finish_reason") or finish_reason
+            case {"error": _}:
+                raise UnusableReply("the stream broke off")
+    if finish_reason is None:
+        raise UnusableReply("the stream broke off")
+    choice = {"message": {**texts, "tool_calls": tool_calls}, "finish_reason": finish_reason}
+    return {"choices": [choice], "usage": usage}
