@@ -158,14 +158,15 @@ def openai(
             logging.getLogger(name).addFilter(_not_ours)
 
     def answer_of(reply: Reply) -> Generation:
+        prompt_end = tokenizer.response_prefix if tokenizer else ""
         # A finished answer without marks is one whose reasoning the server dropped.
-        is_cut = tokenizer and reply.finish_reason == "length" and not reply.reasoning
-        parts = split(reply.text, reasoning, tokenizer.response_prefix if is_cut else "")
-        if reply.reasoning and not reply.text:
+        is_cut = reply.finish_reason == "length" and not reply.reasoning
+        parts = split(reply.text, reasoning, prompt_end if is_cut else "")
+        if reply.reasoning and not reply.text.strip():
             if reply.finish_reason == "length":
                 parts = Parts(reply.reasoning, "", is_finished=False)
-            else:  # parsers of servers take an answer without reasoning for reasoning
-                parts = split(reply.reasoning, reasoning)
+            else:  # servers take an answer for reasoning if the model does not reason
+                parts = split(reply.reasoning, reasoning, prompt_end)
         elif reply.reasoning:
             both = "\n".join(filter(None, (reply.reasoning, parts.reasoning)))
             parts = parts._replace(reasoning=both)

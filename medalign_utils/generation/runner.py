@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from medalign_utils import __version__
 from medalign_utils.data.release import Release, instructions_to_answer
 from medalign_utils.data.responses import read_responses
-from medalign_utils.data.store import Store
+from medalign_utils.data.store import Store, read_lines
 from medalign_utils.errors import IncompleteError, MedAlignError, ParamsError, PromptError
 from medalign_utils.generation.base import Failure, Generation, Generator
 from medalign_utils.generation.system import (
@@ -106,7 +106,9 @@ def run_system(
         with tqdm(total=len(mine), initial=n, desc=desc, disable=not progress) as bar:
             _ask_all(asked, generator, functools.partial(job.handle, bar), job.check_goes_on)
         job.check_complete(len(to_do))
+    # With this name, since a system of another name may have answered.
     rows = [store[job.key("response", i)] for i in mine["instruction_id"]]
+    rows = [row | {"system": job.name} for row in rows]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     temporary = path.with_suffix("") / f"{output.name}.new"
     os.replace(write_text(text, temporary, private=terms["restricted"]), output)
@@ -394,9 +396,12 @@ def _open_store(
     file = folder / ("store.jsonl" if shards == 1 else f"store-{shard}-of-{shards}.jsonl")
     others = sorted(set(folder.glob("store*.jsonl")) - {file})
     store = Store(file, private=private, readable=others)
+    settings_key = _digest(settings)[:12]
+    if not any(key.startswith(settings_key) for key in store):
+        _take_over(store, settings_key, set(path.parent.glob("*/store*.jsonl")) - {file, *others})
     before, now = store.get("settings"), {"settings": settings, "terms": terms}
     if before != now:
-        if before and not any(key.startswith(_digest(settings)[:12]) for key in store):
+        if before and not any(key.startswith(settings_key) for key in store):
             logger.warning(
                 "%s: starting over, because %s; earlier responses stay in %s",
                 path,
@@ -405,6 +410,17 @@ def _open_store(
             )
         store.put("settings", now)
     return store
+
+
+def _take_over(store: Store, settings: str, others: Iterable[Path]) -> None:
+    """Copy what systems of other names have answered under these settings, by their digest."""
+    for file in sorted(others):
+        if settings.encode() not in file.read_bytes():
+            continue
+        logger.info("%s: has responses under the same settings, which are taken over", file)
+        for row in read_lines(file, {"key"}, growing=True):
+            if (key := row.pop("key")).startswith(settings) and key not in store:
+                store.put(key, row)
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], under: str = "") -> list[str]:

@@ -169,6 +169,9 @@ def test_a_server_that_leaves_reasoning_in_the_text(serve, folders):
     # A server may drop the reasoning that its template opens.
     r1 = load_tokenizer(folders["deepseek r1"])
     assert serve(Reply(completion(ANSWER)), r1) == Generation(ANSWER, "stop", 3)
+    # A model that reasons and then ends has not answered.
+    unanswered = Reply(completion(None, reasoning=THINKING))
+    assert serve(unanswered, r1)[:2] == ("", "length")
     separated = completion(ANSWER, "length", reasoning=THINKING)
     assert serve(Reply(separated), r1)[:2] == (ANSWER, "length")
 

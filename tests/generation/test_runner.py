@@ -213,6 +213,21 @@ def test_each_set_of_settings_keeps_its_responses(folder, path, answering, caplo
         assert len(asked) == 6 and caplog.text == ""
 
 
+def test_a_renamed_system_keeps_its_responses(folder, path, answering, caplog):
+    _, asked = answering
+    first = run(folder, path)
+    run(folder, path.with_name("other.jsonl"), mode="b")
+    asked.clear()
+    renamed = path.with_name("renamed.jsonl")
+    with caplog.at_level(logging.INFO):
+        again = run(folder, renamed)
+    assert asked == [] and set(again["system"]) == {"renamed"}
+    assert "bm25-2k.v1/store.jsonl: has responses under the same settings" in caplog.text
+    assert_same(again.assign(system=path.stem), first)
+    forget(path)
+    assert run(folder, renamed).equals(again) and asked == []
+
+
 def test_a_failure_is_kept_until_it_is_resolved(folder, path, answering, capsys):
     outcomes, asked = answering
     outcomes[None] = Failure("HTTP 500")
