@@ -26,7 +26,7 @@ class Generation(NamedTuple):
 
 
 class Sampling(TypedDict, total=False):
-    """How tokens are drawn, where the most probable one is not always taken."""
+    """How tokens are sampled; without it, the most probable token is always chosen."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
@@ -38,10 +38,10 @@ class Sampling(TypedDict, total=False):
 
 
 class Failure(NamedTuple):
-    """Why there is no response: one line, without anything of the prompt.
+    """Why there is no response, in one line that quotes nothing of the prompt.
 
-    A "permanent" failure lies in the prompt and comes again. A "systemic" one would meet every
-    prompt, and its reason says what to do. What is "transient" may pass.
+    "transient" failures may not happen again; "permanent" ones are due to the prompt and will;
+    "systemic" ones would affect every prompt, and the reason says what to do.
     """
 
     reason: str
@@ -49,10 +49,10 @@ class Failure(NamedTuple):
 
 
 class Generator(NamedTuple):
-    """How prompts are answered: `concurrency` threads at a time call `answer`.
+    """How prompts are answered: up to `concurrency` threads call `answer` at the same time.
 
-    It takes up to `batch_size` prompts and returns one outcome for each, in order, by its prompt
-    alone. `stop` is called when a run ends early, so that no more attempts are made.
+    It takes up to `batch_size` prompts and returns their outcomes in order; an outcome depends on
+    its own prompt only. `stop` is called when a run ends early, so that no more attempts are made.
     """
 
     answer: Callable[[Sequence[Prompt]], Sequence[Generation | Failure]]

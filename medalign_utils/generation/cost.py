@@ -1,4 +1,4 @@
-"""What a run will take, before anything is sent: prompts, tokens, EHR kept, time and cost."""
+"""Estimates a run before anything is sent: prompts, tokens, share of the EHRs, time and cost."""
 
 import inspect
 import math
@@ -32,7 +32,7 @@ def plan_experiment(
     *,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Return one row of `plan_system` per system; its ``problem`` is what keeps it from running."""
+    """Return one row of `plan_system` per system; ``problem`` says why it cannot run."""
     rows = []
     for system in systems:
         try:
@@ -46,28 +46,28 @@ def plan_experiment(
 def plan_system(
     release: Release, system: Mapping[str, Any], experiment: str, *, progress: bool = False
 ) -> dict[str, Any]:
-    """Return what answering a release again with one system would take; nothing is sent.
+    """Return what answering a whole release with one system would take; nothing is sent.
 
-    prompts; prompt_tokens of all of them and response_tokens, both at most; kept_q1, kept_median
-    and kept_q3, quartiles over instructions of the share of the EHR's tokens that the system sees,
-    in [0, 1]; whole, the share of instructions whose EHR it sees in full; hours, by the system's
-    ``tokens_per_second`` or else by the experiment's earlier responses; cost, at most, in the
-    currency of ``price_per_million``; NaN where unknown; problem: terms of use.
+    prompts; prompt_tokens and response_tokens in all, both upper bounds; kept_q1, kept_median and
+    kept_q3, quartiles over instructions of the share of the EHR's tokens that the system sees, in
+    [0, 1]; whole, the share of instructions whose EHR it sees in full; hours, by the system's
+    ``tokens_per_second`` or else by earlier responses of the experiment; cost, an upper bound in
+    the currency of ``price_per_million``; problem, from the terms of use. Unknown values are NaN.
     """
     tokenizer = system_tokenizer(system)
     instructions = instructions_to_answer(release)
     limit = max_new_tokens(system)
     prompts = tokens = 0
     kept = []
-    asked = packed_instructions(release, instructions, system, tokenizer)
-    for one in tqdm(asked, system["system"], len(instructions), disable=not progress):
-        prompts += 1 + len(one.later)
-        tokens += one.prompt_tokens
-        for part in one.later:
-            text = fill(one.prompt.instruction, part, "").text
+    tasks = packed_instructions(release, instructions, system, tokenizer)
+    for task in tqdm(tasks, system["system"], len(instructions), disable=not progress):
+        prompts += 1 + len(task.later)
+        tokens += task.prompt_tokens
+        for part in task.later:
+            text = fill(task.prompt.instruction, part, "").text
             tokens += len(tokenizer.prompt_ids(text)) + limit
-        total = one.ehr_tokens_total
-        kept.append(one.ehr_tokens_kept / total if total else 1.0)
+        total = task.ehr_tokens_total
+        kept.append(task.ehr_tokens_kept / total if total else 1.0)
     q1, median, q3 = np.quantile(kept, [0.25, 0.5, 0.75])
     price = system.get("price_per_million") or dict.fromkeys(("input", "output"), math.nan)
     row = {

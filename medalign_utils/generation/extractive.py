@@ -1,11 +1,10 @@
-"""Extractive baselines: the answer is a passage of the record, quoted.
+"""Extractive baselines: the answer quotes a passage of the record.
 
-Answers are cut to `RESPONSE_TOKENS` tokens of MiniLM's tokenizer, and are "" where the prompt holds
-no record. In refinement the previous answer is one more passage.
+Answers are cut to `RESPONSE_TOKENS` tokens of MiniLM's tokenizer. Without a record the answer is
+"". In refinement the previous answer is one of the passages.
 
-With `patient_prefix` passages are scored for the instruction with the patient's age, race and
-gender in front, as far as the context holds these lines of the record; otherwise the extractors do
-not use demographics.
+With `patient_prefix` the query begins with the patient's age, race and gender, if these lines of
+the record are in the context; otherwise the extractors do not use demographics.
 """
 
 import hashlib
@@ -30,7 +29,7 @@ def bm25_passage(*, patient_prefix: bool = False) -> Generator:
     '2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL'
     """
 
-    # The prompts of one patient come one after another and share their record.
+    # A patient's prompts follow one another and share the record.
     @lru_cache(maxsize=1)
     def index_of(ehr: str, previous: str | None) -> tuple[list[str], Bm25]:
         passages = _passages(ehr, previous)
@@ -59,7 +58,7 @@ def minilm_passage(*, patient_prefix: bool = False) -> Generator:
         vectors.clear()
         vectors.update((passage, known[passage]) for passage in passages)
         [instruction] = embed([_query(prompt, patient_prefix)])
-        # One by one, since a product of matrices may give equal rows different cosines.
+        # Row by row, since a matrix product may give equal rows different cosines.
         scores = np.array([vectors[passage] @ instruction for passage in passages])
         return _most_recent_best(passages, scores)
 
@@ -72,7 +71,7 @@ def recent_note() -> Generator:
 
 
 def random_passage(*, seed: int) -> Generator:
-    """Quote a passage drawn uniformly, by the seed and the prompt alone."""
+    """Quote a random passage, which depends only on the seed and the prompt."""
 
     def answer(prompt: Prompt) -> str:
         passages = _passages(prompt.ehr, prompt.previous)
@@ -103,7 +102,7 @@ def _query(prompt: Prompt, patient_prefix: bool) -> str:
 
 
 def _passages(ehr: str, previous: str | None) -> list[str]:
-    """What may be quoted: the record's passages, and before them the answer to be refined."""
+    """Return what may be quoted: the answer to refine, then the record's passages."""
     return ([previous] if previous else []) + split_passages(ehr)
 
 

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-# Two tokens with a smaller difference in logits may change places with the size of the batch.
+# With a smaller difference in logits, the batch size may decide which of two tokens is chosen.
 NEAR_TIE = 1e-4
 
-# The only ones of a model's generation settings that take part: penalties and bans would change the
-# most probable tokens, and a forced end would hide that the limit cut the answer.
+# The only generation settings of a model that are used: penalties and bans would change the most
+# probable tokens, and a forced end would hide that the limit cut the answer.
 _TOKEN_SETTINGS = (
     "bos_token_id eos_token_id pad_token_id decoder_start_token_id forced_bos_token_id"
 ).split()
-# What allocators other than CUDA's say in a plain RuntimeError.
+# The plain RuntimeErrors of allocators other than CUDA's.
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "MPS backend out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 logger = logging.getLogger(__name__)
@@ -54,12 +54,11 @@ def huggingface(
     sample; a sample depends on seed and prompt alone. Of the model's own generation settings only
     its special tokens take part, and the token that ends an assistant's turn in its chat template
     ends a response too. `tokens` counts the ending token, as servers do.
-    Where memory runs out, the batch is halved, then and for good. A prompt that does not fit alone,
-    that exceeds the model's positions with its response, or that fails by another error, is a
-    `Failure`.
+    If memory runs out, the batch size is halved and stays so. A prompt that does not fit alone,
+    exceeds the model's positions with its response, or raises another error is a `Failure`.
 
-    In float32 the size of the batch changes an answer only where two tokens are nearly equally
-    probable; each such answer is logged. In 16 bits it may change any.
+    In float32 the batch size changes an answer only if two tokens are almost equally probable; each
+    such answer is logged. In 16 bits it may change any answer.
 
     `model` is a folder, a repository on Hugging Face or a GGUF file; for `reasoning` see
     `reasoning.split`. `device` is PyTorch's name, such as "cuda:1", by default a GPU if there is
@@ -90,7 +89,7 @@ def huggingface(
                 logger.warning("out of memory; from here on %d prompts at a time", at_once)
                 continue
             if isinstance(answered, Failure) and len(batch) > 1:
-                alone = len(batch)  # prompts, to find out which of them fails
+                alone = len(batch)  # the next prompts one by one, to find the one that fails
                 continue
             alone = max(alone - 1, 0)
             if answered is None:
@@ -173,7 +172,7 @@ class _Model:
     def answer(
         self, prompts: Sequence[Prompt], prompt_ids: Sequence[list[int]]
     ) -> list[Generation | Failure] | Failure | None:
-        """Return the outcomes of a batch of prompts, one failure of all, None without memory."""
+        """Return a batch's outcomes, or why it failed as a whole; None if memory ran out."""
         import torch
 
         pad = functools.partial(
@@ -225,7 +224,7 @@ class _Model:
         for name, kind in (("top_k", "TopK"), ("top_p", "TopP"), ("min_p", "MinP")):
             if name in how:
                 chosen.append(getattr(warpers, f"{kind}LogitsWarper")(how[name]))
-        # One for each prompt, so that its batch has no say.
+        # A source of randomness per prompt makes a sample independent of its batch.
         texts = [f"{how.get('seed', 0)} {prompt.text}".encode() for prompt in prompts]
         seeds = [int.from_bytes(hashlib.sha256(text).digest()[:8]) >> 1 for text in texts]
         sources = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -278,7 +277,7 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def _failure(error: RuntimeError) -> Failure:
-    """Return a failure by class alone, since a message may quote a prompt."""
+    """Return a failure with the error's class only, since its message may quote a prompt."""
     import torch
 
     # After an error of the accelerator every further call fails too.

@@ -1,8 +1,8 @@
 """Language models behind a server that speaks OpenAI's API.
 
 Chat completions through the official client: OpenAI, Azure OpenAI, vLLM, Ollama, llama.cpp,
-`transformers serve` and others. Nothing of a prompt, of a reply or of the key gets into a reason,
-an exception or a log line.
+`transformers serve` and others. No failure, exception or log line quotes a prompt, a reply or the
+key.
 """
 
 import ipaddress
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 LONGEST_CONNECT_S = 4.0  # so that a server that is not there is found out soon
 LONGEST_REPLY = 16 * 2**20  # bytes; some hundred times what the tokens of a response take
 
-# The client insists on a key, and a server on this machine seldom wants one.
+# The client requires a key, which servers on this machine seldom need.
 _NO_KEY = "no-key-needed"
 # How servers name the most tokens of a response.
 LENGTH_KEYS = ("max_tokens", "max_completion_tokens")
-# What a server's refusal of every prompt asks for, by status.
+# What to do about a server that refuses every prompt, by status.
 _TO_DO = {
     401: "the server does not accept the key; api_key_env names its variable",
     402: "the account has no quota left",
@@ -49,7 +49,7 @@ _NO_QUOTA = (
     "billing_not_active",
     "billing_hard_limit_reached",
 )
-# Narrower than what URLs may be, so that every reader finds the same host in it.
+# Stricter than the standard for URLs, so that every parser finds the same host.
 _URL = re.compile(
     r"https?://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?(/[!-~]*)?", re.A | re.I
 )
@@ -58,11 +58,11 @@ _asking = threading.local()
 
 
 class _Stopped(Exception):
-    """The run ended before another attempt."""
+    """The run ended before the next attempt."""
 
 
 class _Unreachable(Exception):
-    """There was no connection, and never was one before."""
+    """There was no connection, and has never been one in this run."""
 
 
 def _without_fixed(request: dict[str, Any]) -> dict[str, Any]:
@@ -151,21 +151,21 @@ def openai(
     client._custom_headers = {}
     # Raw, since the client returns a body that it cannot read as a completion all the same.
     create = client.chat.completions.with_raw_response.create
-    # Its log lines about our requests may hold a prompt. A filter is not inherited, so each logger
-    # gets it; OPENAI_LOG acts when openai is imported.
+    # Its log lines about our requests may quote a prompt. Loggers do not inherit filters, so each
+    # gets its own; OPENAI_LOG takes effect when openai is imported.
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("openai", "httpx2", "httpcore2"):
             logging.getLogger(name).addFilter(_not_ours)
 
     def answer_of(reply: Reply) -> Generation:
         prompt_end = tokenizer.response_prefix if tokenizer else ""
-        # A finished answer without marks is one whose reasoning the server dropped.
+        # If a finished answer has no marks, the server has dropped the reasoning.
         is_cut = reply.finish_reason == "length" and not reply.reasoning
         parts = split(reply.text, reasoning, prompt_end if is_cut else "")
         if reply.reasoning and not reply.text.strip():
             if reply.finish_reason == "length":
                 parts = Parts(reply.reasoning, "", is_finished=False)
-            else:  # servers take an answer for reasoning if the model does not reason
+            else:  # servers mistake the answer of a model that did not reason for reasoning
                 parts = split(reply.reasoning, reasoning, prompt_end)
         elif reply.reasoning:
             both = "\n".join(filter(None, (reply.reasoning, parts.reasoning)))
@@ -325,7 +325,7 @@ def _not_ours(_record: object) -> bool:
 
 
 def _is_harmless(code: Any, private: Sequence[str]) -> bool:
-    """Return whether a server's word looks like a code and repeats nothing of ours."""
+    """Return whether a server's word looks like a code and quotes nothing private."""
     if not isinstance(code, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", code):
         return False
     texts = [text.lower() for text in private]
@@ -333,13 +333,13 @@ def _is_harmless(code: Any, private: Sequence[str]) -> bool:
 
 
 def _refused(error: Any, body: dict[str, Any], private: Sequence[str]) -> Failure:
-    """Return what a reply of another status than 2xx says about the prompt or the server."""
+    """Return the failure that a reply with an error status means."""
     status, code = error.status_code, error.code
     name = type(error).__name__ + (f", {code}" if _is_harmless(code, private) else "")
     reason = f"HTTP {status} ({name})"
     if code in _NO_QUOTA:
         return Failure(f"{reason}: {_TO_DO[402]}", "systemic")
-    # A length may be refused because of the prompt's own.
+    # Servers refuse a length limit if the prompt leaves too little room for it.
     refused = next((key for key in body if key == error.param and key not in LENGTH_KEYS), None)
     if refused or str(code).startswith(("unsupported_", "unknown_param")):
         named = refused or "a key of the request"
@@ -353,7 +353,7 @@ def _refused(error: Any, body: dict[str, Any], private: Sequence[str]) -> Failur
 
 
 def _no_connection(base_url: str, error: BaseException) -> Failure:
-    """Return why a server was not reached, and what to do."""
+    """Return the failure to reach a server, with what to do."""
     causes, to_do = [error], "is it running there, and is base_url its address?"
     while cause := causes[-1].__cause__ or causes[-1].__context__:
         causes.append(cause)

@@ -1,7 +1,7 @@
-"""Generators turn prompts into responses.
+"""Generators by name: functions that return a `Generator`.
 
-`GENERATORS` maps a name to a function that returns a `Generator`; its keyword parameters are the
-generator's options, and keys of the system that it needs. A new generator is one line here.
+A function's keyword parameters are the options that a system's file may set. One that takes a
+`tokenizer` gets the system's.
 """
 
 from collections.abc import Callable

@@ -17,14 +17,14 @@ _ANSWER, _REFUSAL, _REASONING = "content", "refusal", ("reasoning_content", "rea
 
 
 class UnusableReply(Exception):
-    """A reply of status 2xx without a response, and why."""
+    """Why a reply of status 2xx contains no response."""
 
 
 class Reply(NamedTuple):
-    """What a completion holds; `reasoning` is what the server separated from the text.
+    """A completion; `reasoning` is what the server reported apart from the text.
 
     `finish_reason` is "stop", "length", "content_filter" or the server's own word, in lower case.
-    Counts are None if the server does not tell.
+    Counts that the server does not report are None.
     """
 
     text: str
@@ -36,7 +36,7 @@ class Reply(NamedTuple):
 
 
 def read_reply(body: bytes, content_type: str) -> Reply:
-    """Return the completion in the body of a reply; raise an UnusableReply if it has none."""
+    """Return the completion in a reply's body; raise an UnusableReply if there is none."""
     try:
         # `transformers serve` streams although it is not asked to.
         if content_type.lower().startswith("text/event-stream"):
@@ -95,7 +95,7 @@ def _count(usage: Any, *keys: str) -> int | None:
 
 
 def _writable(text: str) -> str:
-    """Join surrogates that JSON or chunks split; replace a lone one, which no file can hold."""
+    """Join surrogates that JSON or chunks have split; replace lone ones, which have no UTF-8."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

@@ -1,8 +1,8 @@
 """Run a system on a release: responses are kept as they come, so that none is lost.
 
-``responses/<system>.jsonl`` holds the responses of a complete run in the release's order,
-``<system>/store.jsonl`` (a shard's: ``store-2-of-3.jsonl``) all that was ever answered, under any
-settings: responses, intermediate answers of refinement, and why some prompts have no response.
+``responses/<system>.jsonl`` has the responses of a complete run in the release's order.
+``<system>/store.jsonl`` (``store-2-of-3.jsonl`` for a shard) has everything that was ever answered,
+under any settings: responses, intermediate answers of refinement, and failures with their reasons.
 """
 
 import contextlib
@@ -43,10 +43,10 @@ from medalign_utils.prompts.context import check_fits, next_prompt, pack_ehr
 from medalign_utils.prompts.templates import ANSWER, REFINE, Prompt
 from medalign_utils.prompts.tokenizers import PromptTokenizer
 
-# So many prompts in a row that fail for a reason that would meet every prompt stop a run, and so
-# many that cannot be answered if none was.
+# A run stops after so many systemic failures in a row, and after so many permanent ones if nothing
+# has been answered.
 _SYSTEMIC_IN_A_ROW, _PERMANENT_IN_A_ROW = 3, 5
-# A server that read so many tokens less than were sent, and such a share, cut the prompt.
+# A server cut the prompt if it read fewer tokens than were sent, by more than both of these.
 _CUT_BY, _CUT_SHARE = 256, 0.02
 
 logger = logging.getLogger(__name__)
@@ -62,24 +62,27 @@ def run_system(
     retry_failed: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Return a system's responses to a release, as `read_responses`; go on where a run ended.
+    """Return a system's responses to a release, as `read_responses` does; continue an earlier run.
 
-    Responses are stored one by one, and written to ``path``, ``<system>.jsonl``, when all are
-    there, by patient, then in the release's order; a restricted release's for their owner only.
-    What was answered under the same settings is not asked again: the system (without its names and
-    where it runs), tokenizer and chat template, the files of a model's folder, instructions, EHRs,
-    the prompts' wording and the package's version. If any of these changed, a message says what,
-    and earlier responses stay in place. A prompt that failed for a reason that may pass is tried
-    again; one that cannot be answered gets an empty response with the reason, which `retry_failed`
-    asks for again. Only different shards of
-    one ``path`` may run at the same time; an earlier run may have had another number of them.
+    Each response is stored as soon as it arrives. When all are complete, they are written to
+    ``path``, ``<system>.jsonl``, by patient, then in the release's order. Files of a restricted
+    release are readable by their owner only.
+
+    Nothing is asked twice under the same settings: the system (without its name and where it runs),
+    tokenizer and chat template, the files in a model's folder, instructions, EHRs, the wording of
+    prompts and the package's version. If any of these has changed, a message says what, and earlier
+    responses stay in place. A prompt that failed for a transient reason is tried again; one that
+    cannot be answered gets an empty response with the reason, until `retry_failed`.
+
+    Several shards of one ``path`` may run at the same time, but no shard twice. The number of
+    shards may differ from an earlier run's.
 
     Raises:
         ParamsError, TermsError: as `check_system`, `shard_of` and `check_terms`.
-        ReleaseError, EHRError: an EHR is missing, or cannot be read.
-        PromptError: an instruction, which is named, does not fit the context.
-        IncompleteError: some prompts failed, or the run was stopped because all of them would.
-        MedAlignError: a store is damaged, or a batch's outcomes are not as many as its prompts.
+        ReleaseError, EHRError: an EHR is missing or cannot be read.
+        PromptError: an instruction does not fit the context; the message names it.
+        IncompleteError: some prompts failed, or the run stopped because all of them would fail.
+        MedAlignError: a store is damaged, or a generator returned too few or too many outcomes.
     """
     path, context_length = Path(path), system.get("context_length")
     check_system(system)
@@ -89,25 +92,25 @@ def run_system(
     limit = max_new_tokens(system)
     _check_instructions(release, instructions, context_length, tokenizer, limit)
     generator = make_generator(system, tokenizer)
-    mine = shard_of(instructions, shard, shards)
+    own = shard_of(instructions, shard, shards)
 
     settings = _settings(release, instructions, system, tokenizer)
     store = _open_store(path, settings, terms, shard, shards)
     output = part(path, shard, shards)
     job = _Job(path.stem, system, limit, tokenizer, store, _digest(settings)[:12], retry_failed)
-    to_do = mine[[job.find("response", i) is None for i in mine["instruction_id"]]]
-    job.has_answered = len(to_do) < len(mine)
+    to_do = own[[job.find("response", i) is None for i in own["instruction_id"]]]
+    job.has_answered = len(to_do) < len(own)
     if len(to_do):
-        for file in (path, output):  # of other settings, or not complete
+        for file in (path, output):  # of other settings, or incomplete
             file.unlink(missing_ok=True)
-        asked = job.resume(packed_instructions(release, to_do, system, tokenizer))
+        tasks = job.resume(packed_instructions(release, to_do, system, tokenizer))
         desc = path.stem if shards == 1 else f"{path.stem} {shard}/{shards}"
-        n = len(mine) - len(to_do)
-        with tqdm(total=len(mine), initial=n, desc=desc, disable=not progress) as bar:
-            _ask_all(asked, generator, functools.partial(job.handle, bar), job.check_goes_on)
+        n = len(own) - len(to_do)
+        with tqdm(total=len(own), initial=n, desc=desc, disable=not progress) as bar:
+            _ask_all(tasks, generator, functools.partial(job.handle, bar), job.check_goes_on)
         job.check_complete(len(to_do))
-    # With this name, since a system of another name may have answered.
-    rows = [store[job.key("response", i)] for i in mine["instruction_id"]]
+    # A system of another name may have answered.
+    rows = [store[job.key("response", i)] for i in own["instruction_id"]]
     rows = [row | {"system": job.name} for row in rows]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     temporary = path.with_suffix("") / f"{output.name}.new"
@@ -116,7 +119,7 @@ def run_system(
 
 
 def shard_of(instructions: pd.DataFrame, shard: int, shards: int) -> pd.DataFrame:
-    """Return the instructions of one job: a contiguous part, from 1, of about equal parts."""
+    """Return the instructions of one shard, counted from 1; shards are contiguous, about equal."""
     n = len(instructions)
     if shards > n > 0:
         raise ParamsError(f"shards: {shards}, expected at most {n}, one for each instruction")
@@ -124,8 +127,8 @@ def shard_of(instructions: pd.DataFrame, shard: int, shards: int) -> pd.DataFram
 
 
 @dataclass
-class Asked:
-    """An instruction that is being answered; `prompt` is the next one to ask."""
+class Task:
+    """An instruction that is being answered; `prompt` is the next prompt to ask."""
 
     instruction_id: str
     prompt: Prompt
@@ -144,7 +147,7 @@ class Asked:
         self.ask(self.prompt, self.prompt_tokens)
 
     def ask(self, prompt: Prompt, prompt_tokens: int) -> None:
-        """Make a prompt the next one."""
+        """Set the next prompt."""
         self.prompt, self.last_prompt_tokens = prompt, prompt_tokens
         self.prompt_tokens = max(self.prompt_tokens, prompt_tokens)
         self.n_prompts += 1
@@ -156,7 +159,7 @@ def packed_instructions(
     instructions: pd.DataFrame,
     system: Mapping[str, Any],
     tokenizer: PromptTokenizer,
-) -> Iterator[Asked]:
+) -> Iterator[Task]:
     """Yield each instruction with a system's first prompt; each EHR is read once."""
     for person_id, group in instructions.groupby("person_id", sort=False):
         prompts = pack_ehr(
@@ -169,12 +172,12 @@ def packed_instructions(
             **strategy_options(system),
         )
         for instruction_id, packed in zip(group["instruction_id"], prompts, strict=True):
-            yield Asked(instruction_id, **packed._asdict() | {"later": deque(packed.later)})
+            yield Task(instruction_id, **packed._asdict() | {"later": deque(packed.later)})
 
 
 @dataclass
 class _Job:
-    """One job of a system: what becomes of each outcome."""
+    """One job of a system: it stores each outcome and decides whether the run continues."""
 
     name: str
     system: Mapping[str, Any]
@@ -201,36 +204,38 @@ class _Job:
     def _keeps_cut_prompts(self) -> bool:
         return self.system.get("cut_prompts") == "record"
 
-    def resume(self, asked: Iterable[Asked]) -> Iterator[Asked]:
-        """Yield each instruction as far as an earlier run answered its prompts."""
-        for one in asked:
-            # A step counts if it answers just these prompts.
-            while one.later and (step := self.find("step", one.digest.hexdigest())):
-                one.seconds += step["seconds"]
-                one.prompt_tokens_read = step.get("prompt_tokens_read")
-                self._refine(one, step["response"])
-            yield one
+    def resume(self, tasks: Iterable[Task]) -> Iterator[Task]:
+        """Yield each task with its first prompt that an earlier run did not answer."""
+        for task in tasks:
+            # A step counts if it answered exactly these prompts.
+            while task.later and (step := self.find("step", task.digest.hexdigest())):
+                task.seconds += step["seconds"]
+                task.prompt_tokens_read = step.get("prompt_tokens_read")
+                self._refine(task, step["response"])
+            yield task
 
-    def handle(self, bar: tqdm, one: Asked, outcome: Generation | Failure, seconds: float) -> bool:
+    def handle(self, bar: tqdm, task: Task, outcome: Generation | Failure, seconds: float) -> bool:
         """Store an outcome; return whether the instruction has a next prompt."""
-        one.seconds += seconds
+        task.seconds += seconds
         if isinstance(outcome, Failure):
             bar.update()
-            self._handle_failure(one, outcome)
+            self._handle_failure(task, outcome)
             bar.set_postfix(failed=self.failures.total())
             return False
         self.has_answered = True
         self.in_a_row.clear()
-        sent, read = one.last_prompt_tokens, outcome.prompt_tokens
+        sent, read = task.last_prompt_tokens, outcome.prompt_tokens
         was_cut = read is not None and sent - read > max(_CUT_BY, sent * _CUT_SHARE)
         if was_cut:
-            one.prompt_tokens_read = read
-        has_next = bool(one.later)
+            task.prompt_tokens_read = read
+        has_next = bool(task.later)
         if has_next:
-            self._put("step", one, {"step": one.n_prompts, **_answer(outcome), "seconds": seconds})
-            self._refine(one, outcome.text)
+            self._put(
+                "step", task, {"step": task.n_prompts, **_answer(outcome), "seconds": seconds}
+            )
+            self._refine(task, outcome.text)
         else:
-            self._put_response(one, _answer(outcome))
+            self._put_response(task, _answer(outcome))
             bar.update()
         if was_cut and not self._keeps_cut_prompts:
             self.stop_reason = (
@@ -240,13 +245,13 @@ class _Job:
             )
         return has_next
 
-    def _handle_failure(self, one: Asked, failure: Failure) -> None:
-        self._put("failure", one, {"reason": failure.reason, "kind": failure.kind})
+    def _handle_failure(self, task: Task, failure: Failure) -> None:
+        self._put("failure", task, {"reason": failure.reason, "kind": failure.kind})
         self.failures[failure] += 1
         self.in_a_row[failure.kind] += 1
         if failure.kind == "permanent":
             none = Generation("", "failed", None, reasoning_tokens=None)
-            self._put_response(one, _answer(none) | {"failure": failure.reason})
+            self._put_response(task, _answer(none) | {"failure": failure.reason})
             if not self.has_answered and self.in_a_row["permanent"] >= _PERMANENT_IN_A_ROW:
                 self.stop_reason = f"none of the first prompts could be answered: {failure.reason}"
         elif self.in_a_row["systemic"] >= _SYSTEMIC_IN_A_ROW:
@@ -259,23 +264,23 @@ class _Job:
                 "and another run goes on"
             )
 
-    def _put_response(self, one: Asked, answer: dict[str, Any]) -> None:
+    def _put_response(self, task: Task, answer: dict[str, Any]) -> None:
         names = "prompt_tokens ehr_tokens_kept ehr_tokens_total n_prompts seconds".split()
-        counts = {name: getattr(one, name) for name in [*names, "prompt_tokens_read"]}
-        self._put("response", one, {"system": self.name, **answer, **counts})
+        counts = {name: getattr(task, name) for name in [*names, "prompt_tokens_read"]}
+        self._put("response", task, {"system": self.name, **answer, **counts})
 
-    def _put(self, kind: str, one: Asked, row: dict[str, Any]) -> None:
-        digest = one.digest.hexdigest()
-        row = {"instruction_id": one.instruction_id, **row, "prompt_sha256": digest}
+    def _put(self, kind: str, task: Task, row: dict[str, Any]) -> None:
+        digest = task.digest.hexdigest()
+        row = {"instruction_id": task.instruction_id, **row, "prompt_sha256": digest}
         if kind == "step":
-            row["prompt_tokens_read"] = one.prompt_tokens_read
-        self.store.put(self.key(kind, digest if kind == "step" else one.instruction_id), row)
+            row["prompt_tokens_read"] = task.prompt_tokens_read
+        self.store.put(self.key(kind, digest if kind == "step" else task.instruction_id), row)
 
-    def _refine(self, one: Asked, answer: str) -> None:
+    def _refine(self, task: Task, answer: str) -> None:
         """Ask for the answer to be refined with the next part of the EHR."""
-        question, later = one.prompt.instruction, one.later.popleft()
+        question, later = task.prompt.instruction, task.later.popleft()
         sizes = self.system["context_length"], self.max_new_tokens
-        one.ask(*next_prompt(question, later, answer, self.tokenizer, *sizes))
+        task.ask(*next_prompt(question, later, answer, self.tokenizer, *sizes))
 
     def check_complete(self, n: int) -> None:
         """Check that no failure may pass; warn of the others."""
@@ -311,26 +316,26 @@ def _answer(outcome: Generation) -> dict[str, Any]:
 
 
 def _ask_all(
-    asked: Iterable[Asked],
+    tasks: Iterable[Task],
     generator: Generator,
-    handle: Callable[[Asked, Generation | Failure, float], bool],
+    handle: Callable[[Task, Generation | Failure, float], bool],
     check_goes_on: Callable[[], None],
 ) -> None:
     """Have every instruction answered, `concurrency` batches at a time.
 
-    Outcomes are handled in this thread as they come; a next prompt goes before new instructions.
-    `check_goes_on` raises an error to end the run.
-    After an error or KeyboardInterrupt, answers under way are waited for and handled.
+    Outcomes are handled in this thread as they arrive; follow-up prompts go before new
+    instructions. `check_goes_on` raises an error to end the run. After an error or a
+    KeyboardInterrupt, answers that are under way are awaited and handled.
     """
-    new, waiting = iter(asked), deque[Asked]()
-    running: dict[Future, list[Asked]] = {}
+    new, waiting = iter(tasks), deque[Task]()
+    running: dict[Future, list[Task]] = {}
 
-    def take() -> Asked | None:
+    def take() -> Task | None:
         return waiting.popleft() if waiting else next(new, None)
 
-    def answer(batch: list[Asked]) -> tuple[list[Generation | Failure], float]:
+    def answer(batch: list[Task]) -> tuple[list[Generation | Failure], float]:
         start = time.perf_counter()
-        outcomes = list(generator.answer([one.prompt for one in batch]))
+        outcomes = list(generator.answer([task.prompt for task in batch]))
         return outcomes, time.perf_counter() - start
 
     def settle(future: Future) -> None:
@@ -341,9 +346,9 @@ def _ask_all(
                 f"the generator returned {len(outcomes)} outcomes for {len(batch)} prompts; "
                 "finished responses are kept"
             )
-        for one, outcome in zip(batch, outcomes, strict=True):
-            if handle(one, outcome, seconds):
-                waiting.append(one)
+        for task, outcome in zip(batch, outcomes, strict=True):
+            if handle(task, outcome, seconds):
+                waiting.append(task)
 
     with ThreadPoolExecutor(generator.concurrency) as pool:
         try:
@@ -385,7 +390,7 @@ def _check_instructions(
 def _open_store(
     path: Path, settings: dict[str, Any], terms: dict[str, Any], shard: int, shards: int
 ) -> Store:
-    """Open a job's store; say what differs if nothing was answered under these settings yet."""
+    """Open a job's store; if nothing was answered under these settings, say what has changed."""
     private, folder = terms["restricted"], path.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     if private:  # also what was written before the release was restricted
@@ -413,11 +418,11 @@ def _open_store(
 
 
 def _take_over(store: Store, settings: str, others: Iterable[Path]) -> None:
-    """Copy what systems of other names have answered under these settings, by their digest."""
+    """Copy what systems of other names have answered under the same settings (a digest)."""
     for file in sorted(others):
         if settings.encode() not in file.read_bytes():
             continue
-        logger.info("%s: has responses under the same settings, which are taken over", file)
+        logger.info("%s: its responses have the same settings and are taken over", file)
         for row in read_lines(file, {"key"}, growing=True):
             if (key := row.pop("key")).startswith(settings) and key not in store:
                 store.put(key, row)

@@ -1,4 +1,4 @@
-"""What describes a system, and whether all that it names exists."""
+"""The keys of a system's file, their checks, and what is built from them."""
 
 import datetime
 import functools
@@ -23,17 +23,16 @@ from medalign_utils.prompts.retrieval import RETRIEVERS
 from medalign_utils.prompts.templates import RESPONSE_TOKENS
 from medalign_utils.prompts.tokenizers import DATE, PromptTokenizer, load_tokenizer
 
-# Names of a system, facts about it, where and how fast it runs, and its jobs: none of these changes
-# prompts or answers.
+# Keys that change neither prompts nor answers: names, prices, where and how fast a system runs.
 _NOT_SHAPING = (
     "system", "price_per_million", "tokens_per_second", "covered_by", "api_key_env",
     "attempts", "base_url", "batch_size", "concurrency", "device", "timeout_s", "shards",
     "cut_prompts", "resources",
 )  # fmt: skip
-# A language model in this process needs one unless its device is the CPU.
+# For a language model in this process, unless its device is the CPU.
 _GPU_JOB = {"cores": 4, "memory_gb": 48, "hours": 24, "gpus": 1}
 
-# Hundreds of systems may have the same, which takes a while to load.
+# Many systems share a tokenizer, and loading it takes a while.
 _load_tokenizer_once = functools.cache(load_tokenizer)
 
 
@@ -103,7 +102,7 @@ class System(_Strict):
     covered_by: Annotated[dict[_Text, _Text], Field(min_length=1)] | None = Field(
         None, description='{host: agreement}, such as {api.example.org: "agreement no. 7"}'
     )
-    # Where a server reads less of a prompt than it was sent, by its own count.
+    # What to do if a server, by its own count, reads less of a prompt than it was sent.
     cut_prompts: Literal["stop", "record"] = "stop"
     shards: pydantic.PositiveInt = Field(1, description="a whole number from 1")
     resources: dict[Literal["generate", "score"], _Resources] = Field(
@@ -172,7 +171,7 @@ def check_system(system: Mapping[str, Any]) -> None:
 
 
 def max_new_tokens(system: Mapping[str, Any]) -> int:
-    """Return the most tokens that a response takes: a key of its own, or one of ``request``."""
+    """Return the most tokens of a response: `max_new_tokens`, or the length in ``request``."""
     request = system.get("request") or {}
     asked = [request.get(name) for name in LENGTH_KEYS] + [system.get("max_new_tokens")]
     limits = {limit for limit in asked if limit is not None}
@@ -196,7 +195,7 @@ def system_tokenizer(system: Mapping[str, Any]) -> PromptTokenizer:
 def _explain(
     error: pydantic.ValidationError, system: Mapping[str, Any], fields: Mapping[str, Any]
 ) -> str:
-    """Return a model's first fault in one line: key, what was found, what is allowed."""
+    """Return the first fault in one line: the key, what was found, what is allowed."""
     faults = error.errors(include_url=False)
     missing = [fault["loc"][0] for fault in faults if fault["type"] == "missing"]
     # A misspelt key is also a missing one; its suggestion helps more.

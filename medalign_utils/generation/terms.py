@@ -1,4 +1,4 @@
-"""The terms of use of a restricted release: to which servers it may be sent."""
+"""Checks whether a release's terms of use allow sending it to a system's server."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,11 +9,11 @@ from medalign_utils.generation.openai_api import host_of, is_loopback
 
 
 def check_terms(release: Release, system: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the terms to keep with a run: whether ``restricted``, a server's agreement or None.
+    """Return what a run records: ``restricted``, and a server's host and agreement, if any.
 
     Raises:
-        TermsError: the release is restricted, and the system's server is another machine whose host
-            its ``covered_by`` does not name.
+        TermsError: the release is restricted, the server is another machine, and ``covered_by`` of
+            the system does not name its host.
     """
     reason = release.why_restricted
     terms: dict[str, Any] = {"restricted": reason is not None}

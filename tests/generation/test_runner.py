@@ -222,7 +222,7 @@ def test_a_renamed_system_keeps_its_responses(folder, path, answering, caplog):
     with caplog.at_level(logging.INFO):
         again = run(folder, renamed)
     assert asked == [] and set(again["system"]) == {"renamed"}
-    assert "bm25-2k.v1/store.jsonl: has responses under the same settings" in caplog.text
+    assert "bm25-2k.v1/store.jsonl: its responses have the same settings" in caplog.text
     assert_same(again.assign(system=path.stem), first)
     forget(path)
     assert run(folder, renamed).equals(again) and asked == []
