@@ -199,7 +199,7 @@ def without_not_scored(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Return a table without metrics that have no scores, and the line that names these or ""."""
     if "not_scored" not in frame:
         return frame, ""
-    is_scored = frame["not_scored"].fillna("").eq("")
+    is_scored = frame["not_scored"].astype("str").fillna("").eq("")  # Int64 if none has a reason
     skipped = frame[~is_scored].rename(columns={"not_scored": "reason"})
     return frame[is_scored].drop(columns="not_scored"), not_scored(skipped) * bool(len(skipped))
 
