@@ -66,6 +66,12 @@ def test_text_is_on_the_left_and_names_are_as_in_the_figures():
     assert cells[3] == ("left", "comet-compact")
 
 
+def test_a_table_read_again_may_have_no_metric_without_scores(tmp_path):
+    pd.DataFrame({"metric": ["chrf"], "not_scored": [""]}).to_csv(tmp_path / "a.csv", index=False)
+    table, skipped = without_not_scored(read_table(tmp_path / "a.csv"))
+    assert table.to_dict("list") == {"metric": ["chrf"]} and skipped == ""
+
+
 def test_a_sentence_takes_the_place_of_an_empty_table(monkeypatch):
     outputs = []
     monkeypatch.setattr("medalign_utils.reporting.results_table.display", outputs.append)
