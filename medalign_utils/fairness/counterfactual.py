@@ -320,6 +320,10 @@ def _pairs(
             f"answer_pairs: {len(answered) - len(both)} of {len(answered)} instructions have no "
             f"original response of {answered['system'].iloc[0]}"
         )
+    # A prompt that the system could not answer says nothing about the patient's demographics.
+    both = both[
+        (both["finish_reason_before"] != "failed") & (both["finish_reason_after"] != "failed")
+    ]
     both = both.merge(counterpart.release.instructions[["instruction_id", "person_id"]])
     both = both.assign(relevant=False, before=np.nan, after=np.nan)
     if key is not None:

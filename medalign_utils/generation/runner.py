@@ -43,9 +43,9 @@ from medalign_utils.prompts.context import check_fits, next_prompt, pack_ehr
 from medalign_utils.prompts.templates import ANSWER, REFINE, Prompt
 from medalign_utils.prompts.tokenizers import PromptTokenizer
 
-# A run stops after so many systemic failures in a row, and after so many permanent ones if nothing
-# has been answered.
-_SYSTEMIC_IN_A_ROW, _PERMANENT_IN_A_ROW = 3, 5
+# A run stops after so many failures of a kind without an answer in between; permanent ones stop it
+# only if nothing has ever been answered.
+_IN_A_ROW = {"systemic": 3, "permanent": 5, "transient": 20}
 # A server cut the prompt if it read fewer tokens than were sent, by more than both of these.
 _CUT_BY, _CUT_SHARE = 256, 0.02
 
@@ -252,10 +252,9 @@ class _Job:
         if failure.kind == "permanent":
             none = Generation("", "failed", None, reasoning_tokens=None)
             self._put_response(task, _answer(none) | {"failure": failure.reason})
-            if not self.has_answered and self.in_a_row["permanent"] >= _PERMANENT_IN_A_ROW:
-                self.stop_reason = f"none of the first prompts could be answered: {failure.reason}"
-        elif self.in_a_row["systemic"] >= _SYSTEMIC_IN_A_ROW:
-            self.stop_reason = failure.reason
+        n = self.in_a_row[failure.kind]
+        if n >= _IN_A_ROW[failure.kind] and not (failure.kind == "permanent" and self.has_answered):
+            self.stop_reason = f"{n} prompts in a row failed: {failure.reason}"
 
     def check_goes_on(self) -> None:
         if self.stop_reason:

@@ -13,7 +13,7 @@ from medalign_utils.data.release import load_release
 from medalign_utils.errors import EHRError, MedAlignError, ReleaseError
 from medalign_utils.fairness import counterfactual, perturbation
 from medalign_utils.fairness.perturbation import Person
-from medalign_utils.generation.base import Generation, Generator
+from medalign_utils.generation.base import Failure, Generation, Generator
 from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.generation.runner import run_system
 from medalign_utils.run import Run
@@ -149,6 +149,17 @@ def test_truncated_answers_are_compared_up_to_the_shorter(project, monkeypatch):
     pairs, _ = pairs_of(project, "mine", "gender", generator="cut")
     # "She " becomes "He ", up to the shorter one; "He i" becomes "She i".
     assert pairs["changed"].all() and not pairs["changed_beyond"].any()
+
+
+def test_a_prompt_without_a_response_is_not_compared(project, monkeypatch):
+    def answer(prompts):
+        failure = Failure("HTTP 400", "permanent")
+        found = ["gender: FEMALE" in prompt.ehr for prompt in prompts]
+        return [Generation("Yes.", "stop", 1) if female else failure for female in found]
+
+    monkeypatch.setitem(GENERATORS, "of_women", lambda: Generator(answer))
+    pairs, _ = pairs_of(project, "mine", "nothing", "gender", generator="of_women")
+    assert pairs["change"].tolist() == ["nothing", "nothing"] and not pairs["changed"].any()
 
 
 def test_header_notes_and_instructions_agree_and_the_rest_stays(project):

@@ -268,7 +268,7 @@ def test_a_failure_that_would_meet_every_prompt_stops_the_run(many, path, answer
     outcomes, asked = answering
     outcomes[None] = Failure("HTTP 401: mend the key", "systemic")
     for _ in range(2):
-        with pytest.raises(IncompleteError, match=r"v1: stopped, because HTTP 401: mend the key;"):
+        with pytest.raises(IncompleteError, match=r"v1: stopped, because 3 .*: HTTP 401: mend"):
             run_system(many, ANSWERING, path, progress=False)
     assert len(asked) == 6 and stored(path) == []
     # Not in a row: the server does answer.
@@ -280,11 +280,20 @@ def test_a_failure_that_would_meet_every_prompt_stops_the_run(many, path, answer
 def test_a_server_that_refuses_the_first_prompts_alike_is_not_asked_for_all(many, path, answering):
     outcomes, asked = answering
     outcomes[None] = Failure("HTTP 400", "permanent")
-    with pytest.raises(IncompleteError, match=r"none of the first prompts could be .*: HTTP 400;"):
+    with pytest.raises(IncompleteError, match="because 5 prompts in a row failed: HTTP 400;"):
         run_system(many, ANSWERING, path, progress=False)
     assert len(asked) == 5
     responses = run_system(many, ANSWERING, path, progress=False)
     assert len(asked) == 10 and set(responses["failure"]) == {"HTTP 400"}
+
+
+def test_a_server_that_answers_nothing_for_long_is_given_up(tmp_path, path, answering):
+    outcomes, asked = answering
+    release = load_release(write_many(tmp_path / "release", 40))
+    outcomes[None] = Failure("HTTP 503")
+    with pytest.raises(IncompleteError, match="because 20 prompts in a row failed: HTTP 503;"):
+        run_system(release, ANSWERING, path, progress=False)
+    assert len(asked) == 20
 
 
 def test_a_batch_is_kept_whole_when_the_run_stops(many, path, answering):
