@@ -460,10 +460,11 @@ def _settings(
         "templates_sha256": _digest([ANSWER, REFINE]),
         "medalign_utils": __version__,
     }
-    folder = resolve(str(system.get("model", "")))
-    if system.get("model") and folder.is_dir():
+    model = resolve(str(system.get("model", "")))
+    files = sorted(model.iterdir()) if model.is_dir() else [model]
+    if system.get("model") and any(map(Path.is_file, files)):
         # Not their content, which may take minutes to read.
-        stats = [(file.name, file.stat()) for file in sorted(folder.iterdir()) if file.is_file()]
+        stats = [(file.name, file.stat()) for file in files if file.is_file()]
         settings["model_files_sha256"] = _digest(
             [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
         )

@@ -157,6 +157,7 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_is_not_repeated(
         ("version", f"medalign_utils is '0.0.0' and was '{__version__}'"),
         ("wording", "templates changed"),
         ("model", "model_files changed"),
+        ("model_file", "model_files changed"),
     ],
 )
 def test_other_settings_start_over_and_say_so(
@@ -166,7 +167,7 @@ def test_other_settings_start_over_and_say_so(
     weights = path.parent / "model" / "weights"
     weights.parent.mkdir(parents=True)
     weights.write_text("1")
-    system = {"model": str(weights.parent)}
+    system = {"model": str(weights if change == "model_file" else weights.parent)}
     run(folder, path, **system)
     # An unfinished run counts as well.
     path.unlink()
