@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import httpx2
 
 LONGEST_CONNECT_S = 4.0  # so that a server that is not there is found out soon
-LONGEST_REPLY = 16 * 2**20  # bytes; some hundred times what the tokens of a response take
+LONGEST_REPLY = 16 * 2**20  # bytes, far more than any response takes
 
 # The client requires a key, which servers on this machine seldom need.
 _NO_KEY = "no-key-needed"
@@ -65,7 +65,11 @@ class _Unreachable(Exception):
     """There was no connection, and has never been one in this run."""
 
 
-def _without_fixed(request: dict[str, Any]) -> dict[str, Any]:
+def _check_request(request: dict[str, Any]) -> dict[str, Any]:
+    for name in LENGTH_KEYS:
+        length = request.get(name)
+        if length is not None and (type(length) is not int or length < 1):
+            raise ValueError(f"request: {name}: found {length!r}, expected a whole number from 1")
     if fixed := sorted({"messages", "model"} & set(request)):
         raise ValueError(f"request: may not hold {' or '.join(fixed)}")
     return request
@@ -86,12 +90,12 @@ def openai(
     api_key_env: Annotated[str, AfterValidator(_check_variable)] | None = None,
     api_version: Annotated[str, Field(min_length=1)] | None = None,
     concurrency: PositiveInt = 8,
-    timeout_s: Annotated[float, Field(gt=0, le=86400)] = 120,
+    timeout_s: Annotated[float, Field(gt=0, le=86400)] | None = None,
     attempts: PositiveInt = 6,
     max_new_tokens: PositiveInt = RESPONSE_TOKENS,
     generation: Sampling | None = None,
     chat_template_kwargs: dict[str, JsonValue] | None = None,
-    request: Annotated[dict[str, JsonValue], AfterValidator(_without_fixed)] | None = None,
+    request: Annotated[dict[str, JsonValue], AfterValidator(_check_request)] | None = None,
     reasoning: Annotated[str, AfterValidator(check_pattern)] = "auto",
 ) -> Generator:
     """Return a generator that asks a server by OpenAI's chat completions.
@@ -114,7 +118,8 @@ def openai(
         api_key_env: by default, servers on this machine get no key, others OPENAI_API_KEY's.
         api_version: of Azure's API, such as "2024-10-21"; None for any other server.
         concurrency: requests at a time.
-        timeout_s: until the reply begins, and then until it ends.
+        timeout_s: until the reply begins, and then until it ends; by default 120, or the time that
+            `max_new_tokens` take at 10 a second.
         attempts: per prompt, the first included.
         max_new_tokens: the most that answer and reasoning take; sent as max_tokens.
         generation: how to sample, with keys of the request's body.
@@ -131,6 +136,8 @@ def openai(
     if chat_template_kwargs:
         body["chat_template_kwargs"] = chat_template_kwargs
     body = {name: value for name, value in body.items() if value is not None}
+    if timeout_s is None:
+        timeout_s = max(120, *(body.get(name, 0) / 10 for name in LENGTH_KEYS))
     key = _api_key(base_url, api_key_env)
 
     import httpx2
@@ -339,9 +346,10 @@ def _refused(error: Any, body: dict[str, Any], private: Sequence[str]) -> Failur
     reason = f"HTTP {status} ({name})"
     if code in _NO_QUOTA:
         return Failure(f"{reason}: {_TO_DO[402]}", "systemic")
-    # Servers refuse a length limit if the prompt leaves too little room for it.
-    refused = next((key for key in body if key == error.param and key not in LENGTH_KEYS), None)
-    if refused or str(code).startswith(("unsupported_", "unknown_param")):
+    refused = next((key for key in body if key == error.param), None)
+    is_unknown = str(code).startswith(("unsupported_", "unknown_param"))
+    # Servers also refuse a length limit if the prompt leaves too little room for it.
+    if is_unknown or (refused and refused not in LENGTH_KEYS):
         named = refused or "a key of the request"
         return Failure(f"{reason}: the server refuses {named}; see `request:`", "systemic")
     if status < 400:

@@ -253,6 +253,10 @@ def test_what_an_error_says(ask_once):
         (error(404), "is `model:` its name on the server, and is it pulled there? base_url often"),
         (error(400, "unsupported_parameter"), "the server refuses a key of the request; see `req"),
         (Reply({"error": {"param": "temperature"}}, 400), "the server refuses temperature; see "),
+        (
+            Reply({"error": {"param": "max_tokens", "code": "unsupported_parameter"}}, 400),
+            "the server refuses max_tokens; see `request:`",
+        ),
         (Reply(b"", 302, (("Location", "/v2"),)), "a redirect, which is not followed; check base_"),
     ],
 )

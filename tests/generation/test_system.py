@@ -154,6 +154,7 @@ SECRET = "sk-Secret0123456789"
             SERVED | {"request": {"max_tokens": 64}, "max_new_tokens": 32},
             "max_new_tokens and request name several lengths: ",
         ),
+        (SERVED | {"request": {"max_tokens": "8k"}}, "request: max_tokens: found '8k', expected a"),
         (LLAMA | {"generation": {"top_p": 0.9}}, "generation: found dict, expected"),
         (LLAMA | {"generation": {"temperature": 3}}, "generation: temperature: found 3, expected"),
         (LLAMA | {"generation": {"temperature": 1, "x": 1}}, "generation: x: found 1, expected"),
