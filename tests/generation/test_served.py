@@ -6,13 +6,19 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
+from medalign_utils.config import load_system
+from medalign_utils.data.release import load_release
 from medalign_utils.generation.huggingface import huggingface
 from medalign_utils.generation.openai_api import openai
+from medalign_utils.generation.runner import run_system
+from medalign_utils.prompts.gguf import convert
 from medalign_utils.prompts.templates import fill
 from medalign_utils.prompts.tokenizers import load_tokenizer
+from medalign_utils.synthetic import write_release
 from tests.builders.tiny_models import TRAINING, write_tiny_llama
 
 pytest.importorskip("fastapi")
@@ -83,3 +89,26 @@ def test_a_served_model_answers_like_the_same_local_model(folder, base_url):
     found = [answer for prompt in PROMPTS for answer in served.answer([prompt])]
     assert [answer.text for answer in found] == [answer.text for answer in expected]
     assert len({answer.text for answer in found}) == len(PROMPTS)
+
+
+@pytest.mark.slow
+def test_a_real_language_model_answers_three_instructions_here_and_behind_a_server(
+    base_url, tmp_path
+):
+    write_release(tmp_path / "release", patients=1, instructions=4)
+    release = load_release(tmp_path / "release")
+    here = load_system("smollm2-135m-retrieve") | {"batch_size": 1}
+    folder = str(tmp_path / "smollm2")
+    convert(here["model"], Path(folder))
+    same = ("format", "strategy", "context_length", "max_new_tokens")
+    served = {key: here[key] for key in same}
+    served |= {"generator": "openai", "model": folder, "tokenizer": folder, "base_url": base_url}
+    served |= {"timeout_s": 900, "concurrency": 1}
+    found = [
+        run_system(release, system, tmp_path / f"{system['generator']}.jsonl", progress=False)
+        for system in (here, served)
+    ]
+    # The server says "stop" of responses that it has cut, too.
+    columns = ["instruction_id", "response", "prompt_tokens"]
+    assert found[0][columns].equals(found[1][columns])
+    assert len(found[0]) == 3 and found[0]["response"].str.len().min() > 10
