@@ -19,7 +19,7 @@ TESTS := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 .PHONY: reproduce test test-slow test-cluster lab figures docs benchmark
 
 reproduce: .venv/installed
-	$(BIN)/snakemake --workflow-profile profiles/$(PROFILE) --configfile $(EXPERIMENT)
+	$(BIN)/snakemake --workflow-profile profiles/$(PROFILE) --configfile "$(EXPERIMENT)"
 	@echo "Open runs/$(basename $(notdir $(EXPERIMENT)))/report.html; tables, figures and notebooks are next to it."
 
 test: .venv/installed
