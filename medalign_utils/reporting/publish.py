@@ -7,12 +7,15 @@ figures EXPERIMENT=params/smollm2.yaml` shows its tables alone (`<!-- smollm2-05
 -->`).
 """
 
+import io
 import re
 import shutil
 import sys
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import nbformat
+from PIL import Image
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.outputs import OUTPUTS
@@ -81,10 +84,21 @@ def with_outputs(notebook: Path, executed: Path) -> nbformat.NotebookNode:
     for count, cell in enumerate(code, start=1):
         cell.execution_count, cell.outputs = count, outputs[cell.id]
         for output in cell.outputs:
-            output.get("data", {}).pop(_WIDGET, None)
+            data = output.get("data", {})
+            data.pop(_WIDGET, None)
+            if "image/png" in data:
+                data["image/png"] = _with_palette(data["image/png"])
             if "execution_count" in output:
                 output.execution_count = count
     return shown
+
+
+def _with_palette(png: str) -> str:
+    """Return a PNG in Base64 with 256 colours, which takes a third of the space."""
+    content = io.BytesIO()
+    image = Image.open(io.BytesIO(b64decode(png))).convert("RGB")
+    image.quantize(dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
+    return b64encode(content.getvalue()).decode()
 
 
 def _executed(notebook: Path) -> str:

@@ -7,10 +7,11 @@ import nbformat
 import pytest
 
 from medalign_utils.errors import MedAlignError
+from medalign_utils.outputs import OUTPUTS
 from medalign_utils.reporting import publish
 from tests.builders.project import ROOT
 
-PUBLISHED = sorted((ROOT / "docs/demo").glob("*.ipynb"))
+PUBLISHED = [ROOT / f"docs/demo/{name}.ipynb" for name in OUTPUTS]
 # Text that differs between machines, days or runs, or that a page cannot show.
 UNCLEAN = {
     "path": r"(?<![\w.:/<>])/(?:\w[\w.-]*/)+\w|PosixPath|~/",
@@ -117,6 +118,10 @@ def test_a_published_notebook_is_the_notebook_with_clean_outputs(path):
     for cell in [cell for cell in shown.cells if cell.cell_type == "code"]:
         cell.outputs, cell.execution_count = [], None
     assert shown == source, "make figures"
+
+
+def test_exactly_the_registered_notebooks_are_published():
+    assert sorted((ROOT / "docs/demo").glob("*.ipynb")) == PUBLISHED
 
 
 @pytest.mark.parametrize(
