@@ -77,7 +77,7 @@ def rate_with_answer_key(responses: pd.DataFrame, answer_key: dict[str, dict]) -
     points = [round(g.found * g.n_facts - g.contradictions, 9) for g in grades]
     ratings["rank"] = pd.Series(points, dtype=float)
     if "failure" in responses:
-        has_failed = responses["failure"].ne("").to_numpy()
+        has_failed = responses["failure"].fillna("").ne("").to_numpy()
         ratings.loc[has_failed, ["correct", "rank"]] = [False, -float("inf")]
     ratings["rank"] = ratings["rank"].groupby(ids).rank(ascending=False)
     return ratings
