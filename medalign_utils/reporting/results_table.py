@@ -111,8 +111,8 @@ def heading(name: str) -> str:
 def formatted(frame: pd.DataFrame, missing: str = "–") -> pd.DataFrame:
     """Return a table as text, with `x`, `x_low` and `x_high` in one column `x`.
 
-    Such a column has two decimals, any other three; whole numbers and those from 100 have none. A
-    missing `context_tokens` is the full record.
+    Such a column has two decimals, or none if it reaches 100. Any other has three; whole numbers
+    and those from 100 have none. A missing `context_tokens` is the full record.
 
     >>> frame = pd.DataFrame({"system": ["a"], "correct": [0.5], "correct_low": [0.4],
     ...     "correct_high": [0.625], "tokens": [1234.5], "p": [1e-9]})
@@ -131,12 +131,15 @@ def formatted(frame: pd.DataFrame, missing: str = "–") -> pd.DataFrame:
             if name in _OF_NAMES:
                 shown[name] = [METRIC_LABELS.get(text) or heading(text) for text in shown[name]]
             continue
-        bounds = zip(_cells(frame[low], "", 2), _cells(frame[high], "", 2), strict=True)
+        decimals = 0 if (frame[high].fillna(0) >= 100).any() else 2
+        bounds = zip(
+            _cells(frame[low], "", decimals), _cells(frame[high], "", decimals), strict=True
+        )
         ranges = [f"{least} to {most}" if least and most else "" for least, most in bounds]
         if base not in frame:
             shown[base] = [text or missing for text in ranges]
             continue
-        values = _cells(frame[base], missing, 2)
+        values = _cells(frame[base], missing, decimals)
         pairs = zip(values, ranges, strict=True)
         shown[base] = [f"{value} ({text})" if text else value for value, text in pairs]
     return pd.DataFrame(shown, index=frame.index)
@@ -208,7 +211,8 @@ def markdown_table(frame: pd.DataFrame, columns: Sequence[str]) -> str:
     """Return these columns as a Markdown table; missing values are empty."""
     shown = formatted(frame, missing="")[list(columns)].rename(columns=heading)
     sides = ("left", *["right"] * (len(columns) - 1))
-    return shown.to_markdown(index=False, colalign=sides, disable_numparse=True)
+    text = shown.to_markdown(index=False, colalign=sides, disable_numparse=True)
+    return re.sub("  +", " ", re.sub("---+", "---", text))  # without the padding
 
 
 def _base(name: object) -> str:

@@ -43,7 +43,7 @@ def test_numbers_are_rounded_and_missing_values_are_marked(tmp_path):
         "same_best": ["1.000", "0.000"],
         "decided": ["yes", "no"],
     }
-    assert markdown_table(frame.iloc[1:], ["system", "tau"]).endswith("| b        |       |")
+    assert markdown_table(frame.iloc[1:], ["system", "tau"]).endswith("| b | |")
 
 
 def test_a_notebook_shows_the_columns_that_it_names_in_their_order():
