@@ -16,7 +16,7 @@ from medalign_utils.generation.reasoning import check_pattern, split, to_generat
 from medalign_utils.hub import in_one_line, quiet
 from medalign_utils.prompts.gguf import pretrained_arguments
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
-from medalign_utils.prompts.tokenizers import PromptTokenizer
+from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 def huggingface(
-    tokenizer: PromptTokenizer,
+    tokenizer: PromptTokenizer | str,
     *,
     model: str,
     context_length: int | None = None,
@@ -51,23 +51,27 @@ def huggingface(
     """Return a generator that answers with a causal language model or encoder-decoder.
 
     The model is loaded at the first prompt. It answers greedily unless `generation` says how to
-    sample; a sample depends on seed and prompt alone. Of the model's own generation settings only
-    its special tokens take part, and the token that ends an assistant's turn in its chat template
-    ends a response too. `tokens` counts the ending token, as servers do.
+    sample; a sample depends only on its seed and prompt. Of the model's own generation settings
+    only the special tokens are used; the token that ends an assistant's turn in the chat template
+    also ends a response. `tokens` counts the ending token, as servers do.
+
     If memory runs out, the batch size is halved and stays so. A prompt that does not fit alone,
     exceeds the model's positions with its response, or raises another error is a `Failure`.
 
     In float32 the batch size changes an answer only if two tokens are almost equally probable; each
     such answer is logged. In 16 bits it may change any answer.
 
-    `model` is a folder, a repository on Hugging Face or a GGUF file; for `reasoning` see
-    `reasoning.split`. `device` is PyTorch's name, such as "cuda:1", by default a GPU if there is
-    one; `dtype` by default bfloat16 on a GPU that has it, float16 on another, float32 on the CPU.
+    `model` is a folder, a repository on Hugging Face or a GGUF file; `tokenizer` may be a name
+    instead; for `reasoning` see `reasoning.split`. `device` is PyTorch's name, such as "cuda:1", by
+    default a GPU if there is one. `dtype` is by default bfloat16 on a GPU that has it, float16 on
+    another, float32 on the CPU.
 
     Raises:
         ParamsError: at the first prompt: the model or device does not exist, weights are missing,
             the model has fewer positions than `context_length`, or the tokenizer is another's.
     """
+    if isinstance(tokenizer, str):
+        tokenizer = load_tokenizer(tokenizer)
     load = functools.cache(
         lambda: _Model(
             model, tokenizer, reasoning, device, dtype, max_new_tokens, generation, context_length

@@ -271,7 +271,7 @@ def test_the_model_is_loaded_at_the_first_prompt_and_once(llama, monkeypatch):
     monkeypatch.setattr(
         LlamaForCausalLM, "from_pretrained", lambda *a, **k: (loads.append(1), load(*a, **k))[1]
     )
-    generator = huggingface(load_tokenizer(llama), model=llama, device="cpu", batch_size=5)
+    generator = huggingface(model=llama, tokenizer=llama, device="cpu", batch_size=5)
     assert (loads, generator.batch_size, generator.concurrency) == ([], 5, 1)
     assert generator.answer(QUICK[2:3]) == generator.answer(QUICK[2:3])
     assert loads == [1]
