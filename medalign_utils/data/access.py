@@ -1,4 +1,4 @@
-"""Whether a release is restricted: neither shared nor sent to a service without an agreement."""
+"""Whether a release is restricted: not to be shared, or sent to a service, without an agreement."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -14,8 +14,8 @@ def why_restricted(
 ) -> str | None:
     """Return why a release is restricted; None if its manifest proves that it is synthetic.
 
-    The proof is `"synthetic": true` and the SHA-256 of every EHR and table in the folder and of
-    every file in `ehrs`, the EHRs that its tables name.
+    The proof consists of `"synthetic": true` and the correct SHA-256 of every EHR and table in the
+    folder, and of every file in `ehrs`, the EHRs that its tables name.
     """
     if manifest is None:
         return "it has no manifest.json"

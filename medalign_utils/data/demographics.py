@@ -1,7 +1,7 @@
-"""Patients' demographics and the lengths of their records, from their EHRs.
+"""Demographics and record lengths of patients, read from their EHRs.
 
-Rows of single patients are not for publication; `disclosure.disclosable_groups` forms groups that
-are. Instructions have no date in a release, so an age is the age at the end of the record.
+Do not publish rows about single patients; `disclosure.disclosable_groups` forms groups that may be
+published. Instructions in a release have no date, so age is the age at the end of the record.
 """
 
 import re
@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from medalign_utils.data.ehr import read_events
 from medalign_utils.data.release import Release
 
-# In the order of tables and figures.
+# In the order in which tables and figures show them.
 GROUPINGS = ("gender", "race", "ethnicity", "age", "payer")
 NOT_GIVEN = "(not given)"
 # First year -> band: minors; adults; from 40, as chronic illness becomes common; from 65, the age
@@ -36,18 +36,21 @@ _PAYERS = {
 def read_people(
     release: Release, person_ids: Iterable[str], *, progress: bool = True
 ) -> pd.DataFrame:
-    """Return the demographics of these patients, reading each EHR once.
+    """Return the demographics of patients, reading each EHR once.
 
-    One row per patient, sorted, indexed by person_id: gender, race, ethnicity, age (a label of
-    `AGE_BANDS`, at the last event) and payer (`payer_class`), each the last value in the record or
-    `NOT_GIVEN`; and the numbers of events and notes.
+    One row per patient, indexed by person_id and sorted:
+
+    - gender, race, ethnicity: the last value in the record, or `NOT_GIVEN`
+    - age: the label in `AGE_BANDS` at the last event, or `NOT_GIVEN`
+    - payer: the `payer_class` of the last insurance plan
+    - events, notes: their numbers in the record
     """
     rows = {}
     for person_id in tqdm(sorted(set(person_ids)), desc="records", disable=not progress):
         rows[person_id] = describe_person(read_events(release.ehr_path(person_id)))
     people = pd.DataFrame.from_dict(rows, orient="index").rename_axis("person_id")
     for grouping in ("gender", "race", "ethnicity"):
-        # `FEMALE` and `Female` are one group, under the more frequent spelling.
+        # `FEMALE` and `Female` are one group, named by the more frequent spelling.
         lower = people[grouping].str.lower()
         spelling = people[grouping].groupby(lower).agg(lambda same: same.mode().min())
         people[grouping] = lower.map(spelling)
@@ -55,7 +58,7 @@ def read_people(
 
 
 def describe_person(events: pd.DataFrame) -> dict:
-    """Return a patient's row of `read_people`, spelled as in the record."""
+    """Return a patient's row of `read_people`, with values spelled as in the record."""
     is_person = events["type"] == "person"
     facts = events[is_person].sort_values("timestamp", kind="stable")
     facts = facts.drop_duplicates("name", keep="last").set_index("name")
@@ -87,7 +90,7 @@ def age_band(years: float | None) -> str:
 
 
 def payer_class(plan: str | None) -> str:
-    """Return the payer class of an insurance plan; the name of a plan may identify its holder.
+    """Return the payer class of an insurance plan, because a plan's name may identify its holder.
 
     >>> [payer_class(plan) for plan in ("MEDI-CAL MANAGED", "Veterans Affairs", "commercial PPO")]
     ['Medicaid', 'Other public', 'Commercial or other']

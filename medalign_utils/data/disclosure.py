@@ -1,13 +1,17 @@
-"""What may be published: no count of 1 to 10 patients, and none that follows by subtraction.
+"""Statistical disclosure control: no table may reveal a count of 1 to 10 patients.
 
-This is for restricted releases; a synthetic one has no patients to protect.
+This applies to restricted releases; a synthetic release has no patients to protect.
 
-Small groups of patients are merged until each has at least 11 patients, rather than left blank in a
-table whose total is known; a grouping left with one group is not shown. A pair of groupings is
-shown if each of its cells has at least 11 patients, after merging groups of either if needed, and
-it closes no ring with the pairs before it: race x gender, race x age and gender x age together tell
-how many patients are all of White, male and old, or none. A cell known to be empty reveals as much
-as a small one. Numbers of correct responses are findings about a system, and not protected.
+Small groups of patients are merged until each has at least 11 patients. Leaving them blank would
+not protect them, because they follow from the total by subtraction. A grouping with a single
+remaining group is not shown.
+
+A pair of groupings is shown on two conditions. After merging groups if necessary, each cell must
+have at least 11 patients; an empty cell reveals as much as a small one. And the pair must not close
+a ring with pairs shown before it: race x gender, race x age and gender x age together would reveal
+the number of patients in cells of all three.
+
+Numbers of correct responses are results about a system and need no protection.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,13 +24,13 @@ from medalign_utils.data.demographics import NOT_GIVEN
 
 # Smaller counts may identify a patient.
 LEAST_PATIENTS = 11
-# Small groups together: a rare name may itself identify somebody.
+# Name of merged small groups, because a rare name may itself identify a patient.
 OTHERS = "(others)"
 ORDERED = ("age",)  # whose groups are merged with a neighbour
 N = ["n_patients", "n_instructions"]
 NO_GROUPS = "(not shown)"
 
-# What was withheld of a grouping.
+# What was withheld of a grouping; shown to readers.
 WHOLE = ""
 MERGED = f"groups under {LEAST_PATIENTS} patients are merged"
 COARSENED = f"merged until each cell has at least {LEAST_PATIENTS} patients"
@@ -40,12 +44,12 @@ SUPPRESSED = (
     f"groups under {LEAST_PATIENTS} patients, and others from which their figures would follow"
 )
 
-# Columns that only a row about one patient, instruction, rater or response has.
+# Columns that occur only in rows about one patient, instruction, rater or response.
 PERSONAL_COLUMNS = frozenset(
     "evidence filename instruction mrn name patient person prompt question rater reference "
     "response reviewer source_text text".split()
 )
-# Columns of text without patient data: names of systems, metrics, groups and the like.
+# Columns of text without patient data, such as names of systems, metrics and groups.
 TEXT_COLUMNS = frozenset(
     "attribute best best_system category change coefficient comparable comparison group grouping "
     "item kind measure metric metric_a metric_b not_scored of opponent outcome rating reason "
@@ -57,9 +61,10 @@ TEXT_COLUMNS = frozenset(
 class DisclosableGroups(NamedTuple):
     """Groups of patients that may be published.
 
-    `labels` has one column per grouping that is shown: each patient's group, indexed by person_id.
-    `suppressed` says what was withheld of each grouping, "" for nothing. `least` is the fewest
-    patients of whom a figure may be published: 0 for a synthetic release.
+    - `labels`: each patient's group, indexed by person_id, with one column per grouping shown
+    - `suppressed`: what was withheld of each grouping, or ""
+    - `least`: the smallest number of patients that a published value may describe; 0 for a
+      synthetic release
     """
 
     labels: pd.DataFrame
@@ -70,7 +75,7 @@ class DisclosableGroups(NamedTuple):
 def all_groups(
     people: pd.DataFrame, groupings: Sequence[str], pairs: Iterable[Sequence[str]] = ()
 ) -> DisclosableGroups:
-    """Return all groups, however small, as for a synthetic release; see `disclosable_groups`."""
+    """Return all groups, even small ones, for a synthetic release; see `disclosable_groups`."""
     crossed = {" x ".join(pair): people[pair[0]] + ", " + people[pair[1]] for pair in pairs}
     labels = people[[*groupings]].assign(**crossed)
     shown = [name for name in labels if labels[name].nunique() > 1]
@@ -81,10 +86,11 @@ def all_groups(
 def disclosable_groups(
     people: pd.DataFrame, groupings: Sequence[str], pairs: Iterable[Sequence[str]] = ()
 ) -> DisclosableGroups:
-    """Return groups of at least 11 patients each, as for a restricted release.
+    """Return groups of at least 11 patients each, for a restricted release.
 
-    `people` has a row per patient, indexed by person_id, and a column for each of `groupings`. Of
-    `pairs` of these the more important come first; "race x gender" has groups "White, Female" ...
+    `people` has one row per patient, indexed by person_id, and a column for each of `groupings`.
+    `pairs` of groupings are tried in order, so the most important comes first. The pair "race x
+    gender" has groups such as "White, Female".
     """
     labels, suppressed = {}, dict.fromkeys(groupings, NOT_SHOWN)
     for name in groupings:
@@ -92,7 +98,7 @@ def disclosable_groups(
         if merged.nunique() >= 2:
             labels[name] = merged
             suppressed[name] = WHOLE if merged.equals(people[name]) else MERGED
-    linked = {name: {name} for name in labels}  # by the pairs shown so far
+    linked = {name: {name} for name in labels}  # groupings connected by the pairs shown so far
     for first, second in pairs:
         name = f"{first} x {second}"
         if first not in linked or second not in linked:
@@ -113,9 +119,10 @@ def disclosable_groups(
 
 
 def merge_small(values: pd.Series, *, ordered: bool = False) -> pd.Series:
-    """Return the groups of patients with those under 11 merged: into one, then with a larger one.
+    """Return each patient's group after merging groups of fewer than 11 patients.
 
-    Ordered groups are merged with the smaller neighbour. Fewer than 22 patients are one group.
+    They are merged into one group, and this with the smallest other group if it is still too small.
+    An ordered group is merged with its smaller neighbour. Fewer than 22 patients form one group.
     """
     counts = values.value_counts()
     if not ordered:
@@ -137,8 +144,9 @@ def coarsen(
 ) -> tuple[pd.Series, pd.Series] | None:
     """Return two groupings with groups merged until each cell has at least 11 patients.
 
-    None if a small cell remains of two by two. A cell counts each of its rows' `patients` once;
-    `ordered` says whether the groups of `first` and of `second` have an order.
+    None if even a table of two by two has a small cell. Each row has a group of `first`, a group of
+    `second` and a patient; a cell counts a patient once. `ordered` says whether `first` and
+    `second` are ordered.
     """
     axes = [first, second]
     while True:
@@ -177,7 +185,7 @@ def _first_year(band: str) -> float:
 
 
 def _band(bands: Iterable[str]) -> str:
-    """The band from the lowest year to the highest: "18–39" and "40–64" make "18–64"."""
+    """The label of merged age bands: "18–39" and "40–64" become "18–64"."""
     bands = sorted(bands, key=_first_year)
     given = [band for band in bands if band != NOT_GIVEN]
     low, high = given[0].split("–")[0].rstrip("+"), given[-1].split("–")[-1]
@@ -188,13 +196,16 @@ def _band(bands: Iterable[str]) -> str:
 def release_counts(
     rated: pd.Series, release: pd.Series, least: int = LEAST_PATIENTS
 ) -> pd.Series | None:
-    """Return a release's patients by group; None if 1 to `least` - 1 would have no rating."""
+    """Return `release`, its patients by group; None if 1 to `least` - 1 of a group are unrated."""
     unrated = release.sub(rated, fill_value=0)
     return None if unrated.between(1, least - 1).any() else release
 
 
 def sizes(labels: pd.Series, patients: np.ndarray) -> pd.DataFrame:
-    """Return n_patients and n_instructions of each group of labels, which patients index."""
+    """Return n_patients and n_instructions of each group.
+
+    `labels` is indexed by person_id; `patients` has the patient of each instruction.
+    """
     n = labels.loc[patients].value_counts()
     return pd.DataFrame({"n_patients": labels.value_counts().loc[n.index], "n_instructions": n})
 
@@ -202,7 +213,7 @@ def sizes(labels: pd.Series, patients: np.ndarray) -> pd.DataFrame:
 def with_suppressed(
     rows: list[dict], groups: DisclosableGroups, patients: np.ndarray, columns: list[str]
 ) -> pd.DataFrame:
-    """Return rows as a table with why some are suppressed; groupings not shown are rows, too."""
+    """Return rows as a table with the column suppressed, and one row per grouping not shown."""
     total = {"n_patients": len(np.unique(patients)), "n_instructions": len(patients)}
     name = {column: NO_GROUPS for column in ("group", "best", "worst") if column in columns}
     absent = [grouping for grouping in groups.suppressed if grouping not in groups.labels]
@@ -212,10 +223,10 @@ def with_suppressed(
 
 
 def pool_rare(notes: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of note types with those of fewer than 11 patients as one row, the last.
+    """Return the table of note types, with types of fewer than 11 patients pooled in the last row.
 
-    A title that few patients have may identify them. Columns: note, notes, patients, which is 0 in
-    the row of the others.
+    A title that few patients have may identify them. Columns: note, notes, and patients, which is 0
+    in the last row.
 
     >>> table = pd.DataFrame({"note": ["Letter", "Visit"], "notes": [20, 1], "patients": [15, 1]})
     >>> pool_rare(table).values.tolist()
@@ -230,7 +241,7 @@ def pool_rare(notes: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_personal(column: str) -> bool:
-    """Return whether a column of this name is about one patient, instruction or response.
+    """Return whether a column with this name describes one patient, instruction or response.
 
     >>> is_personal("note_id"), is_personal("question"), is_personal("n_instructions")
     (True, True, False)
@@ -239,7 +250,7 @@ def is_personal(column: str) -> bool:
 
 
 def unknown_text(frame: pd.DataFrame) -> list[str]:
-    """Return the columns of free text that may contain patient data; empty columns do not.
+    """Return the non-empty columns of free text, which may contain patient data.
 
     >>> unknown_text(pd.DataFrame({"system": ["a"], "remark": ["?"], "n": [1]}))
     ['remark']
@@ -256,13 +267,13 @@ def unknown_text(frame: pd.DataFrame) -> list[str]:
 def suppress_small_groups(
     table: pd.DataFrame, members: pd.DataFrame, instructions: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return a table by group with NA for figures of groups under 11 patients, and why.
+    """Return a table by group without the values of small groups; suppressed says why.
 
-    Such figures must not follow by subtraction either: all instructions, or those of a shown group
-    of another grouping, minus those of the shown groups inside it. While that leaves 1 to 10
-    patients, the smallest of these groups is suppressed too.
+    Values of groups with fewer than 11 patients become NA. Nobody may derive them by subtracting
+    shown groups from all instructions, or from a shown group of another grouping that contains
+    them: while this leaves 1 to 10 patients, the smallest of the subtracted groups becomes NA too.
 
-    `table` has grouping, group, system and figures; `members` has instruction_id, grouping and
+    `table` has grouping, group, system and the values; `members` has instruction_id, grouping and
     group; `instructions` has instruction_id and person_id.
     """
     patient = dict(instructions[["instruction_id", "person_id"]].itertuples(index=False))
@@ -286,7 +297,7 @@ def suppress_small_groups(
 def _revealing(
     shown: Mapping[tuple, frozenset], everything: frozenset, n_patients: Callable
 ) -> tuple | None:
-    """The smallest shown group from which the figures of a few patients follow, or None."""
+    """The smallest shown group that helps to reveal values of 1 to 10 patients, or None."""
     for whole in (everything, *shown.values()):
         for grouping in dict.fromkeys(grouping for grouping, _ in shown):
             parts = {k: ids for k, ids in shown.items() if k[0] == grouping and ids <= whole}

@@ -63,7 +63,7 @@ SUBMITTED_COLUMNS = (*_TABLES[SUBMITTED_FILE].required, *_TABLES[SUBMITTED_FILE]
 
 @dataclass(frozen=True)
 class Release:
-    """A release as read from its folder; synthetic releases have a manifest and an answer key.
+    """A release, read from its folder; synthetic releases have a manifest and an answer key.
 
     Attributes:
         instructions: one row per instruction: instruction_id (key), question, category,
@@ -84,12 +84,12 @@ class Release:
     _filenames: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def ehr_path(self, person_id: str) -> Path:
-        """Return the file of a patient's EHR; a ReleaseError if it is not in the EHR folder."""
+        """Return the file of a patient's EHR; ReleaseError if it is not in the EHR folder."""
         return _ehr_path(self.path, person_id, self._filenames.get(person_id))
 
     @cached_property
     def reviews(self) -> Reviews:
-        """The clinicians' reviews of model responses; a ReleaseError if there are none."""
+        """The clinicians' reviews of model responses; ReleaseError if there are none."""
         if self.reviews_path is None:
             raise ReleaseError(f"{self.path} has no table {REVIEWS_FILE}")
         return load_reviews(self.reviews_path, columns=self.columns)
@@ -112,10 +112,10 @@ def load_release(
     """Return a release after checking that its tables agree and its EHRs exist.
 
     The folder contains ``all-instructions-rouge`` and ``clinician-instruction-responses`` (``.tsv``
-    or ``.csv``) and the EHRs in ``ehrs/`` or ``medalign_ehr_xml/``. Values that the table of
-    instructions lacks are taken from the table of references; a missing category follows from the
-    subcategory. Rows without a clinician's response are left out, and instructions of patients
-    without an EHR lose their patient if no other table names this patient; warnings say which.
+    or ``.csv``) and the EHRs in ``ehrs/`` or ``medalign_ehr_xml/``. Values missing in the table of
+    instructions are taken from the table of references; a missing category is derived from the
+    subcategory. Rows without a clinician's response are left out. If a patient has no EHR and only
+    the table of instructions names this patient, person_id becomes missing. Warnings list both.
 
     Args:
         path: the folder.
@@ -124,7 +124,7 @@ def load_release(
 
     Raises:
         ReleaseError: something is missing, malformed, repeated or contradictory, or a file name
-            leads out of the EHR folder. The message names file and row.
+            points outside the EHR folder. The message names file and row.
         ParamsError: `columns` has an unknown key, or a value that is not a column of any table.
     """
     path = Path(path)
@@ -142,7 +142,7 @@ def load_release(
     raise_first([*(p for t in tables for p in t.problems), *problems, *disagreeing], path)
     if without_ehr:
         warnings.warn(
-            f"{questions.file}: no EHR of {len(without_ehr)} patients "
+            f"{questions.file}: no EHR for {len(without_ehr)} patients "
             f"({', '.join(sorted(without_ehr)[:5])}); their instructions now have no patient",
             stacklevel=2,
         )
@@ -175,7 +175,7 @@ def load_release(
 
 
 def require_release_columns(path: Path, columns: Mapping[str, str] | None) -> None:
-    """Check that each mapped column is in a table of the release; see `tables.require_mapped`."""
+    """Check that a table of the release has each mapped column; see `tables.require_mapped`."""
     known = {}
     for stem, names in _TABLES.items():
         if file := find_table(path, stem):
@@ -187,7 +187,7 @@ def require_release_columns(path: Path, columns: Mapping[str, str] | None) -> No
 def read_release_table(
     path: Path, stem: str, columns: Mapping[str, str] | None = None
 ) -> Table | None:
-    """Return a table of a release, or the file `path`; None if an optional table is missing."""
+    """Return a table of the release or file `path`; None if an optional table is missing."""
     file = path if path.is_file() else find_table(path, stem)
     if file is None:
         if stem in (REVIEWS_FILE, SUBMITTED_FILE):
@@ -235,7 +235,7 @@ def primary_references(references: pd.DataFrame, annotator: str = ANNOTATOR) -> 
 def find_ehrs(
     folder: Path, tables: Sequence[Table]
 ) -> tuple[dict[str, str], list[Problem], dict[str, Problem]]:
-    """Return patient -> file name in the tables, all problems, and patient -> missing EHR."""
+    """Return the file names in tables by patient, all problems, and missing EHRs by patient."""
     filenames: dict[str, str] = {}
     problems: list[Problem] = []
     absent: dict[str, Problem] = {}
@@ -259,9 +259,9 @@ def find_ehrs(
 
 
 def ehr_files(folder: Path) -> tuple[dict[Path, str], list[Path]]:
-    """Return EHR file -> patient of a release, and the other files in its EHR folder.
+    """Return a release's EHR files with their patients, and the other files in its EHR folder.
 
-    An EHR is ``<id>.xml`` or ``EHR_<id>.xml``, and the patient's id contains no dot.
+    An EHR is ``<id>.xml`` or ``EHR_<id>.xml``; the patient's id contains no dot.
     """
     ehr_folder = next((folder / name for name in EHR_FOLDERS if (folder / name).is_dir()), None)
     files = sorted(ehr_folder.iterdir()) if ehr_folder else []
@@ -276,7 +276,7 @@ def _patient_of(file: Path) -> str:
 def merge_instructions(
     questions: Table, answers: Table, reviews: Table | None = None
 ) -> tuple[pd.DataFrame, list[Problem]]:
-    """Return one table of instructions, and the problems of rows that disagree with it."""
+    """Return one merged table of instructions, and a problem for each row that contradicts it."""
     both = pd.concat([questions.frame, answers.frame])
     merged = both.groupby("instruction_id", sort=False, as_index=False).first()
     tables = [questions, answers] + ([reviews] if reviews else [])
@@ -318,7 +318,7 @@ def _ehr_path(release: Path, person_id: str, filename: str | None) -> Path:
         except (OSError, ValueError, RuntimeError):  # too long, a NUL, circular links
             raise ReleaseError(f"{name!r} is not a file name") from None
         if parts.is_absolute() or ".." in parts.parts or not inside:
-            raise ReleaseError(f"{name!r} leads out of the EHR folder {folder}")
+            raise ReleaseError(f"{name!r} is outside the EHR folder {folder}")
         if parts.stem.removeprefix("EHR_") != person_id:
             raise ReleaseError(
                 f"filename {name!r} does not belong to patient {person_id}, expected "
@@ -326,7 +326,7 @@ def _ehr_path(release: Path, person_id: str, filename: str | None) -> Path:
             )
         if exists:
             return candidate
-    raise _NoEHRError(f"no EHR of patient {person_id} in {folder}; tried {', '.join(names)}")
+    raise _NoEHRError(f"no EHR for patient {person_id} in {folder}; tried {', '.join(names)}")
 
 
 def read_manifest(file: Path) -> dict[str, Any] | None:

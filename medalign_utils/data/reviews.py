@@ -20,18 +20,18 @@ from medalign_utils.data.tables import (
 from medalign_utils.errors import ReleaseError
 
 RATING_COLUMNS = ("instruction_id", "system", "rater", "correct", "rank")
-# Columns of this table alone.
+# Columns that only this table has.
 REVIEW_COLUMNS = ("system", "response", "correct", "rank", "rater", "used")
 
 
 class Reviews(NamedTuple):
-    """The table of reviewed model responses, split.
+    """The table of reviewed model responses, split into ratings and responses.
 
     Attributes:
-        ratings: instruction_id, system, rater (key), correct (bool), rank (float, 1 is best, NaN if
-            not given). Raters without a name are "clinician 1", "clinician 2" ... in the order of a
-            response's rows ("unnamed clinician 1" if a rater's name begins with "clinician").
-        responses: instruction_id, system (key), response; None if the table has no responses.
+        ratings: instruction_id, system and rater (key), correct (bool), rank (float, 1 is best, NaN
+            if missing). Raters without a name become "clinician 1", "clinician 2" ... in the order
+            of a response's rows ("unnamed clinician 1" ... if a name begins with "clinician").
+        responses: instruction_id and system (key), response; None if the table has no responses.
         n_not_used: number of rows that ``is_used_eval`` excludes.
         problems: faulty rows, which are in neither table.
     """
@@ -45,9 +45,12 @@ class Reviews(NamedTuple):
 def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) -> Reviews:
     """Return ``clinician-reviewed-model-responses``, which has one row per response and rater.
 
-    Problems are rows with no verdict (`tables.truth_of`), with a rank that is not a number from 1,
-    that repeat a rater's response, or whose response differs from an earlier row's. A ParamsError
-    if `columns` maps a column to a name that the table does not have.
+    A row is a problem if it has no verdict (`tables.truth_of`), if its rank is not a number from 1,
+    if the rater already rated this response, or if the response differs from an earlier row's.
+
+    Raises:
+        ParamsError: `columns` maps a column to a name that the table does not have.
+        ReleaseError: as `tables.read_table`.
     """
     file, key = Path(file), ["instruction_id", "system"]
     require_mapped(columns, {file: REVIEW_COLUMNS})
@@ -83,7 +86,7 @@ def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) 
 
 
 def load_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) -> Reviews:
-    """Return `read_reviews`; a faulty row, or no row in use, is a ReleaseError."""
+    """Return `read_reviews`; ReleaseError if a row is faulty, or no row is used."""
     reviews = read_reviews(file, columns=columns)
     raise_first(reviews.problems, Path(file).parent)
     if reviews.ratings.empty:

@@ -1,4 +1,4 @@
-"""JSON lines that survive the death of the writing process."""
+"""Files of JSON lines that survive if the process that writes them is killed."""
 
 import json
 import logging
@@ -14,20 +14,21 @@ logger = logging.getLogger(__name__)
 
 
 class Store(dict[str, dict[str, Any]]):
-    """A dict kept in an append-only file of JSON lines; change it only by `put`.
+    """A dict backed by an append-only file of JSON lines; change it only with `put`.
 
-    The last line of a key counts, and lines of `path` override lines of `readable`. An incomplete
-    last line of `path` is dropped with a warning; any other damaged line is an error that names it.
-    Only one process may write to a file; `readable` files may be growing.
+    For each key the last line counts, and lines of `path` override those of `readable`. An
+    incomplete last line of `path` is dropped with a warning; any other damaged line raises a
+    MedAlignError that names it. Only one process may write to a file; others may still be writing
+    to the `readable` files.
     """
 
     def __init__(self, path: str | Path, *, private: bool, readable: Iterable[Path] = ()) -> None:
         """Read the files.
 
         Args:
-            path: the file, created with its folder by the first `put`.
-            private: make the file readable only by its owner.
-            readable: further files, read once and never changed.
+            path: the file; the first `put` creates it and its folder.
+            private: whether only the owner may read the file.
+            readable: other files, read once and never changed.
         """
         super().__init__()
         self.path, self.private = Path(path), private
@@ -40,7 +41,7 @@ class Store(dict[str, dict[str, Any]]):
             self.update({row.pop("key"): row for row in rows})
 
     def put(self, key: str, value: Mapping[str, Any]) -> None:
-        """Write one line to disk."""
+        """Set a key, and append it to the file."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"key": key, **value}, ensure_ascii=False) + "\n"
         with open(self.path, "ab", opener=opener(self.private)) as file:
@@ -49,12 +50,13 @@ class Store(dict[str, dict[str, Any]]):
 
 
 def read_lines(path: Path, keys: Collection[str], *, growing: bool = False) -> list[dict[str, Any]]:
-    """Return the objects of a file of JSON lines, each with at least these keys.
+    """Return the objects in a file of JSON lines; each must have at least `keys`.
 
-    An incomplete last line of a `growing` file is ignored; any other damaged line is an error.
+    In a `growing` file, an incomplete last line is ignored. Any other damaged line raises a
+    MedAlignError.
     """
     rows = []
-    # Split bytes: str.splitlines also splits at other characters, which texts may contain.
+    # Split bytes: str.splitlines also splits at other characters, which a text may contain.
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, 1):
         row = _parse(line)
@@ -77,7 +79,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 
 def _mend(path: Path) -> None:
-    """Complete the last line of a file with a line end, or drop it if it is incomplete."""
+    """Add a missing line end to a file, or drop its last line if that is incomplete."""
     content = path.read_bytes()
     end = content.rfind(b"\n") + 1
     last = content[end:]

@@ -1,4 +1,4 @@
-"""Read a release's tables, TSV or CSV; a column may have several names."""
+"""Read a release's tables (TSV or CSV), whose columns may have different names."""
 
 import csv
 from collections.abc import Collection, Mapping, Sequence
@@ -34,9 +34,9 @@ COLUMN_NAMES = {
     "rater": ("reviewer", "reviewer_num", "reviewer_id", "rater"),
 }  # fmt: skip
 _IDS = ("instruction_id", "person_id")
-# Surrounding blanks are removed, because these values identify rows.
+# Identifying values, from which surrounding blanks are removed.
 _NAMES = (*_IDS, "filename", "annotator", "system", "rater", "duplicate_of")
-# How a spreadsheet may rewrite a long id, losing its last digits.
+# A long id as a spreadsheet may rewrite it, without its last digits.
 _NUMBER = r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+|[-+]?\d+\.0*"
 _TRUE = frozenset(("1", "1.0", "true", "t", "yes", "y", "correct"))
 _FALSE = frozenset(("0", "0.0", "false", "f", "no", "n", "incorrect"))
@@ -46,7 +46,7 @@ _LONGEST_FIELD = 2**30
 
 
 class Problem(NamedTuple):
-    """A fault of a release; `place` is the row or line, "" for the whole file."""
+    """A fault in a release; `place` is a row or line, or "" for the whole file."""
 
     file: Path
     place: str
@@ -58,7 +58,7 @@ class Problem(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table without unused and faulty rows; its index is the row number, from 1."""
+    """A table without unused or faulty rows; the frame's index is the row number, from 1."""
 
     file: Path
     frame: pd.DataFrame
@@ -67,20 +67,20 @@ class Table(NamedTuple):
 
 
 def find_table(folder: Path, stem: str) -> Path | None:
-    """Return a release's ``<stem>.tsv``, else its ``<stem>.csv``, else None."""
+    """Return the path of ``<stem>.tsv``, or else of ``<stem>.csv``; None if there is neither."""
     files = [folder / (stem + suffix) for suffix in _DELIMITERS]
     return next((file for file in files if file.is_file()), None)
 
 
 def column_names(columns: Mapping[str, str] | None) -> dict[str, tuple[str, ...]]:
-    """Return `COLUMN_NAMES` with the names of `columns` first."""
+    """Return `COLUMN_NAMES` with the names from `columns` first."""
     names = dict(COLUMN_NAMES)
     for column, name in (columns or {}).items():
         if column not in names:
             hint = suggest(str(column), COLUMN_NAMES)
             raise ParamsError(f"columns: unknown column {column!r}{hint}")
         if not isinstance(name, str) or not name:
-            raise ParamsError(f"columns: {column}: {name!r}, expected the name of a column")
+            raise ParamsError(f"columns: {column}: {name!r}, expected a column name")
         names[column] = (name, *COLUMN_NAMES[column])
     return names
 
@@ -90,7 +90,7 @@ def require_mapped(
 ) -> None:
     """Check that each mapped column is in one of the `tables` that may contain it.
 
-    Nothing is checked if a file cannot be read; reading it later reports the error.
+    If a file cannot be read, nothing is checked: reading the file later raises the error.
     """
     column_names(columns)
     try:
@@ -105,13 +105,13 @@ def require_mapped(
 
 
 def truth_of(text: str) -> bool | None:
-    """Return whether a text, such as a verdict, means yes; None if it is neither yes nor no."""
+    """Return whether a text, such as a verdict, means yes; None if it means neither yes nor no."""
     word = str(text).strip().lower()
     return True if word in _TRUE else False if word in _FALSE else None
 
 
 def at_rows(file: Path, values: pd.Series, fault: str) -> list[Problem]:
-    """Return a problem per value, at the row given by its index; `fault` formats the value."""
+    """Return a problem for each value: `fault.format(value)`, at the row in the value's index."""
     return [Problem(file, f"row {row}", fault.format(value)) for row, value in values.items()]
 
 
@@ -124,19 +124,20 @@ def read_table(
     key: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
 ) -> Table:
-    """Return a table under our column names, every field as text; blank fields are missing.
+    """Return a table with our column names; all fields are text, and blank fields are missing.
 
-    Ids and names lose surrounding blanks. Rows that the column `used` excludes are not checked.
-    Faulty rows are left out and listed in `problems`: a wrong number of fields, a missing required
-    value, `used` neither yes nor no, an id that a spreadsheet turned into a number, a repeated key,
-    or an unclosed quote (the rest of the file is not read).
+    Ids and names are stripped of surrounding blanks. Rows that the column `used` excludes are not
+    checked. Faulty rows are left out and listed in `problems`. Faults are a wrong number of fields,
+    a missing required value, a value of `used` that is neither yes nor no, an id that a spreadsheet
+    turned into a number, a repeated key, or an unclosed quotation mark (the rest of the file is not
+    read).
 
     Args:
         file: a ``.tsv`` or ``.csv`` file in UTF-8.
         required: columns that must exist, with a value in every row.
-        optional: columns without values if the file does not have them.
-        may_be_empty: required columns with values that may be missing.
-        key: columns that together identify a row; repeated rows are faulty.
+        optional: columns that may be absent from the file; they then have no values.
+        may_be_empty: required columns in which values may be missing.
+        key: columns that together identify a row.
         columns: our column -> the file's name for it, tried before `COLUMN_NAMES`.
 
     Raises:
@@ -183,7 +184,7 @@ def read_table(
 
 
 def without_repeats(table: Table, key: Sequence[str]) -> Table:
-    """Return the table without rows that repeat an earlier row's key; these become problems."""
+    """Return the table without rows that repeat an earlier row's key, which become problems."""
     frame, problems = table.frame, [*table.problems]
     rows = pd.Series(frame.index, frame.index)
     first = rows.groupby([frame[name] for name in key], dropna=False).transform("first")
@@ -195,7 +196,7 @@ def without_repeats(table: Table, key: Sequence[str]) -> Table:
 
 
 def raise_first(problems: list[Problem], folder: Path) -> None:
-    """Raise the first problem, if any, with the number of others."""
+    """Raise the first problem, if any, with the number of others, as a ReleaseError."""
     if problems:
         more = f" ({len(problems) - 1} more; `python -m medalign_utils check {folder}` lists them)"
         raise ReleaseError(str(problems[0]) + (more if len(problems) > 1 else ""))

@@ -1,5 +1,6 @@
-"""Systems by their ratings, metrics by their agreement with these, and both beside the paper.
+"""Evaluate systems by their ratings and metrics by their agreement with ratings.
 
-Throughout, `ratings` are as `ratings.check_ratings` describes, `instructions` has instruction_id
-and person_id, `bootstrap` draws patients, and x_low and x_high bound the 95 % interval of x.
+In all modules, `ratings` has the columns that `ratings.check_ratings` describes, `instructions` has
+instruction_id and person_id, `bootstrap` resamples patients, and x_low and x_high are the bounds of
+the 95 % interval of x.
 """

@@ -1,4 +1,4 @@
-"""How well raters agree with each other, if several judged the same responses."""
+"""Agreement between raters who judged the same responses."""
 
 from functools import partial
 from itertools import combinations
@@ -28,23 +28,32 @@ def inter_rater_reliability(
 ) -> pd.DataFrame:
     """Return the agreement of raters on ranks and on correctness.
 
-    `ratings` have a rater too; raters may differ between instructions, judge some responses only,
-    and give no rank (NaN). Four rows: measure, of ("rank" or "correct"), n_raters, n_instructions,
-    n_responses (those rated by two or more), n_undefined, estimate (at most 1; 0 is agreement by
-    chance) with bounds, and reason, why there is no estimate (else "").
+    `ratings` also has the column rater. Raters may differ between instructions, may judge only some
+    responses, and may omit ranks (NaN).
 
-    - `TAU` between two raters' ranks, averaged over an instruction's pairs of raters, then over
-      instructions. n_undefined counts instructions where in every pair a rater tied all responses.
-    - `KAPPA` on correctness: Cohen's for two raters. For more, observed and chance agreement are
+    The table has four rows, one per measure:
+
+    - `TAU` compares two raters' ranks; it is averaged over an instruction's pairs of raters, then
+      over instructions.
+    - `KAPPA` compares verdicts. With more than two raters, observed and chance agreement are
       averaged over pairs, weighted by shared responses (Conger 1980; not in statsmodels).
-    - `NOMINAL` on correctness and `ORDINAL` on ranks (Krippendorff 2011), with responses as units.
-      Ranks are recomputed among the responses that all raters of an instruction ranked, so that
-      they are on one scale; instructions with fewer than two such responses are left out.
+    - `NOMINAL` compares verdicts and `ORDINAL` ranks (Krippendorff 2011); the units are responses.
+      For one common scale, ranks are recomputed among the responses that all raters of an
+      instruction ranked. Instructions with fewer than two such responses are left out.
+
+    Columns:
+
+    - measure, and of: what is compared, "rank" or "correct"
+    - n_raters, n_instructions
+    - n_responses: responses with two or more raters
+    - n_undefined: instructions without a tau, because a rater in every pair tied all responses
+    - estimate with its bounds: 1 is perfect agreement, 0 is agreement by chance
+    - reason: why there is no estimate, or ""
     """
     check_table("inter_rater_reliability", ratings, _KEY, ["correct", "rank"])
     judged, ranked = _shared(ratings, "correct"), _shared(ratings, "rank")
     rows = []
-    for measure, of, shared, compute in (
+    for measure, compared, shared, compute in (
         (TAU, "rank", ranked, _mean_tau),
         (KAPPA, "correct", judged, _kappa),
         (NOMINAL, "correct", judged, partial(_alpha, "nominal")),
@@ -59,19 +68,19 @@ def inter_rater_reliability(
         if not np.isnan(interval.estimate):
             reason = ""
         elif len(shared.values):
-            reason = "nothing varies in what raters share"
-        elif of == "rank" and len(ranked.values):
+            reason = "all shared ratings are equal"
+        elif compared == "rank" and len(ranked.values):
             reason = "no instruction has two responses that all of its raters ranked"
         else:
             reason = f"no response has two raters (rated by {count_raters(ratings)})"
-        rows.append((measure, of, *n, *interval, reason))
+        rows.append((measure, compared, *n, *interval, reason))
     counts = ["n_raters", "n_instructions", "n_responses", "n_undefined"]
     bounds = ["estimate", "estimate_low", "estimate_high"]
     return pd.DataFrame(rows, columns=["measure", "of", *counts, *bounds, "reason"])
 
 
 class _Shared(NamedTuple):
-    """One column of ratings on N instructions, by raters who share a response with another."""
+    """One column of the ratings of N instructions, by raters who share a response."""
 
     instructions: pd.Index
     values: np.ndarray  # (N, raters, systems); NaN if not rated
@@ -89,11 +98,11 @@ def _shared(ratings: pd.DataFrame, column: str) -> _Shared:
 
 
 def _ranked_by_all(shared: _Shared) -> _Shared:
-    """Only the responses that all of an instruction's raters ranked, ranked among themselves."""
+    """The responses that all raters of an instruction ranked, with ranks among these responses."""
     given = ~np.isnan(shared.values)
     n_raters = given.any(axis=2).sum(axis=1)
     by_all = given.sum(axis=1) == n_raters[:, np.newaxis]
-    kept = by_all.sum(axis=1) >= 2  # alone a response is first whatever it is
+    kept = by_all.sum(axis=1) >= 2  # a single response always ranks first
     values = np.where(by_all[:, np.newaxis], shared.values, np.nan)[kept]
     return _Shared(shared.instructions[kept], rankdata(values, axis=2, nan_policy="omit"))
 
@@ -107,13 +116,13 @@ def _mean_tau(
     values: np.ndarray, patients: np.ndarray, bootstrap: Bootstrap
 ) -> tuple[Interval, int]:
     taus = np.column_stack([_taus(x, y) for x, y in _pairs(values)])
-    means = pd.DataFrame(taus).mean(axis=1).to_numpy()  # NaN is left out
+    means = pd.DataFrame(taus).mean(axis=1).to_numpy()  # ignores NaN
     [interval] = bootstrap_means(means[:, np.newaxis], patients, bootstrap=bootstrap)
     return interval, int(np.isnan(means).sum())
 
 
 def _taus(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Tau-b of each row over the columns in which both have a value."""
+    """Tau-b of each row, over the columns in which both arrays have a value."""
     both = ~np.isnan(x) & ~np.isnan(y)
     taus = np.full(len(x), np.nan)
     for columns in np.unique(both, axis=0):
@@ -130,7 +139,7 @@ def _kappa(values: np.ndarray, patients: np.ndarray, bootstrap: Bootstrap) -> tu
     n = counts.sum(axis=(2, 3))
     agreed = counts[:, :, 0, 0] + counts[:, :, 1, 1]
     by_chance = (counts.sum(axis=2) * counts.sum(axis=3)).sum(axis=2) / np.maximum(n, 1)
-    # NaN if every pair is expected to agree by chance throughout.
+    # NaN if chance alone would make every pair agree on everything.
     room = (n - by_chance).sum(axis=1)
     room[room == 0] = np.nan
     return _interval((agreed - by_chance).sum(axis=1) / room, patients), 0
@@ -139,7 +148,7 @@ def _kappa(values: np.ndarray, patients: np.ndarray, bootstrap: Bootstrap) -> tu
 def _alpha(
     level: str, values: np.ndarray, patients: np.ndarray, bootstrap: Bootstrap
 ) -> tuple[Interval, int]:
-    """Krippendorff's alpha with responses as units; his package takes a minute to resample it."""
+    """Krippendorff's alpha with responses as units; the krippendorff package is too slow here."""
     domain = np.unique(values[~np.isnan(values)])
     counts = (values[..., np.newaxis] == domain).sum(axis=1)  # (N, systems, values)
     weight = 1 / np.maximum(counts.sum(axis=2) - 1, 1)
@@ -148,7 +157,7 @@ def _alpha(
     weights = resample_rows(patients, bootstrap=bootstrap)
     coincidences = np.einsum("rn,nvw->rvw", weights, coincidences)
     n_v = coincidences.sum(axis=2)
-    # Ordinal: the distance of two values is the number of ratings between their middles.
+    # Ordinal: the distance between two values is the number of ratings between their midpoints.
     middles = n_v.cumsum(axis=1) - n_v / 2
     distances = (middles[:, :, np.newaxis] - middles[:, np.newaxis, :]) ** 2
     if level == "nominal":
@@ -160,7 +169,7 @@ def _alpha(
 
 
 def _interval(values: np.ndarray, patients: np.ndarray) -> Interval:
-    """The interval of a statistic of the observed sample and of each resample."""
+    """The interval of a statistic, given its value in the sample and in each resample."""
     n_patients = np.array([len(set(patients))])
     [interval] = Resampled(values[:1], values[1:, np.newaxis], n_patients).intervals()
     return interval

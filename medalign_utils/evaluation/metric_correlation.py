@@ -1,8 +1,8 @@
-"""How well automatic metrics order responses the way the raters do.
+"""How well automatic metrics order responses the way raters do.
 
-Per instruction: Kendall's tau-b, the share of pairs of responses in the same order, and whether the
-best response is the same. Over systems: whether mean scores order them as the ratings do. Between
-two metrics: a paired test of their taus.
+Within an instruction: Kendall's tau-b, the share of response pairs in the same order, and whether
+metric and raters pick the same best response. Across systems: whether mean scores order them as the
+ratings do. Between two metrics: a paired test of their taus.
 """
 
 from itertools import combinations, product
@@ -37,7 +37,7 @@ RATINGS = ("mean_rank", "accuracy")
 
 
 def correlate(run: Run) -> pd.DataFrame:
-    """Return the table of a run's metrics, as `correlate_metrics` and `add_skipped` describe it."""
+    """Return `correlate_metrics` of a run, with its skipped metrics as in `add_skipped`."""
     ratings = rate_in_common(run)
     table = correlate_metrics(
         run.scores, ratings, run.release.instructions, bootstrap=run.bootstrap
@@ -51,22 +51,25 @@ def correlate_metrics(
     """Return how well each metric's scores agree with the ratings, highest mean tau first.
 
     `scores` has instruction_id, system, metric, score (higher is better) and signature, with one
-    score for each rated response. With one patient, bounds are NaN.
+    score for each rated response. With a single patient, bounds are NaN.
 
-    - n: instructions with a defined tau-b between scores and minus ranks. n_undefined: those where
-      all scores or all ranks are equal or a score is NaN; 0 in mean_tau_undefined_as_0.
-    - n_pairs: pairs of responses with different ranks. pairwise_accuracy: the share that the metric
-      orders the same way (`order_pairs`).
-    - n_same_best: instructions whose ranks are not all equal. same_best: how often the metric's
-      best response is the raters' best; same_best_chance: how often a random response is.
-    - best_system: the system with the highest mean score, several joined by commas.
-      same_best_system: the share of these with the best mean rank, and its mean over resamples.
+    - n: instructions where tau-b between scores and negated ranks is defined
+    - n_undefined: instructions where all scores or all ranks are equal, or a score is NaN; they
+      count as 0 in mean_tau_undefined_as_0
+    - n_pairs: pairs of responses with different ranks
+    - pairwise_accuracy: share of these pairs that the metric orders the same way (`order_pairs`)
+    - n_same_best: instructions where ranks differ
+    - same_best: how often the metric's best response is also the raters' best
+    - same_best_chance: how often a random response is the raters' best
+    - best_system: the system with the highest mean score; tied systems are joined by commas
+    - same_best_system: share of these systems that have the best mean rank
+    - same_best_system_resampled: the mean of same_best_system over the resamples
     """
     data = _align(scores, ratings, instructions)
     taus = _taus(data)
     tau = bootstrap_means(taus, data.patients, bootstrap=bootstrap)
     pairs = np.stack([order_pairs(score, data.ranks) for score in data.scores], axis=-1)
-    # One row per pair; the pairs of one patient are drawn together like the instructions.
+    # One row per pair; a patient's pairs are resampled together, like the patient's instructions.
     rows = pairs.reshape(-1, len(data.metrics))
     owners = np.repeat(data.patients, pairs.shape[1])
     accuracy = bootstrap_means(rows, owners, bootstrap=bootstrap)
@@ -104,13 +107,12 @@ def correlate_systems(
 ) -> pd.DataFrame:
     """Return the correlation of the systems' mean scores with their ratings.
 
-    One row per metric, rating (of `RATINGS`; the mean rank with its sign changed, so that a good
-    metric correlates positively) and coefficient (of `COEFFICIENTS`): n_systems; n, the
-    instructions on which all systems have a score; estimate with bounds, NaN if all systems do
-    equally well.
+    One row per metric, rating (`RATINGS`) and coefficient (`COEFFICIENTS`). Mean ranks are negated,
+    so that a good metric correlates positively. Columns: n_systems; n, the instructions on which
+    all systems have a score; estimate with its bounds, NaN if all systems do equally well.
 
-    The interval covers the choice of patients, not of systems. Noise in the means moves a
-    correlation towards 0, and twice as much in a resample, so near 1 the interval is too low.
+    The interval covers the sampling of patients, not of systems. Noise in the means pulls a
+    correlation towards 0, and a resample has twice the noise, so intervals near 1 are too low.
     """
     data = _align(scores, ratings, instructions)
     means, n_patients = _system_means(data, bootstrap=bootstrap)
@@ -121,7 +123,7 @@ def correlate_systems(
     ):
         rows.append((data.metrics[metric], name, coefficient, len(data.systems), n[metric]))
         values.append(_correlation(means[metric, 0], means[metric, rating], coefficient))
-    resampled = np.column_stack(values)  # the observed ones first
+    resampled = np.column_stack(values)  # row 0 is the observed sample
     of_row = np.repeat(n_patients, len(RATINGS) * len(COEFFICIENTS))
     intervals = Resampled(resampled[0], resampled[1:], of_row).intervals()
     table = pd.DataFrame(rows, columns=["metric", "rating", "coefficient", "n_systems", "n"])
@@ -162,10 +164,10 @@ def compare_metrics(
 
 
 def add_skipped(table: pd.DataFrame, skipped: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with a row below for each metric that could not be scored.
+    """Return the table with a last row for each metric that could not be scored.
 
-    `skipped` has metric and reason; a last column, not_scored, has a metric's reasons, joined by
-    "; ", and "" if it has scores. Otherwise counts are 0 and all else is missing.
+    `skipped` has metric and reason. The new column not_scored has a metric's reasons, joined by
+    "; ", or "" if it has scores. In the new rows, counts are 0 and all other values are missing.
     """
     reasons = skipped.drop_duplicates().groupby("metric", sort=False)["reason"].agg("; ".join)
     rows = reasons.rename("not_scored").reset_index()
@@ -193,7 +195,8 @@ def _align(scores: pd.DataFrame, ratings: pd.DataFrame, instructions: pd.DataFra
         if len(of_metric) > 1:
             raise MedAlignError(
                 f"correlate_metrics: {metric} was scored with {len(of_metric)} signatures "
-                f"({', '.join(map(str, of_metric))}); expected one, score all responses alike"
+                f"({', '.join(map(str, of_metric))}), expected 1; score all responses with the "
+                "same settings"
             )
     signatures = scores.drop_duplicates("metric").set_index("metric")["signature"].sort_index()
     ranks = wide(ratings, "rank")
@@ -204,8 +207,8 @@ def _align(scores: pd.DataFrame, ratings: pd.DataFrame, instructions: pd.DataFra
         metric, instruction_id, system = unscored[0]
         raise MedAlignError(
             f"correlate_metrics: no {metric} score of (instruction {instruction_id}, {system}), "
-            f"which is rated ({unscored.get_level_values(0).tolist().count(metric)} such); score "
-            "every rated response"
+            f"which is rated; {unscored.get_level_values(0).tolist().count(metric)} such responses "
+            "have no score"
         )
     aligned = of_key.loc[rated].to_numpy(dtype=np.float64, na_value=np.nan)
     return _Aligned(
@@ -220,15 +223,15 @@ def _align(scores: pd.DataFrame, ratings: pd.DataFrame, instructions: pd.DataFra
 
 
 def _taus(data: _Aligned) -> np.ndarray:
-    """Tau-b of each instruction with minus the rank: shape (N, K)."""
+    """Tau-b between scores and negated ranks in each instruction: shape (N, K)."""
     return np.column_stack([kendall_tau_b(score, -data.ranks) for score in data.scores])
 
 
 def _system_means(data: _Aligned, *, bootstrap: Bootstrap) -> tuple[np.ndarray, np.ndarray]:
-    """Means of each system over the instructions on which all have a score, and resampled.
+    """The systems' means in the sample and its resamples, and the number of patients, shape (K,).
 
-    Shape (K, 3, 1 + resamples, S), higher is better: of each metric the mean scores, minus the mean
-    ranks, and the accuracies, the observed ones first. And the number of patients, shape (K,).
+    Means have shape (K, 3, 1 + resamples, S); the 3 are a metric's score, the negated rank and the
+    accuracy, so higher is better. They are over the instructions on which all systems have a score.
     """
     values = np.empty((*data.scores.shape[:2], 3, len(data.systems)))  # (K, N, 3, S)
     values[:, :, 0], values[:, :, 1], values[:, :, 2] = data.scores, -data.ranks, data.correct
@@ -244,7 +247,7 @@ def _correlation(x: np.ndarray, y: np.ndarray, coefficient: str) -> np.ndarray:
     """A coefficient for each row of two arrays of shape (R, S); NaN if undefined."""
     if coefficient == "kendall_tau_b":
         return kendall_tau_b(x, y)
-    # Before ranks are taken: a mean of equal values need not equal them to the last digit.
+    # Test this before subtracting means: the mean of equal values may differ in its last digit.
     undefined = (np.ptp(x, axis=1) == 0) | (np.ptp(y, axis=1) == 0)
     undefined |= np.isnan(x).any(axis=1) | np.isnan(y).any(axis=1)
     if coefficient == "spearman":
@@ -256,6 +259,6 @@ def _correlation(x: np.ndarray, y: np.ndarray, coefficient: str) -> np.ndarray:
 
 
 def _mean(values: np.ndarray) -> float:
-    """The mean of the defined values, NaN without any."""
+    """The mean of the values that are not NaN; NaN if there are none."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else np.nan

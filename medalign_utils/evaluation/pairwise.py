@@ -15,14 +15,15 @@ from medalign_utils.stats.permutation import holm, sign_flip
 def compare_systems(
     ratings: pd.DataFrame, instructions: pd.DataFrame, *, bootstrap: Bootstrap
 ) -> pd.DataFrame:
-    """Return every pair of systems: their difference in accuracy, its tests, and who ranks first.
+    """Return each pair of systems with their difference in accuracy, its tests and win rate.
 
-    One row per pair; system is the one with the better mean rank. only_system and only_opponent
-    count instructions on which only that one is correct; win_rate is as in `head_to_head`. With
-    fewer than two patients, bounds are NaN. Columns ending in _holm are adjusted over all pairs.
+    One row per pair; system is the one with the better mean rank, opponent the other. only_system
+    and only_opponent count instructions on which only that system is correct; win_rate is as in
+    `head_to_head`. With fewer than two patients, bounds are NaN. Columns ending in _holm are
+    adjusted over all pairs.
 
-    mcnemar_p, of McNemar's exact test, assumes that instructions are independent and is too small
-    if a patient's resemble each other. sign_flip_p, over patients, is the one to rely on.
+    Rely on sign_flip_p, which flips signs by patient. mcnemar_p, from McNemar's exact test, assumes
+    that instructions are independent; it is too small if a patient's instructions are alike.
     """
     ranks = wide_ranks(ratings)
     correct = wide(ratings, "correct")[ranks.columns].to_numpy(dtype=float)
@@ -68,11 +69,11 @@ def compare_contexts(
     *,
     bootstrap: Bootstrap,
 ) -> pd.DataFrame:
-    """Return the accuracy at each context length of systems that differ in nothing else.
+    """Return accuracy by context length, for systems that differ in nothing else.
 
-    `contexts` maps them to their lengths in tokens, None (NA) for the full record; each length
-    occurs once. One row per system, shortest first; difference is the paired difference in accuracy
-    to the longest, NaN in its own row.
+    `contexts` maps systems to their context lengths in tokens, each length once; None (NA in the
+    table) is the full record. One row per system, shortest context first; difference is the paired
+    difference in accuracy from the longest context, NaN in the last row.
     """
     check_ratings(ratings)
     correct = wide(ratings, "correct").astype(float)
@@ -88,7 +89,7 @@ def compare_contexts(
     systems = [system for _, system in sorted(zip(lengths, contexts, strict=True))]
     correct = correct[systems]
     differences = correct.sub(correct[systems[-1]], axis=0)
-    differences[systems[-1]] = np.nan  # 0 would read as a finding
+    differences[systems[-1]] = np.nan  # 0 would look like a result
     both = np.hstack([correct.to_numpy(), differences.to_numpy()])
     patients = patients_of(correct.index, instructions)
     intervals = bootstrap_means(both, patients, bootstrap=bootstrap)

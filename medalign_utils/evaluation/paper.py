@@ -10,7 +10,7 @@ from medalign_utils.outputs import DAGGER, UNVERIFIED
 from medalign_utils.paths import resolve
 from medalign_utils.run import Run
 
-# GPT-4 as a whole and cut to Vicuna's context: what a short context costs, in the paper.
+# GPT-4 with its full context and with Vicuna's: the paper's estimate of what a short context costs.
 SAME_MODEL = ("gpt4-32k", "gpt4-32k-vicuna-context")
 _KEY, _VALUES = ["item", "measure"], ["value", "low", "high"]
 _PUBLISHED = ["published", "published_low", "published_high"]
@@ -19,12 +19,12 @@ _COST = "difference in correct"
 
 
 def sources() -> pd.DataFrame:
-    """Return one row per table of `data/paper/`: title, source, status (how far it was checked)."""
+    """Return title, source and status (how far it was verified) of each table in `data/paper/`."""
     return pd.read_csv(resolve("data/paper/tables.csv"), index_col="table")
 
 
 def categories() -> pd.DataFrame:
-    """Return the paper's numbers of instructions: category, with_reference, all."""
+    """Return the paper's instruction counts by category: category, with_reference, all."""
     return pd.read_csv(resolve("data/paper/table_categories.csv"))
 
 
@@ -34,19 +34,20 @@ def n_rated() -> int:
 
 
 def facts() -> pd.DataFrame:
-    """Return sizes of the dataset and facts of its making: fact, value, unit, source, status."""
+    """Return the sizes and origin of the dataset: fact, value, unit, source, status."""
     return pd.read_csv(resolve("data/paper/facts.csv"))
 
 
 def human_evaluation() -> pd.DataFrame:
-    """Return the paper's table of the six systems; system is as the paper prints it."""
+    """Return the paper's table of six systems; the column system has the names it prints."""
     return pd.read_csv(resolve("data/paper/table_human_evaluation.csv"))
 
 
 def metric_correlation() -> pd.DataFrame:
-    """Return the paper's correlations of metrics (as it prints them) with the clinicians' ranks.
+    """Return the paper's correlations of metrics with clinicians' ranks.
 
-    Whatever shows one of these values shows `DAGGER` and `UNVERIFIED` with it.
+    Metrics have the names that the paper prints. The values are not re-verified: show `DAGGER` and
+    `UNVERIFIED` beside them.
     """
     return pd.read_csv(resolve("data/paper/table_metric_correlation.csv"))
 
@@ -71,20 +72,25 @@ def context_lengths() -> dict[str, int | None]:
 class Comparison(NamedTuple):
     """One of the paper's tables beside a run's.
 
-    `table` has item, measure; published, run and their bounds; n; status, how far the published
-    value was checked; difference, run less published, missing if they are in two rows;
-    published_within, whether the published value is in the run's interval, missing if it is not
-    re-verified.
+    `table` has these columns:
+
+    - item, measure
+    - published and run, with their bounds; in separate rows if they are not to be compared
+    - n: the run's instructions
+    - status: how far the published value was verified
+    - difference: run minus published; missing if they are in separate rows
+    - published_within: whether the published value is in the run's interval; missing if it is not
+      re-verified
     """
 
     name: str  # in the index of `sources`
-    title: str  # what it shows, and whether it is comparable or why not
+    title: str  # what it shows, whether it is comparable, and if not, why
     comparable: str  # "yes", "with a caveat" or "no"
     table: pd.DataFrame
 
 
 def why_not_comparable(run: Run, n: int) -> list[str]:
-    """Return why a run's evaluation on n instructions cannot be compared with the paper's."""
+    """Return why a run's evaluation on n instructions is not comparable with the paper's."""
     reasons = [] if run.is_restricted else ["the release is synthetic"]
     if run.source != "released":
         reasons.append(
@@ -94,7 +100,7 @@ def why_not_comparable(run: Run, n: int) -> list[str]:
     others = [system for system in run.systems if system not in paper]
     n_same = len(run.systems) - len(others)
     if not n_same:
-        reasons.append("none of the systems is the paper's")
+        reasons.append("none of the systems is in the paper")
     elif n_same < len(paper):
         reasons.append(f"{n_same} of the paper's {len(paper)} systems are ranked")
     if n_same and others:
@@ -105,7 +111,7 @@ def why_not_comparable(run: Run, n: int) -> list[str]:
 
 
 def compare_categories(counts: pd.DataFrame, run: Run) -> Comparison:
-    """Return numbers of instructions (category, with_reference, all) beside the paper's."""
+    """Return a run's instruction counts (category, with_reference, all) beside the paper's."""
     measures = ["with_reference", "all"]
     published = _long(categories(), "category", measures)
     return _compare_sizes("table_categories", published, _long(counts, "category", measures), run)
@@ -114,8 +120,8 @@ def compare_categories(counts: pd.DataFrame, run: Run) -> Comparison:
 def compare_facts(submitted: pd.DataFrame, records: pd.DataFrame, run: Run) -> Comparison:
     """Return sizes of a run's release beside the paper's.
 
-    `submitted` is as `data.release.load_submitted` returns it; without any request it is the
-    release's own instructions and not counted. `records` has notes and events per patient.
+    `submitted` comes from `data.release.load_submitted`; if it has no requests, it repeats the
+    release's instructions and is not counted. `records` has notes and events, one row per patient.
     """
     published = facts().rename(columns={"fact": "item", "unit": "measure"})
     known = submitted["request"].notna().any()
@@ -132,17 +138,17 @@ def compare_facts(submitted: pd.DataFrame, records: pd.DataFrame, run: Run) -> C
         "clinical events in OMOP form (release)": records["events"].sum(),
         "specialties": instructions["submitter_specialty"].nunique(),
     }
-    ours = pd.DataFrame({"item": counted.keys(), "value": counted.values()}).dropna()
-    ours = ours.assign(measure=ours["item"].map(published.set_index("item")["measure"]))
-    return _compare_sizes("facts", published, ours, run)
+    values = pd.DataFrame({"item": counted.keys(), "value": counted.values()}).dropna()
+    values = values.assign(measure=values["item"].map(published.set_index("item")["measure"]))
+    return _compare_sizes("facts", published, values, run)
 
 
 def compare_human_evaluation(systems: pd.DataFrame, contexts: pd.DataFrame, run: Run) -> Comparison:
-    """Return accuracy, win rate, mean rank and what a shorter context costs, beside the paper's.
+    """Return a run's accuracy, win rate, mean rank and cost of a short context beside the paper's.
 
-    `systems` is as `evaluate_systems` returns it, `contexts` as `compare_contexts`. Systems are
-    paired by the release's names, and only if the run evaluates released responses; win rates and
-    mean ranks only if exactly the paper's six systems are ranked.
+    `systems` comes from `evaluate_systems`, `contexts` from `compare_contexts`. Values are paired
+    by the release's name of the system, and only if the run evaluates released responses; win rates
+    and mean ranks also require that exactly the paper's six systems are ranked.
     """
     paper = human_evaluation().set_index("release_model_name", drop=False)
     measures = ["correct", "win_rate", "mean_rank"]
@@ -156,33 +162,35 @@ def compare_human_evaluation(systems: pd.DataFrame, contexts: pd.DataFrame, run:
     ]
     costs = _long(contexts[:-1], "system", ["difference"]).assign(measure=_COST)
     costs["item"] += f" minus {contexts['system'].iloc[-1]}"
-    ours = pd.concat([_long(systems, "system", measures), costs], ignore_index=True)
-    ours = ours.dropna(subset="value")  # a single system has no win rate
+    values = pd.concat([_long(systems, "system", measures), costs], ignore_index=True)
+    values = values.dropna(subset="value")  # a single system has no win rate
     reasons = why_not_comparable(run, int(systems["n"].iloc[0]))
-    return _compare("table_human_evaluation", published, ours, _paired(run), reasons)
+    return _compare("table_human_evaluation", published, values, _paired(run), reasons)
 
 
 def compare_correlations(metrics: pd.DataFrame, run: Run) -> Comparison:
-    """Return the mean Kendall's tau of each metric beside the published one, not re-verified.
+    """Return each metric's mean Kendall's tau beside the paper's, which is not re-verified.
 
-    `metrics` is as `correlate_metrics` returns it. Metrics are paired only if clinicians ranked
-    exactly the paper's six systems; one of the same name may have had other settings.
+    `metrics` comes from `correlate_metrics`. Metrics are paired only if clinicians ranked exactly
+    the paper's six systems. A metric of the same name may have had other settings in the paper.
     """
     columns = {"metric": "item", "mean_kendall_tau": "value", "ci_low": "low", "ci_high": "high"}
     published = metric_correlation().rename(columns=columns)
     published = published.assign(measure="mean_tau", status=f"{DAGGER} {UNVERIFIED}")
-    ours = _long(metrics.dropna(subset="mean_tau"), "metric", ["mean_tau"])
-    ours["item"] = ours["item"].replace({run_name(m): m for m in metric_correlation()["metric"]})
+    values = _long(metrics.dropna(subset="mean_tau"), "metric", ["mean_tau"])
+    values["item"] = values["item"].replace(
+        {run_name(m): m for m in metric_correlation()["metric"]}
+    )
     reasons = why_not_comparable(run, int((metrics["n"] + metrics["n_undefined"]).max()))
     reasons.append("the settings of the paper's metrics are not known")
-    return _compare("table_metric_correlation", published, ours, _paired(run), reasons)
+    return _compare("table_metric_correlation", published, values, _paired(run), reasons)
 
 
 def summarize(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """Return one row per comparison: table, title, comparable, source, status, and counts.
 
-    n_paired are the values with a difference; n_checked and n_within, the published values compared
-    with an interval of the run, and those within it.
+    n_paired counts values with a difference, n_checked published values that are compared with an
+    interval of the run, and n_within those inside it.
     """
     about = sources()
     return pd.DataFrame(
@@ -202,7 +210,7 @@ def summarize(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 
 
 def _long(table: pd.DataFrame, key: str, measures: Sequence[str]) -> pd.DataFrame:
-    """One row per value: item, measure, value, low, high, n; missing if the table lacks it."""
+    """One row per value: item, measure, value, low, high, n; NaN for columns that are missing."""
     columns = ["item", "value", "low", "high", "n"]
     parts = [
         table.reindex(columns=[key, measure, f"{measure}_low", f"{measure}_high", "n"])
@@ -214,24 +222,26 @@ def _long(table: pd.DataFrame, key: str, measures: Sequence[str]) -> pd.DataFram
 
 
 def _paired(run: Run) -> set[str]:
-    """The measures of which a run's values may be in one row with the paper's."""
+    """The measures for which a run's values may be in the same row as the paper's."""
     if not run.is_restricted or run.source != "released":
         return set()
     same = set(run.systems) == set(human_evaluation()["release_model_name"])
     return {"correct", _COST} | ({"win_rate", "mean_rank", "mean_tau"} if same else set())
 
 
-def _compare_sizes(name: str, published: pd.DataFrame, ours: pd.DataFrame, run: Run) -> Comparison:
-    """As `_compare`; sizes of any releases are in one row, differences only of comparable ones."""
+def _compare_sizes(
+    name: str, published: pd.DataFrame, values: pd.DataFrame, run: Run
+) -> Comparison:
+    """As `_compare`, with sizes always paired; differences only for restricted releases."""
     reasons = [] if run.is_restricted else ["the release is synthetic"]
     paired = {*published["measure"]}
-    return _compare(name, published, ours, paired, reasons, subtract=run.is_restricted)
+    return _compare(name, published, values, paired, reasons, subtract=run.is_restricted)
 
 
 def _compare(
     name: str,
     published: pd.DataFrame,
-    ours: pd.DataFrame,
+    values: pd.DataFrame,
     paired: set[str],
     reasons: list[str],
     *,
@@ -240,13 +250,13 @@ def _compare(
     about = sources().loc[name]
     if "status" not in published:
         published = published.assign(status=about["status"])
-    columns, ours_columns = [*_KEY, *_PUBLISHED, "status"], [*_KEY, *_RUN, "n"]
+    columns, run_columns = [*_KEY, *_PUBLISHED, "status"], [*_KEY, *_RUN, "n"]
     published = published.reindex(columns=[*_KEY, *_VALUES, "status"]).set_axis(columns, axis=1)
-    ours = ours.reindex(columns=[*_KEY, *_VALUES, "n"]).set_axis(ours_columns, axis=1)
+    values = values.reindex(columns=[*_KEY, *_VALUES, "n"]).set_axis(run_columns, axis=1)
     keys = pd.MultiIndex.from_frame(published[_KEY])
-    meets = ours["measure"].isin(paired) & pd.MultiIndex.from_frame(ours[_KEY]).isin(keys)
-    both = published.merge(ours[meets], on=_KEY, how="left")
-    table = pd.concat([both, ours[~meets]], ignore_index=True)
+    meets = values["measure"].isin(paired) & pd.MultiIndex.from_frame(values[_KEY]).isin(keys)
+    both = published.merge(values[meets], on=_KEY, how="left")
+    table = pd.concat([both, values[~meets]], ignore_index=True)
     table = table.astype({**dict.fromkeys([*_PUBLISHED, *_RUN], "float64"), "n": "Int64"})
     table["difference"] = table["run"] - table["published"] if subtract else np.nan
     inside = table["published"].between(table["run_low"], table["run_high"]).astype("boolean")

@@ -1,4 +1,4 @@
-"""Ratings of responses: the clinicians' of a release, or the answer key's of a run's own."""
+"""Ratings of responses: by a release's clinicians, or by the answer key."""
 
 import warnings
 from typing import NamedTuple
@@ -21,9 +21,11 @@ _TOLERANCE = 1e-9
 def rate(run: Run) -> pd.DataFrame:
     """Return one rating of each response of a run: instruction_id, system, rater, correct, rank.
 
-    The answer key rates generated responses, clinicians released ones (`combine_raters`). Systems
-    may be rated on different instructions; see `common_ratings`. A `ReleaseError` says that the
-    release has no answer key or reviews, or no review of one of the systems.
+    The answer key rates generated responses. Released responses have clinicians' ratings, combined
+    by `combine_raters`. Systems may be rated on different instructions; see `common_ratings`.
+
+    Raises:
+        ReleaseError: the release has no answer key or reviews, or no review of one of the systems.
     """
     ratings = rate_by_each(run)
     return combine_raters(ratings, run.combine) if run.source == "released" else ratings
@@ -32,8 +34,8 @@ def rate(run: Run) -> pd.DataFrame:
 def rate_by_each(run: Run) -> pd.DataFrame:
     """Return every rater's ratings of a run's responses, with the columns and errors of `rate`.
 
-    A rank is NaN if the rater gave none, and ties are as the rater wrote them (1, 1, 3 as well as
-    1.5, 1.5, 3).
+    A rank is NaN if the rater gave none. Ties are kept as written, for example 1, 1, 3 or
+    1.5, 1.5, 3.
     """
     if run.source == "released":
         ratings = reviews_of(run.release, run.systems).ratings
@@ -48,12 +50,12 @@ def rate_by_each(run: Run) -> pd.DataFrame:
 
 
 def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:
-    """Return one rating per response from those of all raters (`rate_by_each`).
+    """Return one rating per response, combined from all raters (`rate_by_each`).
 
-    ``"first"`` takes verdict and rank from the instruction's first rater; for a response that this
-    rater did not judge or rank, from the first who did. ``"majority"`` takes the verdict of most
-    raters (the first rater's in a tie) and the median rank. Ranks are 1 to n within an instruction;
-    tied ones share their average, however the raters wrote them. NaN if no rater gave a rank.
+    ``"first"`` takes verdict and rank from the instruction's first rater, or from the next rater if
+    the first did not judge and rank the response. ``"majority"`` takes the majority verdict (in a
+    tie, the first rater's) and the median rank. Ranks are then 1 to n within an instruction, ties
+    share their average, and a response that nobody ranked has NaN.
     """
     if combine not in COMBINATIONS:
         raise MedAlignError(
@@ -61,7 +63,7 @@ def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFram
         )
     groups = ratings.groupby(_KEY, sort=False)
     first = ratings.groupby("instruction_id")["rater"].transform("first")
-    # Whole rows: a verdict and a rank are only ever taken together.
+    # Take whole rows, so that verdict and rank come from the same rater.
     by_choice = ratings.assign(unranked=ratings["rank"].isna(), other=ratings["rater"] != first)
     by_choice = by_choice.sort_values(["unranked", "other"], kind="stable")
     combined = by_choice.drop_duplicates(_KEY).set_index(_KEY).loc[groups.size().index]
@@ -69,7 +71,7 @@ def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFram
     if combine == "majority":
         share = groups["correct"].mean().to_numpy()
         tied = (share == 0.5) & combined["correct"].to_numpy(dtype=bool)
-        # Ties written 1, 1, 3 or 1, 1, 2 by one rater and 1.5, 1.5, 3 by another are the same.
+        # Raters may write the same tie as 1, 1, 3, as 1, 1, 2 or as 1.5, 1.5, 3.
         averaged = ratings.groupby(["instruction_id", "rater"])["rank"].rank()
         medians = ratings.assign(rank=averaged).groupby(_KEY, sort=False)["rank"].median()
         combined = combined.assign(
@@ -82,14 +84,14 @@ def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFram
 class Common(NamedTuple):
     """Ratings of the instructions on which every system is rated and ranked.
 
-    by_system has system; rated, the instructions on which it has a rating and a rank; missing, the
-    others; alone, those left out because of this system only.
+    `by_system` counts instructions for each system: rated, with a rating and a rank; missing,
+    without; alone, left out only because of this system.
     """
 
     ratings: pd.DataFrame
-    n_instructions: int  # those with a rating, complete or not
+    n_instructions: int  # with any rating
     n_left_out: int
-    n_mixed: int  # those kept with ratings of several raters, on different scales perhaps
+    n_mixed: int  # kept, but rated by several raters, whose scales may differ
     by_system: pd.DataFrame
 
     def __str__(self) -> str:
@@ -107,7 +109,8 @@ class Common(NamedTuple):
 def common_ratings(ratings: pd.DataFrame) -> Common:
     """Return the ratings of the instructions on which every system is rated and ranked.
 
-    If there is none, that is an error.
+    Raises:
+        MedAlignError: there is no such instruction.
     """
     usable = ratings.assign(usable=ratings["rank"].notna() & ratings["correct"].notna())
     rated = wide(usable, "usable").eq(True)
@@ -118,8 +121,8 @@ def common_ratings(ratings: pd.DataFrame) -> Common:
     if not complete.any():
         counts = ", ".join(f"{s} {n}" for s, n in by_system[["system", "rated"]].to_numpy())
         raise MedAlignError(
-            f"common_ratings: no instruction has a rating and a rank of every system; rated and "
-            f"ranked are {counts or 'none'}"
+            f"common_ratings: no instruction has a rating and a rank of every system; instructions "
+            f"rated and ranked: {counts or 'none'}"
         )
     kept = ratings[ratings["instruction_id"].map(complete)].reset_index(drop=True)
     kept = kept.astype({"correct": bool})
@@ -136,7 +139,7 @@ def rate_in_common(run: Run) -> pd.DataFrame:
 
 
 def count_raters(ratings: pd.DataFrame) -> str:
-    """Return who rated: "the answer key", or how many clinicians; they are not named."""
+    """Return who rated: "the answer key", or the number of clinicians, without their names."""
     raters = set(ratings["rater"])
     clinicians = f"{len(raters)} clinician{'s' * (len(raters) > 1)}"
     names = {RATER: "the answer key", "majority": "a majority of clinicians"}
@@ -146,7 +149,8 @@ def count_raters(ratings: pd.DataFrame) -> str:
 def check_ratings(ratings: pd.DataFrame) -> None:
     """Check that every instruction has exactly one rating of every system.
 
-    Columns are instruction_id, system, correct (bool) and rank (1 is best; ties share the average).
+    The columns are instruction_id, system, correct (bool) and rank (1 is best; ties share their
+    average).
     """
     check_table("check_ratings", ratings, _KEY, ["correct", "rank"])
     if ratings[[*_KEY, "correct"]].isna().any(axis=None):
@@ -176,7 +180,7 @@ def check_ratings(ratings: pd.DataFrame) -> None:
         )
         raise MedAlignError(
             f"check_ratings: instruction {instruction_id} has ranks {given}; expected {right} "
-            "(1 is best, equal ones share the average)"
+            "(1 is best; ties share their average)"
         )
 
 
@@ -202,7 +206,7 @@ def patients_of(instruction_ids: pd.Index, instructions: pd.DataFrame) -> np.nda
     if len(unknown):
         raise MedAlignError(
             f"patients_of: instruction {unknown[0]} is rated but not among the "
-            f"{len(person_id)} instructions ({len(unknown)} such)"
+            f"{len(person_id)} instructions ({len(unknown)} rated ones are missing)"
         )
     return person_id.loc[instruction_ids].to_numpy(dtype=object)
 

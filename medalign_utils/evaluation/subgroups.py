@@ -1,4 +1,4 @@
-"""Systems evaluated on subgroups of the instructions, and by context length."""
+"""Evaluate systems on subgroups of instructions, and by context length."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from medalign_utils.run import Run
 from medalign_utils.stats.bootstrap import Bootstrap, interval_columns
 
 EHR_QUARTILE, CONTEXT_LENGTH = "EHR length quartile", "context length"
-# Grouping -> the instructions' column.
+# Grouping -> column of the table of instructions.
 _BY_COLUMN = {
     "category": "category",
     "subcategory": "subcategory",
@@ -26,17 +26,17 @@ _COLUMNS = (
 
 
 class Subgroups(NamedTuple):
-    """Instructions by subgroup; an instruction is in one of each grouping."""
+    """The subgroup of each instruction in each grouping."""
 
-    members: pd.DataFrame  # instruction_id, grouping, group, in the order in which they are shown
-    left_out: dict[str, str]  # grouping -> why there is none
+    members: pd.DataFrame  # instruction_id, grouping, group; in display order
+    left_out: dict[str, str]  # grouping -> why it is missing
 
 
 def ehr_lengths(run: Run) -> pd.Series:
     """Return the length of each patient's EHR; the name of the series is the unit.
 
-    The unit is "tokens" of the whole record as the first system counts them, or "bytes" of the XML
-    file for released responses.
+    The unit is "tokens" of the whole record, as the first system's tokenizer counts them, or for
+    released responses "bytes" of the XML file.
     """
     instructions = run.release.instructions
     if run.source == "generated":
@@ -51,11 +51,12 @@ def ehr_lengths(run: Run) -> pd.Series:
 def find_subgroups(
     instruction_ids: Sequence[str], instructions: pd.DataFrame, lengths: pd.Series
 ) -> Subgroups:
-    """Return subgroups by category, subcategory, specialty and quartile of the EHR's length.
+    """Return subgroups by category, subcategory, specialty and quartile of EHR length.
 
-    Subgroups of a column come largest first, "(none)" for no value. Quartiles, by `ehr_lengths`,
-    are of the rated patients; equal lengths share one, and labels round the bounds to two digits,
-    so that none is one patient's. Without four patients there are none.
+    Subgroups of a column are sorted by size, the largest first; "(none)" has the instructions
+    without a value. Quartiles divide the rated patients by `lengths` (see `ehr_lengths`) and need
+    at least four patients. Equal lengths are in the same quartile. Labels give the bounds to two
+    digits, so that they do not reveal the length of one patient's record.
     """
     ids = pd.Index(instruction_ids).unique()
     patients = patients_of(ids, instructions)
@@ -70,7 +71,7 @@ def find_subgroups(
             groupings[grouping] = pd.Series(pd.Categorical(named, order), index=ids)
     unknown = sorted(set(patients) - set(lengths.index))
     if unknown:
-        raise MedAlignError(f"find_subgroups: no length of the EHR of patient {unknown[0]}")
+        raise MedAlignError(f"find_subgroups: no EHR length for patient {unknown[0]}")
     if len(set(patients)) < 4:
         left_out[EHR_QUARTILE] = "quartiles of EHR length need 4 patients"
     else:
@@ -90,11 +91,11 @@ def evaluate_subgroups(
     *,
     bootstrap: Bootstrap,
 ) -> pd.DataFrame:
-    """Return the systems' table for each subgroup of instructions by itself.
+    """Return `evaluate_systems` for each subgroup of instructions.
 
-    One row per subgroup of `members` and system, systems by their mean rank over all ratings. Every
-    subgroup has its rows, however small; `disclosure.suppress_small_groups` is for releases of real
-    patients.
+    One row per subgroup of `members` and system; systems are sorted by their mean rank over all
+    ratings. Small subgroups are included: for releases of real patients, apply
+    `disclosure.suppress_small_groups`.
     """
     systems = wide_ranks(ratings).columns
     tables = [pd.DataFrame(columns=_COLUMNS)]
@@ -116,9 +117,10 @@ def evaluate_context_lengths(
     """Return the systems' table by context length, over all instructions.
 
     `contexts` maps the systems to compare to their context lengths in tokens, None for the full
-    record; other systems count only as opponents. Several systems of one length also
-    have a row for their mean, without Wilson's interval, since responses to one instruction are not
-    independent. Columns are those of `evaluate_subgroups`; groups are lengths, shortest first.
+    record; other systems count only as opponents. The table has the columns of `evaluate_subgroups`
+    and one group per length, shortest first. If several systems have the same length, a further row
+    has their mean. It has no Wilson interval, because responses to one instruction are not
+    independent.
     """
     ranks = wide_ranks(ratings)
     correct = wide(ratings, "correct")[ranks.columns].astype(float)

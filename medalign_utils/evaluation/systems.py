@@ -1,4 +1,4 @@
-"""From ratings to the paper's table of systems: accuracy, win rate and mean rank."""
+"""The paper's main table, computed from ratings: accuracy, win rate and mean rank of systems."""
 
 from collections.abc import Mapping
 
@@ -23,7 +23,7 @@ OUTCOMES = ("no_response", "filtered", "cut", "prompt_cut", "empty")
 
 
 def evaluate(run: Run, contexts: Mapping[str, int | None] | None = None) -> pd.DataFrame:
-    """Return the table of a run's systems, as `evaluate_systems`, over the `common_ratings`."""
+    """Return `evaluate_systems` of a run, over its `common_ratings`."""
     ratings = rate_in_common(run)
     return evaluate_systems(ratings, run.release.instructions, contexts, bootstrap=run.bootstrap)
 
@@ -37,13 +37,14 @@ def evaluate_systems(
 ) -> pd.DataFrame:
     """Return the paper's main table: one row per system, best mean rank first.
 
-    `contexts` are the rated systems' context lengths in tokens, None (NA) for the full record.
+    `contexts` maps all rated systems to their context lengths in tokens; None (NA in the table) is
+    the full record.
 
-    - win_rate is the mean of a system's `head_to_head` row, as in the paper (data/paper/README.md);
-      win_rate_ties_half is (wins + ties / 2) / comparisons. Both are NaN for a single system.
-    - With one patient, bounds of correct, win_rate and mean_rank are NaN; if all values are equal,
-      the interval has no width. wilson_low and wilson_high are always defined, but too narrow if a
-      patient's instructions resemble each other.
+    - win_rate: the mean of a system's `head_to_head` row, as in the paper (data/paper/README.md)
+    - win_rate_ties_half: (wins + ties / 2) / comparisons; like win_rate, NaN for a single system
+    - bounds of correct, win_rate and mean_rank: NaN with a single patient, and of no width if all
+      values are equal
+    - wilson_low, wilson_high: always defined, but too narrow if a patient's instructions are alike
 
     >>> ratings = pd.DataFrame({
     ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
@@ -68,7 +69,7 @@ def evaluate_systems(
     correct_columns, win_rate_columns, mean_rank_columns = (
         interval_columns(name, resampled.intervals()) for name, resampled in drawn.items()
     )
-    # (wins + ties / 2) over the opponents is the number of systems less the rank.
+    # Summed over the opponents, wins + ties / 2 is the number of systems minus the rank.
     ties_half = (len(systems) - ranks).sum() / (n * (len(systems) - 1))
     return pd.DataFrame(
         {
@@ -112,8 +113,8 @@ def count_outcomes(run: Run) -> pd.DataFrame:
 def head_to_head(ratings: pd.DataFrame) -> pd.DataFrame:
     """Return the win rate of each system (row) against each other (column), best mean rank first.
 
-    It is wins / (wins + losses) over the instructions on which the two ranks differ; 0.5 for a pair
-    that never differs; NaN on the diagonal.
+    A win rate is wins / (wins + losses), without ties; 0.5 if two systems always tie, and NaN on
+    the diagonal.
     """
     ranks = wide_ranks(ratings)
     systems, values = ranks.columns, ranks.to_numpy()
@@ -129,13 +130,13 @@ def bootstrap_systems(
 ) -> dict[str, Resampled]:
     """Return accuracy, win rate and mean rank of K systems under the same resamples of patients.
 
-    `correct` (1 or 0) and `ranks` have shape (N, K), `patients` (N,); "correct", "win_rate" and
-    "mean_rank" have K columns each. n_patients of a win rate are those of the opponent that the
-    system most often differs from.
+    `correct` (1 or 0) and `ranks` have shape (N, K), `patients` has shape (N,). The keys are
+    "correct", "win_rate" and "mean_rank", each with K columns. For a win rate, n_patients is the
+    largest number of patients in whose instructions the system and one opponent differ.
     """
     k = correct.shape[1]
     before = ranks[:, :, np.newaxis] < ranks[:, np.newaxis, :]
-    # Per instruction 1 for a win, 0 for a loss, NaN for a tie, which is left out of the mean.
+    # Per instruction: 1 for a win, 0 for a loss, NaN for a tie, so that means ignore ties.
     wins = np.where(before | before.swapaxes(1, 2), before, np.nan).reshape(len(ranks), k * k)
     drawn = resample_means(np.hstack([correct, ranks, wins]), patients, bootstrap=bootstrap)
     of_correct, of_rank, of_wins = (
@@ -151,13 +152,13 @@ def bootstrap_systems(
 
 
 def wilson_interval(n_correct: np.ndarray, n: int) -> dict[str, np.ndarray]:
-    """Return Wilson's 95 % interval of a share as the columns wilson_low and wilson_high."""
+    """Return the columns wilson_low and wilson_high: Wilson's 95 % interval of a share."""
     low, high = proportion_confint(n_correct, n, alpha=1 - CONFIDENCE, method="wilson")
     return {"wilson_low": low, "wilson_high": high}
 
 
 def _over_opponents(rates: np.ndarray) -> np.ndarray:
-    """Mean of each row without its diagonal, (..., K, K) to (..., K); an undecided pair is 0.5."""
+    """Mean of each row without its diagonal, (..., K, K) to (..., K); a NaN counts as 0.5."""
     k = rates.shape[-1]
     decided = np.where(np.isnan(rates), 0.5, rates)
     with np.errstate(invalid="ignore"):  # a single system has no opponent: 0 / 0

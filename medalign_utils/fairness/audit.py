@@ -1,7 +1,7 @@
-"""Whom does a system fail? Its results by groups of patients, and tests of the gaps.
+"""Results by groups of patients, and tests of the gaps between groups.
 
-The tables contain only groups that may be published. Small groups have a
-mean only: an interval takes `LEAST_INTERVAL` patients, a test `LEAST_TESTED`.
+The tables contain only groups that may be published. An interval requires `LEAST_INTERVAL` patients
+and a test `LEAST_TESTED`; smaller groups have only a mean.
 """
 
 import numpy as np
@@ -33,9 +33,9 @@ _RANGE_COLUMNS = [*_KEY, "best", "worst", *N, "range", "range_low", "range_high"
 
 
 def outcomes(ratings: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Return what may differ between groups: verdicts (0 or 1), ranks, and scores by each metric.
+    """Return the values to compare between groups: verdicts (0 or 1), ranks and metrics' scores.
 
-    One row per rated instruction, sorted; columns (system, measure).
+    One row per rated instruction, sorted; one column per (system, measure).
     """
     rated = ratings.melt(["instruction_id", "system"], ["correct", "rank"], "measure", "value")
     scored = scores.rename(columns={"metric": "measure", "score": "value"})
@@ -47,7 +47,7 @@ def outcomes(ratings: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def metric_agreement(ratings: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Return each instruction's tau-b of each metric with the ratings; columns (`ALL`, metric)."""
+    """Return the tau-b of each metric with the ratings, by instruction; columns (`ALL`, metric)."""
     ranks = ratings.pivot(index="instruction_id", columns="system", values="rank")
     taus = {}
     for metric, own in scores.groupby("metric"):
@@ -64,21 +64,32 @@ def audit(
     *,
     bootstrap: Bootstrap,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Compare the groups: each with the rest, and the best with the worst.
+    """Return two tables: each group compared with the rest, and the best group with the worst.
 
-    Intervals are of a bootstrap over patients, for the smaller of the groups compared. p_holm is by
-    Holm's method over all tests of one system on one measure. `values` are those of `outcomes` or
-    `metric_agreement`, `patients` is the patient of each row; there are as many permutations as
-    resamples.
+    `values` comes from `outcomes` or `metric_agreement`; `patients` has the patient of each row.
+    Intervals resample patients; their quantiles depend on the smaller of the groups compared. There
+    are as many permutations as resamples.
 
-    Returns:
-        One row per system, measure, grouping and group: n_patients and n_instructions; mean; gap
-        to the mean of all others; p, p_holm; suppressed, what was withheld of the grouping. And one
-        per system, measure and grouping: best and worst group; range, the distance of their means;
-        p and p_holm, which allow for the choice of the two. Means and what follows from them are
-        NaN where fewer patients of the group, or of the rest, have a defined value than may be
-        shown; intervals and p where they are too few for these. Best and worst are of groups that
-        can be tested. A grouping that is not shown has one row, "(not shown)".
+    Columns of both tables:
+
+    - system, measure, grouping
+    - n_patients, n_instructions
+    - p, and p_holm: adjusted by Holm's method over all tests of one system on one measure
+    - suppressed: what was withheld of the grouping
+
+    The first table has one row per group:
+
+    - mean
+    - gap: the mean minus the mean of all other patients
+
+    The second table has one row per grouping; its p accounts for the selection of the two groups:
+
+    - best and worst: among the groups that are large enough to be tested
+    - range: the difference between their means
+
+    Values are NaN if too few patients of the group or the rest have a defined value: for means and
+    gaps, fewer than may be shown; for intervals and p, fewer than these require. A grouping that is
+    not shown has one row, with the group "(not shown)".
 
     >>> values = pd.DataFrame({("a", "correct"): [1.0] * 15 + [0.0] * 15})
     >>> labels = pd.DataFrame({"gender": ["F"] * 15 + ["M"] * 15}, index=map(str, range(30)))
@@ -90,10 +101,10 @@ def audit(
     if len(values) != len(patients):
         raise MedAlignError(f"audit: {len(values)} rows, {len(patients)} patients")
     if set(patients) != set(disclosable.labels.index):
+        unlabelled = set(patients) - set(disclosable.labels.index)
         raise MedAlignError(
-            f"audit: groups of {len(disclosable.labels)} patients, values of {len(set(patients))}, "
-            f"{len(set(patients) - set(disclosable.labels.index))} of them without a group; "
-            "expected groups of just these"
+            f"audit: groups have {len(disclosable.labels)} patients, values {len(set(patients))}, "
+            f"of whom {len(unlabelled)} have no group; expected the same patients"
         )
     tests = permutation_tests(
         values,
@@ -110,7 +121,7 @@ def audit(
     for grouping in disclosable.labels:
         codes, names = code_groups(disclosable.labels.loc[persons, grouping])
         member = (codes == np.arange(len(names))[:, np.newaxis]).astype(np.float64)
-        # Patients with a defined value: of the group, and of the rest.
+        # Patients with a defined value, in the group and in the rest.
         n_own = member @ (counts > 0)
         n_rest = n_own.sum(axis=0) - n_own
         means, rests = (a[:, 0] for a in group_means(member[:, np.newaxis], sums, counts))
@@ -140,7 +151,7 @@ def audit(
                 fewer = min(n_own[high, column], n_own[low, column])
                 row |= _interval("range", means[high, column] - means[low, column], apart, fewer)
             test = tests.loc[(column, grouping, RANGE if len(names) > 2 else names[0])]
-            # The test is of hidden groups as well, and is hidden with them.
+            # The test includes hidden groups, so it is hidden too.
             ranges.append(row | _p(test, np.nan if hidden[:, column].any() else row["range"]))
     return (
         with_suppressed(groups, disclosable, patients, [*_GROUP_COLUMNS, "p", "p_holm"]),

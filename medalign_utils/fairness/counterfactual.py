@@ -1,8 +1,8 @@
-"""The same instruction on the same record with one demographic rewritten: does the answer change?
+"""Whether answers change if one demographic in the patient's record is rewritten.
 
-`rewrite_release` rewrites records by the rules of `perturbation`, `answer_pairs` has systems answer
-them, and `summarise` counts the answers and verdicts that change. `NOTHING` is the control, which
-rewrites nothing: what changes is the system's own doing.
+`rewrite_release` rewrites records by the rules of `perturbation`, `answer_pairs` asks the systems
+again, and `summarise` counts the answers and verdicts that change. The control, `NOTHING`, rewrites
+nothing: it shows how often answers change by chance.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ from medalign_utils.grading import load_answer_key, rate_with_answer_key
 from medalign_utils.run import Run
 from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_means
 
-MARK = "relevant_demographics"  # in the answer key: those on which the right answer depends
+MARK = "relevant_demographics"  # key in the answer key: what the correct answer depends on
 _MARKED_AS = {"gender": "sex", "age": "age"}  # change -> what the answer key calls it
 REPLACEMENT_COLUMNS = (
     "person_id", "place", "encounter", "event", "item", "offset", "before", "after",
@@ -45,26 +45,30 @@ _KEY = ["change", "system", "relevant"]
 MEASURES = ("changed", "changed_beyond", "flipped", "lost", "gained", "net")
 _HEADER = ("birthdate", "days", "years", "gender", "race", "ethnicity")
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
-# Of an encounter, in the order of the file.
+# Elements of an encounter, in the order of the file.
 _rewritable = etree.XPath(" | ".join([".//event", *(f"person//{tag}" for tag in _HEADER)]))
 
 
 class Rewritten(NamedTuple):
     """A release in which one demographic is rewritten.
 
-    Of `replacements`, place is "header", "note" or "instruction"; encounter and event count from 0
-    (events of headers do not count); item is the header's element, the note_id or the
-    instruction_id; offset counts characters of the event's source_text or the question.
+    Columns of `replacements`:
+
+    - place: "header", "note" or "instruction"
+    - encounter, event: numbers from 0, without the events of headers
+    - item: the header's element, the note_id or the instruction_id
+    - offset: position in the event's source_text or in the question, in characters
+    - before, after
     """
 
-    release: Release  # the instructions, with a reference, of patients who can be rewritten
+    release: Release  # instructions with a reference, of patients whose header has a value to swap
     replacements: pd.DataFrame  # `REPLACEMENT_COLUMNS`
-    people: dict[str, Person]  # of every patient in `release`, what the header said before
-    n_left_out: int  # instructions of the others, whose header has no value to swap
+    people: dict[str, Person]  # person_id -> the header's values before the change
+    n_left_out: int  # instructions of the other patients
 
 
 def person_of(ehr: etree._Element) -> Person:
-    """Return what an EHR's headers say of the person; None where they differ, or say nothing."""
+    """Return the demographics in an EHR's headers; None where headers disagree or have no value."""
     found = {}
     for name in Person._fields:
         texts = {cleaned(text_of(e)) for person in ehr.iter("person") for e in person.iter(name)}
@@ -74,7 +78,7 @@ def person_of(ehr: etree._Element) -> Person:
 
 
 def rewrite_ehr(ehr: etree._Element, change: str, person: Person) -> list[tuple]:
-    """Rewrite the headers and notes of an EHR's tree; return `REPLACEMENT_COLUMNS` but person_id.
+    """Rewrite an EHR's tree in place; return rows of `REPLACEMENT_COLUMNS` without person_id.
 
     >>> ehr = etree.fromstring("<eventstream><encounter><person><gender>MALE</gender></person>"
     ...     "<events><entry><event type='note' note_id='9'>He is 63.</event></entry></events>"
@@ -103,15 +107,16 @@ def rewrite_ehr(ehr: etree._Element, change: str, person: Person) -> list[tuple]
 
 
 def rewrite_release(release: Release, change: str, folder: Path) -> Rewritten:
-    """Write a release's records, and the instructions that have a reference, with one rewriting.
+    """Return a release with one demographic rewritten, after writing it to a folder.
 
-    Files are ``folder/release`` and ``folder/replacements.csv``; those from a restricted release
-    are readable by their owner only, those from a synthetic one have a manifest that says so.
-    `change` is one of `perturbation.CHANGES`, or `NOTHING`.
+    It contains only instructions with a reference. The files are ``folder/release`` and
+    ``folder/replacements.csv``. If the release is restricted, only their owner can read them; if it
+    is synthetic, so is the new one, by its manifest. `change` is one of `perturbation.CHANGES`, or
+    `NOTHING`.
 
     Raises:
-        MedAlignError: the change is unknown, or can be made for no patient.
-        EHRError: an EHR is absent, not well-formed, or in the record dialect.
+        MedAlignError: the change is unknown, or no patient's record can be changed.
+        EHRError: an EHR is missing, not well-formed, or in the record dialect.
     """
     changes = (NOTHING, *perturbation.CHANGES)
     if change not in changes:
@@ -144,7 +149,7 @@ def rewrite_release(release: Release, change: str, folder: Path) -> Rewritten:
         place = (row.person_id, "instruction", None, None, row.instruction_id)
         rows += [(*place, *replacement) for replacement in found]
     files |= _tables(kept.assign(question=questions), release)
-    if not private:  # all of it comes from what is proven synthetic
+    if not private:  # the source is proven synthetic, so this is too
         digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
         manifest = {"synthetic": True, "rewritten": change, "files": digests}
         files["manifest.json"] = json.dumps(manifest, indent=1) + "\n"
@@ -158,9 +163,9 @@ def rewrite_release(release: Release, change: str, folder: Path) -> Rewritten:
 
 
 def count_replacements(rewritten: Mapping[str, Rewritten]) -> pd.DataFrame:
-    """Return how often each change replaced which word by which, the most frequent first.
+    """Return the number of replacements by change and pair of words, the most frequent first.
 
-    Words are in lower case, with digits as "#", so they contain no age and no date.
+    Words are in lower case with digits as "#", so they contain neither ages nor dates.
     """
     by, counts = ["place", "before", "after"], {}
     for change, release in rewritten.items():
@@ -179,20 +184,23 @@ def answer_pairs(
     *,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Have systems answer the rewritten records, and compare their answers with the original ones.
+    """Return each system's answers to rewritten records, compared with its original answers.
 
-    Original answers are the run's responses; the others are kept in the counterfactual's folder.
-    `rewritten` is by change, `systems` by name.
+    The original answers are the run's responses. The others are stored in the counterfactual's
+    folder, and answers found there are not requested again. `rewritten` maps changes to releases,
+    `systems` maps names to settings.
 
-    Returns:
-        One row per change, system and instruction, with person_id. `relevant`: the right answer
-        depends on what is rewritten; False without an answer key. `changed`: the texts differ.
-        `changed_beyond`: the original, rewritten by the same rules, still differs; of two answers
-        that were cut at their maximum length, as far as both go. `before` and `after`: whether each
-        is correct; NaN without an answer key.
+    One row per change, system and instruction:
+
+    - person_id
+    - relevant: whether the correct answer depends on the demographic; False without an answer key
+    - changed: whether the texts differ
+    - changed_beyond: whether the new answer differs from the original rewritten by the same rules;
+      if both were cut at the maximum length, only their common length is compared
+    - before, after: whether each answer is correct; NaN without an answer key
 
     Raises:
-        ReleaseError: the answer key has no `MARK` for an instruction.
+        ReleaseError: an instruction has no `MARK` in the answer key.
         MedAlignError: as `run_system`, or an original response is missing.
     """
     key = _load_key(run.release)
@@ -211,12 +219,18 @@ def answer_pairs(
 def summarise(
     pairs: pd.DataFrame, n_left_out: Mapping[str, int], *, bootstrap: Bootstrap
 ) -> pd.DataFrame:
-    """Return the shares of answers (`answer_pairs`) and of verdicts that change.
+    """Return the shares of answers and verdicts that change; `pairs` comes from `answer_pairs`.
 
-    One row per change, system and `relevant`: n, n_patients, n_left_out, and with _low and _high
-    each of `MEASURES`: the share `changed`, and `changed_beyond` the rewritten words; `flipped`,
-    the share of verdicts that differ, made up of `lost` (correct before only) and `gained` (after
-    only), whose difference is `net`; NaN where none is graded.
+    One row per change, system and relevant, with n, n_patients, n_left_out, and these shares with
+    their bounds:
+
+    - changed, and changed_beyond: answers, see `answer_pairs`
+    - flipped: verdicts that differ
+    - lost: correct only before the change
+    - gained: correct only after it
+    - net: gained minus lost
+
+    Shares of verdicts are NaN without an answer key.
     """
     net = pairs["after"].astype(float) - pairs["before"].astype(float)
     measured = pairs.assign(
@@ -237,10 +251,10 @@ def summarise(
 def suppress_small_changes(
     table: pd.DataFrame, pairs: pd.DataFrame, instructions: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return the table of `summarise` without what would tell of 1 to 10 patients; and why.
+    """Return the table of `summarise` without figures about 1 to 10 patients; suppressed says why.
 
-    Each change's instructions are in three groups, relevant, others and left out, to which
-    `suppress_small_groups` applies. `instructions` are all those that have an original answer.
+    Each change divides the instructions into three groups: relevant, not relevant, and left out.
+    `suppress_small_groups` is applied to these. `instructions` are all with an original answer.
     """
     own = pairs[["change", "instruction_id", "relevant"]].drop_duplicates()
     members = instructions[["instruction_id"]].merge(own[["change"]].drop_duplicates(), how="cross")
@@ -272,17 +286,17 @@ def _header_replacements(tag: str, text: str, change: str, person: Person) -> li
 def _read(path: Path) -> etree._Element:
     dialect, _ = read_opening(path, ("eventstream", "record"))
     if dialect != "eventstream":
-        raise EHRError(f"{path}: in the record dialect; only eventstream can be rewritten")
+        raise EHRError(f"{path}: root element <{dialect}>; only <eventstream> can be rewritten")
     [root] = iterate(path, "eventstream")
     return root
 
 
 def _tables(instructions: pd.DataFrame, release: Release) -> dict[str, str]:
-    """The release's two tables, of these instructions."""
+    """The text of the release's two tables, restricted to these instructions, by file name."""
     references = release.references.merge(instructions[["instruction_id", "question", "person_id"]])
     names = {"annotator": "annotator_num", "reference": "clinician_response"}
     references = references.rename(columns=names)
-    # In the original's order, on which the order of the answers depends.
+    # Keep the original order, because the order of the answers depends on it.
     tables = {INSTRUCTIONS_FILE: instructions.sort_index(), REFERENCES_FILE: references}
     return {
         f"{name}.tsv": table.to_csv(sep="\t", index=False, lineterminator="\n")
@@ -297,8 +311,8 @@ def _load_key(release: Release) -> dict[str, dict] | None:
     if missing := [i for i in release.references["instruction_id"] if MARK not in key.get(i, {})]:
         raise ReleaseError(
             f"{release.answer_key_path}: {MARK} missing for instruction {missing[0]} "
-            f"({len(missing)} lack it), expected a list of sex, age, or neither; write synthetic "
-            "releases of an earlier version again"
+            f"({len(missing)} lack it), expected a list of sex and age, or an empty one; if an "
+            "earlier version wrote this synthetic release, write it again"
         )
     return key
 
@@ -310,7 +324,7 @@ def _pairs(
     counterpart: Rewritten,
     key: Mapping[str, Mapping] | None,
 ) -> pd.DataFrame:
-    """A system's two answers to the same instructions, compared."""
+    """A comparison of a system's two answers to each instruction; columns as `answer_pairs`."""
     columns = ["instruction_id", "response", "finish_reason"]
     both = original[columns].merge(
         answered[columns], on="instruction_id", suffixes=("_before", "_after"), validate="1:1"
@@ -341,7 +355,7 @@ def _pairs(
 
 
 def _differ_beyond(row: tuple, change: str, person: Person) -> bool:
-    """Whether an answer differs from the original one as rewritten."""
+    """Whether an answer differs from the original answer after the same rewriting."""
     answer = row.response_after
     expected = perturbation.rewrite(row.response_before, change, person)
     if row.finish_reason_before == row.finish_reason_after == "length":

@@ -1,4 +1,4 @@
-"""What else differs between groups of patients, and how far that explains a gap in accuracy."""
+"""Other differences between groups of patients, and how much of a gap in accuracy they explain."""
 
 import numpy as np
 import pandas as pd
@@ -32,15 +32,17 @@ def describe_groups(
     *,
     bootstrap: Bootstrap,
 ) -> pd.DataFrame:
-    """Return who is in the release, and how long the records are.
+    """Return the numbers of patients and the lengths of their records, by group.
 
-    `people` are all patients of the release; `patients` is the patient of each rated instruction.
+    `people` has all patients of the release; `patients` has the patient of each rated instruction.
 
-    Returns:
-        One row for `ALL`, and one per grouping and group: n_patients and n_instructions (rated);
-        patients_in_release, missing for a grouping where few patients have no rated instruction;
-        events, the geometric mean of the EHRs' numbers of events, and notes, the mean number of
-        notes, each with _low and _high; suppressed.
+    One row for `ALL`, and one per grouping and group:
+
+    - n_patients, n_instructions: those rated
+    - patients_in_release: missing if this would reveal a small number of patients without a rating
+    - events: geometric mean of the number of events per EHR, with bounds
+    - notes: mean number of notes per EHR, with bounds
+    - suppressed: what was withheld of the grouping
     """
     rated = people.loc[np.unique(patients)]
     everyone = pd.Series(ALL, index=rated.index)
@@ -53,7 +55,7 @@ def describe_groups(
         for group in code_groups(own)[1]:
             inside = (own == group).to_numpy()
             values = np.where(inside[:, np.newaxis], lengths, np.nan)
-            if inside.sum() < disclosable.least:  # in the whole release
+            if inside.sum() < disclosable.least:  # possible only for ALL, in a very small release
                 values = np.full_like(values, np.nan)
             events, notes = bootstrap_means(values, own.index, bootstrap=bootstrap)
             if inside.sum() < LEAST_INTERVAL:
@@ -71,10 +73,11 @@ def describe_groups(
 def count_categories_by_group(
     patients: np.ndarray, disclosable: DisclosableGroups, category: np.ndarray
 ) -> pd.DataFrame:
-    """Return instructions by group and category; cells of too few patients are merged.
+    """Return the number of instructions by group and category; small cells are merged.
 
-    n_patients is of the group, since those of its cells would tell how many patients have
-    instructions in two of them; n_instructions is of the cell, and share of the group's.
+    n_instructions counts the cell's instructions, and share is its share of the group's. n_patients
+    counts the patients of the whole group: counts by cell would reveal how many patients have
+    instructions in two categories.
     """
     simple = [grouping for grouping in disclosable.suppressed if " x " not in grouping]
     suppressed = {grouping: disclosable.suppressed[grouping] for grouping in simple}
@@ -108,17 +111,21 @@ def adjusted_gaps(
     category: np.ndarray,
     events: np.ndarray,
 ) -> pd.DataFrame:
-    """Return each group's gap in accuracy to the rest, at the same category and EHR length.
+    """Return each group's gap in accuracy to the rest, adjusted for category and EHR length.
 
-    The coefficient of the group in a linear probability model of one system's verdicts, which
-    unlike a logit's exists where a category is always or never answered. Errors are clustered by
-    patient (Liang and Zeger 1986), with t bounds on patients - 1 degrees of freedom. `correct` has
-    one row per instruction and one column per system; `events` is the length of each row's EHR.
+    The adjusted gap is the group's coefficient in a linear probability model of one system's
+    verdicts. A logit has no estimate if all answers in a category are right or all are wrong.
+    Standard errors are clustered by patient (Liang and Zeger 1986); bounds use t with patients - 1
+    degrees of freedom. `correct` has one row per instruction and one column per system; `events`
+    and `category` have one value per row.
 
-    Returns:
-        One row per system, grouping and group: n_patients, n_instructions, gap (not adjusted),
-        adjusted_gap, adjusted_gap_low, adjusted_gap_high; unfitted, why these are NaN, otherwise
-        ""; suppressed.
+    One row per system, grouping and group:
+
+    - n_patients, n_instructions
+    - gap: not adjusted
+    - adjusted_gap, with bounds
+    - unfitted: why adjusted_gap is NaN, otherwise ""
+    - suppressed: what was withheld of the grouping
     """
     rows = []
     others = pd.get_dummies(pd.Series(category), drop_first=True).to_numpy(dtype=np.float64)
@@ -160,13 +167,13 @@ def _adjusted(
     gap, low, high, unfitted = np.nan, np.nan, np.nan, ""
     n_own, n_rest = (len(np.unique(patients[rows])) for rows in (inside, ~inside))
     if len(set(y)) < 2:
-        unfitted = "all responses are rated alike"
+        unfitted = "all responses have the same verdict"
     elif min(n_own, n_rest) < LEAST_INTERVAL:
         unfitted = f"fewer than {LEAST_INTERVAL} patients in the group or the rest"
     elif clusters.max() < design.shape[1]:
-        unfitted = f"{clusters.max() + 1} patients for {design.shape[1]} coefficients"
+        unfitted = f"only {clusters.max() + 1} patients for {design.shape[1]} coefficients"
     elif np.linalg.matrix_rank(design) < design.shape[1]:
-        unfitted = "group, category and EHR length cannot be told apart"
+        unfitted = "group, category and EHR length are collinear"
     else:
         fit = OLS(y, design).fit(cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True)
         gap, (low, high) = fit.params[0], fit.conf_int(1 - CONFIDENCE)[0]

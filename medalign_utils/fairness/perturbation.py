@@ -1,31 +1,38 @@
-r"""Rewrite what a text says of its patient's gender, race, ethnicity or age, by stated rules.
+r"""Rules that rewrite the gender, race, ethnicity or age of the patient in a text.
 
-Only words that agree with the patient are rewritten: of a woman, `she`, never `he`. The rules look
-at one sentence at a time and know neither grammar nor names.
+Only words that agree with the patient's value are rewritten: for a woman `she`, but never `he`. The
+rules look at one sentence at a time; they know no grammar and no names.
 
 gender
-    she, her, hers, herself, woman, lady, girl, female, Latina, Mrs, Ms and their counterparts; F
-    and M right behind an age (63F) or a label (`Sex: F`). `her` is `him` before punctuation or a
-    function word (`told her that`), and `his` elsewhere (`her left arm`); `his` is `hers` before
-    punctuation, and `her` elsewhere. Words in capitals but FEMALE and MALE are abbreviations (HE,
-    HER2) unless their line has no small letter; the bundle of His and `s/he` stay.
+    Rewritten are she, her, hers, herself, woman, lady, girl, female, Latina, Mrs, Ms and their
+    counterparts, and F and M directly after an age (63F) or a label (`Sex: F`). `her` becomes `him`
+    before punctuation or a function word (`told her that`) and otherwise `his` (`her left arm`).
+    `his` becomes `hers` before punctuation and otherwise `her`. Words in capitals, except FEMALE
+    and MALE, count as abbreviations (HE, HER2) if the line has any lower-case letter. `bundle of
+    His` and `s/he` stay.
 race
-    White in a label (`Race: White`), white and black before a word for a person or behind an age
-    (not `white count`); Caucasian, African American, Black or African American anywhere.
+    Rewritten are White after a label (`Race: White`); white and black before a word for a person or
+    after an age (not `white count`); and anywhere Caucasian, African American, and Black or African
+    American.
 ethnicity
-    Hispanic or Latino and Not Hispanic or Latino; Hispanic, Latino and non-Hispanic anywhere.
+    Rewritten anywhere are Hispanic or Latino, Not Hispanic or Latino, Hispanic, Latino and
+    non-Hispanic.
 age
-    63-year-old, 63 yo, 63F, aged 63, age 63, 63 years of age, in her 60s, and a birthdate behind
-    its label (not `ages 50 to 75`); an age in months or weeks stays.
+    Rewritten are 63-year-old, 63 yo, 63F, aged 63, age 63, 63 years of age, in her 60s, and a
+    birthdate after its label (not `ages 50 to 75`). An age in months or weeks stays.
 
-A family history, a line or paragraph, is left as it is. So is, up to the end of the sentence, what
-follows a relative of the patient's gender (`her mother says she snores`) or, of race, ethnicity and
-age, any relative; and what directly precedes one (`a 12-year-old son`), save a pronoun (`her
-mother` is the patient's). Wives and husbands stay who they are.
+The rules leave alone what may be about somebody else:
 
-Known limits: `Her mother has diabetes. She died at 60.` is read as of the patient, as is any other
-person of the patient's gender; what other words say of a person (pregnant, a name, a language) and
-what is coded stays.
+- a line or paragraph of family history
+- the rest of a sentence after a relative: for gender, one of the patient's gender (`her mother says
+  she snores`), otherwise any
+- words directly before a relative (`a 12-year-old son`), except pronouns, which mean the patient
+  (`her mother`)
+- wives and husbands: the gender of a spouse stays
+
+Known limits: `Her mother has diabetes. She died at 60.` is read as if the patient had died, and any
+other person of the patient's gender is taken for the patient. Other hints (pregnant, a name, a
+language) and coded data stay.
 """
 
 import re
@@ -36,8 +43,8 @@ from functools import cache
 from typing import NamedTuple
 
 CHANGES = ("gender", "race", "ethnicity", "age")
-NOTHING = "nothing"  # the control: as a change, it replaces no word
-YEARS = 20  # by which `age` makes a patient older; nobody's dates then lie before their birth
+NOTHING = "nothing"  # the control, a change that replaces no word
+YEARS = 20  # added to an age, not subtracted: a later birth might come after an event
 
 _FEMALE_KIN = (
     "mother|mom|sister|daughter|wife|aunt|niece|girlfriend|stepmother|grand(?:mother|daughter)"
@@ -51,7 +58,7 @@ _FAMILY_HISTORY = re.compile(
     re.I | re.M,
 )
 _SENTENCE_END = re.compile(r"[.!?;](?=\s)|\n")
-# What follows an object: `her` before one of these is him. Words that are nouns, too, are not here.
+# `her` before one of these is an object and becomes `him`. Words that can be nouns are left out.
 _FUNCTION_WORDS = (
     "a about after again against all although an and any are as at because been before both but by "
     "during each either every for from had has have how if in into is it may now nor of on or "
@@ -71,22 +78,22 @@ _TO_FEMALE = {
 _PRONOUNS = {"she", "her", "hers", "herself", "he", "his", "him", "himself"}
 _OLD = r"(?:[ -]?(?:years?|yrs?\.?)[ -]olds?\b|[ -]?y[./]?o\b\.?)"
 _AGED = rf"\b\d{{1,3}}{_OLD}"
-# 63F with ... is a woman; from 95F on it is a temperature.
+# "63F with ..." is a woman; 95F and above is a temperature.
 _AND_LETTER = r"(?=[FM][ ](?:with|w/|who|presenting|presents|admitted|here|s/p)(?!\w))"
 _SHORT_AGE = rf"(?:[1-9]|[1-8]\d|9[0-4]){_AND_LETTER}"
 _RANGE = r"(?:[ ]years?)?[ ]?(?:[-+]|to\b|(?:or|and)[ ](?:over|older|above|up|under|younger)\b)"
 _LABEL = r"(?<!\w)(?:{})\W{{1,3}}"
-# A word is of a relative who follows right behind it, or behind one adjective.
+# A word describes a relative who is named directly after it, or after one adjective.
 _OF_KIN = re.compile(
     rf"{_OLD}?[ -](?:(?!(?:{_FUNCTION_WORDS})\b)\w+[ ])?(?:{_KIN})\b", re.IGNORECASE
 )
 _BUNDLE = re.compile(r"[ -](?:bundle|Purkinje|electrogram)")
-_LONGEST = 1000  # characters of a sentence that are looked at
+_LONGEST = 1000  # characters of a sentence to search for a relative
 _SOMEBODY = r"(?:fe)?male|(?:wo)?man|lady|gentleman|girl|boy|patient|person|adult"
 
 
 class Person(NamedTuple):
-    """What a record's header says of the patient; None where it says nothing, or several things."""
+    """Demographics in a record's header; None for a value that is missing or contradictory."""
 
     gender: str | None = None
     race: str | None = None
@@ -95,7 +102,7 @@ class Person(NamedTuple):
 
 
 class Replacement(NamedTuple):
-    """At a text's character `offset`, `before` becomes `after`."""
+    """`before`, at character `offset` of a text, becomes `after`."""
 
     offset: int
     before: str
@@ -103,7 +110,7 @@ class Replacement(NamedTuple):
 
 
 def value_of(person: Person, change: str) -> str | None:
-    """Return the header's value that the change is about."""
+    """Return the value in the header that the change replaces."""
     return getattr(person, "birthdate" if change == "age" else change, None)
 
 
@@ -121,7 +128,7 @@ def swapped(value: str | None, change: str) -> str | None:
 
 
 def replacements(text: str, change: str, person: Person) -> list[Replacement]:
-    """Return what is to be rewritten in a text about a person, in its order, without overlaps.
+    """Return the replacements for a text about a person, in text order and without overlaps.
 
     >>> woman = Person(gender="FEMALE")
     >>> found = replacements("63 yo F. I told her that her mother called.", "gender", woman)
@@ -149,7 +156,7 @@ def replacements(text: str, change: str, person: Person) -> list[Replacement]:
 
 
 def apply(text: str, found: list[Replacement]) -> str:
-    """Return the text with its replacements."""
+    """Return the text with the replacements made."""
     parts, end = [], 0
     for offset, before, after in found:
         parts += [text[end:offset], after]
@@ -158,7 +165,7 @@ def apply(text: str, found: list[Replacement]) -> str:
 
 
 def rewrite(text: str, change: str, person: Person) -> str:
-    """Return the text as it is after the change."""
+    """Return the text after the change."""
     return apply(text, replacements(text, change, person))
 
 
@@ -178,7 +185,7 @@ _SWAPS = {
 
 @cache
 def _rules(change: str, value: str) -> tuple[list[_Rule], re.Pattern]:
-    """The rules for a patient with this value, and the relatives after whom they do not apply."""
+    """The rules for a patient with this value, and the relatives that stop them."""
     kin = _KIN
     if change == "gender":
         is_female = value.startswith("f")
@@ -201,7 +208,7 @@ def _gender_rules(words: dict[str, str]) -> list[_Rule]:
         word, text = match["word"], match.string
         rest = text[match.end("word") :]
         if word.isupper() and any(c.islower() for c in _line(text, match.start("word"))):
-            # Other words in capitals are abbreviations.
+            # In a line with lower-case letters, other words in capitals are abbreviations.
             return _like(word, words[word.lower()]) if word in ("FEMALE", "MALE") else None
         of_bundle = text[: match.start("word")].endswith("of ")
         if word == "His" and (of_bundle or _BUNDLE.match(rest)):
@@ -219,7 +226,7 @@ def _gender_rules(words: dict[str, str]) -> list[_Rule]:
     sex = _LABEL.format("sex|gender")
     return [
         _rule(rf"(?<![\w/])(?P<word>{long})(?![\w/])", gendered),
-        # A quote may begin behind the age, or with the letter.
+        # A quotation may begin after the age, or with the letter.
         _rule(rf"(?:(?:\b\d{{1,3}}|\A){_OLD}[ ]|\b{_SHORT_AGE}|\A{_AND_LETTER})"
               rf"(?P<word>(?-i:{letter}))\b", lettered),
         _rule(rf"\b(?P<word>(?-i:{titles}))\b", gendered),
@@ -246,7 +253,7 @@ def _ethnicity_rules(value: str) -> list[_Rule]:
     full = _rule(rf"(?<!not )(?<!\w)(?P<word>{value})\b", _ETHNICITIES[value])
     if value.startswith("not"):
         return [full, _rule(r"\b(?P<word>non-?hispanic)\b", "Hispanic")]
-    # Full values come first, and what overlaps with them is left out.
+    # Full values come first; overlapping matches are dropped.
     pattern = r"(?<!non-)(?<!non)(?<!not )(?<!not Hispanic or )\b(?P<word>hispanic|latin[oa])\b"
     return [full, _rule(pattern, lambda m: _like(m["word"], "non-Hispanic", keep=True))]
 
@@ -278,17 +285,17 @@ def _age_rules() -> list[_Rule]:
 
 
 def days_older(birthdate: str) -> int | None:
-    """Return how many days older the change of age makes a person; None for an invalid date."""
+    """Return the days by which the change of age makes a person older; None for an invalid date."""
     before, after = birthdate.strip(), _earlier(birthdate.strip())
     return after and (date.fromisoformat(before[:10]) - date.fromisoformat(after[:10])).days
 
 
 def _earlier(day: str) -> str | None:
-    """A date, or a moment, `YEARS` years before, in the same form; None for an invalid date."""
+    """The date or timestamp `YEARS` years earlier, in the same format; None if it is invalid."""
     try:
         born = date.fromisoformat(re.match(r"\d{4}-\d{2}-\d{2}|", day)[0])
         if (born.month, born.day) == (2, 29) and not isleap(born.year - YEARS):
-            born = date(born.year, 3, 1)  # the day on which such a year counts as full
+            born = date(born.year, 3, 1)  # as for a birthday on 29 February in a common year
         return f"{born.replace(year=born.year - YEARS)}{day[10:]}"
     except ValueError:
         return None
@@ -301,13 +308,13 @@ def _earlier_us(day: str) -> str | None:
 
 
 def _rule(pattern: str, rewrite: Callable[[re.Match], str | None] | str) -> _Rule:
-    """A rule that replaces the group `word`; a text takes that word's capitals."""
+    """A rule that replaces the group `word`; a replacement given as text copies its capitals."""
     function = rewrite if callable(rewrite) else lambda match: _like(match["word"], rewrite)
     return re.compile(pattern, re.IGNORECASE), function
 
 
 def _of_another(text: str, match: re.Match, kin: re.Pattern) -> bool:
-    """Whether a word is of a relative whom its sentence names; see the module for the rules."""
+    """Whether a word is about a relative named in its sentence; see the module's docstring."""
     start, end = match.span("word")
     before = _SENTENCE_END.split(text[max(0, start - _LONGEST) : start])[-1]
     if kin.search(before):
@@ -321,7 +328,7 @@ def _line(text: str, place: int) -> str:
 
 
 def _like(model: str, word: str, *, keep: bool = False) -> str:
-    """The word in capitals like its model; with `keep` in its own, if it is not all capitals."""
+    """The word capitalized like its model; with `keep`, only if the model is all capitals."""
     if len(model) > 1 and model.isupper():
         return word.upper()
     if keep or word.lower() in ("african american", "caucasian", "hispanic"):

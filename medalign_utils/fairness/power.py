@@ -1,4 +1,4 @@
-"""Does the audit work? What it finds of simulated systems that fail a known group."""
+"""How often the audit finds a known gap in simulated systems, and how often it errs."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ from medalign_utils.data.disclosure import disclosable_groups
 from medalign_utils.errors import MedAlignError
 from medalign_utils.stats.permutation import permutation_tests
 
-# A release of the published size, and the best system's share of correct responses in the paper.
+# The size of the published release, and the accuracy of the paper's best system.
 PATIENTS, INSTRUCTIONS, ACCURACY = 276, 303, 0.65
-CORRELATION = 0.1  # of a system's two verdicts on one patient
+CORRELATION = 0.1  # between two verdicts on one patient
 ALPHA = 0.05
 # Shares of the patients in each group.
 SHARES = {
@@ -39,12 +39,17 @@ def simulate_audits(
 ) -> pd.DataFrame:
     """Return how often the audit finds a group that a system fails, and how often it errs.
 
-    Per size (patients of the failed group, or None for systems that fail none) and seed, a release
-    from `simulate_release` is tested as a real one is. A finding is a p_holm of at most 5 %.
+    For each size and seed, a release from `simulate_release` is tested like a real one. A size is
+    the number of patients in the failed group, or None for systems that fail no group. A gap is
+    found if p_holm is at most 0.05.
 
-    One row per size: audits, seeds x systems; n_patients and n_instructions, the mean numbers of
-    the failed group (of all, for None); outcome: "found", with the right sign, or "false alarm",
-    any finding; share of the audits with that outcome, with a 95 % Clopper-Pearson interval.
+    One row per size:
+
+    - size, gap, accuracy, correlation: the settings
+    - audits: seeds x systems
+    - n_patients, n_instructions: mean size of the failed group, or of the release if size is None
+    - outcome: "found" (with the right sign), or if size is None "false alarm" (any gap)
+    - share: share of the audits with this outcome, with its 95 % Clopper-Pearson interval
     """
     from statsmodels.stats.proportion import proportion_confint
 
@@ -85,20 +90,20 @@ def simulate_release(
     accuracy: float = ACCURACY,
     correlation: float = CORRELATION,
 ) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
-    """Return a random release: the patients' groups, each instruction's patient, the verdicts.
+    """Return a random release: patients' groups, the patient of each instruction, and verdicts.
 
-    How well a system does on a patient is drawn from a beta distribution around `accuracy`, less
-    `gap` in the failed group of `size` patients, which is one more of the grouping "race"; two
-    verdicts on one patient have the correlation.
+    A system's accuracy on a patient is drawn from a beta distribution with mean `accuracy`, minus
+    `gap` in the failed group. This group has `size` patients and belongs to the grouping "race".
+    `correlation` is that of two verdicts on one patient.
 
-    Raises: MedAlignError for a size or a share that is out of range.
+    Raises: MedAlignError if a size or a share is out of range.
     """
     if size is not None and not 1 <= size < PATIENTS:
-        raise MedAlignError(f"simulate_release: a group of {size} of {PATIENTS} patients")
+        raise MedAlignError(f"simulate_release: size {size}, expected 1 to {PATIENTS - 1} patients")
     if not 0 < accuracy - gap <= accuracy < 1 or not 0 < correlation < 1:
         raise MedAlignError(
             f"simulate_release: accuracy {accuracy}, gap {gap}, correlation {correlation}; expected"
-            " shares between 0 and 1, and the gap below the accuracy"
+            " shares between 0 and 1, and a gap below the accuracy"
         )
     ids = np.array([f"{i:03}" for i in range(PATIENTS)], dtype=object)
     groups = {
@@ -111,7 +116,7 @@ def simulate_release(
         failed = rng.permutation(PATIENTS)[:size]
         people.iloc[failed, people.columns.get_loc("race")] = FAILED
         rate[failed] -= gap
-    spread = 1 / correlation - 1  # the sum of a beta distribution's two parameters
+    spread = 1 / correlation - 1  # the sum of the beta distribution's two parameters
     own = rng.beta(rate * spread, (1 - rate) * spread, size=(PATIENTS, systems))
     asked = rng.integers(0, PATIENTS, INSTRUCTIONS)
     correct = pd.DataFrame(rng.random((INSTRUCTIONS, systems)) < own[asked]).astype(np.float64)

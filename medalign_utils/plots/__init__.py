@@ -1,4 +1,4 @@
-"""Figures: a table in, a matplotlib `Axes` out; one module for each subject."""
+"""Figures: functions that take a table and return matplotlib `Axes`; one module per subject."""
 
 # ruff: noqa: F401
 from medalign_utils.plots.fairness import (

@@ -1,7 +1,7 @@
 """Figures of the fairness and counterfactual audits.
 
-Groups that are too small to be tested are named below and not drawn. If none is left, a function
-returns a sentence in place of the figure.
+Groups that are too small to be tested are not drawn but named below the figure. If no group is
+left, a function returns a sentence instead.
 """
 
 import textwrap
@@ -21,9 +21,10 @@ from medalign_utils.stats.permutation import LEAST_TESTED
 
 @style.styled
 def gaps_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes | str:
-    """Return each group's gap in accuracy to the rest, as it is and adjusted.
+    """Return each group's gap in accuracy to the rest, raw and adjusted.
 
-    `table` has one system's rows of `audit` for "correct", with columns of `adjusted_gaps`.
+    `table` has one system's rows from `audit` for the measure "correct", joined with the columns of
+    `adjusted_gaps`.
     """
     shown, withheld = _shown(table)
     if shown.empty:
@@ -40,10 +41,10 @@ def gaps_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes | str:
 def gap_matrix(
     table: pd.DataFrame, by: str, ax: Axes | None = None, *, percent: bool = True
 ) -> Axes | str:
-    """Return a heat map, a page wide, of the gaps to the rest, with a star for p <= 0.05.
+    """Return a heat map of each group's gap to the rest, a page wide; a star marks p <= 0.05.
 
-    `table` comes from `audit`, `by` its column that becomes the picture's columns: "system" or
-    "measure". With `percent`, gaps are shares, shown in percentage points.
+    `table` comes from `audit`; the heat map has one column per value of its column `by`, "system"
+    or "measure". With `percent`, gaps are shares and shown in percentage points.
     """
     shown, withheld = _shown(table, 100)
     is_tested = shown.groupby(["grouping", "group"])["p_holm"].transform("count") > 0
@@ -79,7 +80,10 @@ def gap_matrix(
 
 @style.styled
 def lengths_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes | str:
-    """Return the geometric mean number of events per EHR of each group (`describe_groups`)."""
+    """Return each group's geometric mean of events per EHR.
+
+    `table` comes from `describe_groups`.
+    """
     shown, withheld = _shown(table)
     if shown["events"].isna().all():
         return _no_groups(table)
@@ -101,7 +105,10 @@ def lengths_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes | str:
 
 @style.styled
 def audit_power(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Return how often the audit finds a gap, by the group's size (`power.simulate_audits`)."""
+    """Return how often the audit finds a gap, by group size.
+
+    `table` comes from `power.simulate_audits`.
+    """
     names = [
         "no gap: false alarm" if pd.isna(size) else f"{100 * gap:.0f}-point gap: found"
         for size, gap in zip(table["size"], table["gap"], strict=True)
@@ -120,7 +127,7 @@ def audit_power(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def counterfactual_changes(table: pd.DataFrame) -> Figure:
     """Return the shares of responses and verdicts that change with one demographic, by system.
 
-    `table` comes from `counterfactual.summarise`; without verdicts there is no panel of them.
+    `table` comes from `counterfactual.summarise`; the panel of verdicts needs an answer key.
     """
     table = pd.concat(rows for _, rows in table.groupby("system", sort=False))
     panels = {
@@ -134,7 +141,7 @@ def counterfactual_changes(table: pd.DataFrame) -> Figure:
     names = table["system"] + " · " + changes + np.where(table["relevant"], ", relevant", "")
     size = (style.PAGE_WIDTH, 0.9 + 0.2 * len(table))
     figure, axes = plt.subplots(1, len(panels), figsize=size, layout="constrained", sharex=True)
-    figure.get_layout_engine().set(w_pad=0.12)  # between the last and the first tick of neighbours
+    figure.get_layout_engine().set(w_pad=0.12)  # so that tick labels of neighbours do not touch
     for ax, (measure, title) in zip(axes, panels.items(), strict=True):
         style.forest(table, measure, [""] * len(table), {}, scale=style.PERCENT, ax=ax)
         ax.set(xlim=(-0.02, 1.02), title=title)
@@ -157,7 +164,7 @@ def counterfactual_changes(table: pd.DataFrame) -> Figure:
 
 
 def _shown(table: pd.DataFrame, width: int = 52) -> tuple[pd.DataFrame, str]:
-    """The rows of groups to draw; and for a label, what is merged, missing or too small."""
+    """The rows to draw, and text for a label: groups that are merged, missing or too small."""
     absent = table["group"] == "(not shown)"
     merged = table["suppressed"].ne("") & ~absent
     groups = table[~absent].drop_duplicates(["grouping", "group"])
@@ -170,7 +177,7 @@ def _shown(table: pd.DataFrame, width: int = 52) -> tuple[pd.DataFrame, str]:
         "not shown, too small": table["grouping"][absent].unique(),
         "too few patients to draw": [*map("{} ({})".format, names, counts["patients"])],
     }
-    texts = [f"{what}: {', '.join(of)}" for what, of in parts.items() if len(of)]
+    texts = [f"{label}: {', '.join(groups)}" for label, groups in parts.items() if len(groups)]
     keys = pd.MultiIndex.from_frame(table[["grouping", "group"]])
     small = keys.isin(pd.MultiIndex.from_frame(few[["grouping", "group"]]))
     return table[~absent & ~small], "\n" + textwrap.fill("; ".join(texts), width) if texts else ""
@@ -190,7 +197,7 @@ def _no_groups(table: pd.DataFrame) -> str:
 
 def _names_and_counts(table: pd.DataFrame) -> tuple[list[str], dict[str, pd.Series]]:
     pairs = zip(table["grouping"], table["group"], strict=True)
-    # The groups of two groupings need no more than their own names.
+    # In a pair of groupings, the group's name says enough.
     names = [group if " x " in grouping else f"{grouping}: {group}" for grouping, group in pairs]
     names = ["all patients" if name == "(all): (all)" else name for name in names]
     return names, {"patients": table["n_patients"], "instr.": table["n_instructions"]}

@@ -1,4 +1,4 @@
-"""Figures of metrics: correlation with ratings."""
+"""Figures of metrics and their correlation with ratings."""
 
 import textwrap
 
@@ -32,11 +32,11 @@ METRIC_LABELS = {
 def metric_correlation(
     table: pd.DataFrame, ax: Axes | None = None, *, ceiling: Interval | None = None
 ) -> Axes:
-    """Return the mean Kendall's tau of each metric with the ratings, the highest on top.
+    """Return each metric's mean Kendall's tau with the ratings, the highest on top.
 
-    `table` comes from `correlate_metrics`; metrics without scores are named below. The `ceiling` is
-    the raters' mean tau with each other, None or NaN for one rater. A metric can exceed
-    it, because only the rater's side of that comparison is noisy.
+    `table` comes from `correlate_metrics`; metrics without scores are named below the figure.
+    `ceiling` is the mean tau between raters, None or NaN with a single rater. A metric can exceed
+    it: between raters both sides are noisy, between a metric and a rater only one is.
     """
     label = "Mean Kendall's tau-b with the ratings,\n95% interval"
     has_ceiling = ceiling is not None and np.isfinite(ceiling.estimate)
@@ -57,7 +57,10 @@ def metric_correlation(
 
 @style.styled
 def published_correlation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Return the paper's mean taus (`evaluation.paper.metric_correlation`), as not re-verified."""
+    """Return the paper's mean taus, marked as not re-verified.
+
+    `table` comes from `evaluation.paper.metric_correlation`.
+    """
     columns = {"mean_kendall_tau": "tau", "ci_low": "tau_low", "ci_high": "tau_high"}
     table = table.rename(columns=columns).sort_values("tau", ascending=False, kind="stable")
     label = "Mean Kendall's tau with the clinicians' ranks,\nwith its interval\n"
@@ -68,9 +71,9 @@ def published_correlation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 @style.styled
 def metric_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Return a heat map of each metric's mean tau (row) minus that of each worse one (column).
+    """Return a heat map of differences in mean tau: the row's metric minus the column's.
 
-    `table` comes from `compare_metrics`; what Holm's method leaves below 0.05 is bold.
+    `table` comes from `compare_metrics`. Differences with p < 0.05 after Holm's method are bold.
     """
     metrics = pd.unique(pd.concat([table["metric_a"], table["metric_b"]]))
     values, p = (
@@ -86,7 +89,7 @@ def metric_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         values,
         np.vectorize(lambda value: signed(value, 2, "").replace("0.", "."), [object])(values),
         style.numbered(_names(metrics)),
-        limits=(-2 * largest, 2 * largest),  # twice the range, so that cells stay light
+        limits=(-2 * largest, 2 * largest),  # twice the range keeps the cells light
         xlabel=f"Mean tau-b of the row\nminus that of the column{n};\n{significant}",
         ax=ax or style.new_axes(0.9 + 0.24 * max(len(metrics), 1)),
         size=5.5,
@@ -101,6 +104,6 @@ def _names(metrics: pd.Series | np.ndarray) -> list[str]:
 
 
 def _tau(interval: Interval) -> str:
-    """A tau with its interval, if it has one."""
+    """The text of a tau, with its interval if it has one."""
     texts = [signed(tau, 2, "") for tau in interval]
     return f"{texts[0]} [{texts[1]}, {texts[2]}]" if np.isfinite(interval.low) else texts[0]

@@ -14,7 +14,7 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.plots import style
 from medalign_utils.plots.style import BLUE, COUNT, GREY, ORANGE, n_of, name_rows, new_axes, wrapped
 
-# By type of event, in the order of a timeline's rows.
+# Colours by type of event, in the order of a timeline's rows.
 EVENT_COLOURS = {
     "visit": "#000000",
     "visit_detail": "#666666",
@@ -43,9 +43,9 @@ def ehr_lengths(
     """Return a histogram of EHR lengths in tokens, with context lengths as reference lines."""
     lengths = np.asarray(lengths, dtype=float)
     if not lengths.size or not (lengths > 0).all():
-        raise MedAlignError("ehr_lengths: no lengths, or one that is not above 0 tokens")
+        raise MedAlignError("ehr_lengths: expected at least one length, all above 0 tokens")
     ax = ax or new_axes(2.3)
-    # Bins of one octave, so that context lengths, mostly powers of two, fall on their edges.
+    # Bins are one octave wide: context lengths, mostly powers of two, fall on their edges.
     octaves = np.arange(np.floor(np.log2(lengths.min())), np.floor(np.log2(lengths.max())) + 2)
     ax.set_xscale("log", base=2)
     ax.hist(lengths, bins=2**octaves, color=BLUE, edgecolor="white", lw=0.8)
@@ -70,10 +70,10 @@ def ehr_lengths(
 
 @style.styled
 def instructions_by(table: pd.DataFrame, column: str, ax: Axes | None = None) -> Axes:
-    """Return the number of instructions with and without a reference, the largest on top.
+    """Return the numbers of instructions with and without a reference, the largest on top.
 
-    `table` has `column` ("category" or "specialty"), with_reference and all. Where it has
-    published_with_reference and published_all, the paper's numbers are on the right.
+    `table` has `column` ("category" or "specialty"), with_reference and all. If it also has
+    published_with_reference and published_all, the paper's numbers are shown on the right.
     """
     ax = ax or new_axes(0.95 + 0.26 * len(table))
     table = table.sort_values("all", ascending=False, kind="stable")
@@ -100,7 +100,7 @@ def instructions_by(table: pd.DataFrame, column: str, ax: Axes | None = None) ->
 
 @style.styled
 def event_years(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Return the number of events in each calendar year; `table` has year and events."""
+    """Return the number of events per calendar year; `table` has year and events."""
     ax = ax or new_axes(2.0)
     ax.bar(table["year"], table["events"], color=BLUE, width=0.8)
     ax.xaxis.set_major_locator(MaxNLocator(7, integer=True))
@@ -116,8 +116,8 @@ def event_years(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def note_types(table: pd.DataFrame, ax: Axes | None = None, *, most: int = 12) -> Axes:
     """Return the number of notes of each type, the most common on top.
 
-    `table` has note, notes and patients (who have one). The label says how many types there are
-    beyond the `most` that are drawn.
+    `table` has note (the type), notes and patients. The `most` common types are drawn; the label
+    counts the others.
     """
     table = table.sort_values("notes", ascending=False, kind="stable")
     drawn, rest = table[:most], table[most:]
@@ -143,10 +143,10 @@ def timeline(
     hits: Sequence = (),
     shown: pd.Timestamp | None = None,
 ) -> Axes:
-    """Return when one patient's events were: a row for the encounters, and one per type of event.
+    """Return a timeline of one patient: a row for the encounters, and one per type of event.
 
-    All events of a type on one day have one mark, so that long records stay quick to draw. `hits`
-    are when a search found something, `shown` is when what is being read was written.
+    A mark stands for all events of a type on one day, so that long records are drawn quickly.
+    `hits` are the times of search results; `shown` is the time of the entry on display.
     """
     events = events[events["type"] != "person"]
     counts = events["type"].value_counts()
@@ -159,7 +159,7 @@ def timeline(
         rows.append((f"{name} ({counts[name]:,})", of_type, EVENT_COLOURS.get(name, GREY)))
     name_rows(ax, [name for name, _, _ in rows])
     for row, (_, moments, colour) in enumerate(rows):
-        # As markers, which are drawn much faster than as many lines.
+        # Markers are drawn much faster than lines.
         ax.plot(moments, np.full(len(moments), row), "|", color=colour, ms=9, mew=0.8)
         ax.get_yticklabels()[row].set_color(colour)
     if len(hits):
@@ -169,7 +169,7 @@ def timeline(
         ax.axvline(shown, color=ORANGE, lw=1.2, zorder=3, label="shown below")
     if len(hits) or shown is not None:
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=2, frameon=False, borderpad=0)
-    # Margins may lead beyond the years that a date can have.
+    # Margins may extend beyond the years that a date can have.
     ax.set_xlim(*np.clip(ax.get_xlim(), *date2num([datetime.min, datetime(9999, 12, 31, 23, 59)])))
     locator = AutoDateLocator(minticks=3, maxticks=8)
     ax.xaxis.set_major_locator(locator)
@@ -186,8 +186,8 @@ def deduplication(
 ) -> Axes:
     """Return precision and recall of deduplication, and the share dropped, by threshold.
 
-    `table` comes from `assess_thresholds`; without known duplicates only the share dropped is
-    drawn. The chosen `threshold` is a dotted line.
+    `table` comes from `assess_thresholds`; if duplicates are not known, only the share dropped is
+    drawn. A dotted line marks the chosen `threshold`.
     """
     ax = ax or new_axes(2.5)
     shares = table.assign(dropped=table["dropped"] / table["submitted"])

@@ -1,6 +1,6 @@
-"""What the figures share: sizes, colours, rows with intervals, heat maps.
+"""The style that figures share: sizes, colours, forest plots, heat maps.
 
-Without `ax` a figure is one column wide. Colours are distinct for colour-blind readers.
+Without `ax`, a figure is one column wide. Colour-blind readers can distinguish the colours.
 """
 
 import textwrap
@@ -20,30 +20,30 @@ NAME_WIDTH = 24  # characters; longer names of systems and metrics are wrapped
 BLUE, ORANGE, GREY, LIGHT = "#0072B2", "#D55E00", "#666666", "#A6CEE3"
 STYLE = {
     **sns.axes_style("ticks"),
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so that pictures agree across machines
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so figures are equal on all machines
     "font.size": 7.5,
-    "figure.dpi": 120,  # in a notebook, so that this size can be read
+    "figure.dpi": 120,  # makes this size readable in a notebook
     "axes.labelsize": 7.5,
     "axes.titlesize": 7.5,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7.5,
     "legend.fontsize": 7,
     "axes.linewidth": 0.7,
-    **{f"{axis}tick.major.{what}": n for axis in "xy" for what, n in (("width", 0.7), ("size", 3))},
+    **{f"{axis}tick.major.{key}": n for axis in "xy" for key, n in (("width", 0.7), ("size", 3))},
 }
 COUNT = FuncFormatter(lambda n, _: f"{n:,.0f}")
 PERCENT = PercentFormatter(1.0, decimals=0)
 POINTS = FuncFormatter(lambda share, _: signed(100 * share, 0) if abs(share) > 1e-9 else "0")
 
-# In a notebook, a backend that is loaded within an rc_context shows the first figure only.
+# A backend that is loaded inside an rc_context shows only a notebook's first figure.
 plt.switch_backend(mpl.get_backend())
 
-styled = mpl.rc_context(STYLE)  # of the functions that draw
+styled = mpl.rc_context(STYLE)  # decorates the functions that draw
 
 
 @styled
 def side_by_side(*panels: tuple[Callable[..., Axes], pd.DataFrame, str]) -> Figure:
-    """Return panels (function, table, title) beside each other on equal axes, a page wide.
+    """Return a figure, a page wide, of panels (function, table, title) with equal x-axes.
 
     Panels whose table has no rows are left out.
     """
@@ -54,7 +54,7 @@ def side_by_side(*panels: tuple[Callable[..., Axes], pd.DataFrame, str]) -> Figu
     )
     for ax, (draw, table, title) in zip(axes.flat, panels, strict=True):
         draw(table, ax)
-        # Above the headings of columns on the right.
+        # The padding clears the headings of the columns on the right.
         ax.set_title(textwrap.fill(title, 90 // len(panels)), loc="left", pad=22)
     lows, highs = zip(*(ax.get_xlim() for ax in axes.flat), strict=True)
     plt.setp(axes, xlim=(min(lows), max(highs)))
@@ -62,7 +62,7 @@ def side_by_side(*panels: tuple[Callable[..., Axes], pd.DataFrame, str]) -> Figu
 
 
 def new_axes(height: float, width: float = COLUMN_WIDTH) -> Axes:
-    """Return the axes of a new figure, so many inches high and by default one column wide."""
+    """Return the axes of a new figure; sizes are in inches, and the default is one column wide."""
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
@@ -76,11 +76,11 @@ def forest(
     scale: FuncFormatter | PercentFormatter | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Return axes with a point and its interval for each row of the table, the first on top.
+    """Return a forest plot: a point and its interval for each row of the table, the first on top.
 
-    `table` has the column `x`, and `x_low` and `x_high` where there are intervals. Labels without a
-    line break are wrapped; `right_columns` (heading -> texts) are written right of the axes. The
-    axis begins at 0 with PERCENT; otherwise there is a line at 0.
+    `table` has the column `x`; if it also has `x_low` and `x_high`, intervals are drawn. Labels are
+    wrapped unless they contain a line break. `right_columns` (heading -> texts) are written to the
+    right of the axes. With the scale PERCENT the axis begins at 0; otherwise a line marks 0.
     """
     labels = [label if "\n" in label else wrapped(label) for label in labels]
     lines = max((label.count("\n") + 1 for label in labels), default=1)
@@ -116,7 +116,7 @@ def add_diamonds(ax: Axes, table: pd.DataFrame, x: str, shift: float = 0) -> Non
 
 def name_rows(ax: Axes, names: Sequence[str]) -> None:
     """Label the rows of a figure from the top down."""
-    # Names come from data, where a dollar sign does not start a formula.
+    # In names from data, a dollar sign does not start a formula.
     ax.set_yticks(range(len(names)), names, linespacing=1.0, parse_math=False)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0, pad=6)  # a point may be on the axis
@@ -124,7 +124,7 @@ def name_rows(ax: Axes, names: Sequence[str]) -> None:
 
 
 def add_columns(ax: Axes, columns: Mapping[str, Iterable], *, shift: float = 0) -> None:
-    """Write columns (heading -> texts) right of the axes, the first row `shift` rows from 0."""
+    """Write columns (heading -> texts) to the right of the axes, the first row at y = `shift`."""
     style = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "ha": "right"}
     offset = 0
     for heading, column in columns.items():
@@ -146,7 +146,7 @@ def heat_map(
     ax: Axes,
     size: float = 7,
 ) -> Axes:
-    """Return axes with a heat map; its rows have names, its columns numbers, its cells texts."""
+    """Return axes with a heat map: `texts` in its cells, rows named, columns numbered from 1."""
     sns.heatmap(
         values, ax=ax, vmin=limits[0], vmax=limits[1], cmap="PuOr", cbar=False, annot=texts, fmt="",
         annot_kws={"size": size}, linewidths=1, linecolor="white", yticklabels=False,
@@ -159,21 +159,21 @@ def heat_map(
 
 
 def numbered(names: Iterable[str]) -> list[str]:
-    """Return the names of a heat map's rows with the numbers of its columns."""
+    """Return names for a heat map's rows, each with the number of its column."""
     return [f"{wrapped(name)}  {i}" for i, name in enumerate(names, start=1)]
 
 
 def wrapped(name: str) -> str:
-    """Return a name with line breaks."""
+    """Return a name wrapped at `NAME_WIDTH`."""
     return textwrap.fill(name, NAME_WIDTH, break_long_words=False)
 
 
 def n_of(table: pd.DataFrame) -> str:
-    """Return the rows' common n, or its range."""
+    """Return the n of a table's rows, or their range if they differ."""
     fewest, most = table["n"].min(), table["n"].max()
     return f"{fewest}" if fewest == most else f"{fewest} to {most}"
 
 
 def signed(value: float, decimals: int, plus: str = "+") -> str:
-    """Return a number with its sign, a true minus sign."""
+    """Return a signed number as text, with a typographic minus sign."""
     return f"{value:{plus}.{decimals}f}".replace("-", "\N{MINUS SIGN}")

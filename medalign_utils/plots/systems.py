@@ -1,4 +1,4 @@
-"""Figures of systems: accuracy, pairs, contexts, groups."""
+"""Figures of systems: accuracy, pairs of systems, context lengths, groups of instructions."""
 
 import textwrap
 
@@ -16,20 +16,23 @@ from medalign_utils.plots.style import n_of, signed, wrapped
 
 @style.styled
 def accuracy_by_system(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Return the share of correct responses of each system (`evaluate_systems`), best on top."""
+    """Return each system's share of correct responses, the best on top.
+
+    `table` comes from `evaluate_systems`.
+    """
     return _accuracy(table, {"correct": "{:.1%}"}, ax)
 
 
 @style.styled
 def human_evaluation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Return the same with win rates and mean ranks; it needs no intervals."""
+    """Return `accuracy_by_system` with win rates and mean ranks; intervals are optional."""
     columns = {"correct": "{:.1%}", "win_rate": "{:.3f}", "mean_rank": "{:.2f}"}
     return _accuracy(table, columns, ax)
 
 
 @style.styled
 def head_to_head(matrix: pd.DataFrame, ax: Axes | None = None, *, n: int | None = None) -> Axes:
-    """Return a heat map of the win rates of each system (row) against each other one (column)."""
+    """Return a heat map of each system's win rate (row) against every other system (column)."""
     counted = "" if n is None else f" (n = {n} instructions)"
     return style.heat_map(
         matrix.to_numpy(),
@@ -43,9 +46,10 @@ def head_to_head(matrix: pd.DataFrame, ax: Axes | None = None, *, n: int | None 
 
 @style.styled
 def accuracy_by_context(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Return one generator's share of correct responses against its context length.
+    """Return the share of correct responses by context length.
 
-    `table` comes from `compare_contexts`; the difference to the longest context is above a point.
+    `table` comes from `compare_contexts`; above each point is its difference from the longest
+    context.
     """
     ax = ax or style.new_axes(2.5)
     places = np.arange(len(table))
@@ -77,9 +81,10 @@ def accuracy_by_context(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 @style.styled
 def paired_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Return the difference in accuracy of each pair (`compare_systems`), the largest on top.
+    """Return each pair's difference in accuracy, the largest on top.
 
-    Pairs whose patient-level test still has p < 0.05 after Holm's adjustment are filled.
+    `table` comes from `compare_systems`. Filled points have p < 0.05 in the patient-level test,
+    after Holm's adjustment.
     """
     table = table.sort_values("difference", ascending=False, kind="stable")
     tests = {"p,\npatients": "sign_flip_p_holm", "p,\nMcNemar": "mcnemar_p_holm"}
@@ -103,9 +108,9 @@ def paired_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def accuracy_by_group(table: pd.DataFrame) -> Figure:
     """Return the share of correct responses by system, one panel per group, a page wide.
 
-    Each grouping begins a new row of panels. Wilson's interval is behind the bootstrap's, which has
-    no width where all or none are correct. `table` comes from `evaluate_subgroups`; suppressed
-    groups are left out.
+    `table` comes from `evaluate_subgroups`; suppressed groups are left out. Each grouping begins a
+    new row of panels. Wilson's interval is drawn behind the bootstrap's, which has no width if all
+    or no responses are correct.
     """
     table = table[table["n"].notna()]
     rows = []

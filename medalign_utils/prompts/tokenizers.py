@@ -15,10 +15,10 @@ from medalign_utils.prompts.gguf import load_gguf_tokenizer
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-# A placeholder for the user's message, without meaning to templates and tokenizers.
+# A placeholder for the user's message, which means nothing to templates and tokenizers.
 _MESSAGE = "Question: what is asked? Answer:"
-# The date that chat templates get if they ask for one: the paper's. With the current date, a run
-# that continues after midnight would ask everything again.
+# The date for chat templates that ask for one: the paper's. With the current date, a run that
+# continues after midnight would request all responses again.
 DATE = "2023-08-27"
 _RESPONSE = "What is answered."
 
@@ -26,8 +26,8 @@ _RESPONSE = "What is answered."
 class Chat(NamedTuple):
     """What a chat template puts around a user's message.
 
-    Special tokens are ids, because text never becomes a special token. `end_ids` is the special
-    token, if any, that ends an assistant's turn.
+    Special tokens are given as ids, because text is never encoded as special tokens. `end_ids` has
+    the special token, if any, that ends an assistant's turn.
     """
 
     before_ids: tuple[int, ...] = ()
@@ -40,23 +40,23 @@ class Chat(NamedTuple):
 class PromptTokenizer:
     """A tokenizer and its chat template (None for plain text).
 
-    It neither truncates nor pads, and treats the names of special tokens in a text as plain text.
+    It neither truncates nor pads. In a text, the names of special tokens are plain text.
     """
 
     def __init__(self, backend: Tokenizer, chat: Chat | None = None) -> None:
-        """Configure `backend`, which is changed."""
+        """Configure `backend` in place."""
         backend.no_truncation()
         backend.no_padding()
         backend.encode_special_tokens = True
         scheme = backend.pre_tokenizer
-        # Llama's tokenizers, unless "legacy", put a blank before text but not after special tokens.
+        # Unless "legacy", Llama's tokenizers put a blank before text, but not after special tokens.
         if chat and chat.before_ids and getattr(scheme, "prepend_scheme", None) == "first":
             scheme.prepend_scheme = "never"
         self.backend = backend
         self.chat = chat
 
     def encode(self, text: str) -> Encoding:
-        """Return a text's tokens, without special tokens."""
+        """Return the tokens of a text, without special tokens."""
         return self.backend.encode(text, add_special_tokens=False)
 
     def starts(self, text: str) -> list[int]:
@@ -65,13 +65,13 @@ class PromptTokenizer:
 
     def count(self, text: str) -> int:
         """Return the number of tokens of a text, without special tokens."""
-        # encode_batch_fast computes no offsets, which halves the time.
+        # encode_batch_fast takes half the time, because it computes no offsets.
         return len(self.backend.encode_batch_fast([text], add_special_tokens=False)[0])
 
     def prompt_ids(self, text: str) -> list[int]:
-        """Return the tokens that the model receives for a prompt, in its chat template if any.
+        """Return the tokens that the model receives for a prompt, with its chat template if any.
 
-        As transformers' `apply_chat_template`, but blanks at the ends of the text are kept.
+        Same as transformers' `apply_chat_template`, except that blanks at the ends are kept.
         """
         chat = self.chat or Chat()
         [encoding] = self.backend.encode_batch_fast(
@@ -86,7 +86,7 @@ class PromptTokenizer:
         return chat.after + self.backend.decode(chat.after_ids, skip_special_tokens=False)
 
     def without_special(self, text: str) -> str:
-        """Return a text without the special tokens spelled in it."""
+        """Return a text without the names of special tokens that it contains."""
         for token in self.backend.get_added_tokens_decoder().values():
             if token.special:
                 text = text.replace(token.content, "")
@@ -103,11 +103,11 @@ def load_tokenizer(
     """Return a system's tokenizer with its chat template.
 
     `name` is "minilm", a folder with a tokenizer's files, a hub id, or a GGUF file. `chat_template`
-    is a Jinja template, False for none, True for the tokenizer's own, or None for its own if any;
-    `template_kwargs` are its further variables, and `date` is the day that it takes for today.
+    is a Jinja template, False for none, True for the tokenizer's own, or None for its own if it has
+    one. `template_kwargs` are additional variables for the template, and `date` is its "today".
 
-    Raises: ParamsError if the tokenizer cannot be loaded; or the template is missing, fails, or
-    does not return a message once and unchanged.
+    Raises: ParamsError if the tokenizer cannot be loaded, or the template is missing, fails, or
+    does not contain the message exactly once and unchanged.
 
     >>> tokenizer = load_tokenizer("minilm")
     >>> tokenizer.encode("[CLS] LOINC").tokens
@@ -131,7 +131,7 @@ def load_tokenizer(
             backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
     except MedAlignError as error:
         raise ParamsError(f"load_tokenizer: {error}") from None
-    except Exception as error:  # the libraries raise many types, even plain Exception
+    except Exception as error:  # the libraries raise many types, even Exception itself
         raise ParamsError(
             f"load_tokenizer: {name!r} has no tokenizer that can be loaded ({in_one_line(error)})"
         ) from None
@@ -172,7 +172,7 @@ def _chat(
         )
     try:
         both = render([user, {"role": "assistant", "content": _RESPONSE}])
-    except Exception:  # of a template for a single message
+    except Exception:  # the template supports only a single message
         both = ""
     tail = both.partition(_RESPONSE)[2].lstrip()
     chat = _split_at_message(text, pretrained)

@@ -1,1 +1,1 @@
-"""Provenance, result tables and the report of a run."""
+"""Provenance, result tables and the report of a run; also the jobs of the workflow."""

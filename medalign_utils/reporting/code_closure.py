@@ -1,8 +1,8 @@
 """A hash of the code that a notebook's results depend on.
 
-A notebook depends on the modules that it imports: directly, inside functions, through other
-modules, and as `ma.<name>`, which the package loads on first use. Files in the folders of these
-modules that are not Python count too; docstrings, comments and layout do not.
+A notebook depends on the modules that it imports, whether directly, inside functions, through other
+modules, or as `ma.<name>`, which the package loads on first use. Data files in the folders of these
+modules count too; docstrings, comments and layout do not.
 """
 
 import ast
@@ -22,7 +22,7 @@ def notebook_code(notebook: Path) -> str:
 
 
 def code_hash(code: str, root: Path = Path()) -> str:
-    """Return the SHA-256 of some code and of everything in the package that it depends on."""
+    """Return a SHA-256 of the code and of everything in the package that it depends on."""
     files = closure(code, root)
     content = [ast.dump(ast.parse(code)), *(f"{f.name} {_parse(f.read_bytes())[0]}" for f in files)]
     for folder in sorted({file.parent for file in files}):
@@ -32,13 +32,13 @@ def code_hash(code: str, root: Path = Path()) -> str:
 
 
 def closure(code: str, root: Path = Path()) -> list[Path]:
-    """Return the sorted files of the modules that some code depends on."""
+    """Return the files of the modules that the code depends on, sorted."""
     entrance = root / PACKAGE / "__init__.py"
     found: set[Path] = set()
     names = set(_imports(ast.parse(code), _lazy(entrance)))
     while names:
         parts = names.pop().split(".")
-        # `from a.b import c`: c may be a module or a name in a.b; packages on the way are imported.
+        # In `from a.b import c`, c is a module or a name in a.b; `a` and `a.b` are imported too.
         for i in range(1, len(parts) + 1):
             path = root.joinpath(*parts[:i])
             file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
@@ -81,7 +81,7 @@ def _parse(code: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def _lazy(entrance: Path) -> dict[str, str]:
-    """Return name -> module of what the package loads on first use."""
+    """Return name -> module for the names that the package loads on first use."""
     for node in ast.parse(entrance.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_LAZY":
             return ast.literal_eval(node.value)

@@ -1,7 +1,7 @@
-"""The workflow's jobs: each executes a notebook and records the outcome in a status file.
+"""The workflow's jobs. Each executes a notebook and records the outcome in a status file.
 
-A system that fails does not stop a run: its status file says why, later notebooks continue with the
-systems that have finished, and the run fails at its end.
+A system that fails does not stop the run: its status file says why, later notebooks use the systems
+that have finished, and the run fails only at the end.
 """
 
 import hashlib
@@ -17,15 +17,15 @@ import pandas as pd
 from medalign_utils.errors import MedAlignError
 from medalign_utils.paths import write_scores
 
-# Parameter that lists systems -> the number of systems that a notebook needs.
+# Parameter that lists systems -> the minimum number of systems that a notebook needs.
 _LEAST = {"systems": 2, "counterfactual_systems": 1}
 
 
 def read_status(file: Path) -> dict[str, Any]:
-    """Return the outcome of a job: `is_ok`, and `system` if the job was a system's.
+    """Return the outcome of a job.
 
-    If it succeeded, `files` maps paths to their SHA-256; if it failed, there are `error`, `message`
-    and `log`.
+    The keys are `is_ok`; `system`, if the job is for one system; after success `files`, which maps
+    paths to their SHA-256; after a failure `error`, `message` and `log`.
     """
     return json.loads(file.read_text(encoding="utf-8"))
 
@@ -48,19 +48,20 @@ def run_notebook(
     makes: Sequence[Path] = (),
     was_killed: bool = False,
 ) -> bool:
-    """Execute a notebook and return whether the workflow may go on.
+    """Execute a notebook and return whether the workflow may continue.
 
-    The job of one system (parameter `system`) always writes a status, and the workflow goes on. Any
-    other job writes one only if it fails; it leaves out systems that have not finished.
+    A job for one system (parameter `system`) always writes a status, and the workflow continues
+    even if it fails. Any other job leaves out systems that have not finished, and writes a status
+    only if it fails.
 
     Args:
         notebook: the notebook.
         executed: its executed copy; the job's log is in the same folder.
         parameters: the notebook's parameters.
         status: the status file to write.
-        after: status files of the systems' jobs that this job depends on.
-        makes: files that the job of a system writes.
-        was_killed: whether an earlier attempt was killed; if so, only the status is written.
+        after: status files of the jobs for systems that this job depends on.
+        makes: the files that a job for one system writes.
+        was_killed: whether an earlier attempt was killed; if so, this one only records that.
     """
     system = parameters.get("system")
     failed = [outcome for outcome in map(read_status, after) if not outcome["is_ok"]]
@@ -84,7 +85,7 @@ def run_notebook(
     else:
         try:
             execute(notebook, executed, {**parameters, **lists})
-        except Exception as error:  # of a cell, or that the kernel died
+        except Exception as error:  # a cell failed, or the kernel died
             print(error, file=sys.stderr)
             message = getattr(error, "evalue", str(error)).partition("\n")[0]
             outcome = _failure(getattr(error, "ename", type(error).__name__), message, log)
@@ -105,8 +106,8 @@ def join_shards(parts: Sequence[Path], makes: Sequence[Path], status: Path) -> N
         sources = [Path(list(outcome["files"])[i]) for outcome in statuses]
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix == ".parquet":
-            write_scores(_join_scores(sources), file, private=False)  # or as the umask says
-        elif file.suffix == ".csv":  # skipped metrics; `_join_scores` checks that shards agree
+            write_scores(_join_scores(sources), file, private=False)  # the umask may be stricter
+        elif file.suffix == ".csv":  # skipped metrics, equal in all shards (see `_join_scores`)
             shutil.copyfile(sources[0], file)
         else:
             file.write_bytes(b"".join(source.read_bytes() for source in sources))
@@ -127,8 +128,8 @@ def _join_scores(parts: Sequence[Path]) -> pd.DataFrame:
 
 
 def execute(notebook: Path, executed: Path, parameters: Mapping[str, Any]) -> None:
-    """Execute a notebook by papermill, whatever kernel it was saved with."""
-    # jsonschema would spend a second on a grammar of URIs, which notebooks do not contain.
+    """Execute a notebook with papermill, always with the Python kernel."""
+    # Without this, jsonschema spends a second on a grammar of URIs, which notebooks do not contain.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import papermill
 

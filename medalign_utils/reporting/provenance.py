@@ -1,7 +1,7 @@
-"""The record of a run, `runs/<experiment>/run.json`: how it was made, what is missing and why.
+"""The record of a run, `runs/<experiment>/run.json`: its provenance, what is missing, and why.
 
-Parameters, signatures and scores are those of the run. The systems' files, the versions, the commit
-and the hashes are read when the record is written, and may have changed since the run.
+Parameters, signatures and scores come from the run. The systems' files, versions, the commit and
+hashes are read when the record is written, so they may have changed since the run.
 """
 
 import json
@@ -41,11 +41,11 @@ class Gap(NamedTuple):
 def describe_run(
     experiment: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return everything in the report but its tables and figures, ready for JSON.
+    """Return everything in the report except tables and figures, in types that JSON supports.
 
     Args:
-        experiment: as `config.load_experiment` returns it.
-        systems: name -> contents of its file; empty with `released` responses.
+        experiment: from `config.load_experiment`.
+        systems: name -> contents of the system's file; empty for `released` responses.
     """
     run = Run.of(experiment)
     tables = read_tables(run.experiment)
@@ -72,7 +72,7 @@ def describe_run(
 
 
 def write_run(described: Mapping[str, Any]) -> Path:
-    """Write `run.json` and return its path; of a restricted release, only the owner can read it."""
+    """Write `run.json` and return its path; only its owner can read it if the run is restricted."""
     file = paths.run_record(described["experiment"])
     content = json.dumps(described, indent=1, ensure_ascii=False) + "\n"
     return paths.write_text(content, file, private=described["is_restricted"])
@@ -90,19 +90,19 @@ def read_tables(experiment: str) -> dict[str, pd.DataFrame]:
     for name, table in tables.items():
         if personal := [column for column in table if is_personal(column)]:
             raise MedAlignError(
-                f"{name}.csv: column {', '.join(personal)}: a report shows aggregates only, no row "
-                "of a patient, an instruction or a response"
+                f"{name}.csv: column {', '.join(personal)}: a report shows only aggregates, no row "
+                "about a patient, an instruction or a response"
             )
     return tables
 
 
 def _about(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Return three sentences: what the run is, who rated, and what compares with the paper."""
+    """Return three sentences: the kind of run, who rated, what is comparable with the paper."""
     release, is_released = run.release, run.source == "released"
     size = f"{len(release.instructions):,} instructions, {len(release.references):,} references"
     first = (
         f"A run on a synthetic release ({size}): patients, records, instructions and references "
-        "were written by a program and contain nothing of MedAlign's."
+        "were written by a program and contain no MedAlign data."
     )
     if release.is_restricted:
         first = f"A run on a release with restricted terms of use ({size}); aggregates only."
@@ -121,7 +121,7 @@ def _about(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[str]:
             names = paper["table"].str.removeprefix("table_").str.replace("_", " ")
             by_verdict = names.groupby(paper["comparable"], sort=False).agg(", ".join)
             verdicts = "; ".join(f"{verdict} for {names}" for verdict, names in by_verdict.items())
-            third = f"Comparable with the paper: {verdicts}. The captions give the reasons."
+            third = f"Comparable with the paper: {verdicts}. The captions explain why."
     return [first, second, third]
 
 
@@ -144,7 +144,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """Return the git commit, with -dirty if files have changed; None outside a checkout."""
+    """Return the git commit, with the suffix -dirty if files have changed; None outside a clone."""
     root = paths.project_root()
     if not (root / ".git").exists() or not shutil.which("git"):
         return None
@@ -168,7 +168,7 @@ def _hashes(run: Run) -> dict[str, dict[str, str]]:
 
 
 def _missing_systems(run: Run, systems: Iterable[str]) -> Iterator[Gap]:
-    """Yield the systems without responses or scores, and how their jobs ended."""
+    """Yield the systems without responses or scores, and why their jobs failed."""
     for system in dict.fromkeys([*run.systems, *systems]):
         has_responses = paths.responses(run.experiment, system).is_file()
         if not has_responses and run.source == "generated":
@@ -178,7 +178,7 @@ def _missing_systems(run: Run, systems: Iterable[str]) -> Iterator[Gap]:
 
 
 def _missing_metrics(run: Run) -> Iterator[Gap]:
-    """Yield the metrics that could not be computed, the systems concerned, and the reason."""
+    """Yield the metrics that could not be computed, for which systems, and why."""
     files = {system: paths.skipped(run.experiment, system) for system in run.systems}
     parts = {s: pd.read_csv(file, dtype=str) for s, file in files.items() if file.is_file()}
     if not parts:
@@ -190,7 +190,7 @@ def _missing_metrics(run: Run) -> Iterator[Gap]:
 
 
 def _unused_ratings(run: Run) -> Iterator[Gap]:
-    """Yield the reviews that are not used, and instructions without a rating of every system."""
+    """Yield the number of reviews not used, and of instructions not rated for every system."""
     is_released, name = run.source == "released", run.experiment
     systems = [s for s in run.systems if is_released or paths.responses(name, s).is_file()]
     if not systems or not _is_rated(run):
@@ -248,7 +248,7 @@ def _withheld_columns(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:
 def failure(run: Run, job: str) -> str:
     """Return why a job's files are missing.
 
-    For a restricted release it is the kind of error only, since messages may name files and ids.
+    For a restricted release, this is only the type of error: messages may contain files and ids.
     """
     file = paths.status(run.experiment, job)
     if not file.is_file():

@@ -1,10 +1,9 @@
-"""`make figures`: what the repository shows of the demo, written from its finished run.
+"""`make figures`: write the demo's results, from its finished run, to the repository's pages.
 
-`figures/` gets the figures and tables, `docs/demo/` the executed notebooks with their outputs, and
-README.md and docs/results.md the tables, each between its two comments
-(`<!-- 05_evaluate_systems -->` and `<!-- /05_evaluate_systems -->`). Of another experiment, `make
-figures EXPERIMENT=params/smollm2.yaml` shows its tables alone (`<!-- smollm2-05_evaluate_systems
--->`).
+Figures and tables go to `figures/`, executed notebooks with their outputs to `docs/demo/`, and
+tables also to README.md and docs/results.md, each between two comments (`<!-- 05_evaluate_systems
+-->` and `<!-- /05_evaluate_systems -->`). For another experiment, `make figures
+EXPERIMENT=params/smollm2.yaml` writes only tables (`<!-- smollm2-05_evaluate_systems -->`).
 """
 
 import io
@@ -24,20 +23,20 @@ from medalign_utils.reporting.results_table import markdown_table, read_table, w
 
 PAGES = ("README.md", "docs/results.md")
 DEMO = "05_evaluate_systems"
-# The tables of the pages, and their columns. The name of another experiment's begins with its own;
-# it shows the systems that the demo does not have.
+# Table on a page -> its columns. A table of another experiment has that experiment's name as prefix
+# and shows only systems that are not in the demo.
 TABLES = {
     DEMO: ["system", "context_tokens", "n", "correct", "win_rate", "mean_rank"],
     "05_evaluate_systems-contexts": ["system", "context_tokens", "correct", "difference"],
     "06_correlate_metrics": "metric n n_undefined mean_tau mean_tau_undefined_as_0".split(),
     f"smollm2-{DEMO}": ["system", "context_tokens", "n", "correct"],
 }
-# What pages without a kernel cannot show; its id is random.
+# Widgets, which pages without a kernel cannot show, and which have random ids.
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def publish(experiment: str = "demo") -> None:
-    """Write what the repository shows of an experiment: of the demo all, of another its tables."""
+    """Write the demo's figures, tables and notebooks, or another experiment's tables."""
     root = project_root()
     figures, shown = root / "figures", root / "docs/demo"
     prefix = "" if experiment == "demo" else f"{experiment}-"
@@ -49,7 +48,7 @@ def publish(experiment: str = "demo") -> None:
         sources = [root / f"notebooks/{name}.ipynb" for name in OUTPUTS]
         notebooks = {file: resolve(f"runs/demo/notebooks/{_executed(file)}") for file in sources}
     if not copies:
-        raise MedAlignError(f"no table of {experiment} is shown; `TABLES` in publish.py lists them")
+        raise MedAlignError(f"no page shows {experiment}; `TABLES` in publish.py lists the tables")
     require(experiment, *copies, *notebooks.values())
     for folder in (figures, shown):
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +61,7 @@ def publish(experiment: str = "demo") -> None:
 
 
 def with_tables(page: str, figures: Path) -> str:
-    """Return a page with the tables of `figures/` between their pairs of comments."""
+    """Return a page with the tables from `figures/` between their pairs of comments."""
     for name, columns in TABLES.items():
         if f"<!-- {name} -->" not in page:
             continue
@@ -77,7 +76,7 @@ def with_tables(page: str, figures: Path) -> str:
 
 
 def with_outputs(notebook: Path, executed: Path) -> nbformat.NotebookNode:
-    """Return a notebook with the outputs of its executed copy and nothing else of that run."""
+    """Return a notebook with the outputs of its executed copy, but nothing else of that copy."""
     shown = nbformat.read(notebook, as_version=4)
     outputs = {c.id: c.get("outputs") for c in nbformat.read(executed, as_version=4).cells}
     code = [cell for cell in shown.cells if cell.cell_type == "code"]
@@ -102,7 +101,7 @@ def _with_palette(png: str) -> str:
 
 
 def _executed(notebook: Path) -> str:
-    """Return the name of a notebook's executed copy; one of a system's, of its default system."""
+    """Return the name of a notebook's executed copy, for its default system if it runs for one."""
     system = re.search(r'"system = \\"(.+?)\\"', notebook.read_text(encoding="utf-8"))
     return f"{notebook.stem}-{system[1]}.ipynb" if system else notebook.name
 

@@ -1,4 +1,4 @@
-"""The report of a run: notebook 10, executed and rendered as one HTML file that loads nothing."""
+"""The report of a run: notebook 10, executed and rendered as one self-contained HTML file."""
 
 import html
 import json
@@ -22,7 +22,7 @@ from medalign_utils.reporting.provenance import describe_run, read_tables, write
 from medalign_utils.reporting.results_table import to_html, without_not_scored
 
 NOTEBOOK = "10_report"
-# A longer table is folded away.
+# Longer tables are collapsed.
 _LONG = 15
 # How YAML writes one value on one line.
 _INLINE = {"default_flow_style": True, "allow_unicode": True, "sort_keys": False, "width": math.inf}
@@ -48,13 +48,13 @@ td { overflow-wrap: anywhere; min-width: 3rem; }
 
 
 def write_report(experiment: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> Path:
-    """Write `runs/<experiment>/report.html` and return its path; the report says what is missing.
+    """Write `runs/<experiment>/report.html`, which says what is missing, and return its path.
 
-    Arguments as for `provenance.describe_run`.
+    The arguments are those of `provenance.describe_run`.
 
     Raises:
-        MedAlignError: a table has rows of patients, instructions or responses; the release cannot
-            be loaded.
+        MedAlignError: a table has rows about patients, instructions or responses, or the release
+            cannot be loaded.
     """
     name = experiment["experiment"]
     run = describe_run(experiment, systems)
@@ -118,7 +118,7 @@ def show_headline(run: Mapping[str, Any]) -> HTML:
 
 
 def show_results(run: Mapping[str, Any]) -> HTML:
-    """Return every registered table and figure of the run, under its notebook's question.
+    """Return every table and figure in `OUTPUTS` that the run has, under its notebook's title.
 
     Columns of free text are left out if the release is restricted.
     """
@@ -150,7 +150,7 @@ def show_gaps(run: Mapping[str, Any]) -> HTML:
 
 
 def show_settings(run: Mapping[str, Any]) -> HTML:
-    """Return parameters, systems' files, metrics' signatures, versions and hashes."""
+    """Return parameters, systems, signatures of metrics, versions and hashes."""
     blocks = {"Experiment": _settings(run["settings"])}
     blocks |= {f"System {name}": _settings(values) for name, values in run["systems"].items()}
     blocks["Metrics"] = _table(pd.DataFrame(run["signatures"]))
@@ -160,7 +160,7 @@ def show_settings(run: Mapping[str, Any]) -> HTML:
 
 
 def _verdicts(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """Return stem -> how that table compares with the paper, as notebook 08 found."""
+    """Return stem -> title from notebook 08, which says how the table compares with the paper."""
     if _PAPER not in tables:
         return {}
     titles = tables[_PAPER].set_index("table")["title"]
@@ -168,7 +168,7 @@ def _verdicts(tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
 
 
 def _question(notebook: str) -> str:
-    """Return the heading of a notebook."""
+    """Return the title of a notebook, which is a question."""
     file = paths.resolve(f"notebooks/{notebook}.ipynb")
     if not file.is_file():
         return notebook
@@ -201,7 +201,7 @@ def _table(table: pd.DataFrame) -> str:
 
 
 def _settings(values: Mapping[str, Any]) -> str:
-    """Return settings as a table of two columns, with values as in a file under `params/`."""
+    """Return settings as a table of two columns, with values in YAML as in `params/`."""
     texts = {
         name: value if isinstance(value, str) else yaml.safe_dump(value, **_INLINE).split("\n")[0]
         for name, value in values.items()

@@ -1,4 +1,4 @@
-"""Tables for readers: readable headings, numbers rounded, intervals in brackets."""
+"""Tables for readers: readable headings, rounded numbers, intervals in brackets."""
 
 import html
 import re
@@ -14,7 +14,7 @@ from pandas.api.types import is_numeric_dtype
 from medalign_utils.plots.metrics import METRIC_LABELS
 from medalign_utils.run import say
 
-# Column -> the heading that readers see; other names are shown as words, see `heading`.
+# Column -> heading; `heading` turns other names into words.
 COLUMNS = {
     "25%": "Lower quartile",
     "50%": "Median",
@@ -85,14 +85,14 @@ COLUMNS = {
     "win_rate_ties_half": "Win rate, ties as half",
     "worst": "Worst group",
 }
-# Columns whose values are names, shown as in the figures and headings.
+# Columns of names, which are shown as in figures and headings.
 _OF_NAMES = frozenset(
     "coefficient measure metric metric_a metric_b per_patient per_response rating setting".split()
 )
 
 
 def read_table(file: Path) -> pd.DataFrame:
-    """Return a table that a notebook has saved; its dtypes are nullable, empty cells missing."""
+    """Return a table that a notebook saved, with nullable dtypes; empty cells are missing."""
     options = {"na_values": [""], "keep_default_na": False, "dtype_backend": "numpy_nullable"}
     return pd.read_csv(file, float_precision="round_trip", **options)
 
@@ -109,10 +109,10 @@ def heading(name: str) -> str:
 
 
 def formatted(frame: pd.DataFrame, missing: str = "–") -> pd.DataFrame:
-    """Return a table as text, with `x`, `x_low` and `x_high` in one column `x`.
+    """Return a table as text, with `x`, `x_low` and `x_high` merged into one column `x`.
 
-    Such a column has two decimals, or none if it reaches 100. Any other has three; whole numbers
-    and those from 100 have none. A missing `context_tokens` is the full record.
+    Merged columns have two decimals, or none if they reach 100. Other columns have three; whole
+    numbers and numbers from 100 have none. A missing `context_tokens` is shown as "full record".
 
     >>> frame = pd.DataFrame({"system": ["a"], "correct": [0.5], "correct_low": [0.4],
     ...     "correct_high": [0.625], "tokens": [1234.5], "p": [1e-9]})
@@ -146,7 +146,7 @@ def formatted(frame: pd.DataFrame, missing: str = "–") -> pd.DataFrame:
 
 
 def to_html(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> str:
-    """Return a table as HTML, formatted, without the columns that are empty; see `show`."""
+    """Return a `formatted` table as HTML, without empty columns; see `show`."""
     kept = frame.dropna(axis=1, how="all") if len(frame) else frame
     shown = formatted(kept)
     if columns is not None:
@@ -165,10 +165,10 @@ def to_html(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> str:
 
 
 def show(frame: pd.DataFrame, columns: Sequence[str] | None = None, *, empty: str = "") -> None:
-    """Display a table in a notebook as the report shows it; see `formatted`.
+    """Display a table in a notebook as in the report; see `formatted`.
 
-    `columns` are the columns to show, in this order; an interval comes with its value. If there is
-    no row, the sentence `empty` is shown instead.
+    `columns` are the columns to show, in order; a value is shown with its interval. A table without
+    rows is replaced by the sentence `empty`, if there is one.
     """
     if empty and frame.empty:
         say(empty)
@@ -199,7 +199,7 @@ def not_scored(skipped: pd.DataFrame) -> str:
 
 
 def without_not_scored(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Return a table without metrics that have no scores, and the line that names these or ""."""
+    """Return the table without metrics that have no scores, and a line that names them, or ""."""
     if "not_scored" not in frame:
         return frame, ""
     is_scored = frame["not_scored"].astype("str").fillna("").eq("")  # Int64 if none has a reason
@@ -208,7 +208,7 @@ def without_not_scored(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def markdown_table(frame: pd.DataFrame, columns: Sequence[str]) -> str:
-    """Return these columns as a Markdown table; missing values are empty."""
+    """Return some columns of a table in Markdown, with missing values empty."""
     shown = formatted(frame, missing="")[list(columns)].rename(columns=heading)
     sides = ("left", *["right"] * (len(columns) - 1))
     text = shown.to_markdown(index=False, colalign=sides, disable_numparse=True)

@@ -1,1 +1,1 @@
-"""Statistics for clustered data: bootstrap, permutation tests and rank correlation."""
+"""Statistics for data clustered by patient: bootstrap, permutation tests, rank correlation."""

@@ -1,4 +1,4 @@
-"""Bootstrap intervals over whole patients, because a patient's instructions are correlated."""
+"""Bootstrap intervals that resample whole patients, because their instructions are correlated."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from scipy.special import ndtr, stdtrit  # scipy.stats takes half a second to im
 from medalign_utils.errors import MedAlignError
 
 CONFIDENCE = 0.95
-# Patients without whom an interval of a group would pretend to know what it does not.
+# Minimum number of patients in a group for an interval; with fewer it would be far too narrow.
 LEAST_INTERVAL = 5
 
 
@@ -33,23 +33,23 @@ def interval_columns(name: str, intervals: Sequence[Interval]) -> dict[str, list
 
 
 class Bootstrap(NamedTuple):
-    """The number of resamples, and a generator that every use advances."""
+    """The number of resamples, and a random generator, which every use advances."""
 
     resamples: int
     rng: np.random.Generator
 
     @classmethod
     def seeded(cls, resamples: int = 2000, seed: int = 1) -> "Bootstrap":
-        """Return a bootstrap that is reproducible by its seed."""
+        """Return a bootstrap whose results are reproducible from the seed."""
         return cls(resamples, np.random.default_rng(seed))
 
 
 class Resampled(NamedTuple):
     """Means of K columns, and their bootstrap distributions over patients."""
 
-    means: np.ndarray  # (K,), over defined values; NaN without any
+    means: np.ndarray  # (K,), over defined values; NaN if there are none
     resampled: np.ndarray  # (resamples, K); NaN if a resample has no defined value
-    n_patients: np.ndarray  # (K,), patients with a defined value
+    n_patients: np.ndarray  # (K,), number of patients with a defined value
 
     def mean_of(self, columns: Sequence[int]) -> "Resampled":
         """Return the mean of some columns as one column."""
@@ -74,10 +74,10 @@ class Resampled(NamedTuple):
 
 
 def percentile_levels(n_patients: int) -> tuple[float, float]:
-    """Return the two bootstrap quantiles that bound a 95 % interval.
+    """Return the levels of the two bootstrap quantiles that bound a 95 % interval.
 
-    With few patients they are wider than 0.025 and 0.975: the expanded percentile interval of
-    Hesterberg 2015, "What Teachers Should Know About the Bootstrap".
+    With few patients they are further apart than 0.025 and 0.975, which gives the expanded
+    percentile interval of Hesterberg 2015, "What Teachers Should Know About the Bootstrap".
 
     >>> [round(float(level), 4) for level in percentile_levels(24)]
     [0.0173, 0.9827]
@@ -90,7 +90,7 @@ def percentile_levels(n_patients: int) -> tuple[float, float]:
 def bootstrap_means(
     values: np.ndarray, patients: Sequence[str] | np.ndarray, *, bootstrap: Bootstrap
 ) -> list[Interval]:
-    """Return the mean of each column with its interval; for arguments see `resample_means`.
+    """Return the mean of each column with its interval; arguments as for `resample_means`.
 
     With fewer than about 10 patients, intervals are far too narrow.
     """
@@ -100,10 +100,10 @@ def bootstrap_means(
 def resample_means(
     values: np.ndarray, patients: Sequence[str] | np.ndarray, *, bootstrap: Bootstrap
 ) -> Resampled:
-    """Return the means of all columns (N, K) under the same resamples of whole patients.
+    """Return the means of all columns of `values` (N, K) under the same resamples of patients.
 
-    NaN is left out. For a function of several means, such as a win rate over opponents, apply it to
-    `means` and to each row of `resampled`.
+    NaN is ignored. To bootstrap a function of several means, such as a win rate over opponents,
+    apply it to `means` and to each row of `resampled`.
 
     Source: Field and Welsh 2007, "Bootstrapping clustered data".
     """
@@ -114,7 +114,7 @@ def resample_means(
         raise MedAlignError("resample_means: every row needs a patient")
     names, sums, counts = sums_by_patient(values, patients.astype(str))
     weights = _draw_weights(len(names), bootstrap)
-    # einsum, not @: the order in which BLAS adds depends on the number of threads.
+    # einsum instead of @, because the order in which BLAS adds depends on the number of threads.
     totals, n = (np.einsum("rp,pk->rk", weights, columns) for columns in (sums, counts))
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN
         means = sums.sum(axis=0) / counts.sum(axis=0)
@@ -122,7 +122,7 @@ def resample_means(
 
 
 def resample_rows(patients: Sequence[str] | np.ndarray, *, bootstrap: Bootstrap) -> np.ndarray:
-    """Return how often each row counts: once in the sample (row 0), then in each resample."""
+    """Return how often each row counts, shape (1 + resamples, N); row 0 is the sample, all ones."""
     names, membership = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
     return np.vstack([np.ones(len(names)), _draw_weights(len(names), bootstrap)])[:, membership]
 
@@ -130,7 +130,7 @@ def resample_rows(patients: Sequence[str] | np.ndarray, *, bootstrap: Bootstrap)
 def sums_by_patient(
     values: np.ndarray | pd.DataFrame, patients: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the sorted patients, and the sum and count of defined values by patient and column."""
+    """Return the sorted patients, and the sums and counts of defined values: (patients, K)."""
     values = np.asarray(values, dtype=np.float64)
     names, membership = np.unique(patients, return_inverse=True)
     sums = np.zeros((len(names), values.shape[1]))
@@ -144,6 +144,6 @@ def _draw_weights(n_patients: int, bootstrap: Bootstrap) -> np.ndarray:
     """Return how often each patient is in each resample: shape (resamples, n_patients)."""
     shape = (bootstrap.resamples, n_patients)
     drawn = bootstrap.rng.integers(0, max(n_patients, 1), size=shape)
-    # One bincount for all resamples: resample r counts in cells from r * n_patients.
+    # A single bincount: resample r counts in the cells from r * n_patients.
     cells = drawn + n_patients * np.arange(bootstrap.resamples)[:, np.newaxis]
     return np.bincount(cells.ravel(), minlength=drawn.size).reshape(shape).astype(np.float64)

@@ -8,10 +8,10 @@ import pandas as pd
 
 from medalign_utils.stats.bootstrap import sums_by_patient
 
-# Sums of the same numbers may differ by this much.
+# Sums of the same numbers in another order may differ by this much.
 _ROUNDING = 1e-9
 RANGE = "(best to worst)"
-# Tests of smaller groups find next to nothing, and make Holm's adjustment stricter for the others.
+# Tests of smaller groups have hardly any power, and make Holm's adjustment stricter for others.
 LEAST_TESTED = 3
 # Enough for p-values below 0.001 after Holm's correction over the pairs of a dozen metrics.
 SIGN_FLIPS = 100_000
@@ -20,13 +20,13 @@ SIGN_FLIPS = 100_000
 def sign_flip(
     differences: np.ndarray, patients: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the two-sided p of the mean of each column (N, K), flipping signs by patient.
+    """Return the two-sided p of each column's mean, from `differences` of shape (N, K).
 
     If two systems are exchangeable, all differences of a patient may change sign together. p is the
     share of sign assignments with a sum at least as far from 0 as the observed sum. It is exact for
-    whole numbers (McNemar's exact test if each patient has one instruction) and for up to
-    `SIGN_FLIPS` assignments; otherwise `SIGN_FLIPS` are drawn. NaN counts as 0; a column of NaN has
-    p NaN. Source: Good 2005.
+    whole numbers (if each patient has one instruction, this is McNemar's exact test) and for up to
+    `SIGN_FLIPS` assignments; otherwise `SIGN_FLIPS` assignments are drawn. NaN counts as 0; p is
+    NaN if a column has only NaN. Source: Good 2005.
 
     >>> patients, rng = np.array(list("abcdee")), np.random.default_rng(1)
     >>> sign_flip(np.ones((6, 1)), patients, rng).tolist()  # 1, 1, 1, 1, 2: 2 of 2^5 flips
@@ -49,10 +49,10 @@ def sign_flip(
 
 
 def _whole_flips(totals: np.ndarray) -> float:
-    """Return the exact p of whole numbers by convolving the distributions of the patients."""
-    probabilities = np.ones(1)  # of each sum, from lowest to highest
+    """Return the exact p for patients' whole-number totals, by convolving their distributions."""
+    probabilities = np.ones(1)  # of all possible sums, ascending
     for total in np.abs(totals).astype(int):
-        # Either sign has probability 1/2; the two sums are 2 x total apart.
+        # Each sign has probability 1/2, and the two sums differ by 2 x total.
         low, high = (np.pad(probabilities, pad) for pad in ((0, 2 * total), (2 * total, 0)))
         probabilities = (low + high) / 2
     sums = np.arange(len(probabilities)) - len(probabilities) // 2
@@ -85,21 +85,27 @@ def permutation_tests(
 ) -> pd.DataFrame:
     """Return tests of each group against the rest, and of the best group against the worst.
 
-    Group labels are shuffled across patients. `values` has one row per instruction; `labels` has
-    one row per patient and one column per grouping, with two or more groups. The statistic of a
-    group is the distance between its mean and the mean of all other rows; the statistic of a
-    grouping is the range of its groups' means. The test is exact if `permutations` covers all ways
-    to assign the labels; otherwise `permutations` are drawn (Phipson and Smyth 2010). A group is
-    tested only if the group and the rest each have `least` patients with a value; the range is over
-    the groups with `least` patients.
+    `values` has one row per instruction, and `patients` the patient of each row. `labels` has one
+    row per patient and one column per grouping, with two or more groups.
 
-    One row per column of `values`, grouping and group, with the group `RANGE` if there are more
-    than two: column (position), grouping, group, exact, p (NaN if not tested) and p_holm over all
-    tests of a column; a grouping of two groups is one test.
+    The tests shuffle group labels across patients. A group's statistic is the distance between its
+    mean and the mean of all other rows; it is tested only if group and rest each have `least`
+    patients with a value. A grouping's statistic is the range of the means of its groups with
+    `least` patients. A test is exact if there are at most `permutations` ways to assign the labels;
+    otherwise `permutations` shuffles are drawn (Phipson and Smyth 2010).
+
+    One row per column of `values`, grouping and group; groupings of more than two groups also have
+    a row for the group `RANGE`:
+
+    - column: position in `values`
+    - grouping, group
+    - exact: whether the test is exact
+    - p: NaN if the group is not tested
+    - p_holm: adjusted over all tests of a column, where a grouping of two groups is one test
     """
     persons, sums, counts = sums_by_patient(values, np.asarray(patients, dtype=object))
     orders = rng.permuted(np.tile(np.arange(len(persons)), (permutations, 1)), axis=1)
-    rows, ps, test_of = [], [], []  # test_of: position in ps of each row
+    rows, ps, test_of = [], [], []  # test_of has the position in ps of each row's test
     for grouping in labels:
         codes, groups = code_groups(labels.loc[persons, grouping])
         shuffled, exact = _shuffles(codes, orders)
@@ -129,7 +135,7 @@ def permutation_tests(
 
 
 def code_groups(labels: pd.Series) -> tuple[np.ndarray, list[str]]:
-    """Return each patient's group as a position in the sorted groups; "(...)" groups are last.
+    """Return each patient's group as an index, and the sorted groups, those like "(others)" last.
 
     >>> codes, groups = code_groups(pd.Series(["(others)", "White", "Asian"]))
     >>> codes.tolist(), groups
@@ -144,10 +150,10 @@ def group_means(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each group's mean and the mean of the rest, shape (G, R, K); NaN without values.
 
-    `weights` has shape (G, R, P) for G groups, R draws and P patients; `sums` and `counts` are from
-    `sums_by_patient`, shape (P, K).
+    `weights` has shape (G, R, P) for G groups, R resamples or shuffles, and P patients; `sums` and
+    `counts` come from `sums_by_patient` and have shape (P, K).
     """
-    # einsum, not @: the order in which BLAS adds depends on the number of threads.
+    # einsum instead of @, because the order in which BLAS adds depends on the number of threads.
     total, n = (np.einsum("grp,kp->grk", weights, a.T.copy()) for a in (sums, counts))
     rest, n_rest = total.sum(axis=0) - total, n.sum(axis=0) - n
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -157,7 +163,7 @@ def group_means(
 def _statistics(
     shuffled: np.ndarray, large: np.ndarray, sums: np.ndarray, counts: np.ndarray
 ) -> np.ndarray:
-    """Return each distance to the rest, and the range of `large` groups: shape (G + 1, R, K)."""
+    """Return the groups' distances to the rest and the range of `large` groups, (G + 1, R, K)."""
     weights = (shuffled == np.arange(len(large))[:, np.newaxis, np.newaxis]).astype(np.float64)
     means, rests = group_means(weights, sums, counts)
     large = large[:, np.newaxis]
@@ -167,7 +173,7 @@ def _statistics(
 
 
 def _shuffles(codes: np.ndarray, orders: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Return all ways to assign the groups, or `orders` if there are more; and if it is all."""
+    """Return shuffled group codes, and whether they are all possible ones; at most as `orders`."""
     sizes = np.bincount(codes)
     if factorial(len(codes)) // prod(map(factorial, sizes)) > len(orders):
         return codes[orders], False

@@ -1,4 +1,4 @@
-"""Kendall's tau-b and agreement on order, one value per row."""
+"""Kendall's tau-b and other measures of agreement on order, one value per row."""
 
 import numpy as np
 from scipy.stats import rankdata
@@ -7,13 +7,13 @@ from scipy.stats import rankdata
 def kendall_tau_b(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return Kendall's tau-b of each row of `x` with the same row of `y`, both of shape (N, K).
 
-    NaN if all values of a row are tied, if any is NaN, or with fewer than two columns. Equal to
-    `scipy.stats.kendalltau(x, y, axis=1)`, but 180 times as fast.
+    The result is NaN if all values of a row are tied, if any is NaN, or if there are fewer than two
+    columns. It equals `scipy.stats.kendalltau(x, y, axis=1)`, but takes 1/180 of the time.
 
     >>> kendall_tau_b(np.array([[3.0, 2.0, 1.0]]), np.array([[3.0, 1.0, 2.0]])).round(3).tolist()
     [0.333]
     """
-    # Ranks, because differences of infinities are NaN; rankdata spreads NaN over its row.
+    # Use ranks, because differences of infinities are NaN; rankdata turns a row with NaN into NaN.
     x, y = rankdata(x, axis=1), rankdata(y, axis=1)
     first, second = np.triu_indices(x.shape[1], k=1)
     order_x, order_y = np.sign(x[:, first] - x[:, second]), np.sign(y[:, first] - y[:, second])
@@ -25,8 +25,9 @@ def kendall_tau_b(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def order_pairs(scores: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     """Return whether scores order each pair of responses to an instruction as ranks do.
 
-    Shapes (N, S) give (N, S (S - 1) / 2): 1 if the response with the better (lower) rank has the
-    higher score, 0 if the lower, 0.5 if equal; NaN if ranks are equal or a score is NaN.
+    Both arguments have shape (N, S), the result (N, S (S - 1) / 2). It is 1 if the response with
+    the better (lower) rank has the higher score, 0 if it has the lower score, 0.5 if scores are
+    equal, and NaN if ranks are equal or a score is NaN.
 
     >>> order_pairs(np.array([[0.9, 0.1, 0.1]]), np.array([[1.0, 2.5, 2.5]])).tolist()
     [[1.0, 1.0, nan]]
@@ -42,8 +43,9 @@ def order_pairs(scores: np.ndarray, ranks: np.ndarray) -> np.ndarray:
 def same_best(scores: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return how often the highest-scoring response is ranked best, and how often by chance.
 
-    Shapes (N, S) give two of (N,): shares of the highest-scoring and of all responses. Both are NaN
-    if all ranks are equal or a score is NaN.
+    Both arguments have shape (N, S), both results (N,): the share of responses ranked best among
+    those with the highest score, and among all. Both are NaN if all ranks are equal or a score is
+    NaN.
 
     >>> picked, chance = same_best(np.array([[0.9, 0.9, 0.1]]), np.array([[1.0, 2.0, 3.0]]))
     >>> picked.tolist(), chance.round(3).tolist()

@@ -59,7 +59,7 @@ def test_every_problem_is_listed_with_its_file_and_row(folder):
     found = "\n".join(problems)
     for file, fault in (
         (ASKED, "row 3: instruction_id 02 is already in row 2"),
-        (ANSWERED, "row 3: no EHR of patient 41"),
+        (ANSWERED, "row 3: no EHR for patient 41"),
         (ANSWERED, "row 3: no clinician's response; row left out"),
         (REVIEWED, "no column for correct; tried binary_correct, correct; found instruction_id"),
         ("manifest.json", "not JSON"),
@@ -107,11 +107,11 @@ def test_every_table_is_read(folder):
     )
     summary, problems = check(folder)
     for file, fault in (
-        (ASKED, "row 1: no EHR of patient 999"),
-        (REVIEWED, "row 1: no EHR of patient 998"),
+        (ASKED, "row 1: no EHR for patient 999"),
+        (REVIEWED, "row 1: no EHR for patient 998"),
         (REVIEWED, "row 1: instruction 02 has 2 patients (007, 998)"),
         (REVIEWED, "row 2: instruction 99 is in no other table"),
-        (SUBMITTED, "row 1: no EHR of patient 997"),
+        (SUBMITTED, "row 1: no EHR for patient 997"),
         (SUBMITTED, "row 1: duplicate_of is not an earlier instruction"),
         (SUBMITTED, "row 2: duplicate_of is not an earlier instruction"),
     ):

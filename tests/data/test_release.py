@@ -100,10 +100,10 @@ def test_manifest_and_answer_key(folder):
 def test_ehr_path(folder):
     release = load_release(folder)
     assert release.ehr_path("007") == folder / "ehrs" / "EHR_007.xml"
-    with pytest.raises(ReleaseError, match=r"no EHR of patient 8 in .*tried 8.xml, EHR_8.xml"):
+    with pytest.raises(ReleaseError, match=r"no EHR for patient 8 in .*tried 8.xml, EHR_8.xml"):
         release.ehr_path("8")
     (folder / "outside.xml").write_text("<eventstream/>")
-    with pytest.raises(ReleaseError, match="leads out of the EHR folder"):
+    with pytest.raises(ReleaseError, match="is outside the EHR folder"):
         release.ehr_path("../outside")
 
 
@@ -147,7 +147,7 @@ def test_errors_name_the_file_and_row(folder, file, old, new, fault):
 def test_a_missing_ehr_is_named_with_its_row_and_the_number_of_further_problems(folder):
     (folder / "ehrs" / "EHR_007.xml").unlink()
     message = error_of(folder)
-    assert f"{folder / ANSWERED}, row 1: no EHR of patient 007" in message
+    assert f"{folder / ANSWERED}, row 1: no EHR for patient 007" in message
     assert "tried EHR_007.xml, 007.xml, EHR_007.xml" in message
     # Other rows of the patient have a different file name or none.
     assert f"(1 more; `python -m medalign_utils check {folder}` lists them)" in message
@@ -164,15 +164,15 @@ def test_a_filename_cannot_leave_the_folder(folder, filename):
     (folder / "ehrs" / "link.xml").symlink_to(outside)
     edit(folder / ANSWERED, "EHR_007.xml\tAnnotator_1", "\tAnnotator_1")
     edit(folder / ANSWERED, "EHR_007.xml", filename.format(absolute=outside))
-    assert "leads out of the EHR folder" in error_of(folder)
+    assert "is outside the EHR folder" in error_of(folder)
 
 
 @pytest.mark.parametrize(
     ("table", "header", "row", "fault"),
     [
-        (ASKED, "filename", "../../etc/passwd", "'../../etc/passwd' leads out of the EHR folder"),
+        (ASKED, "filename", "../../etc/passwd", "'../../etc/passwd' is outside the EHR folder"),
         (ASKED, "person_id\tfilename", "40\t007.xml", "filename '007.xml' does not belong to"),
-        (REVIEWED, "person_id", "999", "no EHR of patient 999"),
+        (REVIEWED, "person_id", "999", "no EHR for patient 999"),
     ],
 )
 def test_every_table_that_names_an_ehr_is_checked(folder, table, header, row, fault):
@@ -189,7 +189,7 @@ def test_left_out_rows_are_reported(folder):
         table.write("77\tNew?\tCardiology\t999\n")
     with pytest.warns(UserWarning) as warned:
         release = load_release(folder)
-    assert "no EHR of 1 patients (999); their instructions" in str(warned[0].message)
+    assert "no EHR for 1 patients (999); their instructions" in str(warned[0].message)
     assert "left out row 3: no clinician's response" in str(warned[1].message)
     assert pd.isna(release.instructions["person_id"].iloc[-1])
     assert release.instructions["question"].iloc[-1] == "New?"
@@ -228,7 +228,7 @@ def test_mapped_columns_keep_their_names_in_other_tables(folder):
     (folder / SUBMITTED).write_text("instruction_id\tasked\tperson_id\n1\tx\t40\n2\ty\t9\n")
     edit(folder / ASKED, "\tprompt\t", "\tquestion\t")
     release = load_release(folder, columns={"reference": "answer", "question": "asked"})
-    with pytest.raises(ReleaseError, match=f"{SUBMITTED}, row 2: no EHR of patient 9"):
+    with pytest.raises(ReleaseError, match=f"{SUBMITTED}, row 2: no EHR for patient 9"):
         load_submitted(release)
     edit(folder / SUBMITTED, "9\n", "40\n")
     assert load_submitted(release).shape == (2, 6)

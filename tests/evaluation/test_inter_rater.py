@@ -185,7 +185,7 @@ def test_raters_who_judged_different_responses_are_not_compared():
     table = reliability(ratings, ONE)
     assert table["n_responses"].tolist() == [1, 1, 1, 0]
     assert table["estimate"].isna().all()
-    assert set(table["reason"][:3]) == {"nothing varies in what raters share"}
+    assert set(table["reason"][:3]) == {"all shared ratings are equal"}
     no_order = "no instruction has two responses that all of its raters ranked"
     assert table.loc[ORDINAL, "reason"] == no_order
     assert table.loc[TAU, "n_undefined"] == 1

@@ -93,7 +93,7 @@ def test_the_common_set_counts_instructions_lost_to_each_system():
 
 def test_systems_without_a_common_instruction_are_refused():
     ratings = ratings_of([("7", "a", "x", True, 1.0), ("8", "b", "x", True, 1.0)])
-    with pytest.raises(MedAlignError, match=r"rating and a rank of every .* ranked are a 1, b 1"):
+    with pytest.raises(MedAlignError, match=r"rating and a rank of every .* ranked: a 1, b 1"):
         common_ratings(ratings)
 
 

@@ -170,7 +170,7 @@ def test_lengths_of_released_records_are_bytes(tmp_path):
 
 def test_errors_name_the_fault():
     lengths = pd.Series({"p0": 1}, name="bytes")
-    with pytest.raises(MedAlignError, match="no length of the EHR of patient p1"):
+    with pytest.raises(MedAlignError, match="no EHR length for patient p1"):
         find_subgroups(["i0", "i1"], described(instructions_of(2)), lengths)
     with pytest.raises(MedAlignError, match="no ratings of z; found a, b, c"):
         evaluate_context_lengths(THREE, instructions_of(4), {"z": 1}, bootstrap=Bootstrap.seeded(9))

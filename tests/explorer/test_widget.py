@@ -213,7 +213,7 @@ def test_a_broken_record_shows_a_message_and_clears_the_previous_one(explorer, r
     assert explorer.note.value == explorer.table.value == explorer.person.value == ""
     release.ehr_path(NOT_ASKED).unlink()
     explorer.patient.value = NOT_ASKED
-    assert "no EHR of patient 42" in explorer.message.value
+    assert "no EHR for patient 42" in explorer.message.value
     explorer.patient.value = PATIENT
     assert explorer.message.value == "" and "Home with" in explorer.note.value
 

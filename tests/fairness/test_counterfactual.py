@@ -266,7 +266,7 @@ def test_errors_say_what_is_wrong(project):
     (project / "ehrs/10.xml").write_bytes(record("10", "\xe9", **ROE).encode("latin-1"))
     assert_refused(EHRError, r"10\.xml, line \d+: not well-formed XML .*encoding")
     (project / "ehrs/10.xml").write_text("<record><visit/></record>")
-    assert_refused(EHRError, r"10\.xml: in the record dialect; only eventstream")
+    assert_refused(EHRError, r"10\.xml: root element <record>; only <eventstream>")
     for person in ("10", "20"):
         (project / f"ehrs/{person}.xml").write_text(record(person, "Well.", **DOE))
     assert_refused(MedAlignError, "no record has a race that can be rewritten", "race")

@@ -50,8 +50,13 @@ def test_a_gap_caused_by_hard_questions_is_adjusted_away():
 @pytest.mark.parametrize(
     ("correct", "category", "n", "why"),
     [
-        ([1.0] * 40, ["a", "b"] * 20, 40, "all responses are rated alike"),
-        ([1.0, 0.0] * 20, ["a"] * 20 + ["b"] * 20, 40, "group, category and EHR length cannot be"),
+        ([1.0] * 40, ["a", "b"] * 20, 40, "all responses have the same verdict"),
+        (
+            [1.0, 0.0] * 20,
+            ["a"] * 20 + ["b"] * 20,
+            40,
+            "group, category and EHR length are",
+        ),
         ([1.0, 0.0] * 20, [*"abcde"] * 8, 8, "fewer than 5 patients in the group"),
         ([1.0, 0.0] * 20, [*"abcdefghij"] * 4, 10, "10 patients for 12 coefficients"),
     ],

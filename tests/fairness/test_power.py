@@ -29,7 +29,7 @@ def test_simulated_verdicts_have_the_given_accuracy_and_correlation():
 
 def test_impossible_simulations_are_refused():
     rng = np.random.default_rng(1)
-    with pytest.raises(MedAlignError, match="a group of 276 of 276 patients"):
+    with pytest.raises(MedAlignError, match="size 276, expected 1 to 275 patients"):
         power.simulate_release(rng, size=276)
     with pytest.raises(MedAlignError, match=r"accuracy 0.1, gap 0.2"):
         power.simulate_release(rng, size=9, accuracy=0.1)

@@ -346,7 +346,7 @@ def test_errors_are_reported_before_any_answer(folder, path, answering):
     with pytest.raises(PromptError, match="instruction 5479314876123: pack: instruction and"):
         run(folder, path, context_length=512)
     (folder / "ehrs" / "40.xml").rename(folder / "ehrs" / "41.xml")
-    with pytest.raises(ReleaseError, match="no EHR of patient 40"):
+    with pytest.raises(ReleaseError, match="no EHR for patient 40"):
         run(folder, path)
     assert answering[1] == [] and not path.parent.exists()
 

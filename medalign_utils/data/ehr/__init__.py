@@ -1,4 +1,4 @@
-"""Read one patient's EHR as a table of events, or as the text that goes into a prompt."""
+"""Read one patient's EHR, as a table of events or as text for a prompt."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from medalign_utils.errors import EHRError
 FORMATS = ("lines", "markup")
 _TEXT_COLUMNS = ("type", "code", "name", "value", "unit", "note_id", "source_text")
 EVENT_COLUMNS = ("person_id", "timestamp", "encounter", *_TEXT_COLUMNS)
-# Root element -> module that reads it: the release's markup, and the paper's examples.
+# Root element -> module that reads it, for the release's markup and the paper's examples.
 _DIALECTS = {"eventstream": eventstream, "record": visit_markup}
 _AGES = ("age_days", "age_years")
 _TEXT = pd.StringDtype("pyarrow", na_value=np.nan)  # what pandas calls "str"
@@ -23,15 +23,21 @@ _TEXT = pd.StringDtype("pyarrow", na_value=np.nan)  # what pandas calls "str"
 def read_events(path: str | Path) -> pd.DataFrame:
     """Return one EHR as a table, one row per event in the file's order.
 
-    `path` is ``<person_id>.xml`` or ``EHR_<person_id>.xml``. Columns: timestamp (datetime64[s]),
-    encounter (from 0), and as text, missing if absent, blank or "NULL": person_id, type, code,
-    name, value, unit, note_id, source_text. `value` is the event's text without surrounding blanks,
-    `source_text` the text exactly as in the file. Facts about the person are rows of type "person":
-    birthdate, age_days, age_years, gender, race, ethnicity, payerplan.
+    `path` is ``<person_id>.xml`` or ``EHR_<person_id>.xml``. Columns:
+
+    - person_id
+    - timestamp: datetime64[s]
+    - encounter: number from 0
+    - type, code, name, unit, note_id: text, missing if absent, blank or "NULL"
+    - value: the event's text without surrounding blanks, missing as above
+    - source_text: the event's text exactly as in the file
+
+    Facts about the person are rows of type "person", named birthdate, age_days, age_years, gender,
+    race, ethnicity or payerplan.
 
     Raises:
-        EHRError: the file is missing, is not well-formed, has a DOCTYPE, an unknown root element
-            or another person_id; or an event has no type or valid timestamp, or is misplaced.
+        EHRError: the file is missing, is not well-formed, or has a DOCTYPE, an unknown root element
+            or another person_id; or an event is misplaced, or has no type or no valid timestamp.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp(), "7.xml")
@@ -57,21 +63,21 @@ def read_events(path: str | Path) -> pd.DataFrame:
 
 
 def iterate_events(path: str | Path, report: Callable[[str], None]) -> Iterator[Event]:
-    """Yield the valid events and report the others; an EHRError if the file cannot be read on."""
+    """Yield the valid events and report the others; EHRError if the rest cannot be read."""
     yield from _open(path, lambda error: report(str(error)))[1]
 
 
 def ehr_text(path: str | Path, format: str) -> str:
     """Return one EHR as text.
 
-    ``"markup"`` is the file's text (UTF-8), checked only up to its first event. ``"lines"`` is one
-    line per event, oldest first, in the file's order if simultaneous: timestamp, type, code, name,
-    value, unit; a note's text follows on the next lines. Facts about the person appear only when
-    they change, ages never.
+    ``"markup"`` is the text of the file (UTF-8); only its opening is checked. ``"lines"`` has one
+    line per event with timestamp, type, code, name, value and unit; a note's text follows on the
+    next lines. Events are sorted by time, or in the file's order if simultaneous. Facts about the
+    person appear only when they change, and ages never.
 
     Raises:
         EHRError: as `read_events`.
-        ValueError: an unknown format.
+        ValueError: `format` is unknown.
     """
     if format not in FORMATS:
         raise ValueError(f"ehr_text: format {format!r}, expected one of {', '.join(FORMATS)}")
@@ -85,7 +91,7 @@ def ehr_text(path: str | Path, format: str) -> str:
 
 
 def events_text(events: pd.DataFrame) -> str:
-    """Return the ``"lines"`` of `ehr_text` for the table of `read_events`."""
+    """Return the ``"lines"`` of `ehr_text` from the table of `read_events`."""
     ordered = events.sort_values("timestamp", kind="stable").astype(object)
     return "\n".join(_lines(ordered.where(ordered.notna(), None).itertuples()))
 

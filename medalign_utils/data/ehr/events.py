@@ -1,4 +1,4 @@
-"""Code that both dialects of EHR markup share: safe parsing, fault messages and timestamps."""
+"""Code shared by both dialects of EHR markup: safe parsing, fault messages and timestamps."""
 
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -37,7 +37,7 @@ class Event(NamedTuple):
     source_text: str | None
 
 
-# Raises the fault of an event, or records it; then the event is left out.
+# Called with the fault of an event, which it raises or records; a recorded event is left out.
 Report = Callable[[EHRError], None]
 
 
@@ -46,10 +46,10 @@ def read_opening(path: Path, dialects: Collection[str]) -> tuple[str, str]:
 
     Raises:
         EHRError: the file cannot be read, is not well-formed, has a DOCTYPE, has a root that is not
-            in `dialects`, or names another person than its file name (a record may name nobody).
+            in `dialects`, or has another person_id than its file name (a <record> may have none).
     """
     # libxml2 expands entities in attributes even without resolve_entities, and huge_tree removes
-    # the limit on their size. So first look for a DOCTYPE, up to the root, with the limit.
+    # the limit on their size. So look for a DOCTYPE first, with the limit, up to the root.
     try:
         with path.open("rb") as file:
             parser = etree.iterparse(file, events=("start",), **_SAFE_PARSER)
@@ -76,7 +76,7 @@ def read_opening(path: Path, dialects: Collection[str]) -> tuple[str, str]:
 
 def iterate(path: Path, *tags: str) -> Iterator[etree._Element]:
     """Yield the elements with these tags when they end, inner ones first."""
-    # huge_tree: a long note may exceed libxml2's limit of 10 MB per text.
+    # huge_tree, because a long note may exceed libxml2's limit of 10 MB per text.
     with path.open("rb") as file:
         parser = etree.iterparse(file, tag=tags, huge_tree=True, **_SAFE_PARSER)
         try:
@@ -97,8 +97,8 @@ def _syntax_error(path: Path, parser: etree.iterparse, error: etree.XMLSyntaxErr
 class Faults:
     """Reports the faults of a file's events; `n` is the number of the next event, from 0.
 
-    From line 65,535 on, libxml2 knows only the line of an element's text, so a reported line may
-    belong to the next element or the end of a note.
+    After line 65,535, libxml2 knows only the line of an element's text, so the reported line may be
+    that of the next element or of the end of a note.
     """
 
     def __init__(self, path: Path, report: Report):
@@ -111,7 +111,7 @@ class Faults:
         self.report(EHRError(place + fault))
 
     def add_misplaced(self, element: etree._Element, expected: str) -> None:
-        """Report an element that does not belong into its parent."""
+        """Report an element that does not belong in its parent."""
         parent = element.getparent().tag
         self.add(element, f": element <{element.tag}> in <{parent}>, expected {expected}")
 
@@ -128,7 +128,7 @@ def cleaned(text: str | None) -> str | None:
 
 
 def masked(text: str) -> str:
-    """Return the form of a text for an error message, which must not quote the EHR.
+    """Return a text with its letters and digits masked: error messages must not quote an EHR.
 
     >>> masked("10/08/2014 9 AM"), masked("seen by Dr. Who")
     ('##/##/#### # AA', 'aaaa aa Aa. Aaa')
@@ -138,7 +138,7 @@ def masked(text: str) -> str:
 
 
 def timestamp_of(text: str | None, *, american: bool = False) -> datetime:
-    """Return a timestamp, to the second; a ValueError shows the form of any other text."""
+    """Return a timestamp, to the second; ValueError, with the `masked` text, if it is invalid."""
     if (moment := _parse_timestamp(text, american)) is not None:
         return moment
     shown = "nothing" if text is None else repr(masked(text))

@@ -1,4 +1,4 @@
-"""The release's markup.
+"""The markup of the release's EHRs.
 
 ``eventstream[person_id] > encounter[start_timestamp] > (person, caresites, providers, events >
 entry[timestamp] > event[type, code, name, unit, note_id])``; an event's text is its value or note.
@@ -21,7 +21,7 @@ from medalign_utils.data.ehr.events import (
 )
 from medalign_utils.errors import EHRError
 
-# Element in an encounter's <person> -> name of its event, in the order of events.
+# Element in an encounter's <person> -> name of its event; the order is that of the events.
 _PERSON_NAMES = {"birthdate": "birthdate", "days": "age_days", "years": "age_years"}
 _PERSON_NAMES |= {name: name for name in ("gender", "race", "ethnicity", "payerplan")}
 # Element -> its expected content.
@@ -33,8 +33,8 @@ _attribute = lru_cache(maxsize=2**16)(cleaned)
 def read(path: Path, report: Report) -> Iterator[Event]:
     """Yield the events in the file's order, with one encounter at a time in memory.
 
-    An encounter's facts about the person come before its first event, and have the timestamp of the
-    encounter's start or else of that event.
+    An encounter's facts about the person come before its first event. Their timestamp is the start
+    of the encounter, or of its first event if the encounter has no start.
     """
     faults, number = Faults(path, report), -1
     for element in iterate(path, "encounter", "eventstream"):
@@ -50,14 +50,14 @@ def read(path: Path, report: Report) -> Iterator[Event]:
 
 
 def _skip(siblings: list[etree._Element], faults: Faults) -> None:
-    """Remove elements outside encounters, and report those that belong inside."""
+    """Remove elements outside encounters, and report those that belong inside one."""
     for element in siblings:
         _add_outside(element, "an encounter", faults)
         element.getparent().remove(element)
 
 
 def _add_outside(element: etree._Element, place: str, faults: Faults) -> None:
-    """Report each event in a misplaced element, or else its first known element."""
+    """Report each event in a misplaced element, or its first known element if it has no event."""
     known = [*element.iter(*_KNOWN)]
     for inside in [inside for inside in known if inside.tag == "event"] or known[:1]:
         faults.add(inside, f": element <{inside.tag}> outside {place}")

@@ -1,4 +1,4 @@
-"""Units of measurement, as notes, laboratories and UCUM spell them."""
+"""Units of measurement, as spelled in notes, by laboratories and in UCUM."""
 
 import re
 from functools import lru_cache
@@ -78,7 +78,7 @@ _ANY_ATOM, _ANY_UNIT, _ANY_PER = re.compile(_ATOM), re.compile(UNIT_PATTERN), re
 
 
 class Unit(NamedTuple):
-    """A unit's powers of dimensions, and its size in base units."""
+    """A unit as powers of dimensions, with its size in base units."""
 
     dimension: tuple[tuple[str, int], ...]
     size: float
@@ -86,7 +86,7 @@ class Unit(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def parse_unit(text: str | None) -> Unit | None:
-    """Return the unit of a text, None if it is unknown.
+    """Return the unit that a text spells, or None if it is unknown.
 
     >>> parse_unit("K/uL") == parse_unit("10*3/uL") == parse_unit("x10^9/L")
     True
@@ -120,7 +120,7 @@ _FAHRENHEIT, _CELSIUS = (("fahrenheit", 1),), (("celsius", 1),)
 
 
 def convert(value: float, unit: Unit, to: Unit) -> float | None:
-    """Return the value in the unit `to`; None if the units measure different things.
+    """Return the value in the unit `to`; None if the units have different dimensions.
 
     >>> convert(98.6, parse_unit("F"), parse_unit("Cel"))
     37.0

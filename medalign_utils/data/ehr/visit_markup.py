@@ -1,4 +1,4 @@
-"""The markup of the paper's own examples.
+"""The markup of the paper's examples.
 
 ``record > visit[type, start] > day[start] > (person, condition_occurrence, measurement, ...,
 note[type])``. A coded event is a ``<code>`` line such as ``[LOINC/8480-6] Systolic blood pressure
@@ -24,7 +24,7 @@ from medalign_utils.data.ehr.events import (
 )
 from medalign_utils.data.ehr.units import UNIT_PATTERN
 
-# Beginning of a line in <person> -> name of its event.
+# Label of a line in <person> -> name of its event.
 _PERSON_LINES = {"birth": "birthdate", "age in days": "age_days", "age in years": "age_years"}
 _PERSON_LINES |= {"gender": "gender", "race": "race", "ethnicity": "ethnicity"}
 _PERSON_LINES |= {"payer plan": "payerplan"}
@@ -43,9 +43,9 @@ _VALUE = re.compile(
 def read(path: Path, report: Report) -> Iterator[Event]:
     """Yield the events in the file's order.
 
-    A visit is an encounter and an event of type "visit", named by the visit's type. Events without
-    a start, such as facts about the person, have the start of their day. An empty element of a
-    known type is an event, too.
+    A visit is an encounter, and also an event of type "visit" named by the visit's type. Events
+    without a start, such as facts about the person, take the start of their day. An empty element
+    of a known type is an event too.
     """
     faults, number = Faults(path, report), -1
     for element in iterate(path, "visit", "record"):
@@ -95,7 +95,7 @@ def _start(element: etree._Element, default: str | None, faults: Faults) -> date
 def _add_strays(
     parent: etree._Element, expected: str | None, faults: Faults, *, may_have_text: bool = False
 ) -> None:
-    """Report children other than those expected (None: any), and text outside children."""
+    """Report children with a tag other than `expected` (None allows any), and text outside them."""
     for child in parent:
         if expected and child.tag != expected:
             faults.add_misplaced(child, f"<{expected}>")
@@ -127,7 +127,7 @@ def _coded(
 
 
 def split_line(event_type: str, line: str) -> tuple[str | None, str | None, str | None, str | None]:
-    """Return a coded line's code, name, value and unit; None for parts it does not have."""
+    """Return the code, name, value and unit of a coded line; None for missing parts."""
     match = _CODE.fullmatch(line.strip())
     code, rest = (match["code"], match["rest"]) if match else (None, line)
     name = cleaned(rest)
