@@ -1,7 +1,7 @@
 """MedAlign: load a release, run systems on it, score and evaluate their responses.
 
-`import medalign_utils as ma` provides what a script needs. It is quick and imports neither torch
-nor transformers, because each name is loaded when it is first used.
+`import medalign_utils as ma` gives a script all it needs. The import is quick and loads neither
+torch nor transformers, because each name is loaded on first use.
 """
 
 from importlib import import_module

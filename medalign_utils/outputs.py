@@ -1,19 +1,19 @@
-"""What each notebook writes to `runs/<experiment>/`, in order, with captions.
+"""The tables and figures that each notebook writes to `runs/<experiment>/`, with captions.
 
-Notebooks save under these names; the workflow, the report and tests read them here.
+Notebooks, the workflow, the report and tests take the names from here.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-# The status of published figures that no conclusion may depend on, and their mark in tables.
+# The status of published values on which no conclusion may depend, and their mark in tables.
 UNVERIFIED = "transcribed, not re-verified"
 DAGGER = "\N{DAGGER}"
 
 
 class Outputs(NamedTuple):
-    """A notebook's tables and figures, suffix -> caption; the main table has the suffix ""."""
+    """A notebook's tables and figures: suffix -> caption. The main table has the suffix ""."""
 
     tables: Mapping[str, str] = MappingProxyType({})
     figures: Mapping[str, str] = MappingProxyType({})
@@ -122,7 +122,7 @@ OUTPUTS = {
 
 
 def stem(notebook: str, suffix: str = "") -> str:
-    """Return the stem of a table or figure.
+    """Return the stem of a table's or figure's file name.
 
     >>> stem("05_evaluate_systems", "pairs")
     '05_evaluate_systems-pairs'

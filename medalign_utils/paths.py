@@ -1,4 +1,4 @@
-"""Where files are: one function per place, relative to the project's root.
+"""Paths of files, relative to the project's root: one function per kind of file.
 
 Only the `write_...` functions create folders.
 """
@@ -20,9 +20,9 @@ _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
 def project_root() -> Path:
-    """Return the nearest folder with a `Snakefile`, at or above the current one; or the current."""
-    here = Path.cwd()
-    return next((f for f in (here, *here.parents) if (f / "Snakefile").is_file()), here)
+    """Return the current folder or its nearest parent with a `Snakefile`; else the current one."""
+    cwd = Path.cwd()
+    return next((f for f in (cwd, *cwd.parents) if (f / "Snakefile").is_file()), cwd)
 
 
 def resolve(path: str | Path) -> Path:
@@ -54,17 +54,17 @@ def responses(experiment: str, system: str) -> Path:
 
 
 def scores(experiment: str, system: str) -> Path:
-    """Return the file of the scores of a system's responses, Parquet."""
+    """Return the file of a system's scores, Parquet."""
     return _run(experiment, f"scores/{system}.parquet")
 
 
 def skipped(experiment: str, system: str) -> Path:
-    """Return the file of the metrics that a system's scores lack, with reasons, CSV."""
+    """Return the file of the metrics that were skipped for a system, with reasons, CSV."""
     return _run(experiment, f"scores/{system}-skipped.csv")
 
 
 def part(path: Path, shard: int, shards: int) -> Path:
-    """Return the file of one shard; a single shard is the file itself.
+    """Return the file of one shard, which is the file itself if there is only one.
 
     >>> part(Path("scores/bm25-2k.parquet"), 1, 3).as_posix()
     'scores/bm25-2k/1-of-3.parquet'
@@ -79,7 +79,7 @@ def score_cache(experiment: str, system: str, shard: int = 1, shards: int = 1) -
 
 
 def patients(experiment: str) -> Path:
-    """Return the file of the EHRs' contents, one row per patient, CSV."""
+    """Return the file of the summary of the EHRs, one row per patient, CSV."""
     return _run(experiment, "patients.csv")
 
 
@@ -114,9 +114,9 @@ def report(experiment: str) -> Path:
 
 
 def checkpoint(name: str) -> str:
-    """Return the COMET checkpoint of a parameter: a `.ckpt` file, or as `weights`.
+    """Return the COMET checkpoint that a parameter names: a `.ckpt` file, or as `weights`.
 
-    comet-compact is also found from outside the project, and by its former name.
+    comet-compact is also found from outside the project, and under its former name.
 
     >>> checkpoint("/srv/model.ckpt"), checkpoint("Unbabel/wmt22-comet-da")
     ('/srv/model.ckpt', 'Unbabel/wmt22-comet-da')
@@ -130,9 +130,9 @@ def checkpoint(name: str) -> str:
 
 
 def weights(name: str) -> str:
-    """Return the weights of a parameter: a folder's absolute path, a hub id, or "".
+    """Return the weights that a parameter names: a folder's absolute path, a hub id, or "".
 
-    A name that begins with a folder of the project is a path.
+    A name is taken for a path if its first part is a folder in the project.
 
     >>> weights("MingZhong/unieval-sum")
     'MingZhong/unieval-sum'
@@ -150,7 +150,7 @@ def weights(name: str) -> str:
 
 
 def require(experiment: str, *inputs: Path) -> None:
-    """Check that files exist; a MedAlignError names missing files and the command to create them.
+    """Check that files exist; MedAlignError names those missing and the command to create them.
 
     >>> require("demo", project_root(), project_root() / "no-such-file")
     Traceback (most recent call last):

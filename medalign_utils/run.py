@@ -30,10 +30,10 @@ class Run:
         experiment: its name; the files are in `runs/<experiment>/`.
         release_folder: the release's folder, relative to the project's root.
         systems: names of the evaluated systems.
-        source: where responses are from: this run ("generated") or the release ("released").
+        source: the origin of responses: this run ("generated") or the release ("released").
         combine: how to combine the ratings of several raters; see `evaluation.ratings`.
         columns: our column -> the release's name for it.
-        notebook: stem of the notebook that saves results.
+        notebook: stem of the notebook that saves results, such as "05_evaluate_systems".
         annotator: the preferred annotator of references.
         resamples: number of bootstrap resamples.
         seed: seed of all randomness.
@@ -96,14 +96,14 @@ class Run:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """The systems' scores by the metrics that all have; columns as `score_responses`."""
+        """The scores of all systems by the metrics that all have; columns as `Scored.scores`."""
         files = [paths.scores(self.experiment, system) for system in self.systems]
         paths.require(self.experiment, *files)
         scores = pd.concat(map(pd.read_parquet, files), ignore_index=True)
         return scores[~scores["metric"].isin(self.skipped["metric"])]
 
     def score_store(self, system: str, shard: int = 1, shards: int = 1) -> Store:
-        """Return the scores computed so far by all jobs; each job writes to its own file."""
+        """Return the store of scores computed so far by all jobs; each job writes its own file."""
         file = paths.score_cache(self.experiment, system, shard, shards)
         other_files = [path for path in sorted(file.parent.glob("*.jsonl")) if path != file]
         return Store(file, private=self.is_restricted, readable=other_files)
@@ -123,7 +123,7 @@ class Run:
     def save(self, result: "pd.DataFrame | Axes | Figure | str", suffix: str = "") -> None:
         """Write a table of the run's notebook as CSV, or a figure as PNG.
 
-        A figure that does not apply is a sentence, which is shown and written in its place.
+        If a figure does not apply, `result` is a sentence that is shown and saved instead.
 
         Raises:
             MedAlignError: `outputs.OUTPUTS` does not list it.
@@ -151,23 +151,23 @@ class Run:
 
 
 def _only_text(sentence: str) -> "Figure":
-    """The file of a figure that does not apply, since the workflow expects one."""
+    """A figure with only a sentence, because the workflow expects a file."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 0.4))  # of no notebook, which would draw it
+    figure = Figure(figsize=(7, 0.4))  # not by pyplot, so that the notebook does not draw it
     figure.text(0.01, 0.5, sentence, fontsize=7.5, va="center")
     return figure
 
 
 def say(*sentences: str) -> None:
-    """Show sentences in a notebook as a paragraph of prose."""
+    """Display sentences in a notebook as a paragraph."""
     from IPython.display import HTML, display
 
     display(HTML(f"<p>{escape(' '.join(sentences))}</p>"))
 
 
 def write_figure(figure: "Axes | Figure", path: Path) -> Path:
-    """Write a figure as PNG, the same bytes for the same figure; return `path`."""
+    """Write a figure as PNG and return `path`; equal figures give equal bytes."""
     if not hasattr(figure, "savefig"):
         figure = figure.figure
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -56,7 +56,7 @@ def test_a_base_that_cannot_be_inherited_is_named(project, base, message):
 
 @pytest.mark.parametrize("name", ["GPT 4", "Größe", "llama3.1:8b"])
 def test_a_name_that_cannot_name_files_is_explained(project, name):
-    with pytest.raises(ParamsError, match=f"'{name}' names files and folders .* rename its file"):
+    with pytest.raises(ParamsError, match=f"'{name}' becomes a name of files .* rename its file"):
         load_experiment(write_experiment(name))
     write_system(name)
     with pytest.raises(ParamsError, match=f"systems: '{name}' names files .* rename its file"):
@@ -135,7 +135,7 @@ def test_a_wrong_system_is_one_clear_line(project, changes, message):
         (b"- a\n", "expected `key: value` lines"),
         (b"a: \xff\n", "not UTF-8"),
         (b"a: &x {b: 1}\nc:\n  <<: *x\n", "not YAML: merge keys [^\n]*`base:`[^\n]*line 3"),
-        (b"seed: 010\n", "not YAML: 010 would be read as 8; write that, or text in quotes"),
+        (b"seed: 010\n", "not YAML: 010 would be read as 8; write 8, or put it in quotes"),
         (b"seed: 1:30\n", "not YAML: 1:30 would be read as 90"),
     ],
 )
@@ -148,7 +148,7 @@ def test_a_file_that_is_not_yaml_is_named(project, content, message):
 @pytest.mark.parametrize("name", ["../a", "a/b", ".a", "-a", "{a}", "a\nb"])
 def test_a_released_system_with_a_name_unfit_for_files_is_refused(project, name):
     changes = {"responses": "released", "counterfactual_systems": []}
-    with pytest.raises(ParamsError, match=r"systems: .* cannot be part of a file name"):
+    with pytest.raises(ParamsError, match=r"systems: .* has characters that a file name may not"):
         load_experiment(write_experiment("mine", systems=["GPT-4 (32k)", name], **changes))
 
 

@@ -1,1 +1,1 @@
-"""Curation: summarize and check a release, and repeat the paper's curation steps."""
+"""Summarize and check a release, and repeat the paper's curation."""

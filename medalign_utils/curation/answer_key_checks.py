@@ -1,4 +1,4 @@
-"""Checks of the answer key: how often the grader accepts uninformed answers."""
+"""Check how often the grader accepts uninformed answers."""
 
 import pandas as pd
 
@@ -14,9 +14,9 @@ SWAPPED = "another instruction's reference"
 def uninformed_answers(release: Release) -> pd.DataFrame:
     """Return how often the answer key accepts an answer that ignores the question.
 
-    Columns: answer; n, the gradings; correct, the accepted share, in [0, 1]. Every instruction gets
-    constant answers and its whole prompt as answer, unless its right answer is "not documented",
-    and every other instruction's reference. Empty without an answer key.
+    The answers are constant texts, the whole prompt, and the references of all other instructions.
+    Instructions are left out if "not documented" is correct. Columns: answer; n, the number of
+    gradings; correct, the share accepted, in [0, 1]. Without an answer key the table is empty.
     """
     key = load_answer_key(release.answer_key_path) if release.answer_key_path else {}
     facts = {i: line["facts"] for i, line in key.items()}

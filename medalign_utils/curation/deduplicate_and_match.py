@@ -1,7 +1,7 @@
-"""The paper's curation: drop near-duplicate instructions, then match the others to patients.
+"""The paper's curation: drop near-duplicate instructions, then match the rest to patients.
 
-ROUGE-L between questions finds near-duplicates. BM25 finds patients; the question is the query, and
-whole records are the documents.
+ROUGE-L between questions finds near-duplicates. BM25 finds patients, with the question as query and
+whole records as documents.
 """
 
 from array import array
@@ -29,8 +29,9 @@ def drop_near_duplicates(questions: Sequence[str], threshold: float) -> pd.DataF
     """Return which questions are too similar to an earlier question that is kept.
 
     A question is dropped if its ROUGE-L F1 (Porter-stemmed) with a kept question reaches the
-    threshold. One row per question: duplicate_of (Int64, position from 0 of the most similar kept
-    question, the first among equals) and rouge_l with it; both are missing for kept questions.
+    threshold. One row per question: duplicate_of is the position (Int64, from 0) of the most
+    similar kept question, the first if several are equal; rouge_l is the F1 with it. Both are
+    missing for kept questions.
 
     Source: Wang et al. 2023 (Self-Instruct), with a threshold of 0.7.
     """
@@ -59,7 +60,7 @@ def similar_pairs(questions: Sequence[str], threshold: float) -> pd.DataFrame:
 
     pairs = []
     for later in range(1, len(texts)):
-        # 2 x common words / words of both is a cheap upper bound.
+        # 2 x common words / all words is a cheap upper bound.
         [own] = np.nonzero(counts[later])
         common = np.minimum(counts[:later, own], counts[later, own]).sum(axis=1)
         both = np.fmax(lengths[:later] + lengths[later], 1)
@@ -87,13 +88,18 @@ def assess_thresholds(
     """Return how well `drop_near_duplicates` finds repeated requests at each threshold.
 
     A submission is a duplicate if an earlier one makes the same request, for any patient. It is
-    rightly dropped if the question kept instead makes the same request. `submitted` is from
-    `load_submitted`; without `request`, only threshold, submitted and dropped have values.
+    rightly dropped if the question kept instead makes the same request. `submitted` comes from
+    `load_submitted`; if it has no requests, only threshold, submitted and dropped have values.
 
-    One row per threshold: threshold, submitted, duplicates, dropped, precision (share of the
-    dropped that are rightly dropped), recall (share of the duplicates that are rightly dropped),
-    reworded and reworded_recall (the same for duplicates reworded on purpose), other_patient
-    (rightly dropped, but for another patient than the kept question). Shares of nothing are NaN.
+    One row per threshold:
+
+    - threshold, submitted, duplicates, dropped
+    - precision: share of the dropped that are rightly dropped
+    - recall: share of the duplicates that are rightly dropped
+    - reworded, reworded_recall: the same for duplicates that were reworded on purpose
+    - other_patient: rightly dropped, but for another patient than the kept question
+
+    A share is NaN if its denominator is 0.
     """
     thresholds = sorted(set(thresholds))
     pairs = similar_pairs(submitted["question"].tolist(), thresholds[0])
@@ -127,9 +133,9 @@ def rank_patients(
 ) -> pd.Series:
     """Return the rank at which BM25 finds each instruction's patient; 1 is best.
 
-    Lucene's variant, k1 = 1.5, b = 0.75, English stop words, no stemming; a document is a record as
-    `lines`. Equal scores all get the worst of their ranks; a question that shares no word with its
-    record gets the size of the pool.
+    BM25 is Lucene's variant with k1 = 1.5, b = 0.75 and English stop words, without stemming; a
+    document is a record in the `lines` format. Tied records all get the worst of their ranks. If a
+    question shares no word with its record, the rank is the size of the pool.
 
     Raises:
         MedAlignError: there are no instructions, an instruction's patient is missing or not in the
@@ -140,11 +146,11 @@ def rank_patients(
     import bm25s
 
     if instructions.empty:
-        raise MedAlignError("rank_patients: no instructions; do they name their patients?")
+        raise MedAlignError("rank_patients: no instructions; check that they name their patients")
     place = {person: i for i, person in enumerate(pool)}
     if len(place) < len(pool):
         raise MedAlignError(
-            f"rank_patients: {len(pool)} in the pool, {len(place)} of them distinct"
+            f"rank_patients: {len(pool)} patients in the pool, but only {len(place)} distinct ones"
         )
     absent = instructions.loc[~instructions["person_id"].isin(list(place)), "person_id"]
     if len(absent):
@@ -154,7 +160,7 @@ def rank_patients(
         )
     settings = {"stopwords": "english", "show_progress": False}
     queries = bm25s.tokenize(instructions["question"].tolist(), return_ids=False, **settings)
-    # Words outside queries count only towards a record's length, so "" replaces them all.
+    # Words that are in no query only add to a record's length, so "" can replace them all.
     words = dict.fromkeys(word for query in queries for word in query)
     vocabulary = {word: i for i, word in enumerate(["", *words])}
     documents = []
@@ -163,10 +169,10 @@ def rank_patients(
         queried = np.zeros(len(text.vocab), dtype=np.uint32)
         for word, i in text.vocab.items():
             queried[i] = vocabulary.get(word, 0)
-        # An array of 4 bytes per word.
+        # An array needs 4 bytes per word.
         documents.append(array("I", queried[text.ids[0]].tobytes()))
 
-    # Double precision, so that rounding does not create ties.
+    # Use double precision, so that rounding does not create ties.
     index = bm25s.BM25(method="lucene", k1=1.5, b=0.75, dtype="float64")
     index.index((documents, vocabulary), show_progress=False)
     ranks = []
@@ -181,8 +187,8 @@ def recall_table(
 ) -> pd.DataFrame:
     """Return recall at each of `CUTOFFS`, and the recall of random matching.
 
-    Columns: k, n, pool, recall, recall_low, recall_high (95 %, resampling patients) and random
-    (exact: k / pool, up to 1).
+    Columns: k, n, pool (its size), recall with its 95 % interval over patients, and random, which
+    is exactly k / pool, up to 1.
     """
     hits = np.column_stack([ranks.to_numpy() <= k for k in CUTOFFS])
     means = bootstrap_means(hits, patients.to_numpy(), bootstrap=bootstrap)

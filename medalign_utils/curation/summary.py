@@ -1,4 +1,4 @@
-"""Counts of a release's instructions and records, and of where in a record the answers are."""
+"""Counts of a release's instructions and records, and of the places of answers in records."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -29,11 +29,13 @@ def summarize_records(
 ) -> ReleaseSummary:
     """Return counts over the EHRs of the instructions' patients, reading each EHR once.
 
-    `records`, one row per patient, shortest first: person_id, instructions, first and last (dates,
-    missing without events), encounters, events, notes, tokens (of the `lines` text). `event_types`
-    (type, events, patients) and `note_types` (note, notes, patients) are sorted by count. `years`
-    (year, events, patients) has every calendar year from first to last. Facts about the person are
-    not events.
+    - `records`, one row per patient, shortest first: person_id, instructions, first and last (dates
+      of events, missing if there are none), encounters, events, notes, tokens (of the `lines` text)
+    - `event_types`, largest count first: type, events, patients
+    - `note_types`, largest count first: note, notes, patients
+    - `years`, every calendar year from first to last: year, events, patients
+
+    Facts about the person are not counted as events.
 
     Raises:
         ReleaseError: no instruction names its patient.
@@ -88,9 +90,9 @@ def count_categories(
 ) -> pd.DataFrame:
     """Return the number of instructions in each category, largest first.
 
-    Columns: category ("(none)" if missing), with_reference, all. With the paper's counts
-    (`published`, the same columns) also published_with_reference and published_all; categories of
-    either side are listed, with 0 on the other.
+    Columns: category ("(none)" if missing), with_reference, all. If `published` has the paper's
+    counts, in the same columns, the table also has published_with_reference and published_all;
+    categories that only one side has are 0 on the other.
     """
     counts = _count_by("category", instructions, references)
     if published is None:
@@ -104,7 +106,7 @@ def count_categories(
 
 
 def count_specialties(instructions: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
-    """Return the number of instructions by submitter's specialty, as `count_categories`."""
+    """Return the number of instructions by the submitter's specialty, as `count_categories`."""
     counts = _count_by("submitter_specialty", instructions, references)
     return counts.rename(columns={"submitter_specialty": "specialty"})
 
@@ -112,7 +114,8 @@ def count_specialties(instructions: pd.DataFrame, references: pd.DataFrame) -> p
 def count_answer_places(answer_key: Mapping[str, Mapping]) -> pd.DataFrame:
     """Return where in the record the answers are, according to the answer key.
 
-    One row per kind of place, with the number of instructions in each of `QUARTERS`.
+    One row per kind of place, with the numbers of instructions in each of `QUARTERS`, without a
+    place, and in total.
 
     >>> table = count_answer_places({"1": {"where": "notes", "position": 0.9}})
     >>> table.set_index("where").loc["notes", ["oldest quarter", "most recent quarter"]].tolist()

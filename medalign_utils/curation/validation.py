@@ -1,4 +1,4 @@
-"""Check a release in one pass: a summary of its content, and all its problems."""
+"""Check a release in one pass: summarize its content and list all its problems."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -42,8 +42,8 @@ def check_release(
 ) -> Report:
     """Return a summary of a release and all its problems; `load_release` stops at the first.
 
-    All EHRs are read, even if no table names them. An EHR without events is a problem here, though
-    it can be loaded. Facts about the person are not events.
+    All EHRs are read, even if no table names them. An EHR without events can be loaded, but is
+    listed as a problem. Facts about the person are not events.
 
     Raises:
         ReleaseError: the folder does not exist.
@@ -127,7 +127,7 @@ def _ehrs(path: Path, problems: list[Problem], progress: bool) -> Iterator[tuple
         except (OSError, RuntimeError):  # circular links
             inside = False
         if not inside:
-            faults.append("not read: a link out of the EHR folder or to itself")
+            faults.append("not read: a link that leads outside the EHR folder or to itself")
         try:
             for event in iterate_events(file, faults.append) if inside else ():
                 if event.type != "person":
@@ -157,7 +157,7 @@ def _ehrs(path: Path, problems: list[Problem], progress: bool) -> Iterator[tuple
 
 
 def _attempt(path: Path, problems: list[Problem], read: Callable, *arguments, **options):
-    """Return the result of `read`; None if it fails, and its error is added to the problems."""
+    """Return the result of `read`; if it fails, add the error to the problems and return None."""
     try:
         return read(*arguments, **options)
     except ReleaseError as error:

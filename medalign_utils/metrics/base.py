@@ -1,4 +1,4 @@
-"""What metrics share: their names, checks of their texts, and the loop over pairs of texts."""
+"""Code shared by metrics: their names, checks of texts, and the loop over pairs of texts."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -7,20 +7,20 @@ import numpy as np
 
 from medalign_utils.errors import MedAlignError
 
-# Names are separate from the metrics, so that a changed metric does not re-run generation.
+# The names are not in the metrics' modules, so that a changed metric does not re-run generation.
 METRIC_NAMES = (
     "comet", "bertscore", "meteor", "chrf", "google_bleu", "rouge_l", "bleurt", "lens", "unieval",
 )  # fmt: skip
 # An experiment's `weights` sets these metrics' weights; `comet_checkpoint` sets COMET's.
 WITH_WEIGHTS = ("bertscore", "bleurt", "lens", "unieval")
 
-# Neural scores are rounded to this many decimals at once: further digits depend on the batch and
-# the machine, and equal responses must tie.
+# Neural scores are rounded to this many decimals, because further digits depend on the batch and
+# the machine, and the scores of equal responses must tie.
 DECIMALS = 6
 
 
 def check_texts(function: str, **columns: Sequence[str]) -> None:
-    """Raise MedAlignError if columns of texts differ in length or contain anything but strings.
+    """Raise MedAlignError if columns of texts differ in length, or a text is not a string.
 
     >>> check_texts("score_chrf", responses=["a", "b"], references=["a"])
     Traceback (most recent call last):
@@ -40,7 +40,7 @@ def check_texts(function: str, **columns: Sequence[str]) -> None:
 
 
 def warn_of(metric: str, count: int, texts: str, fault: str) -> None:
-    """Warn, unless `count` is 0, how many texts a metric does not score as a user may expect."""
+    """Warn that `count` of a metric's texts have a fault, such as being cut, unless it is 0."""
     if count:
         warnings.warn(f"score_{metric}: {count} of {texts} {fault}", stacklevel=3)
 

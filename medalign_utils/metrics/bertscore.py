@@ -24,14 +24,15 @@ def score_bertscore(
     layer: int,
     progress: bool = False,
 ) -> np.ndarray:
-    """Return BERTScore F1 without IDF weights and without baseline rescaling, 6 decimals.
+    """Return BERTScore F1 without IDF weights or baseline rescaling: float64, shape (N,).
 
-    `model` is "minilm" (bundled), the folder of a Hugging Face model, or a hub id; `layer` is the
-    hidden layer that is compared, 0 for the embeddings. Empty texts score 0, and texts beyond the
-    model's limit are cut; a warning counts both.
+    Scores are at most 1 and rounded to 6 decimals. `model` is "minilm" (bundled), the folder of a
+    Hugging Face model, or a hub id; `layer` is the hidden layer to compare, 0 for the embeddings.
+    Empty texts score 0, and texts beyond the model's limit are cut; a warning counts both.
 
-    Agrees with ``bert_score.score`` to 1e-5, except that a token with only negative cosines always
-    counts 0 here; there, only in pairs that are padded in their batch.
+    The scores agree with ``bert_score.score`` to 1e-5, with one exception: a token with only
+    negative cosines always counts as 0 here, but there only in pairs that are padded in their
+    batch.
 
     Raises: NotAvailableError if the model cannot be reached; MedAlignError if it does not load or
     has fewer layers, or as `check_texts`.
@@ -56,7 +57,7 @@ def score_bertscore(
             continue
         stats = []
         for embedding, weights in (encoded[text] for text in pair):
-            # One position of padding, which matches with cosine 0 (its vector must not be zero).
+            # Add one position of padding, which has cosine 0; its vector must not be zero.
             mask = torch.arange(len(embedding) + 1)[None] < len(embedding)
             padded = pad(embedding[None], (0, 0, 0, 1), value=1.0)
             stats += [padded, mask, pad(weights[None], (0, 1))]
@@ -74,7 +75,7 @@ def score_bertscore(
 
 
 def signature_bertscore(*, model: str, layer: int) -> str:
-    """Return the settings of BERTScore; the digest of "minilm" covers only the weights.
+    """Return the settings of BERTScore; for "minilm", the digest covers only the weights.
 
     >>> signature_bertscore(model="minilm", layer=6)  # doctest: +ELLIPSIS
     'bertscore|model:all-MiniLM-L6-v2|sha256:53aa51172d14|layer:6|idf:no|rescale:no|v:...'
@@ -90,7 +91,7 @@ def signature_bertscore(*, model: str, layer: int) -> str:
 
 
 def _load(model: str, layer: int) -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
-    """Return the tokenizer, and the model up to `layer`."""
+    """Return the tokenizer, and the model cut after `layer`."""
     from bert_score.utils import get_model, get_tokenizer
 
     if model == "minilm":
@@ -137,4 +138,4 @@ def _encode(
 
 
 def _is_empty(encoded: tuple["torch.Tensor", "torch.Tensor"]) -> bool:
-    return len(encoded[0]) == 2  # [CLS] and [SEP]; bert-score tests it in the same way
+    return len(encoded[0]) == 2  # [CLS] and [SEP]; bert-score does the same test

@@ -12,12 +12,13 @@ from medalign_utils.metrics.base import DECIMALS, check_texts, warn_of
 def score_bleurt(
     responses: Sequence[str], references: Sequence[str], *, model: str, progress: bool = False
 ) -> np.ndarray:
-    """Return BLEURT of each answer and its reference: float64, shape (N,), 6 decimals.
+    """Return BLEURT of each response and its reference: float64, shape (N,), 6 decimals.
 
-    Unbounded, but mostly between -2 and 1. `model` is the folder of a Hugging Face sequence
-    classifier with one output, or a hub id such as Elron/bleurt-large-512, the largest published
-    checkpoint that transformers loads without conversion; the paper does not name its checkpoint.
-    Pairs beyond the model's limit are cut, the longer text first; a warning counts them.
+    Scores are unbounded, but mostly between -2 and 1. `model` is the folder of a Hugging Face
+    sequence classifier with one output, or a hub id. Elron/bleurt-large-512 is the largest
+    published checkpoint that transformers loads without conversion; the paper does not name its
+    checkpoint. Pairs beyond the model's limit are cut, the longer text first; a warning counts
+    them.
 
     Raises: NotAvailableError if the model cannot be reached; MedAlignError if it is not a BLEURT
     model, or as `check_texts`.
@@ -35,9 +36,9 @@ def score_bleurt(
         checkpoint, "AutoModelForSequenceClassification", num_labels=1
     )
     limit, cut, scores = network.config.max_position_embeddings, 0, []
-    # Lists of one text, because an empty string would lose its separator.
+    # Use lists of one text, because an empty string would lose its separator.
     pairs = [([r], [p]) for r, p in zip(references, responses, strict=True)]
-    # The names of special tokens in a text are ordinary characters.
+    # In a text, the names of special tokens are plain text.
     options = {"split_special_tokens": True, "verbose": False}
     with torch.inference_mode():
         # One by one: a score must not depend on other texts in its batch.

@@ -11,9 +11,9 @@ from medalign_utils.metrics.base import score_pairs
 def score_chrf(
     responses: Sequence[str], references: Sequence[str], *, progress: bool = False
 ) -> np.ndarray:
-    """Return sentence-level chrF2 in [0, 1]: character n-grams up to 6, recall counted twice.
+    """Return sentence-level chrF2 in [0, 1]: character n-grams up to 6, recall weighted twice.
 
-    sacrebleu's score divided by 100. An empty text scores 0.
+    This is sacrebleu's score divided by 100. An empty text scores 0.
 
     Source: Popović 2015, with sacrebleu's defaults (Post 2018).
 

@@ -1,7 +1,7 @@
 """COMET through unbabel-comet, from any checkpoint.
 
-A folder with ``model.safetensors``, such as comet-compact's, contains all weights except the
-encoder's; its encoder is the bundled MiniLM.
+If a checkpoint has its weights in ``model.safetensors``, as comet-compact does, these include no
+encoder; the encoder is then the bundled MiniLM.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ PAPER_CHECKPOINT = "Unbabel/wmt22-comet-da"
 MINILM_HUB_ID = f"sentence-transformers/{MINILM_NAME}"
 COMPACT = ("hparams.yaml", "model.safetensors")
 LIBRARY = ("hparams.yaml", "checkpoints/model.ckpt")
-# What the library's classes read besides the answer, unless `input_segments` overrides it.
+# What the library's classes read besides the response, unless `input_segments` overrides it.
 _READ = {
     "regression_metric": ("src", "ref"),
     "ranking_metric": ("src", "ref"),
@@ -52,11 +52,11 @@ def score_comet(
 
     The range depends on the checkpoint: [0, 1] for comet-compact, about [0, 1] for the WMT22
     models, unbounded for older ones. The paper names neither its checkpoint nor its source (with or
-    without the EHR), so scores are not comparable with the paper's.
+    without the EHR), so the scores are not comparable with the paper's.
 
-    `checkpoint` is a folder with ``hparams.yaml`` and either ``checkpoints/model.ckpt`` or
-    ``model.safetensors``, a ``.ckpt`` file, or a hub id. Agrees with the library's ``predict`` to
-    1e-5. Texts are cut at the encoder's limit; empty texts are scored like any other.
+    `checkpoint` is a ``.ckpt`` file, a hub id, or a folder with ``hparams.yaml`` and either
+    ``checkpoints/model.ckpt`` or ``model.safetensors``. The scores agree with the library's
+    ``predict`` to 1e-5. Texts are cut at the encoder's limit; empty texts are scored like others.
 
     Raises: NotAvailableError if the checkpoint or its encoder cannot be reached; MedAlignError if
     it does not load, or as `check_texts`.
@@ -82,7 +82,7 @@ def score_comet(
 
 
 def signature_comet(*, checkpoint: str | Path) -> str:
-    """Return a checkpoint's name, what it reads, its SHA-256, and versions.
+    """Return the settings of COMET: checkpoint, inputs, SHA-256 and versions.
 
     >>> signature_comet(checkpoint="models/comet-compact")  # doctest: +ELLIPSIS
     'comet-compact|src:instruction|ref:yes|sha256:...|encoder:all-MiniLM-L6-v2|sha256:53aa51172d14|...
@@ -110,9 +110,9 @@ def signature_comet(*, checkpoint: str | Path) -> str:
 
 
 def name_comet(checkpoint: str | Path) -> str:
-    """Return the scores' name: "COMET" for `PAPER_CHECKPOINT`, else the folder's name.
+    """Return the name of the scores: "COMET" for `PAPER_CHECKPOINT`, otherwise the folder's name.
 
-    Raises: MedAlignError if another checkpoint's folder is named COMET, in upper or lower case.
+    Raises: MedAlignError if the folder of another checkpoint is named COMET, in any case.
 
     >>> name_comet("Unbabel/wmt22-comet-da"), name_comet("models/new/checkpoints/model.ckpt")
     ('COMET', 'new')
@@ -130,7 +130,7 @@ def name_comet(checkpoint: str | Path) -> str:
 
 
 def find_comet(checkpoint: str | Path) -> Path:
-    """Return the file of a checkpoint's weights (see `score_comet`), downloaded if necessary.
+    """Return the file with a checkpoint's weights (see `score_comet`), downloaded if necessary.
 
     >>> find_comet("no/such/folder/model.ckpt")
     Traceback (most recent call last):
@@ -149,10 +149,10 @@ def find_comet(checkpoint: str | Path) -> Path:
 
 
 def load_comet(path: Path) -> "CometModel":
-    """Return the model whose weights are in a file, for inference, on the GPU if there is one.
+    """Return the model with the weights in a file, for inference, on the GPU if there is one.
 
-    Raises: NotAvailableError if the configuration or tokenizer of a ``.ckpt`` file's encoder cannot
-    be reached; MedAlignError if the file is damaged, lacks weights or has extra ones.
+    Raises: NotAvailableError if a ``.ckpt`` file needs an encoder whose configuration or tokenizer
+    cannot be reached; MedAlignError if the file is damaged, or has missing or extra weights.
     """
     with quiet_lightning():
         import torch
@@ -217,7 +217,7 @@ def _hparams(path: Path) -> dict[str, Any]:
 
 
 def _check_encoder(path: Path) -> None:
-    """Raise NotAvailableError if the encoder cannot be reached; the library's error is vague."""
+    """Raise NotAvailableError if the encoder cannot be reached; the library's error is unclear."""
     try:
         find_checkpoint(_hparams(path).get("pretrained_model"), ENCODER)
     except NotAvailableError as error:
@@ -227,7 +227,7 @@ def _check_encoder(path: Path) -> None:
 
 
 def _score_triples(model, questions, responses, references, progress) -> np.ndarray:
-    """Encode each distinct text with the model's pooling and run its estimator on the triples."""
+    """Return the scores after encoding each distinct text only once."""
     import torch
     from tqdm.auto import tqdm
 
@@ -244,7 +244,7 @@ def _score_triples(model, questions, responses, references, progress) -> np.ndar
             vectors |= {distinct[p]: v for p, v in zip(places, batch, strict=False)}
         for start in range(0, len(triples), ROWS):
             batch = triples[start : start + ROWS]
-            # Filled with copies, because the last bits depend on the shape of the input.
+            # Fill up with copies, because the last bits depend on the shape of the input.
             batch += batch[:1] * (ROWS - len(batch))
             columns = zip(*batch, strict=True)
             inputs = [torch.stack([vectors[text] for text in column]) for column in columns]
@@ -253,7 +253,7 @@ def _score_triples(model, questions, responses, references, progress) -> np.ndar
 
 
 def _predict(model, questions, responses, references, progress) -> np.ndarray:
-    """Return the library's own scores."""
+    """Return the scores of the library's own ``predict``."""
     import torch
 
     rows = zip(questions, responses, references, strict=True)

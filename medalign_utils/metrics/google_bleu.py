@@ -13,7 +13,8 @@ def score_google_bleu(
 ) -> np.ndarray:
     """Return Google-BLEU in [0, 1]: the smaller of precision and recall of word n-grams up to 4.
 
-    Words are sacrebleu's tokens (13a, with case): "1.4" is one. Texts without words score 0.
+    Words are sacrebleu's 13a tokens, case-sensitive; "1.4" is one word. A text without words scores
+    0.
 
     Source: Wu et al. 2016.
 

@@ -1,7 +1,7 @@
-"""LENS, a COMET-like regression on RoBERTa, through modules of unbabel-comet and transformers.
+"""LENS, a COMET-like regression on RoBERTa, built from modules of unbabel-comet and transformers.
 
-LENS's own package cannot be installed with unbabel-comet, so this module assembles the parts of a
-checkpoint: encoder, layer-wise attention, estimator.
+The package of LENS cannot be installed beside unbabel-comet, so this module assembles the parts of
+a checkpoint: encoder, layer-wise attention and estimator.
 """
 
 import pickle
@@ -35,9 +35,10 @@ def score_lens(
 ) -> np.ndarray:
     """Return LENS of each response, given its question and reference, in [0, 1], 6 decimals.
 
-    The estimate is rescaled by the normal distribution, as LENS does, but not multiplied by 100.
-    LENS judges simplified sentences; here the question is the complex sentence and the response the
-    simplified one. Texts are lower-cased and cut at the encoder's limit; a warning counts the cuts.
+    As in LENS, the normal distribution function rescales the estimate, but here without a factor of
+    100. LENS judges simplified sentences: the question takes the place of the complex sentence, and
+    the response that of the simplified one. Texts are lower-cased and cut at the encoder's limit; a
+    warning counts those cut.
 
     `model` is a folder with `hparams.yaml` and one file in `checkpoints/`, or a hub id such as
     davidheineman/lens. It also needs the encoder's configuration and tokenizer.
@@ -87,7 +88,7 @@ def _hparams(checkpoint: Checkpoint) -> dict:
 
 
 def _read_weights(checkpoint: Checkpoint) -> tuple[str, dict[str, "torch.Tensor"]]:
-    """Return the name of the weights' file and its state_dict."""
+    """Return the name of the file with the weights, and its state_dict."""
     import torch
 
     *_, file = [file for file in checkpoint.files if file.suffix == ".ckpt"]
@@ -117,7 +118,7 @@ def _contains_code(file: Path) -> bool:
 
 
 def _load(checkpoint: Checkpoint) -> tuple["PreTrainedTokenizerBase", "torch.nn.ModuleDict"]:
-    """Return the tokenizer, and the network of the hyperparameters with its weights."""
+    """Return the tokenizer, and the network with its weights."""
     import torch
     from comet.modules import FeedForward, LayerwiseAttention
     from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -131,7 +132,7 @@ def _load(checkpoint: Checkpoint) -> tuple["PreTrainedTokenizerBase", "torch.nn.
     network = torch.nn.ModuleDict(
         {
             "encoder": torch.nn.ModuleDict({"model": model}),
-            # layer_norm as in the version of COMET that LENS was trained with.
+            # layer_norm is set as in the version of COMET with which LENS was trained.
             "layerwise_attention": LayerwiseAttention(
                 config.num_hidden_layers + 1, layer_norm=True, dropout=settings["dropout"]
             ),
@@ -163,7 +164,7 @@ def _embed(
     network: "torch.nn.ModuleDict",
     progress: bool,
 ) -> dict[str, "torch.Tensor"]:
-    """Return each distinct text's vector: all layers mixed, averaged over the tokens."""
+    """Return the vector of each distinct text: all layers mixed, averaged over the tokens."""
     import torch
     from comet.models.pooling_utils import average_pooling
     from tqdm.auto import tqdm

@@ -17,9 +17,9 @@ def score_meteor(
 ) -> np.ndarray:
     """Return METEOR in [0, 1): weighted word precision and recall, less a penalty for word order.
 
-    Lower-cased words match if they are equal, have the same Porter stem, or, if WordNet's data are
-    installed, are synonyms. Words are sacrebleu's tokens (13a): "1.4" is one. Texts without words
-    score 0; equal texts of m words score 1 - 0.5 / m**3.
+    Lower-cased words match if they are equal, have the same Porter stem, or are synonyms in
+    WordNet, if its data are installed. Words are sacrebleu's 13a tokens; "1.4" is one word. A text
+    without words scores 0; equal texts of m words score 1 - 0.5 / m**3.
 
     Source: Banerjee and Lavie 2005, in the form of Lavie and Agarwal 2007.
 
@@ -39,7 +39,7 @@ def score_meteor(
 
 
 def names_meteor() -> list[str]:
-    """Return the scores' name, which depends on whether WordNet's data are installed."""
+    """Return the name of the scores, which depends on whether WordNet's data are installed."""
     return ["meteor" if _wordnet() else "meteor_no_wordnet"]
 
 

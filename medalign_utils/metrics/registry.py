@@ -17,12 +17,14 @@ from medalign_utils.metrics.unieval import names_unieval, score_unieval, signatu
 
 
 class Metric(NamedTuple):
-    """A metric's functions, each called with the metric's settings by keyword.
+    """A metric's functions; each also takes the metric's settings as keyword arguments.
 
-    ``score(responses=..., references=..., progress=...)``, with `needs_question` also
-    ``questions``, returns float64 of shape (N,), or (N, names) if there are several names.
-    ``score`` and ``signature`` raise `NotAvailableError` if weights cannot be reached. ``names``
-    is only for metrics whose scores are not named by their key.
+    - ``score(responses=..., references=..., progress=...)`` returns float64 of shape (N,), or
+      (N, names) if there are several names; with `needs_question` it also takes ``questions``
+    - ``signature()`` returns the settings as text
+    - ``names()`` returns the names of the scores, if they differ from the metric's key
+
+    ``score`` and ``signature`` raise `NotAvailableError` if weights cannot be reached.
     """
 
     score: Callable[..., np.ndarray]

@@ -13,7 +13,8 @@ def score_rouge_l(
 ) -> np.ndarray:
     """Return ROUGE-L F1 in [0, 1]: the longest common subsequence of words, Porter-stemmed.
 
-    Words are runs of a-z and 0-9 after lower-casing: "1.4" is two. Texts without words score 0.
+    Words are runs of a-z and 0-9 after lower-casing; "1.4" is two words. A text without words
+    scores 0.
 
     Source: Lin 2004.
 
@@ -23,7 +24,7 @@ def score_rouge_l(
     from rouge_score.rouge_scorer import RougeScorer
     from rouge_score.tokenizers import DefaultTokenizer
 
-    # Given explicitly, or rouge-score logs that it takes its default.
+    # Without an explicit tokenizer, rouge-score logs that it uses the default.
     scorer = RougeScorer(["rougeL"], tokenizer=DefaultTokenizer(use_stemmer=True))
 
     def score(response: str, reference: str) -> float:

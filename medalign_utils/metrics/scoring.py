@@ -1,4 +1,4 @@
-"""Score responses: lists of texts (`score`), or the responses of a run (`score_responses`)."""
+"""Score responses: `score` takes lists of texts, `score_responses` the tables of a run."""
 
 import hashlib
 import json
@@ -19,17 +19,17 @@ from medalign_utils.metrics import base
 from medalign_utils.metrics.base import WITH_WEIGHTS, check_texts
 from medalign_utils.metrics.registry import METRICS
 
-# These work without a download.
+# Defaults that need no download.
 COMET_CHECKPOINT = paths.COMET_COMPACT
 WEIGHTS = MappingProxyType({"bertscore": "minilm"})
 BERTSCORE_LAYER = 6
 
 
 class Scored(NamedTuple):
-    """`scores`: instruction_id, system, metric, score, signature; `skipped`: metric, reason."""
+    """The scores of responses, and the metrics that were skipped."""
 
-    scores: pd.DataFrame
-    skipped: pd.DataFrame
+    scores: pd.DataFrame  # instruction_id, system, metric, score, signature
+    skipped: pd.DataFrame  # metric, reason
 
 
 def score(
@@ -45,10 +45,10 @@ def score(
 ) -> pd.DataFrame:
     """Return one row per response and one column per metric; COMET's is named by its checkpoint.
 
-    COMET, LENS and UniEval need `questions`. The default metrics are BERTScore and ROUGE-L, with
-    `questions` also COMET; the default models are small and bundled (comet-compact, and the last
-    layer of all-MiniLM-L6-v2). For others see `score_comet` and `score_bertscore`; `weights` maps
-    "bertscore", "bleurt", "lens" and "unieval" to a folder or hub id.
+    The default metrics are BERTScore and ROUGE-L, and with `questions` also COMET; LENS and UniEval
+    need `questions` too. The default models are small and bundled: comet-compact, and the last
+    layer of all-MiniLM-L6-v2. For other models see `score_comet` and `score_bertscore`; `weights`
+    maps "bertscore", "bleurt", "lens" and "unieval" to a folder or hub id.
 
     Raises: NotAvailableError if weights cannot be reached; MedAlignError if a metric is unknown or
     lacks weights or questions, or as `check_texts`.
@@ -93,17 +93,16 @@ def score_responses(
     store: Store | None = None,
     progress: bool = True,
 ) -> Scored:
-    """Return the scores of responses against one annotator's reference, and the metrics skipped.
+    """Return the scores of responses against one annotator's references, and the skipped metrics.
 
-    The settings, as for `score`, are checked before a model loads. Equal texts are scored once, and
-    not at all if `store` (see `Run.score_store`) has their score from the same code and signature.
-    Metrics without weights, or with weights that cannot be reached, are skipped.
+    `responses` has instruction_id, system and response; `instructions` has instruction_id and
+    question; `references` has instruction_id, annotator and reference (see `primary_references`).
+    Settings are those of `score`; they are checked before any model loads. Metrics without weights,
+    or with weights that cannot be reached, are skipped. Equal texts are scored only once; a score
+    in `store` (see `Run.score_store`) is reused if code and signature are the same.
 
-    `responses` has instruction_id, system and response, `instructions` instruction_id and question,
-    `references` instruction_id, annotator and reference (see `primary_references`).
-
-    Raises: MedAlignError if a metric is unknown or two share a name; a column is missing; a
-    response occurs twice or has no instruction or no reference; or every metric is skipped.
+    Raises: MedAlignError if a metric is unknown, two metrics share a name, a column is missing, a
+    response occurs twice or has no instruction or reference, or every metric is skipped.
     """
     settings = _settings("score_responses", metrics, comet_checkpoint, bertscore_layer, weights)
     names = _names("score_responses", settings)
@@ -147,7 +146,7 @@ def _settings(
     if len(set(metrics)) < len(metrics):
         raise MedAlignError(f"{function}: a metric is named twice: {', '.join(metrics)}")
     if unknown := [name for name in weights if name not in WITH_WEIGHTS]:
-        hint = suggest(unknown[0], WITH_WEIGHTS) + " (comet_checkpoint sets COMET's)"
+        hint = suggest(unknown[0], WITH_WEIGHTS) + " (for COMET, set comet_checkpoint)"
         raise MedAlignError(f"{function}: weights: unknown metric {unknown[0]!r}{hint}")
     settings: dict[str, dict[str, Any]] = {}
     for name in metrics:
@@ -164,14 +163,14 @@ def _settings(
 
 
 def _names(function: str, settings: Mapping[str, dict[str, Any]]) -> dict[str, str]:
-    """Return name in the scores -> metric, in order; names must be distinct."""
+    """Return a dict from the names of scores to their metrics; the names must be distinct."""
     owners: dict[str, str] = {}
     for name, options in settings.items():
         metric = METRICS[name]
         for column in metric.names(**options) if metric.names else [name]:
             if column in owners:
                 raise MedAlignError(
-                    f"{function}: {owners[column]} and {name} would both give scores named "
+                    f"{function}: scores of {owners[column]} and of {name} would both be named "
                     f"{column}; rename the checkpoint's folder"
                 )
             owners[column] = name
@@ -192,9 +191,9 @@ def _score(
     store: Store | None,
     progress: bool,
 ) -> dict[str, np.ndarray]:
-    """Return one metric's scores by name, from the store where it has them."""
+    """Return one metric's scores by name, from the store if it has them."""
     metric = METRICS[name]
-    # The signature does not change with the metric's code.
+    # The key includes a digest of the code, which the signature does not cover.
     modules = (sys.modules[metric.score.__module__], base, hub, minilm)
     code = b"".join(Path(module.__file__).read_bytes() for module in modules)
     how = (name, signature, hashlib.sha256(code).hexdigest())
@@ -216,7 +215,7 @@ def _score(
 def _join(
     responses: pd.DataFrame, instructions: pd.DataFrame, references: pd.DataFrame, annotator: str
 ) -> pd.DataFrame:
-    """Return each response with its question and reference: responses, questions, references."""
+    """Return a table of the texts to score, with columns responses, questions and references."""
     for name, table, columns in (
         ("responses", responses, ("instruction_id", "system", "response")),
         ("instructions", instructions, ("instruction_id", "question")),
@@ -231,7 +230,7 @@ def _join(
     if (repeated := responses[responses.duplicated(key)]).size:
         instruction_id, system = repeated.iloc[0][key]
         raise MedAlignError(
-            f"score_responses: several responses of {system} to instruction {instruction_id}"
+            f"score_responses: several responses by {system} to instruction {instruction_id}"
         )
     questions = instructions.drop_duplicates("instruction_id").set_index("instruction_id")
     first = primary_references(references, annotator).set_index("instruction_id")["reference"]

@@ -1,4 +1,4 @@
-"""UniEval through transformers: a T5 that answers questions about a text with Yes or No."""
+"""UniEval through transformers: a T5 model answers questions about a text with Yes or No."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -8,18 +8,18 @@ import numpy as np
 from medalign_utils.hub import TRANSFORMERS, describe, find_checkpoint, load_network
 from medalign_utils.metrics.base import DECIMALS, check_texts, warn_of
 
-# As published: question, name of the text it is about, name of the other text.
+# The published prompts: question, name of the text it is about, name of the other text.
 DIMENSIONS = {
     "relevance": ("Is this summary relevant to the reference?", "summary", "reference"),
     "fluency": ("Is this a fluent paragraph?", "paragraph", None),
     "coherence": ("Is this a coherent summary to the document?", "summary", "document"),
     "consistency": ("Is this claim consistent with the document?", "claim", "document"),
 }
-# Averaged over sentences; the other dimensions take the whole response.
+# These are averaged over sentences; the other dimensions judge the whole response.
 BY_SENTENCE = ("fluency", "consistency")
 MAX_TOKENS = 1024
 
-# Dimension, the text it is about, and the other text if there is one.
+# Dimension, the text that it judges, and the other text if there is one.
 Prompt = tuple[str, str, str | None]
 
 
@@ -33,14 +33,15 @@ def score_unieval(
 ) -> np.ndarray:
     """Return UniEval for summaries: p(Yes) / (p(Yes) + p(No)) for four questions, and their mean.
 
-    float64, shape (N, 5), in [0, 1], 6 decimals: relevance, fluency, coherence, consistency, mean.
-    The response is the summary and the question the document (the EHR would not fit), so coherence
-    and consistency compare a response with its question, not with the EHR; relevance compares it
-    with the reference.
+    The result is float64, shape (N, 5), in [0, 1], with 6 decimals: relevance, fluency, coherence,
+    consistency, mean. The response takes the place of the summary, and the question that of the
+    document, because the EHR would not fit. So coherence and consistency compare a response with
+    its question, not with the EHR; relevance compares it with the reference.
 
     `model` is the folder of a T5 trained for this, or a hub id such as MingZhong/unieval-sum. Empty
     responses score 0, and prompts are cut after 1,024 tokens; a warning counts both. Unlike the
-    authors' code, sentences are split by NLTK's untrained Punkt, even after abbreviations.
+    authors' code, this uses NLTK's untrained Punkt, which also splits sentences after
+    abbreviations.
 
     Raises: NotAvailableError if the model cannot be reached; MedAlignError if it is not a T5, or as
     `check_texts`.
@@ -116,7 +117,7 @@ def _ask(prompts: list[Prompt], model: str, progress: bool) -> dict[Prompt, floa
 
 
 def _encode(prompt: Prompt, tokenizer) -> list[int]:
-    """Return the tokens of "question: ...? </s> summary: ... </s> ..."; </s> in texts is text."""
+    """Return the tokens of "question: ...? </s> summary: ... </s> ..."; </s> in a text is text."""
     dimension, text, other_text = prompt
     question, name, other = DIMENSIONS[dimension]
     parts = [f"question: {question}", f"{name}: {text}"] + [f"{other}: {other_text}"] * bool(other)

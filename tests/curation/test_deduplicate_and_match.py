@@ -161,8 +161,8 @@ def test_ties_get_the_worst_of_their_ranks(tiny):
     [
         (["007", "40"], ["40"], "the patients of 1 instructions are not in the pool of 1"),
         ([None, "40"], ["40", "007"], "not in the pool of 2; the first is nan"),
-        (["007", "40"], ["40", "40"], "2 in the pool, 1 of them distinct"),
-        ([], [], "rank_patients: no instructions; do they name their patient"),
+        (["007", "40"], ["40", "40"], "2 patients in the pool, but only 1"),
+        ([], [], "rank_patients: no instructions; check that they name"),
     ],
 )
 def test_a_patient_outside_the_pool_is_an_error(tiny, patients, pool, message):

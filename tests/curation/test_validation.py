@@ -82,7 +82,7 @@ def test_links_other_folders_and_duplicate_ehrs_are_reported(folder):
     (folder / "ehrs/9.xml").symlink_to(folder / "ehrs/8.xml")
     (folder / "ehrs/EHR_40.xml").write_text((folder / "ehrs/40.xml").read_text())
     (folder / "medalign_ehr_xml").mkdir()
-    fault = "not read: a link out of the EHR folder or to itself"
+    fault = "not read: a link that leads outside the EHR folder or to itself"
     assert check(folder)[1] == [
         f"{folder / 'medalign_ehr_xml'}: not read, because {folder / 'ehrs'} exists",
         *(f"{folder / 'ehrs' / name}: {fault}" for name in ("7.xml", "8.xml", "9.xml")),

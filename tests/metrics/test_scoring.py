@@ -118,7 +118,7 @@ def test_score_responses_gives_each_metric_its_settings(monkeypatch):
         ),
         (
             {"responses": RESPONSES.replace("bm25-2k", "bm25-8k")},
-            "several responses of bm25-8k to instruction 1",
+            "several responses by bm25-8k to instruction 1",
         ),
         (
             {"references": REFERENCES.drop(columns="annotator")},
@@ -242,7 +242,7 @@ def test_a_metric_may_have_several_names_but_only_declared_ones(scored, monkeypa
         assert scores["score"].tolist() == [13, 0, 14, 6.5, 0, 7]
     assert len(scored) == 3
     monkeypatch.setitem(METRICS, "long", single._replace(names=lambda: ["chrf"]))
-    with pytest.raises(MedAlignError, match="chrf and long would both give scores named chrf"):
+    with pytest.raises(MedAlignError, match="scores of chrf and of long would both be named chrf"):
         score_responses(*TABLES, ["chrf", "long"])
 
 
