@@ -59,7 +59,7 @@ def test_a_name_that_cannot_name_files_is_explained(project, name):
     with pytest.raises(ParamsError, match=f"'{name}' becomes a name of files .* rename its file"):
         load_experiment(write_experiment(name))
     write_system(name)
-    with pytest.raises(ParamsError, match=f"systems: '{name}' names files .* rename its file"):
+    with pytest.raises(ParamsError, match=f"systems: '{name}' becomes a name .* rename its file"):
         load_experiment(write_experiment("mine", systems=["bm25-2k", name]))
 
 

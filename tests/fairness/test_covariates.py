@@ -58,7 +58,7 @@ def test_a_gap_caused_by_hard_questions_is_adjusted_away():
             "group, category and EHR length are",
         ),
         ([1.0, 0.0] * 20, [*"abcde"] * 8, 8, "fewer than 5 patients in the group"),
-        ([1.0, 0.0] * 20, [*"abcdefghij"] * 4, 10, "10 patients for 12 coefficients"),
+        ([1.0, 0.0] * 20, [*"abcdefghij"] * 4, 10, "only 10 patients for 12"),
     ],
 )
 def test_a_model_that_cannot_be_fitted_says_why(correct, category, n, why):

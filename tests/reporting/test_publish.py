@@ -59,7 +59,7 @@ def test_nothing_is_published_before_the_experiment_has_run(project):
 
 
 def test_another_experiments_table_shows_the_systems_that_the_demo_lacks(project):
-    with pytest.raises(MedAlignError, match=r"no table of mine is shown"):
+    with pytest.raises(MedAlignError, match=r"no page shows mine"):
         publish.publish("mine")
     demo = (ROOT / "figures/05_evaluate_systems.csv").read_text()
     table = Path("runs/smollm2/tables/05_evaluate_systems.csv")
