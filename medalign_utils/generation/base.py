@@ -13,8 +13,8 @@ class Generation(NamedTuple):
     """One response: its answer, and the reasoning before it.
 
     `finish_reason` is "stop", "length" if the limit cut it, "content_filter" if a server withheld
-    it, which leaves `text` empty, or another word of a server. `tokens` counts answer and
-    reasoning, `prompt_tokens` is what a server read. Unknown counts are None.
+    it (`text` is then empty), or another reason that a server gives. `tokens` counts answer and
+    reasoning; `prompt_tokens` counts what a server read. Unknown counts are None.
     """
 
     text: str
@@ -26,7 +26,7 @@ class Generation(NamedTuple):
 
 
 class Sampling(TypedDict, total=False):
-    """How tokens are sampled; without it, the most probable token is always chosen."""
+    """How tokens are sampled; without it, decoding is greedy."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
@@ -38,10 +38,10 @@ class Sampling(TypedDict, total=False):
 
 
 class Failure(NamedTuple):
-    """Why there is no response, in one line that quotes nothing of the prompt.
+    """Why there is no response, in one line that does not quote the prompt.
 
-    "transient" failures may not happen again; "permanent" ones are due to the prompt and will;
-    "systemic" ones would affect every prompt, and the reason says what to do.
+    "transient" failures may not happen again; "permanent" ones will, because the prompt causes
+    them; "systemic" ones would affect every prompt, and the reason says what to do.
     """
 
     reason: str
@@ -51,8 +51,9 @@ class Failure(NamedTuple):
 class Generator(NamedTuple):
     """How prompts are answered: up to `concurrency` threads call `answer` at the same time.
 
-    It takes up to `batch_size` prompts and returns their outcomes in order; an outcome depends on
-    its own prompt only. `stop` is called when a run ends early, so that no more attempts are made.
+    `answer` takes up to `batch_size` prompts and returns their outcomes in order; an outcome
+    depends only on its own prompt. `stop` is called when a run ends early; it prevents further
+    attempts.
     """
 
     answer: Callable[[Sequence[Prompt]], Sequence[Generation | Failure]]

@@ -1,4 +1,4 @@
-"""Estimates a run before anything is sent: prompts, tokens, share of the EHRs, time and cost."""
+"""Estimate a run before anything is sent: prompts, tokens, share of the EHRs, time and cost."""
 
 import inspect
 import math
@@ -48,11 +48,16 @@ def plan_system(
 ) -> dict[str, Any]:
     """Return what answering a whole release with one system would take; nothing is sent.
 
-    prompts; prompt_tokens and response_tokens in all, both upper bounds; kept_q1, kept_median and
-    kept_q3, quartiles over instructions of the share of the EHR's tokens that the system sees, in
-    [0, 1]; whole, the share of instructions whose EHR it sees in full; hours, by the system's
-    ``tokens_per_second`` or else by earlier responses of the experiment; cost, an upper bound in
-    the currency of ``price_per_million``; problem, from the terms of use. Unknown values are NaN.
+    - prompts
+    - prompt_tokens, response_tokens: totals; upper bounds
+    - kept_q1, kept_median, kept_q3: quartiles over instructions of the share of the EHR's tokens
+      that the system sees, in [0, 1]
+    - whole: share of instructions whose EHR the system sees in full
+    - hours: from ``tokens_per_second``, or else from earlier responses of the experiment
+    - cost: an upper bound, in the currency of ``price_per_million``
+    - problem: with the terms of use
+
+    Unknown values are NaN.
     """
     tokenizer = system_tokenizer(system)
     instructions = instructions_to_answer(release)
@@ -90,7 +95,7 @@ def plan_system(
 
 
 def report(plan: pd.DataFrame) -> str:
-    """Return the plan as lines of text, with what its figures mean."""
+    """Return the plan as text, with an explanation of its columns."""
     whole, share = "{:,.0f}".format, "{:.0%}".format
     formats = dict.fromkeys(("prompts", "prompt_tokens", "response_tokens"), whole)
     formats |= dict.fromkeys(("kept_q1", "kept_median", "kept_q3", "whole"), share)

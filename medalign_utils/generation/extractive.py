@@ -1,10 +1,10 @@
 """Extractive baselines: the answer quotes a passage of the record.
 
 Answers are cut to `RESPONSE_TOKENS` tokens of MiniLM's tokenizer. Without a record the answer is
-"". In refinement the previous answer is one of the passages.
+"". In refinement, the previous answer is one of the passages.
 
-With `patient_prefix` the query begins with the patient's age, race and gender, if these lines of
-the record are in the context; otherwise the extractors do not use demographics.
+With `patient_prefix`, the query begins with the patient's age, race and gender, if the context
+contains these lines of the record. Otherwise the extractors do not use demographics.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from medalign_utils.prompts.tokenizers import load_tokenizer
 
 
 def bm25_passage(*, patient_prefix: bool = False) -> Generator:
-    r"""Quote the passage with the highest BM25 score, the most recent of equals; see `Bm25`.
+    r"""Quote the passage with the highest BM25 score, the most recent if tied; see `Bm25`.
 
     >>> record = ("2014-08-10 09:12 measurement LOINC/2160-0 Creatinine: 1.4 mg/dL\n"
     ...     "2014-08-10 09:12 measurement LOINC/2951-2 Sodium: 139 mmol/L")
@@ -45,7 +45,7 @@ def bm25_passage(*, patient_prefix: bool = False) -> Generator:
 def minilm_passage(*, patient_prefix: bool = False) -> Generator:
     """Quote the passage whose MiniLM embedding has the highest cosine with the instruction's.
 
-    Of equal ones the most recent is quoted. Source: Reimers and Gurevych 2019 (Sentence-BERT).
+    The most recent is quoted if tied. Source: Reimers and Gurevych 2019 (Sentence-BERT).
     """
     vectors: dict[str, np.ndarray] = {}  # of the last record's passages
 
@@ -71,7 +71,7 @@ def recent_note() -> Generator:
 
 
 def random_passage(*, seed: int) -> Generator:
-    """Quote a random passage, which depends only on the seed and the prompt."""
+    """Quote a random passage; the choice depends only on the seed and the prompt."""
 
     def answer(prompt: Prompt) -> str:
         passages = _passages(prompt.ehr, prompt.previous)
@@ -102,7 +102,7 @@ def _query(prompt: Prompt, patient_prefix: bool) -> str:
 
 
 def _passages(ehr: str, previous: str | None) -> list[str]:
-    """Return what may be quoted: the answer to refine, then the record's passages."""
+    """Return the passages that may be quoted: the answer to refine, then those of the record."""
     return ([previous] if previous else []) + split_passages(ehr)
 
 

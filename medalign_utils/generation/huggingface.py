@@ -50,16 +50,17 @@ def huggingface(
 ) -> Generator:
     """Return a generator that answers with a causal language model or encoder-decoder.
 
-    The model is loaded at the first prompt. It answers greedily unless `generation` says how to
-    sample; a sample depends only on its seed and prompt. Of the model's own generation settings
-    only the special tokens are used; the token that ends an assistant's turn in the chat template
-    also ends a response. `tokens` counts the ending token, as servers do.
+    The model is loaded at the first prompt. Decoding is greedy unless `generation` sets sampling; a
+    sample depends only on seed and prompt. The model's own generation settings are ignored, except
+    for its special tokens. A response also ends at the token that ends an assistant's turn in the
+    chat template. `tokens` includes the end token, as servers count.
 
-    If memory runs out, the batch size is halved and stays so. A prompt that does not fit alone,
-    exceeds the model's positions with its response, or raises another error is a `Failure`.
+    If memory runs out, the batch size is halved for the rest of the run. A prompt is a `Failure` if
+    it does not fit alone, if with its response it exceeds the model's positions, or if it raises
+    another error.
 
-    In float32 the batch size changes an answer only if two tokens are almost equally probable; each
-    such answer is logged. In 16 bits it may change any answer.
+    In float32, the batch size changes an answer only if two tokens are almost equally probable;
+    each such answer is logged. In 16 bits it may change any answer.
 
     `model` is a folder, a repository on Hugging Face or a GGUF file; `tokenizer` may be a name
     instead; for `reasoning` see `reasoning.split`. `device` is PyTorch's name, such as "cuda:1", by
@@ -67,8 +68,9 @@ def huggingface(
     another, float32 on the CPU.
 
     Raises:
-        ParamsError: at the first prompt: the model or device does not exist, weights are missing,
-            the model has fewer positions than `context_length`, or the tokenizer is another's.
+        ParamsError: (at the first prompt) the model or device does not exist, weights are missing,
+            the model has fewer positions than `context_length`, or the tokenizer belongs to another
+            model.
     """
     if isinstance(tokenizer, str):
         tokenizer = load_tokenizer(tokenizer)

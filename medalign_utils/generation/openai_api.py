@@ -1,6 +1,6 @@
 """Language models behind a server that speaks OpenAI's API.
 
-Chat completions through the official client: OpenAI, Azure OpenAI, vLLM, Ollama, llama.cpp,
+It uses chat completions through the official client: OpenAI, Azure OpenAI, vLLM, Ollama, llama.cpp,
 `transformers serve` and others. No failure, exception or log line quotes a prompt, a reply or the
 key.
 """
@@ -28,7 +28,7 @@ from medalign_utils.prompts.tokenizers import PromptTokenizer
 if TYPE_CHECKING:
     import httpx2
 
-LONGEST_CONNECT_S = 4.0  # so that a server that is not there is found out soon
+LONGEST_CONNECT_S = 4.0  # short, so that a missing server is noticed soon
 LONGEST_REPLY = 16 * 2**20  # bytes, far more than any response takes
 
 # The client requires a key, which servers on this machine seldom need.
@@ -98,16 +98,18 @@ def openai(
     request: Annotated[dict[str, JsonValue], AfterValidator(_check_request)] | None = None,
     reasoning: Annotated[str, AfterValidator(check_pattern)] = "auto",
 ) -> Generator:
-    """Return a generator that asks a server by OpenAI's chat completions.
+    """Return a generator that sends prompts to a server as OpenAI chat completions.
 
-    The prompt is one user message; temperature is 0 unless `generation` says otherwise. The client
-    tries again, at growing intervals or after the server's Retry-After, without a connection or a
-    reply in time, after HTTP 408, 409, 429 and 5xx, and after a body without a response; not if the
-    server was never reached or the account's quota is used up. What fails then, or would wait for
-    over two minutes, is a `Failure`. A refusal is a response, and so is what a content filter
-    withheld. A finish reason that is not known is kept as the server's word. The environment's
-    proxies are used only for https to another
-    machine, and of OpenAI's own variables only the key's.
+    The prompt is one user message, and temperature is 0 unless `generation` sets another.
+
+    The client tries again, at growing intervals or after the server's Retry-After, if there is no
+    connection or no reply in time, after HTTP 408, 409, 429 and 5xx, and after a reply without a
+    response. It does not if the server was never reached or the account's quota is used up. A
+    prompt that still fails, or would have to wait for over two minutes, is a `Failure`. A refusal
+    is a response, and so is one that a content filter withheld. Unknown finish reasons are kept.
+
+    Proxies set in the environment are used only for https to another machine. Of OpenAI's own
+    environment variables, only the key's is read.
 
     Args:
         tokenizer: the model's, to count reasoning; its chat template says whether a response that
@@ -115,16 +117,17 @@ def openai(
         model: its name on the server; on Azure, the deployment.
         base_url: for vLLM "http://127.0.0.1:8000/v1", on Azure
             "https://RESOURCE.openai.azure.com/openai".
-        api_key_env: by default, servers on this machine get no key, others OPENAI_API_KEY's.
-        api_version: of Azure's API, such as "2024-10-21"; None for any other server.
-        concurrency: requests at a time.
-        timeout_s: until the reply begins, and then until it ends; by default 120, or the time that
-            `max_new_tokens` take at 10 a second.
-        attempts: per prompt, the first included.
-        max_new_tokens: the most that answer and reasoning take; sent as max_tokens.
-        generation: how to sample, with keys of the request's body.
-        chat_template_kwargs: what the server's chat template reads, such as enable_thinking.
-        request: further keys of the request's body, or other values; None leaves a key out.
+        api_key_env: environment variable with the key; by default OPENAI_API_KEY, but none for
+            servers on this machine.
+        api_version: version of Azure's API, such as "2024-10-21"; None for any other server.
+        concurrency: number of requests at a time.
+        timeout_s: seconds until the reply begins, and again until it ends; by default 120, or the
+            time that `max_new_tokens` take at 10 a second.
+        attempts: number of attempts per prompt, including the first.
+        max_new_tokens: maximum length of answer and reasoning; sent as max_tokens.
+        generation: sampling settings, which are keys of the request's body.
+        chat_template_kwargs: variables for the server's chat template, such as enable_thinking.
+        request: keys to add to the request's body or to replace; None leaves a key out.
         reasoning: how the model marks its reasoning; see `reasoning.split`.
 
     Raises:
@@ -227,7 +230,7 @@ def host_of(base_url: str) -> str:
 
     Raises:
         ParamsError: it is not an http:// or https:// URL of host, port and path only. The message
-            does not repeat it, since it may hold a secret.
+            does not repeat the URL, because it may contain a secret.
     """
     parts = _URL.fullmatch(base_url)
     if not parts or "?" in base_url or "#" in base_url or int(parts["port"] or 0) > 65535:
@@ -276,7 +279,7 @@ def _api_key(base_url: str, api_key_env: str | None) -> str:
 def _http_client(
     base_url: str, concurrency: int, timeout_s: float, stopped: threading.Event
 ) -> "httpx2.Client":
-    """Return what carries the official client's requests, and bounds and checks the replies."""
+    """Return an HTTP client for the official client, which limits and checks the replies."""
     import httpx2
 
     reached = threading.Event()
@@ -332,7 +335,7 @@ def _not_ours(_record: object) -> bool:
 
 
 def _is_harmless(code: Any, private: Sequence[str]) -> bool:
-    """Return whether a server's word looks like a code and quotes nothing private."""
+    """Return whether a server's text looks like a code, so that it quotes nothing private."""
     if not isinstance(code, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", code):
         return False
     texts = [text.lower() for text in private]

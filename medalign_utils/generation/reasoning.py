@@ -1,4 +1,4 @@
-"""Separates a response's reasoning from its answer: only the answer is graded and scored."""
+"""Separate a response's reasoning from its answer: only the answer is graded and scored."""
 
 import re
 from typing import NamedTuple
@@ -28,7 +28,7 @@ _HARMONY = re.compile(
 )
 # The same from a server that drops special tokens.
 _BARE_HARMONY = re.compile(r"\A\s*analysis(?:(.*?)assistantfinal(.*)|(?=[A-Z])(.*))\Z", re.DOTALL)
-# Some models also mark the answer behind their reasoning.
+# Some models also mark the answer after their reasoning.
 _WRAPPED = re.compile(r"<(answer|response)>(.*?)(?:</\1>)?", re.DOTALL)
 
 

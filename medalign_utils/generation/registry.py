@@ -1,7 +1,7 @@
 """Generators by name: functions that return a `Generator`.
 
-A function's keyword parameters are the options that a system's file may set. One that takes a
-`tokenizer` gets the system's.
+A function's keyword parameters are the options that a system's file may set. A parameter
+`tokenizer` receives the system's tokenizer.
 """
 
 from collections.abc import Callable

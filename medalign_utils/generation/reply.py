@@ -1,4 +1,4 @@
-"""Reads what servers send as a chat completion, in one piece or as a stream of chunks."""
+"""Read a chat completion as servers send it, in one piece or as a stream of chunks."""
 
 import json
 import re
@@ -21,9 +21,9 @@ class UnusableReply(Exception):
 
 
 class Reply(NamedTuple):
-    """A completion; `reasoning` is what the server reported apart from the text.
+    """A completion; `reasoning` is what the server reported separately from the text.
 
-    `finish_reason` is "stop", "length", "content_filter" or the server's own word, in lower case.
+    `finish_reason` is "stop", "length", "content_filter" or another reason, in lower case.
     Counts that the server does not report are None.
     """
 

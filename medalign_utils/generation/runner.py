@@ -1,8 +1,8 @@
-"""Run a system on a release: responses are kept as they come, so that none is lost.
+"""Run a system on a release; each response is stored when it arrives, so that none is lost.
 
 ``responses/<system>.jsonl`` has the responses of a complete run in the release's order.
-``<system>/store.jsonl`` (``store-2-of-3.jsonl`` for a shard) has everything that was ever answered,
-under any settings: responses, intermediate answers of refinement, and failures with their reasons.
+``<system>/store.jsonl`` (``store-2-of-3.jsonl`` for a shard) has all outcomes so far, under any
+settings: responses, intermediate answers of refinement, and failures with their reasons.
 """
 
 import contextlib
@@ -68,14 +68,15 @@ def run_system(
     ``path``, ``<system>.jsonl``, by patient, then in the release's order. Files of a restricted
     release are readable by their owner only.
 
-    Nothing is asked twice under the same settings: the system (without its name and where it runs),
-    tokenizer and chat template, the files in a model's folder, instructions, EHRs, the wording of
-    prompts and the package's version. If any of these has changed, a message says what, and earlier
-    responses stay in place. A prompt that failed for a transient reason is tried again; one that
-    cannot be answered gets an empty response with the reason, until `retry_failed`.
+    No prompt is answered twice under the same settings. These are the system (but not its name, or
+    where it runs), tokenizer and chat template, the files of the model, instructions, EHRs, the
+    wording of prompts, and the package's version. If any of these has changed, a message says what,
+    and earlier responses stay in place. A prompt that failed for a transient reason is tried again.
+    One that cannot be answered has an empty response with the reason, and is tried again only with
+    `retry_failed`.
 
-    Several shards of one ``path`` may run at the same time, but no shard twice. The number of
-    shards may differ from an earlier run's.
+    Several shards of one ``path`` may run at the same time, but each shard only once. The number of
+    shards may differ from that of an earlier run.
 
     Raises:
         ParamsError, TermsError: as `check_system`, `shard_of` and `check_terms`.
@@ -128,7 +129,7 @@ def shard_of(instructions: pd.DataFrame, shard: int, shards: int) -> pd.DataFram
 
 @dataclass
 class Task:
-    """An instruction that is being answered; `prompt` is the next prompt to ask."""
+    """An instruction being answered; `prompt` is its next prompt."""
 
     instruction_id: str
     prompt: Prompt
@@ -320,7 +321,7 @@ def _ask_all(
     handle: Callable[[Task, Generation | Failure, float], bool],
     check_goes_on: Callable[[], None],
 ) -> None:
-    """Have every instruction answered, `concurrency` batches at a time.
+    """Get an answer to every instruction, with `concurrency` batches at a time.
 
     Outcomes are handled in this thread as they arrive; follow-up prompts go before new
     instructions. `check_goes_on` raises an error to end the run. After an error or a

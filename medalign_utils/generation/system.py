@@ -1,4 +1,4 @@
-"""The keys of a system's file, their checks, and what is built from them."""
+"""The keys of a system's file, their checks, and the tokenizer and generator they define."""
 
 import datetime
 import functools
@@ -75,7 +75,7 @@ def _in_and_out(number: type) -> Any:
 class System(_Strict):
     """A system's YAML, without the options of its generator and strategy.
 
-    Descriptions say what is allowed, and are part of the error messages.
+    Descriptions say what is allowed; error messages quote them.
     """
 
     generator: Annotated[str, _one_of("generator", GENERATORS)]
@@ -254,7 +254,7 @@ def strategy_options(system: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shaping_settings(system: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a system's keys that shape prompts and answers, and its strategy."""
+    """Return the keys of a system that shape prompts and answers, including its strategy."""
     return {"strategy": "truncate"} | {k: v for k, v in system.items() if k not in _NOT_SHAPING}
 
 

@@ -1,4 +1,4 @@
-"""Checks whether a release's terms of use allow sending it to a system's server."""
+"""Check whether a release's terms of use allow sending it to a system's server."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,8 +12,8 @@ def check_terms(release: Release, system: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a run records: ``restricted``, and a server's host and agreement, if any.
 
     Raises:
-        TermsError: the release is restricted, the server is another machine, and ``covered_by`` of
-            the system does not name its host.
+        TermsError: the release is restricted, the server is another machine, and the system's
+            ``covered_by`` does not name its host.
     """
     reason = release.why_restricted
     terms: dict[str, Any] = {"restricted": reason is not None}

