@@ -1,1 +1,1 @@
-"""Load a release: its tables, reviews and EHRs, and what of it may be published."""
+"""Load a release: its tables, reviews and EHRs; decide what may be published."""

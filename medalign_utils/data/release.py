@@ -211,10 +211,14 @@ def read_release_table(
 def load_submitted(release: Release) -> pd.DataFrame:
     """Return the instructions as submitted, before near-duplicates were dropped.
 
-    One row per submission, in order: instruction_id (key), question, submitter_specialty,
-    person_id, duplicate_of (the earlier instruction_id that it rewords), request (the same for all
-    duplicates). Without ``submitted-instructions.tsv``, which synthetic releases have, these are
-    the release's own instructions, and the last two columns are missing throughout.
+    One row per submission, in order:
+
+    - instruction_id (key), question, submitter_specialty, person_id
+    - duplicate_of: the earlier instruction_id that it rewords
+    - request: the same for all duplicates
+
+    Synthetic releases have these in ``submitted-instructions.tsv``. For other releases, the rows
+    are the release's own instructions, and duplicate_of and request have no values.
     """
     submitted = read_release_table(release.path, SUBMITTED_FILE, release.columns)
     if submitted is None:

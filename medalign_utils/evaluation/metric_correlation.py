@@ -133,12 +133,17 @@ def correlate_systems(
 def compare_metrics(
     scores: pd.DataFrame, ratings: pd.DataFrame, instructions: pd.DataFrame, *, bootstrap: Bootstrap
 ) -> pd.DataFrame:
-    """Return the paired difference of two metrics' taus, for all pairs of metrics.
+    """Return the paired difference in tau for each pair of metrics, with its test.
 
-    One row per pair, the metric with the higher mean tau first: metric_a, metric_b; n, the
-    instructions on which both taus are defined; mean_tau_a, mean_tau_b over these; difference, a
-    minus b, with bounds; p by `sign_flip` over patients, and p_holm. All are NaN if n is 0. With
-    few patients the interval may exclude 0 though p is above 0.05; then go by p.
+    One row per pair:
+
+    - metric_a, metric_b: a has the higher mean tau
+    - n: instructions on which both taus are defined; if it is 0, all values below are NaN
+    - mean_tau_a, mean_tau_b: over these instructions
+    - difference: a minus b, with bounds
+    - p: from `sign_flip` over patients; p_holm: adjusted over all pairs
+
+    With few patients, the interval may exclude 0 although p is above 0.05; then rely on p.
     """
     data = _align(scores, ratings, instructions)
     taus = _taus(data)

@@ -1,4 +1,4 @@
-"""Systems compared with each other, always on the same instructions."""
+"""Compare systems with each other on the same instructions."""
 
 from collections.abc import Mapping
 
