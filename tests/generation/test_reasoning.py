@@ -66,10 +66,11 @@ def test_known_formats(text, expected):
 
 def test_a_custom_pattern():
     text = f"## Thinking\n\n{THINKING}\n\n## Final Response\n\n{ANSWER}"
-    pattern = "## Thinking.*?## Final Response"
+    pattern = r"## Thinking.*?(## Final Response|\Z)"
     assert split(text, pattern).answer == ANSWER
     assert THINKING in split(text, pattern).reasoning
     assert split(ANSWER, pattern) == Parts("", ANSWER)
+    assert split(f"## Thinking\n{THINKING}", pattern).answer == ""
     assert split("<think>a</think>b", pattern) == Parts("", "<think>a</think>b")
     with pytest.raises(ParamsError, match=r"reasoning: found '\(', expected auto, none or a reg"):
         check_pattern("(")
