@@ -5,14 +5,14 @@ import gc
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, PositiveInt
+from pydantic import PositiveInt
 
 from medalign_utils.errors import ParamsError
 from medalign_utils.generation.base import Failure, Generation, Generator, Sampling
-from medalign_utils.generation.reasoning import check_pattern, split, to_generation
+from medalign_utils.generation.reasoning import Pattern, split, to_generation
 from medalign_utils.hub import in_one_line, quiet
 from medalign_utils.prompts.gguf import pretrained_arguments
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
@@ -41,7 +41,7 @@ def huggingface(
     *,
     model: str,
     context_length: int | None = None,
-    reasoning: Annotated[str, AfterValidator(check_pattern)] = "auto",
+    reasoning: Pattern = "auto",
     device: str | None = None,
     dtype: Literal["float32", "bfloat16", "float16"] | None = None,
     batch_size: PositiveInt = 8,

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, JsonValue, PositiveInt
 
 from medalign_utils.errors import ParamsError
 from medalign_utils.generation.base import Failure, Generation, Generator, Sampling
-from medalign_utils.generation.reasoning import Parts, check_pattern, split, to_generation
+from medalign_utils.generation.reasoning import Parts, Pattern, split, to_generation
 from medalign_utils.generation.reply import FINISH_REASONS, Reply, UnusableReply, read_reply
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
 from medalign_utils.prompts.tokenizers import PromptTokenizer
@@ -96,7 +96,7 @@ def openai(
     generation: Sampling | None = None,
     chat_template_kwargs: dict[str, JsonValue] | None = None,
     request: Annotated[dict[str, JsonValue], AfterValidator(_check_request)] | None = None,
-    reasoning: Annotated[str, AfterValidator(check_pattern)] = "auto",
+    reasoning: Pattern = "auto",
 ) -> Generator:
     """Return a generator that sends prompts to a server as OpenAI chat completions.
 

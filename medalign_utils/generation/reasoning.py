@@ -1,7 +1,9 @@
 """Separate a response's reasoning from its answer: only the answer is graded and scored."""
 
 import re
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from pydantic import AfterValidator, Field
 
 from medalign_utils.errors import ParamsError
 from medalign_utils.generation.base import Generation
@@ -49,6 +51,11 @@ def check_pattern(pattern: str) -> str:
             f"reasoning: found {pattern!r}, expected auto, none or a regular expression ({error})"
         ) from None
     return pattern
+
+
+Pattern = Annotated[
+    str, AfterValidator(check_pattern), Field(description="auto, none or a regular expression")
+]
 
 
 def split(text: str, pattern: str = "auto", prompt_end: str = "") -> Parts:

@@ -85,8 +85,8 @@ def run_system(
         IncompleteError: some prompts failed, or the run stopped because all of them would fail.
         MedAlignError: a store is damaged, or a generator returned too few or too many outcomes.
     """
-    path, context_length = Path(path), system.get("context_length")
     check_system(system)
+    path, context_length = Path(path), system.get("context_length")
     tokenizer = system_tokenizer(system)
     terms = check_terms(release, system)
     instructions = instructions_to_answer(release)
@@ -261,7 +261,7 @@ class _Job:
         if self.stop_reason:
             raise IncompleteError(
                 f"{self.name}: stopped, because {self.stop_reason}; finished responses are kept, "
-                "and another run goes on"
+                "and the next run continues"
             )
 
     def _put_response(self, task: Task, answer: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from medalign_utils.data.ehr import FORMATS
 from medalign_utils.errors import MedAlignError, ParamsError, suggest
-from medalign_utils.generation.base import Generator
+from medalign_utils.generation.base import Generator, Sampling
 from medalign_utils.generation.openai_api import LENGTH_KEYS
 from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.paths import weights
@@ -132,6 +132,11 @@ def check_system(system: Mapping[str, Any]) -> None:
     Raises:
         ParamsError: in one line, the key, what was found and what is allowed.
     """
+    if not isinstance(system, Mapping):
+        raise ParamsError(
+            f"system: found {type(system).__name__}, expected a mapping, such as `load_system` of "
+            "`medalign_utils.config` returns"
+        )
     try:
         is_json = json.loads(json.dumps(system)) == system  # as it is kept with responses
     except (TypeError, ValueError):
@@ -197,16 +202,20 @@ def _explain(
 ) -> str:
     """Return the first fault in one line: the key, what was found, what is allowed."""
     faults = error.errors(include_url=False)
+    # The other keys depend on generator and strategy, so the faults of these come first.
+    faults.sort(key=lambda fault: fault["loc"][:1] not in [("generator",), ("strategy",)])
     missing = [fault["loc"][0] for fault in faults if fault["type"] == "missing"]
     # A misspelt key is also a missing one; its suggestion helps more.
     misspelt = [f for f in faults if f["loc"] and f["loc"][0] in {*system} - {*fields}]
     if not misspelt and (missing := [key for key in missing if key not in system]):
         return f"the system lacks {', '.join(missing)}; it has {', '.join(system)}"
-    fault = (misspelt or faults)[0]
+    fault = faults[0] if faults[0]["type"] == "value_error" else (misspelt or faults)[0]
     if fault["type"] == "value_error":
         return str(fault["ctx"]["error"])
     key = fault["loc"][0]
     if key not in fields:
+        if key in Sampling.__annotations__ and "generation" in fields:
+            return f"unknown key {key!r}; write generation: {{{key}: ...}}"
         return f"unknown key {key!r}{suggest(key, fields)}"
     path, found = [], system
     for part in fault["loc"]:  # which ends with the types of a union
@@ -217,7 +226,11 @@ def _explain(
     # The text of an option may be a secret in the wrong place.
     is_plain = key in System.model_fields or isinstance(found, bool | int | float | None)
     shown = repr(found) if is_plain else type(found).__name__
-    expected = fields[key].description or fault["msg"].removeprefix("Input should be ")
+    expected = fields[key].description
+    if expected is None and fault["type"] in ("missing", "extra_forbidden"):
+        inner = ": ".join(map(str, fault["loc"]))
+        return f"{inner}: " + ("missing" if fault["type"] == "missing" else "unknown key")
+    expected = expected or fault["msg"].removeprefix("Input should be ")
     expected = f"a number {expected}" if expected.startswith(("greater", "less")) else expected
     return f"{': '.join(path)}: found {shown}, expected {expected}"
 

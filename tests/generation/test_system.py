@@ -3,6 +3,7 @@
 import math
 import re
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,16 @@ from medalign_utils.evaluation.paper import context_lengths as published_context
 from medalign_utils.generation.openai_api import is_loopback
 from medalign_utils.generation.system import check_system
 
-FILES = sorted((Path(__file__).parents[2] / "params" / "systems").glob("*.yaml"))
+
+def repository_files():
+    """The systems of the repository: a user's own file need not follow its conventions."""
+    folder = Path(__file__).parents[2] / "params" / "systems"
+    git = ["git", "ls-files", "*.yaml"]
+    listed = subprocess.run(git, cwd=folder, capture_output=True, text=True, check=False).stdout
+    return sorted([folder / name for name in listed.splitlines()] or folder.glob("*.yaml"))
+
+
+FILES = repository_files()
 NAMES = [file.stem for file in FILES]
 LANGUAGE_MODELS = [
     file
@@ -155,9 +165,12 @@ SECRET = "sk-Secret0123456789"
             "max_new_tokens and request name several lengths: ",
         ),
         (SERVED | {"request": {"max_tokens": "8k"}}, "request: max_tokens: found '8k', expected a"),
-        (LLAMA | {"generation": {"top_p": 0.9}}, "generation: found dict, expected"),
+        (LLAMA | {"generation": {"top_p": 0.9}}, "generation: temperature: missing"),
         (LLAMA | {"generation": {"temperature": 3}}, "generation: temperature: found 3, expected"),
-        (LLAMA | {"generation": {"temperature": 1, "x": 1}}, "generation: x: found 1, expected"),
+        (LLAMA | {"generation": {"temperature": 1, "x": 1}}, "generation: x: unknown key"),
+        (SERVED | {"temperature": 1}, "unknown key 'temperature'; write generation: {temperature:"),
+        (SERVED | {"generator": "vllm"}, "no generator 'vllm'; known: bm25_passage, "),
+        (LLAMA | {"reasoning": True}, "reasoning: found True, expected auto, none or a regular"),
         (LLAMA | {"reasoning": "("}, "reasoning: found '(', expected auto, none or a regular"),
         ({"date": "30.11.2026"}, "date: found '30.11.2026', expected one such as '2023-08-27'"),
         ({"context_length": 256}, "context_length: found 256, expected a whole number above 256"),
@@ -196,3 +209,8 @@ def test_a_misspelt_required_key_is_suggested():
     system = {"generator": "recent_note", "context_length": 2048, "tokenizer": "minilm"}
     with pytest.raises(ParamsError, match="unknown key 'fromat'; did you mean 'format'"):
         check_system(system | {"fromat": "lines"})
+
+
+def test_a_name_in_place_of_a_system_gives_one_line():
+    with pytest.raises(ParamsError, match="system: found str, expected a mapping"):
+        check_system("bm25-2k")
