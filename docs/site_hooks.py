@@ -65,3 +65,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     own = [File(str(path.relative_to(ROOT)), *places) for path in paths]
     api = [File.generated(config, page, content=text) for page, text in _api().items()]
     return Files([*theme, *own, *api])
+
+
+def on_page_content(html: str, **kwargs: Any) -> str:
+    """Show figures at the size that they are drawn for, two pixels to one of the page."""
+    return re.sub(r'src="[./]*(figures/[\w-]+\.png)"', _with_width, html)
+
+
+def _with_width(source: re.Match) -> str:
+    header = (ROOT / source[1]).read_bytes()[:20]
+    return f'{source[0]} width="{int.from_bytes(header[16:20]) // 2}"'

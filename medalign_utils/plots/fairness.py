@@ -62,7 +62,9 @@ def gap_matrix(
     columns = [METRIC_LABELS.get(name, name) for name in wide["gap"]]
     key = ", ".join(f"{i} {name}" for i, name in enumerate(columns, 1))
     label = f"Gap to all other patients {'in percentage points' if percent else 'in tau'}; "
-    label += "* p ≤ 0.05 by Holm's method; columns:\n"
+    label += "* p ≤ 0.05 by Holm's method"
+    label += "" if percent else "; instr. includes those without a tau"
+    label += "; columns:\n"
     label += textwrap.fill(key, 100, break_on_hyphens=False)
     label += "\nblank: too few patients with a value" * np.isnan(gaps).any() + without + withheld
     ax = style.heat_map(

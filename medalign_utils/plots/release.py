@@ -93,7 +93,7 @@ def instructions_by(table: pd.DataFrame, column: str, ax: Axes | None = None) ->
         style.add_columns(ax, {f"in the paper\n(n = {table['published_all'].sum()})": texts})
     ax.legend(
         loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderpad=0,
-        columnspacing=0.8, handletextpad=0.4, handlelength=1, handleheight=0.8,
+        columnspacing=0.8, handletextpad=0.4, handlelength=1, handleheight=0.8, fontsize=6.5,
     )  # fmt: skip
     return ax
 
