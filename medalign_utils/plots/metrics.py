@@ -47,7 +47,8 @@ def metric_correlation(
         names = ", ".join(_names(table["metric"][~scored]))
         label += "\n" + textwrap.fill(f"not scored: {names}", 52, break_on_hyphens=False)
     table = table[scored]
-    columns = {"n": table["n"], "undefined": table["n_undefined"]}
+    texts = table["mean_tau"].map("{:.2f}".format, na_action="ignore").fillna("")
+    columns = {"tau": texts, "n": table["n"], "undefined": table["n_undefined"]}
     ax = style.forest(table, "mean_tau", _names(table["metric"]), columns, xlabel=label, ax=ax)
     if has_ceiling:
         ax.axvspan(ceiling.low, ceiling.high, color=ORANGE, alpha=0.15, lw=0, zorder=0)
