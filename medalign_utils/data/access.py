@@ -34,3 +34,9 @@ def why_restricted(
             if hashlib.file_digest(content, "sha256").hexdigest() != digests[name]:
                 return f"{name} does not match its digest in manifest.json"
     return None
+
+
+def may_be_real(folder: Path) -> bool:
+    """Return whether a folder has tables but no manifest, so that nothing may overwrite it."""
+    tables = [*folder.glob("*.tsv"), *folder.glob("*.csv")]
+    return bool(tables) and not (folder / "manifest.json").is_file()

@@ -107,7 +107,8 @@ def check_facts(facts: Sequence[Mapping]) -> list[Fact]:
             error = invalid.errors()[0]
             place = ".".join(map(str, error["loc"]))
             found = f"{place} is {error['input']!r}: " if place else ""
-            fault = found + error["msg"].removeprefix("Value error, ")
+            reason = error["msg"].removeprefix("Value error, ")
+            fault = found + reason.replace("Tuple", "List").replace("a valid tuple", "a list")
             raise MedAlignError(f"grade: fact {n} ({fact.get('kind')}): {fault}") from None
     return checked
 

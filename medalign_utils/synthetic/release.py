@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 import pandas as pd
 from tqdm import tqdm
 
+from medalign_utils.data.access import may_be_real
 from medalign_utils.data.taxonomy import SUBCATEGORIES
 from medalign_utils.errors import MedAlignError
 from medalign_utils.synthetic.encounters import Encounter, write_encounters
@@ -64,15 +65,21 @@ def write_release(
     scale: str = "demo",
     progress: bool = False,
 ) -> dict:
-    """Write a synthetic release to a folder that has none and return its manifest.
+    """Write a synthetic release to a folder and return its manifest; replace only a synthetic one.
 
     The same arguments give the same bytes on every machine. Scale "demo" has 24 patients and 120
     instructions by default; scale "release" always has the published size. Templates other than
     the benchmark's are used equally often. Memory holds one record at a time.
 
     Raises:
-        MedAlignError: an argument is out of range, or the patients yield too few instructions.
+        MedAlignError: an argument is out of range, the patients yield too few instructions, or the
+            folder may contain a real release.
     """
+    if may_be_real(out):
+        raise MedAlignError(
+            f"write_release: {out} contains tables but no manifest.json, so it may be a real "
+            "release; choose another folder"
+        )
     if scale not in SCALES:
         raise MedAlignError(f"write_release: scale '{scale}', expected one of {', '.join(SCALES)}")
     is_default = (patients, instructions) == (None, None) and templates is TEMPLATES

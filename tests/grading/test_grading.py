@@ -214,7 +214,8 @@ def test_no_text_raises_and_every_grade_is_in_range(response, facts):
         ),
         ([COLONOSCOPY | {"date": "2012-13-01"}], "date is '2012-13-01': month must be in 1..12"),
         ([COLONOSCOPY | {"date": "17/5/2012"}], "date is '17/5/2012': String should match pattern"),
-        ([STATIN | {"accepted": []}], "accepted is []: Tuple should have at least 1 item"),
+        ([STATIN | {"accepted": "statin"}], "accepted is 'statin': Input should be a list"),
+        ([STATIN | {"accepted": []}], "accepted is []: List should have at least 1 item"),
     ],
 )
 def test_errors_name_a_malformed_fact(facts, message):

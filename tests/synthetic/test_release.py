@@ -263,6 +263,15 @@ def test_errors_name_bad_arguments(tmp_path, arguments, message):
     assert not any(tmp_path.iterdir())
 
 
+def test_tables_without_a_manifest_are_not_overwritten(tmp_path):
+    table = tmp_path / "all-instructions-rouge.tsv"
+    table.write_text("real")
+    with pytest.raises(MedAlignError, match=r"no manifest\.json, so it may be a real release"):
+        write_release(tmp_path, patients=1, instructions=4)
+    assert table.read_text() == "real"
+    assert list(tmp_path.iterdir()) == [table]
+
+
 def test_bad_arguments_of_the_command_give_one_line(tmp_path, capsys):
     assert main(["synthesize", str(tmp_path), "--scale", "release", "--patients", "3"]) == 2
     [line] = capsys.readouterr().err.splitlines()
