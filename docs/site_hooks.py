@@ -39,7 +39,11 @@ class Examples(griffe.Extension):
 
 def _api() -> dict[str, str]:
     """Pages with the docstrings of the package's entrance and of each room."""
-    entrance = [f"::: {module}.{name}" for name, module in sorted(ma._LAZY.items())]
+    names = sorted(ma._LAZY, key=lambda name: (name[0].isupper(), name))  # functions first
+    entrance = [
+        f'::: {ma._LAZY[name]}.{name}\n    options: {{heading: "ma.{name}", toc_label: "{name}"}}'
+        for name in names
+    ]
     options = "    options: {heading_level: 1}"
     pages = {"ma": "\n\n".join(["# import medalign_utils as ma", *entrance])}
     for path in sorted(ROOT.glob("medalign_utils/[a-z]*")):

@@ -193,5 +193,5 @@ def test_paths_are_relative_to_the_root_and_missing_ones_name_their_command(proj
     assert str(caught.value) == (
         "missing runs/mine/responses/a.jsonl, runs/mine/responses/b.jsonl, "
         "runs/mine/responses/c.jsonl and 2 more; "
-        "`make reproduce EXPERIMENT=params/mine.yaml` makes them"
+        "`make reproduce EXPERIMENT=params/mine.yaml` writes them"
     )

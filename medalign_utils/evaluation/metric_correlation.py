@@ -37,7 +37,10 @@ RATINGS = ("mean_rank", "accuracy")
 
 
 def correlate(run: Run) -> pd.DataFrame:
-    """Return `correlate_metrics` of a run, with its skipped metrics as in `add_skipped`."""
+    """Return how metrics of a run agree with its ratings, as `correlate_metrics`.
+
+    A run is described at `evaluate`. Skipped metrics have a row with the reason.
+    """
     ratings = rate_in_common(run)
     table = correlate_metrics(
         run.scores, ratings, run.release.instructions, bootstrap=run.bootstrap

@@ -23,9 +23,10 @@ OUTCOMES = ("no_response", "filtered", "cut", "prompt_cut", "empty")
 
 
 def evaluate(run: Run, contexts: Mapping[str, int | None] | None = None) -> pd.DataFrame:
-    """Return `evaluate_systems` of a run: accuracy, win rate and mean rank of each system.
+    """Return accuracy, win rate and mean rank of each system of a run, as `evaluate_systems`.
 
-    The systems are compared on their `common_ratings`.
+    A run is, for instance, `Run("demo", "data/demo", ["bm25-full", "bm25-2k"])`. The systems are
+    compared on their `common_ratings`.
     """
     ratings = rate_in_common(run)
     return evaluate_systems(ratings, run.release.instructions, contexts, bootstrap=run.bootstrap)

@@ -233,4 +233,4 @@ def test_a_notebook_without_its_inputs_says_which_command_makes_them(tmp_path):
     command = ("papermill", "notebooks/05_evaluate_systems.ipynb", "out.ipynb", "-y", "seed: 1")
     done = run(empty, *command, check=False)
     assert done.returncode != 0
-    assert re.search(r"MedAlignError: missing runs/demo/.*; `make reproduce` makes", done.stderr)
+    assert re.search(r"MedAlignError: missing runs/demo/.*; `make reproduce` writes", done.stderr)
