@@ -61,6 +61,10 @@ class _Stopped(Exception):
     """The run ended before the next attempt."""
 
 
+class _WebPage(Exception):
+    """The server replied with a web page; every prompt would get it."""
+
+
 class _Unreachable(Exception):
     """There was no connection, and has never been one in this run."""
 
@@ -180,6 +184,8 @@ def openai(
         elif reply.reasoning:
             both = "\n".join(filter(None, (reply.reasoning, parts.reasoning)))
             parts = parts._replace(reasoning=both)
+        if tokenizer and tokenizer.chat:  # the model's own; some servers keep special tokens
+            parts = parts._replace(answer=tokenizer.without_special(parts.answer))
         generation = to_generation(
             parts, reply.finish_reason, reply.tokens, reply.reasoning_tokens, tokenizer
         )
@@ -210,6 +216,8 @@ def openai(
                 failure = _no_connection(base_url, cause)
             elif isinstance(cause.__cause__, UnusableReply):
                 failure = Failure(f"unusable body: {cause.__cause__}")
+        except _WebPage:
+            failure = Failure(f"a web page, not a completion: {_TO_DO[405]}", "systemic")
         except _Unreachable as error:
             failure = _no_connection(base_url, error.__cause__)
         except _Stopped:
@@ -312,6 +320,8 @@ def _http_client(
         response.stream.close()
         response.stream = httpx2.ByteStream(bytes(body))
         if response.is_success:
+            if _is_page(body):
+                raise _WebPage
             try:
                 read_reply(response.read(), response.headers.get("content-type", ""))
             except UnusableReply as error:
@@ -347,8 +357,11 @@ def _refused(error: Any, body: dict[str, Any], private: Sequence[str]) -> Failur
     status, code = error.status_code, error.code
     name = type(error).__name__ + (f", {code}" if _is_harmless(code, private) else "")
     reason = f"HTTP {status} ({name})"
-    if code in _NO_QUOTA:
+    # Anthropic's only sign is the message.
+    if code in _NO_QUOTA or "credit balance is too low" in error.message:
         return Failure(f"{reason}: {_TO_DO[402]}", "systemic")
+    if code == "model_not_found" or error.param == "model":
+        return Failure(f"{reason}: {_TO_DO[404]}", "systemic")
     refused = next((key for key in body if key == error.param), None)
     is_unknown = str(code).startswith(("unsupported_", "unknown_param"))
     # Servers also refuse a length limit if the prompt leaves too little room for it.
@@ -359,8 +372,15 @@ def _refused(error: Any, body: dict[str, Any], private: Sequence[str]) -> Failur
         return Failure(f"{reason}: a redirect, which is not followed; check base_url", "systemic")
     if status in _TO_DO:
         return Failure(f"{reason}: {_TO_DO[status]}", "systemic")
-    may_pass = status in (408, 409, 429) or status >= 500
-    return Failure(reason, "transient" if may_pass else "permanent")
+    if status not in (400, 413, 422):
+        return Failure(reason)
+    if _is_page(error.response.content):
+        reason += ": a web page; check base_url (http or https, /v1)"
+    return Failure(reason, "permanent")
+
+
+def _is_page(body: bytes | bytearray) -> bool:
+    return body.lstrip().startswith(b"<")
 
 
 def _no_connection(base_url: str, error: BaseException) -> Failure:

@@ -79,11 +79,11 @@ def split(text: str, pattern: str = "auto", prompt_end: str = "") -> Parts:
     if parts := _split_harmony(text):
         return parts
     for begin, end in MARKS:
-        head, closed, _ = text.partition(end)
+        first = _partition(text, begin, end)[1]
         is_open = prompt_end.rfind(begin) > prompt_end.rfind(end)
-        if begin not in head and (closed or is_open):
-            text = begin + text
-        if begin in text:
+        if first == end or (is_open and not text.lstrip().startswith(begin)):
+            text, first = begin + text, begin
+        if first:
             return _split_marked(text, begin, end)
     return Parts("", text)
 
@@ -105,15 +105,29 @@ def to_generation(
     return Generation(parts.answer, finish_reason, tokens, parts.reasoning, reasoning_tokens)
 
 
+def _partition(text: str, *marks: str) -> tuple[str, str, str]:
+    """Partition a text at the first of the marks that it does not quote."""
+    mark = "|".join(map(re.escape, marks))
+    found = re.search(rf"(?<![`\"'])({mark})|({mark})(?![`\"'])", text)
+    return (text[: found.start()], found[0], text[found.end() :]) if found else (text, "", "")
+
+
 def _split_marked(text: str, begin: str, end: str) -> Parts:
     reasoning, answer = [], []
     while text:
-        before, opened, inside = text.partition(begin)
-        thought, closed, text = inside.partition(end)
+        before, opened, inside = _partition(text, begin)
+        thought, closed, text = _partition(inside, end)
         answer.append(before)
-        reasoning.append(thought.strip())
         if opened and not closed:
-            return Parts(_join(reasoning), "", is_finished=False)
+            # What precedes reasoning without an end is no answer, but is kept.
+            return Parts(_join([*reasoning, *answer, thought]), "", is_finished=False)
+        # Nested reasoning ends as often as it begins, unless a mark was only repeated.
+        for _ in range(thought.count(begin)):
+            more, closed, rest = _partition(text, begin, end)
+            if closed != end:
+                break
+            thought, text = thought + end + more, rest
+        reasoning.append(thought)
     return Parts(_join(reasoning), _unwrap("".join(answer)))
 
 
@@ -132,7 +146,7 @@ def _split_harmony(text: str) -> Parts | None:
 
 
 def _join(texts: list[str]) -> str:
-    return "\n".join(filter(None, texts))
+    return "\n".join(filter(None, map(str.strip, texts)))
 
 
 def _unwrap(answer: str) -> str:

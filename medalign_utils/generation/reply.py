@@ -7,11 +7,20 @@ from typing import Any, NamedTuple
 # How servers say that a reply is complete, that the limit cut it, or that a filter withheld it.
 _FINISH_REASONS = {
     "stop": ("", "stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete", "completed"),
-    "length": ("length", "max_tokens", "max_output_tokens", "max_new_tokens", "model_length"),
-    "content_filter": ("content_filter", "safety"),
+    "length": (
+        *("length", "max_tokens", "max_output_tokens", "max_new_tokens", "model_length"),
+        "model_context_window_exceeded",
+    ),
+    "content_filter": (
+        *("content_filter", "safety", "recitation", "prohibited_content", "blocklist", "spii"),
+        "sensitive",
+    ),
 }
 FINISH_REASONS = tuple(_FINISH_REASONS)
 _KNOWN = {name: ours for ours, names in _FINISH_REASONS.items() for name in names}
+# Without a text, the server failed. Any other reason without a text is the model's: some servers
+# leave out the content if all tokens went into reasoning.
+_BROKEN = ("abort", "aborted", "cancelled", "error")
 # The texts of a message. Servers report reasoning under either name.
 _ANSWER, _REFUSAL, _REASONING = "content", "refusal", ("reasoning_content", "reasoning")
 
@@ -51,13 +60,14 @@ def read_reply(body: bytes, content_type: str) -> Reply:
         case _:
             raise UnusableReply("no choices")
     reason = choice.get("finish_reason") or ""
-    reason = reason.lower() if isinstance(reason, str) else "other"
+    # Gemini: "content_filter: RECITATION"
+    reason = reason.lower().partition(":")[0] if isinstance(reason, str) else "other"
     finish_reason = _KNOWN.get(reason, reason)
     text, reasoning = _texts(message.get(_ANSWER))
     text = text or _texts(message.get(_REFUSAL))[0]
     reasoning += next(filter(None, (_texts(message.get(name))[0] for name in _REASONING)), "")
     is_empty = not (text or reasoning or message.get("tool_calls"))
-    if is_empty and (_ANSWER not in message or reason not in _KNOWN):
+    if is_empty and (reason in _BROKEN or not (reason or _ANSWER in message)):
         raise UnusableReply("no content")
     if not isinstance(message.get(_ANSWER), str | list | None):
         raise UnusableReply("content that is not text")
@@ -70,7 +80,7 @@ def read_reply(body: bytes, content_type: str) -> Reply:
         finish_reason,
         _count(usage, "completion_tokens"),
         _count(usage, "completion_tokens_details", "reasoning_tokens"),
-        _count(usage, "prompt_tokens"),
+        _count(usage, "prompt_tokens") or None,  # 0 if the server does not count
     )
 
 

@@ -120,6 +120,18 @@ READABLE = {
         Reply(completion(None, "tool_calls", tool_calls=[{"id": "1"}])),
         Generation("", "tool_calls", 3),
     ),
+    "content left out": (
+        Reply({**BODY, "choices": [{"message": {"role": "a"}, "finish_reason": "length"}]}),
+        Generation("", "length", 3),
+    ),
+    "refused without a text": (
+        Reply(completion("", "refusal")),
+        Generation("", "refusal", 3),
+    ),
+    "filtered for a reason": (
+        Reply(completion(None, "content_filter: RECITATION")),
+        Generation("", "content_filter", 3),
+    ),
     "parts": (Reply(completion([{"type": "text", "text": "y"}, {"text": "es"}])), YES),
     "parts of reasoning": (
         Reply(completion([{"type": "thinking", "thinking": [{"text": "why"}]}, {"text": "yes"}])),
@@ -132,6 +144,10 @@ READABLE = {
     "tokens of the prompt": (
         Reply({**BODY, "usage": {"prompt_tokens": 7}}),
         UNCOUNTED._replace(prompt_tokens=7),
+    ),
+    "a server that does not count": (
+        Reply({**BODY, "usage": {"prompt_tokens": 0, "completion_tokens": 3}}),
+        YES,
     ),
     "no usage": (Reply({**BODY, "usage": None}), UNCOUNTED),
     "odd usage": (Reply({**BODY, "usage": {"completion_tokens": True}}), UNCOUNTED),
@@ -174,7 +190,7 @@ def test_what_counts_as_a_response(ask_once, reply, expected):
 
 FINISH_REASONS = {
     "stop": ("", "STOP", "eos", "end_turn", "COMPLETE", "stop_sequence", None),
-    "length": ("MAX_TOKENS", "max_tokens"),
+    "length": ("MAX_TOKENS", "max_tokens", "model_context_window_exceeded"),
     "abort": ("abort",),
     "tool_calls": ("tool_calls",),
     "other": ({"type": "stop"}, "two words"),
@@ -197,7 +213,7 @@ UNUSABLE = {
     "another JSON": Reply([1, "a"]),
     "no choices": Reply({**BODY, "choices": []}),
     "choices of nothing": Reply({**BODY, "choices": [None]}),
-    "no content": Reply({**BODY, "choices": [{"message": {}, "finish_reason": "stop"}]}),
+    "no content": Reply({**BODY, "choices": [{"message": {}}]}),
     "content of another kind": Reply(completion({"text": "yes"})),
     "aborted without a text": Reply(completion(None, "abort")),
     "empty stream": stream(end=b""),
@@ -216,14 +232,14 @@ def test_unusable_body_is_asked_for_again(ask_once, reply):
     assert requests == 2
 
 
-@pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 529, 400, 401, 404, 422])
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 503, 529, 400, 401, 404, 422])
 def test_transient_errors_are_retried_and_others_are_not(ask_once, status):
     passes = status in (408, 409, 429) or status >= 500
     failure, requests = ask_once(error(status, "busy_1"))
     tried = "; attempts: 2" if passes else ""
     assert re.fullmatch(rf"HTTP {status} \(\w+Error, busy_1\).*{tried}", failure.reason)
-    kind = "systemic" if status in (401, 404) else "transient" if passes else "permanent"
-    assert failure.kind == kind
+    kind = {400: "permanent", 401: "systemic", 404: "systemic", 422: "permanent"}
+    assert failure.kind == kind.get(status, "transient")
     assert requests == 1 + passes
     if passes:
         assert ask_once(error(status), Reply(BODY)) == (YES, 2)
@@ -250,6 +266,13 @@ def test_what_an_error_says(ask_once):
         (error(401), "the server does not accept the key; api_key_env names its variable"),
         (error(402), "the account has no quota left"),
         (error(429, "insufficient_quota"), "the account has no quota left"),
+        (
+            error(400, "invalid", message="Your credit balance is too low to use the API."),
+            "the account has no quota left",
+        ),
+        (Reply(b"\n<!doctype html><title>Chat</title>"), "base_url often ends with /v1"),
+        (error(400, "model_not_found"), "is `model:` its name on the server, and is it pulled"),
+        (Reply({"error": {"param": "model"}}, 400), "is `model:` its name on the server"),
         (error(404), "is `model:` its name on the server, and is it pulled there? base_url often"),
         (error(400, "unsupported_parameter"), "the server refuses a key of the request; see `req"),
         (Reply({"error": {"param": "temperature"}}, 400), "the server refuses temperature; see "),
@@ -264,6 +287,12 @@ def test_a_refusal_of_every_prompt_says_once_what_to_do(ask_once, reply, to_do):
     failure, requests = ask_once(reply)
     assert (failure.kind, requests) == ("systemic", 1)
     assert f": {to_do}" in failure.reason
+
+
+def test_a_web_page_that_refuses_a_prompt(ask_once):
+    failure, requests = ask_once(Reply(b"<html>plain HTTP was sent to an HTTPS port</html>", 400))
+    assert (failure.kind, requests) == ("permanent", 1)
+    assert failure.reason.endswith(": a web page; check base_url (http or https, /v1)")
 
 
 def test_a_length_refused_is_the_prompts_affair(ask_once):

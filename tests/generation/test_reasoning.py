@@ -38,6 +38,12 @@ def folders(tmp_path_factory):
         (f"<think>a</think>{ANSWER}<think>b</think>", Parts("a\nb", ANSWER)),
         (f"{THINKING}\n</think>{ANSWER}", WHOLE),
         (f"<think>{THINKING}", CUT),
+        (f"Well.\n<think>{THINKING}", Parts(f"Well.\n{THINKING}", "", is_finished=False)),
+        (f"<think>a <think>b</think> c</think>{ANSWER}", Parts("a <think>b</think> c", ANSWER)),
+        (f"<think>\n<think>{THINKING}</think>{ANSWER}", Parts(f"<think>{THINKING}", ANSWER)),
+        ("The note says `<think>`.", Parts("", "The note says `<think>`.")),
+        ('It ends in "</think>".', Parts("", 'It ends in "</think>".')),
+        ("<think>As `</think>`?</think>By `<think>`.", Parts("As `</think>`?", "By `<think>`.")),
         (f"<think></think>\n{ANSWER}", Parts("", ANSWER)),
         (f"<think>{THINKING}</think>", Parts(THINKING, "")),
         (f"[THINK]{THINKING}[/THINK]{ANSWER}", WHOLE),
@@ -167,6 +173,9 @@ def test_a_server_that_leaves_reasoning_in_the_text(serve, folders):
         if family.cut:
             cut = serve(Reply(completion(family.cut, "length")), tokenizer)
             assert cut[:2] == ("", "length") and cut.reasoning_tokens > 5
+        # A server may keep special tokens.
+        ended = serve(Reply(completion(family.written + family.end)), tokenizer)
+        assert ended.text == family.answer
     # A server may drop the reasoning that its template opens.
     r1 = load_tokenizer(folders["deepseek r1"])
     assert serve(Reply(completion(ANSWER)), r1) == Generation(ANSWER, "stop", 3)
