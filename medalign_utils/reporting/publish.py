@@ -29,7 +29,7 @@ TABLES = {
     DEMO: ["system", "context_tokens", "n", "correct", "win_rate", "mean_rank"],
     "05_evaluate_systems-contexts": ["system", "context_tokens", "correct", "difference"],
     "06_correlate_metrics": "metric n n_undefined mean_tau mean_tau_undefined_as_0".split(),
-    f"smollm2-{DEMO}": ["system", "context_tokens", "n", "correct"],
+    f"smollm2-{DEMO}": ["system", "context_tokens", "n", "correct", "cut"],
 }
 # Widgets, which pages without a kernel cannot show, and which have random ids.
 _WIDGET = "application/vnd.jupyter.widget-view+json"

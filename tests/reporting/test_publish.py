@@ -76,7 +76,9 @@ def test_another_experiments_table_shows_the_systems_that_the_demo_lacks(project
     for page in publish.PAGES:
         start, _, head, _, row, *end = Path(page).read_text().splitlines()
         assert [cell.strip() for cell in head.split("|")[1:3]] == ["System", "Context (tokens)"]
-        assert re.match(r"\| smollm2 +\| +2,048 \| +\d+ \| 0\.\d\d \(0\.\d\d to 0\.\d\d\) \|$", row)
+        assert re.match(
+            r"\| smollm2 +\| +2,048 \| +80 \| 0\.\d\d \(0\.\d\d to 0\.\d\d\) \| +0 \|$", row
+        )
         assert (start, end) == ("a", [f"<!-- /{name} -->", "b"])
 
 
