@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import logging
+import math
 import os
 import time
 from collections import Counter, deque
@@ -43,9 +44,9 @@ from medalign_utils.prompts.context import check_fits, next_prompt, pack_ehr
 from medalign_utils.prompts.templates import ANSWER, REFINE, Prompt
 from medalign_utils.prompts.tokenizers import PromptTokenizer
 
-# A run stops after so many failures of a kind without an answer in between; permanent ones stop it
-# only if nothing has ever been answered.
-_IN_A_ROW = {"systemic": 3, "permanent": 5, "transient": 20}
+# A run stops after so many failures of a kind without an answer in between: before the first
+# answer ever, and after it.
+_IN_A_ROW = {"systemic": (3, 3), "permanent": (5, math.inf), "transient": (5, 20)}
 # A server cut the prompt if it read fewer tokens than were sent, by more than both of these.
 _CUT_BY, _CUT_SHARE = 256, 0.02
 
@@ -254,7 +255,7 @@ class _Job:
             none = Generation("", "failed", None, reasoning_tokens=None)
             self._put_response(task, _answer(none) | {"failure": failure.reason})
         n = self.in_a_row[failure.kind]
-        if n >= _IN_A_ROW[failure.kind] and not (failure.kind == "permanent" and self.has_answered):
+        if n >= _IN_A_ROW[failure.kind][self.has_answered]:
             self.stop_reason = f"{n} prompts in a row failed: {failure.reason}"
 
     def check_goes_on(self) -> None:

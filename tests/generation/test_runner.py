@@ -292,9 +292,13 @@ def test_a_server_that_answers_nothing_for_long_is_given_up(tmp_path, path, answ
     outcomes, asked = answering
     release = load_release(write_many(tmp_path / "release", 40))
     outcomes[None] = Failure("HTTP 503")
+    with pytest.raises(IncompleteError, match="because 5 prompts in a row failed: HTTP 503;"):
+        run_system(release, ANSWERING, path, progress=False)
+    assert len(asked) == 5
+    outcomes[asked[0]] = Generation("yes", "stop", 1)
     with pytest.raises(IncompleteError, match="because 20 prompts in a row failed: HTTP 503;"):
         run_system(release, ANSWERING, path, progress=False)
-    assert len(asked) == 20
+    assert len(asked) == 5 + 1 + 20
 
 
 def test_a_batch_is_kept_whole_when_the_run_stops(many, path, answering):
