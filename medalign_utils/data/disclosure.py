@@ -54,7 +54,7 @@ TEXT_COLUMNS = frozenset(
     "attribute best best_system category change coefficient comparable comparison group grouping "
     "item kind measure metric metric_a metric_b not_scored of opponent outcome rating reason "
     "setting signature source statistic status subcategory suppressed system table test title "
-    "worst".split()
+    "unfitted worst".split()
 )
 
 
