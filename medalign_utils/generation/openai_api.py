@@ -49,6 +49,12 @@ _NO_QUOTA = (
     "billing_not_active",
     "billing_hard_limit_reached",
 )
+# What only the message of an HTTP 400 says, by the status that it should have been.
+_MISREPORTED = {
+    "credit balance is too low": 402,  # Anthropic
+    "API key not valid": 401,  # Gemini
+    "location is not supported": 403,  # Gemini
+}
 # Stricter than the standard for URLs, so that every parser finds the same host.
 _URL = re.compile(
     r"https?://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?(/[!-~]*)?", re.A | re.I
@@ -196,7 +202,7 @@ def openai(
         _asking.now, _asking.attempts = True, 0
         try:
             reply = create(model=model, messages=messages, extra_body=body)
-            read = read_reply(reply.content, reply.headers.get("content-type", ""))
+            read = read_reply(reply.content)
             reason = read.finish_reason
             if reason not in FINISH_REASONS and not _is_harmless(reason, (prompt.text, key)):
                 read = read._replace(finish_reason="other")
@@ -323,7 +329,7 @@ def _http_client(
             if _is_page(body):
                 raise _WebPage
             try:
-                read_reply(response.read(), response.headers.get("content-type", ""))
+                read_reply(bytes(body))
             except UnusableReply as error:
                 raise httpx2.ReadError("no response in the reply") from error
         elif _error_code(bytes(body)) in _NO_QUOTA:
@@ -357,11 +363,14 @@ def _refused(error: Any, body: dict[str, Any], private: Sequence[str]) -> Failur
     status, code = error.status_code, error.code
     name = type(error).__name__ + (f", {code}" if _is_harmless(code, private) else "")
     reason = f"HTTP {status} ({name})"
-    # Anthropic's only sign is the message.
-    if code in _NO_QUOTA or "credit balance is too low" in error.message:
-        return Failure(f"{reason}: {_TO_DO[402]}", "systemic")
-    if code == "model_not_found" or error.param == "model":
-        return Failure(f"{reason}: {_TO_DO[404]}", "systemic")
+    text = error.response.content.decode(errors="replace")
+    meant = next((n for words, n in _MISREPORTED.items() if words in text), status)
+    if code in _NO_QUOTA:
+        meant = 402
+    elif code == "model_not_found" or error.param == "model":
+        meant = 404
+    if meant in _TO_DO:
+        return Failure(f"{reason}: {_TO_DO[meant]}", "systemic")
     refused = next((key for key in body if key == error.param), None)
     is_unknown = str(code).startswith(("unsupported_", "unknown_param"))
     # Servers also refuse a length limit if the prompt leaves too little room for it.
@@ -370,8 +379,6 @@ def _refused(error: Any, body: dict[str, Any], private: Sequence[str]) -> Failur
         return Failure(f"{reason}: the server refuses {named}; see `request:`", "systemic")
     if status < 400:
         return Failure(f"{reason}: a redirect, which is not followed; check base_url", "systemic")
-    if status in _TO_DO:
-        return Failure(f"{reason}: {_TO_DO[status]}", "systemic")
     if status not in (400, 413, 422):
         return Failure(reason)
     if _is_page(error.response.content):

@@ -25,6 +25,10 @@ _BROKEN = ("abort", "aborted", "cancelled", "error")
 _ANSWER, _REFUSAL, _REASONING = "content", "refusal", ("reasoning_content", "reasoning")
 
 
+# How a stream of Server-Sent Events begins.
+_STREAM = (b"data:", b"event:", b"id:", b"retry:", b":")
+
+
 class UnusableReply(Exception):
     """Why a reply of status 2xx contains no response."""
 
@@ -44,11 +48,11 @@ class Reply(NamedTuple):
     prompt_tokens: int | None
 
 
-def read_reply(body: bytes, content_type: str) -> Reply:
+def read_reply(body: bytes) -> Reply:
     """Return the completion in a reply's body; raise an UnusableReply if there is none."""
     try:
-        # `transformers serve` streams although it is not asked to.
-        if content_type.lower().startswith("text/event-stream"):
+        # `transformers serve` streams although it is not asked to. Not all servers name the type.
+        if body.lstrip().startswith(_STREAM):
             completion = _joined(body)
         else:
             completion = json.loads(body)

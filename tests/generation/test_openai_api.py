@@ -159,6 +159,10 @@ READABLE = {
         stream(ROLE, chunk(content="y"), chunk(content="es"), chunk("stop"), USAGE),
         Generation("yes", "stop", 7),
     ),
+    "a stream of another type": (
+        Reply(stream(chunk(content="yes"), chunk("stop")).body),
+        UNCOUNTED,
+    ),
     # the end of a stream of `transformers serve`
     "without [DONE]": (stream(ROLE, chunk(content="yes"), chunk("stop"), end=b""), UNCOUNTED),
     "stream without a reason": (stream(chunk(content="yes")), UNCOUNTED),
@@ -270,6 +274,7 @@ def test_what_an_error_says(ask_once):
             error(400, "invalid", message="Your credit balance is too low to use the API."),
             "the account has no quota left",
         ),
+        (Reply([{"error": {"message": "API key not valid."}}], 400), "the server does not accept"),
         (Reply(b"\n<!doctype html><title>Chat</title>"), "base_url often ends with /v1"),
         (error(400, "model_not_found"), "is `model:` its name on the server, and is it pulled"),
         (Reply({"error": {"param": "model"}}, 400), "is `model:` its name on the server"),
