@@ -43,7 +43,8 @@ def check_release(
     """Return a summary of a release and all its problems; `load_release` stops at the first.
 
     All EHRs are read, even if no table names them. An EHR without events can be loaded, but is
-    listed as a problem. Facts about the person are not events.
+    listed as a problem. Facts about the person are not events. The summary is empty if the folder
+    has neither tables nor EHRs.
 
     Raises:
         ReleaseError: the folder does not exist.
@@ -59,6 +60,8 @@ def check_release(
         if (path / name).is_file():
             _attempt(path, problems, read, path / name)
     summary += _ehrs(path, problems, progress)
+    if not any(isinstance(n, int) and n for _, n in summary):
+        summary = []  # not a release, so its counts say nothing
     shown = [(item, f"{n:,}" if isinstance(n, int) else str(n)) for item, n in summary]
     # The table of reviews is read twice, so its problems may be found twice.
     problems = list(dict.fromkeys(problems))
@@ -119,7 +122,7 @@ def _ehrs(path: Path, problems: list[Problem], progress: bool) -> Iterator[tuple
     notes: set[str | None] = set()
     first, last = datetime.max, datetime.min
     longest, files = (0, ""), {}
-    for file, person_id in tqdm(ehrs.items(), "EHRs", unit="EHR", disable=not progress):
+    for file, person_id in tqdm(ehrs.items(), "EHRs", unit="EHR", disable=not (progress and ehrs)):
         faults: list[str] = []
         n_events = 0
         try:
@@ -153,7 +156,7 @@ def _ehrs(path: Path, problems: list[Problem], progress: bool) -> Iterator[tuple
         yield f"events: {name}", n
     yield "first event", f"{first:%Y-%m-%d}" if types else "none"
     yield "last event", f"{last:%Y-%m-%d}" if types else "none"
-    yield "longest EHR", f"{longest[0]:,} events, patient {longest[1]}"
+    yield "longest EHR", f"{longest[0]:,} events, patient {longest[1]}" if types else "none"
 
 
 def _attempt(path: Path, problems: list[Problem], read: Callable, *arguments, **options):

@@ -33,7 +33,15 @@ def _readable(spelling: str) -> str:
 
 
 _Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-_Iso = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$"), AfterValidator(date.fromisoformat)]
+
+
+def _day(text: str) -> date:
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        raise ValueError("expected YYYY-MM-DD")
+    return date.fromisoformat(text)
+
+
+_Iso = Annotated[str, AfterValidator(_day)]
 _Spellings = Annotated[tuple[Annotated[str, AfterValidator(_readable)], ...], Field(min_length=1)]
 
 

@@ -96,6 +96,17 @@ def test_an_ehr_without_events(folder, header):
     assert check(folder)[1] == [f"{folder / 'ehrs/40.xml'}: no events"]
 
 
+def test_a_folder_that_is_no_release_has_problems_and_no_summary(tmp_path):
+    (tmp_path / "page.md").write_text("text")
+    summary, problems = check(tmp_path)
+    assert summary == {} and len(problems) == 2
+    (tmp_path / ASKED).write_text("instruction_id\tquestion\n")
+    (tmp_path / "ehrs").mkdir()
+    (tmp_path / "ehrs/9.xml").write_text("<eventstream person_id='9'/>")
+    summary, _ = check(tmp_path)
+    assert summary["EHRs"] == "1" and summary["longest EHR"] == "none"
+
+
 def test_every_table_is_read(folder):
     (folder / ASKED).write_text("instruction_id\tquestion\tperson_id\n77\tNew?\t999\n")
     (folder / REVIEWED).write_text(

@@ -213,7 +213,7 @@ def test_no_text_raises_and_every_grade_is_in_range(response, facts):
             "tolerance is -1: Input should be greater than or equal to 0",
         ),
         ([COLONOSCOPY | {"date": "2012-13-01"}], "date is '2012-13-01': month must be in 1..12"),
-        ([COLONOSCOPY | {"date": "17/5/2012"}], "date is '17/5/2012': String should match pattern"),
+        ([COLONOSCOPY | {"date": "17/5/2012"}], "date is '17/5/2012': expected YYYY-MM-DD"),
         ([STATIN | {"accepted": "statin"}], "accepted is 'statin': Input should be a list"),
         ([STATIN | {"accepted": []}], "accepted is []: List should have at least 1 item"),
     ],
