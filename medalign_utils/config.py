@@ -83,7 +83,7 @@ class Experiment(BaseModel):
     responses: _one_of("source of responses", SOURCES)
     combine_raters: _one_of("way to combine raters", COMBINATIONS)
     rouge_threshold: Annotated[float, Field(ge=0, le=1)]
-    systems: Annotated[_Systems, Field(min_length=2)]
+    systems: Annotated[_Systems, Field(min_length=1)]
     metrics: Annotated[
         list[_one_of("metric", METRIC_NAMES)], Field(min_length=1), AfterValidator(_distinct)
     ]

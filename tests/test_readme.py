@@ -17,11 +17,11 @@ PAGES = [
 ]
 
 
-def test_the_ten_lines_run_unchanged(tmp_path, monkeypatch, capsys):
+def test_the_example_in_python_runs_unchanged(tmp_path, monkeypatch, capsys):
     write_release(tmp_path / "data" / "demo", patients=3, instructions=12, seed=1)
     (tmp_path / "models").symlink_to(ROOT / "models")
     monkeypatch.chdir(tmp_path)
-    section = README.read_text("utf-8").partition("## Ten lines\n")[2].partition("\n## ")[0]
+    section = README.read_text("utf-8").partition("## From Python\n")[2].partition("\n## ")[0]
     [block] = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     exec(compile(block, README, "exec"), {})
     header, reference, guess = capsys.readouterr().out.splitlines()
