@@ -37,12 +37,15 @@ class IncompleteError(MedAlignError):
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown name: the closest known name, or all names.
+    """Return the end of a message about an unknown name: the closest known name, or up to ten.
 
     >>> suggest("rouge", ["rouge_l", "chrf"]), suggest("x", ["rouge_l", "chrf"])
     ("; did you mean 'rouge_l'?", '; known: chrf, rouge_l')
+    >>> suggest("x", "abcdefghijkl")
+    '; known: a, b, c, d, e, f, g, h, i, j and 2 more'
     """
     names = sorted(set(known))
     if close := difflib.get_close_matches(name, names, n=1):
         return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(names)}"
+    more = f" and {len(names) - 10} more" if names[10:] else ""
+    return f"; known: {', '.join(names[:10])}{more}"

@@ -155,14 +155,17 @@ def require(experiment: str, *inputs: Path) -> None:
     >>> require("demo", project_root(), project_root() / "no-such-file")
     Traceback (most recent call last):
     ...
-    medalign_utils.errors.MedAlignError: missing no-such-file; `make reproduce` writes it
+    medalign_utils.errors.MedAlignError: missing no-such-file; `make reproduce` writes \
+it, if params/demo.yaml includes it
     """
     if missing := [short(path) for path in inputs if not path.exists()]:
         more = f" and {len(missing) - 3} more" if missing[3:] else ""
         pronoun = "them" if missing[1:] else "it"
         other = "" if experiment == "demo" else f" EXPERIMENT=params/{experiment}.yaml"
-        command = f"make reproduce{other}"
-        raise MedAlignError(f"missing {', '.join(missing[:3])}{more}; `{command}` writes {pronoun}")
+        raise MedAlignError(
+            f"missing {', '.join(missing[:3])}{more}; `make reproduce{other}` writes {pronoun}, "
+            f"if params/{experiment}.yaml includes {pronoun}"
+        )
 
 
 def opener(private: bool) -> Callable[[str, int], int]:

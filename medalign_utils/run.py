@@ -68,9 +68,8 @@ class Run:
 
     @cached_property
     def release(self) -> Release:
-        """The release, loaded once; if it is missing, the error says how to create it."""
+        """The release, loaded once."""
         folder = paths.resolve(self.release_folder)
-        paths.require(self.experiment, folder)
         return load_release(folder, annotator=self.annotator, columns=self.columns)
 
     @property

@@ -25,6 +25,7 @@ from medalign_utils.data.tables import (
 )
 from medalign_utils.data.taxonomy import SUBCATEGORIES
 from medalign_utils.errors import ReleaseError
+from medalign_utils.paths import resolve, short
 
 INSTRUCTIONS_FILE = "all-instructions-rouge"
 REFERENCES_FILE = "clinician-instruction-responses"
@@ -129,7 +130,8 @@ def load_release(
     """
     path = Path(path)
     if not path.is_dir():
-        raise ReleaseError(f"load_release: no folder {path}")
+        hint = "; `make reproduce` writes it" if resolve(path) == resolve("data/demo") else ""
+        raise ReleaseError(f"load_release: no folder {short(path)}{hint}")
     require_release_columns(path, columns)
     questions = read_release_table(path, INSTRUCTIONS_FILE, columns)
     answers = read_release_table(path, REFERENCES_FILE, columns)

@@ -37,6 +37,9 @@ def rate_by_each(run: Run) -> pd.DataFrame:
     A rank is NaN if the rater gave none. Ties are kept as written, for example 1, 1, 3 or
     1.5, 1.5, 3.
     """
+    if not isinstance(run, Run):
+        example = 'ma.Run("demo", "data/demo", ["bm25-2k"])'
+        raise MedAlignError(f"expected a Run, such as {example}, found {type(run).__name__}")
     if run.source == "released":
         ratings = reviews_of(run.release, run.systems).ratings
         return ratings[ratings["system"].isin(run.systems)].reset_index(drop=True)

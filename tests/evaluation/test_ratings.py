@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import medalign_utils as ma
 from medalign_utils.data.responses import RESPONSE_COLUMNS
 from medalign_utils.errors import MedAlignError, ReleaseError
 from medalign_utils.evaluation.ratings import (
@@ -95,6 +96,12 @@ def test_systems_without_a_common_instruction_are_refused():
     ratings = ratings_of([("7", "a", "x", True, 1.0), ("8", "b", "x", True, 1.0)])
     with pytest.raises(MedAlignError, match=r"rating and a rank of every .* ranked: a 1, b 1"):
         common_ratings(ratings)
+
+
+@pytest.mark.parametrize("function", [ma.rate, ma.evaluate, ma.correlate])
+def test_something_other_than_a_run_is_refused(function):
+    with pytest.raises(MedAlignError, match=r"^expected a Run, such as ma\.Run\(.*, found str$"):
+        function("demo")
 
 
 def test_a_run_with_missing_responses_is_rated_on_the_rest(tmp_path, monkeypatch):
