@@ -17,8 +17,8 @@ from medalign_utils.stats.bootstrap import (
     resample_means,
 )
 
-# Kinds of responses that are not whole answers: the prompt cannot be answered, a server withheld
-# the response, the length limit cut it, the server read only a part of the prompt, or no text.
+# What may be wrong with a response: the prompt cannot be answered, a server withheld the response,
+# the length limit cut it, the server read only a part of the prompt, or there is no text.
 OUTCOMES = ("no_response", "filtered", "cut", "prompt_cut", "empty")
 
 
@@ -93,10 +93,10 @@ def evaluate_systems(
 
 
 def count_outcomes(run: Run) -> pd.DataFrame:
-    """Return how many responses of each system are not whole answers: system and `OUTCOMES`.
+    """Return how many of each system's responses have one of `OUTCOMES`, with the column system.
 
-    Each response counts once. There are only those columns that some system needs, and none for
-    responses that a release contains.
+    Each response counts once, as the first that applies. There are only those columns that some
+    system needs, and none for responses that a release contains.
     """
     if run.source != "generated":
         return pd.DataFrame({"system": list(run.systems)})

@@ -152,8 +152,12 @@ def to_html(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> str:
     if columns is not None:
         shown = shown[[name for name in columns if name in shown]]
     is_number = [name not in kept or is_numeric_dtype(kept[name]) for name in shown]
-    right = "text-align: right; white-space: nowrap"
-    styles = [f'style="{right if number else "text-align: left"}"' for number in is_number]
+    left, right = "text-align: left", "text-align: right; white-space: nowrap"
+    alignments = [right if number else left for number in is_number]
+    # Names such as bm25-full would wrap at their hyphens.
+    if alignments[:1] == [left] and max(map(len, shown.iloc[:, 0]), default=0) <= 40:
+        alignments[0] += "; white-space: nowrap"
+    styles = [f'style="{alignment}"' for alignment in alignments]
 
     def row(tag: str, texts: Iterable[str]) -> str:
         cells = zip(styles, map(html.escape, texts), strict=True)

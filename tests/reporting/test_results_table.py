@@ -66,6 +66,13 @@ def test_text_is_on_the_left_and_names_are_as_in_the_figures():
     assert cells[3] == ("left", "comet-compact")
 
 
+@pytest.mark.parametrize(("name", "is_wrapped"), [("bm25-full", False), ("a question " * 9, True)])
+def test_only_long_texts_of_the_first_column_wrap(name, is_wrapped):
+    page = to_html(pd.DataFrame({"system": [name], "note": ["a-b"]}))
+    first, second = re.findall("<td .*?>", page)
+    assert ("nowrap" not in first) == is_wrapped and "nowrap" not in second
+
+
 def test_a_table_read_again_may_have_no_metric_without_scores(tmp_path):
     pd.DataFrame({"metric": ["chrf"], "not_scored": [""]}).to_csv(tmp_path / "a.csv", index=False)
     table, skipped = without_not_scored(read_table(tmp_path / "a.csv"))
