@@ -10,7 +10,6 @@ import pandas as pd
 from medalign_utils.data.disclosure import (
     DisclosableGroups,
     N,
-    sizes,
     with_suppressed,
 )
 from medalign_utils.errors import MedAlignError
@@ -73,7 +72,9 @@ def audit(
     Columns of both tables:
 
     - system, measure, grouping
-    - n_patients, n_instructions
+    - n_patients: of the group, or in all
+    - n_instructions: those with a defined value; missing if a group's mean is hidden, because that
+      mean would follow from the numbers and means of the others
     - p, and p_holm: adjusted by Holm's method over all tests of one system on one measure
     - suppressed: what was withheld of the grouping
 
@@ -126,23 +127,26 @@ def audit(
         n_rest = n_own.sum(axis=0) - n_own
         means, rests = (a[:, 0] for a in group_means(member[:, np.newaxis], sums, counts))
         hidden = n_own < disclosable.least
+        n_defined = member @ counts
+        n_defined[:, hidden.any(axis=0)] = np.nan
         means[hidden] = np.nan
         rests[n_rest < disclosable.least] = np.nan
         drawn, drawn_rests = group_means(weights * member[:, np.newaxis], sums, counts)
-        n = sizes(disclosable.labels[grouping], patients)
+        n_patients = disclosable.labels[grouping].value_counts()
         for column, (system, measure) in enumerate(values.columns):
             key = {"system": system, "measure": measure, "grouping": grouping}
             for i, group in enumerate(names):
                 at = i, column
                 own, rest = drawn[i, :, column], drawn_rests[i, :, column]
-                row = key | {"group": group} | n.loc[group].to_dict()
+                row = key | {"group": group, "n_patients": n_patients[group]}
+                row["n_instructions"] = n_defined[at]
                 row |= _interval("mean", means[at], own, n_own[at])
                 fewer = min(n_own[at], n_rest[at])
                 row |= _interval("gap", means[at] - rests[at], own - rest, fewer)
                 groups.append(row | _p(tests.loc[(column, grouping, group)], row["gap"]))
             shown = np.flatnonzero(~hidden[:, column] & (n_own[:, column] >= LEAST_TESTED))
             row = key | {"best": "", "worst": "", "range": np.nan}
-            row |= {"n_patients": len(persons), "n_instructions": len(values)}
+            row |= {"n_patients": len(persons), "n_instructions": n_defined[:, column].sum()}
             if shown.size > 1:
                 low, high = shown[np.argsort(means[shown, column], kind="stable")[[0, -1]]]
                 best, worst = (low, high) if measure in LOWER_IS_BETTER else (high, low)
@@ -153,10 +157,14 @@ def audit(
             test = tests.loc[(column, grouping, RANGE if len(names) > 2 else names[0])]
             # The test includes hidden groups, so it is hidden too.
             ranges.append(row | _p(test, np.nan if hidden[:, column].any() else row["range"]))
-    return (
-        with_suppressed(groups, disclosable, patients, [*_GROUP_COLUMNS, "p", "p_holm"]),
-        with_suppressed(ranges, disclosable, patients, [*_RANGE_COLUMNS, "p", "p_holm"]),
+    tables = (groups, _GROUP_COLUMNS), (ranges, _RANGE_COLUMNS)
+    groups, ranges = (
+        with_suppressed(rows, disclosable, patients, [*columns, "p", "p_holm"]).astype(
+            {"n_instructions": "Int64"}
+        )
+        for rows, columns in tables
     )
+    return groups, ranges
 
 
 def _interval(name: str, estimate: float, drawn: np.ndarray, n: float) -> dict[str, float]:

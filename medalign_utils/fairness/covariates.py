@@ -95,10 +95,12 @@ def count_categories_by_group(
         if not (table["group"] == own).all() or not (table["category"] == category).all():
             suppressed[grouping] = COARSENED
         of_group = table.groupby("group")["patient"].agg(["nunique", "size"])
-        for (group, name), n in table.groupby(["group", "category"]).size().items():
+        cells = table.groupby(["group", "category"]).size()
+        for group in code_groups(table["group"])[1]:
             n_patients, total = of_group.loc[group]
-            row = {"grouping": grouping, "group": group, "category": name}
-            rows.append(row | dict(zip(N, (n_patients, n), strict=True)) | {"share": n / total})
+            for name, n in cells[group].items():
+                row = {"grouping": grouping, "group": group, "category": name}
+                rows.append(row | dict(zip(N, (n_patients, n), strict=True)) | {"share": n / total})
     columns = ["grouping", "group", "category", *N, "share"]
     groups = disclosable._replace(labels=disclosable.labels[shown], suppressed=suppressed)
     return with_suppressed(rows, groups, patients, columns)

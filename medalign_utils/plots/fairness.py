@@ -46,14 +46,13 @@ def gap_matrix(
     `table` comes from `audit`; the heat map has one column per value of its column `by`, "system"
     or "measure". With `percent`, gaps are shares and shown in percentage points.
     """
-    shown, withheld = _shown(table, 100)
-    is_tested = shown.groupby(["grouping", "group"])["p_holm"].transform("count") > 0
-    without = "" if is_tested.all() else "\ngroups of too few patients with a value are not drawn"
-    shown = shown[is_tested]
+    is_tested = table.groupby(["grouping", "group"])["p_holm"].transform("count") > 0
+    shown, withheld = _shown(table, 100, is_tested)
     if shown.empty:
         return _no_groups(table)
-    rows = shown.drop_duplicates(["grouping", "group"])
-    names, counts = _names_and_counts(rows)
+    by_group = shown.groupby(["grouping", "group"], sort=False)
+    names, counts = _names_and_counts(by_group.head(1))
+    counts["instr."] = [style.n_of(own, "n_instructions") for _, own in by_group]
     wide = shown.set_index(["grouping", "group", by]).unstack(sort=False)
     gaps, p = (wide[name].to_numpy(dtype=float) for name in ("gap", "p_holm"))
     gaps = np.where(np.isnan(p), np.nan, gaps * (100 if percent else 1))
@@ -63,17 +62,17 @@ def gap_matrix(
     key = ", ".join(f"{i} {name}" for i, name in enumerate(columns, 1))
     label = f"Gap to all other patients {'in percentage points' if percent else 'in tau'}; "
     label += "* p ≤ 0.05 by Holm's method"
-    label += "" if percent else "; instr. includes those without a tau"
+    label += "" if percent else "; instr.: those with a tau"
     label += "; columns:\n"
     label += textwrap.fill(key, 100, break_on_hyphens=False)
-    label += "\nblank: too few patients with a value" * np.isnan(gaps).any() + without + withheld
+    label += "\nblank: too few patients with a value" * np.isnan(gaps).any() + withheld
     ax = style.heat_map(
         gaps,
         np.vectorize(lambda gap: signed(gap, 1 if percent else 2), [object])(gaps) + stars,
         [*map(wrapped, names)],
         limits=(-most, most),
         xlabel=label,
-        ax=ax or style.new_axes(1.3 + 0.25 * len(rows), style.PAGE_WIDTH),
+        ax=ax or style.new_axes(1.3 + 0.25 * len(names), style.PAGE_WIDTH),
         size=6.5,
     )
     style.add_columns(ax, counts, shift=0.5)
@@ -112,7 +111,9 @@ def audit_power(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     `table` comes from `power.simulate_audits`.
     """
     names = [
-        "no gap: false alarm" if pd.isna(size) else f"{100 * gap:.0f}-point gap: found"
+        "no gap: false alarm"
+        if pd.isna(size)
+        else f"{100 * gap:.0f}-point gap for {size} patients: found"
         for size, gap in zip(table["size"], table["gap"], strict=True)
     ]
     headings = {"patients": "n_patients", "instr.": "n_instructions", "systems": "audits"}
@@ -155,7 +156,7 @@ def counterfactual_changes(table: pd.DataFrame) -> Figure:
     columns = {"n (patients)": texts}
     if "flipped" in panels:
         for name in ("lost", "gained"):
-            columns[name] = ["" if pd.isna(share) else f"{share:.0%}" for share in table[name]]
+            columns[name] = table[name].map(style.percent(0), na_action="ignore").fillna("")
     style.add_columns(axes[-1], columns)
     figure.supxlabel(
         "Share of n instructions, 95% interval over patients; relevant: the right answer depends "
@@ -165,19 +166,25 @@ def counterfactual_changes(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _shown(table: pd.DataFrame, width: int = 52) -> tuple[pd.DataFrame, str]:
+def _shown(
+    table: pd.DataFrame, width: int = 52, is_tested: pd.Series | None = None
+) -> tuple[pd.DataFrame, str]:
     """The rows to draw, and text for a label: groups that are merged, missing or too small."""
     absent = table["group"] == "(not shown)"
     merged = table["suppressed"].ne("") & ~absent
-    groups = table[~absent].drop_duplicates(["grouping", "group"])
+    is_first = ~absent & ~table.duplicated(["grouping", "group"])
+    groups = table[is_first]
     n = groups["n_patients"]
     rest = n.groupby(groups["grouping"]).transform("sum") - n
-    few = groups[(n < LEAST_TESTED) | rest.between(1, LEAST_TESTED - 1)]
+    is_small = (n < LEAST_TESTED) | rest.between(1, LEAST_TESTED - 1)
+    few = groups[is_small if is_tested is None else is_small | ~is_tested[is_first]]
     names, counts = _names_and_counts(few)
     parts = {
         "small groups merged": table["grouping"][merged].unique(),
         "not shown, too small": table["grouping"][absent].unique(),
-        "too few patients to draw": [*map("{} ({})".format, names, counts["patients"])],
+        "not drawn, too few patients with a value": [
+            *map("{} ({})".format, names, counts["patients"])
+        ],
     }
     texts = [f"{label}: {', '.join(groups)}" for label, groups in parts.items() if len(groups)]
     keys = pd.MultiIndex.from_frame(table[["grouping", "group"]])
@@ -191,10 +198,9 @@ def _no_interval(shown: pd.DataFrame, name: str) -> str:
 
 
 def _no_groups(table: pd.DataFrame) -> str:
-    n, n_instructions = table[["n_patients", "n_instructions"]].max()
-    return (
-        f"No groups are large enough to compare (n = {n} patients, {n_instructions} instructions)."
-    )
+    n, n_instructions = table["n_patients"].max(), table["n_instructions"].max()
+    asked = "" if pd.isna(n_instructions) else f", {n_instructions} instructions"
+    return f"No groups are large enough to compare (n = {n} patients{asked})."
 
 
 def _names_and_counts(table: pd.DataFrame) -> tuple[list[str], dict[str, pd.Series]]:

@@ -47,7 +47,7 @@ def metric_correlation(
         names = ", ".join(_names(table["metric"][~scored]))
         label += "\n" + textwrap.fill(f"not scored: {names}", 52, break_on_hyphens=False)
     table = table[scored]
-    texts = table["mean_tau"].map("{:.2f}".format, na_action="ignore").fillna("")
+    texts = table["mean_tau"].map(style.decimals(2), na_action="ignore").fillna("")
     columns = {"tau": texts, "n": table["n"], "undefined": table["n_undefined"]}
     ax = style.forest(table, "mean_tau", _names(table["metric"]), columns, xlabel=label, ax=ax)
     if has_ceiling:
@@ -65,7 +65,7 @@ def published_correlation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     columns = {"mean_kendall_tau": "tau", "ci_low": "tau_low", "ci_high": "tau_high"}
     table = table.rename(columns=columns).sort_values("tau", ascending=False, kind="stable")
     label = "Mean Kendall's tau with the clinicians' ranks,\nwith its interval\n"
-    texts = {"tau": table["tau"].map(f"{{:.2f}}{DAGGER}".format)}
+    texts = {"tau": table["tau"].map(style.decimals(2)) + DAGGER}
     label += f"{DAGGER} {UNVERIFIED}"
     return style.forest(table, "tau", table["metric"], texts, xlabel=label, ax=ax)
 

@@ -220,7 +220,7 @@ def match_recall(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     names = ["first record" if k == 1 else f"first {k} records" for k in table["k"]]
     headings = {"BM25": "recall", "random": "random"}
-    columns = {heading: table[name].map("{:.1%}".format) for heading, name in headings.items()}
+    columns = {heading: table[name].map(style.percent(1)) for heading, name in headings.items()}
     label = "Instructions whose patient is found, 95% interval;\n"
     label += f"diamond: random pairing (n = {n_of(table)}, {table['pool'].max()} records)"
     ax = style.forest(table, "recall", names, columns, xlabel=label, scale=style.PERCENT, ax=ax)

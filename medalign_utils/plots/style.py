@@ -5,6 +5,7 @@ Without `ax`, a figure is one column wide. Colour-blind readers can distinguish 
 
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 
 import matplotlib as mpl
 import numpy as np
@@ -168,12 +169,37 @@ def wrapped(name: str) -> str:
     return textwrap.fill(name, NAME_WIDTH, break_long_words=False)
 
 
-def n_of(table: pd.DataFrame) -> str:
-    """Return the n of a table's rows, or their range if they differ."""
-    fewest, most = table["n"].min(), table["n"].max()
+def n_of(table: pd.DataFrame, column: str = "n") -> str:
+    """Return the n of a table's rows, or their range if they differ; "–" if all are missing."""
+    fewest, most = table[column].min(), table[column].max()
+    if pd.isna(most):
+        return "–"
     return f"{fewest}" if fewest == most else f"{fewest} to {most}"
+
+
+def rounded(value: float, decimals: int) -> Decimal:
+    """Return a number rounded half away from zero, in figures and tables alike.
+
+    Formatting a float rounds its binary value: 0.175 would be 0.17 in a table, 17.5 % in a figure.
+
+    >>> f"{rounded(0.175, 2)} {rounded(0.3125, 3):.1%}"
+    '0.18 31.3%'
+    """
+    number = Decimal(f"{value:.12g}")
+    is_finite = number.is_finite()
+    return number.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP) if is_finite else number
+
+
+def decimals(n: int) -> Callable[[float], str]:
+    """Return a function that writes numbers with `n` decimals."""
+    return lambda value: f"{rounded(value, n):.{n}f}"
+
+
+def percent(n: int) -> Callable[[float], str]:
+    """Return a function that writes shares as percentages with `n` decimals."""
+    return lambda share: f"{rounded(share, n + 2):.{n}%}"
 
 
 def signed(value: float, decimals: int, plus: str = "+") -> str:
     """Return a signed number as text, with a typographic minus sign."""
-    return f"{value:{plus}.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    return f"{rounded(value, decimals):{plus}.{decimals}f}".replace("-", "\N{MINUS SIGN}")

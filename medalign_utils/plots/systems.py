@@ -1,6 +1,7 @@
 """Figures of systems: accuracy, pairs of systems, context lengths, groups of instructions."""
 
 import textwrap
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from medalign_utils.plots import style
-from medalign_utils.plots.style import n_of, signed, wrapped
+from medalign_utils.plots.style import decimals, n_of, percent, signed, wrapped
 
 
 @style.styled
@@ -20,13 +21,13 @@ def accuracy_by_system(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
     `table` comes from `evaluate_systems`.
     """
-    return _accuracy(table, {"correct": "{:.1%}"}, ax)
+    return _accuracy(table, {"correct": percent(1)}, ax)
 
 
 @style.styled
 def human_evaluation(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Return `accuracy_by_system` with win rates and mean ranks; intervals are optional."""
-    columns = {"correct": "{:.1%}", "win_rate": "{:.3f}", "mean_rank": "{:.2f}"}
+    columns = {"correct": percent(1), "win_rate": decimals(3), "mean_rank": decimals(2)}
     return _accuracy(table, columns, ax)
 
 
@@ -36,7 +37,7 @@ def head_to_head(matrix: pd.DataFrame, ax: Axes | None = None, *, n: int | None 
     counted = "" if n is None else f" (n = {n} instructions)"
     return style.heat_map(
         matrix.to_numpy(),
-        matrix.map("{:.2f}".format).to_numpy(),
+        matrix.map(decimals(2)).to_numpy(),
         style.numbered(matrix.index),
         limits=(0, 1),
         xlabel=f"Win rate of the row against the column,\nwithout ties{counted}",
@@ -149,10 +150,10 @@ def _draw_group(table: pd.DataFrame, ax: Axes, *, named: bool) -> None:
     ax.set_title(f"{title}\nn = {first['n']} ({patients})", parse_math=False)
 
 
-def _accuracy(table: pd.DataFrame, formats: dict[str, str], ax: Axes | None) -> Axes:
+def _accuracy(table: pd.DataFrame, formats: dict[str, Callable], ax: Axes | None) -> Axes:
     table = table.sort_values("correct", ascending=False, kind="stable")
     interval = ", 95% interval" if table.get("correct_low", pd.Series()).notna().any() else ""
-    columns = {key.replace("_", "\n"): table[key].map(text.format) for key, text in formats.items()}
+    columns = {key.replace("_", "\n"): table[key].map(text) for key, text in formats.items()}
     label = f"Correct responses{interval}\n(n = {n_of(table)} instructions)"
     return style.forest(
         table, "correct", table["system"], columns, xlabel=label, scale=style.PERCENT, ax=ax
@@ -165,4 +166,4 @@ def _difference(estimate: float, low: float, high: float) -> str:
 
 
 def _p(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
+    return "<0.001" if value < 0.001 else decimals(3)(value)

@@ -12,6 +12,7 @@ from IPython.display import HTML, display
 from pandas.api.types import is_numeric_dtype
 
 from medalign_utils.plots.metrics import METRIC_LABELS
+from medalign_utils.plots.style import rounded
 from medalign_utils.run import say
 
 # Column -> heading; `heading` turns other names into words.
@@ -117,7 +118,7 @@ def formatted(frame: pd.DataFrame, missing: str = "–") -> pd.DataFrame:
     >>> frame = pd.DataFrame({"system": ["a"], "correct": [0.5], "correct_low": [0.4],
     ...     "correct_high": [0.625], "tokens": [1234.5], "p": [1e-9]})
     >>> formatted(frame).loc[0].tolist()
-    ['a', '0.50 (0.40 to 0.62)', '1,234', '<0.001']
+    ['a', '0.50 (0.40 to 0.63)', '1,235', '<0.001']
     """
     shown = {}
     for name in map(str, frame):
@@ -246,5 +247,6 @@ def _cell(value: object, decimals: int, is_p: bool) -> str:
     if isinstance(value, float):
         if is_p and value < 0.001:
             return "<0.001"
-        return f"{value:z,.{0 if abs(value) >= 100 else decimals}f}"
+        decimals = 0 if abs(value) >= 100 else decimals
+        return f"{rounded(value, decimals):z,.{decimals}f}"
     return f"{value:,}" if isinstance(value, Integral) else str(value)

@@ -73,6 +73,21 @@ def test_a_mean_of_fewer_than_11_patients_is_not_shown():
     assert np.isnan(ranges["p"].item())
 
 
+def test_n_counts_defined_values_and_is_hidden_with_the_mean_of_any_group():
+    disclosable = grouped(g=["x"] * 20 + ["y"] * 20)
+    values = pd.DataFrame(
+        {
+            ("(all)", "chrf"): [0.5] * 32 + [np.nan] * 8,
+            ("(all)", "meteor"): [0.5] * 30 + [np.nan] * 10,
+        }
+    )
+    groups, ranges = audit.audit(values, ids(40), disclosable, bootstrap=Bootstrap.seeded(99, 1))
+    n = groups.set_index(["measure", "group"])["n_instructions"]
+    assert n["chrf"].tolist() == [20, 12] and n["meteor"].isna().all()
+    n = ranges.set_index("measure")["n_instructions"]
+    assert n["chrf"] == 32 and pd.isna(n["meteor"])
+
+
 def test_few_patients_have_a_mean_and_no_interval_and_no_test():
     sizes = {"a": 20, "b": 4, "c": 2}
     labels = pd.DataFrame({"g": [g for g, n in sizes.items() for _ in range(n)]}, index=ids(26))

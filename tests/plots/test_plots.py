@@ -9,6 +9,7 @@ from matplotlib import pyplot as plt
 from medalign_utils import plots
 from medalign_utils.errors import MedAlignError
 from medalign_utils.plots import style
+from medalign_utils.reporting.results_table import formatted
 from medalign_utils.stats.bootstrap import Interval
 
 LONG = "a-generator-with-a-very-long-name-32k"
@@ -185,7 +186,8 @@ def test_text_is_inside_the_picture_and_settings_are_restored(name):
         ("deduplication",
          {"ROUGE-L threshold (n = 1,314 instructions,\n765 of them duplicates; dotted: 0.7)"}),
         ("gap_matrix", {"+10.0*", "−10.0*", "+2.0", "−25.0", "90", "100", "patients", "instr."}),
-        ("audit_power", {"no gap: false alarm", "20-point gap: found", "184", "120"}),
+        ("audit_power", {"no gap: false alarm", "20-point gap for 138\npatients: found", "184"}),
+        ("audit_power", {"20-point gap for 30\npatients: found", "120"}),
         ("lengths_by_group", {"3,000", "gender: Female", "23"}),
         ("published_correlation", {"0.40†", "0.20†"}),
         ("accuracy_by_context",
@@ -378,10 +380,32 @@ def test_groups_of_one_or_two_patients_are_named_below_and_not_drawn():
         label = ax.get_xlabel().replace("\n", " ")
         assert "(none: fewer than 5 patients)" in label
         assert label.endswith(
-            "too few patients to draw: age: 0–17 (2), payer: A (22), payer: B (2)"
+            "not drawn, too few patients with a value: age: 0–17 (2), payer: A (22), payer: B (2)"
         )
     ax = plots.gap_matrix(table, "system")
     assert names_of(ax) == ["age: 18–39", "age: 40–64"] and "payer: A (22)" in ax.get_xlabel()
+
+
+def test_figures_and_tables_round_half_away_from_zero():
+    shares = [0.175, 0.275, 0.125, 0.3125, -0.175, 7 / 40, 0.3 - 0.125, 0.1749]
+    expected = ["0.18", "0.28", "0.13", "0.31", "-0.18", "0.18", "0.18", "0.17"]
+    table = pd.DataFrame({"share": shares, "share_low": np.nan, "share_high": np.nan})
+    assert formatted(table)["share"].tolist() == expected
+    assert [*map(style.decimals(2), shares)] == expected
+    assert style.percent(1)(0.3125) == "31.3%" and style.percent(0)(0.125) == "13%"
+    assert style.signed(-17.25, 1) == "−17.3" and style.decimals(2)(np.nan) == "NaN"
+
+
+def test_gap_matrix_shows_the_range_of_n_and_names_untested_groups_once():
+    table = pd.concat([GAPS[:4], GAPS[:4].assign(group="Other", p_holm=np.nan)])
+    table["n_instructions"] = pd.array([8, 7, 9, None] * 2, "Int64")
+    ax = plots.gap_matrix(table, "system")
+    assert {"8 to 9", "7"} <= {text.get_text() for text in ax.texts}
+    assert ax.get_xlabel().count("not drawn") == ax.get_xlabel().count("Other (90)") == 1
+    table["n_instructions"] = pd.array([None] * 8, "Int64")
+    assert "–" in {text.get_text() for text in plots.gap_matrix(table, "system").texts}
+    sentence = plots.gap_matrix(table.assign(p_holm=np.nan), "system")
+    assert sentence == "No groups are large enough to compare (n = 90 patients)."
 
 
 def test_gaps_by_group_has_both_gaps():
