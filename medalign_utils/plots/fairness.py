@@ -113,8 +113,8 @@ def audit_power(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     names = [
         "no gap: false alarm"
         if pd.isna(size)
-        else f"{100 * gap:.0f}-point gap for {size} patients: found"
-        for size, gap in zip(table["size"], table["gap"], strict=True)
+        else f"{100 * gap:.0f}-point gap for {n:.0f} patients: found"
+        for size, gap, n in zip(table["size"], table["gap"], table["n_patients"], strict=True)
     ]
     headings = {"patients": "n_patients", "instr.": "n_instructions", "systems": "audits"}
     columns = {heading: table[name].map("{:.0f}".format) for heading, name in headings.items()}
