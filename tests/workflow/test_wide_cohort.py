@@ -49,6 +49,7 @@ def project(tmp_path_factory):
                 response=table["response"].where(is_answered, ""),
                 finish_reason="stop",
                 reasoning="",
+                failure="",
                 prompt_sha256="",
             )
             table = table.assign(**{c: 1 for c in RESPONSE_COLUMNS if c not in table})
