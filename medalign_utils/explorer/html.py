@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable
 from datetime import date
 from html import escape
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -169,7 +170,7 @@ def instruction_html(
     if references.empty:
         html.append("<p>No reference: no clinician has answered this instruction.</p>")
     rows = [
-        ("", (escape(row.system), escape(row.verdict), _lines(row.response) or "(empty)"))
+        ("", (escape(row.system), escape(row.verdict), _lines(row.response) or _why_empty(row)))
         for row in responses.itertuples()
     ]
     table = _table(("System", "Verdict", "Response"), rows)
@@ -178,6 +179,11 @@ def instruction_html(
 
 def _marked(kind: str) -> str:
     return f"background:{_COLOURS[kind]};color:black"
+
+
+def _why_empty(row: Any) -> str:
+    failure = getattr(row, "failure", "")  # a release's own responses have none
+    return f"(no response: {escape(failure)})" if pd.notna(failure) and failure else "(empty)"
 
 
 def _lines(text: str) -> str:

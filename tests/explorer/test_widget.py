@@ -152,6 +152,18 @@ def test_shows_responses_with_verdicts_and_marks_a_coded_event(explorer):
     assert "Progress note" in explorer.note.value
 
 
+@pytest.mark.parametrize(
+    "failure, shown",
+    [("HTTP 400: <too long>", "(no response: HTTP 400: &lt;too long&gt;)"), ("", "(empty)")],
+)
+def test_says_why_a_response_is_empty(explorer, failure, shown):
+    own = explorer.responses["system"] == "some-system"
+    explorer.responses.loc[own, ["response", "failure"]] = ["", failure]
+    explorer.patient.value = PATIENT
+    explorer.instruction.value = CREATININE
+    assert f"some-system</td><td>not rated</td><td>{shown}</td>" in explorer.answer.value
+
+
 def test_shows_the_evidence_of_the_first_annotator_with_any(tmp_path):
     folder = write_release(tmp_path / "release")
     file = folder / "clinician-instruction-responses.tsv"
