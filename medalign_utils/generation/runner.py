@@ -328,7 +328,7 @@ def _ask_all(
     instructions. `check_goes_on` raises an error to end the run. After an error or a
     KeyboardInterrupt, answers that are under way are awaited and handled.
     """
-    new, waiting = iter(tasks), deque[Task]()
+    new, waiting = _by_length(tasks, generator.batch_size), deque[Task]()
     running: dict[Future, list[Task]] = {}
 
     def take() -> Task | None:
@@ -370,6 +370,18 @@ def _ask_all(
                 if future.exception() is None:
                     settle(future)
             raise
+
+
+def _by_length(tasks: Iterable[Task], batch_size: int) -> Iterator[Task]:
+    """Yield tasks in an order in which a batch has prompts of similar length: less padding.
+
+    They are sorted within 16 batches, since all prompts may not fit in memory. The longest come
+    first, because they are the first to run out of a device's memory.
+    """
+    tasks = iter(tasks)
+    n = 16 * batch_size if batch_size > 1 else 1
+    while window := list(islice(tasks, n)):
+        yield from sorted(window, key=lambda task: task.prompt_tokens, reverse=True)
 
 
 def _check_instructions(
