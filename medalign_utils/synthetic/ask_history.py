@@ -222,7 +222,10 @@ def risks(p):
     if "atrial fibrillation" in names:
         score = len(names & {"heart failure", "hypertension", "type 2 diabetes"})
         score += (age >= 65) + (age >= 75) + (p.gender == "FEMALE")
-        words = {"score": score, "age": age, "names": ", ".join(sorted(names))}
+        # A bypass proves coronary disease, which counts as vascular disease.
+        bypass = {o.surgery.spellings[0] for o in p.operations} & {"CABG"}
+        score += len(bypass)
+        words = {"score": score, "age": age, "names": ", ".join(sorted(names | bypass))}
         fact = facts.number("CHA2DS2-VASc, score", score, "points")
         yield Answer("stroke_risk", fact, end, "codes", ("sex", "age"), **words)
     if p.quit_smoking:

@@ -55,7 +55,9 @@ def write_encounters(rng: random.Random, patient: Patient) -> list[Encounter]:
     alone = [(notes.message(m), "Secure Messaging") for m in patient.messages]
     alone += [(notes.no_show(a), a.department) for a in patient.appointments if a.kept is False]
     for note, site in alone:
-        end, payer = note.time + timedelta(minutes=5), patient.visits[0].payer
+        end = note.time + timedelta(minutes=5)
+        earlier = [visit for visit in patient.visits if visit.start <= note.time]
+        payer = (earlier or patient.visits[:1])[-1].payer
         encounters.append(Encounter(note.time, end, payer, site, 1900, [note]))
     return sorted(encounters, key=lambda e: e.start)
 
