@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from medalign_utils.config import answering_systems, for_notebook, load_experiment, load_system
+from medalign_utils.data.access import table_files
 from medalign_utils.data.release import ehr_files as ehr_files_of, load_release
 from medalign_utils.errors import MedAlignError
 from medalign_utils.generation.system import job_resources, shaping_settings
@@ -213,9 +214,9 @@ if IS_SYNTHETIC:
 
 
 # The release's tables, and the manifest with each EHR's digest.
-TABLES = rules.synthesize.output if IS_SYNTHETIC else sorted(
-    map(str, Path(RELEASE).expanduser().glob("*.[tc]sv"))
-)
+TABLES = rules.synthesize.output if IS_SYNTHETIC else [
+    str(file) for file in table_files(Path(RELEASE).expanduser())
+]
 
 
 # A system's jobs. Their files are not declared as outputs, because Snakemake would delete them

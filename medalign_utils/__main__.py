@@ -1,4 +1,4 @@
-"""Check a release, plan and report an experiment, or write a synthetic release."""
+"""Check or export a release, plan and report an experiment, or write a synthetic release."""
 
 import argparse
 import sys
@@ -20,6 +20,17 @@ def _check(args: argparse.Namespace) -> int:
     n = len(report.problems)
     print(f"{n} problem{'s' * (n > 1)}" if n else "no problems", *report.problems, sep="\n")
     return int(bool(report.problems))
+
+
+def _export(args: argparse.Namespace) -> int:
+    from medalign_utils.data.export import export_release
+    from medalign_utils.data.release import load_release
+
+    columns = dict(pair.partition("=")[::2] for pair in args.column)
+    release = load_release(args.release, columns=columns)
+    for file, n in export_release(release, args.out, args.format).items():
+        print(f"{file}: {n:,} rows")
+    return 0
 
 
 def _plan(args: argparse.Namespace) -> int:
@@ -99,16 +110,24 @@ def main(argv: list[str] | None = None) -> int:
         command.set_defaults(run=run)
         return command.add_argument
 
+    def of_release(argument: Callable[..., Any]) -> None:
+        argument("release", type=Path, help="folder of the release")
+        name_help = "the release's name for one of our columns; may be repeated"
+        argument("--column", action="append", default=[], metavar="COLUMN=NAME", help=name_help)
+
     example = "data/release --column rank=my_rank"
     argument = add("check", _check, "summarize a release and list its problems", example)
-    argument("release", type=Path, help="folder of the release")
-    argument(
-        "--column",
-        action="append",
-        default=[],
-        metavar="COLUMN=NAME",
-        help="the release's name for one of our columns; may be repeated",
+    of_release(argument)
+
+    text = (
+        "write a release's instruction-response pairs as JSON, or, to a folder, all its tables; "
+        "the files load like the release's own"
     )
+    argument = add("export", _export, text, "data/demo pairs.json --format json")
+    of_release(argument)
+    argument("out", type=Path, help="a file, for the pairs; or a folder, for all tables")
+    formats = "json: a list of objects; jsonl: one object per line; default: as the file's name"
+    argument("--format", choices=("json", "jsonl"), help=formats)
 
     text = (
         "estimate prompts, tokens, time and cost of an experiment's systems, and what they cut off "

@@ -1,12 +1,18 @@
 """Whether a release is restricted: not to be shared, or sent to a service, without an agreement."""
 
 import hashlib
+import shutil
+import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from medalign_utils.errors import TermsError
+
 EHR_FOLDERS = ("ehrs", "medalign_ehr_xml")
-_TABLES = (".tsv", ".csv", ".jsonl")
+# How a table's file name may end; if a table has several files, the first of these counts.
+TABLE_SUFFIXES = (".tsv", ".csv", ".json", ".jsonl")
+_MANIFEST = "manifest.json"
 
 
 def why_restricted(
@@ -24,9 +30,8 @@ def why_restricted(
         return "its manifest.json lacks `synthetic: true` or the digests of its files"
     folders = [folder / name for name in EHR_FOLDERS]
     files = [file for ehr_folder in folders if ehr_folder.is_dir() for file in ehr_folder.iterdir()]
-    files += [file for file in folder.iterdir() if file.suffix.lower() in _TABLES]
     files = [file for file in files if not file.name.startswith(".")]
-    for file in dict.fromkeys([*files, *ehrs]):
+    for file in dict.fromkeys([*files, *table_files(folder), *ehrs]):
         name = file.relative_to(folder).as_posix()
         if name not in digests:
             return f"{name} is not listed in its manifest.json"
@@ -38,5 +43,36 @@ def why_restricted(
 
 def may_be_real(folder: Path) -> bool:
     """Return whether a folder has tables but no manifest, so that nothing may overwrite it."""
-    tables = [*folder.glob("*.tsv"), *folder.glob("*.csv")]
-    return bool(tables) and not (folder / "manifest.json").is_file()
+    return bool(table_files(folder)) and not (folder / _MANIFEST).is_file()
+
+
+def table_files(folder: Path) -> list[Path]:
+    """Return the files in a folder that may be a release's tables or its answer key, sorted."""
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    files = [file for file in files if file.suffix.lower() in TABLE_SUFFIXES]
+    return [file for file in files if not file.name.startswith(".") and file.name != _MANIFEST]
+
+
+def require_private_place(path: Path, why_restricted: str | None) -> None:
+    """Check that a file made from a restricted release would not be tracked by git.
+
+    Raises:
+        TermsError: the release is restricted, and `path` is in a clone that does not ignore it.
+    """
+    if why_restricted and _is_tracked(path.absolute()):
+        raise TermsError(
+            f"{path}: the release is restricted ({why_restricted}), and git would track this file; "
+            "choose a folder outside the clone, or one that git ignores, such as data/"
+        )
+
+
+def _is_tracked(path: Path) -> bool:
+    """Return whether a file there is, or would be, in a clone that does not ignore it."""
+    path = path.resolve()
+    root = next((folder for folder in path.parents if (folder / ".git").exists()), None)
+    if root is None:
+        return False
+    if not shutil.which("git"):
+        return True
+    command = ["git", "-C", str(root), "check-ignore", "--quiet", str(path)]
+    return subprocess.run(command, capture_output=True).returncode != 0

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from medalign_utils.data import access
-from medalign_utils.data.access import EHR_FOLDERS
+from medalign_utils.data.access import EHR_FOLDERS, TABLE_SUFFIXES
 from medalign_utils.data.reviews import REVIEW_COLUMNS, Reviews, load_reviews
 from medalign_utils.data.tables import (
     Problem,
@@ -59,6 +59,7 @@ _TABLES = {
         INSTRUCTION_COLUMNS[:2], ("submitter_specialty", "person_id", "duplicate_of", "request")
     ),
 }
+TABLE_STEMS = tuple(_TABLES)
 SUBMITTED_COLUMNS = (*_TABLES[SUBMITTED_FILE].required, *_TABLES[SUBMITTED_FILE].optional)
 
 
@@ -112,11 +113,12 @@ def load_release(
 ) -> Release:
     """Return a release after checking that its tables agree and its EHRs exist.
 
-    The folder contains ``all-instructions-rouge`` and ``clinician-instruction-responses`` (``.tsv``
-    or ``.csv``) and the EHRs in ``ehrs/`` or ``medalign_ehr_xml/``. Values missing in the table of
-    instructions are taken from the table of references; a missing category is derived from the
-    subcategory. Rows without a clinician's response are left out. If a patient has no EHR and only
-    the table of instructions names this patient, person_id becomes missing. Warnings list both.
+    The folder contains ``all-instructions-rouge`` and ``clinician-instruction-responses`` (each
+    with one of `access.TABLE_SUFFIXES`) and the EHRs in ``ehrs/`` or ``medalign_ehr_xml/``. Values
+    missing in the table of instructions are taken from the table of references; a missing category
+    is derived from the subcategory. Rows without a clinician's response are left out. If a patient
+    has no EHR and only the table of instructions names this patient, person_id becomes missing.
+    Warnings list both.
 
     Args:
         path: the folder.
@@ -194,7 +196,7 @@ def read_release_table(
     if file is None:
         if stem in (REVIEWS_FILE, SUBMITTED_FILE):
             return None
-        raise ReleaseError(f"load_release: {path} has neither {stem}.tsv nor {stem}.csv")
+        raise ReleaseError(f"load_release: {path} has no {stem}{'/'.join(TABLE_SUFFIXES)}")
     table = read_table(file, **_TABLES[stem]._asdict(), columns=columns)
     frame = table.frame
     if "category" in frame:

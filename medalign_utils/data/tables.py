@@ -1,4 +1,4 @@
-"""Read a release's tables (TSV or CSV), whose columns may have different names."""
+"""Read a release's tables (TSV, CSV or JSON), whose columns may have different names."""
 
 import csv
 from collections.abc import Collection, Mapping, Sequence
@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from medalign_utils.data.access import TABLE_SUFFIXES
+from medalign_utils.data.json_rows import read_json_rows
 from medalign_utils.errors import ParamsError, ReleaseError, suggest
 
 # Our column -> its names in releases; the first name found is used.
@@ -67,8 +69,8 @@ class Table(NamedTuple):
 
 
 def find_table(folder: Path, stem: str) -> Path | None:
-    """Return the path of ``<stem>.tsv``, or else of ``<stem>.csv``; None if there is neither."""
-    files = [folder / (stem + suffix) for suffix in _DELIMITERS]
+    """Return the path of ``<stem>.tsv``, or else of .csv, .json or .jsonl; None if all lack."""
+    files = [folder / (stem + suffix) for suffix in TABLE_SUFFIXES]
     return next((file for file in files if file.is_file()), None)
 
 
@@ -94,7 +96,7 @@ def require_mapped(
     """
     column_names(columns)
     try:
-        headers = {file: _read_rows(file, [])[0] for file in tables} if columns else {}
+        headers = {file: read_rows(file, [])[0] for file in tables} if columns else {}
     except ReleaseError:
         return
     for column, name in (columns or {}).items():
@@ -133,7 +135,8 @@ def read_table(
     read).
 
     Args:
-        file: a ``.tsv`` or ``.csv`` file in UTF-8.
+        file: a ``.tsv`` or ``.csv`` file in UTF-8; or ``.json`` or ``.jsonl``, a list of objects or
+            one object per line, in which null or an absent key is a missing value.
         required: columns that must exist, with a value in every row.
         optional: columns that may be absent from the file; they then have no values.
         may_be_empty: required columns in which values may be missing.
@@ -141,10 +144,11 @@ def read_table(
         columns: our column -> the file's name for it, tried before `COLUMN_NAMES`.
 
     Raises:
-        ReleaseError: the file is not UTF-8, a column occurs twice, or a required one is missing.
+        ReleaseError: the file is not UTF-8, its name has another ending, a column occurs twice, or
+            a required one is missing.
     """
     problems: list[Problem] = []
-    header, rows = _read_rows(file, problems)
+    header, rows = read_rows(file, problems)
     raw = pd.DataFrame(rows.values(), columns=header, index=list(rows), dtype="str")
     names = column_names(columns)
     frame = pd.DataFrame(index=raw.index)
@@ -202,13 +206,20 @@ def raise_first(problems: list[Problem], folder: Path) -> None:
         raise ReleaseError(str(problems[0]) + (more if len(problems) > 1 else ""))
 
 
-def _read_rows(file: Path, problems: list[Problem]) -> tuple[list[str], dict[int, list[str]]]:
-    header: list[str] = []
-    rows: dict[int, list[str]] = {}
+def read_rows(file: Path, problems: list[Problem]) -> tuple[list[str], dict[int, list[str]]]:
+    """Return the header, and row number -> fields; add faulty rows to `problems`."""
+    suffix = file.suffix.lower()
+    if suffix not in TABLE_SUFFIXES:
+        raise ReleaseError(f"{file}: expected a name that ends in {', '.join(TABLE_SUFFIXES)}")
+    if suffix not in _DELIMITERS:
+        header, rows, faults = read_json_rows(file)
+        problems += [Problem(file, place, fault) for place, fault in faults]
+        return header, rows
+    header, rows = [], {}
     csv.field_size_limit(_LONGEST_FIELD)
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text, delimiter=_DELIMITERS[file.suffix], strict=True)
+            reader = csv.reader(text, delimiter=_DELIMITERS[suffix], strict=True)
             header = next(reader, [])
             for number, row in enumerate(filter(None, reader), 1):
                 if len(row) == len(header):

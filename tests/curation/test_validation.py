@@ -137,7 +137,7 @@ def test_problems_of_whole_tables(folder):
     (folder / REVIEWED).write_text("model_name\n")  # read twice, but one problem
     (folder / ASKED).unlink()
     first, second = check(folder)[1]
-    assert "has neither all-instructions-rouge.tsv nor" in first
+    assert "has no all-instructions-rouge.tsv/.csv/.json/.jsonl" in first
     assert "no column for instruction_id" in second
     with pytest.raises(ReleaseError, match="no folder"):
         check_release(folder / "none")

@@ -33,6 +33,7 @@ def append_to_an_ehr(folder):
         ),
         (append_to_an_ehr, "does not match its digest in manifest.json"),
         (lambda f: (f / REVIEWS).write_text("instruction_id\n"), f"{REVIEWS} is not listed in"),
+        (lambda f: (f / "a.JSON").write_text("[]"), "a.JSON is not listed in its manifest"),
         (lambda f: (f / "manifest.json").unlink(), "it has no manifest.json"),
         (lambda f: (f / "ehrs/.DS_Store").write_text("x"), None),
         (lambda f: None, None),

@@ -117,7 +117,7 @@ def test_missing_folder_table_and_ehr_folder(folder):
     assert "not UTF-8" in error_of(folder)
     (folder / ANSWERED).unlink()
     stem = "clinician-instruction-responses"
-    assert f"has neither {stem}.tsv nor {stem}.csv" in error_of(folder)
+    assert f"has no {stem}.tsv/.csv/.json/.jsonl" in error_of(folder)
 
 
 @pytest.mark.parametrize(
