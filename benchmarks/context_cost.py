@@ -33,7 +33,7 @@ def one_release(seed: int, resamples: int) -> dict:
             for s in SYSTEMS
         )
         key = grading.load_answer_key(release.answer_key_path)
-        ratings = grading.rate_with_answer_key(responses, key)
+        ratings = grading.rate_with_answer_key(responses, key, release.questions)
     row = {"seed": seed, "n": ratings["instruction_id"].nunique()}
     row |= {f"correct {s}": ratings.loc[ratings["system"] == s, "correct"].mean() for s in SYSTEMS}
     bootstrap = Bootstrap.seeded(resamples, seed)

@@ -21,23 +21,26 @@ def uninformed_answers(release: Release) -> pd.DataFrame:
     key = load_answer_key(release.answer_key_path) if release.answer_key_path else {}
     facts = {i: line["facts"] for i, line in key.items()}
     facts = {i: f for i, f in facts.items() if all(x["kind"] != "not_documented" for x in f)}
-    answers = {f'"{answer}"': [(answer, f) for f in facts.values()] for answer in CONSTANTS}
-    questions = release.instructions.set_index("instruction_id")["question"]
+    asked = release.questions
+    answers = {
+        f'"{answer}"': [(answer, f, asked.get(i, "")) for i, f in facts.items()]
+        for answer in CONSTANTS
+    }
     people = {i: key[i]["person_id"] for i in facts}
     records = {person: ehr_text(release.ehr_path(person), "lines") for person in {*people.values()}}
     answers["the whole prompt"] = [
-        (fill(questions[i], records[people[i]]).text, f) for i, f in facts.items()
+        (fill(asked[i], records[people[i]]).text, f, asked[i]) for i, f in facts.items()
     ]
     answers[SWAPPED] = [
-        (line["reference"], other["facts"])
+        (line["reference"], other["facts"], asked.get(i, ""))
         for line in key.values()
-        for other in key.values()
+        for i, other in key.items()
         if line is not other
     ]
     graded = {
-        name: [grade(text, facts).correct for text, facts in pairs]
-        for name, pairs in answers.items()
-        if pairs
+        name: [grade(*answer).correct for answer in graded]
+        for name, graded in answers.items()
+        if graded
     }
     rows = [(name, len(correct), sum(correct) / len(correct)) for name, correct in graded.items()]
     return pd.DataFrame(rows, columns=["answer", "n", "correct"])

@@ -90,6 +90,12 @@ class Release:
         return _ehr_path(self.path, person_id, self._filenames.get(person_id))
 
     @cached_property
+    def questions(self) -> dict[str, str]:
+        """The text of each instruction by instruction_id, "" where the release has none."""
+        table = self.instructions
+        return dict(zip(table["instruction_id"], table["question"].fillna(""), strict=True))
+
+    @cached_property
     def reviews(self) -> Reviews:
         """The clinicians' reviews of model responses; ReleaseError if there are none."""
         if self.reviews_path is None:

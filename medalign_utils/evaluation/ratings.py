@@ -21,8 +21,9 @@ _TOLERANCE = 1e-9
 def rate(run: Run) -> pd.DataFrame:
     """Return one rating of each response of a run: instruction_id, system, rater, correct, rank.
 
-    The answer key rates generated responses. Released responses have clinicians' ratings, combined
-    by `combine_raters`. Systems may be rated on different instructions; see `common_ratings`.
+    The answer key rates generated responses, and its grader's version is in the column grader.
+    Released responses have clinicians' ratings, combined by `combine_raters`. Systems may be rated
+    on different instructions; see `common_ratings`.
 
     Raises:
         ReleaseError: the release has no answer key or reviews, or no review of one of the systems.
@@ -49,7 +50,8 @@ def rate_by_each(run: Run) -> pd.DataFrame:
             "`responses: released` in params evaluates those that clinicians rated"
         )
     responses = pd.concat([run.responses(system) for system in run.systems], ignore_index=True)
-    return rate_with_answer_key(responses, load_answer_key(run.release.answer_key_path))
+    key = load_answer_key(run.release.answer_key_path)
+    return rate_with_answer_key(responses, key, run.release.questions)
 
 
 def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFrame:

@@ -67,7 +67,7 @@ def responses_and_ratings(release: Release, experiment: str) -> tuple[pd.DataFra
         key = grading.load_answer_key(release.answer_key_path)
         own = pd.concat(responses)
         own = own[own["instruction_id"].isin(list(key))]
-        ratings.append(grading.rate_with_answer_key(own, key))
+        ratings.append(grading.rate_with_answer_key(own, key, release.questions))
     if release.reviews_path:
         ratings.append(release.reviews.ratings)
         responses += [] if release.reviews.responses is None else [release.reviews.responses]

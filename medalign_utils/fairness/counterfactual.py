@@ -343,8 +343,9 @@ def _pairs(
     if key is not None:
         for when, table in (("before", original), ("after", answered)):
             kept = table[table["instruction_id"].isin(both["instruction_id"])]
-            ratings = rate_with_answer_key(kept, key).set_index("instruction_id")
-            both[when] = both["instruction_id"].map(ratings["correct"])
+            ratings = rate_with_answer_key(kept, key, counterpart.release.questions)
+            correct = ratings.set_index("instruction_id")["correct"]
+            both[when] = both["instruction_id"].map(correct)
         both["relevant"] = [_MARKED_AS.get(change) in key[i][MARK] for i in both["instruction_id"]]
     both["changed"] = both["response_before"] != both["response_after"]
     people = counterpart.people

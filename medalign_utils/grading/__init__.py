@@ -6,6 +6,13 @@ they are affirmed or negated; `numbers` and `claims` apply the rule for each kin
 """
 
 from medalign_utils.grading.answer_key import load_answer_key, rate_with_answer_key
-from medalign_utils.grading.verdict import Grade, grade
+from medalign_utils.grading.verdict import GRADER_VERSION, Evidence, Grade, grade
 
-__all__ = ["Grade", "grade", "load_answer_key", "rate_with_answer_key"]
+__all__ = [
+    "GRADER_VERSION",
+    "Evidence",
+    "Grade",
+    "grade",
+    "load_answer_key",
+    "rate_with_answer_key",
+]

@@ -1,15 +1,17 @@
 """Reads the answer key and rates responses with it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from medalign_utils.errors import MedAlignError, ReleaseError
 from medalign_utils.grading.facts import check_facts
-from medalign_utils.grading.verdict import grade
+from medalign_utils.grading.verdict import GRADER_VERSION, grade
 
 RATER = "answer key"
+VERSION = 1  # of the facts; a line without version has 1
 
 
 def load_answer_key(path: str | Path) -> dict[str, dict]:
@@ -30,6 +32,12 @@ def load_answer_key(path: str | Path) -> dict[str, dict]:
             line = json.loads(text)
             if not isinstance(line, dict) or not isinstance(line.get("instruction_id"), str):
                 raise MedAlignError("expected an object with instruction_id, a string")
+            version = line.get("version", 1)
+            if not isinstance(version, int) or not 1 <= version <= VERSION:
+                raise MedAlignError(
+                    f"version {version!r}, but this version of medalign_utils reads answer keys up "
+                    f"to version {VERSION}; update it"
+                )
             if line["instruction_id"] in key:
                 raise MedAlignError(f"instruction {line['instruction_id']} appears twice")
             check_facts(line.get("facts"))
@@ -41,13 +49,16 @@ def load_answer_key(path: str | Path) -> dict[str, dict]:
     return key
 
 
-def rate_with_answer_key(responses: pd.DataFrame, answer_key: dict[str, dict]) -> pd.DataFrame:
+def rate_with_answer_key(
+    responses: pd.DataFrame, answer_key: Mapping[str, Mapping], instructions: Mapping[str, str]
+) -> pd.DataFrame:
     """Return one rating per response, in the same order, in the form of a clinician's.
 
     `responses` has the columns instruction_id, system and response. Where a column failure is not
-    "" there is no response: it is not correct and ranks last. The ratings have instruction_id,
-    system, rater ("answer key"), correct (bool) and rank (float, 1 is best, within
-    the instruction, by facts found minus contradictions; ties share their average rank).
+    "" there is no response: it is not correct and ranks last. `instructions` has the instructions'
+    texts by instruction_id, as far as they are known. The ratings have instruction_id, system,
+    rater ("answer key"), correct (bool), rank (float, 1 is best, within the instruction, by facts
+    found minus contradictions; ties share their average rank) and grader (`GRADER_VERSION`).
 
     Raises:
         MedAlignError: a pair of instruction and system appears twice, an instruction is not in the
@@ -67,7 +78,8 @@ def rate_with_answer_key(responses: pd.DataFrame, answer_key: dict[str, dict]) -
     grades = []
     for row in responses.itertuples(index=False):
         try:
-            grades.append(grade(row.response, answer_key[row.instruction_id]["facts"]))
+            asked = instructions.get(row.instruction_id, "")
+            grades.append(grade(row.response, answer_key[row.instruction_id]["facts"], asked))
         except MedAlignError as error:
             raise MedAlignError(f"{where}: ({row.instruction_id}, {row.system}): {error}") from None
     ratings["rater"] = RATER
@@ -80,4 +92,5 @@ def rate_with_answer_key(responses: pd.DataFrame, answer_key: dict[str, dict]) -
         has_failed = responses["failure"].fillna("").ne("").to_numpy()
         ratings.loc[has_failed, ["correct", "rank"]] = [False, -float("inf")]
     ratings["rank"] = ratings["rank"].groupby(ids).rank(ascending=False)
+    ratings["grader"] = GRADER_VERSION
     return ratings

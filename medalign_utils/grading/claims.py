@@ -1,22 +1,24 @@
 """Grades dates, terms, sets of terms, yes/no answers and "not documented"."""
 
 import re
+from collections.abc import Iterator
 from itertools import chain
 
 from medalign_utils.grading.assertions import AFFIRMED, ENDED, NAMED, NEGATED, OPEN, STOPPED, judge
 from medalign_utils.grading.clauses import clause_of, clauses, concerns, names_nothing, topic_of
 from medalign_utils.grading.dates import Date, read_dates
-from medalign_utils.grading.facts import Fact
+from medalign_utils.grading.facts import Fact, Piece, Result
 from medalign_utils.grading.names import is_named, topic_mentions
 from medalign_utils.grading.quantities import read_quantities
 from medalign_utils.grading.text import Mention, Reading, Statement, find
 
 
-def grade_date(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
+def grade_date(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     """Return the share found (0 or 1) and the contradictions (0 or 1) of a date fact."""
     days = [f.day for f in facts if f.day and f is not fact]
     finer = {"day": (), "month": ("day",), "year": ("month", "day")}[fact.precision]
-    found = other = False
+    found: list[Piece] = []
+    other: list[Piece] = []
     for statement in reading.spoken:
         text = statement.text
         given: list[Date] = []
@@ -26,11 +28,18 @@ def grade_date(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, 
         if reading.is_bare and names_nothing(text) and not topic_mentions(fact.topic, text)[0]:
             given += read_dates(text)
         for day in given:
-            found = found or day.states(fact.day, fact.precision)
+            # The date of a quoted line is outside the statement's own text.
+            is_quoted = day is statement.date
+            span = statement.own_span if is_quoted else statement.span(day.start, day.end)
+            if day.states(fact.day, fact.precision):
+                found.append(Piece("found", *span))
             is_note_date = day is statement.date and statement.is_note
             if not is_note_date and not any(day.agrees(d) for d in days):
-                other = other or not day._replace(**dict.fromkeys(finer)).agrees(fact.day)
-    return float(found), int(other and not found)
+                if not day._replace(**dict.fromkeys(finer)).agrees(fact.day):
+                    other.append(Piece("contradicted", *span))
+    if found:
+        return Result(1.0, 0, tuple(found))
+    return Result(0.0, int(bool(other)), tuple(other))
 
 
 def _dates_of(text: str, mention: Mention) -> list[Date]:
@@ -45,14 +54,15 @@ def _dates_of(text: str, mention: Mention) -> list[Date]:
     return own or nearest[:1]
 
 
-def grade_terms(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
+def grade_terms(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     """Return the share of terms found and the number of rivals affirmed, for a term or a set."""
     if fact.topic and not reading.is_bare and not is_named(fact.topic, reading):
-        return 0.0, 0
+        return Result(0.0, 0)
     wanted = fact.members or (fact.accepted,)
     found = [False] * len(wanted)
     claimed: set[int] = set()
     stopped: set[int] = set()
+    evidence: list[Piece] = []
     for statement in reading.spoken:
         members = [find(m, statement.text) for m in wanted]
         rivals = [find(r, statement.text) for r in fact.rivals]
@@ -60,15 +70,21 @@ def grade_terms(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float,
         against = [_verdicts(fact, reading, statement, m, members) for m in rivals]
         # "Differential: gout or cellulitis" names neither as the diagnosis.
         unsettled = {NEGATED, OPEN} if any(OPEN in rival for rival in against) else {NEGATED}
-        found = [was or bool(now - unsettled) for was, now in zip(found, verdicts, strict=True)]
-        claimed |= {n for n, rival in enumerate(against) if rival & {AFFIRMED, NAMED}}
+        named = [bool(now - unsettled) for now in verdicts]
+        found = [was or now for was, now in zip(found, named, strict=True)]
+        claiming = {n for n, rival in enumerate(against) if rival & {AFFIRMED, NAMED}}
+        claimed |= claiming
+        evidence += [Piece("found", *statement.own_span)] if any(named) else []
+        evidence += [Piece("contradicted", *statement.own_span)] if claiming else []
         stopped |= {n for n, rival in enumerate(against) if rival & {STOPPED, ENDED}}
     others = [m for f in facts if f is not fact for m in (*f.members, f.accepted)]
     asked = {s.casefold() for m in others for s in m}
     contradictions = [
         n for n in claimed - stopped if asked.isdisjoint(s.casefold() for s in fact.rivals[n])
     ]
-    return sum(found) / len(found), len(contradictions)
+    if not contradictions:
+        evidence = [piece for piece in evidence if piece.verdict == "found"]
+    return Result(sum(found) / len(found), len(contradictions), tuple(evidence))
 
 
 def _verdicts(fact: Fact, reading: Reading, statement: Statement, mentions, others) -> set[str]:
@@ -113,9 +129,9 @@ def _without_content(text: str) -> bool:
     return all(word in _CONTENTLESS for word in words)
 
 
-def grade_yes_no(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
+def grade_yes_no(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     """Return the share found (0 or 1) and the contradictions (0 or 1) of a yes_no fact."""
-    verdicts: set[str] = set()
+    verdicts: dict[str, list[tuple[int, int]]] = {}
     lead = None
     spoken = reading.spoken
     for statement in spoken:
@@ -124,19 +140,37 @@ def grade_yes_no(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float
             lead = match["yes"] is not None
         for mention in topic_of(fact, statement, reading):
             if mention.start >= statement.heading:
-                verdicts.add(judge(statement.text, mention))
+                verdict = judge(statement.text, mention)
+                verdicts.setdefault(verdict, []).append(statement.own_span)
             elif match := _ELLIPTIC.match(own):
-                verdicts.add(NEGATED if match["no"] else AFFIRMED)
+                verdict = NEGATED if match["no"] else AFFIRMED
+                verdicts.setdefault(verdict, []).append(statement.own_span)
     if lead is not None:
         is_bare_answer = all(_without_content(s.text[s.start :]) for s in spoken)
         if not is_bare_answer and not is_named(fact.topic, reading):
-            return 0.0, 0
+            return Result(0.0, 0)
         against = {NEGATED, ENDED} if lead else {AFFIRMED}
         agree = {AFFIRMED, NAMED, STOPPED} if lead else {NEGATED, ENDED, NAMED, OPEN}
-        answers = {lead, not lead} if against & verdicts and not agree & verdicts else {lead}
+        answers = (
+            {lead, not lead} if against & set(verdicts) and not agree & set(verdicts) else {lead}
+        )
     else:
-        answers = {verdict not in (NEGATED, ENDED) for verdict in verdicts - {OPEN}}
-    return float(fact.answer in answers), int((not fact.answer) in answers)
+        answers = {verdict not in (NEGATED, ENDED) for verdict in set(verdicts) - {OPEN}}
+    evidence = [
+        Piece("found" if answer is fact.answer else "contradicted", *span)
+        for answer, span in _spans(verdicts, lead, spoken)
+        if answer in answers
+    ]
+    return Result(float(fact.answer in answers), int((not fact.answer) in answers), tuple(evidence))
+
+
+def _spans(verdicts: dict, lead: bool | None, spoken: list) -> Iterator[tuple[bool, tuple]]:
+    """Yield each answer that the statements give, with where they give it."""
+    if lead is not None:
+        yield lead, spoken[0].own_span
+    for verdict, spans in verdicts.items():
+        if verdict != OPEN:
+            yield from ((verdict not in (NEGATED, ENDED), span) for span in spans)
 
 
 _ABOUT = r"(?:documented|recorded|mentioned|noted|reported|stated|specified|available|found|listed"
@@ -161,23 +195,28 @@ _SILENT = re.compile(
 _BUT = re.compile(r"(?i)\b(?:but|however|although|though)\b")
 
 
-def grade_not_documented(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
+def grade_not_documented(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     """Return the share found (0 or 1) and the contradictions (0 or 1) of such a fact."""
-    found = asserted = False
+    found: list[Piece] = []
+    asserted: list[Piece] = []
     for statement in reading.spoken:
         text = statement.text
         mentions = topic_of(fact, statement, reading)
         silent = _SILENT.search(text, statement.heading)
         if silent and (mentions or _without_content(text[statement.start :])):
-            found = True
+            found.append(Piece("found", *statement.own_span))
             # "is not documented, but was 7.2 in 2013"
             turn = _BUT.search(text, silent.end())
             rest = text[turn.end() :] if turn else ""
-            asserted = asserted or bool(read_quantities(rest) or read_dates(rest))
+            if read_quantities(rest) or read_dates(rest):
+                asserted.append(Piece("contradicted", *statement.own_span))
         for mention in mentions:
             begin = max([0, *(m.end() for m in _BUT.finditer(text, 0, mention.start))])
             turn = _BUT.search(text, mention.end)
             part = text[begin : turn.start() if turn else len(text)]
             if mention.start >= statement.heading and not _SILENT.search(part):
-                asserted = asserted or judge(text, mention) not in (NEGATED, OPEN)
-    return float(found and not asserted), int(asserted)
+                if judge(text, mention) not in (NEGATED, OPEN):
+                    asserted.append(Piece("contradicted", *statement.own_span))
+    if asserted:
+        return Result(0.0, 1, tuple(asserted))
+    return Result(float(bool(found)), 0, tuple(found))

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cached_property, lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import pydantic
 from pydantic import AfterValidator, Field
@@ -124,3 +124,19 @@ def check_facts(facts: Sequence[Mapping]) -> list[Fact]:
 @lru_cache(maxsize=8192)
 def _parse(text: str) -> Fact:
     return Fact.model_validate(json.loads(text))
+
+
+class Piece(NamedTuple):
+    """The part `start:end` of a response that finds or contradicts a fact."""
+
+    verdict: Literal["found", "contradicted"]
+    start: int
+    end: int
+
+
+class Result(NamedTuple):
+    """How a response compares with one fact."""
+
+    share: float  # found, 0 to 1
+    contradictions: int
+    evidence: tuple[Piece, ...] = ()

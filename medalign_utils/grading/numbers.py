@@ -8,7 +8,7 @@ from datetime import date
 from medalign_utils.data.ehr.units import Unit, convert, parse_unit
 from medalign_utils.grading.clauses import clause_of, concerns, names_nothing, names_something
 from medalign_utils.grading.dates import Date, read_dates
-from medalign_utils.grading.facts import SIDE, Fact
+from medalign_utils.grading.facts import SIDE, Fact, Piece, Result
 from medalign_utils.grading.names import LIMIT, topic_mentions
 from medalign_utils.grading.quantities import Quantity, mask, read_quantities
 from medalign_utils.grading.text import Reading, Statement, find
@@ -33,9 +33,10 @@ _NOT_BEFORE = re.compile(r"(?i)(?:\bnot|n't|\bnever)\s+(?:\w+\s+){0,2}$")
 _OF = re.compile(r"\s+of\s+(?=[A-Za-z]{3})")
 
 
-def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float, int]:
-    """Return the share found (0 or 1) and the contradictions (0 or 1) of a number fact."""
-    found = contradicted = False
+def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
+    """Return the result of a number fact: share and contradictions are 0 or 1."""
+    found: list[Piece] = []
+    contradicted: list[Piece] = []
     for statement, quantity, numbers in _values(fact, reading):
         when, is_other_time = _when(statement, quantity)
         undated = when is None and not is_other_time
@@ -48,11 +49,12 @@ def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> tuple[float
         else:
             is_its_time = undated or not fact.since or when is not None
             is_rival_time = undated
+        span = statement.span(quantity.start, quantity.end)
         if _near(fact, numbers):
-            found = found or is_its_time
+            found += [Piece("found", *span)] if is_its_time else []
         elif not is_other_time and not _is_aside(fact, facts, statement.text, quantity, numbers):
-            contradicted = contradicted or is_rival_time
-    return float(found), int(contradicted)
+            contradicted += [Piece("contradicted", *span)] if is_rival_time else []
+    return Result(float(bool(found)), int(bool(contradicted)), (*found, *contradicted))
 
 
 def _last(when: Date) -> date:

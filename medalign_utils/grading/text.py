@@ -4,42 +4,83 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from medalign_utils.grading.dates import Date, read_dates
+from medalign_utils.grading.source import Source
 
 # Of one statement: more are a model that repeats itself, which would take minutes.
 WORD_LIMIT, CHARACTER_LIMIT = 256, 5_000
 BARE = 8  # words
 
-_SAME = str.maketrans("’‘′“”–−‐‑µμ×·•", "'''\"\"----uux**")
 _WRITTEN_OUT = {
-    "—": " - ", "→": " to ", "->": " to ", "≥": ">=", "≤": "<=", "²": "^2", "³": "^3", "⁶": "^6",
-    "⁹": "^9", "¹²": "^12", "\u200b": "", "\x01": " ", "\x02": " ",
+    **dict(zip("’‘′“”–−‐‑µμ×·•", "'''\"\"----uux**", strict=True)),
+    "—": " - ", "→": " to ", "≥": ">=", "≤": "<=", "²": "^2", "³": "^3", "⁶": "^6", "⁹": "^9",
+    "\u200b": "", "\x01": " ", "\x02": " ", "\x85": "\n", "\u2028": "\n", "\u2029": "\n",
+    "¹²": "^12", "->": " to ", "\r\n": "\n", "\r": "\n", "\v": "\n", "\f": "\n",
 }  # fmt: skip
+_TO_WRITE_OUT = re.compile(r"¹²|->|\r\n?|[\v\f\x01\x02]|[^\x00-\x7f]|[a-zA-Z][\u0300-\u036f]+")
+_SPACES = re.compile(r"[^\S\n]+")
 _MARKDOWN = re.compile(r"\*\*|__|`|^\s*#+\s|(?<!\w)\*(?=\w)|(?<=\w)\*(?!\w)", re.MULTILINE)
+
+
+def _written_out(match: re.Match) -> str:
+    found = match[0]
+    plain = _WRITTEN_OUT.get(found)
+    if plain is None:
+        plain = unicodedata.normalize("NFKC", found)
+        plain = "".join(_WRITTEN_OUT.get(character, character) for character in plain)
+    return plain
+
+
+def normalised(text: str) -> Source:
+    """Return the text without Markdown marks and with uniform quotes, dashes and the like."""
+    source = Source.of(text).replace(_TO_WRITE_OUT, _written_out)
+    return source.replace(_SPACES, " ").replace(_MARKDOWN, "")
 
 
 @lru_cache(maxsize=4096)
 def normalise(text: str) -> str:
-    """Return the text without Markdown marks and with uniform quotes, dashes and the like."""
-    for symbol, plain in _WRITTEN_OUT.items():
-        text = text.replace(symbol, plain)
-    text = unicodedata.normalize("NFKC", text.translate(_SAME)).translate(_SAME)
-    text = re.sub(r"\r\n?|[\v\f\x85\u2028\u2029]", "\n", text)
-    return _MARKDOWN.sub("", re.sub(r"[^\S\n]+", " ", text))
+    """Return the text as the grader reads it (`normalised`), without its places."""
+    return normalised(text).text
 
 
 class Statement(NamedTuple):
     """One statement; `text` also has the note's title, question and heading that introduce it."""
 
-    text: str
+    source: Source
     heading: int  # where in `text` the heading begins
     start: int  # where the statement's own words begin
     date: Date | None  # of the quoted record line that contains it
     is_note: bool  # whether that line is a note, so `date` is when the note was written
     is_question: bool
     in_family_history: bool
+
+    @property
+    def text(self) -> str:
+        """The statement's text, introduction included."""
+        return self.source.text
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Return where `text[start:end]` begins and ends in the response."""
+        return self.source.span(start, end)
+
+    @property
+    def own_span(self) -> tuple[int, int]:
+        """Where the statement's own words begin and end in the response."""
+        return self.span(self.start, len(self.text))
+
+
+class Instruction(NamedTuple):
+    """What was asked, as far as grading needs it; `text` is empty if it is not known."""
+
+    text: str = ""
+
+    @property
+    def dates(self) -> tuple[Date, ...]:
+        """The dates that the instruction names."""
+        return read_dates(self.text)
 
 
 class Reading(NamedTuple):
@@ -48,6 +89,7 @@ class Reading(NamedTuple):
     statements: tuple[Statement, ...]
     n_words: int
     n_quoted: int  # lines quoted from a record
+    instruction: Instruction = Instruction()
 
     @property
     def spoken(self) -> list[Statement]:
@@ -91,12 +133,12 @@ _HEADING = re.compile(r"[A-Z][A-Za-z/ ]{1,30}:")
 _PATIENT = re.compile(r"(?i)(?:she|he|they|the patient|patient|pt)\b")
 
 
-def _sentences(line: str) -> Iterator[str]:
-    begin = 0
-    for match in _SENTENCE_END.finditer(line):
-        following = line[match.end() :]
+def _sentences(line: Source) -> Iterator[Source]:
+    text, begin = line.text, 0
+    for match in _SENTENCE_END.finditer(text):
+        following = text[match.end() :]
         if match["mark"] and "?" not in match["mark"]:
-            before, _, word = line[begin : match.start()].rpartition(" ")
+            before, _, word = text[begin : match.start()].rpartition(" ")
             word = word.strip("(\"'")
             # "approx. 40", "pain. has cough": short words before a small letter are abbreviated.
             short = 1 if following[:1].isupper() else 4
@@ -108,13 +150,16 @@ def _sentences(line: str) -> Iterator[str]:
                 or _PRONOUN.match(following)
             ):
                 continue
-        yield line[begin : match.end()].rstrip("; ")
+        yield line.part(begin, match.end()).strip("; ")
         begin = match.end()
-    yield line[begin:]
+    yield line.part(begin, len(text)).strip()
+
+
+_LONGEST = re.compile(rf"(?:\S+\s*){{0,{WORD_LIMIT}}}")
 
 
 @lru_cache(maxsize=4096)
-def read(response: str) -> Reading:
+def read(response: str, instruction: str = "") -> Reading:
     """Return a response cut into statements, each of at most `WORD_LIMIT` words.
 
     A line that ends in a colon is the heading of the lines below it, up to the next heading or
@@ -123,53 +168,59 @@ def read(response: str) -> Reading:
     >>> [s.text for s in read("Creatinine was 1.4 mg/dL. It fell; Dr. Roe agrees.").statements]
     ['Creatinine was 1.4 mg/dL. It fell', 'Dr. Roe agrees.']
     """
-    text = normalise(response)
-    text = _RECORD_LINE.sub(lambda match: "\n" + match[0], text)
+    whole = normalised(response)
     statements: list[Statement] = []
-    date, is_note, title, heading, question, unused = None, False, "", "", "", False
+    nothing = Source("", [])
+    date, is_note, title, heading, question, unused = None, False, *[nothing] * 3, False
 
-    def add(own: str, in_family_history: bool = False) -> None:
+    def add(own: Source, in_family_history: bool = False) -> None:
         nonlocal question, unused
-        own = re.match(rf"(?:\S+\s*){{0,{WORD_LIMIT}}}", own.strip()[:CHARACTER_LIMIT])[0].strip()
-        if re.search(r"\w", own):
-            before = (f"{title}: " if title else "") + (f"{question} " if question else "")
-            under = before + (f"{heading}: " if heading else "")
-            is_question = own.endswith("?")
-            places = len(before), len(under)
+        own = own.strip()
+        own = own.part(0, _LONGEST.match(own.text[:CHARACTER_LIMIT]).end()).strip()
+        if re.search(r"\w", own.text):
+            before = title.join(": ") if title.text else nothing
+            before = before.join(question, " ") if question.text else before
+            under = before.join(heading, ": ") if heading.text else before
+            is_question = own.text.endswith("?")
+            places = len(before.text), len(under.text)
             flags = date, is_note, is_question, in_family_history
-            statements.append(Statement(under + own, *places, *flags))
-            question, unused = own if is_question else "", False
+            statements.append(Statement(under.join(own), *places, *flags))
+            question, unused = own if is_question else nothing, False
 
-    for line in text.split("\n"):
-        if not line.strip():
-            heading = heading if unused else ""
+    record_lines = list(_RECORD_LINE.finditer(whole.text))
+    cuts = {match.start() for match in record_lines}
+    cuts |= {m.end() for m in re.finditer("\n", whole.text)} | {0, len(whole.text)}
+    for begin, end in pairwise(sorted(cuts)):
+        line = whole.part(begin, end).strip("\n")
+        if not line.text.strip():
+            heading = heading if unused else nothing
             continue
-        if match := _RECORD_LINE.match(line):
+        if match := _RECORD_LINE.match(line.text):
             date = next(iter(read_dates(match["date"])), None)
             is_note = (match["type"] or match["type2"]) == "note"
-            title, heading, question = "", "", ""
-            line = line[match.end() :]
+            title = heading = question = nothing
+            line = line.part(match.end(), len(line.text))
             if is_note:
-                named = _NOTE_TITLE.match(line)
-                add((named["title"] if named else line).strip())
-                title = named["title"].strip() if named else ""
-                line = line[named.end() :] if named else ""
-        line = _BULLET.sub("", line, count=1).rstrip()
-        if line.endswith(":") and len(line.split()) <= 12:
-            heading, unused = line.rstrip(": "), True
+                named = _NOTE_TITLE.match(line.text)
+                add(line.part(*named.span("title")) if named else line)
+                title = line.part(*named.span("title")).strip() if named else nothing
+                line = line.part(named.end(), len(line.text)) if named else nothing
+        line = line.part(_BULLET.match(line.text).end(), len(line.text)).strip()
+        if line.text.endswith(":") and len(line.text.split()) <= 12:
+            heading, unused = line.strip(": "), True
             continue
-        family = bool(_FAMILY_HEADING.match(line) or _FAMILY_HEADING.match(f"{heading}:"))
+        family = bool(_FAMILY_HEADING.match(line.text) or _FAMILY_HEADING.match(f"{heading.text}:"))
         for sentence in _sentences(line):
-            opening = sentence.strip()
-            if family and not _FAMILY_HEADING.match(opening):
-                is_new = _HEADING.match(opening) and not RELATIVE.match(opening)
-                family = not (is_new or _PATIENT.match(opening))
+            if family and not _FAMILY_HEADING.match(sentence.text):
+                is_new = _HEADING.match(sentence.text) and not RELATIVE.match(sentence.text)
+                family = not (is_new or _PATIENT.match(sentence.text))
             add(sentence, family)
     if unused:
-        heading, own = "", heading
+        heading, own = nothing, heading
         add(own)
-    n_quoted = len(_RECORD_LINE.findall(text)) + text.count("<event ")
-    return Reading(tuple(statements), len(response.split()), n_quoted)
+    n_quoted = len(record_lines) + whole.text.count("<event ")
+    asked = Instruction(normalise(instruction))
+    return Reading(tuple(statements), len(response.split()), n_quoted, asked)
 
 
 class Mention(NamedTuple):

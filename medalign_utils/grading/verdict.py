@@ -1,7 +1,7 @@
 """Grades one response by the rules in docs/grading.md."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.grading import claims
@@ -9,6 +9,8 @@ from medalign_utils.grading.facts import check_facts
 from medalign_utils.grading.numbers import grade_number
 from medalign_utils.grading.text import read
 
+# Raised whenever a response may be graded differently than before; ratings bear it.
+GRADER_VERSION = "2"
 QUOTED = 8  # record lines; a response that quotes more is the record, not an answer
 
 _GRADERS = {
@@ -21,6 +23,15 @@ _GRADERS = {
 }
 
 
+class Evidence(NamedTuple):
+    """What decided about a fact: `response[start:end]` finds or contradicts it."""
+
+    fact: int  # index in the facts
+    verdict: Literal["found", "contradicted"]
+    start: int
+    end: int
+
+
 class Grade(NamedTuple):
     """How a response compares with the facts: `correct` if all are found and none contradicted."""
 
@@ -28,27 +39,38 @@ class Grade(NamedTuple):
     found: float  # mean share of each fact, 0 to 1
     contradictions: int
     n_facts: int
+    evidence: tuple[Evidence, ...] = ()
 
 
-def grade(response: str, facts: Sequence[Mapping]) -> Grade:
+def grade(response: str, facts: Sequence[Mapping], instruction: str = "") -> Grade:
     """Return the grade of a response against an instruction's facts (form: docs/grading.md).
+
+    `instruction` is the instruction's text, so that "None." answers "Any complication?".
 
     Raises:
         MedAlignError: there are no facts, one is malformed, or the response is not text.
 
     >>> creatinine = {"kind": "number", "topic": ["creatinine"], "value": 1.4, "unit": "mg/dL",
     ...               "tolerance": 0.05, "date": "2014-08-10"}
-    >>> grade("Her creatinine was 1.40 mg/dl on Aug 10, 2014, up from 1.1.", [creatinine])
-    Grade(correct=True, found=1.0, contradictions=0, n_facts=1)
+    >>> response = "Her creatinine was 1.40 mg/dl on Aug 10, 2014, up from 1.1."
+    >>> graded = grade(response, [creatinine], "What was her creatinine on 8/10/2014?")
+    >>> graded.correct, [(e.verdict, response[e.start : e.end]) for e in graded.evidence]
+    (True, [('found', '1.40 mg/dl')])
     """
-    if not isinstance(response, str):
-        raise MedAlignError(f"grade: response is {type(response).__name__}, expected text")
+    for name, text in (("response", response), ("instruction", instruction)):
+        if not isinstance(text, str):
+            raise MedAlignError(f"grade: {name} is {type(text).__name__}, expected text")
     checked = check_facts(facts)
-    reading = read(response)
+    reading = read(response, instruction)
     if reading.n_quoted > QUOTED:
         return Grade(False, 0.0, 0, len(checked))
-    shares, contradictions = zip(
-        *(_GRADERS[fact.kind](fact, reading, checked) for fact in checked), strict=True
-    )
-    correct = all(share == 1 for share in shares) and not any(contradictions)
-    return Grade(correct, sum(shares) / len(checked), sum(contradictions), len(checked))
+    results = [_GRADERS[fact.kind](fact, reading, checked) for fact in checked]
+    found = sum(result.share for result in results) / len(checked)
+    contradictions = sum(result.contradictions for result in results)
+    correct = all(result.share == 1 for result in results) and not contradictions
+    evidence = [
+        Evidence(n, piece.verdict, piece.start, piece.end)
+        for n, result in enumerate(results)
+        for piece in result.evidence
+    ]
+    return Grade(correct, found, contradictions, len(checked), tuple(dict.fromkeys(evidence)))

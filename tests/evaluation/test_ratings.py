@@ -16,6 +16,7 @@ from medalign_utils.evaluation.ratings import (
     rate_by_each,
     rate_in_common,
 )
+from medalign_utils.grading import GRADER_VERSION
 from medalign_utils.run import Run
 from medalign_utils.synthetic import write_release
 from tests.builders import tiny_release
@@ -120,6 +121,7 @@ def test_a_run_with_missing_responses_is_rated_on_the_rest(tmp_path, monkeypatch
     with pytest.warns(UserWarning, match="1 left out: b lacks 1"):
         ratings = rate_in_common(run)
     assert ratings["instruction_id"].nunique() == len(ids) - 1
+    assert set(rate(run)["grader"]) == {GRADER_VERSION}
     check_ratings(ratings)
     run.release.answer_key_path.unlink()
     with pytest.raises(ReleaseError, match=r"has no answer-key\.jsonl, so it cannot rate"):

@@ -127,7 +127,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("response", "fact"), CORRECT)
 def test_right_answers_in_other_words_are_correct(response, fact):
-    assert grade(response, [fact]) == (True, 1.0, 0, 1)
+    assert grade(response, [fact])[:4] == (True, 1.0, 0, 1)
 
 
 @pytest.mark.parametrize(("response", "fact"), WRONG)
@@ -150,7 +150,7 @@ def test_wrong_answers_are_not_correct(response, fact):
     ],
 )  # fmt: skip
 def test_found_is_the_mean_share_and_other_values_are_contradictions(response, facts, expected):
-    assert grade(response, facts) == expected
+    assert grade(response, facts)[:4] == expected
 
 
 def test_a_record_quoted_at_length_is_not_an_answer():
@@ -178,7 +178,7 @@ def test_no_response_is_not_correct_and_ranks_last():
         {"instruction_id": "1", "system": list(texts), "response": texts.values()}
     )
     responses["failure"] = ["", "HTTP 400", ""]
-    ratings = rate_with_answer_key(responses, key).set_index("system")
+    ratings = rate_with_answer_key(responses, key, {}).set_index("system")
     assert ratings["correct"].to_dict() == {"wrong": False, "none": False, "right": True}
     assert ratings["rank"].to_dict() == {"wrong": 2.0, "none": 3.0, "right": 1.0}
 
@@ -239,7 +239,7 @@ def test_ranks_follow_correctness_then_facts_minus_contradictions():
         columns=["instruction_id", "system", "response"],
         index=[0] * 7,  # as when tables of several systems are concatenated
     )
-    ratings = rate_with_answer_key(responses, key).set_index("system")
+    ratings = rate_with_answer_key(responses, key, {}).set_index("system")
     assert ratings["rank"].tolist() == [5.0, 1.0, 3.5, 2.0, 3.5, 2.0, 1.0]
     assert ratings.index[ratings["correct"]].tolist() == ["all", "right"]
     assert set(ratings["rater"]) == {"answer key"}
@@ -256,7 +256,7 @@ def test_ranks_follow_correctness_then_facts_minus_contradictions():
 def test_errors_name_a_response_that_cannot_be_rated(rows, message):
     responses = pd.DataFrame(rows, columns=["instruction_id", "system", "response"])
     with pytest.raises(MedAlignError) as error:
-        rate_with_answer_key(responses, {"7": {"facts": [CHEST_PAIN]}})
+        rate_with_answer_key(responses, {"7": {"facts": [CHEST_PAIN]}}, {})
     assert message in str(error.value)
 
 
@@ -267,6 +267,8 @@ def test_errors_name_a_response_that_cannot_be_rated(rows, message):
         ('"7"', "line 1: expected an object with instruction_id, a string"),
         ('{"instruction_id": 7}', "line 1: expected an object with instruction_id, a string"),
         ('{"instruction_id": "7", "facts": []}', "line 1: facts are []"),
+        ('{"instruction_id": "7", "version": 2, "facts": []}',
+         "line 1: version 2, but this version of medalign_utils reads answer keys up to version 1"),
         ("\n".join([json.dumps({"instruction_id": "7", "facts": [STROKE]})] * 2),
          "line 2: instruction 7 appears twice"),
     ],

@@ -124,7 +124,9 @@ def test_shares_follow_the_plan():
 
 
 def test_references_pass_and_uninformed_answers_do_not(key, release):
-    assert all(grading.grade(line["reference"], line["facts"]).correct for line in key.values())
+    for i, line in key.items():
+        assert grading.grade(line["reference"], line["facts"], release.questions[i]).correct, line
+        assert grading.grade(line["reference"], line["facts"]).correct, line
     table = answer_key_checks.uninformed_answers(release).set_index("answer")
     swapped = table.loc[answer_key_checks.SWAPPED]
     assert swapped["n"] == len(key) * (len(key) - 1) and swapped["correct"] < 0.05
@@ -159,8 +161,9 @@ def test_releases_of_other_seeds_differ_and_are_consistent(tmp_path, asked):
     for seed in (11, 12):
         out = tmp_path / f"{seed}"
         write_release(out, patients=12, instructions=60, seed=seed, templates=asked)
-        for line in grading.load_answer_key(out / "answer-key.jsonl").values():
-            assert grading.grade(line["reference"], line["facts"]).correct, line
+        asked_for = load_release(out).questions
+        for i, line in grading.load_answer_key(out / "answer-key.jsonl").items():
+            assert grading.grade(line["reference"], line["facts"], asked_for[i]).correct, line
             assert line["template"] in asked
         written.add((out / "answer-key.jsonl").read_bytes())
     assert len(written) == 2
@@ -215,7 +218,8 @@ def test_stays_at_the_published_size_are_dense_and_their_answers_true(monitored)
     key = grading.load_answer_key(monitored.answer_key_path)
     assert len(key) == 60 and monitored.references["instruction_id"].nunique() == 20
     assert monitored.manifest["scale"] == "release" and monitored.manifest["submitted"] == 80
-    assert all(grading.grade(line["reference"], line["facts"]).correct for line in key.values())
+    for i, line in key.items():
+        assert grading.grade(line["reference"], line["facts"], monitored.questions[i]).correct, line
     checked = set()
     for person in {line["person_id"] for line in key.values()}:
         lines = [line for line in key.values() if line["person_id"] == person]

@@ -73,7 +73,7 @@ def _pairs_of_release(folder: Path, fold: str, rng: random.Random) -> pd.DataFra
     if fold == "train":
         responses.append(_references_as_responses({i: key[i] for i in sorted(chosen)}, rng))
     answers = pd.concat(responses, ignore_index=True)
-    ratings = rate_with_answer_key(answers, key)
+    ratings = rate_with_answer_key(answers, key, release.questions)
     worst = ratings.groupby("instruction_id")["rank"].transform("size")
     ratings["label"] = (worst - ratings["rank"]) / (worst - 1)
     table = answers.merge(ratings, on=["instruction_id", "system"], validate="one_to_one")
