@@ -6,7 +6,8 @@ words that end a cue's scope. The word lists are this module's own.
 
 import re
 
-from medalign_utils.grading.text import RELATIVE, Mention, Statement
+from medalign_utils.grading.spelling import Mention
+from medalign_utils.grading.text import RELATIVE, Statement
 
 AFFIRMED, NAMED, NEGATED = "affirmed", "named", "negated"
 ENDED, STOPPED, OPEN = "ended", "stopped", "open"

@@ -10,7 +10,8 @@ from medalign_utils.grading.dates import Date, read_dates
 from medalign_utils.grading.facts import Fact, Piece, Result
 from medalign_utils.grading.names import is_named, topic_mentions
 from medalign_utils.grading.quantities import read_quantities
-from medalign_utils.grading.text import Mention, Reading, Statement, find
+from medalign_utils.grading.spelling import Mention, find
+from medalign_utils.grading.text import Reading, Statement
 
 
 def grade_date(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:

@@ -8,7 +8,8 @@ from medalign_utils.grading.assertions import names_relative
 from medalign_utils.grading.facts import Fact
 from medalign_utils.grading.names import topic_mentions
 from medalign_utils.grading.quantities import Quantity, mask, read_quantities
-from medalign_utils.grading.text import Mention, Reading, Statement
+from medalign_utils.grading.spelling import Mention
+from medalign_utils.grading.text import Reading, Statement
 
 _PATIENT = re.compile(r"(?i)\b(?:patient|pt)(?!'s)\b")
 

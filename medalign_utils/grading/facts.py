@@ -12,8 +12,8 @@ from pydantic import AfterValidator, Field
 
 from medalign_utils.data.ehr.units import Unit, parse_unit
 from medalign_utils.errors import MedAlignError
+from medalign_utils.grading.characters import normalise
 from medalign_utils.grading.names import LIMIT, with_synonyms
-from medalign_utils.grading.text import normalise
 
 _KEYS = {  # kind: (required, optional)
     "number": ({"topic", "value", "unit", "tolerance"}, {"date", "from"}),

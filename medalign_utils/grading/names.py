@@ -3,7 +3,8 @@
 import re
 from functools import lru_cache
 
-from medalign_utils.grading.text import Mention, Reading, find
+from medalign_utils.grading.spelling import Mention, find
+from medalign_utils.grading.text import Reading
 
 LIMIT = re.compile(r"(?i)\b(?:goals?|targets?|cut-?offs?|thresholds?|limits?|aims?|aiming)\b")
 

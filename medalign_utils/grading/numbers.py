@@ -11,7 +11,8 @@ from medalign_utils.grading.dates import Date, read_dates
 from medalign_utils.grading.facts import SIDE, Fact, Piece, Result
 from medalign_utils.grading.names import LIMIT, topic_mentions
 from medalign_utils.grading.quantities import Quantity, mask, read_quantities
-from medalign_utils.grading.text import Reading, Statement, find
+from medalign_utils.grading.spelling import find
+from medalign_utils.grading.text import Reading, Statement
 
 _EARLIER = re.compile(
     r"(?i)\b(?:previous(?:ly)?|prior|compared|versus|vs|formerly|baseline|up from|down from)\b"

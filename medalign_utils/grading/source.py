@@ -35,28 +35,27 @@ class Source(NamedTuple):
         return Source(text, places)
 
     def replace(self, pattern: re.Pattern, by: "str | Callable[[re.Match], str]") -> "Source":
-        """Return the text with each match replaced; the new text has the place of the match."""
+        """Return the text with each match, none empty, replaced; the new text has its place."""
         pieces, places, at = [], [], 0
         for match in pattern.finditer(self.text):
             new = by if isinstance(by, str) else by(match)
             pieces += self.text[at : match.start()], new
             places += self.places[at : match.start()]
-            first = self.places[match.start()] if match.start() < len(self.places) else 0
-            places += [first] * len(new)
+            places += [self.places[match.start()]] * len(new)
             at = match.end()
-        if not at and not pieces:
-            return self
-        return Source("".join([*pieces, self.text[at:]]), places + self.places[at:])
+        return Source("".join([*pieces, self.text[at:]]), places + self.places[at:]) if at else self
 
-    def keep(self, pattern: re.Pattern, group: str = "kept") -> "Source":
-        """Return the text with each match replaced by one of its groups (nothing, if unmatched)."""
+    def keep(self, pattern: re.Pattern, before: str = "", after: str = "") -> "Source":
+        """Return the text with each match replaced by its group `kept` between two new texts."""
         pieces, places, at = [], [], 0
         for match in pattern.finditer(self.text):
-            begin, end = match.span(group)
-            pieces += self.text[at : match.start()], self.text[begin:end]
-            places += self.places[at : match.start()] + self.places[begin:end]
+            begin, end = match.span("kept")
+            pieces += self.text[at : match.start()], before, self.text[begin:end], after
+            places += self.places[at : match.start()]
+            places += [self.places[match.start()]] * len(before) + self.places[begin:end]
+            places += [self.places[match.end() - 1]] * len(after)
             at = match.end()
-        return Source("".join([*pieces, self.text[at:]]), places + self.places[at:])
+        return Source("".join([*pieces, self.text[at:]]), places + self.places[at:]) if at else self
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return where the characters `start:end` begin and end in the original."""

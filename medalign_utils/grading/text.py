@@ -1,66 +1,48 @@
-"""Splits a response into statements and finds spellings in it."""
+"""Splits a response into statements, each with the context in which it is made."""
 
 import re
-import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
+from medalign_utils.grading.characters import characters, normalise
 from medalign_utils.grading.dates import Date, read_dates
+from medalign_utils.grading.markup import ANSWERED, CONCLUDED, CORRECTED, Line, read_lines
 from medalign_utils.grading.source import Source
 
 # Of one statement: more are a model that repeats itself, which would take minutes.
 WORD_LIMIT, CHARACTER_LIMIT = 256, 5_000
 BARE = 8  # words
 
-_WRITTEN_OUT = {
-    **dict(zip("’‘′“”–−‐‑µμ×·•", "'''\"\"----uux**", strict=True)),
-    "—": " - ", "→": " to ", "≥": ">=", "≤": "<=", "²": "^2", "³": "^3", "⁶": "^6", "⁹": "^9",
-    "\u200b": "", "\x01": " ", "\x02": " ", "\x85": "\n", "\u2028": "\n", "\u2029": "\n",
-    "¹²": "^12", "->": " to ", "\r\n": "\n", "\r": "\n", "\v": "\n", "\f": "\n",
-}  # fmt: skip
-_TO_WRITE_OUT = re.compile(r"¹²|->|\r\n?|[\v\f\x01\x02]|[^\x00-\x7f]|[a-zA-Z][\u0300-\u036f]+")
-_SPACES = re.compile(r"[^\S\n]+")
-_MARKDOWN = re.compile(r"\*\*|__|`|^\s*#+\s|(?<!\w)\*(?=\w)|(?<=\w)\*(?!\w)", re.MULTILINE)
-
-
-def _written_out(match: re.Match) -> str:
-    found = match[0]
-    plain = _WRITTEN_OUT.get(found)
-    if plain is None:
-        plain = unicodedata.normalize("NFKC", found)
-        plain = "".join(_WRITTEN_OUT.get(character, character) for character in plain)
-    return plain
-
-
-def normalised(text: str) -> Source:
-    """Return the text without Markdown marks and with uniform quotes, dashes and the like."""
-    source = Source.of(text).replace(_TO_WRITE_OUT, _written_out)
-    return source.replace(_SPACES, " ").replace(_MARKDOWN, "")
-
-
-@lru_cache(maxsize=4096)
-def normalise(text: str) -> str:
-    """Return the text as the grader reads it (`normalised`), without its places."""
-    return normalised(text).text
-
 
 class Statement(NamedTuple):
-    """One statement; `text` also has the note's title, question and heading that introduce it."""
+    """One statement; `text` also has the note's title, question and headings that introduce it."""
 
     source: Source
-    heading: int  # where in `text` the heading begins
+    heading: int  # where in `text` the headings begin
     start: int  # where the statement's own words begin
     date: Date | None  # of the quoted record line that contains it
     is_note: bool  # whether that line is a note, so `date` is when the note was written
     is_question: bool
     in_family_history: bool
+    weight: int  # markup.PLAIN to CORRECTED
 
     @property
     def text(self) -> str:
         """The statement's text, introduction included."""
         return self.source.text
+
+    @property
+    def own(self) -> str:
+        """The statement's own words."""
+        return self.source.text[self.start :]
+
+    @property
+    def is_general(self) -> bool:
+        """Whether it is about people in general: "People who quit smoking live longer"."""
+        is_general = _GENERAL.match(self.own) or _EFFECT.search(self.own)
+        return is_general is not None and not _THIS_PATIENT.search(self.own)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return where `text[start:end]` begins and ends in the response."""
@@ -84,24 +66,49 @@ class Instruction(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """A response as the grader reads it."""
+    """A response, or its most decisive part, as the grader reads it."""
 
     statements: tuple[Statement, ...]
     n_words: int
     n_quoted: int  # lines quoted from a record
     instruction: Instruction = Instruction()
+    is_part: bool = False  # whether it is the final answer, without what leads up to it
 
     @property
     def spoken(self) -> list[Statement]:
-        """The statements that are not questions."""
-        return [statement for statement in self.statements if not statement.is_question]
+        """The statements about the patient that are not questions."""
+        return [s for s in self.statements if not (s.is_question or s.is_general)]
 
     @property
     def is_bare(self) -> bool:
         """Whether the response is short enough to answer without naming its topic."""
         return self.n_words <= BARE and not self.n_quoted
 
+    @property
+    def parts(self) -> Iterator["Reading"]:
+        """The parts that outweigh the rest, the most decisive first, and at last the whole."""
+        for weight in (CORRECTED, ANSWERED, CONCLUDED):
+            part = tuple(s for s in self.statements if s.weight >= weight)
+            if part and any(s.weight == weight for s in part):
+                n_words = sum(len(s.own.split()) for s in part)
+                yield self._replace(statements=part, n_words=n_words, is_part=True)
+        yield self
 
+
+_GENERAL = re.compile(
+    r"(?i)(?:in general|generally|normally|typically|as a rule|(?:most |many )?(?:people"
+    r"|patients|adults|women|men|individuals|persons)\b(?! (?:is|was|has)\b)"
+    r"|(?:the |current |most )*(?:[A-Z][\w/-]+ )*guidelines?\b"
+    r"|for (?:patients|people|adults|women|men) (?:over|who|with|aged|under)\b"
+    r"|(?:the )?(?:usual|normal|typical|reference) (?:adult )?(?:range|values?|limits?)\b)"
+)
+_EFFECT = re.compile(
+    r"(?i)\b(?:can|may|might|could) (?:cause|lead to|lower|raise|increase|reduce)\b"
+)
+_THIS_PATIENT = re.compile(
+    r"(?i)\b(?:he|she|his|hers?|him|(?:the|this|our|my) patient(?:'s)?|pt|you|your|su|usted"
+    r"|(?:la|el) paciente|in this (?:case|patient))\b"
+)
 _TYPES = (
     "visit_detail|visit|condition|drug_exposure|procedure|measurement|observation|note"
     "|image|device_exposure|death|person"
@@ -121,7 +128,16 @@ _PRONOUN = re.compile(
     r"(?:It|This|That|These|Those|The (?:most recent |last |latest )?(?:value|result|level|reading"
     r"|one|dose|test|study)|The (?:most recent|last|latest))\b"
 )
-_BULLET = re.compile(r"^\s*(?:[-*+>|]\s+|\(?[0-9]{1,2}[.)]\s+)?")
+_CONCLUSION = re.compile(
+    r"(?i)(?:(?:and )?(?:so|therefore|thus|hence|overall|accordingly|ultimately)\b(?! far\b)"
+    r"|in (?:summary|conclusion|short|sum)\b|to (?:summari[sz]e|conclude)\b|por (?:lo )?tanto\b"
+    r"|en (?:resumen|conclusi[oó]n)\b)[,:]?\s*"
+)
+_CORRECTION = re.compile(
+    r"(?i)(?:\.\.+\s*)?(?:correction|(?:wait|actually|no|sorry|apologies),? (?:actually|wait|that"
+    r"|the|let me|i)\b|let me correct|on (?:second|closer) (?:thought|look|inspection)"
+    r"|scratch that)"
+)
 RELATIVE = re.compile(
     r"(?i)\b(?:(?:grand)?(?:mother|father|parent|son|daughter)s?|moms?|dads?|brothers?|sisters?"
     r"|siblings?|aunts?|uncles?|cousins?|nieces?|nephews?|husband|wife|spouse|partner|relatives?"
@@ -131,6 +147,8 @@ RELATIVE = re.compile(
 _FAMILY_HEADING = re.compile(r"(?i)(?:family (?:medical )?(?:history|hx)|f\.?hx?|fam hx)\s*[:-]")
 _HEADING = re.compile(r"[A-Z][A-Za-z/ ]{1,30}:")
 _PATIENT = re.compile(r"(?i)(?:she|he|they|the patient|patient|pt)\b")
+_LONGEST = re.compile(rf"(?:\S+\s*){{0,{WORD_LIMIT}}}")
+_NOTHING = Source("", [])
 
 
 def _sentences(line: Source) -> Iterator[Source]:
@@ -155,117 +173,81 @@ def _sentences(line: Source) -> Iterator[Source]:
     yield line.part(begin, len(text)).strip()
 
 
-_LONGEST = re.compile(rf"(?:\S+\s*){{0,{WORD_LIMIT}}}")
+def _split(whole: Source) -> list[Source]:
+    """Return the lines; a quoted record line always begins one."""
+    cuts = {match.start() for match in _RECORD_LINE.finditer(whole.text)}
+    cuts |= {match.end() for match in re.finditer("\n", whole.text)} | {0, len(whole.text)}
+    return [whole.part(a, b).strip("\n") for a, b in pairwise(sorted(cuts))]
+
+
+class _Reader:
+    """Collects statements and the state that one leaves for the next."""
+
+    def __init__(self) -> None:
+        self.statements: list[Statement] = []
+        self.date: Date | None = None
+        self.is_note = False
+        self.title = self.question = _NOTHING
+
+    def read(self, line: Line) -> None:
+        text, weight = line.text, line.weight
+        if match := _RECORD_LINE.match(text.text):
+            text, line = self._record_line(text, match), line._replace(context=())
+        headings = "".join(f"{heading.text}:" for heading in line.context)
+        family = bool(_FAMILY_HEADING.match(text.text) or _FAMILY_HEADING.search(headings))
+        for sentence in _sentences(text):
+            own = sentence.text
+            if family and not _FAMILY_HEADING.match(own):
+                is_new = _HEADING.match(own) and not RELATIVE.match(own)
+                family = not (is_new or _PATIENT.match(own))
+            if _CORRECTION.match(own):
+                weight = CORRECTED
+            elif _CONCLUSION.match(own):
+                weight = max(weight, CONCLUDED)
+            self.add(sentence, line.context, family, weight)
+
+    def _record_line(self, text: Source, match: re.Match) -> Source:
+        self.date = next(iter(read_dates(match["date"])), None)
+        self.is_note = (match["type"] or match["type2"]) == "note"
+        self.title = self.question = _NOTHING
+        text = text.part(match.end(), len(text.text))
+        if not self.is_note:
+            return text
+        named = _NOTE_TITLE.match(text.text)
+        self.add(text.part(*named.span("title")) if named else text)
+        self.title = text.part(*named.span("title")).strip() if named else _NOTHING
+        return text.part(named.end(), len(text.text)) if named else _NOTHING
+
+    def add(self, own: Source, context=(), in_family_history=False, weight=0) -> None:
+        own = own.strip()
+        own = own.part(0, _LONGEST.match(own.text[:CHARACTER_LIMIT]).end()).strip()
+        if not re.search(r"\w", own.text):
+            return
+        before = self.title.join(": ") if self.title.text else _NOTHING
+        before = before.join(self.question, " ") if self.question.text else before
+        under = before
+        for heading in context:
+            under = under.join(heading, ": ")
+        is_question = own.text.endswith("?")
+        flags = self.date, self.is_note, is_question, in_family_history, weight
+        places = len(before.text), len(under.text)
+        self.statements.append(Statement(under.join(own), *places, *flags))
+        self.question = own if is_question else _NOTHING
 
 
 @lru_cache(maxsize=4096)
 def read(response: str, instruction: str = "") -> Reading:
     """Return a response cut into statements, each of at most `WORD_LIMIT` words.
 
-    A line that ends in a colon is the heading of the lines below it, up to the next heading or
-    empty line; a question introduces the next statement.
+    A heading is part of each statement under it; a question introduces the next statement.
 
     >>> [s.text for s in read("Creatinine was 1.4 mg/dL. It fell; Dr. Roe agrees.").statements]
     ['Creatinine was 1.4 mg/dL. It fell', 'Dr. Roe agrees.']
     """
-    whole = normalised(response)
-    statements: list[Statement] = []
-    nothing = Source("", [])
-    date, is_note, title, heading, question, unused = None, False, *[nothing] * 3, False
-
-    def add(own: Source, in_family_history: bool = False) -> None:
-        nonlocal question, unused
-        own = own.strip()
-        own = own.part(0, _LONGEST.match(own.text[:CHARACTER_LIMIT]).end()).strip()
-        if re.search(r"\w", own.text):
-            before = title.join(": ") if title.text else nothing
-            before = before.join(question, " ") if question.text else before
-            under = before.join(heading, ": ") if heading.text else before
-            is_question = own.text.endswith("?")
-            places = len(before.text), len(under.text)
-            flags = date, is_note, is_question, in_family_history
-            statements.append(Statement(under.join(own), *places, *flags))
-            question, unused = own if is_question else nothing, False
-
-    record_lines = list(_RECORD_LINE.finditer(whole.text))
-    cuts = {match.start() for match in record_lines}
-    cuts |= {m.end() for m in re.finditer("\n", whole.text)} | {0, len(whole.text)}
-    for begin, end in pairwise(sorted(cuts)):
-        line = whole.part(begin, end).strip("\n")
-        if not line.text.strip():
-            heading = heading if unused else nothing
-            continue
-        if match := _RECORD_LINE.match(line.text):
-            date = next(iter(read_dates(match["date"])), None)
-            is_note = (match["type"] or match["type2"]) == "note"
-            title = heading = question = nothing
-            line = line.part(match.end(), len(line.text))
-            if is_note:
-                named = _NOTE_TITLE.match(line.text)
-                add(line.part(*named.span("title")) if named else line)
-                title = line.part(*named.span("title")).strip() if named else nothing
-                line = line.part(named.end(), len(line.text)) if named else nothing
-        line = line.part(_BULLET.match(line.text).end(), len(line.text)).strip()
-        if line.text.endswith(":") and len(line.text.split()) <= 12:
-            heading, unused = line.strip(": "), True
-            continue
-        family = bool(_FAMILY_HEADING.match(line.text) or _FAMILY_HEADING.match(f"{heading.text}:"))
-        for sentence in _sentences(line):
-            if family and not _FAMILY_HEADING.match(sentence.text):
-                is_new = _HEADING.match(sentence.text) and not RELATIVE.match(sentence.text)
-                family = not (is_new or _PATIENT.match(sentence.text))
-            add(sentence, family)
-    if unused:
-        heading, own = nothing, heading
-        add(own)
-    n_quoted = len(record_lines) + whole.text.count("<event ")
+    whole = characters(response)
+    reader = _Reader()
+    for line in read_lines(_split(whole)):
+        reader.read(line)
+    n_quoted = len(_RECORD_LINE.findall(whole.text)) + whole.text.count("<event ")
     asked = Instruction(normalise(instruction))
-    return Reading(tuple(statements), len(response.split()), n_quoted, asked)
-
-
-class Mention(NamedTuple):
-    """Where a spelling is in a text; `is_non` if non- precedes it (nonsmoker)."""
-
-    start: int
-    end: int
-    is_non: bool
-
-    def is_part_of(self, others: "Iterable[Mention]") -> bool:
-        """Return whether it lies within a longer one of the others."""
-        within = [o for o in others if o.start <= self.start and self.end <= o.end]
-        return any(o.end - o.start > self.end - self.start for o in within)
-
-
-def _spelling(text: str) -> str:
-    words = re.split(r"[\s-]+", normalise(text).strip())
-    last = words[-1]
-    pattern = r"[\s-]*".join(re.escape(w) for w in words)
-    if re.fullmatch(r"[A-Za-z]{3,}", last):
-        if last[-1] in "yY" and last[-2] not in "aeiouAEIOU":
-            pattern = pattern[:-1] + "(?:y|ies)"
-        elif last[-1] in "sS" and len(last) > 4 and last[-2] not in "usiUSI":
-            pattern += "?"
-        else:
-            pattern += "(?:'?s|es)?"
-    # In another case, an abbreviation of one or two letters may be another word (MI, mi).
-    pattern = pattern if len("".join(words)) <= 2 else f"(?i:{pattern})"
-    after = r"(?![A-Za-z0-9]|\.[0-9])" if last[-1:].isdigit() else "(?![A-Za-z0-9])"
-    # K/uL is a unit.
-    return pattern + (after + "(?!/)" if len(last) == 1 else after)
-
-
-@lru_cache(maxsize=8192)
-def _spellings_pattern(spellings: tuple[str, ...]) -> re.Pattern:
-    any_of = "|".join(_spelling(s) for s in sorted(spellings, key=len, reverse=True))
-    return re.compile(rf"(?<![A-Za-z0-9])(?<![0-9]\.)(?P<non>(?i:non))?(?:{any_of})")
-
-
-@lru_cache(maxsize=65536)
-def find(spellings: tuple[str, ...], text: str) -> tuple[Mention, ...]:
-    """Return all mentions of any of the spellings in `text`, in order."""
-    found = []
-    for match in _spellings_pattern(spellings).finditer(text):
-        before = text[max(0, match.start() - 4) : match.start()].lower()
-        is_non = match["non"] is not None or before in ("non-", "non ")
-        found.append(Mention(match.start(), match.end(), is_non))
-    return tuple(found)
+    return Reading(tuple(reader.statements), len(response.split()), n_quoted, asked)

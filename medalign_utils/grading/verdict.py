@@ -5,9 +5,9 @@ from typing import Literal, NamedTuple
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.grading import claims
-from medalign_utils.grading.facts import check_facts
+from medalign_utils.grading.facts import Fact, Result, check_facts
 from medalign_utils.grading.numbers import grade_number
-from medalign_utils.grading.text import read
+from medalign_utils.grading.text import Reading, read
 
 # Raised whenever a response may be graded differently than before; ratings bear it.
 GRADER_VERSION = "2"
@@ -64,7 +64,7 @@ def grade(response: str, facts: Sequence[Mapping], instruction: str = "") -> Gra
     reading = read(response, instruction)
     if reading.n_quoted > QUOTED:
         return Grade(False, 0.0, 0, len(checked))
-    results = [_GRADERS[fact.kind](fact, reading, checked) for fact in checked]
+    results = [_compare(fact, reading, checked) for fact in checked]
     found = sum(result.share for result in results) / len(checked)
     contradictions = sum(result.contradictions for result in results)
     correct = all(result.share == 1 for result in results) and not contradictions
@@ -74,3 +74,9 @@ def grade(response: str, facts: Sequence[Mapping], instruction: str = "") -> Gra
         for piece in result.evidence
     ]
     return Grade(correct, found, contradictions, len(checked), tuple(dict.fromkeys(evidence)))
+
+
+def _compare(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
+    """Return the result of the most decisive part of the response that speaks about the fact."""
+    results = (_GRADERS[fact.kind](fact, part, facts) for part in reading.parts)
+    return next((result for result in results if result.evidence), Result(0.0, 0))
