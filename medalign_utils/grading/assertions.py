@@ -10,11 +10,12 @@ from medalign_utils.grading.spelling import Mention
 from medalign_utils.grading.text import RELATIVE, Statement
 
 AFFIRMED, NAMED, NEGATED = "affirmed", "named", "negated"
-ENDED, STOPPED, OPEN = "ended", "stopped", "open"
+ENDED, STOPPED, OPEN, DOUBTED = "ended", "stopped", "open", "doubted"
 
 _CLAUSE_END = re.compile(
     r"(?i)[.!?;](?=\s|$)|\b(?:but|however|although|though|except(?: for)?|nevertheless|whereas"
-    r"|while|besides|other than|aside from|apart from|instead(?! of))\b"
+    r"|while|besides|other than|aside from|apart from|instead(?! of)|pero|aunque|mientras|salvo"
+    r"|excepto)\b"
 )
 # Words that look like a negation but are not, or two that cancel each other.
 _NO_NEGATION = re.compile(
@@ -31,8 +32,10 @@ _NO_NEGATION = re.compile(
 _NEGATION = re.compile(
     r"(?i)(?<![\w-])(?:(?P<near>not|\w+n't|cannot|never|nothing|nobody)\b"
     r"|no(?=\s+[a-z(]|\s*$)(?! longer)|none of|neither|nor\b|without\b|w/o\b"
-    r"|den(?:y|ies|ied|ying)\b|denial of|neg(?:ative)? for|negatives?:|absence of|absent\b"
-    r"|free of|lack(?:s|ed|ing| of)?\b"
+    r"|den(?:y|ies|ied|ying)\b|denials? of|pertinent negatives?|ni[eé]ga\w*|neg[oó]\b|sin\b"
+    r"|nunca\b|jam[aá]s\b|ning[uú]n[ao]?\b|tampoco\b|ausencia de|neg(?:ative)? for|negatives?:"
+    r"|absence of|absent\b"
+    r"|instead of\b|rather than\b|in place of\b|in lieu of\b|free of|lack(?:s|ed|ing| of)?\b"
     r"|ruled out\b|declin(?:es|ed)\b|refus(?:es|ed)\b|\(-\)|\[-\])"
 )
 _NEAR = 10  # words
@@ -41,26 +44,35 @@ _TURN = re.compile(
     r"(?i)(?:,|\band\b)\s+(?:(?:and|also|now|then|still|currently|she|he|they|the patient|patient"
     r"|pt)\s+)*(?:report(?:s|ed)|endors\w+|complain\w*|admits?|has|had|have|is|was|are|were|with"
     r"|present(?:s|ed)|takes?|taking|on|uses?|using|started|continues?|remains?|received|given"
-    r"|smokes?|drinks?|states|positive for|allergic to|known)\b|\(\+\)|\[\+\]|\bpositive for\b"
+    r"|smokes?|drinks?|states|positive for|allergic to|known|presenta|refiere|tiene|toma)\b"
+    r"|\(\+\)|\[\+\]|\bpositive for\b"
     r"|:\s*(?:yes|positive|present)\b"
 )
 _STOP_BEFORE = re.compile(
     r"(?i)(?<![\w-])(?P<ended>no longer(?! (?:on|taking|takes?|uses?|using|prescribed|receiv\w+))"
     r"|quit|former|ex-|gave up|resolved)|(?<![\w-])(?:no longer|stop(?:ped|ping|s)?|discontinu\w+"
     r"|d/?c'?d|(?:switch|chang|transition)(?:ed|ing|e)? from|(?:wean|taper)(?:ed|ing) off|off|held"
-    r"|hold(?:ing)?|instead of|rather than|replac(?:ed|ing|es)|in place of|in lieu of"
-    r"|previous(?:ly)?|formerly|prior|past|used to take|failed|intolerant (?:to|of)"
+    r"|hold(?:ing)?|replac(?:ed|ing|es)|previous|prior|past|suspendi\w+|dej[oó] de|failed"
+    r"|intolerant (?:to|of)"
+    r"|(?P<past>used to|previously|formerly|earlier|early on|in the past|before that|antes)"
     r"|(?:not|unable to) tolerat\w+|\w+n't tolerat\w+)\b"
+)
+_NOW = re.compile(
+    r"(?i)\b(?:now|current(?:ly)?|since|then|today|but|latest)\b|[,:]\s*(?:is|on)\b|:"
 )
 _STOP_REACH_ENDS = re.compile(
     r"(?i)\b(?:to|with|for|by|because|due|after|since|in favor|when|then|now|currently|started)\b"
     r"|(?:,|\band\b)\s*(?:and |then |now )*(?:began|switched|changed|is|takes?|taking|on)\b"
 )
 _POSSIBLE = re.compile(
-    r"(?i)\b(?:(?P<list>differential|ddx)|whether|if|risk (?:of|for|factors? for)"
+    r"(?i)\b(?:(?P<list>differential(?! diagnosis favou?r)|ddx)|whether|if|risk (?:of|for"
+    r"|factors? for)"
     r"|(?:screen|monitor|assess|look|search|watch)(?:ed|ing|s)? for|evaluat\w+ for|work-?up for"
     r"|(?:return|call) (?:for|if)|concern for"
     r"|to exclude|rule out|r/o|asked about|(?:counsel|educat)\w+ (?:on|about|regarding)"
+    r"|(?P<doubt>considered|thought about|entertained|possibly|perhaps|maybe|either|(?:may|might"
+    r"|could) (?:also )?(?:be|have)|quiz[aá]s?"
+    r"|tal vez|posiblemente|puede (?:ser|que)|podr[ií]a ser|(?<=[a-z] )or possibly)"
     r"|prevent(?:ion of|ing)?|prophylaxis|should|consider(?:ing)?|possib(?:le|ility of)|might"
     r"|un(?:clear|known|certain)|cannot (?:be )?(?:determine|tell|confirm)\w*)(?!\w)"
 )
@@ -81,24 +93,30 @@ _ANSWER = re.compile(
     r"(?:(?:the )?(?:patient|pt|she|he)\s+)?(?:(?P<open>not (?:documented|recorded|available"
     r"|mentioned|stated|assessed|known|on file)|un(?:known|clear|documented))"
     r"|(?P<negated>no(?:ne)?\b(?! (?:change|longer|doubt))|den(?:ies|ied|ying)\b|never\b"
+    r"|nieg\w+|ning\w+|nunca\b|[❌✗✘]"
     r"|neg(?:ative)?\b|absent\b|nil\b|not\b(?! only)|\(-\)|declin(?:es|ed)\b|NKDA\b)"
     r"|(?P<stopped>(?:end|stopped|discontinued)\b)"
-    r"|(?P<affirmed>yes|pos(?:itive)?|present|reports|endorses|\(\+\)|confirmed|active)\b)"
+    r"|(?P<affirmed>(?:yes|pos(?:itive)?|present|reports|endorses|confirmed|active|s[ií])\b"
+    r"|\(\+\)|[✅✓✔]))"
 )
 _AFTER = re.compile(
     r"(?i)(?P<aux>\b(?:is|was|were|are|be|has been|have been|had been|been|has|have|had|does|did|do"
     r"|got|being)\b\s*)?"
     r"(?:also |now |both |all |since |currently |ever |then |later |subsequently )*"
     r"(?:(?P<open>not (?:been )?(?:documented|mentioned|recorded|stated|specified|known|ruled out"
-    r"|excluded)\b|considered\b|cannot be (?:ruled out|excluded)\b|unknown\b)"
+    r"|excluded)\b|cannot be (?:ruled out|excluded)\b|unknown\b)"
+    r"|(?P<doubted>(?:also )?(?:possible|considered)\b|a possibility\b|questionable\b|uncertain\b)"
     r"|(?P<negated>denied\b|absent\b|ruled out\b|excluded\b|negative\b|unlikely\b"
+    r"|(?:not |un)affected\b|healthy\b|less likely\b|a pertinent negative\b|descart\w+"
     r"|(?:not|never) (?:been )?(?:present|found|seen|noted|reported|endorsed"
     r"|observed|detected|identified|evident|taken"
     r"|given|performed|done|prescribed|started|used|indicated|on|in|among|part of|listed)\b"
     r"|\w+n't (?:present|found|seen|noted|reported|done|performed|given|prescribed|taken)\b)"
     r"|(?P<ended>resolved\b|quit\b)"
     r"|(?P<switched>(?:switched|changed) to\b|replaced\b)"
-    r"|(?P<stopped>stopped\b|discontinued\b|d/?c'?d\b|held\b|weaned\b|tapered off\b|ended\b))"
+    r"|(?P<stopped>until\b|up to\b|stopped\b"
+    r"|(?:previously|formerly|in the past|early on|earlier|at first|initially)\b(?=\s*(?:[).,;]"
+    r"|$))|discontinued\b|d/?c'?d\b|held\b|weaned\b|tapered off\b|ended\b))"
 )
 _BETWEEN_ENDS = re.compile(
     r"(?i)\b(?:after|when|since|because|due|then|until|before|as|instead|start(?:s|ed)?|takes?"
@@ -110,7 +128,8 @@ def judge(text: str, mention: Mention) -> str:
     """Return what `text` says about a mention in it.
 
     `AFFIRMED` if a word says so (has, reports), `NEGATED`, `NAMED` if no word does either, `OPEN`
-    (whether, risk of), `STOPPED` (a drug) or `ENDED` (quit, former, resolved).
+    (whether, risk of), `DOUBTED` (possibly, either), `STOPPED` (a drug) or `ENDED` (quit, former,
+    resolved).
     """
     if mention.is_non:
         return NEGATED
@@ -135,13 +154,15 @@ def judge(text: str, mention: Mention) -> str:
             return NEGATED
     for cue in reversed(list(_STOP_BEFORE.finditer(before))):
         between = before[cue.end() :]
+        if cue["past"] and len(between.split()) <= _NEAR and not _NOW.search(between):
+            return STOPPED
         if not _STOP_REACH_ENDS.search(between) and len(between.split()) <= 5:
             return ENDED if cue["ended"] else STOPPED
     for cue in _POSSIBLE.finditer(before):
         between = before[cue.end() :]
         # A differential stays open to its end; other cues reach only a few words.
         if (cue["list"] or len(between.split()) <= 6) and not _TURN.search(between):
-            return OPEN
+            return DOUBTED if cue["list"] or cue["doubt"] else OPEN
     cues = list(_SO_BEFORE.finditer(before))
     return AFFIRMED if cues and len(before[cues[-1].end() :].split()) <= 3 else NAMED
 

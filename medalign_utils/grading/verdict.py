@@ -6,8 +6,12 @@ from typing import Literal, NamedTuple
 from medalign_utils.errors import MedAlignError
 from medalign_utils.grading import claims
 from medalign_utils.grading.facts import Fact, Result, check_facts
+from medalign_utils.grading.not_documented import grade_not_documented
 from medalign_utils.grading.numbers import grade_number
+from medalign_utils.grading.sets import grade_set
+from medalign_utils.grading.terms import grade_term
 from medalign_utils.grading.text import Reading, read
+from medalign_utils.grading.yes_no import grade_yes_no
 
 # Raised whenever a response may be graded differently than before; ratings bear it.
 GRADER_VERSION = "2"
@@ -16,10 +20,10 @@ QUOTED = 8  # record lines; a response that quotes more is the record, not an an
 _GRADERS = {
     "number": grade_number,
     "date": claims.grade_date,
-    "term": claims.grade_terms,
-    "set": claims.grade_terms,
-    "yes_no": claims.grade_yes_no,
-    "not_documented": claims.grade_not_documented,
+    "term": grade_term,
+    "set": grade_set,
+    "yes_no": grade_yes_no,
+    "not_documented": grade_not_documented,
 }
 
 

@@ -1,0 +1,111 @@
+"""What an instruction asks, and how well a part of a response answers it."""
+
+import re
+from functools import lru_cache
+from itertools import chain
+from typing import NamedTuple
+
+from medalign_utils.grading.concepts import mentions
+from medalign_utils.grading.dates import Date, read_dates
+from medalign_utils.grading.lexicon import Spellings, sections
+from medalign_utils.grading.spelling import Mention
+from medalign_utils.grading.text import Statement
+
+ASIDE, NEUTRAL, ANSWER, FINAL = 0, 1, 2, 3
+
+_CURRENT = re.compile(
+    r"(?i)\b(?:now|current(?:ly)?|at present|these days|is (?:she|he) on|takes?|most recent|latest"
+    r"|applies|full code or)\b|\b(?:who does|does (?:she|he)) live\b"
+)
+_REASON = re.compile(r"(?i)\b(?:why|reason|come off)\b")
+BREAK = re.compile(
+    r"(?i)[;|\n]|[.!?](?=\s)|,?\s*\b(?:but|while|whereas|although|though|however|pero|mientras"
+    r"|aunque)\b|,\s*(?:and )?(?=(?:she|he|the patient|her|his)\b)"
+)
+_ASIDE = re.compile(
+    r"(?i)\bother (?:\w+ )?(?:problem|condition|diagnos[ei]s|issue|allerg|medication|chronic"
+    r"|finding"
+    r"|relative|plan|active)|\bcomorbid|\bbackground\b|\bpast medical\b|\bPMH\b|\bhistory of\b"
+    r"|\bh/o\b"
+    r"|\balso (?:has|had|carries|known)\b|\bin general\b|\bgenerally\b|\btypically\b"
+    r"|\bcommon(?:ly)?"
+    r" (?:reasons?|causes?|side|used|seen)\b|\bknown (?:to cause|side effects?)\b|\bside effects?\b"
+    r"|\b(?:can|may|could|might|often) (?:\w+ly |also |all )?(?:cause|lead|produce|trigger)\b"
+    r"|\bpertinent negatives?\b|\bincidental|\bunrelated\b|\bdifferent (?:visit|admission|stay)\b"
+    r"|\botros (?:problemas|diagn)"
+)
+_OTHER_TIME = re.compile(
+    r"(?i)\bcopied[- ]forward|\b(?:at|from|of|in) (?:the|an?|her|his) (?:previous|prior|earlier"
+    r"|last|other"
+    r"|different|next) (?:\w+ )?(?:visit|note|admission|stay|encounter|hospitali[sz]ation)\b"
+)
+_FINAL = re.compile(
+    r"(?i)^\W*(?:(?:the )?(?:final |short )?answer\W|in short\b|in summary\b|bottom line|conclusion"
+    r"\b|therefore\b|respuesta\W|en resumen\b)"
+)
+# The response can't tell which of several terms is the answer.
+UNDECIDED = re.compile(
+    r"(?i)\b(?:hard to (?:say|tell)|(?:either|both) (?:could|may|might)|could be either"
+    r"|unable to (?:say|tell|determine|decide)|can(?:not|'t) (?:say|tell|determine|decide)"
+    r"|not (?:entirely |fully )?(?:clear|certain|sure)|isn't (?:entirely )?clear|unclear which"
+    r"|any of which|which of (?:the|these) (?:two|three)|one of the two|not consistent"
+    r"|does(?: not|n't) (?:\w+ )*(?:say|specify|spell out|state) (?:which|a single|one))\b"
+)
+_FAR = 45  # days: a date further away belongs to something else
+
+
+class Question(NamedTuple):
+    """What an instruction asks, as far as terms are concerned."""
+
+    cues: Spellings  # words that mark a statement as an answer
+    dates: tuple[Date, ...]
+    is_current: bool
+    is_reason: bool
+
+
+@lru_cache(maxsize=4096)
+def read_question(instruction: str) -> Question:
+    """Return what the instruction asks; nothing in particular if it is empty."""
+    roles = [group for group in sections()["role"] if mentions(group, instruction, loose=False)]
+    cues = tuple(dict.fromkeys(chain.from_iterable(roles)))
+    dates = tuple(d for d in read_dates(instruction) if d.year and d.month and d.day)
+    is_current = bool(_CURRENT.search(instruction)) and not dates
+    return Question(cues, dates, is_current, bool(_REASON.search(instruction)))
+
+
+def segment_of(text: str, mention: Mention) -> tuple[int, int]:
+    """Return the part of the sentence around a mention, up to a "but", "while" and the like."""
+    begin = max((m.end() for m in BREAK.finditer(text, 0, mention.start)), default=0)
+    end = BREAK.search(text, mention.end)
+    return begin, end.start() if end else len(text)
+
+
+def relevance(question: Question, statement: Statement, mention: Mention) -> int:
+    """Return whether a mention is in the `FINAL` answer, an `ANSWER`, an `ASIDE` or neither."""
+    text = statement.text
+    begin, end = segment_of(text, mention)
+    if _ASIDE.search(text, begin, mention.start) or is_elsewhere(question, text, begin, end):
+        return ASIDE
+    if _OTHER_TIME.search(text, begin, end):
+        return ASIDE
+    if _FINAL.match(text, statement.start):
+        return FINAL
+    where = text[begin:end] if question.is_reason else text
+    return ANSWER if question.cues and mentions(question.cues, where, loose=False) else NEUTRAL
+
+
+def is_elsewhere(question: Question, text: str, begin: int, end: int) -> bool:
+    """Return whether the segment gives dates, all far from those asked about."""
+    given = [d for d in read_dates(text) if begin <= d.start < end and d.year]
+    return bool(question.dates and given) and not any(
+        _are_close(a, b) for a in given for b in question.dates
+    )
+
+
+def _are_close(given: Date, asked: Date) -> bool:
+    year = given.year if given.year > 99 else given.year + 100 * (asked.year // 100)
+    if given.month is None:
+        return year == asked.year
+    days = 365.25 * (year - asked.year) + 30.4 * (given.month - asked.month)
+    days += given.day - asked.day if given.day else 0
+    return abs(days) <= _FAR

@@ -1,0 +1,197 @@
+"""Grades terms: whether the response names the right one as its answer, and no rival."""
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import chain
+from typing import NamedTuple
+
+from medalign_utils.grading.assertions import DOUBTED, ENDED, NEGATED, STOPPED, judge
+from medalign_utils.grading.clauses import concerns
+from medalign_utils.grading.concepts import mentions
+from medalign_utils.grading.facts import Fact, Piece, Result
+from medalign_utils.grading.lexicon import Spellings, alternatives, section_of, stems, with_synonyms
+from medalign_utils.grading.questions import (
+    ANSWER,
+    ASIDE,
+    FINAL,
+    NEUTRAL,
+    UNDECIDED,
+    Question,
+    read_question,
+    relevance,
+)
+from medalign_utils.grading.spelling import Mention
+from medalign_utils.grading.text import Reading, Statement
+from medalign_utils.grading.topics import belongs
+
+_OR = re.compile(r"(?i)[\s,]*(?:[\w'-]+\s+){0,4}(?:or|vs\.?|versus|o)\s+(?:[\w'-]+\s+){0,4}\W*")
+_BECAUSE = re.compile(
+    r"(?i)\b(?:because|due to|owing to|secondary to|on account of|reason\b[^.;]{0,40}?(?:was|is|:)"
+    r"|as a result of|debido a|porque|por causa de)"
+)
+# A term of another kind may name a relative's telephone number or home.
+_CLINICAL = ("condition", "symptom", "complication", "finding", "drug", "surgery", "test")
+
+
+class Claim(NamedTuple):
+    """One mention of a term, what is said about it and how well it answers the question."""
+
+    statement: Statement
+    mention: Mention
+    verdict: str
+    relevance: int
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Where the mention is in the response."""
+        return self.statement.span(self.mention.start, self.mention.end)
+
+
+class _Names(NamedTuple):
+    """The names of a term and its rivals, and of what else they could be."""
+
+    own: Spellings
+    rivals: tuple[Spellings, ...]
+    hidden: Spellings  # other terms of the same section, which the fact doesn't list
+    topic: Spellings
+    other_topics: Spellings
+
+
+@lru_cache(maxsize=4096)
+def _names(accepted: Spellings, rivals: tuple[Spellings, ...], topic: Spellings) -> _Names:
+    known = {stems(name) for names in (accepted, *rivals) for name in with_synonyms(names)}
+    hidden = chain.from_iterable(alternatives(accepted))
+    return _Names(
+        accepted,
+        rivals,
+        tuple(name for name in hidden if stems(name) not in known),
+        topic,
+        tuple(chain.from_iterable(alternatives(topic))) if topic else (),
+    )
+
+
+def grade_term(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
+    """Return the share found (0 or 1) and the number of rivals claimed."""
+    names = _names(fact.accepted, fact.rivals, fact.topic)
+    question = read_question(reading.instruction.text)
+    lost = {NEGATED, DOUBTED} | ({STOPPED, ENDED} if question.is_current else set())
+
+    def claims(spellings: Spellings) -> list[Claim]:
+        return list(_claims(spellings, fact, names, reading, question)) if spellings else []
+
+    own, *rivals = _without_parts(list(map(claims, (names.own, *names.rivals))))
+    hidden = claims(names.hidden)
+    hidden = [c for c in hidden if not _overlaps(c, chain(own, *rivals))]
+    hidden = [c for c in hidden if c.verdict not in lost and c.relevance != ASIDE]
+    said = [c for c in own if c.verdict not in lost and c.relevance != ASIDE]
+    against = [[c for c in r if c.verdict not in lost and c.relevance != ASIDE] for r in rivals]
+    others = [c for c in chain.from_iterable(rivals) if c.verdict != NEGATED]
+    said = [c for c in said if not any(_are_alternatives(c, o) for o in (*others, *hidden))]
+    if others and any(UNDECIDED.search(s.text) for s in reading.spoken):
+        said = []
+    best = max((c.relevance for c in said), default=ASIDE)
+    top = max((c.relevance for c in chain(said, hidden, *against)), default=ASIDE)
+    if top == FINAL > best or (
+        best == NEUTRAL and _answers_otherwise(said, hidden, question, reading)
+    ):
+        said = []
+
+    elsewhere = {n for f in facts if f is not fact for m in (*f.members, f.accepted) for n in m}
+    own_statements = [c.statement for c in said]
+    contradicting = [
+        rival
+        for spellings, rival, every in zip(names.rivals, against, rivals, strict=True)
+        if not elsewhere.intersection(spellings)
+        and any(c.relevance >= best or c.statement in own_statements for c in rival)
+        and not any(c.verdict in (STOPPED, ENDED) for c in every)
+    ]
+    if fact.subject == "family" and fact.topic:
+        contradicting += [hidden] if hidden else []
+    evidence = [Piece("found", *claim.span) for claim in said]
+    evidence += [Piece("contradicted", *rival[0].span) for rival in contradicting]
+    return Result(float(bool(said)), len(contradicting), tuple(evidence))
+
+
+def _claims(
+    spellings: Spellings, fact: Fact, names: _Names, reading: Reading, question: Question
+) -> Iterator[Claim]:
+    """Yield what the response says about a term, in connection with the fact's topic if any."""
+    is_clinical = section_of(fact.accepted) in _CLINICAL
+    is_carried = section_of(fact.topic) != "drug"
+    last: bool | None = None  # whether the topic last named is the fact's
+    for statement in reading.spoken:
+        text = statement.text
+        topics, others = _topics(names, text)
+        values = _values(names, text) if fact.topic else ()
+        for mention in mentions(spellings, text, loose=spellings is not names.hidden):
+            if mention.start < statement.heading:
+                continue
+            if fact.topic:
+                is_own = belongs(text, mention, values, topics, others)
+                if is_own is False or (is_own is None and last is False):
+                    continue
+            if is_clinical and not concerns(fact, statement, mention, reading):
+                continue
+            verdict = judge(text, mention)
+            yield Claim(statement, mention, verdict, relevance(question, statement, mention))
+        if is_carried and (topics or others):
+            last = bool(topics)
+
+
+def _topics(names: _Names, text: str) -> tuple[list[Mention], list[Mention]]:
+    """Return mentions of the topic, and of others of its kind."""
+    if not names.topic:
+        return [], []
+    topics = mentions(names.topic, text)
+    others = mentions(names.other_topics, text, loose=False) if names.other_topics else ()
+    apart = [o for o in others if not any(o.start < t.end and t.start < o.end for t in topics)]
+    return list(topics), apart
+
+
+def _values(names: _Names, text: str) -> list[Mention]:
+    """Return mentions of the term and of everything that could be in its place."""
+    found = list(chain.from_iterable(mentions(n, text) for n in (names.own, *names.rivals)))
+    return found + list(mentions(names.hidden, text, loose=False) if names.hidden else ())
+
+
+def _without_parts(sides: list[list[Claim]]) -> list[list[Claim]]:
+    """Drop mentions within a longer mention of another side: migraine in migraine headache."""
+    every = list(chain.from_iterable(sides))
+    return [
+        [
+            c
+            for c in side
+            if not c.mention.is_part_of(o.mention for o in every if o.statement is c.statement)
+        ]
+        for side in sides
+    ]
+
+
+def _overlaps(claim: Claim, others: Iterable[Claim]) -> bool:
+    return any(
+        o.statement is claim.statement
+        and o.mention.start < claim.mention.end
+        and claim.mention.start < o.mention.end
+        for o in others
+    )
+
+
+def _are_alternatives(claim: Claim, other: Claim) -> bool:
+    """Return whether the two are joined by "or": gout or cellulitis."""
+    if claim.statement is not other.statement:
+        return False
+    first, second = sorted([claim.mention, other.mention])
+    between = claim.statement.text[first.end : second.start]
+    return _OR.fullmatch(between) is not None
+
+
+def _answers_otherwise(
+    said: list[Claim], hidden: list[Claim], question: Question, reading: Reading
+) -> bool:
+    """Return whether another statement answers the question with something else."""
+    own = [c.statement for c in said]
+    if any(c.relevance == ANSWER and c.statement not in own for c in hidden):
+        return True
+    spoken = [statement for statement in reading.spoken if statement not in own]
+    return question.is_reason and any(_BECAUSE.search(statement.text) for statement in spoken)
