@@ -14,8 +14,8 @@ from medalign_utils.data.release import Release, instructions_to_answer
 from medalign_utils.data.store import read_lines
 from medalign_utils.errors import MedAlignError
 from medalign_utils.generation.registry import GENERATORS
-from medalign_utils.generation.runner import packed_instructions
 from medalign_utils.generation.system import max_new_tokens, system_tokenizer
+from medalign_utils.generation.tasks import packed_instructions
 from medalign_utils.generation.terms import check_terms
 from medalign_utils.prompts.templates import fill
 

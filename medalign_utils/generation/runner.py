@@ -5,43 +5,36 @@
 settings: responses, intermediate answers of refinement, and failures with their reasons.
 """
 
-import contextlib
 import functools
-import hashlib
 import json
 import logging
 import math
 import os
-import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from tqdm.auto import tqdm
 
-from medalign_utils import __version__
 from medalign_utils.data.release import Release, instructions_to_answer
 from medalign_utils.data.responses import read_responses
-from medalign_utils.data.store import Store, read_lines
-from medalign_utils.errors import IncompleteError, MedAlignError, ParamsError, PromptError
-from medalign_utils.generation.base import Failure, Generation, Generator
+from medalign_utils.data.store import Store
+from medalign_utils.errors import IncompleteError, ParamsError, PromptError
+from medalign_utils.generation.base import Failure, Generation
+from medalign_utils.generation.run_store import open_store, run_settings, short_digest
 from medalign_utils.generation.system import (
     check_system,
     make_generator,
     max_new_tokens,
-    shaping_settings,
-    strategy_options,
     system_tokenizer,
 )
+from medalign_utils.generation.tasks import Task, ask_all, packed_instructions
 from medalign_utils.generation.terms import check_terms
-from medalign_utils.paths import part, resolve, write_text
-from medalign_utils.prompts.context import check_fits, next_prompt, pack_ehr
-from medalign_utils.prompts.templates import ANSWER, REFINE, Prompt
+from medalign_utils.paths import part, write_text
+from medalign_utils.prompts.context import check_fits, next_prompt
 from medalign_utils.prompts.tokenizers import PromptTokenizer
 
 # A run stops after so many failures of a kind without an answer in between: before the first
@@ -96,10 +89,10 @@ def run_system(
     generator = make_generator(system, tokenizer)
     own = shard_of(instructions, shard, shards)
 
-    settings = _settings(release, instructions, system, tokenizer)
-    store = _open_store(path, settings, terms, shard, shards)
+    settings = run_settings(release, instructions, system, tokenizer)
+    store = open_store(path, settings, terms, shard, shards)
     output = part(path, shard, shards)
-    job = _Job(path.stem, system, limit, tokenizer, store, _digest(settings)[:12], retry_failed)
+    job = _Job(path.stem, system, limit, tokenizer, store, short_digest(settings), retry_failed)
     to_do = own[[job.find("response", i) is None for i in own["instruction_id"]]]
     job.has_answered = len(to_do) < len(own)
     if len(to_do):
@@ -109,7 +102,7 @@ def run_system(
         desc = path.stem if shards == 1 else f"{path.stem} {shard}/{shards}"
         n = len(own) - len(to_do)
         with tqdm(total=len(own), initial=n, desc=desc, disable=not progress) as bar:
-            _ask_all(tasks, generator, functools.partial(job.handle, bar), job.check_goes_on)
+            ask_all(tasks, generator, functools.partial(job.handle, bar), job.check_goes_on)
         job.check_complete(len(to_do))
     # A system of another name may have answered.
     rows = [store[job.key("response", i)] for i in own["instruction_id"]]
@@ -126,55 +119,6 @@ def shard_of(instructions: pd.DataFrame, shard: int, shards: int) -> pd.DataFram
     if shards > n > 0:
         raise ParamsError(f"shards: {shards}, expected at most {n}, one for each instruction")
     return instructions.iloc[n * (shard - 1) // shards : n * shard // shards]
-
-
-@dataclass
-class Task:
-    """An instruction being answered; `prompt` is its next prompt."""
-
-    instruction_id: str
-    prompt: Prompt
-    prompt_tokens: int  # of the longest prompt so far
-    ehr_tokens_kept: int  # in all its prompts
-    ehr_tokens_total: int
-    later: deque[str]  # parts of the EHR for further prompts
-    n_prompts: int = 0  # with `prompt`
-    last_prompt_tokens: int = 0  # of `prompt`
-    prompt_tokens_read: int | None = None  # of a prompt that the server cut
-    seconds: float = 0.0  # spent on all answers so far
-    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)  # of its prompts so far
-
-    def __post_init__(self) -> None:
-        """Count the first prompt."""
-        self.ask(self.prompt, self.prompt_tokens)
-
-    def ask(self, prompt: Prompt, prompt_tokens: int) -> None:
-        """Set the next prompt."""
-        self.prompt, self.last_prompt_tokens = prompt, prompt_tokens
-        self.prompt_tokens = max(self.prompt_tokens, prompt_tokens)
-        self.n_prompts += 1
-        self.digest.update(prompt.text.encode())
-
-
-def packed_instructions(
-    release: Release,
-    instructions: pd.DataFrame,
-    system: Mapping[str, Any],
-    tokenizer: PromptTokenizer,
-) -> Iterator[Task]:
-    """Yield each instruction with a system's first prompt; each EHR is read once."""
-    for person_id, group in instructions.groupby("person_id", sort=False):
-        prompts = pack_ehr(
-            release.ehr_path(person_id),
-            group["question"].tolist(),
-            system["format"],
-            tokenizer,
-            system["context_length"],
-            system.get("strategy", "truncate"),
-            **strategy_options(system),
-        )
-        for instruction_id, packed in zip(group["instruction_id"], prompts, strict=True):
-            yield Task(instruction_id, **packed._asdict() | {"later": deque(packed.later)})
 
 
 @dataclass
@@ -316,74 +260,6 @@ def _answer(outcome: Generation) -> dict[str, Any]:
     }
 
 
-def _ask_all(
-    tasks: Iterable[Task],
-    generator: Generator,
-    handle: Callable[[Task, Generation | Failure, float], bool],
-    check_goes_on: Callable[[], None],
-) -> None:
-    """Get an answer to every instruction, with `concurrency` batches at a time.
-
-    Outcomes are handled in this thread as they arrive; follow-up prompts go before new
-    instructions. `check_goes_on` raises an error to end the run. After an error or a
-    KeyboardInterrupt, answers that are under way are awaited and handled.
-    """
-    new, waiting = _by_length(tasks, generator.batch_size), deque[Task]()
-    running: dict[Future, list[Task]] = {}
-
-    def take() -> Task | None:
-        return waiting.popleft() if waiting else next(new, None)
-
-    def answer(batch: list[Task]) -> tuple[list[Generation | Failure], float]:
-        start = time.perf_counter()
-        outcomes = list(generator.answer([task.prompt for task in batch]))
-        return outcomes, time.perf_counter() - start
-
-    def settle(future: Future) -> None:
-        batch = running.pop(future)
-        outcomes, seconds = future.result()
-        if len(outcomes) != len(batch):
-            raise MedAlignError(
-                f"the generator returned {len(outcomes)} outcomes for {len(batch)} prompts; "
-                "finished responses are kept"
-            )
-        for task, outcome in zip(batch, outcomes, strict=True):
-            if handle(task, outcome, seconds):
-                waiting.append(task)
-
-    with ThreadPoolExecutor(generator.concurrency) as pool:
-        try:
-            while True:
-                while len(running) < generator.concurrency and (
-                    batch := list(islice(iter(take, None), generator.batch_size))
-                ):
-                    running[pool.submit(answer, batch)] = batch
-                if not running:
-                    return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    settle(future)
-                check_goes_on()
-        except BaseException:
-            generator.stop()
-            # Answers under way may have been paid for.
-            for future in wait(running).done:
-                if future.exception() is None:
-                    settle(future)
-            raise
-
-
-def _by_length(tasks: Iterable[Task], batch_size: int) -> Iterator[Task]:
-    """Yield tasks in an order in which a batch has prompts of similar length: less padding.
-
-    They are sorted within 16 batches, since all prompts may not fit in memory. The longest come
-    first, because they are the first to run out of a device's memory.
-    """
-    tasks = iter(tasks)
-    n = 16 * batch_size if batch_size > 1 else 1
-    while window := list(islice(tasks, n)):
-        yield from sorted(window, key=lambda task: task.prompt_tokens, reverse=True)
-
-
 def _check_instructions(
     release: Release,
     asked: pd.DataFrame,
@@ -398,92 +274,3 @@ def _check_instructions(
                 check_fits(row.question, tokenizer, context_length, max_new_tokens)
         except PromptError as error:
             raise PromptError(f"instruction {row.instruction_id}: {error}") from None
-
-
-def _open_store(
-    path: Path, settings: dict[str, Any], terms: dict[str, Any], shard: int, shards: int
-) -> Store:
-    """Open a job's store; if nothing was answered under these settings, say what has changed."""
-    private, folder = terms["restricted"], path.with_suffix("")
-    folder.mkdir(parents=True, exist_ok=True)
-    if private:  # also what was written before the release was restricted
-        folder.chmod(0o700)
-        for file in (path, *folder.glob("*.jsonl")):
-            with contextlib.suppress(FileNotFoundError):
-                file.chmod(0o600)
-    file = folder / ("store.jsonl" if shards == 1 else f"store-{shard}-of-{shards}.jsonl")
-    others = sorted(set(folder.glob("store*.jsonl")) - {file})
-    store = Store(file, private=private, readable=others)
-    settings_key = _digest(settings)[:12]
-    if not any(key.startswith(settings_key) for key in store):
-        _take_over(store, settings_key, set(path.parent.glob("*/store*.jsonl")) - {file, *others})
-    before, now = store.get("settings"), {"settings": settings, "terms": terms}
-    if before != now:
-        if before and not any(key.startswith(settings_key) for key in store):
-            logger.warning(
-                "%s: starting over, because %s; earlier responses stay in %s",
-                path,
-                "; ".join(_differences(before["settings"], settings)),
-                folder,
-            )
-        store.put("settings", now)
-    return store
-
-
-def _take_over(store: Store, settings: str, others: Iterable[Path]) -> None:
-    """Copy what systems of other names have answered under the same settings (a digest)."""
-    for file in sorted(others):
-        if settings.encode() not in file.read_bytes():
-            continue
-        logger.info("%s: its responses have the same settings and are taken over", file)
-        for row in read_lines(file, {"key"}, growing=True):
-            if (key := row.pop("key")).startswith(settings) and key not in store:
-                store.put(key, row)
-
-
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any], under: str = "") -> list[str]:
-    lines = []
-    for key in sorted(set(before) | set(now)):
-        old, new, name = before.get(key), now.get(key), f"{under}{key}"
-        if old == new:
-            continue
-        if isinstance(old, dict) and isinstance(new, dict):
-            lines += _differences(old, new, f"{name}.")
-        elif name.endswith("_sha256"):
-            lines.append(f"{name.removesuffix('_sha256')} changed")
-        else:
-            lines.append(f"{name} is {new!r} and was {old!r}")
-    return lines
-
-
-def _settings(
-    release: Release,
-    instructions: pd.DataFrame,
-    system: Mapping[str, Any],
-    tokenizer: PromptTokenizer,
-) -> dict[str, Any]:
-    asked = instructions[["instruction_id", "person_id", "question"]].to_numpy().tolist()
-    ehrs = hashlib.sha256()
-    for person_id in instructions["person_id"].unique():
-        ehrs.update(hashlib.sha256(release.ehr_path(person_id).read_bytes()).digest())
-    settings = {
-        "system": shaping_settings(system),
-        "instructions_sha256": _digest(asked),
-        "ehrs_sha256": ehrs.hexdigest(),
-        "tokenizer_sha256": _digest([tokenizer.backend.to_str(), tokenizer.chat]),
-        "templates_sha256": _digest([ANSWER, REFINE]),
-        "medalign_utils": __version__,
-    }
-    model = resolve(str(system.get("model", "")))
-    files = sorted(model.iterdir()) if model.is_dir() else [model]
-    if system.get("model") and any(map(Path.is_file, files)):
-        # Not their content, which may take minutes to read.
-        stats = [(file.name, file.stat()) for file in files if file.is_file()]
-        settings["model_files_sha256"] = _digest(
-            [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
-        )
-    return settings
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -22,7 +22,7 @@ from medalign_utils.errors import (
     PromptError,
     ReleaseError,
 )
-from medalign_utils.generation import runner
+from medalign_utils.generation import run_store, runner
 from medalign_utils.generation.base import Failure, Generation, Generator
 from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.generation.runner import run_system, shard_of
@@ -182,9 +182,9 @@ def test_other_settings_start_over_and_say_so(
     elif change == "question":
         replace(folder, "*.tsv", "Any chest", "Had any chest")
     elif change == "version":
-        monkeypatch.setattr(runner, "__version__", "0.0.0")
+        monkeypatch.setattr(run_store, "__version__", "0.0.0")
     elif change == "wording":
-        monkeypatch.setattr(runner, "REFINE", ("Refine", "it"))
+        monkeypatch.setattr(run_store, "REFINE", ("Refine", "it"))
     else:
         weights.write_text("22")
     with caplog.at_level(logging.WARNING):

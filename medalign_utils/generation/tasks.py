@@ -1,0 +1,137 @@
+"""Instructions being answered: their prompts, which are asked in batches until all are answered."""
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import pandas as pd
+
+from medalign_utils.data.release import Release
+from medalign_utils.errors import MedAlignError
+from medalign_utils.generation.base import Failure, Generation, Generator
+from medalign_utils.generation.system import strategy_options
+from medalign_utils.prompts.context import pack_ehr
+from medalign_utils.prompts.templates import Prompt
+from medalign_utils.prompts.tokenizers import PromptTokenizer
+
+
+@dataclass
+class Task:
+    """An instruction being answered; `prompt` is its next prompt."""
+
+    instruction_id: str
+    prompt: Prompt
+    prompt_tokens: int  # of the longest prompt so far
+    ehr_tokens_kept: int  # in all its prompts
+    ehr_tokens_total: int
+    later: deque[str]  # parts of the EHR for further prompts
+    n_prompts: int = 0  # with `prompt`
+    last_prompt_tokens: int = 0  # of `prompt`
+    prompt_tokens_read: int | None = None  # of a prompt that the server cut
+    seconds: float = 0.0  # spent on all answers so far
+    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)  # of its prompts so far
+
+    def __post_init__(self) -> None:
+        """Count the first prompt."""
+        self.ask(self.prompt, self.prompt_tokens)
+
+    def ask(self, prompt: Prompt, prompt_tokens: int) -> None:
+        """Set the next prompt."""
+        self.prompt, self.last_prompt_tokens = prompt, prompt_tokens
+        self.prompt_tokens = max(self.prompt_tokens, prompt_tokens)
+        self.n_prompts += 1
+        self.digest.update(prompt.text.encode())
+
+
+def packed_instructions(
+    release: Release,
+    instructions: pd.DataFrame,
+    system: Mapping[str, Any],
+    tokenizer: PromptTokenizer,
+) -> Iterator[Task]:
+    """Yield each instruction with a system's first prompt; each EHR is read once."""
+    for person_id, group in instructions.groupby("person_id", sort=False):
+        prompts = pack_ehr(
+            release.ehr_path(person_id),
+            group["question"].tolist(),
+            system["format"],
+            tokenizer,
+            system["context_length"],
+            system.get("strategy", "truncate"),
+            **strategy_options(system),
+        )
+        for instruction_id, packed in zip(group["instruction_id"], prompts, strict=True):
+            yield Task(instruction_id, **packed._asdict() | {"later": deque(packed.later)})
+
+
+def ask_all(
+    tasks: Iterable[Task],
+    generator: Generator,
+    handle: Callable[[Task, Generation | Failure, float], bool],
+    check_goes_on: Callable[[], None],
+) -> None:
+    """Get an answer to every instruction, with `concurrency` batches at a time.
+
+    Outcomes are handled in this thread as they arrive; follow-up prompts go before new
+    instructions. `check_goes_on` raises an error to end the run. After an error or a
+    KeyboardInterrupt, answers that are under way are awaited and handled.
+    """
+    new, waiting = _by_length(tasks, generator.batch_size), deque[Task]()
+    running: dict[Future, list[Task]] = {}
+
+    def take() -> Task | None:
+        return waiting.popleft() if waiting else next(new, None)
+
+    def answer(batch: list[Task]) -> tuple[list[Generation | Failure], float]:
+        start = time.perf_counter()
+        outcomes = list(generator.answer([task.prompt for task in batch]))
+        return outcomes, time.perf_counter() - start
+
+    def settle(future: Future) -> None:
+        batch = running.pop(future)
+        outcomes, seconds = future.result()
+        if len(outcomes) != len(batch):
+            raise MedAlignError(
+                f"the generator returned {len(outcomes)} outcomes for {len(batch)} prompts; "
+                "finished responses are kept"
+            )
+        for task, outcome in zip(batch, outcomes, strict=True):
+            if handle(task, outcome, seconds):
+                waiting.append(task)
+
+    with ThreadPoolExecutor(generator.concurrency) as pool:
+        try:
+            while True:
+                while len(running) < generator.concurrency and (
+                    batch := list(islice(iter(take, None), generator.batch_size))
+                ):
+                    running[pool.submit(answer, batch)] = batch
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    settle(future)
+                check_goes_on()
+        except BaseException:
+            generator.stop()
+            # Answers under way may have been paid for.
+            for future in wait(running).done:
+                if future.exception() is None:
+                    settle(future)
+            raise
+
+
+def _by_length(tasks: Iterable[Task], batch_size: int) -> Iterator[Task]:
+    """Yield tasks in an order in which a batch has prompts of similar length: less padding.
+
+    They are sorted within 16 batches, since all prompts may not fit in memory. The longest come
+    first, because they are the first to run out of a device's memory.
+    """
+    tasks = iter(tasks)
+    n = 16 * batch_size if batch_size > 1 else 1
+    while window := list(islice(tasks, n)):
+        yield from sorted(window, key=lambda task: task.prompt_tokens, reverse=True)
