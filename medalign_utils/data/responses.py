@@ -24,13 +24,24 @@ RESPONSE_COLUMNS = {
     "reasoning_tokens": "Int64",
     "prompt_tokens_read": "Int64",
     "n_prompts": "int64",
+    "input_tokens": "Int64",
+    "output_tokens": "Int64",
     "finish_reason": "str",
     "failure": "str",
     "seconds": "float64",
+    "device": "str",
     "prompt_sha256": "str",
 }
 # Columns that version 0.3.0 did not store, and their values.
-_ADDED_COLUMNS = {"reasoning": "", "reasoning_tokens": 0, "prompt_tokens_read": None, "failure": ""}
+_ADDED_COLUMNS = {
+    "reasoning": "",
+    "reasoning_tokens": 0,
+    "prompt_tokens_read": None,
+    "failure": "",
+    "input_tokens": None,
+    "output_tokens": None,
+    "device": "",
+}
 
 
 def responses_of(
@@ -82,9 +93,13 @@ def read_responses(path: str | Path) -> pd.DataFrame:
     - prompt_tokens: length of the longest prompt, with special tokens and chat template
     - prompt_tokens_read: how much a server read of a prompt that it cut, otherwise missing
     - response_tokens: includes reasoning_tokens; both may be missing
+    - input_tokens: of all prompts, as the server counted them, or else the tokenizer
+    - output_tokens: of all answers, with reasoning; more than response_tokens if an answer was
+      refined; missing if the server did not count
     - finish_reason: "stop", "length", "content_filter", another reason that a server gives, or
       "failed" if there is no response; failure then says why
-    - seconds: wall time of the calls
+    - seconds: wall time of the calls; prompts of one batch share its time equally
+    - device: the processor that ran the model in this process, "cpu" or a GPU's name; "" otherwise
     - prompt_sha256: hash of all prompts
 
     Raises:

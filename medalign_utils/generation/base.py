@@ -14,7 +14,8 @@ class Generation(NamedTuple):
 
     `finish_reason` is "stop", "length" if the limit cut it, "content_filter" if a server withheld
     it (`text` is then empty), or another reason that a server gives. `tokens` counts answer and
-    reasoning; `prompt_tokens` counts what a server read. Unknown counts are None.
+    reasoning; `prompt_tokens` counts what a server read. Unknown counts are None. `device` is the
+    processor that ran a model in this process: "cpu", or the name of a GPU; "" otherwise.
     """
 
     text: str
@@ -23,6 +24,7 @@ class Generation(NamedTuple):
     reasoning: str = ""
     reasoning_tokens: int | None = 0
     prompt_tokens: int | None = None
+    device: str = ""
 
 
 class Sampling(TypedDict, total=False):

@@ -127,8 +127,11 @@ def _hours(system: Mapping[str, Any], experiment: str, prompts: int, tokens: int
     earlier = [row for row in rows if "n_prompts" in row]
     if not earlier:
         return math.nan
-    options = inspect.signature(GENERATORS[system["generator"]]).parameters
-    names = {"batch_size", "concurrency"} & options.keys()
-    at_a_time = math.prod(system.get(name, options[name].default) for name in names)
     seconds = sum(row["seconds"] for row in earlier) / sum(row["n_prompts"] for row in earlier)
-    return seconds * prompts / at_a_time / 3600
+    return seconds * prompts / concurrency(system) / 3600
+
+
+def concurrency(system: Mapping[str, Any]) -> int:
+    """Return how many calls of its generator a system makes at a time."""
+    option = inspect.signature(GENERATORS[system["generator"]]).parameters.get("concurrency")
+    return system.get("concurrency", option.default) if option else 1

@@ -132,6 +132,7 @@ class _Model:
         transformers.set_seed(self._sampling.get("seed", 0))
         self._tokenizer, self._reasoning = tokenizer, reasoning
         self._device, usual = _find_device(device)
+        self._device_name = _name_of(self._device)
         self._dtype = dtype or usual
         self._network = _load_network(name, self._device, self._dtype)
         config: Any = self._network.config.get_text_config()
@@ -270,9 +271,10 @@ class _Model:
         else:
             answer = tokenizer.without_special(parts.answer)
         finish_reason = "length" if end is None else "stop"
-        return to_generation(
+        generation = to_generation(
             parts._replace(answer=answer), finish_reason, length, tokenizer=tokenizer
         )
+        return generation._replace(device=self._device_name)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
@@ -308,6 +310,12 @@ def _find_device(name: str | None) -> tuple["torch.device", str]:
         return device, "float32"
     supported = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return device, "bfloat16" if supported else "float16"
+
+
+def _name_of(device: "torch.device") -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _load_network(name: str, device: "torch.device", dtype: str) -> "PreTrainedModel":

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
@@ -67,7 +68,8 @@ def run_system(
     wording of prompts, and the package's version. If any of these has changed, a message says what,
     and earlier responses stay in place. A prompt that failed for a transient reason is tried again.
     One that cannot be answered has an empty response with the reason, and is tried again only with
-    `retry_failed`.
+    `retry_failed`. Until there has been an answer, such failures may be the server's: a run stops
+    after five, and the next one asks the other prompts first, then these.
 
     Several shards of one ``path`` may run at the same time, but each shard only once. The number of
     shards may differ from that of an earlier run.
@@ -93,8 +95,9 @@ def run_system(
     store = open_store(path, settings, terms, shard, shards)
     output = part(path, shard, shards)
     job = _Job(path.stem, system, limit, tokenizer, store, short_digest(settings), retry_failed)
-    to_do = own[[job.find("response", i) is None for i in own["instruction_id"]]]
-    job.has_answered = len(to_do) < len(own)
+    found = [job.find("response", i) for i in own["instruction_id"]]
+    job.has_answered = any(row and not row.get("failure") for row in found)
+    to_do = job.failed_last(own[[row is None for row in found]])
     if len(to_do):
         for file in (path, output):  # of other settings, or incomplete
             file.unlink(missing_ok=True)
@@ -133,6 +136,7 @@ class _Job:
     settings: str  # digest
     retry_failed: bool
     has_answered: bool = False  # any prompt, under these settings
+    undecided: list[tuple[Task, Failure]] = field(default_factory=list)  # before the first answer
     failures: Counter[Failure] = field(default_factory=Counter)
     in_a_row: Counter = field(default_factory=Counter)  # failures since the last answer, by kind
     stop_reason: str = ""
@@ -150,35 +154,45 @@ class _Job:
     def _keeps_cut_prompts(self) -> bool:
         return self.system.get("cut_prompts") == "record"
 
+    def failed_last(self, instructions: pd.DataFrame) -> pd.DataFrame:
+        """Return instructions, those last that were refused most often in earlier runs."""
+        times = [self._times_refused(i) for i in instructions["instruction_id"]]
+        return instructions.iloc[np.argsort(times, kind="stable")]
+
+    def _times_refused(self, instruction_id: str) -> int:
+        return self.store.get(self.key("failure", instruction_id), {}).get("times_refused", 0)
+
     def resume(self, tasks: Iterable[Task]) -> Iterator[Task]:
         """Yield each task with its first prompt that an earlier run did not answer."""
         for task in tasks:
             # A step counts if it answered exactly these prompts.
             while task.later and (step := self.find("step", task.digest.hexdigest())):
-                task.seconds += step["seconds"]
+                tokens = step["response_tokens"], step.get("input_tokens")
+                task.spend(step["seconds"], *tokens)
                 task.prompt_tokens_read = step.get("prompt_tokens_read")
                 self._refine(task, step["response"])
             yield task
 
     def handle(self, bar: tqdm, task: Task, outcome: Generation | Failure, seconds: float) -> bool:
         """Store an outcome; return whether the instruction has a next prompt."""
-        task.seconds += seconds
         if isinstance(outcome, Failure):
+            task.seconds += seconds
             bar.update()
             self._handle_failure(task, outcome)
             bar.set_postfix(failed=self.failures.total())
             return False
         self.has_answered = True
+        self.record_undecided()
         self.in_a_row.clear()
+        task.spend(seconds, outcome.tokens, outcome.prompt_tokens)
         sent, read = task.last_prompt_tokens, outcome.prompt_tokens
         was_cut = read is not None and sent - read > max(_CUT_BY, sent * _CUT_SHARE)
         if was_cut:
             task.prompt_tokens_read = read
         has_next = bool(task.later)
         if has_next:
-            self._put(
-                "step", task, {"step": task.n_prompts, **_answer(outcome), "seconds": seconds}
-            )
+            about = {"step": task.n_prompts, "seconds": seconds, "input_tokens": read or sent}
+            self._put("step", task, _answer(outcome) | about)
             self._refine(task, outcome.text)
         else:
             self._put_response(task, _answer(outcome))
@@ -192,15 +206,26 @@ class _Job:
         return has_next
 
     def _handle_failure(self, task: Task, failure: Failure) -> None:
-        self._put("failure", task, {"reason": failure.reason, "kind": failure.kind})
+        times = self._times_refused(task.instruction_id) + (failure.kind == "permanent")
+        about = {"reason": failure.reason, "kind": failure.kind, "times_refused": times}
+        self._put("failure", task, about)
         self.failures[failure] += 1
         self.in_a_row[failure.kind] += 1
         if failure.kind == "permanent":
-            none = Generation("", "failed", None, reasoning_tokens=None)
-            self._put_response(task, _answer(none) | {"failure": failure.reason})
+            self.undecided.append((task, failure))
+            if self.has_answered:
+                self.record_undecided()
         n = self.in_a_row[failure.kind]
         if n >= _IN_A_ROW[failure.kind][self.has_answered]:
             self.stop_reason = f"{n} prompts in a row failed: {failure.reason}"
+
+    def record_undecided(self) -> None:
+        """Record that prompts have no response, since it is they that cannot be answered."""
+        for task, failure in self.undecided:
+            task.input_tokens = task.output_tokens = None
+            none = Generation("", "failed", None, reasoning_tokens=None)
+            self._put_response(task, _answer(none) | {"failure": failure.reason})
+        self.undecided.clear()
 
     def check_goes_on(self) -> None:
         if self.stop_reason:
@@ -210,8 +235,11 @@ class _Job:
             )
 
     def _put_response(self, task: Task, answer: dict[str, Any]) -> None:
-        names = "prompt_tokens ehr_tokens_kept ehr_tokens_total n_prompts seconds".split()
-        counts = {name: getattr(task, name) for name in [*names, "prompt_tokens_read"]}
+        names = (
+            "prompt_tokens ehr_tokens_kept ehr_tokens_total n_prompts input_tokens output_tokens "
+            "seconds prompt_tokens_read"
+        ).split()
+        counts = {name: getattr(task, name) for name in names}
         self._put("response", task, {"system": self.name, **answer, **counts})
 
     def _put(self, kind: str, task: Task, row: dict[str, Any]) -> None:
@@ -228,7 +256,8 @@ class _Job:
         task.ask(*next_prompt(question, later, answer, self.tokenizer, *sizes))
 
     def check_complete(self, n: int) -> None:
-        """Check that no failure may pass; warn of the others."""
+        """Check, after all prompts, that no failure may pass; record and warn of the others."""
+        self.record_undecided()
         for is_permanent in (True, False):
             found = [f for f in self.failures.elements() if (f.kind == "permanent") == is_permanent]
             if not found:
@@ -257,6 +286,7 @@ def _answer(outcome: Generation) -> dict[str, Any]:
         "reasoning": outcome.reasoning,
         "reasoning_tokens": outcome.reasoning_tokens,
         "failure": "",
+        "device": outcome.device,
     }
 
 

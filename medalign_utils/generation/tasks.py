@@ -33,12 +33,22 @@ class Task:
     n_prompts: int = 0  # with `prompt`
     last_prompt_tokens: int = 0  # of `prompt`
     prompt_tokens_read: int | None = None  # of a prompt that the server cut
-    seconds: float = 0.0  # spent on all answers so far
+    # Spent on all answers so far; None if a count is unknown.
+    input_tokens: int | None = 0
+    output_tokens: int | None = 0
+    seconds: float = 0.0
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)  # of its prompts so far
 
     def __post_init__(self) -> None:
         """Count the first prompt."""
         self.ask(self.prompt, self.prompt_tokens)
+
+    def spend(self, seconds: float, tokens: int | None, prompt_tokens: int | None) -> None:
+        """Add what an answer took; `prompt_tokens` are those that a server counted."""
+        self.seconds += seconds
+        self.input_tokens += prompt_tokens or self.last_prompt_tokens
+        is_known = tokens is not None and self.output_tokens is not None
+        self.output_tokens = self.output_tokens + tokens if is_known else None
 
     def ask(self, prompt: Prompt, prompt_tokens: int) -> None:
         """Set the next prompt."""
@@ -90,7 +100,7 @@ def ask_all(
     def answer(batch: list[Task]) -> tuple[list[Generation | Failure], float]:
         start = time.perf_counter()
         outcomes = list(generator.answer([task.prompt for task in batch]))
-        return outcomes, time.perf_counter() - start
+        return outcomes, (time.perf_counter() - start) / len(batch)
 
     def settle(future: Future) -> None:
         batch = running.pop(future)

@@ -68,6 +68,8 @@ def test_a_plan_counts_what_a_run_asks(release, asked, tmp_path, how):
     tokens = [len(load_tokenizer("minilm").prompt_ids(text)) for text in asked]
     assert plan["prompts"] == len(asked) == responses["n_prompts"].sum()
     assert plan["response_tokens"] == len(asked) * RESPONSE_TOKENS
+    assert responses["input_tokens"].sum() == sum(tokens)
+    assert responses["output_tokens"].sum() == len(asked) * RESPONSE_TOKENS
     # An answer to refine is counted at its limit; [CLS] and [SEP] are in every prompt.
     assert plan["prompt_tokens"] == pytest.approx(sum(tokens), abs=2 * len(tokens))
     share = responses["ehr_tokens_kept"] / responses["ehr_tokens_total"]
