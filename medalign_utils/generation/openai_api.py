@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import httpx2
 
 LONGEST_CONNECT_S = 4.0  # short, so that a missing server is noticed soon
+# So long a server that has never answered is asked again after errors of its own.
+LONGEST_START_S = 5.0
 LONGEST_REPLY = 16 * 2**20  # bytes, far more than any response takes
 
 # The client requires a key, which servers on this machine seldom need.
@@ -54,6 +56,15 @@ _MISREPORTED = {
     "credit balance is too low": 402,  # Anthropic
     "API key not valid": 401,  # Gemini
     "location is not supported": 403,  # Gemini
+}
+# Errors that servers send with a status of success, by their type, and the status that they mean.
+_ERROR_TYPES = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "rate_limit_error": 429,
 }
 # Stricter than the standard for URLs, so that every parser finds the same host.
 _URL = re.compile(
@@ -116,7 +127,10 @@ def openai(
     connection or no reply in time, after HTTP 408, 409, 429 and 5xx, and after a reply without a
     response. It does not if the server was never reached or the account's quota is used up. A
     prompt that still fails, or would have to wait for over two minutes, is a `Failure`. A refusal
-    is a response, and so is one that a content filter withheld. Unknown finish reasons are kept.
+    is a response, and so is one that a content filter withheld. Unknown finish reasons are kept. An
+    error that is sent with a status of success counts as if it had the status in its code or type.
+    A server that has not answered any prompt is not tried again after HTTP 5xx for longer than
+    `LONGEST_START_S`.
 
     Proxies set in the environment are used only for https to another machine. Of OpenAI's own
     environment variables, only the key's is read.
@@ -296,7 +310,8 @@ def _http_client(
     """Return an HTTP client for the official client, which limits and checks the replies."""
     import httpx2
 
-    reached = threading.Event()
+    reached, answered = threading.Event(), threading.Event()
+    first_error: list[float] = []
 
     class Client(httpx2.Client):
         def send(self, *args: Any, **options: Any) -> httpx2.Response:
@@ -330,10 +345,20 @@ def _http_client(
                 raise _WebPage
             try:
                 read_reply(bytes(body))
+                answered.set()
+                return
             except UnusableReply as error:
-                raise httpx2.ReadError("no response in the reply") from error
-        elif _error_code(bytes(body)) in _NO_QUOTA:
+                status = _status_meant(bytes(body))
+                if status is None:
+                    raise httpx2.ReadError("no response in the reply") from error
+                response.extensions["sent_status"] = response.status_code
+                response.status_code = status
+        if _error_of(bytes(body)).get("code") in _NO_QUOTA:
             response.headers["x-should-retry"] = "false"
+        if response.is_server_error and not answered.is_set():
+            first_error.append(time.monotonic())
+            if first_error[-1] - first_error[0] > LONGEST_START_S:
+                response.headers["x-should-retry"] = "false"
 
     return Client(
         # A proxy of the environment sees what goes by plain http, and is not the host named.
@@ -362,7 +387,8 @@ def _refused(error: Any, body: dict[str, Any], private: Sequence[str]) -> Failur
     """Return the failure that a reply with an error status means."""
     status, code = error.status_code, error.code
     name = type(error).__name__ + (f", {code}" if _is_harmless(code, private) else "")
-    reason = f"HTTP {status} ({name})"
+    sent = error.response.extensions.get("sent_status")
+    reason = f"HTTP {sent} with an error {status} ({name})" if sent else f"HTTP {status} ({name})"
     text = error.response.content.decode(errors="replace")
     meant = next((n for words, n in _MISREPORTED.items() if words in text), status)
     if code in _NO_QUOTA:
@@ -403,8 +429,21 @@ def _no_connection(base_url: str, error: BaseException) -> Failure:
     return Failure(f"no connection to {host_of(base_url)} ({name}): {to_do}", "systemic")
 
 
-def _error_code(body: bytes) -> Any:
+def _error_of(body: bytes) -> dict[str, Any]:
+    """Return the error in a reply's body, or {} if there is none."""
     try:
-        return json.loads(body)["error"]["code"]
+        error = json.loads(body)["error"]
     except (KeyError, TypeError, ValueError, RecursionError):
-        return None
+        return {}
+    return error if isinstance(error, dict) else {}
+
+
+def _status_meant(body: bytes) -> int | None:
+    """Return the status that an error in a reply's body should have had, if it says so."""
+    error = _error_of(body)
+    code = str(error.get("code"))
+    if re.fullmatch(r"[45]\d\d", code):
+        return int(code)
+    if code in _NO_QUOTA:
+        return 429
+    return _ERROR_TYPES.get(str(error.get("type")))

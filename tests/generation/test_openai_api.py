@@ -294,6 +294,45 @@ def test_a_refusal_of_every_prompt_says_once_what_to_do(ask_once, reply, to_do):
     assert f": {to_do}" in failure.reason
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "kind", "requests"),
+    [
+        ({"code": 401}, 401, "systemic", 1),
+        ({"code": "400"}, 400, "permanent", 1),
+        ({"code": 429}, 429, "transient", 2),
+        ({"code": 502}, 502, "transient", 2),
+        ({"type": "authentication_error"}, 401, "systemic", 1),
+        ({"type": "rate_limit_error"}, 429, "transient", 2),
+        ({"code": "insufficient_quota"}, 429, "systemic", 1),
+    ],
+)
+def test_an_error_with_a_status_of_success_counts_as_that_error(
+    ask_once, error, status, kind, requests
+):
+    failure, n = ask_once(Reply({"error": error | {"message": MARKER}}))
+    assert failure.reason.startswith(f"HTTP 200 with an error {status} (")
+    assert (failure.kind, n) == (kind, requests) and not PRIVATE.search(failure.reason)
+    if n > 1:
+        assert ask_once(Reply({"error": error}), Reply(BODY)) == (YES, 2)
+
+
+@pytest.mark.parametrize("error", ["no", {"code": 17, "type": "odd"}, None, [1]])
+def test_an_error_of_no_known_kind_is_asked_for_again(ask_once, error):
+    assert ask_once(Reply({"error": error}), Reply(BODY)) == (YES, 2)
+
+
+def test_a_server_that_has_never_answered_is_not_asked_for_long(serve, monkeypatch):
+    monkeypatch.setattr(openai_api, "LONGEST_START_S", 0.02)
+    server = serve(lambda _: error(502))
+    generator = make(server, attempts=9)
+    failures = generator.answer([prompt()] * 3)
+    assert [f.kind for f in failures] == ["transient"] * 3
+    assert len(server.requests) < 9 + 2  # some for the first, then one each
+    assert all("attempts" not in failure.reason for failure in failures[1:])
+    server.reply = in_turn(Reply(BODY), error(502), error(502), Reply(BODY))
+    assert generator.answer([prompt()] * 2) == [YES] * 2
+
+
 def test_a_web_page_that_refuses_a_prompt(ask_once):
     failure, requests = ask_once(Reply(b"<html>plain HTTP was sent to an HTTPS port</html>", 400))
     assert (failure.kind, requests) == ("permanent", 1)
