@@ -9,7 +9,7 @@ from medalign_utils.errors import ParamsError
 from medalign_utils.generation.base import Generation
 from medalign_utils.prompts.tokenizers import PromptTokenizer
 
-# The marks around reasoning, as the makers' chat templates document them.
+# The marks around reasoning, as the makers' chat templates document them; in any case.
 MARKS = (
     ("<think>", "</think>"),  # DeepSeek-R1, Qwen3, GLM, MiniMax, Nemotron, Phi-4-reasoning
     ("[THINK]", "[/THINK]"),  # Magistral and later models of Mistral
@@ -79,9 +79,10 @@ def split(text: str, pattern: str = "auto", prompt_end: str = "") -> Parts:
     if parts := _split_harmony(text):
         return parts
     for begin, end in MARKS:
-        first = _partition(text, begin, end)[1]
-        is_open = prompt_end.rfind(begin) > prompt_end.rfind(end)
-        if first == end or (is_open and not text.lstrip().startswith(begin)):
+        before, first, _ = _partition(text, begin, end)
+        is_open = _last(prompt_end, begin) > _last(prompt_end, end)
+        begins_inside = first == end or (is_open and (before.strip() or first != begin))
+        if begins_inside or (first and _is_mentioned(before, text, begin, end)):
             text, first = begin + text, begin
         if first:
             return _split_marked(text, begin, end)
@@ -108,8 +109,24 @@ def to_generation(
 def _partition(text: str, *marks: str) -> tuple[str, str, str]:
     """Partition a text at the first of the marks that it does not quote."""
     mark = "|".join(map(re.escape, marks))
-    found = re.search(rf"(?<![`\"'])({mark})|({mark})(?![`\"'])", text)
-    return (text[: found.start()], found[0], text[found.end() :]) if found else (text, "", "")
+    found = re.search(rf"(?<![`\"'])({mark})|({mark})(?![`\"'])", text, re.IGNORECASE)
+    if not found:
+        return text, "", ""
+    name = next(mark for mark in marks if mark.lower() == found[0].lower())
+    return text[: found.start()], name, text[found.end() :]
+
+
+def _last(text: str, mark: str) -> int:
+    return text.lower().rfind(mark.lower())
+
+
+def _is_mentioned(before: str, text: str, begin: str, end: str) -> bool:
+    """Return whether the first mark, after `before`, is only mentioned in reasoning under way.
+
+    It is if it does not begin a line, and an answer follows the end of the reasoning.
+    """
+    in_a_line = before.rpartition("\n")[2].strip()
+    return bool(in_a_line and _partition(text, end)[2].strip())
 
 
 def _split_marked(text: str, begin: str, end: str) -> Parts:
@@ -122,7 +139,7 @@ def _split_marked(text: str, begin: str, end: str) -> Parts:
             # What precedes reasoning without an end is no answer, but is kept.
             return Parts(_join([*reasoning, *answer, thought]), "", is_finished=False)
         # Nested reasoning ends as often as it begins, unless a mark was only repeated.
-        for _ in range(thought.count(begin)):
+        for _ in range(thought.lower().count(begin.lower())):
             more, closed, rest = _partition(text, begin, end)
             if closed != end:
                 break
