@@ -11,7 +11,13 @@ from pathlib import Path
 
 import yaml
 
-from medalign_utils.config import answering_systems, for_notebook, load_experiment, load_system
+from medalign_utils.config import (
+    answering_systems,
+    cost_settings,
+    for_notebook,
+    load_experiment,
+    load_system,
+)
 from medalign_utils.data.access import table_files
 from medalign_utils.data.release import ehr_files as ehr_files_of, load_release
 from medalign_utils.errors import MedAlignError
@@ -286,6 +292,9 @@ for notebook, files in NOTEBOOKS.items():
             code=code_of(notebook),
             status=f"{RUN}/status/{notebook}.json",
             after=[file for file in files if "/status/" in file],
+            costs=cost_settings(EXPERIMENT["systems"], EXPERIMENT["responses"])
+            if notebook == "05_evaluate_systems"
+            else None,
             # For the systems that this notebook asks itself, as in `generate`.
             systems=[
                 shaping_settings(SYSTEMS[system])

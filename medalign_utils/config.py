@@ -24,7 +24,7 @@ from medalign_utils.evaluation.paper import SAME_MODEL
 from medalign_utils.evaluation.paper import context_lengths as published_contexts
 from medalign_utils.evaluation.ratings import COMBINATIONS, common_ratings, rate
 from medalign_utils.fairness.perturbation import CHANGES
-from medalign_utils.generation.system import check_system, shaping_settings
+from medalign_utils.generation.system import check_system, concurrency, shaping_settings
 from medalign_utils.metrics.base import METRIC_NAMES, WITH_WEIGHTS
 from medalign_utils.paths import checkpoint, project_root, resolve, short
 from medalign_utils.run import Run
@@ -206,6 +206,23 @@ def context_lengths(systems: Iterable[str], responses: str = "generated") -> dic
 def _refines(system: str) -> bool:
     """Return whether a system reads the whole record in several prompts."""
     return load_system(system).get("strategy") == "refine"
+
+
+def cost_settings(
+    systems: Iterable[str], responses: str = "generated"
+) -> dict[str, dict[str, Any]]:
+    """Return what the cost of systems depends on besides their responses: price and concurrency.
+
+    `released` systems are left out, because nothing is known of their cost.
+
+    >>> cost_settings(["bm25-full"])
+    {'bm25-full': {'price': None, 'concurrency': 1}}
+    """
+    files = {} if responses == "released" else {name: load_system(name) for name in systems}
+    return {
+        name: {"price": file.get("price_per_million"), "concurrency": concurrency(file)}
+        for name, file in files.items()
+    }
 
 
 def comparable_contexts(

@@ -49,6 +49,10 @@ OUTPUTS = {
             "sign-flip test over patients, and which system ranks higher. p_holm is Holm-adjusted "
             "over the pairs.",
             "contexts": "One system at several context lengths, each compared with the longest.",
+            "cost": "What the responses cost. Uncounted responses, whose tokens are not known, are "
+            "left out of sums and dollars. No other system is as good as one on the Pareto front "
+            "for less, or better for the same. Seconds are those of all calls, divided by the "
+            "number of calls at a time.",
             "groups": "Systems by group of instructions, not adjusted for the number of groups.",
         },
         figures={
@@ -57,6 +61,7 @@ OUTPUTS = {
             "groups": "Accuracy by group.",
             "head_to_head": "Win rate of each system against every other system.",
             "contexts": "Accuracy against context length.",
+            "cost": "Accuracy against cost, with the Pareto front.",
         },
     ),
     "06_correlate_metrics": Outputs(

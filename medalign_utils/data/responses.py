@@ -117,6 +117,11 @@ def read_responses(path: str | Path) -> pd.DataFrame:
         n = (table["instruction_id"] == repeated.iloc[0]).sum()
         raise MedAlignError(f"{path}: {n} responses to instruction {repeated.iloc[0]}, expected 1")
     try:
-        return table.astype(RESPONSE_COLUMNS)
+        table = table.astype(RESPONSE_COLUMNS)
     except (TypeError, ValueError):  # the original message would quote a response
         raise MedAlignError(f"{path}: a response has a count that is not a number") from None
+    # Version 0.3.0 stored no sums over prompts.
+    has_one = table["n_prompts"].eq(1) & table["finish_reason"].ne("failed")
+    for total, single in (("input_tokens", "prompt_tokens"), ("output_tokens", "response_tokens")):
+        table[total] = table[total].fillna(table[single].astype("Int64").where(has_one))
+    return table

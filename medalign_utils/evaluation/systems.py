@@ -26,10 +26,11 @@ def evaluate(run: Run, contexts: Mapping[str, int | None] | None = None) -> pd.D
     """Return accuracy, win rate and mean rank of each system of a run, as `evaluate_systems`.
 
     A run is, for instance, `Run("demo", "data/demo", ["bm25-full", "bm25-2k"])`. The systems are
-    compared on their `common_ratings`.
+    compared on their `common_ratings`. Further columns are those of `count_outcomes`.
     """
-    ratings = rate_in_common(run)
-    return evaluate_systems(ratings, run.release.instructions, contexts, bootstrap=run.bootstrap)
+    ratings, instructions = rate_in_common(run), run.release.instructions
+    table = evaluate_systems(ratings, instructions, contexts, bootstrap=run.bootstrap)
+    return table.merge(count_outcomes(run), on="system")
 
 
 def evaluate_systems(

@@ -1,6 +1,5 @@
 """Estimate a run before anything is sent: prompts, tokens, share of the EHRs, time and cost."""
 
-import inspect
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,8 +12,7 @@ from medalign_utils import paths
 from medalign_utils.data.release import Release, instructions_to_answer
 from medalign_utils.data.store import read_lines
 from medalign_utils.errors import MedAlignError
-from medalign_utils.generation.registry import GENERATORS
-from medalign_utils.generation.system import max_new_tokens, system_tokenizer
+from medalign_utils.generation.system import concurrency, max_new_tokens, system_tokenizer
 from medalign_utils.generation.tasks import packed_instructions
 from medalign_utils.generation.terms import check_terms
 from medalign_utils.prompts.templates import fill
@@ -129,9 +127,3 @@ def _hours(system: Mapping[str, Any], experiment: str, prompts: int, tokens: int
         return math.nan
     seconds = sum(row["seconds"] for row in earlier) / sum(row["n_prompts"] for row in earlier)
     return seconds * prompts / concurrency(system) / 3600
-
-
-def concurrency(system: Mapping[str, Any]) -> int:
-    """Return how many calls of its generator a system makes at a time."""
-    option = inspect.signature(GENERATORS[system["generator"]]).parameters.get("concurrency")
-    return system.get("concurrency", option.default) if option else 1

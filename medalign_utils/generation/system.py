@@ -187,6 +187,12 @@ def max_new_tokens(system: Mapping[str, Any]) -> int:
     return limits.pop() if limits else RESPONSE_TOKENS
 
 
+def concurrency(system: Mapping[str, Any]) -> int:
+    """Return how many calls of its generator a system makes at a time."""
+    option = inspect.signature(GENERATORS[system["generator"]]).parameters.get("concurrency")
+    return system.get("concurrency", option.default) if option else 1
+
+
 def system_tokenizer(system: Mapping[str, Any]) -> PromptTokenizer:
     """Return a system's tokenizer with its chat template, rendered for the system's date."""
     return load_tokenizer(

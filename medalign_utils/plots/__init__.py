@@ -1,6 +1,7 @@
 """Figures: functions that take a table and return matplotlib `Axes`; one module per subject."""
 
 # ruff: noqa: F401
+from medalign_utils.plots.cost import accuracy_by_cost
 from medalign_utils.plots.fairness import (
     audit_power,
     counterfactual_changes,

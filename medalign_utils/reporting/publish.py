@@ -31,6 +31,8 @@ TABLES = {
     "06_correlate_metrics": "metric n n_undefined mean_tau mean_tau_undefined_as_0".split(),
     f"smollm2-{DEMO}": ["system", "context_tokens", "n", "correct", "cut"],
 }
+# A cell with this tag shows what differs from run to run; nbval does not compare it either.
+_UNPUBLISHED = "nbval-ignore-output"
 # Widgets, which pages without a kernel cannot show, and which have random ids.
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -76,12 +78,16 @@ def with_tables(page: str, figures: Path) -> str:
 
 
 def with_outputs(notebook: Path, executed: Path) -> nbformat.NotebookNode:
-    """Return a notebook with the outputs of its executed copy, but nothing else of that copy."""
+    """Return a notebook with the outputs of its executed copy, but nothing else of that copy.
+
+    Cells with the tag `nbval-ignore-output` have no outputs.
+    """
     shown = nbformat.read(notebook, as_version=4)
     outputs = {c.id: c.get("outputs") for c in nbformat.read(executed, as_version=4).cells}
     code = [cell for cell in shown.cells if cell.cell_type == "code"]
     for count, cell in enumerate(code, start=1):
-        cell.execution_count, cell.outputs = count, outputs[cell.id]
+        is_shown = _UNPUBLISHED not in cell.metadata.get("tags", [])
+        cell.execution_count, cell.outputs = count, outputs[cell.id] if is_shown else []
         for output in cell.outputs:
             data = output.get("data", {})
             data.pop(_WIDGET, None)

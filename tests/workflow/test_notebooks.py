@@ -53,7 +53,9 @@ def lines_of(source):
 @EVERY
 def test_cells_are_short_and_have_no_logic_and_no_commands(path):
     for cell in code_of(path):
-        assert "tags" in cell.metadata or lines_of(cell.source) <= 10, cell.source
+        assert "parameters" in cell.metadata.get("tags", []) or lines_of(cell.source) <= 10, (
+            cell.source
+        )
         tree = ast.parse(cell.source)  # magics and shell commands do not parse
         banned = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.While, ast.Try, ast.For)
         assert not [node for node in ast.walk(tree) if isinstance(node, banned)], cell.source
@@ -73,7 +75,8 @@ def test_no_cell_shows_a_raw_value(path):
 def test_parameters_are_commented_literals(path):
     first, *others = code_of(path)
     assert first.metadata.tags == ["parameters"]
-    assert not any("tags" in cell.metadata for cell in others)
+    tags = {tag for cell in others for tag in cell.metadata.get("tags", [])}
+    assert tags <= {"nbval-ignore-output"}
     assert notebook_parameters(path)  # raises if one is not a literal
     lines = first.source.splitlines()
     for statement in ast.parse(first.source).body:

@@ -1,0 +1,101 @@
+"""The figure of what accuracy costs, with the Pareto front."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from medalign_utils.evaluation.cost import cost_column
+from medalign_utils.plots import style
+from medalign_utils.plots.style import n_of
+
+_AXES = {
+    "tokens_per_response": ("Tokens read per response", style.COUNT),
+    "dollars_per_response": ("US dollars per response", FuncFormatter(lambda x, _: f"{x:g}")),
+}
+_PALE = "#A0A0A0"
+_LINE = 0.15  # height of a name, in inches
+
+
+@style.styled
+def accuracy_by_cost(costs: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Return each system's share of correct responses by cost, with the Pareto front as a line.
+
+    `costs` comes from `cost_by_system` and has at least one known cost. Systems that are not on the
+    front are pale. Those of almost the same cost are drawn side by side.
+    """
+    column = cost_column(costs)
+    label, scale = _AXES[column]
+    is_known = costs[column].notna()
+    shown, left_out = costs[is_known], costs.loc[~is_known, "system"]
+    cost, is_log = shown[column].to_numpy(float), bool((shown[column] > 0).all())
+    height = max(2.6, 1.1 + _LINE * len(shown))
+    ax = ax or style.new_axes(height)
+    x = _side_by_side(cost, is_log)
+    on_front = shown["on_front"].to_numpy(bool)
+    colors = np.where(on_front, style.BLUE, _PALE)
+    correct, top = shown["correct"].to_numpy(float), _top(shown)
+    ax.vlines(x, shown["correct_low"], shown["correct_high"], color=colors, lw=1)
+    ax.scatter(x, correct, s=16, color=colors, zorder=3)
+    if is_log:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.set_xlim(x.min() / 1.5, x.max() * 1.5)
+    front = pd.Series(correct[on_front], x[on_front]).sort_index()
+    front.loc[ax.get_xlim()[1]] = front.iloc[-1]
+    ax.step(front.index, front, where="post", color=style.BLUE, lw=0.8, alpha=0.6, zorder=1)
+    ax.set_xlim(ax.get_xlim())
+    ax.set_ylim(0, top)
+    places = _apart(correct / top, _LINE / (height - 0.9))
+    for i, (name, place) in enumerate(zip(shown["system"], places, strict=True)):
+        ax.annotate(
+            name, (x[i], correct[i]), xytext=(1.04, place), textcoords="axes fraction",
+            va="center", fontsize=7, color="black" if on_front[i] else style.GREY,
+            parse_math=False, annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": "#C8C8C8", "lw": 0.5, "shrinkB": 3},
+        )  # fmt: skip
+    ax.xaxis.set_major_formatter(scale)
+    ax.yaxis.set_major_formatter(style.PERCENT)
+    ax.set_ylabel("Correct responses, 95% interval")
+    lines = [
+        f"{label}{', log scale' * is_log}\n(n = {n_of(shown)} instructions)",
+        "line: Pareto front; grey: another system\nis as good for less, or better for the same",
+    ]
+    if len(left_out):
+        lines.append(style.wrapped(f"not drawn, cost unknown: {', '.join(left_out)}"))
+    ax.set_xlabel("\n".join(lines), parse_math=False)
+    sns.despine(ax=ax)
+    return ax
+
+
+def _top(shown: pd.DataFrame) -> float:
+    highest = np.nanmax(shown[["correct", "correct_high"]].to_numpy(float))
+    return min(1.0, 1.08 * highest) or 1.0
+
+
+def _side_by_side(cost: np.ndarray, is_log: bool) -> np.ndarray:
+    """Return where points are drawn, so that those of almost the same cost do not coincide."""
+    place = pd.Series(np.log10(cost) if is_log else cost).sort_values()
+    step = 0.025 * (np.ptp(place) or 1.0)
+    alike = place.groupby((place.diff() >= step).cumsum())
+    offset = alike.cumcount() - (alike.transform("size") - 1) / 2
+    place = (alike.transform("mean") + step * offset).sort_index().to_numpy()
+    return 10**place if is_log else place
+
+
+def _apart(heights: Sequence[float], least: float) -> np.ndarray:
+    """Return heights from 0 to 1 in the same order, but `least` apart as far as there is room."""
+    order = np.argsort(heights, kind="stable")
+    places = np.array(heights, dtype=float)
+    for lower, upper in pairwise(order):
+        places[upper] = max(places[upper], places[lower] + least)
+    if len(order):
+        places[order[-1]] = min(places[order[-1]], 1)
+    for upper, lower in pairwise(order[::-1]):
+        places[lower] = min(places[lower], places[upper] - least)
+    return places
