@@ -65,7 +65,7 @@ _STOP_REACH_ENDS = re.compile(
     r"|(?:,|\band\b)\s*(?:and |then |now )*(?:began|switched|changed|is|takes?|taking|on)\b"
 )
 _POSSIBLE = re.compile(
-    r"(?i)\b(?:(?P<list>differential(?! diagnosis favou?r)|ddx)|whether|if|risk (?:of|for"
+    r"(?i)\b(?:(?P<list>differential(?! diagnosis favou?r)|ddx|whether|if)|risk (?:of|for"
     r"|factors? for)"
     r"|(?:screen|monitor|assess|look|search|watch)(?:ed|ing|s)? for|evaluat\w+ for|work-?up for"
     r"|(?:return|call) (?:for|if)|concern for"
@@ -107,14 +107,16 @@ _AFTER = re.compile(
     r"|excluded)\b|cannot be (?:ruled out|excluded)\b|unknown\b)"
     r"|(?P<doubted>(?:also )?(?:possible|considered)\b|a possibility\b|questionable\b|uncertain\b)"
     r"|(?P<negated>denied\b|absent\b|ruled out\b|excluded\b|negative\b|unlikely\b"
-    r"|(?:not |un)affected\b|healthy\b|less likely\b|a pertinent negative\b|descart\w+"
+    r"|(?:not |un)affected\b|healthy\b|less likely\b"
+    r"|(?:[a-z]+ ){0,3}only as an? (?:pertinent )?negative\b|an? (?:pertinent )?negative\b"
+    r"|descart\w+"
     r"|(?:not|never) (?:been )?(?:present|found|seen|noted|reported|endorsed"
     r"|observed|detected|identified|evident|taken"
     r"|given|performed|done|prescribed|started|used|indicated|on|in|among|part of|listed)\b"
     r"|\w+n't (?:present|found|seen|noted|reported|done|performed|given|prescribed|taken)\b)"
     r"|(?P<ended>resolved\b|quit\b)"
     r"|(?P<switched>(?:switched|changed) to\b|replaced\b)"
-    r"|(?P<stopped>until\b|up to\b|stopped\b"
+    r"|(?P<stopped>until\b|past\b(?=\W*$)|cancell?ed\b|up to\b|stopped\b"
     r"|(?:previously|formerly|in the past|early on|earlier|at first|initially)\b(?=\s*(?:[).,;]"
     r"|$))|discontinued\b|d/?c'?d\b|held\b|weaned\b|tapered off\b|ended\b))"
 )
@@ -162,8 +164,9 @@ def judge(text: str, mention: Mention) -> str:
         between = before[cue.end() :]
         # A differential stays open to its end; other cues reach only a few words.
         if (cue["list"] or len(between.split()) <= 6) and not _TURN.search(between):
-            return DOUBTED if cue["list"] or cue["doubt"] else OPEN
-    cues = list(_SO_BEFORE.finditer(before))
+            is_open = cue["list"] is None or cue["list"].lower() in ("whether", "if")
+            return DOUBTED if cue["doubt"] or not is_open else OPEN
+    cues = [cue for cue in _SO_BEFORE.finditer(before) if before[cue.end() : cue.end() + 1] != ","]
     return AFFIRMED if cues and len(before[cues[-1].end() :].split()) <= 3 else NAMED
 
 

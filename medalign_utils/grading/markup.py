@@ -19,7 +19,8 @@ _RULE = re.compile(r"\s*(?:```\w*|~~~\w*|[-*_=]{3,})\s*")
 _SEPARATOR = re.compile(r"\s*\|?(?:\s*:?-{2,}:?\s*\|)*\s*:?-{2,}:?\s*\|?\s*")
 # Headers that only say that a cell has a value.
 _EMPTY_HEADER = re.compile(
-    r"(?i)(?:|values?|results?|details?|answers?|findings?|info(?:rmation)?|descriptions?|responses?"
+    r"(?i)(?:|values?|results?|details?|answers?|findings?|info(?:rmation)?|descriptions?"
+    r"|responses?"
     r"|status|entry|data|#)"
 )
 _ANSWER = re.compile(

@@ -34,7 +34,8 @@ _CODE = re.compile(
 _LIST_NUMBER = re.compile(r"(?:^|(?<=: ))[0-9]{1,2}[.)](?=\s)")
 # A word that turns the number after it into a name: stage 3, type 2, room 4.
 _LABEL = re.compile(
-    r"(?i)\b(type|stage|grade|class|phase|factor|day|week|visit|bed|room|page|step|part|version|no\.?"
+    r"(?i)\b(type|stage|grade|class|phase|factor|day|week|visit|bed|room|page|step|part|version"
+    r"|no\.?"
     r"|number|x)[\s:#]*$"
 )
 _AGE = re.compile(r"(?i)\baged?\s*(?:of|at|was|is|:)?\s*$")

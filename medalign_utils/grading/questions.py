@@ -11,11 +11,11 @@ from medalign_utils.grading.lexicon import Spellings, sections
 from medalign_utils.grading.spelling import Mention
 from medalign_utils.grading.text import Statement
 
-ASIDE, NEUTRAL, ANSWER, FINAL = 0, 1, 2, 3
+ASIDE, NEUTRAL, ANSWER = 0, 1, 2
 
 _CURRENT = re.compile(
     r"(?i)\b(?:now|current(?:ly)?|at present|these days|is (?:she|he) on|takes?|most recent|latest"
-    r"|applies|full code or)\b|\b(?:who does|does (?:she|he)) live\b"
+    r"|applies|full code or|next|upcoming)\b|\b(?:who does|does (?:she|he)) live\b"
 )
 _REASON = re.compile(r"(?i)\b(?:why|reason|come off)\b")
 BREAK = re.compile(
@@ -39,10 +39,6 @@ _OTHER_TIME = re.compile(
     r"|last|other"
     r"|different|next) (?:\w+ )?(?:visit|note|admission|stay|encounter|hospitali[sz]ation)\b"
 )
-_FINAL = re.compile(
-    r"(?i)^\W*(?:(?:the )?(?:final |short )?answer\W|in short\b|in summary\b|bottom line|conclusion"
-    r"\b|therefore\b|respuesta\W|en resumen\b)"
-)
 # The response can't tell which of several terms is the answer.
 UNDECIDED = re.compile(
     r"(?i)\b(?:hard to (?:say|tell)|(?:either|both) (?:could|may|might)|could be either"
@@ -61,6 +57,10 @@ class Question(NamedTuple):
     dates: tuple[Date, ...]
     is_current: bool
     is_reason: bool
+    topics: tuple[Spellings, ...]  # the operation, condition or the like that it is about
+
+
+_TOPIC_SECTIONS = ("surgery", "condition", "department", "allergen", "drug")
 
 
 @lru_cache(maxsize=4096)
@@ -70,7 +70,14 @@ def read_question(instruction: str) -> Question:
     cues = tuple(dict.fromkeys(chain.from_iterable(roles)))
     dates = tuple(d for d in read_dates(instruction) if d.year and d.month and d.day)
     is_current = bool(_CURRENT.search(instruction)) and not dates
-    return Question(cues, dates, is_current, bool(_REASON.search(instruction)))
+    known = sections()
+    topics = tuple(
+        group
+        for section in _TOPIC_SECTIONS
+        for group in known[section]
+        if mentions(group, instruction, loose=False)
+    )
+    return Question(cues, dates, is_current, bool(_REASON.search(instruction)), topics)
 
 
 def segment_of(text: str, mention: Mention) -> tuple[int, int]:
@@ -81,21 +88,19 @@ def segment_of(text: str, mention: Mention) -> tuple[int, int]:
 
 
 def relevance(question: Question, statement: Statement, mention: Mention) -> int:
-    """Return whether a mention is in the `FINAL` answer, an `ANSWER`, an `ASIDE` or neither."""
+    """Return whether a mention is in an `ANSWER`, an `ASIDE` or neither."""
     text = statement.text
     begin, end = segment_of(text, mention)
     if _ASIDE.search(text, begin, mention.start) or is_elsewhere(question, text, begin, end):
         return ASIDE
-    if _OTHER_TIME.search(text, begin, end):
-        return ASIDE
-    if _FINAL.match(text, statement.start):
-        return FINAL
     where = text[begin:end] if question.is_reason else text
     return ANSWER if question.cues and mentions(question.cues, where, loose=False) else NEUTRAL
 
 
 def is_elsewhere(question: Question, text: str, begin: int, end: int) -> bool:
-    """Return whether the segment gives dates, all far from those asked about."""
+    """Return whether `text[begin:end]` is about another visit, or gives only dates far away."""
+    if _OTHER_TIME.search(text, begin, end):
+        return True
     given = [d for d in read_dates(text) if begin <= d.start < end and d.year]
     return bool(question.dates and given) and not any(
         _are_close(a, b) for a in given for b in question.dates

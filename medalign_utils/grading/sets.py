@@ -7,7 +7,7 @@ from medalign_utils.grading.assertions import DOUBTED, ENDED, NEGATED, judge
 from medalign_utils.grading.clauses import concerns
 from medalign_utils.grading.concepts import mentions
 from medalign_utils.grading.facts import Fact, Piece, Result
-from medalign_utils.grading.questions import ASIDE, UNDECIDED, read_question, relevance
+from medalign_utils.grading.questions import UNDECIDED, is_elsewhere, read_question, segment_of
 from medalign_utils.grading.spelling import Mention
 from medalign_utils.grading.text import Reading, Statement
 
@@ -34,13 +34,16 @@ _POLARITIES = (
         r"(?:not|never|n't|has yet to)(?: yet| been| be)*"
         r" (?:given|received?|had|have|done|administered|documented|recorded|on (?:record|file)"
         r"|completed?|vaccinated|immunized|up[- ]to[- ]date|found)\b|\bno (?:record|documentation"
-        r"|evidence|entry|entries|doses?|sign|trace)\b|\bnone\b|\bmissing\b|\b(?:over)?due\b"
+        r"|evidence|entry|entries|doses?|sign|trace)\b|\bnone\b(?: (?:is|are|were"
+        r"|was))?(?: (?:on (?:record|file)|given|documented|recorded|received))?|\bmissing\b"
+        r"|\b(?:over)?due\b"
         r"|\black\w*|\bwithout\b"
         r"|\bneed(?:s|ed)?\b|\boffer\w*|\boutstanding\b|\babsent\b|\brecommend\w*|\bshould\b"
         r"|\bremain\w*|\bnot yet\b|\bnever\b|[❌✗✘]|\bfalta\w*|\bpendientes?\b|:\s*no\b",
         r"\breceived\b|\bgiven\b|\bup[- ]to[- ]date\b|\b(?:has|have|having|had) (?:only "
         r"|already |just )?"
-        r"had\b|\badministered\b|\bdone\b|\bcompleted?\b|\balready\b|\bon (?:record|file)\b"
+        r"had\b|\bhad (?:the|an?|his|her|your|their)\b|\badministered\b|\bdone\b|\bcompleted?\b"
+        r"|\balready\b|\bon (?:record|file)\b"
         r"|\bdocumented\b|\bvaccinated\b|\bimmunized\b|\bcovered\b|[✅✓✔]|:\s*yes\b|\brecibi\w*"
         r"|\bya (?:se|ha|tiene)\b|\bcurrent\b|\bgot\b",
         negation=False,
@@ -91,7 +94,7 @@ def grade_set(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
                     continue
                 if not concerns(fact, statement, mention, reading):
                     continue
-                if relevance(question, statement, mention) == ASIDE:
+                if is_elsewhere(question, statement.text, *segment_of(statement.text, mention)):
                     continue
                 if _is_listed(polarity, statement, mention, others):
                     span = statement.span(mention.start, mention.end)

@@ -9,17 +9,18 @@ from typing import NamedTuple
 from medalign_utils.grading.assertions import DOUBTED, ENDED, NEGATED, STOPPED, judge
 from medalign_utils.grading.clauses import concerns
 from medalign_utils.grading.concepts import mentions
+from medalign_utils.grading.dates import read_dates
 from medalign_utils.grading.facts import Fact, Piece, Result
 from medalign_utils.grading.lexicon import Spellings, alternatives, section_of, stems, with_synonyms
 from medalign_utils.grading.questions import (
     ANSWER,
     ASIDE,
-    FINAL,
     NEUTRAL,
     UNDECIDED,
     Question,
     read_question,
     relevance,
+    segment_of,
 )
 from medalign_utils.grading.spelling import Mention
 from medalign_utils.grading.text import Reading, Statement
@@ -32,6 +33,9 @@ _BECAUSE = re.compile(
 )
 # A term of another kind may name a relative's telephone number or home.
 _CLINICAL = ("condition", "symptom", "complication", "finding", "drug", "surgery", "test")
+
+
+_UNDATED = (0, 0, 0)
 
 
 class Claim(NamedTuple):
@@ -47,6 +51,13 @@ class Claim(NamedTuple):
         """Where the mention is in the response."""
         return self.statement.span(self.mention.start, self.mention.end)
 
+    @property
+    def day(self) -> tuple[int, int, int]:
+        """The latest date in the mention's part of the sentence, `_UNDATED` if there is none."""
+        begin, end = segment_of(self.statement.text, self.mention)
+        dates = [d for d in read_dates(self.statement.text) if begin <= d.start < end and d.year]
+        return max(((d.year, d.month or 0, d.day or 0) for d in dates), default=_UNDATED)
+
 
 class _Names(NamedTuple):
     """The names of a term and its rivals, and of what else they could be."""
@@ -59,7 +70,14 @@ class _Names(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _names(accepted: Spellings, rivals: tuple[Spellings, ...], topic: Spellings) -> _Names:
+def _names(
+    accepted: Spellings,
+    rivals: tuple[Spellings, ...],
+    topic: Spellings,
+    asked: tuple[Spellings, ...],
+) -> _Names:
+    kind = section_of(accepted)
+    topic = topic or next((group for group in asked if section_of(group) != kind), ())
     known = {stems(name) for names in (accepted, *rivals) for name in with_synonyms(names)}
     hidden = chain.from_iterable(alternatives(accepted))
     return _Names(
@@ -73,8 +91,8 @@ def _names(accepted: Spellings, rivals: tuple[Spellings, ...], topic: Spellings)
 
 def grade_term(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     """Return the share found (0 or 1) and the number of rivals claimed."""
-    names = _names(fact.accepted, fact.rivals, fact.topic)
     question = read_question(reading.instruction.text)
+    names = _names(fact.accepted, fact.rivals, fact.topic, question.topics)
     lost = {NEGATED, DOUBTED} | ({STOPPED, ENDED} if question.is_current else set())
 
     def claims(spellings: Spellings) -> list[Claim]:
@@ -90,11 +108,10 @@ def grade_term(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     said = [c for c in said if not any(_are_alternatives(c, o) for o in (*others, *hidden))]
     if others and any(UNDECIDED.search(s.text) for s in reading.spoken):
         said = []
+    if question.is_current:
+        said, against = _latest(said, against)
     best = max((c.relevance for c in said), default=ASIDE)
-    top = max((c.relevance for c in chain(said, hidden, *against)), default=ASIDE)
-    if top == FINAL > best or (
-        best == NEUTRAL and _answers_otherwise(said, hidden, question, reading)
-    ):
+    if best == NEUTRAL and _answers_otherwise(said, hidden, question, reading):
         said = []
 
     elsewhere = {n for f in facts if f is not fact for m in (*f.members, f.accepted) for n in m}
@@ -106,11 +123,22 @@ def grade_term(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
         and any(c.relevance >= best or c.statement in own_statements for c in rival)
         and not any(c.verdict in (STOPPED, ENDED) for c in every)
     ]
-    if fact.subject == "family" and fact.topic:
-        contradicting += [hidden] if hidden else []
+    if hidden and ((reading.is_part and not said) or (fact.subject == "family" and fact.topic)):
+        contradicting.append(hidden)
     evidence = [Piece("found", *claim.span) for claim in said]
     evidence += [Piece("contradicted", *rival[0].span) for rival in contradicting]
     return Result(float(bool(said)), len(contradicting), tuple(evidence))
+
+
+def _latest(said: list[Claim], against: list[list[Claim]]) -> tuple[list, list]:
+    """Drop claims of either side that are dated, and older than the other side's."""
+
+    def last(claims: Iterable[Claim]) -> tuple[int, int, int]:
+        return max((c.day for c in claims), default=_UNDATED)
+
+    newest = last(said), last(chain.from_iterable(against))
+    kept = [c for c in said if not _UNDATED < c.day < newest[1]]
+    return kept, [[c for c in rival if not _UNDATED < c.day < newest[0]] for rival in against]
 
 
 def _claims(
@@ -118,16 +146,16 @@ def _claims(
 ) -> Iterator[Claim]:
     """Yield what the response says about a term, in connection with the fact's topic if any."""
     is_clinical = section_of(fact.accepted) in _CLINICAL
-    is_carried = section_of(fact.topic) != "drug"
+    is_carried = bool(fact.topic) and section_of(fact.topic) != "drug"
     last: bool | None = None  # whether the topic last named is the fact's
     for statement in reading.spoken:
         text = statement.text
         topics, others = _topics(names, text)
-        values = _values(names, text) if fact.topic else ()
+        values = _values(names, text) if names.topic else ()
         for mention in mentions(spellings, text, loose=spellings is not names.hidden):
             if mention.start < statement.heading:
                 continue
-            if fact.topic:
+            if names.topic:
                 is_own = belongs(text, mention, values, topics, others)
                 if is_own is False or (is_own is None and last is False):
                     continue

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from medalign_utils.grading.spelling import Mention
 
-_GROUP_END = re.compile(r"[;|\n]|\.\s")
+_GROUP_END = re.compile(r"[;|\n]|[.!?]\s")
 _CLAUSE_END = re.compile(r"(?i),|\b(?:and|but|while|whereas|y|pero|mientras)\b")
 
 
