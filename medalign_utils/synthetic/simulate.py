@@ -330,4 +330,6 @@ def _social_course(rng: random.Random, patient: Patient) -> None:
             department = "Primary Care" if is_call else rng.choice(known).condition.department
             kept = None if number == last else rng.random() < 0.7
             time = day.replace(hour=10, minute=30)
-            patient.appointments.append(Appointment(number, time, department, kept))
+            # Only one appointment is still to come, so that "the next one" is certain.
+            if number == last or time < patient.visits[last].start:
+                patient.appointments.append(Appointment(number, time, department, kept))
