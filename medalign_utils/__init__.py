@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from medalign_utils.data.ehr import read_events as read_events
     from medalign_utils.data.release import Release as Release
     from medalign_utils.data.release import load_release as load_release
+    from medalign_utils.evaluation.answers import grade_answers as grade_answers
     from medalign_utils.evaluation.metric_correlation import correlate as correlate
     from medalign_utils.evaluation.ratings import rate as rate
     from medalign_utils.evaluation.systems import evaluate as evaluate
@@ -31,6 +32,7 @@ _LAZY = {
     "correlate": "medalign_utils.evaluation.metric_correlation",
     "evaluate": "medalign_utils.evaluation.systems",
     "grade": "medalign_utils.grading",
+    "grade_answers": "medalign_utils.evaluation.answers",
     "load_release": "medalign_utils.data.release",
     "pack_prompt": "medalign_utils.prompts.context",
     "rate": "medalign_utils.evaluation.ratings",

@@ -1,4 +1,4 @@
-"""Check or export a release, plan and report an experiment, or write a synthetic release."""
+"""Check, export or write a release, grade answers, and plan or report an experiment."""
 
 import argparse
 import sys
@@ -30,6 +30,35 @@ def _export(args: argparse.Namespace) -> int:
     release = load_release(args.release, columns=columns)
     for file, n in export_release(release, args.out, args.format).items():
         print(f"{file}: {n:,} rows")
+    return 0
+
+
+def _grade(args: argparse.Namespace) -> int:
+    from medalign_utils.data.access import require_private_place
+    from medalign_utils.data.json_rows import to_json
+    from medalign_utils.data.release import load_release
+    from medalign_utils.evaluation.answers import grade_answers
+    from medalign_utils.paths import write_text
+    from medalign_utils.reporting.results_table import formatted, heading
+
+    out = args.out or args.answers.with_name(f"{args.answers.stem}.verdicts.jsonl")
+    if out.resolve() == args.answers.resolve():
+        raise MedAlignError(f"{out} has the answers; choose another file for the verdicts")
+    columns = dict(pair.partition("=")[::2] for pair in args.columns)
+    release = load_release(args.release)
+    require_private_place(out, release.why_restricted)
+    graded = grade_answers(args.answers, release, args.system, columns=columns)
+    write_text(to_json(graded.verdicts, lines=True), out, private=release.is_restricted)
+    print(formatted(graded.table).rename(columns=heading).to_string(index=False))
+    print("correct: with its 95 % interval, by bootstrap over patients")
+    [row] = graded.table.to_dict("records")
+    if row["missing"]:
+        print(f"{row['missing']} of {row['n']} instructions have no answer: they are not correct")
+    if graded.n_not_asked:
+        print(f"{graded.n_not_asked} answers to instructions without a reference do not count")
+    if "cut" not in row:
+        print("how many answers were cut is not known: there is no column finish_reason")
+    print(f"verdicts: {out}")
     return 0
 
 
@@ -128,6 +157,18 @@ def main(argv: list[str] | None = None) -> int:
     argument("out", type=Path, help="a file, for the pairs; or a folder, for all tables")
     formats = "json: a list of objects; jsonl: one object per line; default: as the file's name"
     argument("--format", choices=("json", "jsonl"), help=formats)
+
+    text = "grade answers that were produced elsewhere with a release's answer key"
+    example = "answers.jsonl --release data/demo --columns instruction_id=qid response=answer"
+    argument = add("grade", _grade, text, example)
+    file_help = "JSON, JSON lines, CSV or TSV, with instruction_id and response"
+    argument("answers", type=Path, help=f"{file_help}; finish_reason tells which were cut")
+    argument("--release", type=Path, required=True, help="folder of a release with an answer key")
+    column_help = "the file's names for our columns"
+    argument("--columns", nargs="+", default=[], metavar="COLUMN=NAME", help=column_help)
+    argument("--system", default="", help="name in the table; default: the file's, without ending")
+    out_help = "file for the verdicts, JSON lines; default: ANSWERS.verdicts.jsonl"
+    argument("--out", type=Path, help=out_help)
 
     text = (
         "estimate prompts, tokens, time and cost of an experiment's systems, and what they cut off "

@@ -33,6 +33,8 @@ COLUMN_NAMES = {
     "rank": ("rank", "model_rank", "ranking", "model_ranking"),
     "duplicate_of": ("duplicate_of",),
     "request": ("request",),
+    "finish_reason": ("finish_reason",),
+    "failure": ("failure",),
     "rater": ("reviewer", "reviewer_num", "reviewer_id", "rater"),
 }  # fmt: skip
 _IDS = ("instruction_id", "person_id")
@@ -83,7 +85,7 @@ def column_names(columns: Mapping[str, str] | None) -> dict[str, tuple[str, ...]
             raise ParamsError(f"columns: unknown column {column!r}{hint}")
         if not isinstance(name, str) or not name:
             raise ParamsError(f"columns: {column}: {name!r}, expected a column name")
-        names[column] = (name, *COLUMN_NAMES[column])
+        names[column] = tuple(dict.fromkeys((name, *COLUMN_NAMES[column])))
     return names
 
 
@@ -125,6 +127,7 @@ def read_table(
     may_be_empty: Sequence[str] = (),
     key: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
+    hint: str = "set `columns: {{{column}: <name>}}` in params",
 ) -> Table:
     """Return a table with our column names; all fields are text, and blank fields are missing.
 
@@ -142,6 +145,7 @@ def read_table(
         may_be_empty: required columns in which values may be missing.
         key: columns that together identify a row.
         columns: our column -> the file's name for it, tried before `COLUMN_NAMES`.
+        hint: how to name a required `{column}` that is missing, for the message.
 
     Raises:
         ReleaseError: the file is not UTF-8, its name has another ending, a column occurs twice, or
@@ -157,7 +161,7 @@ def read_table(
         if name is None and column in required:
             raise ReleaseError(
                 f"{file}: no column for {column}; tried {', '.join(names[column])}; "
-                f"found {', '.join(header)}; set `columns: {{{column}: <name>}}` in params"
+                f"found {', '.join(header)}; {hint.format(column=column)}"
             )
         text = pd.Series(None, raw.index, dtype="str") if name is None else raw[name]
         stripped = text.str.strip()

@@ -102,17 +102,27 @@ def count_outcomes(run: Run) -> pd.DataFrame:
     if run.source != "generated":
         return pd.DataFrame({"system": list(run.systems)})
     responses = pd.concat([run.responses(system) for system in run.systems], ignore_index=True)
-    kinds = {
-        "no_response": responses["finish_reason"] == "failed",
-        "filtered": responses["finish_reason"] == "content_filter",
-        "cut": responses["finish_reason"] == "length",
-        "prompt_cut": responses["prompt_tokens_read"].notna(),
-        "empty": responses["response"].str.strip() == "",
-    }
-    kind = np.select([is_kind.to_numpy() for is_kind in kinds.values()], list(kinds), "whole")
-    counts = pd.crosstab(responses["system"], kind)
+    counts = pd.crosstab(responses["system"], outcomes_of(responses).to_numpy())
     counts = counts.reindex(columns=[name for name in OUTCOMES if name in counts])
     return counts.reindex(run.systems).rename_axis(columns=None).reset_index()
+
+
+def outcomes_of(responses: pd.DataFrame) -> pd.Series:
+    """Return which of `OUTCOMES` applies first to each response, or "whole".
+
+    Columns other than response may be absent; then nothing is known about what they say.
+    """
+    missing = pd.Series(None, responses.index, dtype="str")
+    reason = responses.get("finish_reason", missing)
+    kinds = {
+        "no_response": (reason == "failed") | responses.get("failure", missing).fillna("").ne(""),
+        "filtered": reason == "content_filter",
+        "cut": reason == "length",
+        "prompt_cut": responses.get("prompt_tokens_read", missing).notna(),
+        "empty": responses["response"].str.strip() == "",
+    }
+    kinds = {name: is_kind.fillna(False).to_numpy(dtype=bool) for name, is_kind in kinds.items()}
+    return pd.Series(np.select(list(kinds.values()), list(kinds), "whole"), responses.index)
 
 
 def head_to_head(ratings: pd.DataFrame) -> pd.DataFrame:
