@@ -1,3 +1,4 @@
+# make try: five instructions about one patient, two systems, tables and figures, within a minute.
 # make reproduce: run the demo experiment, from an empty clone to its report.
 # make reproduce EXPERIMENT=params/smollm2.yaml: run another experiment.
 # make reproduce PROFILE=slurm: run on a SLURM cluster.
@@ -16,11 +17,15 @@ EXPERIMENT ?= params/demo.yaml
 PROFILE ?= local
 TESTS := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
-.PHONY: reproduce test test-slow test-cluster lab figures docs benchmark
+.PHONY: try reproduce test test-slow test-cluster lab figures docs benchmark
 
 reproduce: .venv/installed
 	$(BIN)/snakemake --workflow-profile profiles/$(PROFILE) --configfile "$(EXPERIMENT)"
-	@echo "Open runs/$(basename $(notdir $(EXPERIMENT)))/report.html; tables, figures and notebooks are next to it."
+
+try: .venv/installed
+	$(BIN)/snakemake evaluate_systems --workflow-profile profiles/local --configfile params/try.yaml
+	@echo "Look at runs/try: tables/05_evaluate_systems.csv, figures/05_evaluate_systems-accuracy.png,"
+	@echo "and with everything in order, notebooks/05_evaluate_systems.ipynb."
 
 test: .venv/installed
 	$(BIN)/ruff check
@@ -38,7 +43,7 @@ lab: .venv/installed
 	$(BIN)/jupyter lab --KernelManager.transport=ipc notebooks
 
 figures: reproduce
-	$(BIN)/python -m medalign_utils.reporting.publish $(basename $(notdir $(EXPERIMENT)))
+	$(BIN)/python -m medalign_utils publish "$(EXPERIMENT)"
 
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build

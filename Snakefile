@@ -34,6 +34,7 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 try:
     FILE = os.path.relpath(workflow.configfiles[-1] if workflow.configfiles else "params/demo.yaml")
     EXPERIMENT = load_experiment(FILE, overrides=workflow.config_settings.config)
+    EXPERIMENT.setdefault("limit", None)
     SETTINGS = yaml.safe_dump({key: EXPERIMENT[key] for key in EXPERIMENT if key != "experiment"})
     IS_SYNTHETIC = "synthetic_seed" in EXPERIMENT
     IS_RELEASED = EXPERIMENT["responses"] == "released"
@@ -61,7 +62,7 @@ IS_AUDITED = not IS_RELEASED and bool(EXPERIMENT["counterfactual_systems"])
 PARTS = {
     f"{system}/{k + 1}-of-{shards}" if shards > 1 else system: (system, k + 1, shards)
     for system in SYSTEMS or EXPERIMENT["systems"]
-    for shards in [SYSTEMS.get(system, {}).get("shards", 1)]
+    for shards in [min(SYSTEMS.get(system, {}).get("shards", 1), EXPERIMENT["limit"] or math.inf)]
     for k in range(shards)
 }
 SHARDED = [system for system in SYSTEMS if system not in PARTS]
@@ -338,6 +339,11 @@ rule complete:
     shell:
         "if grep -h '\"is_ok\": false' {input.statuses:q} >&2; then"
         " echo 'Not finished: the systems above; the next run tries them again.' >&2; exit 1; fi"
+
+
+onsuccess:
+    if os.path.exists(f"{RUN}/report.html"):
+        print(f"Open {RUN}/report.html; tables, figures and notebooks are next to it.")
 
 
 onerror:

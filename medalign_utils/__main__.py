@@ -65,13 +65,13 @@ def _grade(args: argparse.Namespace) -> int:
 def _plan(args: argparse.Namespace) -> int:
     from medalign_utils import paths
     from medalign_utils.config import answering_systems, load_experiment, load_system
-    from medalign_utils.data.release import load_release
     from medalign_utils.generation.cost import plan_experiment, report
+    from medalign_utils.run import Run
 
     experiment = load_experiment(args.experiment, overrides={"responses": "generated"})
     folder = paths.resolve(experiment["release"])
     paths.require(experiment["experiment"], folder)
-    release = load_release(folder, columns=experiment["columns"])
+    release = Run.of(experiment).release
     systems = [load_system(name) for name in answering_systems(experiment)]
     plan = plan_experiment(release, systems, experiment["experiment"], progress=True)
     print(report(plan))
@@ -87,6 +87,14 @@ def _report(args: argparse.Namespace) -> int:
     experiment = load_experiment(args.experiment, yaml.safe_load(args.parameters))
     systems = {name: load_system(name) for name in answering_systems(experiment)}
     print(write_report(experiment, systems))
+    return 0
+
+
+def _publish(args: argparse.Namespace) -> int:
+    from medalign_utils.config import load_experiment
+    from medalign_utils.reporting.publish import publish
+
+    publish(load_experiment(args.experiment)["experiment"])
     return 0
 
 
@@ -195,7 +203,9 @@ def main(argv: list[str] | None = None) -> int:
     argument("--instructions", type=int, help="only with --scale demo; default 120")
     argument("--seed", type=int, default=1, help="default %(default)s")
 
-    # Commands of the workflow, which --help does not list.
+    # Commands of the workflow and of `make figures`, which --help does not list.
+    argument = add("publish", _publish, "update this repository's pages from a finished run")
+    argument("experiment", help="the experiment's YAML file")
     argument = add("run", _run, "execute a notebook as a job of the workflow")
     argument("notebook", type=Path, help="e.g. notebooks/05_evaluate_systems.ipynb")
     argument("executed", type=Path, help="its executed copy")

@@ -26,7 +26,7 @@ from medalign_utils.evaluation.ratings import COMBINATIONS, common_ratings, rate
 from medalign_utils.fairness.perturbation import CHANGES
 from medalign_utils.generation.system import check_system, concurrency, shaping_settings
 from medalign_utils.metrics.base import METRIC_NAMES, WITH_WEIGHTS
-from medalign_utils.paths import checkpoint, project_root, resolve, short
+from medalign_utils.paths import checkpoint, project_root, resolve, short, with_limit
 from medalign_utils.run import Run
 
 # Set by the workflow, never by an experiment's file.
@@ -95,6 +95,7 @@ class Experiment(BaseModel):
     counterfactual_systems: _Systems
     counterfactual_changes: Annotated[list[_one_of("change", CHANGES)], AfterValidator(_distinct)]
     retry_failed: bool = False
+    limit: _AtLeast1 | None = None
     resamples: _AtLeast1
     seed: _AtLeast0
     synthetic_patients: _AtLeast1 = 1
@@ -128,7 +129,8 @@ def notebook_parameters(notebook: str | Path) -> dict[str, Any]:
 def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return an experiment's parameters, after checking them and the systems and files they name.
 
-    The result has the file's stem as `experiment`; `overrides` replace or add keys. With `base:
+    The result has the file's stem as `experiment`, with the limit if there is one
+    (`paths.with_limit`); `overrides` replace or add keys. With `base:
     demo`, the file inherits all other keys from params/demo.yaml.
 
     Raises:
@@ -143,7 +145,7 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
     try:
         _check_name(path.stem)
         _check_keys(experiment)
-        experiment["experiment"] = path.stem
+        experiment["experiment"] = with_limit(path.stem, experiment.get("limit"))
         _check_systems(experiment)
         for weights in (experiment["comet_checkpoint"], *experiment["weights"].values()):
             found = checkpoint(weights)
@@ -265,7 +267,9 @@ def for_notebook(notebook: str | Path, experiment: Mapping[str, Any], **job: Any
     `job` adds values set by the workflow, such as `system="bm25-2k"`; by default there is a single
     shard.
     """
-    values = {"shard": 1, "shards": 1, "retry_failed": False} | dict(experiment) | job
+    values = (
+        {"shard": 1, "shards": 1, "retry_failed": False, "limit": None} | dict(experiment) | job
+    )
     names = notebook_parameters(notebook)
     if missing := [name for name in names if name not in values]:
         raise ParamsError(f"{Path(notebook).name}: no value for {', '.join(missing)}")

@@ -40,6 +40,24 @@ def short(path: Path) -> str:
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
+# Between an experiment and its limit; no file in `params/` may have it in its name.
+_LIMIT = "@"
+
+
+def with_limit(experiment: str, limit: int | None) -> str:
+    """Return the name of an experiment with a limit, so that its files are in a separate folder.
+
+    >>> with_limit("demo", 20), with_limit("demo", None)
+    ('demo@20', 'demo')
+    """
+    return experiment if limit is None else f"{experiment}{_LIMIT}{limit}"
+
+
+def without_limit(experiment: str) -> str:
+    """Return the stem of an experiment's file; see `with_limit`."""
+    return experiment.partition(_LIMIT)[0]
+
+
 def _run(experiment: str, name: str) -> Path:
     return resolve(f"runs/{experiment}/{name}")
 
@@ -161,10 +179,11 @@ it, if params/demo.yaml includes it
     if missing := [short(path) for path in inputs if not path.exists()]:
         more = f" and {len(missing) - 3} more" if missing[3:] else ""
         pronoun = "them" if missing[1:] else "it"
-        other = "" if experiment == "demo" else f" EXPERIMENT=params/{experiment}.yaml"
+        file = f"params/{without_limit(experiment)}.yaml"
+        other = "" if file == "params/demo.yaml" else f" EXPERIMENT={file}"
         raise MedAlignError(
             f"missing {', '.join(missing[:3])}{more}; `make reproduce{other}` writes {pronoun}, "
-            f"if params/{experiment}.yaml includes {pronoun}"
+            f"if {file} includes {pronoun}"
         )
 
 

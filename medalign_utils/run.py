@@ -1,5 +1,6 @@
 """One run of an experiment: its folder, release and systems, and how its results are saved."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from medalign_utils import paths
+from medalign_utils.data.limit import limited
 from medalign_utils.data.release import ANNOTATOR, Release, load_release
 from medalign_utils.data.responses import responses_of
 from medalign_utils.data.store import Store
@@ -37,6 +39,7 @@ class Run:
         annotator: the preferred annotator of references.
         resamples: number of bootstrap resamples.
         seed: seed of all randomness.
+        limit: number of instructions, if not all; see `data.limit`.
     """
 
     experiment: str
@@ -49,6 +52,7 @@ class Run:
     annotator: str = ANNOTATOR
     resamples: int = 2000
     seed: int = 1
+    limit: int | None = None
 
     @classmethod
     def of(cls, experiment: Mapping[str, Any]) -> "Run":
@@ -60,17 +64,33 @@ class Run:
             source=experiment["responses"],
             combine=experiment["combine_raters"],
             columns=experiment["columns"],
+            limit=experiment.get("limit"),
         )
 
     def seeded(self, resamples: int, seed: int) -> "Run":
         """Return the same run with other bootstrap settings."""
         return replace(self, resamples=resamples, seed=seed)
 
+    def limited(self, limit: int | None) -> "Run":
+        """Return the same run with so many instructions, or with all."""
+        return replace(self, limit=limit)
+
     @cached_property
     def release(self) -> Release:
-        """The release, loaded once."""
+        """The release, loaded once, within the limit; a warning says what it leaves."""
         folder = paths.resolve(self.release_folder)
-        return load_release(folder, annotator=self.annotator, columns=self.columns)
+        release = load_release(folder, annotator=self.annotator, columns=self.columns)
+        if self.limit is None:
+            return release
+        release = limited(release, self.limit)
+        if release.limited_to:
+            warnings.warn(f"{self.experiment}: limited to {release.limited_to}", stacklevel=3)
+        return release
+
+    @property
+    def limited_to(self) -> str:
+        """What the limit leaves of the release; see `Release.limited_to`."""
+        return "" if self.limit is None else self.release.limited_to
 
     @property
     def is_restricted(self) -> bool:
@@ -122,7 +142,8 @@ class Run:
     def save(self, result: "pd.DataFrame | Axes | Figure | str", suffix: str = "") -> None:
         """Write a table of the run's notebook as CSV, or a figure as PNG.
 
-        If a figure does not apply, `result` is a sentence that is shown and saved instead.
+        If a figure does not apply, `result` is a sentence that is shown and saved instead. Tables
+        and figures of a limited run say so, in the column `limited_to` or above the figure.
 
         Raises:
             MedAlignError: `outputs.OUTPUTS` does not list it.
@@ -141,11 +162,16 @@ class Run:
             raise MedAlignError(f"{self.notebook} has no {kind[:-1]} {suffix!r}; it has {names}")
         file = stem(self.notebook, suffix)
         if is_table:
+            if self.limited_to:
+                result = result.assign(limited_to=self.limited_to)
             paths.write_table(result, paths.table(self.experiment, file))
             return
         if isinstance(result, str):
             say(result)
             result = _only_text(result)
+        if self.limited_to:
+            figure = result if hasattr(result, "savefig") else result.figure
+            figure.suptitle(f"Limited to {self.limited_to}", fontsize=7, color="#A84300")
         write_figure(result, paths.figure(self.experiment, file))
 
 

@@ -63,6 +63,22 @@ def test_a_name_that_cannot_name_files_is_explained(project, name):
         load_experiment(write_experiment("mine", systems=["bm25-2k", name]))
 
 
+def test_a_limited_experiment_has_a_name_that_no_other_can_have(project):
+    path = write_experiment("mine")
+    assert load_experiment(path)["experiment"] == "mine"
+    assert load_experiment(path, {"limit": None})["experiment"] == "mine"
+    limited = load_experiment(write_experiment("mine", limit=20))
+    assert (limited["experiment"], limited["limit"]) == ("mine@20", 20)
+    assert load_experiment(write_experiment("mine", limit=20), {"limit": 5})["limit"] == 5
+    with pytest.raises(ParamsError, match="'mine@20' becomes a name of files"):
+        load_experiment(write_experiment("mine@20"))
+    missing = paths.figure("mine@20", "x")
+    with pytest.raises(
+        MedAlignError, match=r"`make reproduce EXPERIMENT=params/mine\.yaml` writes"
+    ):
+        paths.require("mine@20", missing)
+
+
 def test_the_keys_are_the_notebooks_parameters():
     parameters = {name for path in notebooks() for name in notebook_parameters(path)}
     known = Experiment.model_fields.keys() - set(SYNTHETIC_KEYS)
@@ -78,6 +94,8 @@ def test_the_keys_are_the_notebooks_parameters():
         ({"zzz": 5}, "unknown key 'zzz'; known: annotator, bertscore_layer, "),
         ({"system": "a"}, "unknown key 'system'"),
         ({"seed": None}, "no value for seed"),
+        ({"limit": 0}, "limit: 0, expected at least 1"),
+        ({"limit": "20"}, "limit: '20', expected a whole number"),
         ({"seed": True}, "seed: True, expected a whole number"),
         ({"seed": -1}, "seed: -1, expected at least 0"),
         ({"systems": "bm25-2k"}, "systems: 'bm25-2k', expected a list"),

@@ -1,9 +1,14 @@
 """What a notebook saves in its run."""
 
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
 from PIL import Image
 
 from medalign_utils import paths
 from medalign_utils.run import Run
+from medalign_utils.synthetic import write_release
 
 
 def test_a_sentence_is_printed_and_saved_where_a_figure_does_not_apply(project, monkeypatch):
@@ -15,3 +20,25 @@ def test_a_sentence_is_printed_and_saved_where_a_figure_does_not_apply(project, 
     picture = Image.open(paths.figure("x", "05_evaluate_systems-pairs"))
     assert picture.width > 5 * picture.height  # a line of text
     assert len(picture.getcolors(10_000)) > 2
+
+
+def test_tables_and_figures_of_a_limited_run_say_so(project):
+    write_release(project / "data/x", patients=2, instructions=8, seed=1)
+    run = Run("x", "data/x", notebook="05_evaluate_systems")
+    with pytest.warns(UserWarning, match=r"^x: limited to 2 of \d instructions$"):
+        limited_to = run.limited(2).limited_to
+    table = pd.DataFrame({"system": ["a", "b"]})
+    saved, pictures = {}, {}
+    for limit in (None, 2):
+        limited = run.limited(limit)
+        limited.save(table, "pairs")
+        saved[limit] = limited.read_table("05_evaluate_systems", "pairs")
+        ax = plt.subplots(figsize=(2, 2), layout="constrained")[1]
+        limited.save(ax, "accuracy")
+        pictures[limit] = np.asarray(Image.open(paths.figure("x", "05_evaluate_systems-accuracy")))
+        title = ax.figure.get_suptitle()
+        assert title == ("" if limit is None else f"Limited to {limited_to}")
+    assert saved[None].equals(table)
+    assert saved[2].equals(table.assign(limited_to=limited_to))
+    assert not np.array_equal(pictures[None], pictures[2])
+    plt.close("all")

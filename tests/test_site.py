@@ -72,6 +72,6 @@ def test_nothing_is_loaded_from_elsewhere(site, pages):
 
 
 def test_the_readme_is_the_first_page_and_docstrings_are_shown(site, pages):
-    assert "Two commands" in pages[site / "index.html"].text_content()
+    assert "Three commands" in pages[site / "index.html"].text_content()
     score = "medalign_utils.metrics.scoring.score"
     assert pages[site / "docs/api/ma.html"].get_element_by_id(score) is not None

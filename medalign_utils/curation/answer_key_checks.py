@@ -19,6 +19,8 @@ def uninformed_answers(release: Release) -> pd.DataFrame:
     gradings; correct, the share accepted, in [0, 1]. Without an answer key the table is empty.
     """
     key = load_answer_key(release.answer_key_path) if release.answer_key_path else {}
+    within = set(release.instructions["instruction_id"])
+    key = {i: line for i, line in key.items() if i in within}
     facts = {i: line["facts"] for i, line in key.items()}
     facts = {i: f for i, f in facts.items() if all(x["kind"] != "not_documented" for x in f)}
     asked = release.questions

@@ -73,6 +73,8 @@ class Release:
         references: one row per clinician's response: instruction_id and annotator (key), reference,
             evidence. An instruction's rows are adjacent, the preferred annotator first.
         columns: our column -> the release's name for it.
+        limited_from: the number of instructions with a reference before `limit.limited` left some
+            of them out; None without a limit.
     """
 
     path: Path
@@ -83,6 +85,7 @@ class Release:
     reviews_path: Path | None
     manifest: dict[str, Any] | None
     answer_key_path: Path | None
+    limited_from: int | None = None
     _filenames: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def ehr_path(self, person_id: str) -> Path:
@@ -100,7 +103,14 @@ class Release:
         """The clinicians' reviews of model responses; ReleaseError if there are none."""
         if self.reviews_path is None:
             raise ReleaseError(f"{self.path} has no table {REVIEWS_FILE}")
-        return load_reviews(self.reviews_path, columns=self.columns)
+        reviews = load_reviews(self.reviews_path, columns=self.columns)
+        return reviews.of(self.instructions["instruction_id"]) if self.limited_from else reviews
+
+    @property
+    def limited_to(self) -> str:
+        """What a limit has left, such as "20 of 80 instructions"; "" without a limit."""
+        n = len(self.instructions)
+        return f"{n} of {self.limited_from} instructions" if self.limited_from else ""
 
     @cached_property
     def why_restricted(self) -> str | None:
@@ -236,7 +246,11 @@ def load_submitted(release: Release) -> pd.DataFrame:
         return table.astype({"duplicate_of": "str", "request": "str"})[list(SUBMITTED_COLUMNS)]
     _, problems, _ = find_ehrs(release.path, [submitted])
     raise_first([*submitted.problems, *problems], release.path)
-    return submitted.frame.reset_index(drop=True)
+    frame = submitted.frame
+    if release.limited_from:
+        kept = frame["duplicate_of"].fillna(frame["instruction_id"])
+        frame = frame[kept.isin(release.instructions["instruction_id"])]
+    return frame.reset_index(drop=True)
 
 
 def primary_references(references: pd.DataFrame, annotator: str = ANNOTATOR) -> pd.DataFrame:

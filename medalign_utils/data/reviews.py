@@ -1,6 +1,6 @@
 """The clinicians' reviews of model responses in a release."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +40,14 @@ class Reviews(NamedTuple):
     responses: pd.DataFrame | None
     n_not_used: int
     problems: list[Problem]
+
+    def of(self, instruction_ids: Collection[str]) -> "Reviews":
+        """Return the reviews of responses to some instructions."""
+        ratings, responses = (
+            table if table is None else table[table["instruction_id"].isin(instruction_ids)]
+            for table in (self.ratings, self.responses)
+        )
+        return self._replace(ratings=ratings, responses=responses)
 
 
 def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) -> Reviews:

@@ -60,6 +60,7 @@ def describe_run(
     return {
         "experiment": run.experiment,
         "about": _about(run, tables),
+        "limited_to": run.limited_to,
         "is_restricted": run.is_restricted,
         "gaps": [gap._asdict() for gap in gaps],
         "settings": {key: value for key, value in experiment.items() if key != "experiment"},
@@ -97,7 +98,7 @@ def read_tables(experiment: str) -> dict[str, pd.DataFrame]:
 
 
 def _about(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Return three sentences: the kind of run, who rated, what is comparable with the paper."""
+    """Return sentences: a limit, the kind of run, who rated, what compares with the paper."""
     release, is_released = run.release, run.source == "released"
     size = f"{len(release.instructions):,} instructions, {len(release.references):,} references"
     first = (
@@ -122,7 +123,8 @@ def _about(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[str]:
             by_verdict = names.groupby(paper["comparable"], sort=False).agg(", ".join)
             verdicts = "; ".join(f"{verdict} for {names}" for verdict, names in by_verdict.items())
             third = f"Comparable with the paper: {verdicts}. The captions explain why."
-    return [first, second, third]
+    limited = [f"This run is limited to {run.limited_to}."] if run.limited_to else []
+    return [*limited, first, second, third]
 
 
 def _signatures(run: Run) -> pd.DataFrame:

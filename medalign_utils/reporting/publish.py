@@ -9,7 +9,6 @@ EXPERIMENT=params/smollm2.yaml` writes only tables (`<!-- smollm2-05_evaluate_sy
 import io
 import re
 import shutil
-import sys
 from base64 import b64decode, b64encode
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from PIL import Image
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.outputs import OUTPUTS
-from medalign_utils.paths import figure, project_root, require, resolve, table
+from medalign_utils.paths import figure, project_root, require, resolve, table, without_limit
 from medalign_utils.reporting.results_table import markdown_table, read_table, without_not_scored
 
 PAGES = ("README.md", "docs/results.md")
@@ -38,7 +37,15 @@ _WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def publish(experiment: str = "demo") -> None:
-    """Write the demo's figures, tables and notebooks, or another experiment's tables."""
+    """Write the demo's figures, tables and notebooks, or another experiment's tables.
+
+    Raises:
+        MedAlignError: the run is limited, no page shows the experiment, or its files are missing.
+    """
+    if without_limit(experiment) != experiment:
+        raise MedAlignError(
+            f"{experiment}: results of a limited run are not published; run it without `limit:`"
+        )
     root = project_root()
     figures, shown = root / "figures", root / "docs/demo"
     prefix = "" if experiment == "demo" else f"{experiment}-"
@@ -110,7 +117,3 @@ def _executed(notebook: Path) -> str:
     """Return the name of a notebook's executed copy, for its default system if it runs for one."""
     system = re.search(r'"system = \\"(.+?)\\"', notebook.read_text(encoding="utf-8"))
     return f"{notebook.stem}-{system[1]}.ipynb" if system else notebook.name
-
-
-if __name__ == "__main__":
-    publish(*sys.argv[1:])

@@ -113,7 +113,7 @@ def show_headline(run: Mapping[str, Any]) -> HTML:
         return HTML("<p>This run has no ratings of its responses.</p>")
     columns = ["system", "context_tokens", "n", "correct", "mean_rank"]
     columns += [name for name in OUTCOMES if name in tables[_SYSTEMS]]
-    table = f"<div>{to_html(tables[_SYSTEMS], columns)}</div>"
+    table = f"<div>{to_html(tables[_SYSTEMS], columns)}<p>{_limited(run)}</p></div>"
     return HTML(f'<div class="headline">{_image(run, _SYSTEMS, "accuracy")}{table}</div>')
 
 
@@ -131,12 +131,14 @@ def show_results(run: Mapping[str, Any]) -> HTML:
         for suffix, caption in outputs.tables.items():
             key = stem(notebook, suffix)
             if key in tables:
-                table = tables[key].drop(columns="signature", errors="ignore")  # in the settings
+                # Settings and captions have these.
+                table = tables[key].drop(columns=["signature", "limited_to"], errors="ignore")
                 if run["is_restricted"]:
                     table = table.drop(columns=unknown_text(table))
                 table, skipped = without_not_scored(table)
                 content = _table(table) + f"<p>{html.escape(skipped)}</p>" * bool(skipped)
-                blocks.append(_figure(content, captions.get(key, caption), f"{key}.csv"))
+                caption = captions.get(key, caption) + _limited(run)
+                blocks.append(_figure(content, caption, f"{key}.csv"))
         blocks += [_image(run, notebook, suffix) for suffix in outputs.figures]
         if any(blocks):
             heading = html.escape(_question(notebook))
@@ -181,12 +183,17 @@ def _image(run: Mapping[str, Any], notebook: str, suffix: str) -> str:
     file = paths.figure(run["experiment"], stem(notebook, suffix))
     if not file.is_file():
         return ""
-    caption = OUTPUTS[notebook].figures[suffix]
+    caption = OUTPUTS[notebook].figures[suffix] + _limited(run)
     png = file.read_bytes()
     width = int.from_bytes(png[16:20]) // 2  # 150 of its 300 dots per inch are enough here
     source = f"data:image/png;base64,{b64encode(png).decode()}"
     image = f'<img src="{source}" width="{width}" alt="{html.escape(caption)}">'
     return _figure(image, caption, file.name)
+
+
+def _limited(run: Mapping[str, Any]) -> str:
+    """Return the end of a caption in a limited run, or ""."""
+    return f" Limited to {run['limited_to']}." if run["limited_to"] else ""
 
 
 def _figure(content: str, caption: str, file: str) -> str:

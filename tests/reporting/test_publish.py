@@ -35,6 +35,11 @@ def texts_of(notebook):
             assert output.metadata == {} if "metadata" in output else output.name == "stdout"
 
 
+def test_results_of_a_limited_run_are_not_published():
+    with pytest.raises(MedAlignError, match="demo@20: results of a limited run are not published"):
+        publish.publish("demo@20")
+
+
 def unclean(text):
     return [kind for kind, pattern in UNCLEAN.items() if re.search(pattern, text)]
 

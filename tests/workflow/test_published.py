@@ -26,7 +26,7 @@ def fresh(tmp_path_factory):
     for page in PAGES:
         shutil.copy(ROOT / page, project / page)
     run(project, "snakemake", "--cores", "2")
-    run(project, "python", "-m", "medalign_utils.reporting.publish")
+    run(project, "python", "-m", "medalign_utils", "publish", "params/demo.yaml")
     return project
 
 

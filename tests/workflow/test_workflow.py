@@ -234,3 +234,28 @@ def test_a_notebook_without_its_inputs_says_which_command_makes_them(tmp_path):
     done = run(empty, *command, check=False)
     assert done.returncode != 0
     assert re.search(r"MedAlignError: missing runs/demo/.*; `make reproduce` writes", done.stderr)
+
+
+@pytest.mark.slow
+def test_a_limited_run_is_separate_and_every_result_says_so(ran):
+    def contents():
+        files = [file for file in (ran / "runs/tiny").rglob("*") if file.is_file()]
+        return {file: file.read_bytes() for file in files}
+
+    before = contents()
+    snakemake(ran, "--config", "limit=6")
+    assert contents() == before
+    folder = ran / "runs/tiny@6"
+    tables = {file.name: pd.read_csv(file) for file in (folder / "tables").iterdir()}
+    assert tables.keys() == TABLES
+    limits = {text for table in tables.values() for text in table["limited_to"]}
+    [limit] = limits
+    assert re.fullmatch(r"6 of \d+ instructions", limit)
+    systems = tables["05_evaluate_systems.csv"]
+    assert set(systems["n"]) == {6} and set(systems["n_patients"]) == {3}
+    report = (folder / "report.html").read_text()
+    assert f"<p>This run is limited to {limit}.</p>" in report
+    captions = re.findall("<figcaption>(.*?)</figcaption>", report)
+    assert len(captions) > len(TABLES) and all(f"Limited to {limit}." in c for c in captions)
+    done = run(ran, "python", "-m", "medalign_utils", "publish", "params/tiny.yaml", check=False)
+    assert done.returncode == 2 and "no page shows tiny" in done.stderr

@@ -1,0 +1,37 @@
+"""Limit a release to some of its instructions, for a trial run."""
+
+from dataclasses import replace
+
+from medalign_utils.data.release import (
+    REVIEWS_FILE,
+    Release,
+    instructions_to_answer,
+    read_release_table,
+)
+
+
+def limited(release: Release, n: int) -> Release:
+    """Return a release with only n of its instructions, all with a reference.
+
+    The first instruction of each patient comes first, in the order of the release, then the second
+    of each patient and so on, so that n instructions cover as many patients as possible. If the
+    release has reviews, instructions that have one come before all others. A larger n only adds
+    instructions. If there are no more than n, the release is returned as it is.
+    """
+    asked = instructions_to_answer(release).sort_index()
+    if n >= len(asked):
+        return release
+    turn = asked.groupby("person_id").cumcount()
+    reviews = read_release_table(release.path, REVIEWS_FILE, release.columns)
+    if reviews:
+        is_reviewed = asked["instruction_id"].isin(reviews.frame["instruction_id"])
+        turn += len(asked) * ~is_reviewed
+    chosen = asked["instruction_id"][turn.sort_values(kind="stable").index[:n]]
+    parts = (
+        table[table["instruction_id"].isin(chosen)].reset_index(drop=True)
+        for table in (release.instructions, release.references)
+    )
+    instructions, references = parts
+    return replace(
+        release, instructions=instructions, references=references, limited_from=len(asked)
+    )
