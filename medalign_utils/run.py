@@ -152,7 +152,7 @@ class Run:
         Traceback (most recent call last):
         ...
         medalign_utils.errors.MedAlignError: 05_evaluate_systems has no table 'pears'; it has \
-'', pairs, contexts, groups
+'', pairs, contexts, cost, groups
         """
         is_table = isinstance(result, pd.DataFrame)
         kind = "tables" if is_table else "figures"
