@@ -1,13 +1,13 @@
 """The figure of what accuracy costs, with the Pareto front."""
 
-from collections.abc import Sequence
-from itertools import pairwise
+import textwrap
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from scipy.optimize import isotonic_regression
 
 from medalign_utils.evaluation.cost import cost_column
 from medalign_utils.plots import style
@@ -26,15 +26,15 @@ def accuracy_by_cost(costs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Return each system's share of correct responses by cost, with the Pareto front as a line.
 
     `costs` comes from `cost_by_system` and has at least one known cost. Systems that are not on the
-    front are pale. Those of almost the same cost are drawn side by side.
+    front are pale; those of almost the same cost are drawn side by side.
     """
     column = cost_column(costs)
     label, scale = _AXES[column]
     is_known = costs[column].notna()
     shown, left_out = costs[is_known], costs.loc[~is_known, "system"]
     cost, is_log = shown[column].to_numpy(float), bool((shown[column] > 0).all())
-    height = max(2.6, 1.1 + _LINE * len(shown))
-    ax = ax or style.new_axes(height)
+    height = max(2.8, 1.1 + _LINE * len(shown))
+    ax = ax or style.new_axes(height, style.PAGE_WIDTH)
     x = _side_by_side(cost, is_log)
     on_front = shown["on_front"].to_numpy(bool)
     colors = np.where(on_front, style.BLUE, _PALE)
@@ -43,7 +43,8 @@ def accuracy_by_cost(costs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.scatter(x, correct, s=16, color=colors, zorder=3)
     if is_log:
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+        subs = (1, 2, 5) if cost.max() < 500 * cost.min() else (1,)
+        ax.xaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_xlim(x.min() / 1.5, x.max() * 1.5)
     front = pd.Series(correct[on_front], x[on_front]).sort_index()
@@ -54,20 +55,21 @@ def accuracy_by_cost(costs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     places = _apart(correct / top, _LINE / (height - 0.9))
     for i, (name, place) in enumerate(zip(shown["system"], places, strict=True)):
         ax.annotate(
-            name, (x[i], correct[i]), xytext=(1.04, place), textcoords="axes fraction",
+            name, (x[i], correct[i]), xytext=(1.03, place), textcoords="axes fraction",
             va="center", fontsize=7, color="black" if on_front[i] else style.GREY,
             parse_math=False, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": "#C8C8C8", "lw": 0.5, "shrinkB": 3},
+            arrowprops={"arrowstyle": "-", "color": "#C8C8C8", "lw": 0.5, "relpos": (0, 0.5)},
         )  # fmt: skip
     ax.xaxis.set_major_formatter(scale)
     ax.yaxis.set_major_formatter(style.PERCENT)
     ax.set_ylabel("Correct responses, 95% interval")
     lines = [
-        f"{label}{', log scale' * is_log}\n(n = {n_of(shown)} instructions)",
-        "line: Pareto front; grey: another system\nis as good for less, or better for the same",
+        f"{label}{', log scale' * is_log} (n = {n_of(shown)} instructions)",
+        "line: Pareto front; grey: another system is as good for less, or better for the same\n"
+        "points of almost the same cost are side by side",
     ]
     if len(left_out):
-        lines.append(style.wrapped(f"not drawn, cost unknown: {', '.join(left_out)}"))
+        lines.append(textwrap.fill(f"not drawn, cost unknown: {', '.join(left_out)}", 90))
     ax.set_xlabel("\n".join(lines), parse_math=False)
     sns.despine(ax=ax)
     return ax
@@ -88,14 +90,10 @@ def _side_by_side(cost: np.ndarray, is_log: bool) -> np.ndarray:
     return 10**place if is_log else place
 
 
-def _apart(heights: Sequence[float], least: float) -> np.ndarray:
-    """Return heights from 0 to 1 in the same order, but `least` apart as far as there is room."""
+def _apart(heights: np.ndarray, least: float) -> np.ndarray:
+    """Return the nearest heights from 0 to 1 that are `least` apart, as far as there is room."""
     order = np.argsort(heights, kind="stable")
-    places = np.array(heights, dtype=float)
-    for lower, upper in pairwise(order):
-        places[upper] = max(places[upper], places[lower] + least)
-    if len(order):
-        places[order[-1]] = min(places[order[-1]], 1)
-    for upper, lower in pairwise(order[::-1]):
-        places[lower] = min(places[lower], places[upper] - least)
-    return places
+    least = min(least, 1 / max(len(heights) - 1, 1))
+    shift = least * np.arange(len(heights))
+    places = isotonic_regression(heights[order] - shift).x.clip(0, 1 - shift[-1]) + shift
+    return places[np.argsort(order)]

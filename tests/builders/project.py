@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import yaml
+
+from medalign_utils.evaluation.cost import TIMES
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -97,6 +100,15 @@ def jobs_to_do(project: Path) -> set[str]:
     assert not jobs or "write the report" in jobs
     ends = {"everything is there", "write the report", "check that every system has finished"}
     return jobs - ends
+
+
+COSTS = "tables/05_evaluate_systems-cost.csv"
+
+
+def untimed(project: Path) -> str:
+    """Return the table of costs of the small experiment without times, as CSV."""
+    table = pd.read_csv(project / "runs/tiny" / COSTS, dtype=str)
+    return table.drop(columns=list(TIMES)).to_csv(index=False)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import rankdata
 
 from medalign_utils.errors import MedAlignError
+from medalign_utils.evaluation import systems
 from medalign_utils.evaluation.systems import (
     OUTCOMES,
     count_outcomes,
@@ -39,6 +40,24 @@ def test_responses_that_are_not_whole_answers_are_counted_once():
     assert list(count_outcomes(run)) == ["system"]
     run.source = "released"
     assert list(count_outcomes(run)) == ["system"]
+
+
+def test_a_script_sees_what_the_notebook_sees(monkeypatch):
+    monkeypatch.setattr(systems, "rate_in_common", lambda run: THREE)
+    texts = {"a": ("x", "length"), "b": ("", "failed"), "c": ("x", "stop")}
+    run = SimpleNamespace(
+        systems=list(texts),
+        source="generated",
+        release=SimpleNamespace(instructions=instructions_of(4)),
+        bootstrap=Bootstrap.seeded(10, 1),
+        responses=lambda name: pd.DataFrame(
+            [texts[name]], columns=["response", "finish_reason"]
+        ).assign(prompt_tokens_read=None, system=name),
+    )
+    table = systems.evaluate(run).set_index("system")
+    assert table["n"].tolist() == [4, 4, 4]
+    assert table["no_response"].to_dict() == {"a": 0, "b": 1, "c": 0}
+    assert table["cut"].to_dict() == {"a": 1, "b": 0, "c": 0}
 
 
 def evaluated(ratings, instructions, resamples=100):

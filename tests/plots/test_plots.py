@@ -5,10 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+from matplotlib.text import Text
 
 from medalign_utils import plots
 from medalign_utils.errors import MedAlignError
 from medalign_utils.plots import style
+from medalign_utils.plots.cost import _apart as apart
 from medalign_utils.reporting.results_table import formatted
 from medalign_utils.stats.bootstrap import Interval
 
@@ -23,6 +25,9 @@ def with_intervals(table, **estimates):
 
 
 SYSTEMS = with_intervals({"system": [LONG, "b"], "n": 72}, correct=[0.2, 0.4])
+COSTS = SYSTEMS.assign(
+    tokens_per_response=[1800.0, 1801.0], dollars_per_response=np.nan, on_front=[False, True]
+)
 CONTEXTS = with_intervals(
     {"context_tokens": pd.array([2048, 8192, None], "Int64"), "n": 72},
     correct=[0.2, 0.3, 0.4],
@@ -111,6 +116,7 @@ CASES = {
     "lengths_by_group": ([LENGTHS], {}),
     "audit_power": ([SIMULATION], {}),
     "accuracy_by_system": ([SYSTEMS], {}),
+    "accuracy_by_cost": ([COSTS], {}),
     "head_to_head": ([MATRIX], {"n": 72}),
     "accuracy_by_context": ([CONTEXTS], {}),
     "paired_differences": ([PAIRS], {}),
@@ -161,7 +167,7 @@ def assert_inside(ax):
 def test_text_is_inside_the_picture_and_settings_are_restored(name):
     before = dict(mpl.rcParams)
     ax = draw(name)
-    is_wide = name == "gap_matrix"
+    is_wide = name in ("gap_matrix", "accuracy_by_cost")
     assert ax.figure.get_size_inches()[0] == (style.PAGE_WIDTH if is_wide else style.COLUMN_WIDTH)
     ax.figure.canvas.draw()
     assert_inside(ax)
@@ -229,6 +235,45 @@ def test_accuracy_by_context_rises_from_left_to_right():
     assert "paired difference to the full record" in ax.get_xlabel()
     ax = plots.accuracy_by_context(CONTEXTS.assign(correct_high=np.nan, difference_low=np.nan)[:2])
     assert {"−20.0", "−10.0"} <= set(texts(ax)) and "to the longest context" in ax.get_xlabel()
+
+
+def test_accuracy_by_cost_draws_the_front_and_names_points_apart():
+    costs = with_intervals(
+        {"system": list("abcde"), "n": 72, "dollars_per_response": np.nan,
+         "tokens_per_response": [1800, 1801, 1802, 50_000, np.nan],
+         "on_front": pd.array([True, False, False, True, None], "boolean")},
+        correct=[0.3, 0.29, 0.28, 0.4, 0.9],
+    )  # fmt: skip
+    ax = plots.accuracy_by_cost(costs)
+    ax.figure.canvas.draw()
+    assert "Tokens read per response, log scale" in ax.get_xlabel()
+    assert "not drawn, cost unknown: e" in ax.get_xlabel()
+    x, y = ax.collections[-1].get_offsets().T
+    assert y.tolist() == [0.3, 0.29, 0.28, 0.4]
+    assert x[0] < x[1] < x[2] < 2500 and x[3] == pytest.approx(50_000)
+    [front] = ax.lines
+    assert front.get_ydata().tolist() == [0.3, 0.4, 0.4]
+    assert front.get_drawstyle() == "steps-post"
+    boxes = [Text.get_window_extent(text) for text in ax.texts]  # without their lines
+    assert [text.get_text() for text in ax.texts] == list("abcd")
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    colors = [text.get_color() for text in ax.texts]
+    assert colors[0] == colors[3] != colors[1] == colors[2]
+    priced = costs.assign(dollars_per_response=[0.0, 0.1, 0.2, 0.3, 0.4], on_front=True)
+    ax = plots.accuracy_by_cost(priced)
+    assert ax.get_xlabel().startswith("US dollars per response (n") and ax.get_xscale() == "linear"
+
+
+@pytest.mark.parametrize("n", [1, 5, 40])
+def test_names_are_apart_and_in_order(n):
+    heights = np.full(n, 0.97) - np.arange(n) * 1e-3
+    places = apart(heights, 0.1)
+    assert places.min() >= -1e-9 and places.max() <= 1 + 1e-9
+    assert (-np.diff(places) >= min(0.1, 1 / max(n - 1, 1)) - 1e-9).all()
+
+
+def test_names_with_room_stay_where_they_are():
+    assert apart(np.array([0.5, 0.1, 0.9]), 0.1).tolist() == pytest.approx([0.5, 0.1, 0.9])
 
 
 def test_paired_differences_fill_significant_markers():

@@ -90,7 +90,8 @@ def test_another_experiments_table_shows_the_systems_that_the_demo_lacks(project
 def test_a_notebook_is_published_with_its_outputs_but_without_traces_of_its_run(tmp_path):
     v4, file, executed = nbformat.v4, tmp_path / "a.ipynb", tmp_path / "executed.ipynb"
     parameters = v4.new_code_cell("x = 1", id="1", metadata={"tags": ["parameters"]})
-    notebook = v4.new_notebook(cells=[parameters, v4.new_code_cell("x", id="2")])
+    timed = v4.new_code_cell("took", id="3", metadata={"tags": ["nbval-ignore-output"]})
+    notebook = v4.new_notebook(cells=[parameters, v4.new_code_cell("x", id="2"), timed])
     nbformat.write(notebook, file)
     injected = v4.new_code_cell("x = 2", id="b7ff00", metadata={"tags": ["injected-parameters"]})
     widget = {publish._WIDGET: {"model_id": "e4f1"}, "text/plain": "closed"}
@@ -99,13 +100,15 @@ def test_a_notebook_is_published_with_its_outputs_but_without_traces_of_its_run(
         v4.new_output("stream", text="2"),
         v4.new_output("execute_result", widget, execution_count=3),
     ]
+    notebook.cells[3].outputs = [v4.new_output("stream", text="3.1 s")]
     notebook.cells[2].metadata["papermill"] = {"start_time": "2026-11-30T13:45:00"}
     notebook.metadata["papermill"] = {"duration": 1.5}
     nbformat.write(notebook, executed)
     shown = publish.with_outputs(file, executed)
     nbformat.validate(shown)
-    assert shown.metadata == {} and [cell.source for cell in shown.cells] == ["x = 1", "x"]
-    assert [cell.execution_count for cell in shown.cells] == [1, 2]
+    assert shown.metadata == {} and [cell.source for cell in shown.cells] == ["x = 1", "x", "took"]
+    assert [cell.execution_count for cell in shown.cells] == [1, 2, 3]
+    assert shown.cells[2].outputs == []  # times differ from run to run
     stream, result = shown.cells[1].outputs
     assert stream.text == "2" and shown.cells[1].metadata == {}
     assert result.data == {"text/plain": "closed"} and result.execution_count == 2

@@ -22,7 +22,7 @@ import yaml
 
 from medalign_utils.config import load_system
 from tests.builders.chat_server import ChatServer, Reply, completion
-from tests.builders.project import BIN, copy_project, write_experiment
+from tests.builders.project import BIN, COSTS, copy_project, untimed, write_experiment
 from tests.builders.slurm_cluster import Cluster, install
 from tests.builders.tiny_models import write_tiny_llama
 
@@ -135,6 +135,7 @@ def outputs(project):
     run = project / "runs/tiny"
     files = [*run.glob("tables/*.csv"), *run.glob("scores/*.parquet")]
     found = {str(file.relative_to(run)): file.read_bytes() for file in files}
+    found[COSTS] = untimed(project)
     for file in run.glob("responses/*.jsonl"):
         rows = map(json.loads, file.read_text().splitlines())
         found[str(file.relative_to(run))] = [row | {"seconds": None} for row in rows]
