@@ -24,8 +24,9 @@ reproduce: .venv/installed
 
 try: .venv/installed
 	$(BIN)/snakemake evaluate_systems --workflow-profile profiles/local --configfile params/try.yaml
-	@echo "Look at runs/try: tables/05_evaluate_systems.csv, figures/05_evaluate_systems-accuracy.png,"
-	@echo "and with everything in order, notebooks/05_evaluate_systems.ipynb."
+	@cut -d , -f 1-4 runs/try/tables/05_evaluate_systems.csv
+	@echo "More in runs/try: tables/, figures/05_evaluate_systems-accuracy.png, and the executed"
+	@echo "notebooks/05_evaluate_systems.ipynb. Next: make reproduce"
 
 test: .venv/installed
 	$(BIN)/ruff check

@@ -72,7 +72,17 @@ class Run:
         return replace(self, resamples=resamples, seed=seed)
 
     def limited(self, limit: int | None) -> "Run":
-        """Return the same run with so many instructions, or with all."""
+        """Return the same run with so many instructions, or with all.
+
+        Raises:
+            MedAlignError: the experiment's name lacks the limit, so results would replace others.
+        """
+        name = paths.with_limit(paths.without_limit(self.experiment), limit)
+        if self.experiment != name:
+            raise MedAlignError(
+                f"limit = {limit} needs experiment = {name!r}, so that the results do not replace "
+                f"those in runs/{self.experiment}"
+            )
         return replace(self, limit=limit)
 
     @cached_property
