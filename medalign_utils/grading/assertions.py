@@ -197,7 +197,7 @@ def _verdict_after(text: str, start: int, end: int, before: str) -> str | None:
 # Here the relative is a companion, informant or contact, not the subject.
 _COMPANY = re.compile(
     r"(?i)\b(?:lives?|living|resides|stays?|with|by|per|from|for|to|called|is|contact|proxy|kin"
-    r"|caregiver|home)\s*:?\s*(?:(?:her|his|their|the|an?|elderly|adult|[0-9])\s+)*$"
+    r"|caregiver|home)\s*:?\s*(?:(?:her|his|their|the|an?|elderly|adult|grown|[0-9])\s+)*$"
 )
 _INFORMANT = re.compile(
     r"(?i)\s*(?:\([^)]*\)\s*)?(?:also |who |is |was )?(?:reports?|states?|says?|notes?|noted"

@@ -29,7 +29,7 @@ def topic_of(fact: Fact, statement: Statement, reading: Reading) -> list[Mention
 
 
 _SEGMENT = re.compile(
-    r"(?i),(?![0-9]{3}(?![0-9]))|;|\.\s|\b(?:and|then|while|but|however|up from|down from"
+    r"(?i),(?![0-9]| which\b)|;|\.\s|\b(?:and|then|while|but|however|up from|down from"
     r"|compared (?:to|with)|versus|vs|previously)\b|\b(?:from|to)\b(?=\s*[0-9])"
 )
 _CONNECTIVES = frozenset(
@@ -40,7 +40,8 @@ _CONNECTIVES = frozenset(
     values level levels result results reading readings measurement measured measures recorded
     reported noted documented checked drawn dated date found came back returned rose risen
     rising fell fallen falling dropped declined decreased increased improved worsened peaked
-    climbed went remained stable trended only just still her his their she he which when
+    climbed went come gone got crept drifted dipped remained stable trended only just still her
+    his their she he which when
     respectively exactly equal equals take takes daily once twice per versus vs compared am pm
     visit day days ago and/or""".split()
 )

@@ -25,10 +25,12 @@ _DATE = re.compile(
     rf"|(?P<md>{_MONTH}\s+{_DAY}{_ORDINAL})(?![\w/%]|\.[0-9])"
     rf"|(?P<dm>{_DAY}{_ORDINAL}(?:\s+of)?\s+{_MONTH})(?!\w)"
     rf"|(?P<y>{_YEAR})(?![\w/%]|[.,-][0-9]))"
-    rf"|(?<=\b[Oo]n )(?P<usmd>[01]?[0-9]/{_DAY})(?![\w/])"
+    # A month and a day without a year: "on 10/21", and the label in "10/21: 38.7".
+    rf"|(?:(?<=\b[Oo]n )|^|(?<=: ))(?P<usmd>[01]?[0-9]/{_DAY})(?=:)"
+    rf"|(?<=\b[Oo]n )(?P<usmd2>[01]?[0-9]/{_DAY})(?![\w/])"
 )
 # Groups of `_DATE` whose name is not the order of their parts.
-_ORDERS = {"iso": "ymd", "us": "mdy", "mony": "my", "usmd": "md"}
+_ORDERS = {"iso": "ymd", "us": "mdy", "mony": "my", "usmd": "md", "usmd2": "md"}
 
 
 class Date(NamedTuple):

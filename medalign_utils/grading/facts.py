@@ -86,6 +86,11 @@ class Fact(pydantic.BaseModel):
         return parse_unit(normalise(self.unit_text or ""))
 
     @cached_property
+    def is_count(self) -> bool:
+        """Whether a number counts things: appointments, polyps."""
+        return self.unit is None and bool(self.unit_text) and self.unit_text != "points"
+
+    @cached_property
     def is_limit(self) -> bool:
         """Whether the topic is a goal, a target or a cutoff."""
         return LIMIT.search(" ".join(self.topic)) is not None

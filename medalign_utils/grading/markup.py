@@ -14,7 +14,8 @@ _INLINE = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=[\w.,:;!?)%\"])[*_](?![\w
 _LINK = re.compile(r"\[(?P<kept>[^\]\n]+)\]\([^)\s]+\)")
 _HEADING_MARK = re.compile(r"\s*(?P<marks>#{1,6})\s+")
 _BOLD_LINE = re.compile(r"\s*(?:\*\*|__)(?P<text>[^*_]+)(?:\*\*|__)\s*:?\s*")
-_BULLET = re.compile(r"(?P<indent>\s*)(?P<bullet>[-*+>]\s+|\(?[0-9]{1,2}[.)]\s+|[a-z][.)]\s+)")
+_QUOTED = re.compile(r"\A\s*(?:>\s?)+(?P<kept>)")
+_BULLET = re.compile(r"(?P<indent>\s*)(?P<bullet>[-*+]\s+|\(?[0-9]{1,2}[.)]\s+|[a-z][.)]\s+)")
 _RULE = re.compile(r"\s*(?:```\w*|~~~\w*|[-*_=]{3,})\s*")
 _SEPARATOR = re.compile(r"\s*\|?(?:\s*:?-{2,}:?\s*\|)*\s*:?-{2,}:?\s*\|?\s*")
 # Headers that only say that a cell has a value.
@@ -126,6 +127,7 @@ _BOLD, _COLON, _ITEM = 7, 8, 10  # levels below those of #, ##, ...
 
 def read_lines(lines: Sequence[Source]) -> Iterator[Line]:
     """Yield the lines that say something, with the headings, items and headers above each."""
+    lines = [line.keep(_QUOTED) for line in lines]
     outline, n, end = _Outline(), 0, _letter_end(lines)
     while n < end:
         line = lines[n]
@@ -158,7 +160,7 @@ def _line(line: Source, outline: _Outline) -> Iterator[Line]:
         heading, text = len(mark["marks"]), text.strip("# ")
     elif text.text.endswith(":") and is_short:
         heading = level if bullet else _COLON
-    elif bold and is_short and text.text[-1:] not in ".!?" and not bullet:
+    elif bold and is_short and not (bullet or re.search(r"[.!?]$|:\s", text.text)):
         heading = _BOLD
     if heading is None:
         outline.close(level)

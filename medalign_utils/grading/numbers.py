@@ -1,61 +1,105 @@
-"""Grades numbers: finds which values in a response belong to the topic, and their dates."""
+"""Grades numbers: finds the claims that a response makes about a fact and chooses the answer."""
 
 import calendar
 import re
 from collections.abc import Iterator
 from datetime import date
+from typing import NamedTuple
 
 from medalign_utils.data.ehr.units import Unit, convert, parse_unit
-from medalign_utils.grading.clauses import clause_of, concerns, names_nothing, names_something
+from medalign_utils.grading import roles
+from medalign_utils.grading.attribution import UNRELATED, bond, is_denied, overlap
+from medalign_utils.grading.clauses import clause_of, concerns
 from medalign_utils.grading.dates import Date, read_dates
 from medalign_utils.grading.facts import SIDE, Fact, Piece, Result
-from medalign_utils.grading.names import LIMIT, topic_mentions
-from medalign_utils.grading.quantities import Quantity, mask, read_quantities
-from medalign_utils.grading.spelling import find
+from medalign_utils.grading.quantities import Quantity, read_quantities
 from medalign_utils.grading.text import Reading, Statement
 
-_EARLIER = re.compile(
-    r"(?i)\b(?:previous(?:ly)?|prior|compared|versus|vs|formerly|baseline|up from|down from)\b"
-    r"|\bfrom(?: an?| \w+ of)?\s*$"
-)
-_EARLIER_AFTER = re.compile(
-    r"(?i)\b(?:ago|previously|last (?:year|month|week|visit)|at baseline)\b"
-)
-_ASIDE = re.compile(
-    r"(?i)\b(?:earlier|before|initial(?:ly)?|first|peak(?:ed)?|highest|lowest|nadir|max(?:imum)?"
-    r"|min(?:imum)?|average|mean|median|usual(?:ly)?|typical(?:ly)?|used to)\b"
-)
-_REFERENCE = re.compile(
-    r"(?i)(?:\breference|\bref\.?|\bnormal (?:range|values?|limits?)|\brang(?:e|ed|es|ing)"
-    r"|\bbetween|\bgoal|\btarget|\blimits?|\bULN|\bcut-?off|\bthreshold|\bvaried)\b[^,;]{0,30}$"
-    r"|\bnormal\s*[:=(<]?\s*$"
-)
-_NOT_BEFORE = re.compile(r"(?i)(?:\bnot|n't|\bnever)\s+(?:\w+\s+){0,2}$")
-_OF = re.compile(r"\s+of\s+(?=[A-Za-z]{3})")
+OTHER_TIME, UNDATED, ITS_TIME = range(3)
+
+
+class Claim(NamedTuple):
+    """One value that a response gives, and how well it answers what was asked."""
+
+    statement: Statement
+    quantity: Quantity
+    is_right: bool
+    is_rival: bool  # whether it contradicts if it is wrong
+    # The best claims in this order are the response's answer.
+    time: int  # ITS_TIME or UNDATED
+    is_timely: bool  # the latest value if that is asked for, or else not the latest
+    bond: int  # to the topic, from attribution
+    has_unit: bool
+    is_main: bool  # not in parentheses
+
+    @property
+    def rank(self) -> tuple:
+        """How well the claim answers, for comparison with the others."""
+        return self.time, self.is_timely, self.bond, self.has_unit, self.is_main
 
 
 def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     """Return the result of a number fact: share and contradictions are 0 or 1."""
-    found: list[Piece] = []
-    contradicted: list[Piece] = []
-    for statement, quantity, numbers in _values(fact, reading):
-        when, is_other_time = _when(statement, quantity)
-        undated = when is None and not is_other_time
-        if fact.day:
-            is_its_time = undated or (when is not None and when.agrees(fact.day))
-            is_rival_time = is_its_time
-        elif fact.since and when is not None and when.year is not None:
-            # On the day of a change, the record contains both the old value and the new one.
-            is_its_time, is_rival_time = _last(when) >= fact.since, _last(when) > fact.since
-        else:
-            is_its_time = undated or not fact.since or when is not None
-            is_rival_time = undated
-        span = statement.span(quantity.start, quantity.end)
-        if _near(fact, numbers):
-            found += [Piece("found", *span)] if is_its_time else []
-        elif not is_other_time and not _is_aside(fact, facts, statement.text, quantity, numbers):
-            contradicted += [Piece("contradicted", *span)] if is_rival_time else []
-    return Result(float(bool(found)), int(bool(contradicted)), (*found, *contradicted))
+    claims = [claim for claim in _claims(fact, reading, facts) if claim.time != OTHER_TIME]
+    if reading.is_part or is_denied(fact, reading):
+        claims = [claim for claim in claims if claim.bond > UNRELATED]
+    if not claims:
+        return Result(0.0, 0)
+    best = max(claim.rank for claim in claims)
+    answers = [claim for claim in claims if claim.rank == best]
+    if len({claim.is_right for claim in answers}) > 1:
+        shared = [overlap(c.statement, c.quantity, reading) for c in answers]
+        answers = [c for c, words in zip(answers, shared, strict=True) if words == max(shared)]
+    right = [_piece("found", claim) for claim in answers if claim.is_right]
+    wrong = [_piece("contradicted", c) for c in answers if not c.is_right and c.is_rival]
+    return Result(float(bool(right)), int(bool(wrong)), (*right, *wrong))
+
+
+def _piece(verdict: str, claim: Claim) -> Piece:
+    return Piece(verdict, *claim.statement.span(claim.quantity.start, claim.quantity.end))
+
+
+def _claims(fact: Fact, reading: Reading, facts: list[Fact]) -> Iterator[Claim]:
+    is_latest_asked = bool(fact.since) or roles.asks_latest(reading.instruction.text)
+    for statement, quantity, numbers, strength in _values(fact, reading):
+        text = statement.text
+        is_right = _near(fact, numbers)
+        if not is_right and _is_aside(fact, facts, text, quantity, numbers):
+            continue
+        time, is_rival = _time(fact, reading, statement, quantity)
+        is_timely = bool(fact.day) or (roles.is_latest(text, quantity) == is_latest_asked)
+        has_unit = fact.unit is None or quantity.unit is not None
+        is_main = not roles.is_aside(text, quantity)
+        ranked = time, is_timely, strength, has_unit, is_main
+        yield Claim(statement, quantity, is_right, is_rival, *ranked)
+
+
+def _time(fact: Fact, reading: Reading, statement: Statement, quantity: Quantity):
+    """Return the time of a value, compared with the fact's, and whether it can contradict."""
+    text = statement.text
+    when = _when(statement, quantity)
+    asked = reading.instruction.dates
+    if when is not None and not (fact.day and any(d.agrees(fact.day) for d in asked)):
+        # The instruction's own date, taken over: "During the stay that began on 05/22/2009".
+        when = None if any(when[:3] == d[:3] for d in asked) else when
+    is_other = when is None and (
+        roles.is_earlier(text, quantity)
+        or (fact.day is not None and roles.is_later(text, quantity))
+        or (fact.since is not None and roles.is_stopped(text, quantity))
+    )
+    if is_other:
+        return OTHER_TIME, False
+    if fact.day:
+        if when is None:
+            return UNDATED, True
+        return (ITS_TIME if when.agrees(fact.day) else OTHER_TIME), True
+    if fact.since and when is not None and when.year is not None:
+        # On the day of a change, the record contains both the old value and the new one.
+        last = _last(when)
+        return (UNDATED if last >= fact.since else OTHER_TIME), last > fact.since
+    is_now = roles.is_now(text, quantity) and not roles.asks_latest(reading.instruction.text)
+    is_past = fact.since is None and is_now and bool(reading.instruction.text)
+    return (OTHER_TIME if is_past else UNDATED), True
 
 
 def _last(when: Date) -> date:
@@ -66,27 +110,28 @@ def _last(when: Date) -> date:
     return date(year, month, min(when.day or last, last))
 
 
-def _values(fact: Fact, reading: Reading) -> Iterator[tuple[Statement, Quantity, list]]:
-    """Yield each value of the topic with its numbers (fact's unit) and their tolerances."""
+def _values(fact: Fact, reading: Reading) -> Iterator[tuple[Statement, Quantity, list, int]]:
+    """Yield each value with its numbers (fact's unit), their tolerances, and its bond."""
     halves: dict[tuple, dict[int, tuple[Statement, Quantity]]] = {}
     for statement in reading.spoken:
         for quantity in read_quantities(statement.text):
-            if quantity.start < statement.heading:
+            if quantity.start < statement.start:
                 continue
             if len(fact.values) == 2 and quantity.second is None:
                 side = _side(statement.text, quantity)
                 if side is not None and _compare(fact, side, quantity) is not None:
-                    when = _when(statement, quantity)[0]
+                    when = _when(statement, quantity)
                     sides = halves.setdefault(when[:3] if when else None, {})
                     sides[side] = statement, quantity
             elif numbers := _numbers(fact, statement.text, quantity):
-                if _belongs(fact, statement, quantity, reading):
-                    yield statement, quantity, numbers
+                if strength := bond(fact, statement, quantity, reading):
+                    yield statement, quantity, numbers, strength
     for sides in halves.values():  # "Systolic blood pressure: 138", "Diastolic ...: 82"
         if len(sides) == 2:
             (statement, upper), (_, lower) = sides[0], sides[1]
             if concerns(fact, statement, upper, reading):
-                yield statement, upper, [_compare(fact, 0, upper), _compare(fact, 1, lower)]
+                numbers = [_compare(fact, 0, upper), _compare(fact, 1, lower)]
+                yield statement, upper, numbers, UNRELATED + 1
 
 
 def _side(text: str, quantity: Quantity) -> int | None:
@@ -118,6 +163,8 @@ def _compare(fact: Fact, side: int, quantity: Quantity) -> tuple[float, float] |
     if quantity.unit is None or quantity.unit.lower() == (fact.unit_text or "").lower():
         return value, fact.tolerance
     unit = parse_unit(quantity.unit)
+    if unit is not None and dict(unit.dimension) == {"times": 1} and fact.is_count:
+        return value, fact.tolerance
     if fact.unit is None or unit is None:
         return None
     if dict(unit.dimension) == {**dict(fact.unit.dimension), "time": -1} and re.search(
@@ -132,82 +179,41 @@ def _compare(fact: Fact, side: int, quantity: Quantity) -> tuple[float, float] |
     return converted, max(fact.tolerance, rounding)
 
 
-def _belongs(fact: Fact, statement: Statement, quantity: Quantity, reading: Reading) -> bool:
-    """Return whether the quantity is a value of the fact's topic."""
-    text, start, end = statement.text, quantity.start, quantity.end
-    own, others = topic_mentions(fact.topic, text)
-    if not own and fact.side is not None:
-        own = find(("blood pressure", "BP"), text)
-        others = tuple(o for o in others if o not in own)
-    if not concerns(fact, statement, quantity, reading) or _NOT_BEFORE.search(text[:start]):
-        return False
-    if fact.is_limit:
-        if not LIMIT.search(text) and not reading.is_bare:
-            return False
-    elif _REFERENCE.search(mask(text)[:start]):
-        if not any(m.start <= start and _REFERENCE.search(text[m.start : m.end]) for m in own):
-            return False
-    before = [m for m in own if m.end <= start]
-    foreign = [o.start for o in others if o.start < start]
-    if foreign and (not before or before[-1].start < foreign[-1]):
-        return False
-    if before:
-        # "creatinine 1.4 and selenium 3.0": the second number has its own name.
-        quantities = read_quantities(text)
-        earlier = [q.end for q in quantities if before[-1].end <= q.start and q.end <= start]
-        if earlier and names_something(_since_joint(text, max(earlier), start)):
-            return False
-        # "10 mg of lisinopril" is a value of lisinopril; it counts only if that is the topic.
-        follows = _OF.match(text, end)
-        return follows is None or any(m.start == follows.end() for m in own)
-    after = [m.start for m in own if m.start >= start]
-    if after:
-        # "3 polyps at the colonoscopy" counts polyps, "a 1.4 creatinine" is its value.
-        counts_other = quantity.unit is None and names_something(text[end : after[0]])
-        in_reach = after[0] <= clause_of(text, start)[1]
-        return in_reach and not (counts_other and fact.unit is not None)
-    return not others and reading.is_bare and names_nothing(text)
-
-
-def _since_joint(text: str, begin: int, end: int) -> str:
-    """Return the words before `end` back to the last number, date, comma, "and" or "with"."""
-    return re.split(r"(?i)[,;()]|\b(?:and|or|with)\b|[\x01\x02]+", mask(text)[begin:end])[-1]
-
-
-def _when(statement: Statement, quantity: Quantity) -> tuple[Date | None, bool]:
-    """Return a quantity's date, and whether it is from before the dates given ("up from 1.1")."""
+def _when(statement: Statement, quantity: Quantity) -> Date | None:
+    """Return a quantity's date: of its clause, or else the nearest, or else of the record line."""
     text = statement.text
     dates = read_dates(text)
     begin, end = clause_of(text, quantity.start)
     own = [d for d in dates if begin <= d.start < end]
-    if not own and _is_earlier(text, quantity):
-        return None, bool(dates or statement.date)
-    candidates = own or dates
+    if "respectively" in text and (date := _respective(text, dates, quantity)):
+        return date
+    if not own and (roles.is_earlier(text, quantity) or roles.is_later(text, quantity)):
+        return None
+    # A date beside another number is that number's: "5 a week, up from 2 in 2009".
+    places = {clause_of(text, q.start) for q in read_quantities(text)}
+    candidates = own or [d for d in dates if clause_of(text, d.start) not in places]
     if not candidates:
-        return statement.date, False
+        return statement.date
     # A statement that begins with a date puts dates first throughout: "8/10: 1.4, 9/2: 1.6".
     starts = [q.start for q in read_quantities(text) if q.start >= (begin if own else 0)]
     before = [d for d in candidates if d.end <= quantity.start]
     after = [d for d in candidates if d.start >= quantity.end]
     if candidates[0].start < min(starts, default=quantity.start):
-        return (before or after)[-1 if before else 0], False
-    return (after or before)[0 if after else -1], False
+        return (before or after)[-1 if before else 0]
+    return (after or before)[0 if after else -1]
 
 
-def _is_earlier(text: str, quantity: Quantity) -> bool:
-    begin, end = clause_of(text, quantity.start)
-    before, after = text[begin : quantity.start], text[quantity.end : end]
-    return bool(_EARLIER.search(before) or _EARLIER_AFTER.search(after))
+def _respective(text: str, dates: tuple[Date, ...], quantity: Quantity) -> Date | None:
+    """Return the date of "1.4 and 1.6 on 8/10 and 9/2, respectively"."""
+    quantities = read_quantities(text)
+    same = len(quantities) == len(dates)
+    return dates[quantities.index(quantity)] if same else None
 
 
 def _is_aside(fact: Fact, facts: list[Fact], text: str, quantity: Quantity, numbers: list) -> bool:
-    """Return whether a value contradicts nothing, being a peak, earlier, or another fact's."""
-    before = text[clause_of(text, quantity.start)[0] : quantity.start]
+    """Return whether a wrong value contradicts nothing, being a peak, or another fact's."""
     return bool(
-        quantity.is_word
-        or _is_earlier(text, quantity)
-        or _ASIDE.search(before)
-        or (quantity.unit is None and not _is_introduced(fact, text, quantity))
+        roles.is_extreme(text, quantity)
         or any(
             other is not fact
             and len(other.values) == len(fact.values)
@@ -223,13 +229,3 @@ def _near(fact: Fact, numbers: list[tuple[float, float]]) -> bool:
         abs(number - value) <= tolerance + 1e-9
         for (number, tolerance), value in zip(numbers, fact.values, strict=True)
     )
-
-
-def _is_introduced(fact: Fact, text: str, quantity: Quantity) -> bool:
-    """Return whether a number without a unit is a value: "creatinine was 1.4", not "bed 12"."""
-    mentions, _ = topic_mentions(fact.topic, text)
-    if before := [m.end for m in mentions if m.end <= quantity.start]:
-        words = _since_joint(text, before[-1], quantity.start)
-        return not names_something(words.rpartition(":")[2])
-    after = [m.start for m in mentions if m.start >= quantity.start]
-    return not after or len(text[quantity.end : after[0]].split()) <= 3

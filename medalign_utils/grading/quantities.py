@@ -2,7 +2,7 @@
 
 Digits that are not measurements are ignored: dates, clock times, codes (LOINC/2160-0), names that
 contain digits (B12, CHA2DS2-VASc, COVID-19, 12-lead), ordinals, list numbers, dilutions (1+) and
-repeats (x3).
+repeats (x3). Numbers below 100 may be written as words.
 """
 
 import re
@@ -13,19 +13,45 @@ from medalign_utils.data.ehr.units import UNIT_PATTERN
 from medalign_utils.grading.dates import read_dates
 
 _CLOCK = re.compile(r"(?<![0-9:])[0-2]?[0-9]:[0-5][0-9](?::[0-5][0-9])?(?:\s?[AaPp]\.?[Mm]\b\.?)?")
-_NUMBER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
-_WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_NUMBER = (
+    r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?"
+    r"|[0-9]+,[0-9]{1,2}(?=\s?(?:m?[gl]|mcg|kg|[cm]m|mmol|%|°))"  # a decimal comma
+    r"|[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
+)
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+    " sixteen seventeen eighteen nineteen"
+).split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_TIMES = {"once": 1.0, "twice": 2.0, "thrice": 3.0}
+_WORD = rf"(?:(?:{'|'.join(_TENS)})(?:[\s-](?:{'|'.join(_ONES[1:10])}))?|{'|'.join(_ONES)})"
+# Words between a number and its unit: "three alcoholic drinks".
+_KIND = (
+    r"(?:\s(?i:alcoholic|standard|full|consecutive|calendar|whole|additional|more|inpatient|hospital"
+    r"|total))?"
+)
 _QUANTITY = re.compile(
     r"(?P<comparator>(?:[<>]=?|(?i:\b(?:under|below|less than|over|above|greater than|more than"
-    r"|at least|at most|up to))\b)\s*)?(?<![\w.#^*])(?<!\w[-/])(?:"
+    r"|at least|at most|up to|no more than))\b)\s*)?(?<![\w.#^*])(?<!\w[-/])(?:"
     # 5'6", 5 ft 6 in
     r"(?P<feet>[0-9])\s?(?:'|(?:ft|feet|foot)\b)\s?(?P<inches>[0-9]{1,2})\s?"
     r"(?:\"|''|(?i:in(?:ches)?)\b)?(?!\w)"
+    # 57F, 64M, 57 y man
+    r"|(?P<age>[0-9]{1,3})(?:[MF](?![\w/°])|\s?y(?=\s(?:man|woman|male|female|[MF])\b))"
     rf"|(?P<first>[+-]?{_NUMBER})"
     rf"(?:\s?(?:/|\bover\b)\s?(?P<second>{_NUMBER})(?![\w/])|(?:-|\s-\s)(?P<upto>{_NUMBER}))?"
-    rf"(?:(?:\s{{0,2}}|-)(?P<unit>{UNIT_PATTERN})|(?:\s(?P<of>out of)\s(?P<scale>[0-9]+)\b)?"
+    rf"(?:{_KIND}(?:\s{{0,2}}|-)(?P<unit>{UNIT_PATTERN})|(?:\s(?P<of>out of)\s(?P<scale>[0-9]+)\b)?"
     r"(?![\w^*+]|[.,/][0-9]|-[A-Za-z]))"
-    rf"|(?P<word>(?i:\b(?:{'|'.join(_WORDS)})\b))(?:[\s-](?P<word_unit>{UNIT_PATTERN}))?)"
+    rf"|(?P<word>(?i:\b{_WORD}\b))(?P<half>(?i: and a half))?"
+    rf"(?:{_KIND}[\s-](?P<word_unit>{UNIT_PATTERN}))?"
+    r"|(?P<times>(?i:\b(?:once|twice|thrice)\b))(?!\s(?i:a|per|each|every|daily|weekly|monthly|nightly"
+    r"|more|again|he|she|it|you|they|the|in)\b)"
+    r"|(?:(?<=\bfor )|(?<=\bin )|(?<=\bafter )|(?<=\bof )|(?<=\babout ))"
+    r"an?\s(?P<single>week|month|year|fortnight)\b)"
+)
+_WEEKLY = re.compile(r"\s(week|dai)ly\b")
+_MOVED = re.compile(
+    r"(?i)\b(?:got|went|goes|rose|climbed|spiked|shot|came|increased|raised|from)\b"
 )
 _CODE = re.compile(
     r"\b(?:LOINC|RxNorm\w*|SNOMED\w*|ICD\w*|CPT4?|HCPCS|NDC|CVX|ATC|OMOP\w*|[A-Z][A-Z0-9]+_\w+)"
@@ -35,10 +61,13 @@ _LIST_NUMBER = re.compile(r"(?:^|(?<=: ))[0-9]{1,2}[.)](?=\s)")
 # A word that turns the number after it into a name: stage 3, type 2, room 4.
 _LABEL = re.compile(
     r"(?i)\b(type|stage|grade|class|phase|factor|day|week|visit|bed|room|page|step|part|version"
-    r"|no\.?"
-    r"|number|x)[\s:#]*$"
+    r"|no\.?|x)[\s:#]*$"
 )
-_AGE = re.compile(r"(?i)\baged?\s*(?:of|at|was|is|:)?\s*$")
+_AGE = re.compile(
+    r"(?i)\bage(?:d|s)?\b(?:\s+(?:at|of)(?:\s+[a-z]+){1,3})?\s*(?:of|at|was|is|were|[:=])?\s*$"
+)
+_OLD = re.compile(r"(?i)\b(?:old|age)\b|y/?o$|y\.o")
+_OLDEST = 93  # above, 98F is a temperature
 _SCALES = (4, 5, 10, 15, 21, 27, 30, 100)
 
 
@@ -55,6 +84,8 @@ class Quantity(NamedTuple):
     is_bound: bool  # < 60, "under 60"
     is_range: bool  # 1.2-1.6
     is_word: bool  # "two"
+    is_age: bool  # "56 years old", "56F"
+    is_signed: bool  # "+1.0"
     step: float  # one unit of its last digit
 
 
@@ -78,39 +109,67 @@ def read_quantities(text: str) -> tuple[Quantity, ...]:
     >>> [(q.value, q.unit) for q in read_quantities("B12 350 pg/mL on 8/10/2014 (LOINC/2132-9)")]
     [(350.0, 'pg/mL')]
     """
-    covered, found = mask(text), []
-    for match in _QUANTITY.finditer(covered):
-        part = match.groupdict()
-        start = next(match.start(k) for k in ("feet", "first", "word") if part[k] is not None)
-        label = _LABEL.search(covered, max(0, start - 12), start)
-        unit, scale = part["unit"] or part["word_unit"], part["scale"]
-        second, step = part["second"], 1.0
-        if part["feet"]:
-            value, unit = float(part["feet"]) * 12 + float(part["inches"]), "in"
-        elif part["word"]:
-            value = float(_WORDS.index(part["word"].lower()))
-        else:
-            value = float(part["first"].replace(",", ""))
-            step = 10.0 ** -len(part["first"].partition(".")[2])
-        second = float(second.replace(",", "")) if second else None
-        if second and unit is None and value <= second in _SCALES:
-            second, scale = None, second
-        is_plain = (unit, second, scale) == (None, None, None)
-        if is_plain and _AGE.search(covered, max(0, start - 12), start):
-            unit = "years"
-        found.append(
-            Quantity(
-                value=value,
-                second=second,
-                unit=unit,
-                scale=int(scale) if scale else None,
-                start=start,
-                end=match.end(),
-                label=label.start(1) if label else None,
-                is_bound=part["comparator"] is not None,
-                is_range=part["upto"] is not None,
-                is_word=part["word"] is not None,
-                step=step,
-            )
-        )
-    return tuple(found)
+    covered = mask(text)
+    return tuple(_quantity(match, covered) for match in _QUANTITY.finditer(covered))
+
+
+def _quantity(match: re.Match, text: str) -> Quantity:
+    part = match.groupdict()
+    names = ("feet", "age", "first", "word", "times", "single")
+    name = next(name for name in names if part[name] is not None)
+    start, end = match.start(name), match.end()
+    unit, scale, second, step = (
+        part["unit"] or part["word_unit"],
+        part["scale"],
+        part["second"],
+        1.0,
+    )
+    if name == "feet":
+        value, unit = float(part["feet"]) * 12 + float(part["inches"]), "in"
+    elif name == "word":
+        value = _in_words(part["word"]) + (0.5 if part["half"] else 0.0)
+    elif name == "times":
+        value, unit = _TIMES[part["times"].lower()], "times"
+    elif name == "single":
+        value, unit = 1.0, part["single"]
+    elif name == "age":
+        value = float(part["age"])
+        unit = "years" if value < _OLDEST or text[end - 1] != "F" else "F"
+    else:
+        value = _number(part["first"])
+        step = 10.0 ** -len(part["first"].partition(".")[2])
+    second = _number(second) if second else None
+    if second and unit is None and value <= second in _SCALES:
+        second, scale = None, second
+    is_plain = (unit, second, scale) == (None, None, None)
+    follows_age = is_plain and _AGE.search(text, max(0, start - 50), start) is not None
+    if unit and (weekly := _WEEKLY.match(text, end)) and re.search("(?i)drink|bever|pack", unit):
+        unit, end = f"{unit}/{'week' if weekly[1] == 'week' else 'day'}", weekly.end()
+    label = _LABEL.search(text, max(0, start - 12), start)
+    comparator = (part["comparator"] or "").strip().lower()
+    is_moved = comparator == "up to" and _MOVED.search(text[: match.start()][-60:])
+    return Quantity(
+        value=value,
+        second=second,
+        unit="years" if follows_age else unit,
+        scale=int(scale) if scale else None,
+        start=start,
+        end=end,
+        label=label.start(1) if label else None,
+        is_bound=bool(comparator) and not is_moved,
+        is_range=part["upto"] is not None,
+        is_word=name in ("word", "times", "single"),
+        is_age=follows_age or (name == "age" and unit == "years") or bool(_OLD.search(unit or "")),
+        is_signed=(part["first"] or "").startswith("+"),
+        step=step,
+    )
+
+
+def _number(text: str) -> float:
+    return float(re.sub(r",(?=[0-9]{1,2}$)", ".", text).replace(",", ""))
+
+
+def _in_words(text: str) -> float:
+    words = re.split(r"[\s-]", text.lower())
+    tens = 10 * (_TENS.index(words[0]) + 2) if words[0] in _TENS else 0
+    return float(tens + (_ONES.index(words[-1]) if words[-1] in _ONES else 0))

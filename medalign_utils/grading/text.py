@@ -104,6 +104,7 @@ _GENERAL = re.compile(
 )
 _EFFECT = re.compile(
     r"(?i)\b(?:can|may|might|could) (?:cause|lead to|lower|raise|increase|reduce)\b"
+    r"|\bguidelines?(?: \w+){0,3} (?:recommends?|suggests?|advises?|calls? for|sets?)\b"
 )
 _THIS_PATIENT = re.compile(
     r"(?i)\b(?:he|she|his|hers?|him|(?:the|this|our|my) patient(?:'s)?|pt|you|your|su|usted"
@@ -155,6 +156,9 @@ def _sentences(line: Source) -> Iterator[Source]:
     text, begin = line.text, 0
     for match in _SENTENCE_END.finditer(text):
         following = text[match.end() :]
+        said = text[begin : match.start()]
+        if not match["mark"] and said.count("(") > said.count(")"):
+            continue
         if match["mark"] and "?" not in match["mark"]:
             before, _, word = text[begin : match.start()].rpartition(" ")
             word = word.strip("(\"'")

@@ -1,0 +1,142 @@
+"""What a number is besides a value: an earlier value, a difference, a goal, an operand."""
+
+import re
+
+from medalign_utils.grading.clauses import clause_of
+from medalign_utils.grading.quantities import Quantity, mask
+
+_EARLIER = re.compile(
+    r"(?i)\b(?:previous(?:ly)?|prior|compared|versus|vs|formerly|baseline|up from|down from|used to"
+    r"|had been|before that|earlier|last (?:year|month|week)|instead of|rather than)\b"
+    r"|\bfrom(?: an?| \w+ of)?\s*$"
+)
+_EARLIER_AFTER = re.compile(
+    r"(?i)\b(?:ago|previously|last (?:year|month|week|visit)|at baseline|before that|earlier)\b"
+)
+_LATER = re.compile(
+    r"(?i)\b(?:(?:an?|one|two|three|several|\d+) (?:day|week|month|year)s? later|later (?:on|that)"
+    r"|after(?:wards?| that)|since then"
+    r"|(?:the )?(?:next|following) (?:day|week|month|year|visit))\b"
+)
+_STOPPED = re.compile(
+    r"(?i)\b(?:stopped|discontinued|no longer|any ?more|was held|were held|ended|was replaced)\b"
+)
+_NOW = re.compile(r"(?i)\b(?:now|current(?:ly)?|at present|today|these days|actualmente)\b")
+_LATEST = re.compile(
+    r"(?i)\b(?:now|current(?:ly)?|at present|today|latest|newest|most recent(?:ly)?"
+    r"|last(?! (?:year|month|week|summer|winter|spring|fall)))\b"
+)
+_EXTREME = re.compile(
+    r"(?i)\b(?:earlier|before|initial(?:ly)?|first|peak(?:ed)?|highest|lowest|nadir|max(?:imum)?"
+    r"|min(?:imum)?|average|mean|median|usual(?:ly)?|typical(?:ly)?|used to)\b"
+)
+_REFERENCE = re.compile(
+    r"(?i)(?:\breference|\bref\.?|\bnormal (?:range|values?|limits?)|\brang(?:e|ed|es|ing)"
+    r"|\bbetween|\bgoal|\btarget|\blimits?|\bULN|\bcut-?off|\bthreshold|\bvaried)\b[^,;]{0,30}$"
+    r"|\bnormal\s*[:=(<]?\s*$"
+)
+_HYPOTHETICAL = re.compile(
+    r"(?i)\b(?:would (?:have been|be)|conventional|unadjusted|non-adjusted|standard|usual|typical"
+    r"|normal(?:ly)?|otherwise)\b[^,;]*$"
+)
+_NOT_BEFORE = re.compile(r"(?i)(?:\bnot|n't|\bnever)\s+(?:\w+\s+){0,2}$")
+_CHANGE = (
+    r"(?:drop|fall|rise|increase|decrease|change|gain|loss|difference|delta|growth|decline"
+    r"|improvement|reduction|jump)"
+)
+_ABOUT = r"(?:about|approximately|roughly|around|some|only|just|nearly|~)?"
+_DIFFERENCE_BEFORE = re.compile(
+    rf"(?i)(?:\bby|\b{_CHANGE}(?: \w+){{0,3}} of"
+    rf"|\b(?:difference|change|delta|net)(?: is| was)?\s*[:=]?|Δ)\s*{_ABOUT}\s*$"
+)
+_DIFFERENCE_AFTER = re.compile(
+    rf"(?i)\s*(?:{_CHANGE}|higher|lower|more|less|greater|above|below|older|younger|heavier"
+    r"|lighter|later|earlier|apart)\b"
+)
+_OPERAND_BEFORE = re.compile(
+    r"(?i)(?:[*/+^]|(?<=[\s)])[x-]|\bminus|\btimes|\bdivided by)\s*\(?\s*$"
+)
+_MULTIPLIED = re.compile(r"(?i)[a-z)] (?:[*x]|times) $")  # age x 10 ng/mL
+_OPERAND_AFTER = re.compile(
+    r"(?i)\s*(?:\([^()]*\)\s*)?(?:[*/+^]|x(?=\s)|-(?=\s)|minus\b|times\b|divided by\b)\s*[\w(]"
+)
+_SUBTRACTION = re.compile(r"[0-9]\S*(?: [A-Za-z/%]+)?\s(?:-|minus)\s[^=]*=[^=]*$")
+
+
+def is_negated(text: str, quantity: Quantity) -> bool:
+    """Return whether the text says that the number is not the value."""
+    return _NOT_BEFORE.search(text[: quantity.start]) is not None
+
+
+def is_reference(text: str, start: int = 0, end: int | None = None) -> bool:
+    """Return whether the words just before `end` announce a reference range or a goal."""
+    return _REFERENCE.search(mask(text)[start:end]) is not None
+
+
+def is_calculation(text: str, quantity: Quantity, *, is_measured: bool) -> bool:
+    """Return whether the number is an operand or a difference; `is_measured` if values are."""
+    covered = mask(text)
+    before, after = covered[: quantity.start], covered[quantity.end :]
+    if _DIFFERENCE_BEFORE.search(before) or quantity.is_signed:
+        return True
+    if "=" in after and _OPERAND_AFTER.match(after):
+        return True
+    if _MULTIPLIED.search(before):
+        return True
+    if "=" in before + after and _OPERAND_BEFORE.search(before):
+        return True
+    return is_measured and bool(
+        _DIFFERENCE_AFTER.match(after) or _SUBTRACTION.search(before.rpartition("\n")[2])
+    )
+
+
+def is_earlier(text: str, quantity: Quantity) -> bool:
+    """Return whether the clause says that the value was an earlier one ("up from 1.1")."""
+    before, after = _around(text, quantity)
+    return bool(_EARLIER.search(before) or _EARLIER_AFTER.search(after))
+
+
+def is_later(text: str, quantity: Quantity) -> bool:
+    """Return whether the clause says that the value is a later one ("a month later")."""
+    return any(map(_LATER.search, _around(text, quantity)))
+
+
+def is_stopped(text: str, quantity: Quantity) -> bool:
+    """Return whether the clause says that the drug was stopped."""
+    return any(map(_STOPPED.search, _around(text, quantity)))
+
+
+def is_now(text: str, quantity: Quantity) -> bool:
+    """Return whether the clause says that the value is the current one."""
+    return any(map(_NOW.search, _around(text, quantity)))
+
+
+def asks_latest(instruction: str) -> bool:
+    """Return whether the instruction asks for the current state or the latest value."""
+    return _LATEST.search(instruction) is not None
+
+
+def is_latest(text: str, quantity: Quantity) -> bool:
+    """Return whether the clause says that the value is the latest or current one."""
+    return any(map(_LATEST.search, _around(text, quantity)))
+
+
+def is_extreme(text: str, quantity: Quantity) -> bool:
+    """Return whether the clause calls the value a peak, a mean, the first one or a usual one."""
+    return _EXTREME.search(_around(text, quantity)[0]) is not None
+
+
+def is_hypothetical(text: str, quantity: Quantity) -> bool:
+    """Return whether the value is what is usual or would have been, not what is."""
+    return _HYPOTHETICAL.search(_around(text, quantity)[0]) is not None
+
+
+def is_aside(text: str, quantity: Quantity) -> bool:
+    """Return whether the number is in parentheses."""
+    before = text[: quantity.start]
+    return before.count("(") > before.count(")")
+
+
+def _around(text: str, quantity: Quantity) -> tuple[str, str]:
+    begin, end = clause_of(text, quantity.start)
+    return text[begin : quantity.start], text[quantity.end : end]
