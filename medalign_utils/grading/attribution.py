@@ -30,8 +30,9 @@ _ATTRIBUTES = frozenset(
     patient patient's pt mr mrs ms dr day days week weeks month months year years old age aged time
     left right upper lower lobe measured measures measuring found there approximately estimated
     first last earliest final therefore so thus due recommended repeat return should needs need
+    gave give quit
     lasted would like want have next one started began use using used breathe inhale inject apply
-    swallow admitted admission discharged hospital hospitalization hospitalized spent item
+    swallow item
     tome toma tomar dosis tableta cápsula pastilla una un por cada de la el""".split()
 )
 
@@ -53,7 +54,7 @@ def bond(fact: Fact, statement: Statement, quantity: Quantity, reading: Reading)
         return ANOTHERS
     if not concerns(fact, statement, quantity, reading) or _has_other_role(fact, text, quantity):
         return ANOTHERS
-    if quantity.is_age and not _asks_age(fact, reading):
+    if _is_age_or_duration(fact, reading, text, quantity):
         return ANOTHERS
     own, others = topic_mentions(_names(fact), text)
     if not own and fact.side is not None:
@@ -82,7 +83,7 @@ def _bond_to(own, others, fact: Fact, statement: Statement, quantity: Quantity, 
         # "creatinine 1.4 and selenium 3.0": the second number has its own name.
         quantities = read_quantities(text)
         earlier = [q.end for q in quantities if before[-1].end <= q.start and q.end <= start]
-        if earlier and _names_other(_since_joint(text, max(earlier), start), reading):
+        if earlier and names_other(_since_joint(text, max(earlier), start), reading):
             return UNRELATED
         return NAMED_IN_CLAUSE if before[-1].end > begin else NAMED
     after = [m.start for m in own if start <= m.start < stop]
@@ -96,7 +97,7 @@ def _bond_to(own, others, fact: Fact, statement: Statement, quantity: Quantity, 
     label = _LABEL.match(text, statement.start)  # of a table's row, of a list's item
     words = text[max(begin, statement.start) : start]
     words += " " + label[0] if label and label.end() <= start else ""
-    return UNRELATED if _names_other(words, reading) else ASKED
+    return UNRELATED if names_other(words, reading) else ASKED
 
 
 def _has_other_role(fact: Fact, text: str, quantity: Quantity) -> bool:
@@ -116,16 +117,32 @@ def _has_other_role(fact: Fact, text: str, quantity: Quantity) -> bool:
 
 def _is_pronoun(fact: Fact, statement: Statement, quantity: Quantity) -> bool:
     """Return whether a number in words counts nothing: "the next one", "stricter of the two"."""
+    offset = quantity.start - statement.start
     if not quantity.is_word or quantity.unit is not None or len(statement.own.split()) <= 3:
         return False
-    is_pronoun = statement.text[quantity.start : quantity.end].lower() == "one"
+    is_pronoun = statement.text[quantity.start : quantity.end].lower() == "one" and not (
+        re.match(r"\s*(?:[:.,;(]|$)", statement.text[quantity.end :])
+        and re.search(r"(?i)(?:^|\b(?:just|only|is|was|exactly))\s*$", statement.own[:offset])
+    )
     is_year = fact.unit is not None and dict(fact.unit.dimension) == {"time": 1}
     return is_pronoun or not (is_year or fact.unit is None)
 
 
+def _is_age_or_duration(fact: Fact, reading: Reading, text: str, quantity: Quantity) -> bool:
+    """Return whether it is an age where a duration is asked, or the reverse."""
+    if not _asks_age(fact, reading):
+        return quantity.is_age
+    is_year = re.match(r"(?i)y|a[ñn]o", quantity.unit or "y") is not None
+    return not is_year or re.match(r"\s*(?:later|earlier|ago|before)\b", text[quantity.end :])
+
+
 def _asks_age(fact: Fact, reading: Reading) -> bool:
-    return fact.subject == "family" or bool(
-        _AGE.search(" ".join(fact.topic)) or _AGE.search(reading.instruction.text)
+    """Return whether an age is asked for, not a duration."""
+    is_time = fact.unit is not None and dict(fact.unit.dimension) == {"time": 1}
+    return is_time and bool(
+        fact.subject == "family"
+        or _AGE.search(" ".join(fact.topic))
+        or _AGE.search(reading.instruction.text)
     )
 
 
@@ -134,13 +151,13 @@ def _since_joint(text: str, begin: int, end: int) -> str:
     return re.split(r"(?i)[,;()]|\b(?:and|or|with)\b|[\x01\x02]+", mask(text)[begin:end])[-1]
 
 
-def _names_other(words: str, reading: Reading) -> bool:
+def names_other(words: str, reading: Reading) -> bool:
     """Return whether the words contain a content word that the instruction does not."""
-    return bool(_stems(words) - _stems(reading.instruction.text))
+    return bool(stems(words) - stems(reading.instruction.text))
 
 
 @lru_cache(maxsize=8192)
-def _stems(text: str) -> frozenset[str]:
+def stems(text: str) -> frozenset[str]:
     """Return the beginnings of the text's content words, so that "diagnosed" is "diagnosis"."""
     words = (w.lower() for w in re.findall(r"[^\W\d_][\w'/-]*", mask(text)))
     return frozenset(w[:5] for w in words if names_something(w) and w not in _ATTRIBUTES)
@@ -157,5 +174,5 @@ def is_denied(fact: Fact, reading: Reading) -> bool:
 def overlap(statement: Statement, quantity: Quantity, reading: Reading) -> int:
     """Return how many of the instruction's words the quantity's clause repeats."""
     begin, end = clause_of(statement.text, quantity.start)
-    said = _stems(statement.text[max(begin, statement.start) : end])
-    return len(said & _stems(reading.instruction.text))
+    said = stems(statement.text[max(begin, statement.start) : end])
+    return len(said & stems(reading.instruction.text))

@@ -18,6 +18,7 @@ _ORDINAL = r"(?:st|nd|rd|th)?\b"
 _DATE = re.compile(
     rf"(?<![\w/.$#-])(?:(?P<iso>{_YEAR}[-/][01]?[0-9][-/]{_DAY})(?=T[0-9]|[^\w/]|$)"
     rf"|(?P<us>[0-9]{{1,2}}(?P<sep>[/-])[0-9]{{1,2}}(?P=sep)(?:{_YEAR}|[0-9]{{2}}))(?![\w/])"
+    rf"|(?P<eu>[0-9]{{1,2}}\.[0-9]{{1,2}}\.{_YEAR})(?![\w/])"
     rf"|(?P<ym>{_YEAR}-[01][0-9])(?![\w/-])|(?P<my>[01]?[0-9]/{_YEAR})(?![\w/])"
     rf"|(?P<dmy>{_DAY}{_ORDINAL}(?:\s+of)?[\s-]+{_MONTH},?[\s-]+{_YEAR})(?!\w)"
     rf"|(?P<mdy>{_MONTH}\s+{_DAY}{_ORDINAL},?\s+{_YEAR})(?!\w)"
@@ -30,7 +31,7 @@ _DATE = re.compile(
     rf"|(?<=\b[Oo]n )(?P<usmd2>[01]?[0-9]/{_DAY})(?![\w/])"
 )
 # Groups of `_DATE` whose name is not the order of their parts.
-_ORDERS = {"iso": "ymd", "us": "mdy", "mony": "my", "usmd": "md", "usmd2": "md"}
+_ORDERS = {"iso": "ymd", "us": "mdy", "eu": "dmy", "mony": "my", "usmd": "md", "usmd2": "md"}
 
 
 class Date(NamedTuple):
@@ -75,7 +76,7 @@ def read_dates(text: str) -> tuple[Date, ...]:
             numbers.insert(1 if kind in ("dmy", "dm") else 0, month)
         parts = dict(zip(_ORDERS.get(kind, kind), numbers, strict=True))
         year, month, day = (parts.get(part) for part in "ymd")
-        if kind == "us" and month > 12:
+        if kind in ("us", "eu") and month > 12:
             month, day = day, month
         if (month is None or 1 <= month <= 12) and (day is None or 1 <= day <= 31):
             found.append(Date(year, month, day, *match.span(kind)))

@@ -164,7 +164,9 @@ def _line(line: Source, outline: _Outline) -> Iterator[Line]:
         heading = _BOLD
     if heading is None:
         outline.close(level)
-        yield from _labelled(text, outline.context, outline.weight)
+        # A line that is bold as a whole is what the response puts forward.
+        weight = max(outline.weight, CONCLUDED if bold else PLAIN)
+        yield from _labelled(text, outline.context, weight)
         outline.is_used = True
         if bullet and is_short:  # items that are indented further belong to it
             outline.above.append((level, text, False))

@@ -12,9 +12,12 @@ from medalign_utils.grading.attribution import UNRELATED, bond, is_denied, overl
 from medalign_utils.grading.clauses import clause_of, concerns
 from medalign_utils.grading.dates import Date, read_dates
 from medalign_utils.grading.facts import SIDE, Fact, Piece, Result
-from medalign_utils.grading.quantities import Quantity, read_quantities
+from medalign_utils.grading.quantities import Quantity, mask, read_quantities
 from medalign_utils.grading.text import Reading, Statement
 
+_OR = re.compile(
+    r"(?i)\s*(?:on \x01+)?,?\s*(?:or|and/or|vs\.?|versus)\s*(?:\w+ly\s|maybe\s|perhaps\s)?"
+)
 OTHER_TIME, UNDATED, ITS_TIME = range(3)
 
 
@@ -40,7 +43,12 @@ class Claim(NamedTuple):
 
 def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     """Return the result of a number fact: share and contradictions are 0 or 1."""
-    claims = [claim for claim in _claims(fact, reading, facts) if claim.time != OTHER_TIME]
+    claims = list(_claims(fact, reading, facts))
+    past = [c.quantity.value for c in claims if c.time == OTHER_TIME and not c.is_right]
+    # "Raised from 2.5 mg to 5 mg ... cancel the 2.5 mg tablets": both are the former dose.
+    claims = [c for c in claims if c.time != OTHER_TIME]
+    if not fact.day:
+        claims = [c for c in claims if c.is_right or c.quantity.value not in past]
     if reading.is_part or is_denied(fact, reading):
         claims = [claim for claim in claims if claim.bond > UNRELATED]
     if not claims:
@@ -50,9 +58,18 @@ def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     if len({claim.is_right for claim in answers}) > 1:
         shared = [overlap(c.statement, c.quantity, reading) for c in answers]
         answers = [c for c, words in zip(answers, shared, strict=True) if words == max(shared)]
+    answers += [c for c in claims if any(_is_alternative(c, a) for a in answers)]
     right = [_piece("found", claim) for claim in answers if claim.is_right]
     wrong = [_piece("contradicted", c) for c in answers if not c.is_right and c.is_rival]
     return Result(float(bool(right)), int(bool(wrong)), (*right, *wrong))
+
+
+def _is_alternative(claim: Claim, answer: Claim) -> bool:
+    """Return whether the claim stands beside the answer with "or", and only one is right."""
+    if claim.statement is not answer.statement or claim.is_right == answer.is_right:
+        return False
+    first, second = sorted((claim.quantity, answer.quantity), key=lambda q: q.start)
+    return _OR.fullmatch(mask(claim.statement.text)[first.end : second.start]) is not None
 
 
 def _piece(verdict: str, claim: Claim) -> Piece:
@@ -64,10 +81,11 @@ def _claims(fact: Fact, reading: Reading, facts: list[Fact]) -> Iterator[Claim]:
     for statement, quantity, numbers, strength in _values(fact, reading):
         text = statement.text
         is_right = _near(fact, numbers)
-        if not is_right and _is_aside(fact, facts, text, quantity, numbers):
-            continue
         time, is_rival = _time(fact, reading, statement, quantity)
+        if not is_right and _is_aside(fact, facts, text, quantity, numbers, time):
+            continue
         is_timely = bool(fact.day) or (roles.is_latest(text, quantity) == is_latest_asked)
+        is_timely = is_timely and not statement.is_beside
         has_unit = fact.unit is None or quantity.unit is not None
         is_main = not roles.is_aside(text, quantity)
         ranked = time, is_timely, strength, has_unit, is_main
@@ -190,8 +208,9 @@ def _when(statement: Statement, quantity: Quantity) -> Date | None:
     if not own and (roles.is_earlier(text, quantity) or roles.is_later(text, quantity)):
         return None
     # A date beside another number is that number's: "5 a week, up from 2 in 2009".
-    places = {clause_of(text, q.start) for q in read_quantities(text)}
-    candidates = own or [d for d in dates if clause_of(text, d.start) not in places]
+    clauses = {clause_of(text, q.start): q.end for q in read_quantities(text)}
+    is_others = [clauses.get(clause_of(text, d.start), d.end) < d.start for d in dates]
+    candidates = own or [d for d, other in zip(dates, is_others, strict=True) if not other]
     if not candidates:
         return statement.date
     # A statement that begins with a date puts dates first throughout: "8/10: 1.4, 9/2: 1.6".
@@ -210,12 +229,13 @@ def _respective(text: str, dates: tuple[Date, ...], quantity: Quantity) -> Date 
     return dates[quantities.index(quantity)] if same else None
 
 
-def _is_aside(fact: Fact, facts: list[Fact], text: str, quantity: Quantity, numbers: list) -> bool:
+def _is_aside(fact: Fact, facts: list, text: str, quantity: Quantity, numbers, time) -> bool:
     """Return whether a wrong value contradicts nothing, being a peak, or another fact's."""
     return bool(
         roles.is_extreme(text, quantity)
         or any(
             other is not fact
+            and not (time == ITS_TIME and fact.day != other.day)
             and len(other.values) == len(fact.values)
             and set(other.topic) & set(fact.topic)
             and _near(other, numbers)

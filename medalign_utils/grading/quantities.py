@@ -67,6 +67,7 @@ _AGE = re.compile(
     r"(?i)\bage(?:d|s)?\b(?:\s+(?:at|of)(?:\s+[a-z]+){1,3})?\s*(?:of|at|was|is|were|[:=])?\s*$"
 )
 _OLD = re.compile(r"(?i)\b(?:old|age)\b|y/?o$|y\.o")
+_BETWEEN = re.compile(r"(?i)\bbetween\s+(?:\S+\s+(?:\S+\s+)?and\s+)?$")
 _OLDEST = 93  # above, 98F is a temperature
 _SCALES = (4, 5, 10, 15, 21, 27, 30, 100)
 
@@ -157,7 +158,7 @@ def _quantity(match: re.Match, text: str) -> Quantity:
         end=end,
         label=label.start(1) if label else None,
         is_bound=bool(comparator) and not is_moved,
-        is_range=part["upto"] is not None,
+        is_range=part["upto"] is not None or _BETWEEN.search(text[:start]) is not None,
         is_word=name in ("word", "times", "single"),
         is_age=follows_age or (name == "age" and unit == "years") or bool(_OLD.search(unit or "")),
         is_signed=(part["first"] or "").startswith("+"),

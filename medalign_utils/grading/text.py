@@ -44,6 +44,11 @@ class Statement(NamedTuple):
         is_general = _GENERAL.match(self.own) or _EFFECT.search(self.own)
         return is_general is not None and not _THIS_PATIENT.search(self.own)
 
+    @property
+    def is_beside(self) -> bool:
+        """Whether its heading says that it is not the answer: "Comparison with other stays"."""
+        return _BESIDE.search(self.source.text[self.heading : self.start]) is not None
+
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return where `text[start:end]` begins and ends in the response."""
         return self.source.span(start, end)
@@ -109,6 +114,9 @@ _EFFECT = re.compile(
 _THIS_PATIENT = re.compile(
     r"(?i)\b(?:he|she|his|hers?|him|(?:the|this|our|my) patient(?:'s)?|pt|you|your|su|usted"
     r"|(?:la|el) paciente|in this (?:case|patient))\b"
+)
+_BESIDE = re.compile(
+    r"(?i)\b(?:other|comparison|context|additional|background|previous|prior|related|caveats?)\b"
 )
 _TYPES = (
     "visit_detail|visit|condition|drug_exposure|procedure|measurement|observation|note"

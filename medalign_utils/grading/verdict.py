@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.grading import claims
 from medalign_utils.grading.facts import Fact, Result, check_facts
+from medalign_utils.grading.moments import grade_date
 from medalign_utils.grading.not_documented import grade_not_documented
 from medalign_utils.grading.numbers import grade_number
 from medalign_utils.grading.sets import grade_set
@@ -19,7 +19,7 @@ QUOTED = 8  # record lines; a response that quotes more is the record, not an an
 
 _GRADERS = {
     "number": grade_number,
-    "date": claims.grade_date,
+    "date": grade_date,
     "term": grade_term,
     "set": grade_set,
     "yes_no": grade_yes_no,
