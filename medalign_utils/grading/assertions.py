@@ -19,7 +19,8 @@ _CLAUSE_END = re.compile(
 )
 # Words that look like a negation but are not, or two that cancel each other.
 _NO_NEGATION = re.compile(
-    r"(?i)\b(?:no|not|without|\w+n't)(?: an?| any| significant| further| other| recent| interval"
+    r"(?i)\b(?:may|might) or (?:may|might) not\b|\b(?:no|not|without|\w+n't)(?: an?| any"
+    r"| significant| further| other| recent| interval"
     r"| major)*(?: change| increase| decrease| worsening| improvement| progression)s?\b"
     r"|\bnot (?:only|just|merely|uncommon|necessarily|to mention)\b|\bno (?:doubt|wonder)\b"
     r"|(?:\bnot|n't|\bnever|\bcannot)(?: be| been)? (?:den(?:y|ies|ied|ying)|ruled? out|excluded?"
@@ -41,7 +42,8 @@ _NEGATION = re.compile(
 _NEAR = 10  # words
 # After a comma or "and", the sentence may turn to what is present: "denies fever, reports cough".
 _TURN = re.compile(
-    r"(?i)(?:,|\band\b)\s+(?:(?:and|also|now|then|still|currently|she|he|they|the patient|patient"
+    r"(?i)(?:,|\band\b|\s-)\s+(?:(?:and|also|now|then|still|currently|she|he|they|the patient"
+    r"|patient"
     r"|pt)\s+)*(?:report(?:s|ed)|endors\w+|complain\w*|admits?|has|had|have|is|was|are|were|with"
     r"|present(?:s|ed)|takes?|taking|on|uses?|using|started|continues?|remains?|received|given"
     r"|smokes?|drinks?|states|positive for|allergic to|known|presenta|refiere|tiene|toma)\b"
@@ -50,16 +52,17 @@ _TURN = re.compile(
 )
 _STOP_BEFORE = re.compile(
     r"(?i)(?<![\w-])(?P<ended>no longer(?! (?:on|taking|takes?|uses?|using|prescribed|receiv\w+))"
-    r"|quit|former|ex-|gave up|resolved)|(?<![\w-])(?:no longer|stop(?:ped|ping|s)?|discontinu\w+"
+    r"|quit|former|ex-|gave up|resolved)|(?<![\w-])(?:stop(?:ped|ping|s)?|discontinu\w+"
     r"|d/?c'?d|(?:switch|chang|transition)(?:ed|ing|e)? from|(?:wean|taper)(?:ed|ing) off|off|held"
     r"|hold(?:ing)?|replac(?:ed|ing|es)|previous|prior|past|suspendi\w+|dej[oó] de|failed"
     r"|intolerant (?:to|of)"
-    r"|(?P<past>used to|previously|formerly|earlier|early on|in the past|before that|antes)"
+    r"|(?P<past>used to|no longer|previously|formerly|earlier|early on|in the past|before that|antes)"
     r"|(?:not|unable to) tolerat\w+|\w+n't tolerat\w+)\b"
 )
 _NOW = re.compile(
     r"(?i)\b(?:now|current(?:ly)?|since|then|today|but|latest)\b|[,:]\s*(?:is|on)\b|:"
 )
+_COMPANION = re.compile(r"(?i)\s*(?:liv(?:es?|ing|ed) )?with\b")  # no longer lives with
 _STOP_REACH_ENDS = re.compile(
     r"(?i)\b(?:to|with|for|by|because|due|after|since|in favor|when|then|now|currently|started)\b"
     r"|(?:,|\band\b)\s*(?:and |then |now )*(?:began|switched|changed|is|takes?|taking|on)\b"
@@ -114,7 +117,7 @@ _AFTER = re.compile(
     r"|observed|detected|identified|evident|taken"
     r"|given|performed|done|prescribed|started|used|indicated|on|in|among|part of|listed)\b"
     r"|\w+n't (?:present|found|seen|noted|reported|done|performed|given|prescribed|taken)\b)"
-    r"|(?P<ended>resolved\b|quit\b)"
+    r"|(?P<ended>resolved\b|died\b|passed away\b|deceased\b|quit\b)"
     r"|(?P<switched>(?:switched|changed) to\b|replaced\b)"
     r"|(?P<stopped>until\b|past\b(?=\W*$)|cancell?ed\b|up to\b|stopped\b"
     r"|(?:previously|formerly|in the past|early on|earlier|at first|initially)\b(?=\s*(?:[).,;]"
@@ -158,7 +161,9 @@ def judge(text: str, mention: Mention) -> str:
         between = before[cue.end() :]
         if cue["past"] and len(between.split()) <= _NEAR and not _NOW.search(between):
             return STOPPED
-        if not _STOP_REACH_ENDS.search(between) and len(between.split()) <= 5:
+        company = _COMPANION.match(between)
+        reach_ends = _STOP_REACH_ENDS.search(between, company.end() if company else 0)
+        if not reach_ends and len(between.split()) <= 5:
             return ENDED if cue["ended"] else STOPPED
     for cue in _POSSIBLE.finditer(before):
         between = before[cue.end() :]
@@ -183,13 +188,13 @@ def _verdict_after(text: str, start: int, end: int, before: str) -> str | None:
         return None
     between = text[start : match.start()]
     # "Fever and cough were denied" negates both, "fever, and cough was denied" only the second.
-    several = re.match(r"(?i)were|are|have", match["aux"] or "")
+    several = re.match(r"(?i)were|are|have|$", match["aux"] or "")
     # "simvastatin, switched to" stops a drug; "because of cramps, switched to" gives a reason.
     splits = _JOINS.search(between) and (_REASON.search(before) or not match["switched"])
     inside = _IN_BRACKETS.fullmatch(between)  # "simvastatin 20 mg (stopped"
     if _BETWEEN_ENDS.search(between) or len(between.split()) > 6:
         return None
-    if splits and not several and not inside:
+    if (splits and not several and not inside) or ("(" in between and not inside):
         return None
     return STOPPED if match["switched"] else match.lastgroup
 

@@ -13,6 +13,10 @@ WORD = re.compile(
 )
 
 
+# Words that may be added to or left out of a term.
+_ARTICLES = frozenset("a an the her his their your my our its to el la los las su sus".split())
+
+
 class Word(NamedTuple):
     """A word of a text: its stem, and where it is."""
 
@@ -46,8 +50,9 @@ def stem(word: str) -> str:
 
 @lru_cache(maxsize=16384)
 def words(text: str) -> tuple[Word, ...]:
-    """Return the words of a text; hyphens separate words."""
-    return tuple(Word(stem(m[0]), m.start(), m.end()) for m in WORD.finditer(text))
+    """Return the words of a text except articles; hyphens separate words."""
+    found = (Word(stem(m[0]), m.start(), m.end()) for m in WORD.finditer(text))
+    return tuple(word for word in found if word.stem not in _ARTICLES)
 
 
 @lru_cache(maxsize=16384)

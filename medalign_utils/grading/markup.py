@@ -72,7 +72,7 @@ def _row(headers: Sequence[Source], cells: Sequence[Source]) -> Source:
     row = cells[0].join(": ") if cells[0].text else cells[0]
     texts = []
     for header, cell in zip_longest(headers[1:], cells[1:], fillvalue=Source("", [])):
-        if re.search(r"\w", cell.text):
+        if re.search(r"[\w✅✓✔❌✗✘]", cell.text):
             is_empty = _EMPTY_HEADER.fullmatch(header.text)
             texts.append(cell if is_empty else header.join(": ", cell))
     for n, text in enumerate(texts):

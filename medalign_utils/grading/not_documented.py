@@ -3,10 +3,11 @@
 import re
 
 from medalign_utils.grading.assertions import NEGATED, OPEN, judge
-from medalign_utils.grading.clauses import concerns
 from medalign_utils.grading.concepts import mentions
 from medalign_utils.grading.dates import read_dates
 from medalign_utils.grading.facts import Fact, Piece, Result
+from medalign_utils.grading.lexicon import section_of
+from medalign_utils.grading.names import ALL_TESTS
 from medalign_utils.grading.quantities import read_quantities
 from medalign_utils.grading.spelling import Mention
 from medalign_utils.grading.text import Reading, Statement
@@ -25,6 +26,7 @@ _RECORD = (
 SILENT = re.compile(
     rf"(?i)\b(?:not|never|n't)(?: (?:been|be|\w+ly|yet|otherwise|ever|appear to be))* {_SAID}"
     rf"|\w+n't (?:been |be |\w+ly |ever )*{_SAID}\b"
+    rf"|(?:\bnot|n't) (?:among|one of|part of)\b|[:=-]\s*(?:none|no|nil|never|nothing)\b"
     rf"|\bnot (?:in|part of|present in|on) (?:the|her|his|this|any) (?:\w+ )*{_RECORD}\b"
     rf"|\bundocumented\b"
     r"|\bnot (?:in|on) (?:chart|file|record)\b"
@@ -90,17 +92,24 @@ def grade_not_documented(fact: Fact, reading: Reading, facts: list[Fact]) -> Res
         own = statement.text[statement.start :]
         named = mentions(fact.topic, statement.text)
         is_answer = statement is spoken[0] and bool(reading.instruction.text)
-        if _is_silent(statement) and (named or is_answer or _without_content(own)):
+        is_silent = _is_silent(statement) or _is_absent(fact, statement, named)
+        if is_silent and (named or is_answer or _without_content(own)):
             found.append(Piece("found", *statement.own_span))
         if statement is spoken[0] and _OPENING_YES.match(own):
             asserted.append(Piece("contradicted", *statement.own_span))
         for mention in named:
-            if mention.start >= statement.heading and concerns(fact, statement, mention, reading):
+            if mention.start >= statement.heading:
                 if _claims_something(statement, mention, named):
                     asserted.append(Piece("contradicted", *statement.own_span))
     if asserted:
         return Result(0.0, 1, tuple(asserted))
     return Result(float(bool(found)), 0, tuple(found))
+
+
+def _is_absent(fact: Fact, statement: Statement, named: tuple[Mention, ...]) -> bool:
+    """Return whether a test is said not to exist, which means that it is not documented."""
+    is_test = section_of(fact.topic) == "test" or not set(ALL_TESTS).isdisjoint(fact.topic)
+    return is_test and any(judge(statement.text, mention) == NEGATED for mention in named)
 
 
 def _is_silent(statement: Statement) -> bool:

@@ -17,9 +17,11 @@ _CURRENT = re.compile(
     r"(?i)\b(?:now|current(?:ly)?|at present|these days|is (?:she|he) on|takes?|most recent|latest"
     r"|applies|full code or|next|upcoming)\b|\b(?:who does|does (?:she|he)) live\b"
 )
+_YES_NO = re.compile(r"(?i)(?:was|is|are|did|does|has|have|any)\b")
 _REASON = re.compile(r"(?i)\b(?:why|reason|come off)\b")
 BREAK = re.compile(
-    r"(?i)[;|\n]|[.!?](?=\s)|,?\s*\b(?:but|while|whereas|although|though|however|pero|mientras"
+    r"(?i)[;|\n]|[.!?](?=\s)|\((?=(?:[^\s()]+\s+){4})|,?\s*\b(?:but|while|whereas|although"
+    r"|though|however|pero|mientras"
     r"|aunque)\b|,\s*(?:and )?(?=(?:she|he|the patient|her|his)\b)"
 )
 _ASIDE = re.compile(
@@ -30,10 +32,17 @@ _ASIDE = re.compile(
     r"|\balso (?:has|had|carries|known)\b|\bin general\b|\bgenerally\b|\btypically\b"
     r"|\bcommon(?:ly)?"
     r" (?:reasons?|causes?|side|used|seen)\b|\bknown (?:to cause|side effects?)\b|\bside effects?\b"
-    r"|\b(?:can|may|could|might|often) (?:\w+ly |also |all )?(?:cause|lead|produce|trigger)\b"
+    r"|\b(?:can|may|could|might|often) (?:\w+ly |also |all |sometimes )*(?:cause|lead|produce"
+    r"|trigger|raise|lower|increase|reduce|elevate|make|give|result)\b"
     r"|\bpertinent negatives?\b|\bincidental|\bunrelated\b|\bdifferent (?:visit|admission|stay)\b"
     r"|\botros (?:problemas|diagn)"
 )
+_ASIDE_AFTER = re.compile(
+    r"(?i)\W*(?:is|are|can be|may be) (?:also )?(?:an? )?(?:\w+ )?(?:common|known|typical|frequent"
+    r"|well-known|possible|usual|recognized) (?:\w+ )?(?:reasons?|causes?|effects?|reactions?)"
+)
+_ALLERGY = re.compile(r"(?i)\ballerg(?:ic|y) to\b")
+_LAST_VISIT = re.compile(r"(?i)\b(?:last|previous|prior|past) (?:visit|appointment|encounter|seen)")
 _OTHER_TIME = re.compile(
     r"(?i)\bcopied[- ]forward|\b(?:at|from|of|in) (?:the|an?|her|his) (?:previous|prior|earlier"
     r"|last|other"
@@ -56,6 +65,8 @@ class Question(NamedTuple):
     cues: Spellings  # words that mark a statement as an answer
     dates: tuple[Date, ...]
     is_current: bool
+    is_next: bool
+    is_yes_no: bool
     is_reason: bool
     topics: tuple[Spellings, ...]  # the operation, condition or the like that it is about
 
@@ -77,7 +88,10 @@ def read_question(instruction: str) -> Question:
         for group in known[section]
         if mentions(group, instruction, loose=False)
     )
-    return Question(cues, dates, is_current, bool(_REASON.search(instruction)), topics)
+    is_next = re.search(r"(?i)\b(?:next|upcoming)\b", instruction) is not None
+    is_reason = _REASON.search(instruction) is not None
+    is_yes_no = _YES_NO.match(instruction) is not None
+    return Question(cues, dates, is_current, is_next, is_yes_no, is_reason, topics)
 
 
 def segment_of(text: str, mention: Mention) -> tuple[int, int]:
@@ -91,15 +105,26 @@ def relevance(question: Question, statement: Statement, mention: Mention) -> int
     """Return whether a mention is in an `ANSWER`, an `ASIDE` or neither."""
     text = statement.text
     begin, end = segment_of(text, mention)
-    if _ASIDE.search(text, begin, mention.start) or is_elsewhere(question, text, begin, end):
+    if is_elsewhere(question, text, begin, end) or _ASIDE_AFTER.match(text, mention.end):
         return ASIDE
-    where = text[begin:end] if question.is_reason else text
-    return ANSWER if question.cues and mentions(question.cues, where, loose=False) else NEUTRAL
+    for aside in _ASIDE.finditer(text, begin, mention.start):
+        if not _has_cue(question, text[aside.end() : mention.start]):
+            return ASIDE
+    if "allergic" not in question.cues and _ALLERGY.search(text, begin, mention.start):
+        return ASIDE
+    where = text[: statement.start] + text[begin:end]
+    return ANSWER if _has_cue(question, where) else NEUTRAL
+
+
+def _has_cue(question: Question, text: str) -> bool:
+    return bool(question.cues) and bool(mentions(question.cues, text, loose=False))
 
 
 def is_elsewhere(question: Question, text: str, begin: int, end: int) -> bool:
     """Return whether `text[begin:end]` is about another visit, or gives only dates far away."""
     if _OTHER_TIME.search(text, begin, end):
+        return True
+    if question.is_next and _LAST_VISIT.search(text, begin, end):
         return True
     given = [d for d in read_dates(text) if begin <= d.start < end and d.year]
     return bool(question.dates and given) and not any(

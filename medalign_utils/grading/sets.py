@@ -45,7 +45,7 @@ _POLARITIES = (
         r"had\b|\bhad (?:the|an?|his|her|your|their)\b|\badministered\b|\bdone\b|\bcompleted?\b"
         r"|\balready\b|\bon (?:record|file)\b"
         r"|\bdocumented\b|\bvaccinated\b|\bimmunized\b|\bcovered\b|[✅✓✔]|:\s*yes\b|\brecibi\w*"
-        r"|\bya (?:se|ha|tiene)\b|\bcurrent\b|\bgot\b",
+        r"|\bya (?:se|ha|tiene)\b|\bcurrent\b|\bgot\b|[:(]\s*(?:on |in )?[0-9][0-9/-]{3,}",
         negation=False,
     ),
     _polarity(
@@ -69,6 +69,10 @@ _POLARITIES = (
     _polarity("", _NEVER, _NEVER, r"\bresolved\b|\bno history\b|\bruled out\b"),
 )
 _TURN = re.compile(r"(?i);|\.\s|\b(?:but|while|whereas|although|however|pero|mientras)\b")
+_EXCEPT = re.compile(
+    r"(?i)\b(?:all|everything|every (?:one|vaccine)|none) (?:but|except|other than|apart from)"
+    r"(?:\W|\band\b|\bthe\b|\bfor\b)*$"
+)
 _FILLING = re.compile(
     r"(?i)(?:\W|\b(?:and|or|y|vaccines?|shots?|boosters?|is|are|was|were|has|have|been|still"
     r"|both|all"
@@ -126,11 +130,14 @@ def _is_listed(
         (match.start(), match.end(), match["inside"] is not None)
         for match in polarity.cues.finditer(covered)
     ]
+    place = len(text[: mention.start].rstrip())
+    if marks := [c for c in cues if c[1] == place and not text[c[0]].isascii()]:
+        return marks[0][2]
     after = [
         c for c in cues if c[0] >= mention.end and _FILLING.fullmatch(covered, mention.end, c[0])
     ]
-    if after:
-        return after[0][2]
+    if after and not ("(" in text[mention.end : after[0][0]] and _cross(mention, others, after[0])):
+        return after[0][2] != bool(_EXCEPT.search(covered, 0, mention.start))
     before = [
         c for c in cues if c[1] <= mention.start and not _TURN.search(text, c[1], mention.start)
     ]
@@ -138,3 +145,7 @@ def _is_listed(
         return before[-1][2]
     later = [c for c in cues if c[0] >= mention.end and not _TURN.search(text, mention.end, c[0])]
     return later[0][2] if later else True
+
+
+def _cross(mention: Mention, others: list[Mention], cue: tuple[int, int, bool]) -> bool:
+    return any(mention.end <= other.start < cue[0] for other in others)

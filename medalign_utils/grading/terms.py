@@ -6,7 +6,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
-from medalign_utils.grading.assertions import DOUBTED, ENDED, NEGATED, STOPPED, judge
+from medalign_utils.grading.assertions import DOUBTED, ENDED, NAMED, NEGATED, STOPPED, judge
 from medalign_utils.grading.clauses import concerns
 from medalign_utils.grading.concepts import mentions
 from medalign_utils.grading.dates import read_dates
@@ -27,6 +27,7 @@ from medalign_utils.grading.text import Reading, Statement
 from medalign_utils.grading.topics import belongs
 
 _OR = re.compile(r"(?i)[\s,]*(?:[\w'-]+\s+){0,4}(?:or|vs\.?|versus|o)\s+(?:[\w'-]+\s+){0,4}\W*")
+_SHORT = 8  # words: an opening that just answers
 _BECAUSE = re.compile(
     r"(?i)\b(?:because|due to|owing to|secondary to|on account of|reason\b[^.;]{0,40}?(?:was|is|:)"
     r"|as a result of|debido a|porque|por causa de)"
@@ -35,6 +36,12 @@ _BECAUSE = re.compile(
 _CLINICAL = ("condition", "symptom", "complication", "finding", "drug", "surgery", "test")
 
 
+_SUCCESSOR = re.compile(
+    r"(?i)\b(?:(?:switch|chang|mov|went|convert|transition)\w*(?: \w+){0,3}? (?:to|onto)"
+    r"|(?:replac|substitut)ed (?:\w+ )?(?:with|by)|swapped for|started|began|now on|now takes) $"
+)
+_THEN = re.compile(r"(?i)\s*(?:[0-9.]+ ?\w+ )?(?:to|then)\s*")
+_DENIES = re.compile(r"(?i)(?:no|none|never)\b(?=\W*(?:$|[,.;!-]))")
 _UNDATED = (0, 0, 0)
 
 
@@ -45,6 +52,7 @@ class Claim(NamedTuple):
     mention: Mention
     verdict: str
     relevance: int
+    is_tied: bool  # to the fact's topic, if there is one
 
     @property
     def span(self) -> tuple[int, int]:
@@ -64,6 +72,7 @@ class _Names(NamedTuple):
 
     own: Spellings
     rivals: tuple[Spellings, ...]
+    absent: Spellings  # what a term such as "no acute abnormality" says is not there
     hidden: Spellings  # other terms of the same section, which the fact doesn't list
     topic: Spellings
     other_topics: Spellings
@@ -83,6 +92,7 @@ def _names(
     return _Names(
         accepted,
         rivals,
+        tuple(name.removeprefix("no ") for name in accepted if name.startswith("no ")),
         tuple(name for name in hidden if stems(name) not in known),
         topic,
         tuple(chain.from_iterable(alternatives(topic))) if topic else (),
@@ -98,29 +108,33 @@ def grade_term(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     def claims(spellings: Spellings) -> list[Claim]:
         return list(_claims(spellings, fact, names, reading, question)) if spellings else []
 
-    own, *rivals = _without_parts(list(map(claims, (names.own, *names.rivals))))
-    hidden = claims(names.hidden)
+    sides = map(claims, (names.own, names.hidden, *names.rivals))
+    own, hidden, *rivals = _without_parts(list(sides))
     hidden = [c for c in hidden if not _overlaps(c, chain(own, *rivals))]
     hidden = [c for c in hidden if c.verdict not in lost and c.relevance != ASIDE]
+    own = [c._replace(verdict=NAMED) if _is_negative(c) else c for c in own]
+    own += [c._replace(verdict=NAMED) for c in claims(names.absent) if c.verdict == NEGATED]
     said = [c for c in own if c.verdict not in lost and c.relevance != ASIDE]
     against = [[c for c in r if c.verdict not in lost and c.relevance != ASIDE] for r in rivals]
     others = [c for c in chain.from_iterable(rivals) if c.verdict != NEGATED]
+    if question.is_yes_no and _DENIES.match(reading.spoken[0].own if reading.spoken else ""):
+        said = []
     said = [c for c in said if not any(_are_alternatives(c, o) for o in (*others, *hidden))]
     if others and any(UNDECIDED.search(s.text) for s in reading.spoken):
         said = []
     if question.is_current:
+        against = [[c for c in r if not any(_gives_way(c, s) for s in said)] for r in against]
         said, against = _latest(said, against)
     best = max((c.relevance for c in said), default=ASIDE)
     if best == NEUTRAL and _answers_otherwise(said, hidden, question, reading):
         said = []
 
     elsewhere = {n for f in facts if f is not fact for m in (*f.members, f.accepted) for n in m}
-    own_statements = [c.statement for c in said]
     contradicting = [
         rival
         for spellings, rival, every in zip(names.rivals, against, rivals, strict=True)
         if not elsewhere.intersection(spellings)
-        and any(c.relevance >= best or c.statement in own_statements for c in rival)
+        and any(c.relevance >= best or any(_are_together(c, s) for s in said) for c in rival)
         and not any(c.verdict in (STOPPED, ENDED) for c in every)
     ]
     if hidden and ((reading.is_part and not said) or (fact.subject == "family" and fact.topic)):
@@ -128,6 +142,17 @@ def grade_term(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     evidence = [Piece("found", *claim.span) for claim in said]
     evidence += [Piece("contradicted", *rival[0].span) for rival in contradicting]
     return Result(float(bool(said)), len(contradicting), tuple(evidence))
+
+
+def _is_negative(claim: Claim) -> bool:
+    """Return whether the term itself is a negation: no acute abnormality."""
+    return claim.statement.text[claim.mention.start :].lower().startswith(("no ", "nothing "))
+
+
+def _gives_way(claim: Claim, later: Claim) -> bool:
+    """Return whether one is followed by the other: "atenolol to metoprolol"."""
+    between = claim.statement.text[claim.mention.end : later.mention.start]
+    return claim.statement is later.statement and _THEN.fullmatch(between) is not None
 
 
 def _latest(said: list[Claim], against: list[list[Claim]]) -> tuple[list, list]:
@@ -153,6 +178,7 @@ def _claims(
         topics, others = _topics(names, text)
         values = _values(names, text) if names.topic else ()
         for mention in mentions(spellings, text, loose=spellings is not names.hidden):
+            is_own = None
             if mention.start < statement.heading:
                 continue
             if names.topic:
@@ -162,7 +188,11 @@ def _claims(
             if is_clinical and not concerns(fact, statement, mention, reading):
                 continue
             verdict = judge(text, mention)
-            yield Claim(statement, mention, verdict, relevance(question, statement, mention))
+            is_tied = bool(is_own) or not names.topic
+            weight = relevance(question, statement, mention)
+            if statement is reading.spoken[0] and len(statement.own.split()) <= _SHORT:
+                weight = max(weight, ANSWER) if weight else weight
+            yield Claim(statement, mention, verdict, weight, is_tied)
         if is_carried and (topics or others):
             last = bool(topics)
 
@@ -174,7 +204,8 @@ def _topics(names: _Names, text: str) -> tuple[list[Mention], list[Mention]]:
     topics = mentions(names.topic, text)
     others = mentions(names.other_topics, text, loose=False) if names.other_topics else ()
     apart = [o for o in others if not any(o.start < t.end and t.start < o.end for t in topics)]
-    return list(topics), apart
+    # The drug that followed is not the one that was stopped.
+    return list(topics), [o for o in apart if not _SUCCESSOR.search(text, 0, o.start)]
 
 
 def _values(names: _Names, text: str) -> list[Mention]:
@@ -214,12 +245,19 @@ def _are_alternatives(claim: Claim, other: Claim) -> bool:
     return _OR.fullmatch(between) is not None
 
 
+def _are_together(claim: Claim, other: Claim) -> bool:
+    """Return whether both are in the same part of a sentence."""
+    return claim.statement is other.statement and segment_of(
+        claim.statement.text, claim.mention
+    ) == segment_of(other.statement.text, other.mention)
+
+
 def _answers_otherwise(
     said: list[Claim], hidden: list[Claim], question: Question, reading: Reading
 ) -> bool:
     """Return whether another statement answers the question with something else."""
     own = [c.statement for c in said]
-    if any(c.relevance == ANSWER and c.statement not in own for c in hidden):
+    if any(c.relevance == ANSWER and c.is_tied and c.statement not in own for c in hidden):
         return True
     spoken = [statement for statement in reading.spoken if statement not in own]
     return question.is_reason and any(_BECAUSE.search(statement.text) for statement in spoken)

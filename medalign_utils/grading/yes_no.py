@@ -19,7 +19,8 @@ _OPENING = re.compile(
     r"|(?P<no>no|nope|never|none|negative|nothing|nada|ningun[ao]|nunca|not (?:at this|at the"
     r"|currently|now|that|yet|any ?more|really)|(?:un)?eventful|i'm afraid not|it does not"
     r"|it did not))\b(?=\W*(?:$|[,.;:!-])|\s+\(|\s+(?:she|he|they|the|there|it|this|that"
-    r"|patient|pt|her|his|point|moment|longer|documented|recorded|reported|noted|found|on|in|of"
+    r"|patient|pt|her|his|personal|known|prior|such|history|evidence|mention|record"
+    r"|documentation|point|moment|longer|documented|recorded|reported|noted|found|on|in|of"
     r"|hay|ha|tiene)\b)"
 )
 _ELLIPTIC = re.compile(
@@ -27,6 +28,11 @@ _ELLIPTIC = re.compile(
     r"|was)\s+)*"
     r"(?:(?P<no>den(?:ies|ied)|none|never|not|negative|absent|nieg\w+|neg[oó])"
     r"|(?P<yes>reports|endorses|positive|present|refiere|presenta))\b"
+)
+# "Her mother had glaucoma, but she does not."
+_CONTRAST = re.compile(
+    r"(?i)\b(?:she|he|the patient|they) (?:herself |himself )?(?:does|has|did|is|was)(?: not|n't)"
+    r"(?=\W*$|[.,;])"
 )
 _EVER = re.compile(
     r"(?i)\b(?:ever|any|at any time|history|past|known|run in|does .* run|complicat\w+)\b"
@@ -66,6 +72,8 @@ def grade_yes_no(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
             is_about = mentions(fact.topic, statement.text) or len(spoken) == 1
             if is_about and (match := _ELLIPTIC.match(own)):
                 claims.append((NEGATED if match["no"] else AFFIRMED, statement.own_span))
+        if _CONTRAST.search(own):
+            claims.append((NEGATED, statement.own_span))
     is_known = bool(reading.instruction.text) or _is_named(fact, reading) or len(spoken) == 1
     if opening is not None and not is_known:
         return Result(0.0, 0)
