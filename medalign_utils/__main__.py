@@ -99,12 +99,14 @@ def _publish(args: argparse.Namespace) -> int:
 
 
 def _synthesize(args: argparse.Namespace) -> int:
-    from medalign_utils.synthetic import write_release
+    from medalign_utils.data.release import seed_of
+    from medalign_utils.synthetic import PUBLIC_SEED, write_release
 
     sizes = {"patients": args.patients, "instructions": args.instructions, "scale": args.scale}
-    release = write_release(args.out, seed=args.seed, progress=True, **sizes)
+    seed = PUBLIC_SEED if args.seed is None else args.seed
+    release = write_release(args.out, seed=seed, progress=True, **sizes)
     size = f"{release['patients']} patients, {release['instructions']} instructions"
-    print(f"{args.out}: {size}, seed {args.seed}")
+    print(f"{args.out}: {size}, {seed_of(release)}")
     return 0
 
 
@@ -201,7 +203,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     argument("--patients", type=int, help="only with --scale demo; default 24")
     argument("--instructions", type=int, help="only with --scale demo; default 120")
-    argument("--seed", type=int, default=1, help="default %(default)s")
+    argument("--seed", type=int, help="any number; default 1, the public demo's")
 
     # Commands of the workflow and of `make figures`, which --help does not list.
     argument = add("publish", _publish, "update this repository's pages from a finished run")

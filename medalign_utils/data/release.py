@@ -123,6 +123,13 @@ class Release:
         """Whether the terms of use restrict the release."""
         return self.why_restricted is not None
 
+    @property
+    def origin(self) -> str:
+        """What results say about the release: "synthetic release, public seed 1"."""
+        if self.is_restricted:
+            return "release with restricted terms of use"
+        return ", ".join(filter(None, ["synthetic release", seed_of(self.manifest)]))
+
 
 def load_release(
     path: str | Path, *, annotator: str = ANNOTATOR, columns: Mapping[str, str] | None = None
@@ -355,6 +362,17 @@ def _ehr_path(release: Path, person_id: str, filename: str | None) -> Path:
         if exists:
             return candidate
     raise _NoEHRError(f"no EHR for patient {person_id} in {folder}; tried {', '.join(names)}")
+
+
+def seed_of(manifest: Mapping[str, Any]) -> str:
+    """Return a synthetic release's seed and whether its answers are published; "" if unknown.
+
+    >>> seed_of({"seed": 1, "is_public_seed": True}), seed_of({"seed": 7, "is_public_seed": False})
+    ('public seed 1', 'fresh seed 7')
+    """
+    if "seed" not in manifest or "is_public_seed" not in manifest:
+        return ""
+    return f"{'public' if manifest['is_public_seed'] else 'fresh'} seed {manifest['seed']}"
 
 
 def read_manifest(file: Path) -> dict[str, Any] | None:

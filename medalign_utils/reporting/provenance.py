@@ -61,6 +61,7 @@ def describe_run(
         "experiment": run.experiment,
         "about": _about(run, tables),
         "limited_to": run.limited_to,
+        "release": run.release.origin,
         "is_restricted": run.is_restricted,
         "gaps": [gap._asdict() for gap in gaps],
         "settings": {key: value for key, value in experiment.items() if key != "experiment"},
@@ -102,11 +103,11 @@ def _about(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     release, is_released = run.release, run.source == "released"
     size = f"{len(release.instructions):,} instructions, {len(release.references):,} references"
     first = (
-        f"A run on a synthetic release ({size}): patients, records, instructions and references "
+        f"A run on a {release.origin} ({size}): patients, records, instructions and references "
         "were written by a program and contain no MedAlign data."
     )
     if release.is_restricted:
-        first = f"A run on a release with restricted terms of use ({size}); aggregates only."
+        first = f"A run on a {release.origin} ({size}); aggregates only."
     second = "The responses and the clinicians' ratings come with the release."
     if not _is_rated(run):
         second = "This run's responses were scored but not rated, because there is no answer key."

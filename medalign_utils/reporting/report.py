@@ -138,7 +138,7 @@ def show_results(run: Mapping[str, Any]) -> HTML:
                 table, skipped = without_not_scored(table)
                 content = _table(table) + f"<p>{html.escape(skipped)}</p>" * bool(skipped)
                 caption = captions.get(key, caption) + _limited(run)
-                blocks.append(_figure(content, caption, f"{key}.csv"))
+                blocks.append(_figure(run, content, caption, f"{key}.csv"))
         blocks += [_image(run, notebook, suffix) for suffix in outputs.figures]
         if any(blocks):
             heading = html.escape(_question(notebook))
@@ -188,7 +188,7 @@ def _image(run: Mapping[str, Any], notebook: str, suffix: str) -> str:
     width = int.from_bytes(png[16:20]) // 2  # 150 of its 300 dots per inch are enough here
     source = f"data:image/png;base64,{b64encode(png).decode()}"
     image = f'<img src="{source}" width="{width}" alt="{html.escape(caption)}">'
-    return _figure(image, caption, file.name)
+    return _figure(run, image, caption, file.name)
 
 
 def _limited(run: Mapping[str, Any]) -> str:
@@ -196,8 +196,10 @@ def _limited(run: Mapping[str, Any]) -> str:
     return f" Limited to {run['limited_to']}." if run["limited_to"] else ""
 
 
-def _figure(content: str, caption: str, file: str) -> str:
-    caption = f"{html.escape(caption)} <code>{html.escape(file)}</code>"
+def _figure(run: Mapping[str, Any], content: str, caption: str, file: str) -> str:
+    """Return a table or figure with a caption that names the release, to be quoted on its own."""
+    release = run["release"][0].upper() + run["release"][1:]
+    caption = f"{html.escape(f'{caption} {release}.')} <code>{html.escape(file)}</code>"
     return f"<figure><figcaption>{caption}</figcaption>{content}</figure>"
 
 

@@ -6,6 +6,6 @@ writes it down, and the `ask_*` modules ask about it; `instructions` chooses a r
 from MedAlign's data.
 """
 
-from medalign_utils.synthetic.release import GENERATOR_VERSION, write_release
+from medalign_utils.synthetic.release import GENERATOR_VERSION, PUBLIC_SEED, write_release
 
-__all__ = ["GENERATOR_VERSION", "write_release"]
+__all__ = ["GENERATOR_VERSION", "PUBLIC_SEED", "write_release"]

@@ -32,6 +32,9 @@ from medalign_utils.synthetic.templates import TEMPLATES, Template
 
 # The part before the dot seeds all draws. It changes when records change, the rest with additions.
 GENERATOR_VERSION = "1.1"
+# The demo's seed. Its release and answers are published, so a model may have seen them in training;
+# any other seed gives a fresh release.
+PUBLIC_SEED = 1
 SHORTEST, LONGEST = 3, 175  # visits in the demo's records
 INSTRUCTION_COLUMNS = (
     "instruction_id question category subcategory submitter_specialty person_id filename"
@@ -60,7 +63,7 @@ def write_release(
     *,
     patients: int | None = None,
     instructions: int | None = None,
-    seed: int = 1,
+    seed: int = PUBLIC_SEED,
     templates: Mapping[str, Template] = TEMPLATES,
     scale: str = "demo",
     progress: bool = False,
@@ -142,6 +145,7 @@ def write_release(
         "generator_version": GENERATOR_VERSION,
         "scale": scale,
         "seed": seed,
+        "is_public_seed": seed == PUBLIC_SEED,
         "split": split,
         "patients": patients,
         "instructions": instructions,

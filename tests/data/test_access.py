@@ -5,6 +5,7 @@ import json
 import pytest
 
 from medalign_utils.data.release import load_release
+from medalign_utils.synthetic import PUBLIC_SEED
 from medalign_utils.synthetic import write_release as synthesize
 from tests.builders.tiny_release import write_release
 
@@ -50,3 +51,22 @@ def test_a_release_is_restricted_unless_its_manifest_proves_it_synthetic(tmp_pat
     other = write_release(tmp_path / "other")
     (other / "manifest.json").write_bytes(manifest)
     assert load_release(other).is_restricted
+
+
+@pytest.mark.parametrize(
+    ("seed", "origin"),
+    [
+        (PUBLIC_SEED, f"synthetic release, public seed {PUBLIC_SEED}"),
+        (7, "synthetic release, fresh seed 7"),
+    ],
+)
+def test_results_say_whether_the_seed_is_public(tmp_path, seed, origin):
+    synthesize(tmp_path / "a", patients=2, instructions=6, seed=seed)
+    assert load_release(tmp_path / "a").origin == origin
+    # A release by an earlier version does not say whether its seed was the public one.
+    manifest = json.loads((tmp_path / "a/manifest.json").read_text())
+    del manifest["is_public_seed"]
+    (tmp_path / "a/manifest.json").write_text(json.dumps(manifest))
+    assert load_release(tmp_path / "a").origin == "synthetic release"
+    (tmp_path / "a/manifest.json").unlink()
+    assert load_release(tmp_path / "a").origin == "release with restricted terms of use"

@@ -18,6 +18,7 @@ from medalign_utils.data.disclosure import PERSONAL_COLUMNS
 from medalign_utils.errors import MedAlignError
 from medalign_utils.reporting import provenance
 from medalign_utils.reporting.report import show_gaps, show_results, show_settings, show_summary
+from medalign_utils.synthetic import write_release as synthesize
 from tests.builders.project import ROOT, write_experiment
 from tests.builders.tiny_release import write_release
 
@@ -66,6 +67,19 @@ def test_only_registered_tables_are_shown_and_no_free_text_of_a_restricted_relea
     assert gaps(run)["05_evaluate_systems-contexts: column remark"] == why
     file = provenance.write_run(run)
     assert MARKER not in file.read_text() and stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("seed", [1, 7])
+def test_captions_and_summary_name_the_synthetic_releases_seed(project, seed):
+    synthesize(project / "data/new", patients=2, instructions=6, seed=seed)
+    path = write_experiment("new", release="data/new", synthetic_seed=seed)
+    table = pd.DataFrame({"system": ["a"], "n": [1]})
+    paths.write_table(table, paths.table("new", "05_evaluate_systems-contexts"))
+    run = provenance.describe_run(load_experiment(path), {})
+    named = "public seed 1" if seed == 1 else "fresh seed 7"
+    assert f"A run on a synthetic release, {named} (6 instructions" in show_summary(run).data
+    [caption] = re.findall("<figcaption>(.*?)</figcaption>", show_results(run).data)
+    assert f"compared with the longest. Synthetic release, {named}." in caption
 
 
 @pytest.mark.parametrize("column", [*sorted(PERSONAL_COLUMNS), "instruction_id", "Person_ID"])
