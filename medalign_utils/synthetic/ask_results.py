@@ -1,6 +1,5 @@
 """Instructions about results: laboratory, imaging, vital signs."""
 
-from collections import Counter
 from itertools import pairwise
 
 from medalign_utils.synthetic import catalogue as cat
@@ -8,6 +7,7 @@ from medalign_utils.synthetic import facts
 from medalign_utils.synthetic.ask_history import without
 from medalign_utils.synthetic.patient import Patient, Result, StudyDone
 from medalign_utils.synthetic.templates import Answer, templates
+from medalign_utils.synthetic.wording import counted, listed, quantity
 
 
 def by_analyte(p: Patient) -> dict[str, list[Result]]:
@@ -22,8 +22,12 @@ def extreme_results(p: Patient, choose) -> list[Result]:
     """Return the `max` or `min` of each analyte that has three or more results and no tie."""
     longer = [series for series in by_analyte(p).values() if len(series) > 2]
     extremes = [choose(series, key=lambda r: r.value) for series in longer]
-    counts = Counter((r.analyte.loinc, r.value) for r in p.results)
-    return [r for r in extremes if counts[r.analyte.loinc, r.value] == 1]
+    return [top for top in extremes if sum(_equal(top, r) for r in p.results) == 1]
+
+
+def _equal(a: Result, b: Result) -> bool:
+    """Return whether two results of an analyte are equal in its last digit."""
+    return a.analyte is b.analyte and abs(a.value - b.value) < 0.99 * 10**-a.analyte.decimals
 
 
 def result_fact(result: Result) -> dict:
@@ -37,38 +41,44 @@ def lab_answer(name: str, p: Patient, result: Result, fact=None, **words) -> Ans
     a = result.analyte
     # Office notes repeat some analytes, emergency and inpatient notes none.
     noted = a.in_notes and p.visits[result.visit].kind == "office"
-    words |= {"lab": a.spellings, "title": a.title, "date": result.time, "value": result.shown}
+    _, title, *recorded = result.reported
+    words |= {"lab": a.spellings, "title": title, "date": result.time, "value": result.shown}
+    words["recorded"] = quantity(*recorded)
+    # Where two laboratories report in different units, the question says in which to answer.
+    has_two_units = any(r.is_outside for r in p.results if r.analyte is a)
+    words["unit"] = f" in {a.unit}" if has_two_units else ""
+    hard = ["two units"] if has_two_units and name != "lab_last_date" else []
     where = "both" if noted else "codes"
-    return Answer(name, fact or result_fact(result), result.time, where, **words)
+    return Answer(name, fact or result_fact(result), result.time, where, hard=hard, **words)
 
 
 @templates("""
-latest_lab | retrieve laboratory studies | What is {her} most recent {lab}? | Latest {lab} please.
-    What did the last {lab} come back as?
-    Answer: {Her} last {lab} was {value}, drawn on {date}. | Evidence: {title}: {value}, {date}
-result_message | other | Draft a short message telling {him} the result of {her} latest {lab}.
-    Write {him} two lines with the last {lab} and its date.
-    Compose a result note to the patient about the most recent {lab}.
-    Answer: Hello, your {lab} from {date} came back at {value}. Please write if you have questions.
-    Evidence: {title}: {value}, {date}
+latest_lab | retrieve laboratory studies | What is {her} most recent {lab}{unit}?
+    Latest {lab}{unit}, please. | What did the last {lab} come back as{unit}?
+    Answer: {Her} last {lab} was {value}, drawn on {date}. | Evidence: {title}: {recorded}, {date}
+result_message | other | Draft a short message telling {him} {her} latest {lab}{unit}.
+    Write {him} two lines with {her} last {lab}{unit} and its date.
+    Compose a result note to the patient about the most recent {lab}{unit}.
+    Answer: Hello, your {lab} from {date} came back at {value}. Please write to us with questions.
+    Evidence: {title}: {recorded}, {date}
 lab_last_date | retrieve laboratory studies | When was {her} {lab} last checked?
     Date of the last {lab}? | How recent is the newest {lab} we have?
-    Answer: The {lab} was last checked on {date}. | Evidence: {title}: {value}, {date}
-lab_on_date | retrieve laboratory studies | What was {her} {lab} on {date}?
-    Give me the {lab} from {date}. | How high was the {lab} drawn {date}?
-    Answer: On {date} the {lab} was {value}. | Evidence: {title}: {value}, {date}
-lab_change | retrieve laboratory studies | How has {her} {lab} changed between {first} and {date}?
-    Compare the {lab} of {first} with that of {date}.
-    Trend of {lab}: what was it on {first}, and what on {date}?
-    Answer: {Her} {lab} {moved} from {before} on {first} to {value} on {date}.
-    Evidence: {title}: {value}, {date}
+    Answer: The {lab} was last checked on {date}. | Evidence: {title}: {recorded}, {date}
+lab_on_date | retrieve laboratory studies | What was {her} {lab}{unit} on {date}?
+    Give me the {lab}{unit} from {date}. | How high was the {lab}{unit} drawn on {date}?
+    Answer: On {date} the {lab} was {value}. | Evidence: {title}: {recorded}, {date}
+lab_change | retrieve laboratory studies
+    How did {her} {lab}{unit} change between {first} and {date}?
+    Compare the {lab}{unit} of {first} with that of {date}.
+    Trend of the {lab}{unit}: what was it on {first}, and what on {date}?
+    Answer: {Her} {lab} {change}. | Evidence: {title}: {recorded}, {date}
 highest_lab | retrieve laboratory studies
-    What is the highest {lab} {she} has ever had, and when was it?
-    Peak {lab} on record, with the date?
-    When was {her} {lab} at its highest and what was the value?
-    Answer: {Her} {lab} peaked at {value} on {date}. | Evidence: {title}: {value}, {date}
-lab_absent | retrieve laboratory studies | What is {her} most recent {lab}?
-    Last {lab} level and its date? | Has a {lab} come back, and what was it?
+    What is the highest {lab}{unit} {she} has ever had, and when was it?
+    Peak {lab}{unit} on record, with the date?
+    When was {her} {lab} at its highest, and what was the value{unit}?
+    Answer: {Her} {lab} peaked at {value} on {date}. | Evidence: {title}: {recorded}, {date}
+lab_absent | retrieve laboratory studies | What is {her} most recent {lab}{unit}?
+    Last {lab}{unit} and its date? | Is there {lab:a} result{unit}, and what was it?
     Answer: No {lab} result is documented in the record.""")
 def laboratory(p):
     series_of = by_analyte(p)
@@ -80,15 +90,23 @@ def laboratory(p):
         for result in series[:-1]:
             yield lab_answer("lab_on_date", p, result)
         for a, b in pairwise(series):
-            moved = "rose" if b.value > a.value else "fell" if b.value < a.value else "stayed"
-            both, words = [result_fact(a), result_fact(b)], {"first": a.time, "before": a.shown}
-            yield lab_answer("lab_change", p, b, both, moved=moved, **words)
+            both = [result_fact(a), result_fact(b)]
+            yield lab_answer("lab_change", p, b, both, first=a.time, change=_change(a, b))
     for top in extreme_results(p, max):
         both = [result_fact(top), facts.date_of(top.analyte.spellings, top.time)]
         yield lab_answer("highest_lab", p, top, both)
     for name in sorted(set(cat.ANALYTES) - set(series_of)):
         lab = cat.ANALYTES[name].spellings
-        yield Answer("lab_absent", facts.absent(lab), None, "nowhere", lab=lab)
+        yield Answer("lab_absent", facts.absent(lab), None, "nowhere", lab=lab, unit="")
+
+
+def _change(a: Result, b: Result) -> str:
+    """Return how the second result differs from the first."""
+    before = f"{a.shown} on {a.time:%m/%d/%Y}"
+    after = f"{b.shown} on {b.time:%m/%d/%Y}"
+    if _equal(a, b):
+        return f"did not change: {before} and {after}"
+    return f"{'rose' if b.value > a.value else 'fell'} from {before} to {after}"
 
 
 def studies_of(p: Patient, study: cat.Study) -> list[StudyDone]:
@@ -102,33 +120,34 @@ nodule_size | retrieve imaging studies | How big was the lung nodule on the CT o
     Size of the pulmonary nodule on the chest CT from {date}, please.
     Answer: The right upper lobe nodule measured {s.value} mm on {date}.
     Evidence: {study} report of {date}
-nodule_growth | retrieve imaging studies | Has the lung nodule grown? Give me first and last size.
+nodule_growth | retrieve imaging studies
+    Has the lung nodule grown? Give me the first and last sizes.
     Nodule size at the first and at the latest chest CT?
     How did the pulmonary nodule change from the first CT to the most recent one?
     Answer: The nodule measured {a.value} mm on {a.time} and {s.value} mm on {date}.
     Evidence: {study} report of {date}
 last_study_date | retrieve imaging studies | When was {her} last {study}?
-    Date of the most recent {study}? | When did {she} last have a {study} done?
+    Date of the most recent {study}? | When did {she} last have {study:a}?
     Answer: {Her} most recent {study} was on {date:long}. | Evidence: {study} report of {date}
 study_finding | retrieve imaging studies | What did the {study} of {date} show?
     Summarize the {study} from {date}. | Main finding on the {date} {study}?
-    Answer: The {study} of {date} showed {finding}. | Evidence: {study} report of {date}
+    Answer: The {study} of {date} showed {finding:a?}. | Evidence: {study} report of {date}
 latest_lvef | retrieve imaging studies | What was {her} ejection fraction on the latest echo?
     Most recent LVEF? | What is the EF as of the last echocardiogram?
     Answer: The LVEF was {s.value}% on the {date} echo. | Evidence: {study} report of {date}
 polyp_count | retrieve imaging studies | How many polyps came out at the {date} colonoscopy?
     Number of polyps on the colonoscopy of {date}?
     At the colonoscopy on {date}, how many polyps were removed?
-    Answer: {s.value} polyps were removed at the colonoscopy on {date}.
+    Answer: At the colonoscopy on {date}, {removed} removed.
     Evidence: {study} report of {date}
 colonoscopy_interval | determine plan of care | In how many years is the next colonoscopy due?
     Recommended interval to the next colonoscopy?
     When should the colonoscopy be repeated (interval)?
-    Answer: The next colonoscopy is due {s.years_to_next} years after the one of {s.time:%B %Y}.
+    Answer: The next colonoscopy is due {s.years_to_next} years after the one in {s.time:%B %Y}.
     Evidence: Repeat colonoscopy in {s.years_to_next} years
 study_absent | retrieve imaging studies | When was {her} last {study}, and what did it show?
-    Result of the latest {study}? | Do we have a {study}, and from when?
-    Answer: There is no record of a {study}.""")
+    Result of the latest {study}? | Do we have {study:a}, and from when?
+    Answer: There is no record of {study:a}.""")
 def imaging(p):
     def answer(name, s, fact, where="notes", **words):
         return Answer(name, fact, s.time, where, study=s.study.spellings, date=s.time, s=s, **words)
@@ -150,7 +169,9 @@ def imaging(p):
         yield answer("latest_lvef", s, fact)
     colonoscopies = studies_of(p, cat.COLONOSCOPY)
     for s in colonoscopies:
-        yield answer("polyp_count", s, facts.number("polyps, polyp", s.value, "polyps", on=s.time))
+        fact = facts.number("polyps, polyp", s.value, "polyps", on=s.time)
+        removed = f"{counted(s.value, 'polyp')} {'was' if s.value == 1 else 'were'}"
+        yield answer("polyp_count", s, fact, removed=removed)
     for s in colonoscopies[-1:]:
         fact = facts.number("colonoscopy", s.years_to_next, "years")
         yield answer("colonoscopy_interval", s, fact)
@@ -168,12 +189,13 @@ latest_weight | retrieve vitals | What does {she} weigh now? | Most recent weigh
     Answer: {She} weighed {v.weight} kg on {v.time}. | Evidence: Body weight {v.weight} kg
 highest_temperature | retrieve vitals
     How high did {her} temperature go during the {date} admission?
-    T max for the stay that began {date}?
+    Tmax for the stay that began {date}?
     What was the highest temperature of the hospitalization of {date}?
-    Answer: The highest temperature of that stay was {top} C. | Evidence: Body temperature {top} Cel
+    Answer: The highest temperature of that stay was {top} °C.
+    Evidence: Body temperature {top} Cel
 bmi | calculate numerical measures | Calculate {her} current BMI.
     What is the BMI with the latest weight? | Work out body mass index, please.
-    Answer: BMI is {bmi} kg/m2 ({weight} kg, {height} cm).
+    Answer: {Her} BMI is {bmi} kg/m2 ({weight} kg, {height} cm).
     Evidence: Body weight {weight} kg; body height {height} cm""")
 def vital_signs(p):
     for v in p.vitals:
@@ -203,11 +225,11 @@ vaccines_due | determine plan of care
     Which of flu, shingles, pneumococcal and Tdap vaccines has {she} not had yet?
     What vaccines (influenza, zoster, pneumococcal, Tdap) are still missing?
     Of influenza, zoster, pneumococcal and Tdap, which should we offer because none is on record?
-    Answer: {She} is still due for: {names}. | Evidence: Procedures coded as vaccinations""")
+    Answer: {She} is still due for the {names}. | Evidence: Procedures coded as vaccinations""")
 def vaccinations(p):
     given = {code: p.visits[n].end for n, code in p.vaccines}
     missing = [words for code, (_, words) in cat.VACCINES.items() if code not in given]
     if missing and given:
         fact = facts.terms(missing, [cat.VACCINES[code][1] for code in given])
-        names = ", ".join(words[0] for words in missing)
+        names = f"{listed([words[0] for words in missing])} vaccine{'s' * (len(missing) > 1)}"
         yield Answer("vaccines_due", fact, max(given.values()), "codes", names=names)

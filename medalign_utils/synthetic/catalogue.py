@@ -27,6 +27,16 @@ class Analyte(NamedTuple):
     in_notes: bool  # whether notes repeat it, or only coded results contain it
 
 
+class OtherUnit(NamedTuple):
+    """How another laboratory reports an analyte: the usual value times `factor`."""
+
+    loinc: str
+    title: str
+    unit: str
+    factor: float
+    decimals: int
+
+
 class Drug(NamedTuple):
     """A drug, named by its ingredient; doses are in mg unless `unit` says otherwise."""
 
@@ -134,10 +144,12 @@ creatinine, Cr, SCr | 2160-0 | Creatinine [Mass/volume] in Serum or Plasma | mg/
 hemoglobin A1c, A1c, HbA1c, HgbA1c | 4548-4 | Hemoglobin A1c/Hemoglobin.total in Blood | %
   1 6.9 1.2 4.8 13.5 | noted
 hemoglobin, Hgb, Hb | 718-7 | Hemoglobin [Mass/volume] in Blood | g/dL | 1 12.6 1.5 6.0 17.5 | noted
+glucose, blood sugar, blood glucose | 2345-7 | Glucose [Mass/volume] in Serum or Plasma | mg/dL
+  0 128 34 52 420 | noted
 potassium, K | 2823-3 | Potassium [Moles/volume] in Serum or Plasma | mmol/L | 1 4.3 0.4 2.8 6.2
   noted
 sodium, Na | 2951-2 | Sodium [Moles/volume] in Serum or Plasma | mmol/L | 0 139 3 122 150 | -
-platelets, platelet count, Plt | 777-3 | Platelets [#/volume] in Blood by Automated count | 10*3/uL
+platelet count, platelets, Plt | 777-3 | Platelets [#/volume] in Blood by Automated count | 10*3/uL
   0 235 60 30 620 | -
 white blood cell count, white count, WBC | 6690-2
   Leukocytes [#/volume] in Blood by Automated count | 10*3/uL | 1 7.4 2.2 1.5 24.0 | -
@@ -145,8 +157,8 @@ LDL cholesterol, LDL | 13457-7 | Cholesterol in LDL [Mass/volume] in Serum or Pl
   mg/dL | 0 112 30 32 240 | noted
 HDL cholesterol, HDL | 2085-9 | Cholesterol in HDL [Mass/volume] in Serum or Plasma | mg/dL
   0 49 10 22 95 | -
-triglycerides, TG | 2571-8 | Triglyceride [Mass/volume] in Serum or Plasma | mg/dL | 0 150 55 40 620
-  -
+triglyceride level, triglycerides, TG | 2571-8 | Triglyceride [Mass/volume] in Serum or Plasma
+  mg/dL | 0 150 55 40 620 | -
 TSH, thyroid stimulating hormone | 3016-3 | Thyrotropin [Units/volume] in Serum or Plasma | mIU/L
   2 2.6 1.6 0.05 28.0 | noted
 ALT, alanine aminotransferase, SGPT | 1742-6
@@ -164,9 +176,24 @@ PSA, prostate specific antigen | 2857-1 | Prostate specific Ag [Mass/volume] in 
 CRP, C-reactive protein | 1988-5 | C reactive protein [Mass/volume] in Serum or Plasma | mg/L
   1 6.0 5.0 0.3 160.0 | -""")
 )
+# Laboratories in other countries, and some outside ones, report in these units.
+OTHER_UNITS: dict[str, OtherUnit] = {
+    name: OtherUnit(loinc, title, unit, float(factor), int(decimals))
+    for name, loinc, title, unit, factor, decimals in rows("""
+creatinine | 14682-9 | Creatinine [Moles/volume] in Serum or Plasma | umol/L | 88.42 | 0
+hemoglobin | 718-7 | Hemoglobin [Mass/volume] in Blood | g/L | 10 | 0
+glucose | 14749-6 | Glucose [Moles/volume] in Serum or Plasma | mmol/L | 0.05551 | 1
+LDL cholesterol | 22748-8 | Cholesterol in LDL [Moles/volume] in Serum or Plasma | mmol/L | 0.02586
+  2
+HDL cholesterol | 14646-4 | Cholesterol in HDL [Moles/volume] in Serum or Plasma | mmol/L | 0.02586
+  2
+triglyceride level | 14927-8 | Triglyceride [Moles/volume] in Serum or Plasma | mmol/L | 0.01129
+  2
+uric acid | 14933-6 | Urate [Moles/volume] in Serum or Plasma | umol/L | 59.48 | 0""")
+}
 # Measured with every panel; the others only in patients with a condition that calls for them.
 ROUTINE_ANALYTES = spellings(
-    "creatinine, potassium, sodium, hemoglobin, platelets, white blood cell count"
+    "creatinine, potassium, sodium, hemoglobin, platelet count, white blood cell count"
 )
 
 DRUG_CLASSES: dict[str, DrugClass] = _by_name(
@@ -253,16 +280,16 @@ CONDITIONS: dict[str, Condition] = _by_name(
 hypertension, HTN, high blood pressure | I10 | 38341003 | Essential (primary) hypertension
   ACE inhibitor, calcium channel blocker, diuretic | Primary Care | creatinine, potassium
   keep a home BP log for two weeks, home BP log, home blood pressure log, log of home BP
-  check an ambulatory blood pressure monitor, ambulatory blood pressure, ambulatory BP
+  order an ambulatory blood pressure monitor, ambulatory blood pressure, ambulatory BP
   cut salt to under 2 g a day, cut salt, low salt, salt to under 2 g, sodium restriction
 type 2 diabetes, T2DM, DM2, type 2 diabetes mellitus | E11.9 | 44054006
   Type 2 diabetes mellitus without complications | biguanide, sulfonylurea | Endocrinology
-  hemoglobin A1c, creatinine
+  hemoglobin A1c, creatinine, glucose
   send for a dilated eye exam, dilated eye exam, retinal exam, eye exam
   see the diabetes educator, diabetes educator, diabetes education
   start a continuous glucose monitor, continuous glucose monitor, CGM
 hyperlipidemia, HLD, high cholesterol | E78.5 | 55822004 | Hyperlipidemia, unspecified | statin
-  Primary Care | LDL cholesterol, HDL cholesterol, triglycerides, ALT
+  Primary Care | LDL cholesterol, HDL cholesterol, triglyceride level, ALT
   repeat fasting lipids in 12 weeks, fasting lipids, repeat lipids, lipid panel
   get a coronary calcium score, coronary calcium score, calcium score
 atrial fibrillation, AF, afib, a-fib | I48.91 | 49436004 | Unspecified atrial fibrillation
@@ -329,25 +356,25 @@ ACUTE = tuple(
 community-acquired pneumonia, pneumonia, CAP | J18.9 | Pneumonia, unspecified organism | cough
   breathing gets harder | sputum culture, Legionella antigen
 urinary tract infection, UTI, urosepsis | N39.0 | Urinary tract infection, site not specified
-  burning with urination | shaking chills | urine culture
+  burning with urination | shaking chills start | urine culture
 cellulitis, leg cellulitis | L03.115 | Cellulitis of right lower limb | leg redness
-  redness spreads past the line | wound culture
+  the redness spreads past the line | wound culture
 acute kidney injury, AKI | N17.9 | Acute kidney failure, unspecified | poor appetite
   urine output drops | urine sodium, renal ultrasound report
 lower GI bleed, gastrointestinal bleed, GI bleed, diverticular bleed | K57.31
   Diverticulosis of large intestine without perforation or abscess with bleeding
-  blood in the stool | more bleeding | pathology from the biopsy
+  blood in the stool | the bleeding returns | pathology from the biopsy
 pulmonary embolism, PE | I26.99 | Other pulmonary embolism without acute cor pulmonale
-  shortness of breath | sudden breathlessness | thrombophilia panel
-syncope, fainting | R55 | Syncope and collapse | lightheadedness | another blackout
+  shortness of breath | breathing suddenly gets harder | thrombophilia panel
+syncope, fainting | R55 | Syncope and collapse | lightheadedness | another blackout occurs
   tilt table report, event monitor report
 acute pancreatitis, pancreatitis | K85.90
   Acute pancreatitis without necrosis or infection, unspecified | abdominal pain | vomiting returns
   IgG4 level
 kidney stone, nephrolithiasis, renal colic | N20.0 | Calculus of kidney | flank pain
-  fever with the flank pain | stone analysis
+  a fever comes with the flank pain | stone analysis
 vertigo, BPPV, benign positional vertigo | H81.10 | Benign paroxysmal vertigo, unspecified ear
-  dizziness | slurred speech | audiogram""")
+  dizziness | speech becomes slurred | audiogram""")
 )
 SURGERIES = tuple(
     Surgery(spellings(words), cpt, title, gender, _lists(complications))
@@ -377,7 +404,7 @@ STUDIES = tuple(
 brain MRI, MRI brain, MRI of the brain | 70551
   MRI brain including brain stem; without contrast material
   chronic small vessel ischemic change, small vessel ischemic, small vessel disease
-  a 4 mm meningioma, meningioma | a pineal cyst, pineal cyst
+  4 mm meningioma, meningioma | pineal cyst
   no acute intracranial abnormality, no acute intracranial
 chest x-ray, CXR, chest radiograph | 71046 | Radiologic examination, chest; 2 views
   right lower lobe opacity, RLL opacity, right lower lobe consolidation
@@ -386,21 +413,21 @@ chest x-ray, CXR, chest radiograph | 71046 | Radiologic examination, chest; 2 vi
 abdominal ultrasound, abdominal US, ultrasound of the abdomen | 76700
   Ultrasound, abdominal, real time with image documentation; complete
   hepatic steatosis, fatty liver | gallstones, cholelithiasis
-  a simple left renal cyst, left renal cyst, renal cyst | mild splenomegaly, splenomegaly
+  simple left renal cyst, left renal cyst, renal cyst | mild splenomegaly, splenomegaly
 carotid duplex, carotid ultrasound, carotid doppler | 93880
   Duplex scan of extracranial arteries; complete bilateral study
   50-69% left ICA stenosis, left ICA stenosis, left internal carotid stenosis
   minimal plaque bilaterally, minimal plaque
   right vertebral artery occlusion, vertebral artery occlusion
 head CT, CT head, CT of the head | 70450 | CT, head or brain; without contrast material
-  a left frontal scalp hematoma, scalp hematoma | generalized volume loss, volume loss, atrophy
+  left frontal scalp hematoma, scalp hematoma | generalized volume loss, volume loss, atrophy
   maxillary sinus thickening, sinus thickening, sinus mucosal thickening""")
 )
 # Studies that report a number: a nodule's size in mm, an ejection fraction in %, polyps.
 CHEST_CT, ECHO, COLONOSCOPY = (
     Study(spellings(words), cpt, title)
     for words, cpt, title in rows("""
-CT chest, chest CT, CT of the chest | 71250
+chest CT, CT chest, CT of the chest | 71250
   Computed tomography, thorax, diagnostic; without contrast material
 echocardiogram, echo, TTE | 93306
   Echocardiography, transthoracic, complete, with spectral and color flow Doppler
@@ -416,7 +443,7 @@ SYMPTOMS = spelling_lists("""chest pain, CP | shortness of breath, SOB, dyspnea 
     hoarseness | easy bruising""")
 ALLERGENS = spelling_lists("""penicillin, PCN | sulfa, sulfonamide, sulfonamides | codeine | latex
     iodinated contrast, IV contrast, contrast dye | vancomycin | aspirin, ASA | shellfish""")
-REACTIONS = spelling_lists("""hives, urticaria | anaphylaxis | a rash, rash
+REACTIONS = spelling_lists("""hives, urticaria | anaphylaxis | rash
     facial swelling, angioedema | vomiting | itching, pruritus""")
 FAMILY_CONDITIONS = spelling_lists("""breast cancer | colon cancer, colorectal cancer | stroke, CVA
     heart attack, MI, myocardial infarction | dementia, Alzheimer | rheumatoid arthritis | glaucoma
@@ -446,23 +473,26 @@ VACCINES: dict[str, tuple[str, Spellings]] = {
   pneumococcal, pneumonia shot, pneumovax, PPSV23
 90715 | Tetanus, diphtheria toxoids and acellular pertussis vaccine | Tdap, tetanus""")
 }
-# Portal messages: topic, what the patient asked, what the clinic answered.
+# Portal messages: topic, what the patient asked, the clinic's reply, accepted answers.
 MESSAGES = tuple(
-    (spellings(topic), asks, spellings(answer))
-    for topic, asks, answer in rows("""
-jury duty | asks for a letter to be excused from jury duty | letter, excuse letter
-travel, trip, flight | is flying abroad next month and asks about time zones and pills
-  home time, keep to home time
+    (spellings(topic), asks, reply, spellings(answer))
+    for topic, asks, reply, answer in rows("""
+jury duty | asks for a letter to be excused from jury duty
+  the excuse letter can be picked up this week | letter, excuse letter
+travel, trip, flight | is flying abroad next month and asks when to take pills across time zones
+  please keep to home time for all pills | home time, keep to home time
 handicap placard, parking placard, disability placard | requests a new handicap placard form
-  form at the front desk, front desk
-hearing aid, hearing aids | asks whether insurance covers a hearing aid | audiology, call audiology
+  the form is at the front desk | form at the front desk, front desk
+hearing aid, hearing aids | asks whether insurance covers a hearing aid
+  please call audiology about coverage | audiology, call audiology
 refill, mail-order pharmacy | wants refills moved to a mail-order pharmacy
-  90-day supply, 90 day supply
-gym, weights, lifting | asks if lifting weights at the gym is safe
-  light weights, start with light weights
-melatonin | wants to try melatonin for sleep | 3 mg, melatonin 3 mg
+  we sent a 90-day supply to the new pharmacy | 90-day supply, 90 day supply
+gym exercise, gym, weights, lifting | asks if lifting weights at the gym is safe
+  please start with light weights | light weights, start with light weights
+melatonin | wants to try melatonin for sleep | you may take 3 mg an hour before bed
+  3 mg, melatonin 3 mg
 grapefruit, grapefruit juice | read about grapefruit juice and asks if it is a problem
-  avoid grapefruit, stop grapefruit""")
+  please avoid grapefruit with the current pills | avoid grapefruit, stop grapefruit""")
 )
 # Ward rules as nursing notes cite them: topic, rule, accepted answers.
 POLICIES = tuple(
@@ -470,9 +500,9 @@ POLICIES = tuple(
     for topic, rule, accepted in rows("""
 contact isolation, isolation | contact isolation ends after two negative swabs
   two negative swabs, 2 negative swabs
-bedside sitter, sitter | the need for a bedside sitter is reviewed every 4 hours
+bedside sitters, sitter | the need for a bedside sitter is reviewed every 4 hours
   every 4 hours, every four hours, q4h
-central line, line dressing | a central line dressing is changed every 7 days
+central lines, line dressing | a central line dressing is changed every 7 days
   every 7 days, every seven days, weekly
 home medications, own medications | patients' own medications are kept in the ward safe
   ward safe, safe""")

@@ -53,6 +53,7 @@ def write_encounters(rng: random.Random, patient: Patient) -> list[Encounter]:
     notes = Notes(rng, patient)
     encounters = [_visit(rng, patient, notes, n) for n in range(len(patient.visits))]
     alone = [(notes.message(m), "Secure Messaging") for m in patient.messages]
+    alone += [(notes.addendum(e), "Addendum") for e in patient.copied_errors]
     alone += [(notes.no_show(a), a.department) for a in patient.appointments if a.kept is False]
     for note, site in alone:
         end = note.time + timedelta(minutes=5)
@@ -89,7 +90,9 @@ def _flowsheet(patient: Patient, n: int) -> Iterator[Event]:
     for hour in patient.flowsheets.get(n, ()):
         yield from _readings(hour, FLOWSHEET_CODES)
     # By ingredient, so that two courses of a drug are one dose.
-    drugs = {c.drug.rxnorm: c.drug for c in patient.courses_at(n - 1)}
+    held = {x.course.drug for x in patient.stay_changes if x.visit == n and x.dose is None}
+    home = patient.courses_at(n - 1)
+    drugs = {c.drug.rxnorm: c.drug for c in home if c.drug not in held}
     visit = patient.visits[n]
     midnight = datetime.combine(visit.start.date(), time.min)
     for rxnorm, drug in drugs.items() if patient.flowsheets.get(n) else ():
@@ -124,8 +127,8 @@ def _codes(rng: random.Random, p: Patient, n: int) -> Iterator[Event]:
     for rxnorm, name, change in [*changes, *((d.rxnorm, d.name, "end") for d in stopped)]:
         yield Event(end, "drug_exposure", "RxNorm/" + rxnorm, name, change)
     for r in (r for r in p.results if r.visit == n):
-        a = r.analyte
-        yield Event(r.time, "measurement", "LOINC/" + a.loinc, a.title, r.digits, a.unit)
+        loinc, title, digits, unit = r.reported
+        yield Event(r.time, "measurement", "LOINC/" + loinc, title, digits, unit)
     for vitals in (v for v in p.vitals if v.visit == n):
         yield from _readings(vitals, VITAL_CODES)
     if n == 0:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from medalign_utils.data.taxonomy import SUBCATEGORIES
 from medalign_utils.errors import MedAlignError
 from medalign_utils.synthetic import ask_care, ask_history, ask_results  # noqa: F401
+from medalign_utils.synthetic.difficulties import difficulties_of
 from medalign_utils.synthetic.encounters import Encounter
 from medalign_utils.synthetic.patient import Patient
 from medalign_utils.synthetic.templates import TEMPLATES, Answer, Template
@@ -63,7 +64,10 @@ SPECIALTIES = {
 
 
 class Instruction(NamedTuple):
-    """One instruction of a release; `position` is where its answer is in the record, 0 to 1."""
+    """One instruction of a release; `position` is where its answer is in the record, 0 to 1.
+
+    `difficulties` has names of `difficulties.DIFFICULTIES`.
+    """
 
     instruction_id: str
     person_id: str
@@ -72,6 +76,7 @@ class Instruction(NamedTuple):
     specialty: str
     has_reference: bool
     position: float | None
+    difficulties: list[str]
 
 
 def places(encounters: list[Encounter]) -> Callable[[datetime | None], float | None]:
@@ -160,7 +165,8 @@ def choose_instructions(
                 f"{len(plan)} instructions (none left for '{subcategory}'); ask for fewer or add "
                 "patients"
             )
-        person, answer, position = found
+        patient, answer, position = found
+        person = patient.person_id
         asked.add((person, answer.request))
         uses[answer.template.name] += 1
         asked_of[person] += 1
@@ -168,8 +174,9 @@ def choose_instructions(
         fitting = [name for name, asks in SPECIALTIES.items() if subcategory in asks]
         asked_by = rng.choice(fitting or list(SPECIALTIES))
         number = f"{rng.randint(10**8, 10**10 - 1)}"
+        hard = difficulties_of(patient, answer, position)
         chosen.append(
-            Instruction(number, person, question, answer, asked_by, has_reference, position)
+            Instruction(number, person, question, answer, asked_by, has_reference, position, hard)
         )
     return sorted(chosen, key=lambda i: int(i.instruction_id))
 
@@ -179,7 +186,7 @@ def _nearest(templates, patients, target, asked):
     for template in templates:
         for patient, share in patients:
             options = [
-                (patient.person_id, answer, share(answer.time))
+                (patient, answer, share(answer.time))
                 for answer in template.answers(patient)
                 if (patient.person_id, answer.request) not in asked
             ]

@@ -5,10 +5,11 @@ Everything refers to visits by number, so "what was true at visit n" has one ans
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from medalign_utils.synthetic import catalogue as cat
 from medalign_utils.synthetic.catalogue import Spellings
+from medalign_utils.synthetic.wording import quantity
 
 # Kinds of visit that document history, medications and allergies; and social and family history.
 WITH_HISTORY = ("office", "emergency", "inpatient")
@@ -35,6 +36,9 @@ class Visit:
     off_work: int = 0  # days, in an emergency visit's note
     follow_weeks: int = 0  # weeks until follow-up after a stay
     policy: tuple[Spellings, str, Spellings] | None = None  # topic, rule, accepted answers
+    symptom_days: int = 0  # for how many days it had the first symptom, or the illness's
+    is_outside: bool = False  # at another institution, whose note was scanned
+    has_relative_dates: bool = False  # whether its note says "14 years ago" for a year
 
 
 @dataclass
@@ -56,7 +60,11 @@ class Course:
     @property
     def regimen(self) -> str:
         """The dose and the frequency."""
-        return f"{self.amount} {self.drug.frequency}"
+        return self.regimen_at(self.dose)
+
+    def regimen_at(self, dose: float) -> str:
+        """Another dose at the same frequency."""
+        return f"{dose:g} {self.drug.unit} {self.drug.frequency}"
 
 
 class Diagnosis(NamedTuple):
@@ -67,12 +75,17 @@ class Diagnosis(NamedTuple):
 
 
 class Result(NamedTuple):
-    """One laboratory result; `value` is rounded as reported."""
+    """One laboratory result; `value` is in the analyte's unit, rounded as reported.
+
+    A result in the other laboratory's unit (`is_outside`) is rounded there, so that its `value` has
+    more decimals.
+    """
 
     analyte: cat.Analyte
     visit: int
     time: datetime
     value: float
+    is_outside: bool = False
 
     @property
     def digits(self) -> str:
@@ -81,8 +94,23 @@ class Result(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The value with its unit."""
-        return f"{self.digits} {self.analyte.unit}".strip()
+        """The value with its unit, and as the other laboratory reported it."""
+        value = quantity(self.digits, self.analyte.unit)
+        return f"{value} (reported as {' '.join(self.reported[2:])})" if self.is_outside else value
+
+    @property
+    def reported(self) -> tuple[str, str, str, str]:
+        """LOINC code, title, digits and unit as in the record."""
+        a = self.analyte
+        if not self.is_outside:
+            return a.loinc, a.title, self.digits, a.unit
+        other = cat.OTHER_UNITS[a.spellings[0]]
+        return (
+            other.loinc,
+            other.title,
+            f"{self.value * other.factor:.{other.decimals}f}",
+            other.unit,
+        )
 
 
 @dataclass(slots=True)
@@ -113,6 +141,7 @@ class StudyDone(NamedTuple):
     finding: Spellings | None = None
     value: int | None = None
     years_to_next: int | None = None
+    is_outside: bool = False  # done elsewhere; the report was scanned
 
 
 class Operation(NamedTuple):
@@ -141,11 +170,12 @@ class Referral(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A portal message and the clinic's answer."""
+    """A portal message and the clinic's reply, with its accepted answers."""
 
     time: datetime
     topic: Spellings
     asks: str
+    reply: str
     answer: Spellings
 
 
@@ -156,6 +186,28 @@ class Appointment(NamedTuple):
     time: datetime
     department: str
     kept: bool | None
+
+
+class StayChange(NamedTuple):
+    """A home medication held (`dose` is None) or given at another dose during a hospital stay."""
+
+    visit: int
+    course: Course
+    dose: float | None
+
+
+class CopiedError(NamedTuple):
+    """A wrong entry in the notes of visits `first` to `last`, corrected by an addendum later.
+
+    `kind` is dose (of `course`), home, drinks, quit smoking or problem; `wrong` is the entry.
+    """
+
+    kind: str
+    wrong: Any
+    first: int
+    last: int
+    corrected: datetime
+    course: Course | None = None
 
 
 @dataclass
@@ -193,6 +245,8 @@ class Patient:
     appointments: list[Appointment] = field(default_factory=list)
     vaccines: list[tuple[int, str]] = field(default_factory=list)  # visit, CPT4 code
     goals: dict[str, list[tuple[int, float]]] = field(default_factory=dict)  # analyte -> target
+    stay_changes: list[StayChange] = field(default_factory=list)
+    copied_errors: list[CopiedError] = field(default_factory=list)
 
     def courses_at(self, visit: int) -> list[Course]:
         """Return the drugs taken after that visit."""
@@ -210,6 +264,24 @@ class Patient:
         """Return when the newest visit of these kinds from `first` to `last` ended, or None."""
         visits = self.visits[first : None if last is None else last + 1]
         return next((visit.end for visit in reversed(visits) if visit.kind in kinds), None)
+
+    def copied(self, kind: str, course: Course | None = None) -> CopiedError | None:
+        """Return the error that notes copied forward about something, or None."""
+        errors = [e for e in self.copied_errors if e.kind == kind and e.course is course]
+        return errors[0] if errors else None
+
+    def as_noted(self, kind: str, visit: int, true, course: Course | None = None):
+        """Return what notes of a visit say instead of what is true."""
+        error = self.copied(kind, course)
+        return error.wrong if error and error.first <= visit <= error.last else true
+
+    def stated(self, kind: str, written: datetime, course=None) -> tuple[datetime, list[str]]:
+        """Return where the record last states the truth, and whether notes copied an error.
+
+        `written` is when the newest note about it ended; an addendum that corrects it may be newer.
+        """
+        error = self.copied(kind, course)
+        return (max(written, error.corrected), ["copied error"]) if error else (written, [])
 
     def noted(self, visit: int) -> bool:
         """Return whether a note (office note, discharge summary) states the visit's changes."""

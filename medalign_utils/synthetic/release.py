@@ -31,7 +31,7 @@ from medalign_utils.synthetic.submissions import Submission, submit
 from medalign_utils.synthetic.templates import TEMPLATES, Template
 
 # The part before the dot seeds all draws. It changes when records change, the rest with additions.
-GENERATOR_VERSION = "1.1"
+GENERATOR_VERSION = "2.0"
 # The demo's seed. Its release and answers are published, so a model may have seen them in training;
 # any other seed gives a fresh release.
 PUBLIC_SEED = 1
@@ -44,7 +44,8 @@ REFERENCE_COLUMNS = (
     "submitter_specialty subcategory"
 ).split()
 KEY_COLUMNS = (
-    "instruction_id person_id template where position facts reference relevant_demographics"
+    "instruction_id person_id template where position facts reference relevant_demographics "
+    "difficulties"
 ).split()
 
 
@@ -223,7 +224,6 @@ def _xml(patient: Patient, encounters: list[Encounter]) -> str:
 
 def _row(i: Instruction) -> dict:
     template = i.answer.template
-    reference = i.answer.fill(template.reference)
     return {
         "instruction_id": i.instruction_id,
         "question": i.question,
@@ -233,14 +233,15 @@ def _row(i: Instruction) -> dict:
         "person_id": i.person_id,
         "filename": f"{i.person_id}.xml",
         "annotator_num": "Annotator_1",
-        "clinician_response": reference,
-        "evidence": i.answer.fill(template.evidence),
+        "clinician_response": i.answer.reference,
+        "evidence": i.answer.evidence,
         "template": template.name,
         "where": i.answer.where,
         "position": i.position,
         "facts": i.answer.facts,
-        "reference": reference,
+        "reference": i.answer.reference,
         "relevant_demographics": i.answer.relevant,
+        "difficulties": i.difficulties,
     }
 
 

@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from medalign_utils.synthetic import catalogue as cat
+from medalign_utils.synthetic.documentation import document_care
 from medalign_utils.synthetic.patient import (
     Appointment,
     Course,
@@ -23,6 +24,14 @@ from medalign_utils.synthetic.patient import (
     Visit,
     Vitals,
 )
+
+# For how many days a symptom may have lasted at a visit of each kind.
+SYMPTOM_DAYS = {
+    "office": (2, 3, 4, 5, 6, 7, 14, 21, 28),
+    "telephone": (2, 3, 4, 5, 6, 8, 9),
+    "emergency": (1, 2, 3, 4, 5),
+    "inpatient": (1, 2, 3, 4, 5, 7),
+}
 
 
 class Care(NamedTuple):
@@ -59,6 +68,7 @@ def simulate_patient(rng: random.Random, person_id: str, visits: int, care: Care
     for number, visit in enumerate(patient.visits):
         if care.monitored and visit.kind == "inpatient":
             patient.flowsheets[number] = _flowsheet(rng, visit, number)
+    document_care(rng, patient)
     return patient
 
 
@@ -163,6 +173,7 @@ def _visit_contents(rng: random.Random, patient: Patient) -> None:
     for number, visit in enumerate(patient.visits):
         visit.positives = [rng.choice(prone)]
         visit.never = rng.sample(cat.NEVER_HAD, 2)
+        visit.symptom_days = rng.choice(SYMPTOM_DAYS[visit.kind])
         known = [d.condition for d in patient.diagnoses_at(number)]
         if visit.kind == "office":
             visit.cpt = rng.choice(("99213", "99214", "99215"))
@@ -317,10 +328,10 @@ def _social_course(rng: random.Random, patient: Patient) -> None:
         patient.drinks.append((rng.randint(1, last), change))
     if rng.random() < 0.4:
         patient.code_status.append((rng.randint(1, last), ("DNR", "do not resuscitate")))
-    for topic, asks, answer in rng.sample(cat.MESSAGES, min(len(cat.MESSAGES), 1 + last // 8)):
+    for message in rng.sample(cat.MESSAGES, min(len(cat.MESSAGES), 1 + last // 8)):
         visit = patient.visits[rng.randint(0, last)]
         time = visit.end + timedelta(days=rng.randint(1, 6), minutes=rng.randint(0, 300))
-        patient.messages.append(Message(time, topic, asks, answer))
+        patient.messages.append(Message(time, *message))
     patient.messages.sort(key=lambda m: m.time)
     for number, visit in enumerate(patient.visits):
         is_call = visit.kind == "telephone"

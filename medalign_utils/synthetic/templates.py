@@ -10,6 +10,7 @@ from string import Formatter
 
 from medalign_utils.synthetic.catalogue import OF_ONE_SEX, rows
 from medalign_utils.synthetic.patient import Patient
+from medalign_utils.synthetic.wording import capitalized, named, with_article
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,12 @@ class Answer:
 
     template: Template
 
-    def __init__(self, name, facts, time: datetime | None, where="notes", relevant=(), **words):
-        """Take one fact or a list of facts."""
+    def __init__(
+        self, name, facts, time: datetime | None, where="notes", relevant=(), hard=(), **words
+    ):
+        """Take one fact or a list of facts; `hard` has names of `difficulties.DIFFICULTIES`."""
         self.facts: list[dict] = [facts] if isinstance(facts, dict) else facts
+        self.hard: tuple[str, ...] = tuple(hard)
         self.name, self.time, self.where, self.words = name, time, where, words
         of_one_sex = {words.get(slot, "-")[0] for slot in ("lab", "surgery")} & OF_ONE_SEX
         self.relevant = relevant or (("sex",) if of_one_sex else ())
@@ -64,8 +68,17 @@ class Answer:
     @property
     def questions(self) -> list[str]:
         """The question in each phrasing."""
-        texts = [self.fill(phrasing) for phrasing in self.template.phrasings]
-        return [text[0].upper() + text[1:] for text in texts]
+        return [capitalized(self.fill(phrasing)) for phrasing in self.template.phrasings]
+
+    @property
+    def reference(self) -> str:
+        """The reference response."""
+        return capitalized(self.fill(self.template.reference))
+
+    @property
+    def evidence(self) -> str:
+        """What the record says, abridged."""
+        return self.fill(self.template.evidence)
 
 
 TEMPLATES: dict[str, Template] = {}
@@ -76,7 +89,8 @@ def templates(table: str, *, into: dict[str, Template] = TEMPLATES):
 
     A row has the template's name, the subcategory, phrasings, the reference ("Answer: ...") and,
     if anything is documented, the evidence ("Evidence: ..."). Braces are filled with `pronouns` and
-    the answer's words: the usual spelling of a term, dates as 03/09/2011.
+    the answer's words: the usual spelling of a term, dates as 03/09/2011; {lab:a} has an article,
+    {disease:a?} has one if it needs one.
     """
 
     def register(generate: Callable[[Patient], Iterator[Answer]]):
@@ -101,9 +115,15 @@ def pronouns(patient: Patient) -> dict[str, str]:
     return words | {"She": she.title(), "Her": her.title()}
 
 
+# How a name is written in a sentence: always with an article, or if `wording.COUNTABLE`.
+_ARTICLES = {"a": with_article, "a?": named}
+
+
 class _Filler(Formatter):
     def format_field(self, value, spec):
         value = value[0] if isinstance(value, tuple) else value
+        if spec in _ARTICLES:
+            return _ARTICLES[spec](value)
         if isinstance(value, date):
             named = {"": "%m/%d/%Y", "long": f"%B {value.day}, %Y"}  # 03/09/2011, March 9, 2011
             spec = named.get(spec, spec)

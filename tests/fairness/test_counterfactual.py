@@ -321,7 +321,7 @@ def test_small_groups_of_a_restricted_release_have_no_results(groups, n, left_ou
 @pytest.fixture(scope="module")
 def synthetic(tmp_path_factory):
     folder = tmp_path_factory.mktemp("synthetic")
-    write_release(folder / "original", patients=3, instructions=20)
+    write_release(folder / "original", patients=3, instructions=30)
     release = load_release(folder / "original")
     changes = (perturbation.NOTHING, *perturbation.CHANGES)
     return release, {c: counterfactual.rewrite_release(release, c, folder / c) for c in changes}

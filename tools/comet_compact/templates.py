@@ -14,6 +14,7 @@ from medalign_utils.synthetic.ask_results import (
 )
 from medalign_utils.synthetic.patient import WITH_HISTORY, WITH_SOCIAL
 from medalign_utils.synthetic.templates import Answer, Template
+from medalign_utils.synthetic.wording import counted, listed
 
 # The order of subcategories in these tables decides what each seed asks.
 TRAINING: dict[str, Template] = {}
@@ -26,12 +27,12 @@ mean_arterial_pressure | calculate numerical measures
     Calculate the MAP for {date}.
     Answer: The mean arterial pressure on {date} was {value} mmHg.
     Evidence: BP {v.systolic}/{v.diastolic}
-lowest_lab | retrieve laboratory studies | What is the lowest {lab} on record?
-    Nadir of {her} {lab}? | How low has the {lab} ever been, and on what day?
-    Answer: The lowest {lab} was {value}, on {date}. | Evidence: {title}: {value}, {date}
-first_lab | retrieve laboratory studies | What was {her} very first {lab} here?
-    First {lab} we have and its value? | Baseline {lab} at the start of the record?
-    Answer: {Her} first {lab} here was {value} on {date}. | Evidence: {title}: {value}, {date}
+lowest_lab | retrieve laboratory studies | What is the lowest {lab}{unit} on record?
+    Nadir of {her} {lab}{unit}? | How low has the {lab}{unit} ever been, and on what day?
+    Answer: The lowest {lab} was {value}, on {date}. | Evidence: {title}: {recorded}, {date}
+first_lab | retrieve laboratory studies | What was {her} very first {lab}{unit} here?
+    First {lab} we have and its value{unit}? | Baseline {lab}{unit} at the start of the record?
+    Answer: {Her} first {lab} here was {value} on {date}. | Evidence: {title}: {recorded}, {date}
 pulse_on_date | retrieve vitals | What was {her} pulse at the {date} visit? | Heart rate on {date}?
     HR recorded on {date}?
     Answer: {Her} heart rate on {date} was {v.pulse}. | Evidence: HR {v.pulse}
@@ -90,8 +91,11 @@ has_condition | retrieve medical history | Is {she} known to have {condition}?
     Answer: {reply} {condition}. | Evidence: {heading} {condition}""")
 def conditions(p):
     written, names = p.written(WITH_HISTORY), [d.condition.spellings for d in p.diagnoses]
-    listed = ", ".join(name for name, *_ in names)
-    yield Answer("problem_list", facts.terms(names), written, "both", names=listed)
+    words = {"names": listed([name for name, *_ in names])}
+    error = p.copied("problem")
+    fact = facts.terms(names, [error.wrong.spellings] if error else [])
+    time, hard = p.stated("problem", written)
+    yield Answer("problem_list", fact, time, "both", hard=hard, **words)
     yes = "Yes, she has" if p.gender == "FEMALE" else "Yes, he has"
     for condition in names:
         words = {"condition": condition, "reply": yes, "heading": "PMH:"}
@@ -116,14 +120,14 @@ def imaging(p):
 @templates("""
 occupation | retrieve social history | What is or was {her} job? | Occupation?
     What does {she} do for a living, or did before retiring?
-    Answer: {Her} occupation: {job}. | Evidence: SH: {job}
+    Answer: {Her} occupation is {job}. | Evidence: SH: {job}
 pack_years | retrieve social history | How many pack-years did {she} smoke?
     Tobacco exposure in pack-years? | Quantify the smoking history.
     Answer: {She} has {n} pack-years of smoking. | Evidence: {n} pack-years
 disease_of_relative | retrieve genetic and family history | What illness did {her} {relative} have?
     {relative}: which disease is noted in the family history?
     Family history: what about the {relative}?
-    Answer: {Her} {relative} had {disease} at {age}. | Evidence: FH: {relative} {disease}""")
+    Answer: {Her} {relative} had {disease:a?} at {age}. | Evidence: FH: {relative} {disease}""")
 def social_history(p):
     written, job = p.written(WITH_SOCIAL), p.occupation
     fact = facts.term((job,), [(other,) for other in without(cat.OCCUPATIONS, job)])
@@ -140,7 +144,7 @@ def social_history(p):
 @templates("""
 admission_count | retrieve medical history | How many times has {she} been hospitalized?
     Number of admissions on record? | Count {her} inpatient stays.
-    Answer: {She} was hospitalized {n} times. | Evidence: Inpatient visits
+    Answer: {She} was hospitalized {times}. | Evidence: Inpatient visits
 last_admission | retrieve medical history | When was {her} last hospital admission?
     Date of the most recent inpatient stay? | When was {she} last admitted?
     Answer: {She} was last admitted on {v.start}. | Evidence: Admitted {v.start}
@@ -152,19 +156,20 @@ follow_up_weeks | determine plan of care
     How many weeks after the {date} stay should primary care see {him}?
     Post-discharge follow-up interval for the {date} admission?
     After the stay of {date}, follow-up in how many weeks?
-    Answer: Follow-up with primary care was due in {weeks} weeks.
-    Evidence: follow up with primary care in {weeks} weeks""")
+    Answer: Follow-up with primary care was due in {weeks}.
+    Evidence: follow up with primary care in {weeks}""")
 def visits(p):
     stays = p.visits_of("inpatient")
     for v in stays[-1:]:
         topic = "hospitalized, admissions, admission, stays, hospitalizations, admitted"
         fact = facts.number(topic, len(stays), "times")
-        yield Answer("admission_count", fact, v.end, "both", n=len(stays))
+        yield Answer("admission_count", fact, v.end, "both", times=counted(len(stays), "time"))
         fact = facts.date_of("admitted, admission, hospital, inpatient", v.start)
         yield Answer("last_admission", fact, v.end, "both", v=v)
     for v in stays:
         fact = facts.number("follow up, follow-up, primary care", v.follow_weeks, "weeks")
-        yield Answer("follow_up_weeks", fact, v.end, date=v.start, weeks=v.follow_weeks)
+        weeks = counted(v.follow_weeks, "week")
+        yield Answer("follow_up_weeks", fact, v.end, date=v.start, weeks=weeks)
     for v in p.visits_of("emergency")[-1:]:
         fact = facts.date_of("emergency, ED, ER", v.start)
         yield Answer("last_emergency_visit", fact, v.end, "both", v=v)
