@@ -179,6 +179,7 @@ if IS_RATED:
     }
 if IS_AUDITED:
     NOTEBOOKS["09_audit_counterfactuals"] = EHRS + AUDITED
+NOTEBOOKS["12_analyze_errors"] = EHRS + GENERATED
 EVERYTHING = [file for notebook in NOTEBOOKS for file in outputs_of(notebook)]
 
 # Try again systems that failed or have files other than their status says. While another run holds

@@ -123,6 +123,28 @@ OUTPUTS = {
         },
         figures={"changes": "What changes when one demographic is rewritten."},
     ),
+    "12_analyze_errors": Outputs(
+        tables={
+            "": "Systems by place of the answer in the record, by whether the prompt contains it, "
+            "and by kind of fact; not adjusted for the number of groups.",
+            "outcomes": "What the responses do: they are correct, contradict a fact, or omit "
+            "something (abstained, partly found, nothing found, no text).",
+            "prompt": "Errors with the place of the answer outside the prompt (not shown) or in it "
+            "(not used).",
+            "abstention": "Of the responses that say “not documented”, those that are right "
+            "(precision); of the instructions that the record does not answer, those noticed "
+            "(recall).",
+            "rewording": "How often a verdict is the same for two wordings of a request.",
+            "tokens": "Accuracy by the number of the record's tokens in the prompts.",
+        },
+        figures={
+            "outcomes": "Correct responses, contradictions and omissions.",
+            "places": "Accuracy by place of the answer in the record.",
+            "prompt": "Accuracy with and without the place of the answer in the prompt.",
+            "kinds": "Accuracy by kind of fact.",
+            "tokens": "Accuracy against tokens of the record in the prompts.",
+        },
+    ),
 }
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medalign_utils import plots
-from medalign_utils.explorer.evidence import Evidence
+from medalign_utils.data.evidence import Evidence
 
 _COLOURS = {"evidence": "#9ED8FF", "search": "#F5E663"}
 # Browsers that support it open a `medalign-scroll` scrolled to this element.

@@ -2,6 +2,7 @@
 
 # ruff: noqa: F401
 from medalign_utils.plots.cost import accuracy_by_cost
+from medalign_utils.plots.errors import accuracy_by_prompt, accuracy_by_tokens, outcome_shares
 from medalign_utils.plots.fairness import (
     audit_power,
     counterfactual_changes,

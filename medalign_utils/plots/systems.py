@@ -129,6 +129,8 @@ def accuracy_by_group(table: pd.DataFrame) -> Figure:
             if i < len(groups):
                 _draw_group(groups[i], ax, named=i == 0)
             ax.set_xlim(0, min(1.0, 1.08 * highest) or 1.0)
+            if highest > 0.75:  # more labels would touch
+                ax.set_xticks([0, 0.5, 1] if 1.08 * highest >= 1 else [0, 0.4, 0.8])
     figure.supxlabel(
         "Correct responses of n instructions, 95% interval over patients; grey: Wilson's, which "
         "assumes that instructions are independent",

@@ -1,6 +1,6 @@
 import re
 
-from medalign_utils.explorer.evidence import search_pattern
+from medalign_utils.data.evidence import search_pattern
 from medalign_utils.explorer.html import excerpt, highlight
 from tests.builders.explorer_release import SCRIPT
 

@@ -167,6 +167,7 @@ def test_only_its_owner_can_read_a_restricted_experiment(restricted, tmp_path):
     options = ("--cores", "2", "--configfile", "params/real.yaml")
     made = [
         "runs/real/tables/09_audit_counterfactuals.csv",
+        "runs/real/tables/12_analyze_errors.csv",
         *(f"runs/real/status/score/{s}.json" for s in ("one", "two")),
     ]
     with ChatServer(quoting) as server:

@@ -108,6 +108,19 @@ SIMULATION = with_intervals(
      "n_patients": [184.3, 92.2, 19.1], "n_instructions": [303, 152.4, 31.6]},
     share=[0.04, 0.6, 0.1],
 )  # fmt: skip
+PROMPTS = with_intervals(
+    {"group": ["in the prompt", "in the prompt", "not in the prompt"], "system": [LONG, "b", "b"],
+     "n": [72, 40, 32]},
+    correct=[0.3, 0.4, 0.1],
+)  # fmt: skip
+TOKENS = with_intervals(
+    {"system": ["b", "b", "$ its own $", LONG], "tokens": [900, 90_000, 1_800, 1_800],
+     "n": [40, 32, 72, 72]},
+    correct=[0.3, 0.5, 0.2, 0.1],
+)  # fmt: skip
+OUTCOMES = with_intervals(
+    {"system": [LONG, "b"], "n": 72}, correct=[0.3, 0.4], contradicted=[0.2, 0.1], omission=0.5
+)
 TIMES = EVENTS["timestamp"]
 # Name of the function (and case) -> its arguments.
 CASES = {
@@ -119,6 +132,8 @@ CASES = {
     "accuracy_by_cost": ([COSTS], {}),
     "head_to_head": ([MATRIX], {"n": 72}),
     "accuracy_by_context": ([CONTEXTS], {}),
+    "accuracy_by_prompt": ([PROMPTS], {}),
+    "accuracy_by_tokens": ([TOKENS], {}),
     "paired_differences": ([PAIRS], {}),
     "metric_correlation": ([METRICS], {}),
     "metric_correlation, ceiling": ([SKIPPED], {"ceiling": Interval(0.65, 0.55, 0.74)}),
@@ -196,6 +211,10 @@ def test_text_is_inside_the_picture_and_settings_are_restored(name):
         ("audit_power", {"20-point gap for 19\npatients: found", "120"}),
         ("lengths_by_group", {"3,000", "gender: Female", "23"}),
         ("published_correlation", {"0.40†", "0.20†"}),
+        ("accuracy_by_prompt", {"n in", "72", "40", "n not in", "–", "32"}),
+        ("accuracy_by_tokens",
+         {"Tokens of the record in the prompts,\nmedian of each group of prompts\n"
+          "(n = 32 to 72 instructions)", "1,000", "50,000"}),
         ("accuracy_by_context",
          {"2,048", "full record", "−20.0\n[−30.0, −10.0]", "−10.0\n[−20.0, +0.0]"}),
         ("timeline", {"encounter (3)", "measurement (1)", "note (1)", "a type of $ its own $ (1)",
@@ -320,6 +339,38 @@ def test_accuracy_by_group_has_a_panel_per_group_on_one_axis():
     is_first = GROUPS["group"] == GROUPS["group"][0]
     hidden = GROUPS.assign(n=GROUPS["n"].astype("Int64").where(is_first))
     assert [bool(ax.get_title()) for ax in plots.accuracy_by_group(hidden).axes] == [True]
+
+
+def test_accuracy_by_prompt_has_both_groups_in_a_system_s_row():
+    ax = draw("accuracy_by_prompt")
+    inside, outside = (line.get_xydata() for line in ax.get_lines()[:2])
+    assert inside[:, 0].tolist() == [0.3, 0.4]
+    assert np.isnan(outside[0, 0]) and outside[1, 0] == 0.1  # the first read whole records
+
+
+def test_accuracy_by_tokens_joins_a_system_s_points_and_names_it():
+    ax = draw("accuracy_by_tokens")
+    assert [len(line.get_xdata()) for line in ax.get_lines()] == [2, 1, 1]
+    x = [line.get_xdata()[0] for line in ax.get_lines()[1:]]
+    assert x[0] != x[1] and max(x) < 2 * min(x)  # side by side
+    [legend] = ax.figure.legends
+    assert len(legend.get_texts()) == 3
+    few = TOKENS.assign(correct_low=[np.nan, 0.1, 0.1, 0])
+    assert "no interval: fewer than 5 patients" in plots.accuracy_by_tokens(few).get_xlabel()
+
+
+def test_outcome_shares_has_three_panels_on_one_axis():
+    figure = plots.outcome_shares(OUTCOMES)
+    assert [ax.get_title().split(":")[0] for ax in figure.axes] == [
+        "Correct",
+        "Contradiction",
+        "Omission",
+    ]
+    assert len({ax.get_xlim() for ax in figure.axes}) == 1
+    assert names_of(figure.axes[0]) == [LONG, "b"]
+    figure.canvas.draw()
+    for ax in figure.axes:
+        assert_inside(ax)
 
 
 def test_human_evaluation_has_the_three_numbers_of_each_system_in_its_row():

@@ -34,6 +34,7 @@ NOT_COMPARED = {
         "There are no two metrics with taus to compare.",
         "This experiment does not use comet-compact.",
     ],
+    "12": ["The systems answered one wording of each request, so this cannot be measured."],
 }
 
 

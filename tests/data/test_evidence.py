@@ -1,7 +1,15 @@
 import pytest
 
-from medalign_utils.explorer.evidence import locate_evidence, search_pattern
+from medalign_utils.data.ehr import read_events
+from medalign_utils.data.evidence import locate_evidence, search_pattern
+from medalign_utils.data.release import load_release
 from medalign_utils.explorer.html import title_of
+from tests.builders.explorer_release import PATIENT, write_release
+
+
+@pytest.fixture
+def events(tmp_path):
+    return read_events(load_release(write_release(tmp_path / "release")).ehr_path(PATIENT))
 
 
 @pytest.mark.parametrize("text", ["a+b (c)", "[x]", "\\d", "50 %", "$5 & a"])

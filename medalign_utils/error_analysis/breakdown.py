@@ -1,0 +1,240 @@
+"""Tables of accuracy and errors, with intervals by bootstrap over patients."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from medalign_utils.data.disclosure import suppress_small_groups
+from medalign_utils.error_analysis.outcomes import CONTRADICTED, OMISSIONS, OUTCOMES
+from medalign_utils.evaluation.systems import wilson_interval
+from medalign_utils.stats.bootstrap import (
+    LEAST_INTERVAL,
+    Bootstrap,
+    Interval,
+    interval_columns,
+    resample_means,
+)
+
+# Upper bounds of positions, and their names. Questions prefer the newest part of a record.
+_POSITIONS = {
+    0.5: "position 0–50%, oldest",
+    0.75: "position 50–75%",
+    0.9: "position 75–90%",
+    1.0: "position 90–100%, newest",
+}
+# Upper bounds of the record's tokens in a prompt.
+_TOKENS = (1_000, 4_000, 16_000, 64_000, 256_000, np.inf)
+PLACES = {
+    "codes": "in codes only",
+    "notes": "in notes only",
+    "both": "in codes and notes",
+    "nowhere": "not documented",
+}
+SHOWN, NOT_SHOWN = "in the prompt", "not in the prompt"
+KINDS = {
+    "number": "number",
+    "date": "date",
+    "term": "term",
+    "set": "set of terms",
+    "yes_no": "yes or no",
+    "not_documented": "not documented",
+    "several kinds": "several kinds",
+}
+_COLUMNS = (
+    "grouping group system n n_patients correct correct_low correct_high wilson_low wilson_high"
+).split()
+
+
+_OUTCOME_COLUMNS = (
+    "system n n_patients correct correct_low correct_high contradicted contradicted_low "
+    "contradicted_high omission omission_low omission_high abstained partly_found nothing_found "
+    "no_text"
+).split()
+_ABSTENTION_COLUMNS = (
+    "system n n_absent n_abstained n_both precision precision_low precision_high recall recall_low "
+    "recall_high"
+).split()
+
+
+def position_groups(position: pd.Series) -> pd.Series:
+    """Return the part of the record that each position is in, as ordered categories.
+
+    >>> position_groups(pd.Series([0.1, 0.75, 0.95, None])).tolist()
+    ['position 0–50%, oldest', 'position 50–75%', 'position 90–100%, newest', nan]
+    """
+    return pd.cut(position, [-0.01, *_POSITIONS], labels=list(_POSITIONS.values()))
+
+
+def with_groups(
+    responses: pd.DataFrame, places: pd.DataFrame, exposures: pd.DataFrame
+) -> pd.DataFrame:
+    """Return responses with the groups that they are compared by.
+
+    The groups are ordered categories, or missing: place, position, prompt (whether it contains the
+    place of the answer), kind (of fact), and tokens (of the record in the prompts).
+    """
+    table = responses.merge(places, on="instruction_id", how="left")
+    table = table.merge(exposures, on=["instruction_id", "system"], how="left")
+    shown = table["shown"].map({True: SHOWN, False: NOT_SHOWN})
+    table["prompt"] = pd.Categorical(shown, [SHOWN, NOT_SHOWN], ordered=True)
+    table["place"] = pd.Categorical(table["where"].map(PLACES), list(PLACES.values()), ordered=True)
+    table["position"] = position_groups(table["position"])
+    if "kind" in table:
+        kind = table["kind"].map(KINDS)
+        table["kind"] = pd.Categorical(kind, list(KINDS.values()), ordered=True)
+    if "ehr_tokens_kept" in table:
+        names = [f"up to {bound:,.0f}" for bound in _TOKENS[:-1]] + ["more"]
+        table["tokens"] = pd.cut(table["ehr_tokens_kept"], [-1, *_TOKENS], labels=names)
+    return table
+
+
+def accuracy_by(
+    responses: pd.DataFrame,
+    groupings: Sequence[str],
+    *,
+    bootstrap: Bootstrap,
+    is_restricted: bool = False,
+) -> pd.DataFrame:
+    """Return each system's accuracy by group, one row per grouping, group and system.
+
+    `responses` comes from `with_groups`; a response without a rating or a group is left out. If the
+    release is restricted, groups that could identify patients have no values; see
+    `suppress_small_groups`. With fewer than `LEAST_INTERVAL` patients there is no bootstrap
+    interval. There are no rows if no response is rated.
+    """
+    tables = [pd.DataFrame(columns=_COLUMNS)]
+    for grouping in [name for name in groupings if name in responses]:
+        rated = responses.dropna(subset=["correct", "person_id", grouping])
+        rated = rated.assign(system=pd.Categorical(rated["system"], responses["system"].unique()))
+        names = ["grouping", "group", "system"]
+        rows = [
+            dict(zip(names, (grouping, str(group), system), strict=True))
+            | _accuracy(own, bootstrap)
+            for (group, system), own in rated.groupby([grouping, "system"], observed=True)
+        ]
+        table = pd.DataFrame(rows, columns=_COLUMNS)
+        tables.append(_suppressed(table, rated, grouping) if is_restricted else table)
+    return pd.concat([t for t in tables if len(t)] or tables[:1], ignore_index=True)
+
+
+def count_outcomes(responses: pd.DataFrame, *, bootstrap: Bootstrap) -> pd.DataFrame:
+    """Return the share of each outcome by system.
+
+    Columns: system, n, n_patients, each of `OUTCOMES` (spaces as underscores), contradicted and
+    omission with intervals; contradicted, omission and correct add up to 1.
+    """
+    rows = []
+    for system, own in _judged(responses).groupby("system", sort=False):
+        outcomes = own["outcome"].to_numpy()
+        measures = {
+            "correct": outcomes == OUTCOMES[0],
+            "contradicted": outcomes == CONTRADICTED,
+            "omission": np.isin(outcomes, OMISSIONS),
+        }
+        row = {"system": system, "n": len(own), "n_patients": own["person_id"].nunique()}
+        row |= _means(measures, own["person_id"], bootstrap)
+        shares = {name.replace(" ", "_"): np.mean(outcomes == name) for name in OMISSIONS}
+        rows.append(row | shares)
+    return pd.DataFrame(rows, columns=_OUTCOME_COLUMNS)
+
+
+def abstention(responses: pd.DataFrame, *, bootstrap: Bootstrap) -> pd.DataFrame:
+    """Return how well each system says "not documented".
+
+    Columns: system, n, n_absent (instructions that the record does not answer), n_abstained
+    (responses that say so), n_both; precision, the share of n_abstained that is right, and recall,
+    the share of n_absent that is noticed, with intervals; NaN if undefined.
+    """
+    rows = []
+    for system, own in _judged(responses).groupby("system", sort=False):
+        absent, abstained = (own[name].to_numpy(dtype=bool) for name in ("is_absent", "abstained"))
+        measures = {
+            "precision": np.where(abstained, absent, np.nan),
+            "recall": np.where(absent, abstained, np.nan),
+        }
+        row = {"system": system, "n": len(own), "n_absent": absent.sum()}
+        row |= {"n_abstained": abstained.sum(), "n_both": (absent & abstained).sum()}
+        rows.append(row | _means(measures, own["person_id"], bootstrap))
+    return pd.DataFrame(rows, columns=_ABSTENTION_COLUMNS)
+
+
+def accuracy_by_tokens(
+    responses: pd.DataFrame, *, bootstrap: Bootstrap, is_restricted: bool = False
+) -> pd.DataFrame:
+    """Return `accuracy_by` the number of the record's tokens in a system's prompts.
+
+    The column tokens has the median of a group.
+    """
+    table = accuracy_by(responses, ["tokens"], bootstrap=bootstrap, is_restricted=is_restricted)
+    if table.empty:
+        return table.assign(tokens=[])
+    keys = [responses["system"], responses["tokens"].astype("str")]
+    median = responses["ehr_tokens_kept"].groupby(keys).median().rename("tokens")
+    median = median.rename_axis(["system", "group"]).reset_index()
+    table = table.merge(median, how="left")
+    return table.assign(tokens=table["tokens"].where(table["correct"].notna()))
+
+
+def split_errors(responses: pd.DataFrame) -> pd.DataFrame:
+    """Return, by system, how many errors there are with the answer's place in the prompt or not.
+
+    Columns: system; n, the number of responses; in_prompt and not_in_prompt, those whose prompt
+    contains the answer's place or does not; errors; and of these, not_shown (the place was not in
+    the prompt), not_used (it was), not_documented (the record has no answer) and unknown. Without
+    ratings, the last five are missing.
+    """
+    rows = []
+    for system, own in responses.groupby("system", sort=False):
+        is_in, is_out = own["prompt"] == SHOWN, own["prompt"] == NOT_SHOWN
+        row = {"system": system, "n": len(own), "in_prompt": is_in.sum()}
+        row["not_in_prompt"] = is_out.sum()
+        wrong = own["correct"].eq(False).fillna(False).astype(bool)
+        absent = own["place"] == PLACES["nowhere"]
+        if own["correct"].notna().any():
+            kinds = {"not_shown": is_out, "not_used": is_in, "not_documented": absent}
+            row["errors"] = wrong.sum()
+            row |= {name: (wrong & is_kind).sum() for name, is_kind in kinds.items()}
+            row["unknown"] = (wrong & ~(is_in | is_out | absent)).sum()
+        rows.append(row)
+    columns = "system n in_prompt not_in_prompt errors not_shown not_used not_documented unknown"
+    return pd.DataFrame(rows, columns=columns.split())
+
+
+def _judged(responses: pd.DataFrame) -> pd.DataFrame:
+    """Return the responses that an answer key judged."""
+    return responses if "outcome" in responses else responses[:0]
+
+
+def _accuracy(own: pd.DataFrame, bootstrap: Bootstrap) -> dict:
+    row = {"n": len(own), "n_patients": own["person_id"].nunique()}
+    row |= _means({"correct": own["correct"].to_numpy()}, own["person_id"], bootstrap)
+    return row | wilson_interval(own["correct"].sum(), len(own))
+
+
+def _means(
+    measures: Mapping[str, np.ndarray], patients: pd.Series, bootstrap: Bootstrap
+) -> dict[str, float]:
+    """Return the mean of each measure with its bounds, NaN if too few patients have a value."""
+    values = np.column_stack([np.asarray(v, dtype=float) for v in measures.values()])
+    with np.errstate(invalid="ignore"):  # a measure without any value: 0 / 0
+        resampled = resample_means(values, patients.to_numpy(), bootstrap=bootstrap)
+    means = {}
+    for name, interval, n in zip(
+        measures, resampled.intervals(), resampled.n_patients, strict=True
+    ):
+        if n < LEAST_INTERVAL:
+            interval = Interval(interval.estimate, np.nan, np.nan)
+        means |= {column: value for column, [value] in interval_columns(name, [interval]).items()}
+    return means
+
+
+def _suppressed(table: pd.DataFrame, rated: pd.DataFrame, grouping: str) -> pd.DataFrame:
+    """Return the table without small groups; each system may have its own groups."""
+    shown = []
+    for system, own in table.groupby("system", sort=False):
+        members = rated[rated["system"] == system]
+        members = members.assign(grouping=grouping, group=members[grouping].astype("str"))
+        instructions = members[["instruction_id", "person_id"]]
+        shown.append(suppress_small_groups(own, members, instructions))
+    return pd.concat(shown, ignore_index=True) if shown else table

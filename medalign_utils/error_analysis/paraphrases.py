@@ -1,0 +1,52 @@
+"""Whether a verdict stays the same if the same patient's instruction is worded differently."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from medalign_utils.data.release import Release, load_submitted
+from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_means, interval_columns
+
+_COLUMNS = "system n_pairs n_patients both_correct same same_low same_high".split()
+
+
+def find_paraphrases(release: Release) -> pd.DataFrame:
+    """Return the pairs of instructions that make the same request about the same patient.
+
+    Requests are those of `load_submitted`. Columns: person_id, instruction_id, other_id.
+    """
+    submitted = load_submitted(release).dropna(subset=["request", "person_id"])
+    submitted = submitted[submitted["instruction_id"].isin(release.instructions["instruction_id"])]
+    pairs = [
+        (person_id, *pair)
+        for (person_id, _), ids in submitted.groupby(["person_id", "request"])["instruction_id"]
+        for pair in combinations(ids, 2)
+    ]
+    return pd.DataFrame(pairs, columns=["person_id", "instruction_id", "other_id"])
+
+
+def stability(
+    responses: pd.DataFrame, pairs: pd.DataFrame, *, bootstrap: Bootstrap
+) -> pd.DataFrame:
+    """Return how often each system's verdict is the same for both wordings.
+
+    `responses` has instruction_id, system and correct; `pairs` comes from `find_paraphrases`. Pairs
+    without two ratings are left out. Columns: system, n_pairs, n_patients, both_correct (a share),
+    and same with its interval. There are no rows without pairs.
+    """
+    rated = responses.dropna(subset="correct")
+    rows = []
+    for system, own in rated.groupby("system", sort=False):
+        correct = own.set_index("instruction_id")["correct"].astype(float)
+        both = pairs[pairs["instruction_id"].isin(correct.index)]
+        both = both[both["other_id"].isin(correct.index)]
+        if both.empty:
+            continue
+        first, other = (correct[both[name]].to_numpy() for name in ("instruction_id", "other_id"))
+        same = (first == other).astype(float)[:, np.newaxis]
+        intervals = bootstrap_means(same, both["person_id"].to_numpy(), bootstrap=bootstrap)
+        row = {"system": system, "n_pairs": len(both), "n_patients": both["person_id"].nunique()}
+        row["both_correct"] = (first * other).mean()
+        rows.append(row | {k: v[0] for k, v in interval_columns("same", intervals).items()})
+    return pd.DataFrame(rows, columns=_COLUMNS)
