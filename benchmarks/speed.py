@@ -1,12 +1,14 @@
 """Speed of packing, reading, asking a server and scoring, against the usual and the simplest way.
 
 `make benchmark` runs this and writes benchmarks/RESULTS.md. Each result is a median ratio within
-one run, in which the ways take turns on the same EHRs. About 35 minutes on 2 cores.
+one run, in which the ways take turns on the same EHRs. About 40 minutes on 2 cores. To measure only
+some sections again: `PYTHONPATH=. .venv/bin/python benchmarks/speed.py --only asking batching`.
 """
 
 import argparse
 import itertools
 import os
+import re
 import resource
 import tempfile
 import time
@@ -16,9 +18,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xmltodict
+from batching import BATCH, N, batching
 from lxml import etree
 from scoring import scoring
-from throughput import CONCURRENCY, throughput
+from throughput import CONCURRENCY, PROMISED_DEAD, dead_servers, throughput
 from throughput import PROMISED as PROMISED_THROUGHPUT
 from tqdm import tqdm
 
@@ -218,20 +221,9 @@ def full_size(folder: Path) -> tuple[Path, list[tuple[str, float]]]:
     return release, rows
 
 
-def report(
-    packed: list[dict],
-    read: dict,
-    asked: dict[str, float],
-    scored: list[str],
-    full: list[tuple[str, float]],
-) -> str:
+def of_packing(rows: list[dict]) -> list[str]:
     n = N_EHRS * N_INSTRUCTIONS
     lines = [
-        "# Benchmarks",
-        "",
-        f"Written by `make benchmark` on {os.cpu_count()} cores. Values are medians over turns "
-        "within one run. A ratio says how many times longer the other way takes.",
-        "",
         f"## Packing: {n} instructions over {N_EHRS} EHRs of {EHR_BYTES / 1e6:.1f} MB (`markup`, "
         "MiniLM's tokenizer)",
         "",
@@ -239,13 +231,14 @@ def report(
         "promised | simplest / ours | HELM's tokens kept | simplest's text kept |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for row in packed:
+    for row in rows:
         lines.append(
             f"| {row['context']:,} | {row['helm']:.3f} | {row['simplest']:.4f} | {row['ours']:.4f} "
             f"| {row['helm_ratio']:.1f} | {PROMISED[row['context']]} | {row['simplest_ratio']:.1f} "
             f"| {row['same_tokens']:.5%} | {row['same_text']} of {n} |"
         )
-    lines += [
+    return [
+        *lines,
         "",
         "HELM's way encodes the whole EHR for each instruction, keeps the last tokens and decodes "
         "them. The simplest sensible way encodes, for each instruction, the end of the EHR at 8 "
@@ -256,19 +249,28 @@ def report(
         "",
         "The tokens differ from HELM's only at the oldest end: if the cut splits a word, the rest "
         "of the word may need more tokens, and then one token is dropped.",
-        "",
+    ]
+
+
+def of_reading(row: dict) -> list[str]:
+    return [
         "## Reading: XML to the events table",
         "",
         "| events | xmltodict, s | simplest, s | ours, s | xmltodict / ours | promised | "
         "simplest / ours |",
         "|---:|---:|---:|---:|---:|---:|---:|",
-        f"| {read['events']:,} | {read['xmltodict']:.3f} | {read['simplest']:.3f} | "
-        f"{read['ours']:.3f} | {read['xmltodict_ratio']:.1f} | {PROMISED_READING} | "
-        f"{read['simplest_ratio']:.1f} |",
+        f"| {row['events']:,} | {row['xmltodict']:.3f} | {row['simplest']:.3f} | "
+        f"{row['ours']:.3f} | {row['xmltodict_ratio']:.1f} | {PROMISED_READING} | "
+        f"{row['simplest_ratio']:.1f} |",
         "",
         "The simplest sensible way is `lxml.iterparse`, one encounter at a time, without checks. "
         "Ours does the same with checks that name file and line. All tables are equal.",
-        "",
+    ]
+
+
+def of_asking() -> list[str]:
+    asked = throughput()
+    return [
         "## Asking a server that answers after 200 ms",
         "",
         "Responses per second of `run_system`, one prompt at a time and several at a time.",
@@ -277,27 +279,98 @@ def report(
         "|---:|---:|---:|---:|",
         f"| {asked['alone']:.2f} | {asked['together']:.1f} | {asked['ratio']:.1f} | "
         f"{PROMISED_THROUGHPUT} |",
+    ]
+
+
+def of_dead_servers() -> list[str]:
+    return [
+        "## Asking a dead server",
         "",
-        *scored,
+        "Seconds until a run of 40 prompts stops and says why.",
+        "",
+        "| what is dead | prompts at a time | seconds | promised |",
+        "|:---|---:|---:|---:|",
+        *(
+            f"| {what} | {concurrency} | {seconds:.1f} | under {PROMISED_DEAD} |"
+            for what, concurrency, seconds in dead_servers()
+        ),
+    ]
+
+
+def of_batching() -> list[str]:
+    found = batching()
+    return [
+        f"## Batches of a local model: {N} prompts of mixed lengths, {BATCH} at a time",
+        "",
+        "CPU seconds of `run_system` with a small Llama of random weights, in the release's order "
+        "and sorted by length; the ratio is the median (range) of 5 pairs. Responses are equal.",
+        "",
+        "| order of the release, s | sorted, s | ratio | tokens with padding / without, order of "
+        "the release | sorted |",
+        "|---:|---:|---:|---:|---:|",
+        f"| {found['unsorted']:.1f} | {found['sorted']:.1f} | {found['ratio']:.2f} "
+        f"({found['lowest']:.2f} to {found['highest']:.2f}) | {found['padded_unsorted']:.2f} | "
+        f"{found['padded_sorted']:.2f} |",
+        "",
+        "Prompts that all fill the context have equal lengths, and sorting then saves nothing.",
+    ]
+
+
+def of_release(rows: list[tuple[str, float]]) -> list[str]:
+    return [
         "## A release of the published size",
         "",
         "| | |",
         "|---|---:|",
-        *(f"| {what} | {value:,.0f} |" for what, value in full),
-        "",
+        *(f"| {what} | {value:,.0f} |" for what, value in rows),
     ]
-    return "\n".join(lines)
+
+
+SECTIONS = ("packing", "reading", "asking", "dead", "batching", "scoring", "release")
+ABOUT = (
+    f"Written by `make benchmark` on {os.cpu_count()} cores. Values are medians over turns within "
+    "one run. A ratio says how many times longer the other way takes. `--only` of "
+    "`benchmarks/speed.py` measures single sections again."
+)
+
+
+def measure(names: list[str], repeats: int) -> dict[str, list[str]]:
+    """Return name -> lines of each section."""
+    sections: dict[str, list[str]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        if {"packing", "reading", "release"} & {*names}:
+            release, full = full_size(Path(folder))
+            files = full_size_ehrs(release)
+            sections["release"] = of_release(full)
+        if "packing" in names:
+            sections["packing"] = of_packing(packing(files))
+        if "reading" in names:
+            sections["reading"] = of_reading(reading(files, repeats))
+    others = {"asking": of_asking, "dead": of_dead_servers, "batching": of_batching}
+    others["scoring"] = scoring
+    for name, section in others.items():
+        if name in names:
+            sections[name] = section()
+    load = f"Load average at the end of the measurements: {os.getloadavg()[0]:.1f}."
+    return {name: [*sections[name], "", load] for name in names}
+
+
+def report(sections: dict[str, list[str]], earlier: str = "") -> str:
+    """Return RESULTS.md; sections that were not measured are those of an earlier one."""
+    found = dict(re.findall(r"<!-- (\w+) -->\n(.*?)(?=\n<!-- |\Z)", earlier, flags=re.DOTALL))
+    found |= {name: "\n".join(lines) for name, lines in sections.items()}
+    parts = [f"<!-- {name} -->\n{found[name].strip()}\n" for name in SECTIONS if name in found]
+    return "\n".join(["# Benchmarks", "", ABOUT, "", *parts])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="of reading; default %(default)s")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/RESULTS.md"))
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, help="measure only these sections")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        release, full = full_size(Path(folder))
-        files = full_size_ehrs(release)
-        text = report(packing(files), reading(files, args.repeats), throughput(), scoring(), full)
+    earlier = args.out.read_text("utf-8") if args.only and args.out.is_file() else ""
+    text = report(measure(args.only or [*SECTIONS], args.repeats), earlier)
     args.out.write_text(text, "utf-8")
     print(text)
 

@@ -1,8 +1,9 @@
-"""How much faster a server answers many prompts at a time than one by one.
+"""How much faster a server answers many prompts at a time, and how soon a dead one is given up.
 
 A server on 127.0.0.1 answers every prompt after 200 ms. `run_system` asks it at concurrency 1 and
-32 in turn; the result is the median ratio of the two rates over five pairs of runs. `make
-benchmark` runs this as part of `speed.py`; by itself it takes about a minute.
+32 in turn; the result is the median ratio of the two rates over five pairs of runs. Then it asks
+servers that are dead. `make benchmark` runs this as part of `speed.py`; by itself it takes about
+two minutes.
 """
 
 import shutil
@@ -17,11 +18,15 @@ import pandas as pd
 from tqdm import tqdm
 
 from medalign_utils.data.release import Release
+from medalign_utils.errors import IncompleteError
 from medalign_utils.generation.runner import run_system
+from tests.builders.chat_server import ChatServer, error
 
 SERVER = Path(__file__).parents[1] / "tests/builders/chat_server.py"
 CONCURRENCY, PROMISED = 32, 25
 REPEATS = 5
+# A dead server may cost so many seconds.
+PROMISED_DEAD = 15
 EHR = (
     '<eventstream person_id="1"><encounter><events><entry timestamp="2014-08-10 09:12">'
     '<event type="measurement" code="LOINC/2160-0" name="Creatinine" unit="mg/dL">1.4</event>'
@@ -82,5 +87,29 @@ def throughput(repeats: int = REPEATS) -> dict[str, float]:
     }
 
 
+def dead_servers() -> list[tuple[str, int, float]]:
+    """Return what is dead, the concurrency, and the seconds until the run stops."""
+    rows = []
+    with ChatServer(lambda _: None) as gone:
+        pass  # nothing listens on its port any more
+    for concurrency in (1, 8):
+        rows.append(("nothing listens", concurrency, seconds_until_stop(gone.port, concurrency)))
+        for status in (502, 503):
+            with ChatServer(lambda _, status=status: error(status)) as proxy:
+                seconds = seconds_until_stop(proxy.port, concurrency)
+            rows.append((f"a proxy answers HTTP {status}", concurrency, seconds))
+    return rows
+
+
+def seconds_until_stop(port: int, concurrency: int) -> float:
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            rate(Path(folder), port, 40, concurrency)
+        except IncompleteError:
+            return time.perf_counter() - start
+    raise SystemExit("a dead server answered")
+
+
 if __name__ == "__main__":
-    print(throughput())
+    print(throughput(), *dead_servers(), sep="\n")
