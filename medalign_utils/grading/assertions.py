@@ -52,11 +52,13 @@ _TURN = re.compile(
 )
 _STOP_BEFORE = re.compile(
     r"(?i)(?<![\w-])(?P<ended>no longer(?! (?:on|taking|takes?|uses?|using|prescribed|receiv\w+))"
-    r"|quit|former|ex-|gave up|resolved)|(?<![\w-])(?:stop(?:ped|ping|s)?|discontinu\w+"
+    r"|quit(?! (?:in )?[0-9])|former|ex-|gave up|resolved)|(?<![\w-])(?:stop(?:ped|ping|s)?"
+    r"|discontinu\w+"
     r"|d/?c'?d|(?:switch|chang|transition)(?:ed|ing|e)? from|(?:wean|taper)(?:ed|ing) off|off|held"
     r"|hold(?:ing)?|replac(?:ed|ing|es)|previous|prior|past|suspendi\w+|dej[oó] de|failed"
     r"|intolerant (?:to|of)"
-    r"|(?P<past>used to|no longer|previously|formerly|earlier|early on|in the past|before that|antes)"
+    r"|(?P<past>used to|had been (?:on|taking|using|treated with|living)|lived|moved from"
+    r"|no longer|previously|formerly|earlier|early on|in the past|before that|antes)"
     r"|(?:not|unable to) tolerat\w+|\w+n't tolerat\w+)\b"
 )
 _NOW = re.compile(
@@ -87,6 +89,7 @@ _SO_BEFORE = re.compile(
 )
 _FIELD = re.compile(r"(?:\s\w+){0,2}\s*:")
 _ENDS_DRUG = re.compile(r"[^:]*:\s*end\s*$")  # a quoted record line
+_PRECAUTION = re.compile(r"(?i)\s+(?:prophyla\w+|prevention|precautions?)\b")
 _REASON = re.compile(r"(?i)(?:because of|due to|for)(?: an?)? $")
 _IN_BRACKETS = re.compile(r"\s*(?:[\w.%/-]+\s+){0,4}\(")
 _JOINS = re.compile(r"[,(]|\band\b|\bor\b")
@@ -117,9 +120,13 @@ _AFTER = re.compile(
     r"|observed|detected|identified|evident|taken"
     r"|given|performed|done|prescribed|started|used|indicated|on|in|among|part of|listed)\b"
     r"|\w+n't (?:present|found|seen|noted|reported|done|performed|given|prescribed|taken)\b)"
-    r"|(?P<ended>resolved\b|died\b|passed away\b|deceased\b|quit\b)"
-    r"|(?P<switched>(?:switched|changed) to\b|replaced\b)"
-    r"|(?P<stopped>until\b|past\b(?=\W*$)|cancell?ed\b|up to\b|stopped\b"
+    r"|(?P<ended>resolved\b|died\b|passed away\b|deceased\b|removed\b|disproved\b|refuted\b|quit\b)"
+    r"|(?P<switched>(?:switched|changed) to\b|(?:(?<=been )|(?<=was )|(?<=were )"
+    r"|(?<=is ))replaced\b"
+    r"|replaced (?:by|with)\b)"
+    r"|(?P<stopped>until\b|past\b(?=\W*$)|cancell?ed\b"
+    r"|(?:from )?(?:[a-z]+ )?(?:19|20)[0-9]{2} ?(?:-|to|until) ?(?:[a-z]+ )?(?:19|20)[0-9]{2}\b"
+    r"|up to\b|stopped\b"
     r"|(?:previously|formerly|in the past|early on|earlier|at first|initially)\b(?=\s*(?:[).,;]"
     r"|$))|discontinued\b|d/?c'?d\b|held\b|weaned\b|tapered off\b|ended\b))"
 )
@@ -146,6 +153,8 @@ def judge(text: str, mention: Mention) -> str:
         begin = max(begin, text.rfind(",", begin, mention.start) + 1)
     if _ENDS_DRUG.match(text, mention.end):
         return STOPPED
+    if _PRECAUTION.match(text, mention.end):
+        return DOUBTED
     before = text[begin : mention.start]
     if after := _verdict_after(text, mention.end, clause_end, before):
         return after

@@ -11,7 +11,7 @@ from medalign_utils.grading.quantities import Quantity, mask, read_quantities
 from medalign_utils.grading.spelling import Mention
 from medalign_utils.grading.text import Reading, Statement
 
-_PATIENT = re.compile(r"(?i)\b(?:patient|pt)(?!'s)\b")
+_PATIENT = re.compile(r"(?i)\b(?:patient|pt)(?!'s)\b|^(?:she|he) (?:has|had|is|was)\b")
 
 
 def concerns(fact: Fact, statement: Statement, place: Mention | Quantity, reading: Reading) -> bool:

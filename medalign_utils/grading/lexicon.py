@@ -11,10 +11,22 @@ Spellings = tuple[str, ...]
 WORD = re.compile(
     r"[^\W\d_]\d\w*(?:\.\w+)?(?!\w)|\d{1,3}\.\d{1,3}(?!\d)|[^\W\d_]+(?:'[a-z]+)?|\d+[a-z]*"
 )
-
-
 # Words that may be added to or left out of a term.
-_ARTICLES = frozenset("a an the her his their your my our its to el la los las su sus".split())
+_ARTICLES = frozenset("a an the her his their your my our its to per el la los las su sus".split())
+_NUMBERS = {
+    word: digit
+    for digit, names in {
+        "1": "one una uno",
+        "2": "two dos",
+        "3": "three tres",
+        "4": "four cuatro",
+        "6": "six seis",
+        "7": "seven siete",
+        "8": "eight ocho",
+        "12": "twelve doce",
+    }.items()
+    for word in names.split()
+}
 
 
 class Word(NamedTuple):
@@ -35,6 +47,8 @@ def stem(word: str) -> str:
         return word
     word = unicodedata.normalize("NFKD", word.lower())
     word = "".join(c for c in word if not unicodedata.combining(c)).removesuffix("'s")
+    if word in _NUMBERS:
+        return _NUMBERS[word]
     if not word.isalpha() or word.endswith(("ss", "us", "is")):
         return word
     if len(word) > 4 and word.endswith("ies"):

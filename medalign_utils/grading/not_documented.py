@@ -26,6 +26,7 @@ _RECORD = (
 SILENT = re.compile(
     rf"(?i)\b(?:not|never|n't)(?: (?:been|be|\w+ly|yet|otherwise|ever|appear to be))* {_SAID}"
     rf"|\w+n't (?:been |be |\w+ly |ever )*{_SAID}\b"
+    r"|(?:\bis|\bwas|\bare)(?: not|n't) (?:one|any|anyone|anybody)\b"
     rf"|(?:\bnot|n't) (?:among|one of|part of)\b|[:=-]\s*(?:none|no|nil|never|nothing)\b"
     rf"|\bnot (?:in|part of|present in|on) (?:the|her|his|this|any) (?:\w+ )*{_RECORD}\b"
     rf"|\bundocumented\b"
@@ -39,7 +40,7 @@ SILENT = re.compile(
     rf"|\b(?:none|nothing|no)(?: \w+){{0,5}} (?:on file|on record|in the (?:\w+ )*{_RECORD}"
     rf"|to report)\b"
     r"|\bnothing (?:about|on|in the)\b|\b(?:does|do|did|has|have)(?: not|n't) (?:\w+ly )?(?:mention"
-    r"|document|record|say|state|contain|include|indicate|specify|list|provide|describe|address"
+    r"|document|record|say|state|contain|include|indicate|specify|list|provide|describe|address|identif"
     r"|give"
     r"|report|show|have|appear|exist|name|designate|had|undergone|undergo|reference|come back"
     r"|turn up)\w*\b"
@@ -62,7 +63,10 @@ _NO_CLAIM = re.compile(
     r"|please|let me know|need\w*|want|discuss\w*|obtain\w*|request\w*|complete|typical\w*|usual\w*"
     r"|generally|reference range|form|importan\w*|revis\w+|busqu\w+|busc\w+)\b"
 )
-_TURN = re.compile(r"(?i)[;\n]|\.\s|\b(?:but|however|although|though|except|pero|aunque)\b")
+_TURN = re.compile(
+    r"(?i)[;\n]|,\s(?=(?:the|her|his|she|he)\s)|\.\s|\b(?:but|however|although|though|except"
+    r"|pero|aunque)\b"
+)
 _OPENING_YES = re.compile(r"(?i)\W*(?:yes|yep|yeah|s[ií])\b")
 # Words that add no content: about the record, the question or the patient.
 _CONTENTLESS = frozenset(
@@ -123,6 +127,9 @@ def _claims_something(statement: Statement, mention: Mention, named: tuple[Menti
     turn = _TURN.search(text, mention.end)
     end = turn.start() if turn else len(text)
     rest = text[end:]
+    silent = SILENT.search(text, mention.end, end)
+    if silent and read_quantities(text[mention.end : silent.start()]):
+        return True  # "was 30, date not documented"
     if SILENT.search(text, begin, end):
         # "is not documented, but was 7.2 in 2013"
         is_value = bool(read_quantities(rest) or read_dates(rest))

@@ -27,7 +27,8 @@ _TIMES = {"once": 1.0, "twice": 2.0, "thrice": 3.0}
 _WORD = rf"(?:(?:{'|'.join(_TENS)})(?:[\s-](?:{'|'.join(_ONES[1:10])}))?|{'|'.join(_ONES)})"
 # Words between a number and its unit: "three alcoholic drinks".
 _KIND = (
-    r"(?:\s(?i:alcoholic|standard|full|consecutive|calendar|whole|additional|more|inpatient|hospital"
+    r"(?:\s(?i:alcoholic|standard|full|consecutive|calendar|whole|additional|more|inpatient"
+    r"|hospital"
     r"|total))?"
 )
 _QUANTITY = re.compile(
@@ -44,7 +45,8 @@ _QUANTITY = re.compile(
     r"(?![\w^*+]|[.,/][0-9]|-[A-Za-z]))"
     rf"|(?P<word>(?i:\b{_WORD}\b))(?P<half>(?i: and a half))?"
     rf"(?:{_KIND}[\s-](?P<word_unit>{UNIT_PATTERN}))?"
-    r"|(?P<times>(?i:\b(?:once|twice|thrice)\b))(?!\s(?i:a|per|each|every|daily|weekly|monthly|nightly"
+    r"|(?P<times>(?i:\b(?:once|twice|thrice)\b))(?!\s(?i:a|per|each|every|daily|weekly|monthly"
+    r"|nightly"
     r"|more|again|he|she|it|you|they|the|in)\b)"
     r"|(?:(?<=\bfor )|(?<=\bin )|(?<=\bafter )|(?<=\bof )|(?<=\babout ))"
     r"an?\s(?P<single>week|month|year|fortnight)\b)"

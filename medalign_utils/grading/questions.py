@@ -46,7 +46,7 @@ _LAST_VISIT = re.compile(r"(?i)\b(?:last|previous|prior|past) (?:visit|appointme
 _OTHER_TIME = re.compile(
     r"(?i)\bcopied[- ]forward|\b(?:at|from|of|in) (?:the|an?|her|his) (?:previous|prior|earlier"
     r"|last|other"
-    r"|different|next) (?:\w+ )?(?:visit|note|admission|stay|encounter|hospitali[sz]ation)\b"
+    r"|different) (?:\w+ )?(?:visit|note|admission|stay|encounter|hospitali[sz]ation)\b"
 )
 # The response can't tell which of several terms is the answer.
 UNDECIDED = re.compile(

@@ -31,7 +31,9 @@ _POLARITIES = (
         r"\b(?:missing|not had|overdue|due|none is on record|offer|needs?|lacks?)\b",
         r"\b(?:not|nothing|none|isn't|aren't)(?: is| are)? (?:missing|due|overdue|needed"
         r"|lacking)\b",
-        r"(?:not|never|n't|has yet to)(?: yet| been| be)*"
+        r"\bno (?:record|evidence|documentation)(?: \w+){0,5} (?:receiv\w+|given|had|vaccinat\w+)\b"
+        r"|\bno (?:ha|han|se ha) (?:sido )?\w+d[oa]s?\b|\bno recibi\w*"
+        r"|(?:not|never|n't|has yet to)(?: yet| been| be)*"
         r" (?:given|received?|had|have|done|administered|documented|recorded|on (?:record|file)"
         r"|completed?|vaccinated|immunized|up[- ]to[- ]date|found)\b|\bno (?:record|documentation"
         r"|evidence|entry|entries|doses?|sign|trace)\b|\bnone\b(?: (?:is|are|were"
@@ -40,12 +42,12 @@ _POLARITIES = (
         r"|\black\w*|\bwithout\b"
         r"|\bneed(?:s|ed)?\b|\boffer\w*|\boutstanding\b|\babsent\b|\brecommend\w*|\bshould\b"
         r"|\bremain\w*|\bnot yet\b|\bnever\b|[❌✗✘]|\bfalta\w*|\bpendientes?\b|:\s*no\b",
-        r"\breceived\b|\bgiven\b|\bup[- ]to[- ]date\b|\b(?:has|have|having|had) (?:only "
+        r"\breceived\b|\bgiven\b|\bup[- ]to[- ]date\b|\b(?:(?:has|have|having|had)|'s|'ve) (?:only "
         r"|already |just )?"
         r"had\b|\bhad (?:the|an?|his|her|your|their)\b|\badministered\b|\bdone\b|\bcompleted?\b"
         r"|\balready\b|\bon (?:record|file)\b"
         r"|\bdocumented\b|\bvaccinated\b|\bimmunized\b|\bcovered\b|[✅✓✔]|:\s*yes\b|\brecibi\w*"
-        r"|\bya (?:se|ha|tiene)\b|\bcurrent\b|\bgot\b|[:(]\s*(?:on |in )?[0-9][0-9/-]{3,}",
+        r"|\bya (?:se|ha|tiene)\b|\bcurrent\b|\bgot\b|(?:[:(]|\s-)\s*(?:on |in )?[0-9][0-9/-]{3,}",
         negation=False,
     ),
     _polarity(
@@ -69,12 +71,12 @@ _POLARITIES = (
     _polarity("", _NEVER, _NEVER, r"\bresolved\b|\bno history\b|\bruled out\b"),
 )
 _TURN = re.compile(r"(?i);|\.\s|\b(?:but|while|whereas|although|however|pero|mientras)\b")
-_EXCEPT = re.compile(
+_INVERTED = re.compile(
     r"(?i)\b(?:all|everything|every (?:one|vaccine)|none) (?:but|except|other than|apart from)"
-    r"(?:\W|\band\b|\bthe\b|\bfor\b)*$"
+    r"(?:\W|\band\b|\bthe\b|\bfor\b)*$|\b(?:neither|nor)\b(?:\W|\bthe\b)*$"
 )
 _FILLING = re.compile(
-    r"(?i)(?:\W|\b(?:and|or|y|vaccines?|shots?|boosters?|is|are|was|were|has|have|been|still"
+    r"(?i)(?:\W|\b(?:and|or|nor|y|ni|vaccines?|shots?|boosters?|is|are|was|were|has|have|been|still"
     r"|both|all"
     r"|also|the|a|status|results?|tests?|cultures?|vacunas?|not)\b)*"
 )
@@ -137,7 +139,7 @@ def _is_listed(
         c for c in cues if c[0] >= mention.end and _FILLING.fullmatch(covered, mention.end, c[0])
     ]
     if after and not ("(" in text[mention.end : after[0][0]] and _cross(mention, others, after[0])):
-        return after[0][2] != bool(_EXCEPT.search(covered, 0, mention.start))
+        return after[0][2] != bool(_INVERTED.search(covered, 0, mention.start))
     before = [
         c for c in cues if c[1] <= mention.start and not _TURN.search(text, c[1], mention.start)
     ]

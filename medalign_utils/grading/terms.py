@@ -7,7 +7,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from medalign_utils.grading.assertions import DOUBTED, ENDED, NAMED, NEGATED, STOPPED, judge
-from medalign_utils.grading.clauses import concerns
+from medalign_utils.grading.clauses import clause_of, concerns
 from medalign_utils.grading.concepts import mentions
 from medalign_utils.grading.dates import read_dates
 from medalign_utils.grading.facts import Fact, Piece, Result
@@ -62,8 +62,12 @@ class Claim(NamedTuple):
     @property
     def day(self) -> tuple[int, int, int]:
         """The latest date in the mention's part of the sentence, `_UNDATED` if there is none."""
-        begin, end = segment_of(self.statement.text, self.mention)
-        dates = [d for d in read_dates(self.statement.text) if begin <= d.start < end and d.year]
+        text = self.statement.text
+        begin, end = clause_of(text, self.mention.start)
+        dates = [d for d in read_dates(text) if begin <= d.start < end and d.year]
+        if not dates:
+            begin, end = segment_of(text, self.mention)
+            dates = [d for d in read_dates(text) if begin <= d.start < end and d.year]
         return max(((d.year, d.month or 0, d.day or 0) for d in dates), default=_UNDATED)
 
 

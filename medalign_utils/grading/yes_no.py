@@ -18,7 +18,8 @@ _OPENING = re.compile(
     r"(?:(?P<yes>yes|yeah|yep|affirmative|correct|that's (?:right|correct)|indeed|s[ií]|positive)"
     r"|(?P<no>no|nope|never|none|negative|nothing|nada|ningun[ao]|nunca|not (?:at this|at the"
     r"|currently|now|that|yet|any ?more|really)|(?:un)?eventful|i'm afraid not|it does not"
-    r"|it did not))\b(?=\W*(?:$|[,.;:!-])|\s+\(|\s+(?:she|he|they|the|there|it|this|that"
+    r"|it did not|there (?:were|was|are|is)(?:n't| not) any|there (?:were"
+    r"|was) none))\b(?=\W*(?:$|[,.;:!-])|\s+\(|\s+(?:she|he|they|the|there|it|this|that"
     r"|patient|pt|her|his|personal|known|prior|such|history|evidence|mention|record"
     r"|documentation|point|moment|longer|documented|recorded|reported|noted|found|on|in|of"
     r"|hay|ha|tiene)\b)"
@@ -26,8 +27,10 @@ _OPENING = re.compile(
 _ELLIPTIC = re.compile(
     r"(?i)(?:(?:the )?(?:patient|pt|she|he)\s+)?(?:(?:\w+ly|always|has|have|had|did|does|is"
     r"|was)\s+)*"
-    r"(?:(?P<no>den(?:ies|ied)|none|never|not|negative|absent|nieg\w+|neg[oó])"
-    r"|(?P<yes>reports|endorses|positive|present|refiere|presenta))\b"
+    r"(?:(?P<no>(?:does|did|is|has)n't|den(?:ies|ied)|none|never|not|negative|absent|nieg\w+"
+    r"|neg[oó])"
+    r"|(?P<yes>(?:does|has|is|did|has had)(?=\W*$|[,.:;])|meets (?:them|all|these)|reports"
+    r"|endorses|positive|present|refiere|presenta))\b"
 )
 # "Her mother had glaucoma, but she does not."
 _CONTRAST = re.compile(
