@@ -62,7 +62,7 @@ _STOP_BEFORE = re.compile(
     r"|(?:not|unable to) tolerat\w+|\w+n't tolerat\w+)\b"
 )
 _NOW = re.compile(
-    r"(?i)\b(?:now|current(?:ly)?|since|then|today|but|latest)\b|[,:]\s*(?:is|on)\b|:"
+    r"(?i)\b(?:now|into|current(?:ly)?|since|then|today|but|latest)\b|[,:]\s*(?:is|on)\b|:"
 )
 _COMPANION = re.compile(r"(?i)\s*(?:liv(?:es?|ing|ed) )?with\b")  # no longer lives with
 _STOP_REACH_ENDS = re.compile(
@@ -95,7 +95,8 @@ _IN_BRACKETS = re.compile(r"\s*(?:[\w.%/-]+\s+){0,4}\(")
 _JOINS = re.compile(r"[,(]|\band\b|\bor\b")
 # Right after the mention: "chest pain: denies", "Tobacco use - never". Groups are named by verdict.
 _ANSWER = re.compile(
-    r"(?i)(?:\s*\([^)]*\))?(?:\s(?:status|use|history|hx|symptoms?))?\s*(?::|=|\s-\s|\?)\s*"
+    r"(?i)(?:\s*\([^)]*\))?(?:\s(?:status|use|history|hx|symptoms?|(?:in|of) (?:the|her"
+    r"|his) \w+))?\s*(?::|=|\s-\s|\?)\s*"
     r"(?:(?:the )?(?:patient|pt|she|he)\s+)?(?:(?P<open>not (?:documented|recorded|available"
     r"|mentioned|stated|assessed|known|on file)|un(?:known|clear|documented))"
     r"|(?P<negated>no(?:ne)?\b(?! (?:change|longer|doubt))|den(?:ies|ied|ying)\b|never\b"
@@ -112,7 +113,8 @@ _AFTER = re.compile(
     r"(?:(?P<open>not (?:been )?(?:documented|mentioned|recorded|stated|specified|known|ruled out"
     r"|excluded)\b|cannot be (?:ruled out|excluded)\b|unknown\b)"
     r"|(?P<doubted>(?:also )?(?:possible|considered)\b|a possibility\b|questionable\b|uncertain\b)"
-    r"|(?P<negated>denied\b|absent\b|ruled out\b|excluded\b|negative\b|unlikely\b"
+    r"|(?P<negated>denied\b|absent\b|ruled out\b|excluded\b|looked for\b|searched for\b|sought\b"
+    r"|negative\b|unlikely\b"
     r"|(?:not |un)affected\b|healthy\b|less likely\b"
     r"|(?:[a-z]+ ){0,3}only as an? (?:pertinent )?negative\b|an? (?:pertinent )?negative\b"
     r"|descart\w+"
@@ -197,7 +199,10 @@ def _verdict_after(text: str, start: int, end: int, before: str) -> str | None:
         return None
     between = text[start : match.start()]
     # "Fever and cough were denied" negates both, "fever, and cough was denied" only the second.
-    several = re.match(r"(?i)were|are|have|$", match["aux"] or "")
+    aux = match["aux"] or ""
+    several = re.match(r"(?i)were|are|have", aux) or (
+        not aux and match.lastgroup in ("negated", "doubted")
+    )
     # "simvastatin, switched to" stops a drug; "because of cramps, switched to" gives a reason.
     splits = _JOINS.search(between) and (_REASON.search(before) or not match["switched"])
     inside = _IN_BRACKETS.fullmatch(between)  # "simvastatin 20 mg (stopped"

@@ -27,7 +27,8 @@ BREAK = re.compile(
 _ASIDE = re.compile(
     r"(?i)\bother (?:\w+ )?(?:problem|condition|diagnos[ei]s|issue|allerg|medication|chronic"
     r"|finding"
-    r"|relative|plan|active)|\bcomorbid|\bbackground\b|\bpast medical\b|\bPMH\b|\bhistory of\b"
+    r"|relative|plan|active|family)|\bcomorbid|\bbackground\b|\bpast medical\b|\bPMH\b"
+    r"|\bhistory of\b"
     r"|\bh/o\b"
     r"|\balso (?:has|had|carries|known)\b|\bin general\b|\bgenerally\b|\btypically\b"
     r"|\bcommon(?:ly)?"
@@ -52,7 +53,8 @@ _OTHER_TIME = re.compile(
 UNDECIDED = re.compile(
     r"(?i)\b(?:hard to (?:say|tell)|(?:either|both) (?:could|may|might)|could be either"
     r"|unable to (?:say|tell|determine|decide)|can(?:not|'t) (?:say|tell|determine|decide)"
-    r"|not (?:entirely |fully )?(?:clear|certain|sure)|isn't (?:entirely )?clear|unclear which"
+    r"|cannot tell which|can't tell which|not (?:entirely |fully )?(?:clear|certain|sure)"
+    r"|isn't (?:entirely )?clear|unclear which"
     r"|any of which|which of (?:the|these) (?:two|three)|one of the two|not consistent"
     r"|does(?: not|n't) (?:\w+ )*(?:say|specify|spell out|state) (?:which|a single|one))\b"
 )

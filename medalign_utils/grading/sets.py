@@ -7,6 +7,7 @@ from medalign_utils.grading.assertions import DOUBTED, ENDED, NEGATED, judge
 from medalign_utils.grading.clauses import concerns
 from medalign_utils.grading.concepts import mentions
 from medalign_utils.grading.facts import Fact, Piece, Result
+from medalign_utils.grading.markup import CONCLUDED
 from medalign_utils.grading.questions import UNDECIDED, is_elsewhere, read_question, segment_of
 from medalign_utils.grading.spelling import Mention
 from medalign_utils.grading.text import Reading, Statement
@@ -27,6 +28,24 @@ def _polarity(asked: str, denial: str, inside: str, outside: str, *, negation=Tr
 
 _NEVER = r"\b\B"  # matches nowhere
 _POLARITIES = (
+    _polarity(
+        r"\b(?:pending|outstanding|chase|await\w*)\b",
+        r"\b(?:no (?:longer|other)|not|nothing) (?:else )?(?:is )?(?:pending|outstanding)\b",
+        r"\bpending\b|\boutstanding\b|\bawait\w*|\bnot (?:yet )?(?:been )?(?:back|resulted"
+        r"|available"
+        r"|final\w*|returned|reported)\b|\bstill out\b|\bchase\b|\bfollow up on\b|\bto follow\b"
+        r"|\bunresulted\b|\bpendientes?\b",
+        r"\bresulted\b|\bfinal\w*|\breturned\b|\bcompleted?\b|\bnegative\b"
+        r"|\bpositive\b|\bnormal\b|\b(?:came|is|are|was|were) back\b|\balready\b|\breviewed\b",
+    ),
+    _polarity(
+        r"\ballerg",
+        r"\bno (?:known |documented |recorded |other )*(?:\w+ )?(?:allerg\w*|reactions?)"
+        r"|\bnot (?:\w+ )?allergic\b|\bnon-?allergic\b|\bsin alergia",
+        r"\ballerg\w*(?! to nothing)|\breact\w*|\bintoleran\w*|\bal[eé]rgi\w*",
+        r"\btolerat\w*|\b(?:takes?|taking|prescribed)\b|\b[0-9]+ ?mg\b|\bsafe\w*"
+        r"|\bwithout (?:any )?(?:problems?|reactions?|issues?)\b|\b(?:not a|no) problem\b",
+    ),
     _polarity(
         r"\b(?:missing|not had|overdue|due|none is on record|offer|needs?|lacks?)\b",
         r"\b(?:not|nothing|none|isn't|aren't)(?: is| are)? (?:missing|due|overdue|needed"
@@ -49,24 +68,6 @@ _POLARITIES = (
         r"|\bdocumented\b|\bvaccinated\b|\bimmunized\b|\bcovered\b|[✅✓✔]|:\s*yes\b|\brecibi\w*"
         r"|\bya (?:se|ha|tiene)\b|\bcurrent\b|\bgot\b|(?:[:(]|\s-)\s*(?:on |in )?[0-9][0-9/-]{3,}",
         negation=False,
-    ),
-    _polarity(
-        r"\b(?:pending|outstanding|chase|await\w*)\b",
-        r"\b(?:no (?:longer|other)|not|nothing) (?:else )?(?:is )?(?:pending|outstanding)\b",
-        r"\bpending\b|\boutstanding\b|\bawait\w*|\bnot (?:yet )?(?:been )?(?:back|resulted"
-        r"|available"
-        r"|final\w*|returned|reported)\b|\bstill out\b|\bchase\b|\bfollow up on\b|\bto follow\b"
-        r"|\bunresulted\b|\bpendientes?\b",
-        r"\bresulted\b|\bfinal\w*|\breturned\b|\bcompleted?\b|\bnegative\b"
-        r"|\bpositive\b|\bnormal\b|\b(?:came|is|are|was|were) back\b|\balready\b|\breviewed\b",
-    ),
-    _polarity(
-        r"\ballerg",
-        r"\bno (?:known |documented |recorded |other )*(?:\w+ )?(?:allerg\w*|reactions?)"
-        r"|\bnot (?:\w+ )?allergic\b|\bnon-?allergic\b|\bsin alergia",
-        r"\ballerg\w*(?! to nothing)|\breact\w*|\bintoleran\w*|\bal[eé]rgi\w*",
-        r"\btolerat\w*|\b(?:takes?|taking|prescribed)\b|\b[0-9]+ ?mg\b|\bsafe\w*"
-        r"|\bwithout (?:any )?(?:problems?|reactions?|issues?)\b|\b(?:not a|no) problem\b",
     ),
     _polarity("", _NEVER, _NEVER, r"\bresolved\b|\bno history\b|\bruled out\b"),
 )
@@ -113,6 +114,10 @@ def grade_set(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     }
     rivals = dict(enumerate(fact.rivals, start=len(fact.members)))
     claimed = {n: p for n, p in claimed.items() if not elsewhere.intersection(rivals[n])}
+    if reading.is_part and len(found) < len(fact.members) and not claimed:
+        weakest = min(statement.weight for statement in reading.statements)
+        if weakest == CONCLUDED:
+            return Result(0.0, 0)  # one item of a list in bold type
     evidence = (*found.values(), *claimed.values())
     return Result(len(found) / len(fact.members), len(claimed), evidence)
 

@@ -41,6 +41,7 @@ _SUCCESSOR = re.compile(
     r"|(?:replac|substitut)ed (?:\w+ )?(?:with|by)|swapped for|started|began|now on|now takes) $"
 )
 _THEN = re.compile(r"(?i)\s*(?:[0-9.]+ ?\w+ )?(?:to|then)\s*")
+_POSSESSED = re.compile(r"'s\s+[a-z]")  # her mother's side
 _DENIES = re.compile(r"(?i)(?:no|none|never)\b(?=\W*(?:$|[,.;!-]))")
 _UNDATED = (0, 0, 0)
 
@@ -124,7 +125,8 @@ def grade_term(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     if question.is_yes_no and _DENIES.match(reading.spoken[0].own if reading.spoken else ""):
         said = []
     said = [c for c in said if not any(_are_alternatives(c, o) for o in (*others, *hidden))]
-    if others and any(UNDECIDED.search(s.text) for s in reading.spoken):
+    undecided = [m[0] for s in reading.spoken if (m := UNDECIDED.search(s.text))]
+    if undecided and (others or any("which" in text for text in undecided)):
         said = []
     if question.is_current:
         against = [[c for c in r if not any(_gives_way(c, s) for s in said)] for r in against]
@@ -183,7 +185,7 @@ def _claims(
         values = _values(names, text) if names.topic else ()
         for mention in mentions(spellings, text, loose=spellings is not names.hidden):
             is_own = None
-            if mention.start < statement.heading:
+            if mention.start < statement.heading or _POSSESSED.match(text, mention.end - 2):
                 continue
             if names.topic:
                 is_own = belongs(text, mention, values, topics, others)
