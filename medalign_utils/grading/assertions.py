@@ -5,6 +5,7 @@ words that end a cue's scope. The word lists are this module's own.
 """
 
 import re
+from functools import lru_cache
 
 from medalign_utils.grading.spelling import Mention
 from medalign_utils.grading.text import RELATIVE, Statement
@@ -138,6 +139,7 @@ _BETWEEN_ENDS = re.compile(
 )
 
 
+@lru_cache(maxsize=65536)
 def judge(text: str, mention: Mention) -> str:
     """Return what `text` says about a mention in it.
 

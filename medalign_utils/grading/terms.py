@@ -178,8 +178,9 @@ def _claims(
     """Yield what the response says about a term, in connection with the fact's topic if any."""
     is_clinical = section_of(fact.accepted) in _CLINICAL
     is_carried = bool(fact.topic) and section_of(fact.topic) != "drug"
+    spoken = reading.spoken
     last: bool | None = None  # whether the topic last named is the fact's
-    for statement in reading.spoken:
+    for statement in spoken:
         text = statement.text
         topics, others = _topics(names, text)
         values = _values(names, text) if names.topic else ()
@@ -196,7 +197,7 @@ def _claims(
             verdict = judge(text, mention)
             is_tied = bool(is_own) or not names.topic
             weight = relevance(question, statement, mention)
-            if statement is reading.spoken[0] and len(statement.own.split()) <= _SHORT:
+            if statement is spoken[0] and len(statement.own.split()) <= _SHORT:
                 weight = max(weight, ANSWER) if weight else weight
             yield Claim(statement, mention, verdict, weight, is_tied)
         if is_carried and (topics or others):

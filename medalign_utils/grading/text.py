@@ -41,8 +41,7 @@ class Statement(NamedTuple):
     @property
     def is_general(self) -> bool:
         """Whether it is about people in general: "People who quit smoking live longer"."""
-        is_general = _GENERAL.match(self.own) or _EFFECT.search(self.own)
-        return is_general is not None and not _THIS_PATIENT.search(self.own)
+        return _is_general(self.own)
 
     @property
     def is_beside(self) -> bool:
@@ -118,6 +117,14 @@ _THIS_PATIENT = re.compile(
 _BESIDE = re.compile(
     r"(?i)\b(?:other|comparison|context|additional|background|previous|prior|related|caveats?)\b"
 )
+
+
+@lru_cache(maxsize=16384)
+def _is_general(text: str) -> bool:
+    is_general = _GENERAL.match(text) or _EFFECT.search(text)
+    return is_general is not None and not _THIS_PATIENT.search(text)
+
+
 _TYPES = (
     "visit_detail|visit|condition|drug_exposure|procedure|measurement|observation|note"
     "|image|device_exposure|death|person"
