@@ -66,7 +66,8 @@ def stem(word: str) -> str:
 def words(text: str) -> tuple[Word, ...]:
     """Return the words of a text except articles; hyphens separate words."""
     found = (Word(stem(m[0]), m.start(), m.end()) for m in WORD.finditer(text))
-    return tuple(word for word in found if word.stem not in _ARTICLES)
+    # In a-fib, "a" is no article.
+    return tuple(w for w in found if w.stem not in _ARTICLES or text[w.end : w.end + 1] == "-")
 
 
 @lru_cache(maxsize=16384)
