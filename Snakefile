@@ -19,7 +19,8 @@ from medalign_utils.config import (
     load_system,
 )
 from medalign_utils.data.access import table_files
-from medalign_utils.data.release import ehr_files as ehr_files_of, load_release
+from medalign_utils.data.ehr_files import ehr_files as ehr_files_of
+from medalign_utils.data.release import load_release
 from medalign_utils.errors import MedAlignError
 from medalign_utils.generation.system import job_resources, shaping_settings
 from medalign_utils.generation.terms import check_terms

@@ -11,14 +11,13 @@ from tqdm.auto import tqdm
 
 from medalign_utils.data.access import EHR_FOLDERS
 from medalign_utils.data.ehr import iterate_events
+from medalign_utils.data.ehr_files import ehr_files, find_ehrs
 from medalign_utils.data.release import (
     ANNOTATOR,
     INSTRUCTIONS_FILE,
     REFERENCES_FILE,
     REVIEWS_FILE,
     SUBMITTED_FILE,
-    ehr_files,
-    find_ehrs,
     merge_instructions,
     read_manifest,
     read_release_table,

@@ -2,17 +2,18 @@
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from medalign_utils.data import access
-from medalign_utils.data.access import EHR_FOLDERS, TABLE_SUFFIXES
+from medalign_utils.data.access import TABLE_SUFFIXES
+from medalign_utils.data.ehr_files import find_ehr, find_ehrs
 from medalign_utils.data.reviews import REVIEW_COLUMNS, Reviews, load_reviews
 from medalign_utils.data.tables import (
     Problem,
@@ -90,7 +91,7 @@ class Release:
 
     def ehr_path(self, person_id: str) -> Path:
         """Return the file of a patient's EHR; ReleaseError if it is not in the EHR folder."""
-        return _ehr_path(self.path, person_id, self._filenames.get(person_id))
+        return find_ehr(self.path, person_id, self._filenames.get(person_id))
 
     @cached_property
     def questions(self) -> dict[str, str]:
@@ -267,47 +268,6 @@ def primary_references(references: pd.DataFrame, annotator: str = ANNOTATOR) -> 
     return first.sort_index().reset_index(drop=True)
 
 
-def find_ehrs(
-    folder: Path, tables: Sequence[Table]
-) -> tuple[dict[str, str], list[Problem], dict[str, Problem]]:
-    """Return the file names in tables by patient, all problems, and missing EHRs by patient."""
-    filenames: dict[str, str] = {}
-    problems: list[Problem] = []
-    absent: dict[str, Problem] = {}
-    for table in tables:
-        named = table.frame.reindex(columns=["person_id", "filename"]).drop_duplicates()
-        for row, person_id, filename in named.dropna(how="all").itertuples():
-            name = None if pd.isna(filename) else filename
-            patient = _patient_of(Path(name)) if pd.isna(person_id) else person_id
-            try:
-                _ehr_path(folder, patient, name)
-                if name is not None and filenames.setdefault(patient, name) != name:
-                    raise ReleaseError(
-                        f"filename {name!r} for patient {patient}, whose EHR is "
-                        f"{filenames[patient]!r} in an earlier row or table"
-                    )
-            except ReleaseError as error:
-                problems.append(Problem(table.file, f"row {row}", str(error)))
-                if isinstance(error, _NoEHRError):
-                    absent.setdefault(patient, problems[-1])
-    return filenames, problems, absent
-
-
-def ehr_files(folder: Path) -> tuple[dict[Path, str], list[Path]]:
-    """Return a release's EHR files with their patients, and the other files in its EHR folder.
-
-    An EHR is ``<id>.xml`` or ``EHR_<id>.xml``; the patient's id contains no dot.
-    """
-    ehr_folder = next((folder / name for name in EHR_FOLDERS if (folder / name).is_dir()), None)
-    files = sorted(ehr_folder.iterdir()) if ehr_folder else []
-    ehrs = {f: _patient_of(f) for f in files if f.suffix == ".xml" and "." not in f.stem}
-    return ehrs, [f for f in files if f not in ehrs]
-
-
-def _patient_of(file: Path) -> str:
-    return file.stem.removeprefix("EHR_")
-
-
 def merge_instructions(
     questions: Table, answers: Table, reviews: Table | None = None
 ) -> tuple[pd.DataFrame, list[Problem]]:
@@ -331,37 +291,6 @@ def merge_instructions(
         unknown = ids[~ids.isin(merged["instruction_id"])]
         problems += at_rows(reviews.file, unknown, "instruction {} is in no other table")
     return merged[list(INSTRUCTION_COLUMNS)], problems
-
-
-class _NoEHRError(ReleaseError):
-    """An EHR's file does not exist."""
-
-
-def _ehr_path(release: Path, person_id: str, filename: str | None) -> Path:
-    folder = next((release / name for name in EHR_FOLDERS if (release / name).is_dir()), None)
-    if folder is None:
-        raise ReleaseError(f"no EHR folder in {release}, expected {' or '.join(EHR_FOLDERS)}")
-    names = [f"{person_id}.xml", f"EHR_{person_id}.xml"]
-    names = names if filename is None else [filename, *names]
-    for name in names:
-        # Treat backslashes as separators on every system, as Windows does.
-        parts = PurePosixPath(name.replace("\\", "/"))
-        candidate = folder / parts
-        try:
-            inside = candidate.resolve().is_relative_to(folder.resolve())
-            exists = inside and candidate.is_file()
-        except (OSError, ValueError, RuntimeError):  # too long, a NUL, circular links
-            raise ReleaseError(f"{name!r} is not a file name") from None
-        if parts.is_absolute() or ".." in parts.parts or not inside:
-            raise ReleaseError(f"{name!r} is outside the EHR folder {folder}")
-        if parts.stem.removeprefix("EHR_") != person_id:
-            raise ReleaseError(
-                f"filename {name!r} does not belong to patient {person_id}, expected "
-                f"{person_id}.xml or EHR_{person_id}.xml"
-            )
-        if exists:
-            return candidate
-    raise _NoEHRError(f"no EHR for patient {person_id} in {folder}; tried {', '.join(names)}")
 
 
 def seed_of(manifest: Mapping[str, Any]) -> str:

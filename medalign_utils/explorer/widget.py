@@ -14,8 +14,9 @@ from IPython.display import HTML
 
 from medalign_utils import grading, paths
 from medalign_utils.data.ehr import EVENT_COLUMNS, read_events
+from medalign_utils.data.ehr_files import ehr_files
 from medalign_utils.data.evidence import Evidence, locate_evidence, search_pattern
-from medalign_utils.data.release import Release, ehr_files
+from medalign_utils.data.release import Release
 from medalign_utils.data.responses import read_responses
 from medalign_utils.errors import MedAlignError
 from medalign_utils.explorer import html as view
