@@ -107,9 +107,8 @@ def accuracy_by(
     for grouping in [name for name in groupings if name in responses]:
         rated = responses.dropna(subset=["correct", "person_id", grouping])
         rated = rated.assign(system=pd.Categorical(rated["system"], responses["system"].unique()))
-        names = ["grouping", "group", "system"]
         rows = [
-            dict(zip(names, (grouping, str(group), system), strict=True))
+            {"grouping": grouping, "group": str(group), "system": system}
             | _accuracy(own, bootstrap)
             for (group, system), own in rated.groupby([grouping, "system"], observed=True)
         ]

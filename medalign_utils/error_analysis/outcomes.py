@@ -1,6 +1,7 @@
 """What is right or wrong with each response, by the answer key's facts."""
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -113,7 +114,7 @@ def abstains(response: str, facts: Iterable[Mapping[str, Any]], instruction: str
     This is so if it would be correct for a fact "not documented" with their topics; a fact without
     a topic is about the spellings that it accepts.
     """
-    topics = [spelling for fact in facts for spelling in _topic(fact)]
+    topics = chain.from_iterable(map(_topic, facts))
     absent = {"kind": ABSENT, "topic": list(dict.fromkeys(topics))}
     return grade(response, [absent], instruction).correct
 
@@ -121,7 +122,4 @@ def abstains(response: str, facts: Iterable[Mapping[str, Any]], instruction: str
 def _topic(fact: Mapping[str, Any]) -> list[str]:
     if fact.get("topic"):
         return list(fact["topic"])
-    return [
-        *fact.get("accepted", ()),
-        *(name for names in fact.get("members", ()) for name in names),
-    ]
+    return list(chain(fact.get("accepted", ()), *fact.get("members", ())))

@@ -18,11 +18,9 @@ def find_paraphrases(release: Release) -> pd.DataFrame:
     """
     submitted = load_submitted(release).dropna(subset=["request", "person_id"])
     submitted = submitted[submitted["instruction_id"].isin(release.instructions["instruction_id"])]
-    pairs = [
-        (person_id, *pair)
-        for (person_id, _), ids in submitted.groupby(["person_id", "request"])["instruction_id"]
-        for pair in combinations(ids, 2)
-    ]
+    pairs = []
+    for (person_id, _), ids in submitted.groupby(["person_id", "request"])["instruction_id"]:
+        pairs += [(person_id, first, other) for first, other in combinations(ids, 2)]
     return pd.DataFrame(pairs, columns=["person_id", "instruction_id", "other_id"])
 
 
