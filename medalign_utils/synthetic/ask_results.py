@@ -105,7 +105,7 @@ def _change(a: Result, b: Result) -> str:
     before = f"{a.shown} on {a.time:%m/%d/%Y}"
     after = f"{b.shown} on {b.time:%m/%d/%Y}"
     if _equal(a, b):
-        return f"did not change: {before} and {after}"
+        return f"stayed about the same: {before} and {after}"
     return f"{'rose' if b.value > a.value else 'fell'} from {before} to {after}"
 
 
