@@ -152,12 +152,12 @@ lives_with | retrieve social history | Who does {she} live with these days?
     Answer: {She} lives {home}. | Evidence: lives {home}
 weekly_drinks | retrieve social history | How many alcoholic drinks a week does {she} report now?
     Current alcohol intake (drinks per week)? | What is {her} weekly alcohol use?
-    Answer: {She} has {drinks} per week. | Evidence: EtOH: {drinks}/week
+    Answer: {Her} alcohol intake is {drinks} per week. | Evidence: EtOH: {drinks}/week
 social_paragraph | other
     For the referral letter to {department}: who lives with {him}, and does {she} drink?
     Social paragraph for the {department} letter: home and alcohol, in one line.
     Compose one sentence for {department} on living situation and drinks per week.
-    Answer: {She} lives {home} and has {drinks} per week.
+    Answer: {She} lives {home}. Alcohol: {drinks} per week.
     Evidence: lives {home}; EtOH: {drinks}/week""")
 def habits(p):
     if year := p.quit_smoking:
