@@ -17,6 +17,10 @@ ANOTHERS, UNRELATED, ASKED, NAMED, NAMED_IN_CLAUSE = range(5)
 
 # Topics that are units or say that an age is asked for; they do not tell one number from another.
 _UNIT_WORDS = re.compile(r"(?i)(?:days?|ages?|aged|years? old|year-old|yo|drinks?)")
+_PERSON = re.compile(
+    r"\b(?:grand)?(?:mother|father|brother|sister|son|daughter|aunt|uncle|cousin|niece|nephew)\b"
+)
+_COUNTED = re.compile(r"\s([A-Za-z]{3,})")
 _OF = re.compile(r"\s+of\s+(?=[A-Za-z]{3})(?!age\b)")
 _AGE = re.compile(r"(?i)\b(?:age[ds]?|how old|years? old|year-old|yo)\b")
 _LABEL = re.compile(r"[^:,.;]{1,60}:")
@@ -50,7 +54,9 @@ def _names(fact: Fact) -> tuple[str, ...]:
 def bond(fact: Fact, statement: Statement, quantity: Quantity, reading: Reading) -> int:
     """Return how closely a quantity is tied to the fact: `ANOTHERS` to `NAMED_IN_CLAUSE`."""
     text = statement.text
-    if _is_pronoun(fact, statement, quantity):
+    if _is_pronoun(fact, statement, quantity, reading) or _is_of_another_relative(
+        fact, statement, quantity, reading
+    ):
         return ANOTHERS
     if not concerns(fact, statement, quantity, reading) or _has_other_role(fact, text, quantity):
         return ANOTHERS
@@ -61,6 +67,8 @@ def bond(fact: Fact, statement: Statement, quantity: Quantity, reading: Reading)
         own = find(("blood pressure", "BP"), text)
         others = tuple(o for o in others if o not in own)
     strength = _bond_to(own, others, fact, statement, quantity, reading)
+    if _counts_things(fact, text, quantity, reading):
+        return ANOTHERS
     if fact.is_limit and strength > UNRELATED:
         begin, end = clause_of(text, quantity.start)
         is_limit = quantity.is_bound or LIMIT.search(text[begin:end])
@@ -100,6 +108,13 @@ def _bond_to(own, others, fact: Fact, statement: Statement, quantity: Quantity, 
     return UNRELATED if names_other(words, reading) else ASKED
 
 
+def _counts_things(fact: Fact, text: str, quantity: Quantity, reading: Reading) -> bool:
+    """Return whether a number without a unit counts something: "3 polyps" if years are asked."""
+    counted = _COUNTED.match(text, quantity.end)
+    is_plain = fact.unit is not None and quantity.unit is None and quantity.second is None
+    return is_plain and counted is not None and names_other(counted[1], reading)
+
+
 def _has_other_role(fact: Fact, text: str, quantity: Quantity) -> bool:
     """Return whether the number is not a value: negated, a reference range, an operand."""
     is_measured = fact.day is not None
@@ -115,7 +130,15 @@ def _has_other_role(fact: Fact, text: str, quantity: Quantity) -> bool:
     )
 
 
-def _is_pronoun(fact: Fact, statement: Statement, quantity: Quantity) -> bool:
+def _is_of_another_relative(fact: Fact, statement, quantity: Quantity, reading: Reading) -> bool:
+    """Return whether the clause names another relative than the instruction does."""
+    begin, end = clause_of(statement.text, quantity.start)
+    named = set(_PERSON.findall(statement.text[begin:end].lower()))
+    asked = set(_PERSON.findall(reading.instruction.text.lower()))
+    return fact.subject == "family" and bool(named and asked) and not named & asked
+
+
+def _is_pronoun(fact: Fact, statement: Statement, quantity: Quantity, reading: Reading) -> bool:
     """Return whether a number in words counts nothing: "the next one", "stricter of the two"."""
     offset = quantity.start - statement.start
     if not quantity.is_word or quantity.unit is not None or len(statement.own.split()) <= 3:
@@ -124,8 +147,7 @@ def _is_pronoun(fact: Fact, statement: Statement, quantity: Quantity) -> bool:
         re.match(r"\s*(?:[:.,;(]|$)", statement.text[quantity.end :])
         and re.search(r"(?i)(?:^|\b(?:just|only|is|was|exactly))\s*$", statement.own[:offset])
     )
-    is_year = fact.unit is not None and dict(fact.unit.dimension) == {"time": 1}
-    return is_pronoun or not (is_year or fact.unit is None)
+    return is_pronoun or not (fact.unit is None or _asks_age(fact, reading))
 
 
 def _is_age_or_duration(fact: Fact, reading: Reading, text: str, quantity: Quantity) -> bool:

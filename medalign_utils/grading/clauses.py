@@ -36,7 +36,7 @@ _CONNECTIVES = frozenset(
     """a an the and or then than was is were are be been being has had have it its this that of at
     on in to from by up down with for as about around approximately approx roughly now today
     currently later again repeat repeated also next previous previously prior earlier before
-    after since until between most recent latest last first second initial baseline value
+    after since until between most recent recently latest last first second initial baseline value
     values level levels result results reading readings measurement measured measures recorded
     reported noted documented checked drawn dated date found came back returned rose risen
     rising fell fallen falling dropped declined decreased increased improved worsened peaked

@@ -37,7 +37,8 @@ _ANSWER_HEADING = re.compile(
 _GREETING = re.compile(
     r"(?i)\s*(?:dear|hi|hello|hey|hola|good (?:morning|afternoon|evening)|estimad[oa]s?"
     r"|querid[oa]s?|buen[oa]s (?:d[ií]as|tardes)|to whom it may concern)\b"
-    r"(?:[^.:!?\n]|\b(?:Dr|Mrs?|Ms)\.){0,60}[,:!.]?\s*"
+    r"(?!.*\b(?:your|is|was|are|were|has|have|came)\b)"
+    r"(?:[^.:!?\n0-9]|\b(?:Dr|Mrs?|Ms)\.){0,60}[,:!.]?\s*"
 )
 _FAREWELL = re.compile(
     r"(?i)\s*(?:(?:with\s+)?(?:best|kind|kindest|warm|warmest|many)?\s*(?:regards|wishes|thanks)"
@@ -53,6 +54,7 @@ class Line(NamedTuple):
     text: Source
     context: tuple[Source, ...]  # the headings, list items and table headers above it
     weight: int  # PLAIN to CORRECTED
+    is_item: bool = False  # of a list
 
 
 def plain(source: Source) -> Source:
@@ -166,7 +168,7 @@ def _line(line: Source, outline: _Outline) -> Iterator[Line]:
         outline.close(level)
         # A line that is bold as a whole is what the response puts forward.
         weight = max(outline.weight, CONCLUDED if bold else PLAIN)
-        yield from _labelled(text, outline.context, weight)
+        yield from _labelled(text, outline.context, weight, is_item=bullet is not None)
         outline.is_used = True
         if bullet and is_short:  # items that are indented further belong to it
             outline.above.append((level, text, False))
@@ -177,11 +179,13 @@ def _line(line: Source, outline: _Outline) -> Iterator[Line]:
         yield from _labelled(text.strip(":"), outline.context[:-1], outline.weight)
 
 
-def _labelled(text: Source, context: tuple[Source, ...], weight: int) -> Iterator[Line]:
+def _labelled(
+    text: Source, context: tuple[Source, ...], weight: int, *, is_item: bool = False
+) -> Iterator[Line]:
     """Yield a line without the label of an answer, "Answer: "."""
     if label := _ANSWER.match(text.text):
         text, weight = text.part(label.end(), len(text.text)), ANSWERED
-    yield Line(text, context, weight)
+    yield Line(text, context, weight, is_item)
 
 
 def _table_rows(lines: Sequence[Source]) -> int:

@@ -20,7 +20,7 @@ from medalign_utils.grading.names import topic_mentions
 from medalign_utils.grading.text import Reading, Statement
 
 _LATEST = re.compile(
-    r"(?i)\b(?:latest|newest|most recent(?:ly)?|last|current(?:ly)?|how recent)\b"
+    r"(?i)\b(?:latest|newest|most recent(?:ly)?|last|lately|current(?:ly)?|how recent)\b"
     r"(?! (?:year|month))"
 )
 _FIRST = re.compile(r"(?i)\b(?:first|since(?: when)?|start(?:ed)?|begin|onset|initial(?:ly)?)\b")
@@ -40,6 +40,7 @@ _EVENTS = tuple(
         r"booked (?:on|at)|booking made|scheduled on|requested on|ordered on|made on",
     )
 )
+_MANY = 4  # different dates
 _OR = re.compile(r"(?i)\s*,?\s*(?:or|and/or)\b(?:\s+[\w.,/%]+){0,3}\s*")
 
 
@@ -57,7 +58,7 @@ class Claim(NamedTuple):
     @property
     def rank(self) -> tuple:
         """How well the claim answers, for comparison with the others."""
-        return self.bond >= NAMED, self.is_marked, self.bond, self.is_main, self.overlap
+        return self.bond, self.is_marked, self.is_main, self.overlap
 
 
 def grade_date(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
@@ -73,6 +74,8 @@ def grade_date(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
         return Result(0.0, 0)
     best = max(c.rank for c in claims)
     answers = _in_order([c for c in claims if c.rank == best], reading)
+    if len({c.day[:3] for c in answers}) >= _MANY:
+        answers = [c for c in answers if not c.day.agrees(fact.day)]  # a list is not a choice
     right = [c for c in answers if c.day.states(fact.day, fact.precision)]
     if right and not any(_is_hedged(c, fact) for c in right):
         return Result(1.0, 0, tuple(Piece("found", *_span(c)) for c in right))
@@ -92,7 +95,11 @@ def _claims(fact: Fact, reading: Reading, statement: Statement) -> list[Claim]:
         begin, end = clause_of(text, day.start)
         bond = _bond(fact, reading, statement, day, affirmed)
         around = text[max(begin, statement.start) : end]
-        if bond == ANOTHERS or (mentions and not affirmed) or _is_not_it(around, asked):
+        if (
+            bond == ANOTHERS
+            or (mentions and not affirmed)
+            or _is_not_it(around, text[: day.start], asked)
+        ):
             continue
         is_marked = any(pattern.search(around) for pattern in markers)
         before = text[statement.start : day.start]
@@ -127,10 +134,12 @@ def _bond(fact: Fact, reading: Reading, statement: Statement, day: Date, affirme
     return UNRELATED if names_other(words, reading) else ASKED
 
 
-def _is_not_it(text: str, asked: str) -> bool:
+def _is_not_it(text: str, before: str, asked: str) -> bool:
     """Return whether the clause gives the date of something else: a birth, a cancelled visit."""
     if _NOT_IT.search(text) and not _NOT_IT.search(asked):
         return True
+    if _EVENTS[1].search(asked) and re.search(r"(?i)\bfrom\s+$", before):
+        return True  # "smoked from 1995 until 2001"
     wanted = [event for event in _EVENTS if event.search(asked)]
     given = [event for event in _EVENTS if event.search(text)]
     is_booking = _EVENTS[2] in given and _EVENTS[2] not in wanted

@@ -52,7 +52,7 @@ def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     if reading.is_part or is_denied(fact, reading):
         claims = [claim for claim in claims if claim.bond > UNRELATED]
     if not claims:
-        return Result(0.0, 0)
+        return _by_count(fact, reading)
     best = max(claim.rank for claim in claims)
     answers = [claim for claim in claims if claim.rank == best]
     if len({claim.is_right for claim in answers}) > 1:
@@ -62,6 +62,15 @@ def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     right = [_piece("found", claim) for claim in answers if claim.is_right]
     wrong = [_piece("contradicted", c) for c in answers if not c.is_right and c.is_rival]
     return Result(float(bool(right)), int(bool(wrong)), (*right, *wrong))
+
+
+def _by_count(fact: Fact, reading: Reading) -> Result:
+    """Return the result of a list of the things that are to be counted, one a line."""
+    items = [s for s in reading.spoken if s.is_item]
+    if not fact.is_count or len(items) < 2 or abs(len(items) - fact.values[0]) > fact.tolerance:
+        return Result(0.0, 0)
+    span = items[0].own_span[0], items[-1].own_span[1]
+    return Result(1.0, 0, (Piece("found", *span),))
 
 
 def _is_alternative(claim: Claim, answer: Claim) -> bool:
@@ -77,14 +86,25 @@ def _piece(verdict: str, claim: Claim) -> Piece:
 
 
 def _claims(fact: Fact, reading: Reading, facts: list[Fact]) -> Iterator[Claim]:
-    is_latest_asked = bool(fact.since) or roles.asks_latest(reading.instruction.text)
+    asked = reading.instruction.text
+    is_latest_asked = bool(fact.since) or roles.asks_latest(asked)
+    is_highest_asked = roles.asks_highest(asked)
     for statement, quantity, numbers, strength in _values(fact, reading):
         text = statement.text
         is_right = _near(fact, numbers)
-        time, is_rival = _time(fact, reading, statement, quantity)
-        if not is_right and _is_aside(fact, facts, text, quantity, numbers, time):
+        time, is_rival = _time(fact, facts, reading, statement, quantity)
+        is_extreme = roles.is_extreme(text, quantity)
+        if is_highest_asked and is_extreme and time == UNDATED:
+            time = ITS_TIME
+        is_excused = is_extreme and not is_highest_asked
+        if not is_right and (is_excused or _is_of(facts, fact, numbers, time)):
             continue
-        is_timely = bool(fact.day) or (roles.is_latest(text, quantity) == is_latest_asked)
+        if is_highest_asked:
+            is_timely = is_extreme
+        elif is_latest_asked:
+            is_timely = bool(fact.day) or roles.is_latest(text, quantity)
+        else:
+            is_timely = not roles.is_now(text, quantity)
         is_timely = is_timely and not statement.is_beside
         has_unit = fact.unit is None or quantity.unit is not None
         is_main = not roles.is_aside(text, quantity)
@@ -92,7 +112,7 @@ def _claims(fact: Fact, reading: Reading, facts: list[Fact]) -> Iterator[Claim]:
         yield Claim(statement, quantity, is_right, is_rival, *ranked)
 
 
-def _time(fact: Fact, reading: Reading, statement: Statement, quantity: Quantity):
+def _time(fact: Fact, facts: list, reading: Reading, statement: Statement, quantity: Quantity):
     """Return the time of a value, compared with the fact's, and whether it can contradict."""
     text = statement.text
     when = _when(statement, quantity)
@@ -100,9 +120,16 @@ def _time(fact: Fact, reading: Reading, statement: Statement, quantity: Quantity
     if when is not None and not (fact.day and any(d.agrees(fact.day) for d in asked)):
         # The instruction's own date, taken over: "During the stay that began on 05/22/2009".
         when = None if any(when[:3] == d[:3] for d in asked) else when
+    days = _days(fact, facts)
+    if when is None and len(days) > 1 and (order := _order(fact, statement)):
+        # "From 8.1 to 7.2": the values of several days, in order.
+        if len(order) == len(days) and quantity in order:
+            is_its = days[order.index(quantity)] == fact.day
+            return (ITS_TIME if is_its else OTHER_TIME), True
+    is_last = len(days) > 1 and fact.day == days[-1]
     is_other = when is None and (
         roles.is_earlier(text, quantity)
-        or (fact.day is not None and roles.is_later(text, quantity))
+        or (fact.day is not None and not is_last and roles.is_later(text, quantity))
         or (fact.since is not None and roles.is_stopped(text, quantity))
     )
     if is_other:
@@ -112,6 +139,8 @@ def _time(fact: Fact, reading: Reading, statement: Statement, quantity: Quantity
             return UNDATED, True
         return (ITS_TIME if when.agrees(fact.day) else OTHER_TIME), True
     if fact.since and when is not None and when.year is not None:
+        if roles.is_earlier(text, quantity):
+            return OTHER_TIME, False  # "10 mg until January 2009"
         # On the day of a change, the record contains both the old value and the new one.
         last = _last(when)
         return (UNDATED if last >= fact.since else OTHER_TIME), last > fact.since
@@ -185,6 +214,9 @@ def _compare(fact: Fact, side: int, quantity: Quantity) -> tuple[float, float] |
         return value, fact.tolerance
     if fact.unit is None or unit is None:
         return None
+    things = {k: n for k, n in fact.unit.dimension if (k, n) != ("time", -1)}
+    if dict(unit.dimension) == {"time": -1} and list(things.values()) == [1]:
+        unit = Unit(fact.unit.dimension, unit.size)  # "5 a week" counts drinks if they are asked
     if dict(unit.dimension) == {**dict(fact.unit.dimension), "time": -1} and re.search(
         r"(?i)day$", quantity.unit
     ):
@@ -229,18 +261,34 @@ def _respective(text: str, dates: tuple[Date, ...], quantity: Quantity) -> Date 
     return dates[quantities.index(quantity)] if same else None
 
 
-def _is_aside(fact: Fact, facts: list, text: str, quantity: Quantity, numbers, time) -> bool:
-    """Return whether a wrong value contradicts nothing, being a peak, or another fact's."""
-    return bool(
-        roles.is_extreme(text, quantity)
-        or any(
-            other is not fact
-            and not (time == ITS_TIME and fact.day != other.day)
-            and len(other.values) == len(fact.values)
-            and set(other.topic) & set(fact.topic)
-            and _near(other, numbers)
-            for other in facts
-        )
+def _days(fact: Fact, facts: list[Fact]) -> list[date]:
+    """Return the days for which the instruction asks for the fact's topic, in order."""
+    same = [f for f in facts if f.topic == fact.topic and f.kind == fact.kind]
+    return sorted({f.day for f in same if f.day})
+
+
+def _order(fact: Fact, statement: Statement) -> list[Quantity]:
+    """Return the values of an undated statement in order of time."""
+    text = statement.text
+    quantities = [q for q in read_quantities(text) if q.start >= statement.start]
+    values = [
+        q
+        for q in quantities
+        if _numbers(fact, text, q) and not roles.is_calculation(text, q, is_measured=True)
+    ]
+    has_date = any(d.start >= statement.start for d in read_dates(text))
+    return [] if has_date else sorted(values, key=lambda q: not roles.is_earlier(text, q))
+
+
+def _is_of(facts: list[Fact], fact: Fact, numbers: list, time: int) -> bool:
+    """Return whether another fact of the instruction asks for this value of the topic."""
+    return any(
+        other is not fact
+        and not (time == ITS_TIME and fact.day != other.day)
+        and len(other.values) == len(fact.values)
+        and set(other.topic) & set(fact.topic)
+        and _near(other, numbers)
+        for other in facts
     )
 
 

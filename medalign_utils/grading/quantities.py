@@ -41,14 +41,14 @@ _QUANTITY = re.compile(
     r"|(?P<age>[0-9]{1,3})(?:[MF](?![\w/°])|\s?y(?=\s(?:man|woman|male|female|[MF])\b))"
     rf"|(?P<first>[+-]?{_NUMBER})"
     rf"(?:\s?(?:/|\bover\b)\s?(?P<second>{_NUMBER})(?![\w/])|(?:-|\s-\s)(?P<upto>{_NUMBER}))?"
-    rf"(?:{_KIND}(?:\s{{0,2}}|-)(?P<unit>{UNIT_PATTERN})|(?:\s(?P<of>out of)\s(?P<scale>[0-9]+)\b)?"
-    r"(?![\w^*+]|[.,/][0-9]|-[A-Za-z]))"
+    rf"(?:{_KIND}(?:\s{{0,2}}|-)(?P<unit>{UNIT_PATTERN}|(?<=[0-9])y\b)"
+    r"|(?:\s(?P<of>out of)\s(?P<scale>[0-9]+)\b)?(?![\w^*+]|[.,/][0-9]|-[A-Za-z]))"
     rf"|(?P<word>(?i:\b{_WORD}\b))(?P<half>(?i: and a half))?"
     rf"(?:{_KIND}[\s-](?P<word_unit>{UNIT_PATTERN}))?"
     r"|(?P<times>(?i:\b(?:once|twice|thrice)\b))(?!\s(?i:a|per|each|every|daily|weekly|monthly"
     r"|nightly"
     r"|more|again|he|she|it|you|they|the|in)\b)"
-    r"|(?:(?<=\bfor )|(?<=\bin )|(?<=\bafter )|(?<=\bof )|(?<=\babout ))"
+    r"|(?:^|(?<=: )|(?<=\bfor )|(?<=\bin )|(?<=\bafter )|(?<=\bof )|(?<=\babout ))"
     r"an?\s(?P<single>week|month|year|fortnight)\b)"
 )
 _WEEKLY = re.compile(r"\s(week|dai)ly\b")
@@ -141,6 +141,7 @@ def _quantity(match: re.Match, text: str) -> Quantity:
     else:
         value = _number(part["first"])
         step = 10.0 ** -len(part["first"].partition(".")[2])
+    unit = "years" if unit == "y" else unit
     second = _number(second) if second else None
     if second and unit is None and value <= second in _SCALES:
         second, scale = None, second
@@ -158,7 +159,7 @@ def _quantity(match: re.Match, text: str) -> Quantity:
         scale=int(scale) if scale else None,
         start=start,
         end=end,
-        label=label.start(1) if label else None,
+        label=label.start(1) if label and not (label[1] == "x" and unit) else None,
         is_bound=bool(comparator) and not is_moved,
         is_range=part["upto"] is not None or _BETWEEN.search(text[:start]) is not None,
         is_word=name in ("word", "times", "single"),

@@ -11,7 +11,8 @@ _EARLIER = re.compile(
     r"|\bfrom(?: an?| \w+ of)?\s*$"
 )
 _EARLIER_AFTER = re.compile(
-    r"(?i)\b(?:ago|previously|last (?:year|month|week|visit)|at baseline|before that|earlier)\b"
+    r"(?i)\b(?:ago|previously|last (?:year|month|week|visit)|at baseline|before that"
+    r"|earlier|until)\b"
 )
 _LATER = re.compile(
     r"(?i)\b(?:(?:an?|one|two|three|several|\d+) (?:day|week|month|year)s? later|later (?:on|that)"
@@ -21,7 +22,10 @@ _LATER = re.compile(
 _STOPPED = re.compile(
     r"(?i)\b(?:stopped|discontinued|no longer|any ?more|was held|were held|ended|was replaced)\b"
 )
-_NOW = re.compile(r"(?i)\b(?:now|current(?:ly)?|at present|today|these days|actualmente)\b")
+_NOW = re.compile(
+    r"(?i)\b(?:now|current(?:ly)?|at present|today|these days|as of"
+    r"|at (?:(?:her|his|the) )?(?:last|latest|most recent) (?:visit|note))\b"
+)
 _LATEST = re.compile(
     r"(?i)\b(?:now|current(?:ly)?|at present|today|latest|newest|most recent(?:ly)?"
     r"|last(?! (?:year|month|week|summer|winter|spring|fall)))\b"
@@ -30,6 +34,7 @@ _EXTREME = re.compile(
     r"(?i)\b(?:earlier|before|initial(?:ly)?|first|peak(?:ed)?|highest|lowest|nadir|max(?:imum)?"
     r"|min(?:imum)?|average|mean|median|usual(?:ly)?|typical(?:ly)?|used to)\b"
 )
+_HIGHEST = re.compile(r"(?i)\b(?:highest|peak|max(?:imum)?|tmax|t max|how high)\b")
 _REFERENCE = re.compile(
     r"(?i)(?:\breference|\bref\.?|\bnormal (?:range|values?|limits?)|\brang(?:e|ed|es|ing)"
     r"|\bbetween|\bgoal|\btarget|\blimits?|\bULN|\bcut-?off|\bthreshold|\bvaried)\b[^,;]{0,30}$"
@@ -56,10 +61,16 @@ _DIFFERENCE_AFTER = re.compile(
 _OPERAND_BEFORE = re.compile(
     r"(?i)(?:[*/+^]|(?<=[\s)])[x-]|\bminus|\btimes|\bdivided by)\s*\(?\s*$"
 )
-_MULTIPLIED = re.compile(r"(?i)[a-z)] (?:[*x]|times) $")  # age x 10 ng/mL
+_MULTIPLIED = re.compile(r"(?i)(?:[a-z)] (?:\*|times)|\bage x) $")  # age x 10 ng/mL
 _OPERAND_AFTER = re.compile(
     r"(?i)\s*(?:\([^()]*\)\s*)?(?:[*/+^]|x(?=\s)|-(?=\s)|minus\b|times\b|divided by\b)\s*[\w(]"
 )
+_SUMMAND_AFTER = re.compile(r"\s*(?:\([^()]*\)\s*)?\+")
+_TOTAL_BEFORE = re.compile(  # "3 of 21 appointments"
+    r"(?i)(?:[0-9]|\b(?:one|two|three|four|five|six|seven|eight|nine|ten))\s"
+    r"(?:out of|of)\s(?:(?:the|his|her|all|a total of)\s)?$"
+)
+_RESULT = re.compile(r"=\s*\(?[0-9]+\b[^=]*$")
 _SUBTRACTION = re.compile(r"[0-9]\S*(?: [A-Za-z/%]+)?\s(?:-|minus)\s[^=]*=[^=]*$")
 
 
@@ -77,6 +88,10 @@ def is_calculation(text: str, quantity: Quantity, *, is_measured: bool) -> bool:
     """Return whether the number is an operand or a difference; `is_measured` if values are."""
     covered = mask(text)
     before, after = covered[: quantity.start], covered[quantity.end :]
+    if _SUMMAND_AFTER.match(after) or before.rstrip().endswith("+") or _TOTAL_BEFORE.search(before):
+        return True
+    if not is_measured and _RESULT.search(after) and ("," in after or "," in before):
+        return True  # "HTN 1, age 1, female 1 = 3"
     if _DIFFERENCE_BEFORE.search(before) or quantity.is_signed:
         return True
     if "=" in after and _OPERAND_AFTER.match(after):
@@ -124,6 +139,11 @@ def is_latest(text: str, quantity: Quantity) -> bool:
 def is_extreme(text: str, quantity: Quantity) -> bool:
     """Return whether the clause calls the value a peak, a mean, the first one or a usual one."""
     return _EXTREME.search(_around(text, quantity)[0]) is not None
+
+
+def asks_highest(instruction: str) -> bool:
+    """Return whether the instruction asks for the highest value."""
+    return _HIGHEST.search(instruction) is not None
 
 
 def is_hypothetical(text: str, quantity: Quantity) -> bool:

@@ -27,6 +27,7 @@ class Statement(NamedTuple):
     is_question: bool
     in_family_history: bool
     weight: int  # markup.PLAIN to CORRECTED
+    is_item: bool  # of a list
 
     @property
     def text(self) -> str:
@@ -223,7 +224,7 @@ class _Reader:
                 weight = CORRECTED
             elif _CONCLUSION.match(own):
                 weight = max(weight, CONCLUDED)
-            self.add(sentence, line.context, family, weight)
+            self.add(sentence, line.context, family, weight, line.is_item)
 
     def _record_line(self, text: Source, match: re.Match) -> Source:
         self.date = next(iter(read_dates(match["date"])), None)
@@ -237,7 +238,7 @@ class _Reader:
         self.title = text.part(*named.span("title")).strip() if named else _NOTHING
         return text.part(named.end(), len(text.text)) if named else _NOTHING
 
-    def add(self, own: Source, context=(), in_family_history=False, weight=0) -> None:
+    def add(self, own: Source, context=(), in_family=False, weight=0, is_item=False) -> None:
         own = own.strip()
         own = own.part(0, _LONGEST.match(own.text[:CHARACTER_LIMIT]).end()).strip()
         if not re.search(r"\w", own.text):
@@ -248,7 +249,7 @@ class _Reader:
         for heading in context:
             under = under.join(heading, ": ")
         is_question = own.text.endswith("?")
-        flags = self.date, self.is_note, is_question, in_family_history, weight
+        flags = self.date, self.is_note, is_question, in_family, weight, is_item
         places = len(before.text), len(under.text)
         self.statements.append(Statement(under.join(own), *places, *flags))
         self.question = own if is_question else _NOTHING
