@@ -62,7 +62,8 @@ def bond(fact: Fact, statement: Statement, quantity: Quantity, reading: Reading)
         return ANOTHERS
     if _is_age_or_duration(fact, reading, text, quantity):
         return ANOTHERS
-    own, others = topic_mentions(_names(fact), text)
+    names = _names(fact) if reading.instruction.text else fact.topic
+    own, others = topic_mentions(names, text)
     if not own and fact.side is not None:
         own = find(("blood pressure", "BP"), text)
         others = tuple(o for o in others if o not in own)

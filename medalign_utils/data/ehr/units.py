@@ -21,7 +21,7 @@ _ATOMS: tuple[tuple[str, str, float], ...] = (
     (r"(?i:kg\s?(?:/|per)\s?(?:m\^?2|sq\.?\s?m))", "body mass index", 1),
     (r"(?i:pack[\s-]?(?:years?|yrs?))", "pack-years", 1),
     (r"(?i:packs?)", "packs", 1),
-    (r"(?i:(?:alcoholic )?(?:drinks?|beverages?))", "drinks", 1),
+    (r"(?i:(?:alcoholic )?(?:drinks?|beverages?|beers?|glass(?:es)? of wine))", "drinks", 1),
     (
         r"(?i:years? of age|years?[\s-]olds?|years?|yrs?\b\.?|y/?o|y\.o\.|a[ñn]os?)",
         "time",
