@@ -126,13 +126,15 @@ class _Model:
         sampling: Sampling | None,
         context_length: int | None,
     ) -> None:
+        import torch
         import transformers
 
         self._max_new_tokens, self._sampling = max_new_tokens, sampling or {"temperature": 0}
         transformers.set_seed(self._sampling.get("seed", 0))
         self._tokenizer, self._reasoning = tokenizer, reasoning
         self._device, usual = _find_device(device)
-        self._device_name = _name_of(self._device)
+        kind = self._device.type
+        self._device_name = torch.cuda.get_device_name(self._device) if kind == "cuda" else kind
         self._dtype = dtype or usual
         self._network = _load_network(name, self._device, self._dtype)
         config: Any = self._network.config.get_text_config()
@@ -310,12 +312,6 @@ def _find_device(name: str | None) -> tuple["torch.device", str]:
         return device, "float32"
     supported = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return device, "bfloat16" if supported else "float16"
-
-
-def _name_of(device: "torch.device") -> str:
-    import torch
-
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _load_network(name: str, device: "torch.device", dtype: str) -> "PreTrainedModel":
