@@ -48,10 +48,10 @@ def speed(cases: pd.DataFrame) -> None:
         words = f"Response {number}. {case['response']} ".split(" ")
         text = " ".join((words * (WORDS // len(words) + 1))[:WORDS])
         rows.append((text, case["facts"], case["instruction"]))
-    start = time.perf_counter()
+    start = time.process_time()
     for row in rows:
         grade(*row)
-    print(f"{N_TIMED} responses of {WORDS} words: {time.perf_counter() - start:.1f} s")
+    print(f"{N_TIMED} responses of {WORDS} words: {time.process_time() - start:.1f} s of one core")
 
 
 def main() -> None:

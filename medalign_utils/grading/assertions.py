@@ -233,6 +233,11 @@ _SUBJECT_ENDS = re.compile(
 )
 
 
+@lru_cache(maxsize=8192)
+def _has_relative(text: str) -> bool:
+    return RELATIVE.search(text) is not None
+
+
 def names_relative(statement: Statement, start: int, end: int, *, as_subject: bool) -> bool:
     """Return whether the clause around `start:end` is about a relative.
 
@@ -242,6 +247,8 @@ def names_relative(statement: Statement, start: int, end: int, *, as_subject: bo
     if statement.in_family_history:
         return True
     text = statement.text
+    if not _has_relative(text):
+        return False
     for match in RELATIVE.finditer(text, *_clause(_SUBJECT_ENDS, text, start, end)):
         is_within = match.start() < end and match.end() > start
         is_company = _COMPANY.search(text[max(0, match.start() - 40) : match.start()])

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -70,7 +71,8 @@ class Instruction(NamedTuple):
         return read_dates(self.text)
 
 
-class Reading(NamedTuple):
+@dataclass(frozen=True)
+class Reading:
     """A response, or its most decisive part, as the grader reads it."""
 
     statements: tuple[Statement, ...]
@@ -79,7 +81,7 @@ class Reading(NamedTuple):
     instruction: Instruction = Instruction()
     is_part: bool = False  # whether it is the final answer, without what leads up to it
 
-    @property
+    @cached_property
     def spoken(self) -> list[Statement]:
         """The statements about the patient that are not questions."""
         return [s for s in self.statements if not (s.is_question or s.is_general)]
@@ -89,15 +91,16 @@ class Reading(NamedTuple):
         """Whether the response is short enough to answer without naming its topic."""
         return self.n_words <= BARE and not self.n_quoted
 
-    @property
-    def parts(self) -> Iterator["Reading"]:
+    @cached_property
+    def parts(self) -> tuple["Reading", ...]:
         """The parts that outweigh the rest, the most decisive first, and at last the whole."""
+        parts = []
         for weight in (CORRECTED, ANSWERED, CONCLUDED):
             part = tuple(s for s in self.statements if s.weight >= weight)
             if part and any(s.weight == weight for s in part):
                 n_words = sum(len(s.own.split()) for s in part)
-                yield self._replace(statements=part, n_words=n_words, is_part=True)
-        yield self
+                parts.append(replace(self, statements=part, n_words=n_words, is_part=True))
+        return (*parts, self)
 
 
 _GENERAL = re.compile(
