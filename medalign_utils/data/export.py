@@ -33,12 +33,12 @@ def instruction_response_pairs(release: Release) -> pd.DataFrame:
 def export_release(release: Release, out: Path, format: str | None = None) -> dict[Path, int]:
     """Write a release as JSON, and return the files with their numbers of rows.
 
-    Args:
-        release: only the owner may read what is written, if it is restricted.
-        out: a file for the `instruction_response_pairs`; or a folder (it exists, or the name has no
-            ending) for the release's tables with all their rows and columns, under their names.
-        format: "json", a list of objects, or "jsonl", one object per line; by default as the file's
-            name says, and "json" for a folder.
+    If the release is restricted, only the owner may read the files.
+
+    - out: a file for the `instruction_response_pairs`; or a folder (it exists, or the name has no
+      ending) for the release's tables with all their rows and columns, under their names
+    - format: "json", a list of objects, or "jsonl", one object per line; by default as the file's
+      name says, and "json" for a folder
 
     Raises:
         TermsError: the release is restricted, and git would track the files.

@@ -76,15 +76,13 @@ def grade_answers(
 ) -> GradedAnswers:
     """Return the grades of answers to a release's instructions that have a reference.
 
-    An instruction without an answer counts as not correct, like an empty answer or one whose
-    failure is not "".
+    The release must have an answer key. An instruction without an answer counts as not correct,
+    like an empty answer or one whose failure is not "". The bootstrap has by default 2,000
+    resamples and seed 1, as in the demo.
 
-    Args:
-        answers: a file, as for `read_answers`; or a table with instruction_id and response.
-        release: the release, which must have an answer key.
-        system: a name for the table; by default the file's stem.
-        columns: our column -> the answers' name for it.
-        bootstrap: by default 2,000 resamples with seed 1, as in the demo.
+    - answers: a file, as for `read_answers`; or a table with instruction_id and response
+    - system: a name for the table; by default the file's stem
+    - columns: our column -> the answers' name for it
 
     Raises:
         ReleaseError: the release has no answer key, or as `read_answers`.
