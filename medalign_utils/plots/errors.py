@@ -12,10 +12,9 @@ from medalign_utils.plots import style
 from medalign_utils.plots.style import n_of
 from medalign_utils.stats.bootstrap import LEAST_INTERVAL
 
-# Okabe and Ito's colours, and a marker for each; a figure repeats them after seven systems.
+# Okabe and Ito's colours; after seven systems, each has another marker.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = "osD^vPX"
-_ROUND = [digit * 10**power for power in range(1, 9) for digit in (1, 2, 5)]
 
 
 @style.styled
@@ -71,19 +70,22 @@ def accuracy_by_tokens(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
     `table` comes from `breakdown.accuracy_by_tokens`; a system has a point for each of its groups.
     """
-    ax = ax or style.new_axes(2.7)
-    drawn = table.dropna(subset=["tokens", "correct"])
     systems = table["system"].unique()
+    ax = ax or style.new_axes(2.4 + 0.14 * ((len(systems) + 1) // 2))  # with the legend
+    drawn = table.dropna(subset=["tokens", "correct"])
+    step = min(1.09, 2 ** (1 / max(len(systems), 1)))
     for i, system in enumerate(systems):
         own = drawn[drawn["system"] == system].sort_values("tokens")
         # Side by side, because many systems read equally much.
-        x = own["tokens"].to_numpy(dtype=float) * 1.09 ** (i - (len(systems) - 1) / 2)
-        colour, marker = _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)]
+        x = own["tokens"].to_numpy(dtype=float) * step ** (i - (len(systems) - 1) / 2)
+        colour, marker = _COLOURS[i % 7], _MARKERS[(i + i // 7) % 7]
         ax.vlines(x, own["correct_low"], own["correct_high"], color=colour, lw=1)
         ax.plot(x, own["correct"], marker=marker, color=colour, ms=4, lw=1, label=system)
     ax.set_xscale("log")
     low, high = drawn["tokens"].min() / 1.6, drawn["tokens"].max() * 1.6
-    ax.xaxis.set_major_locator(FixedLocator([n for n in _ROUND if low <= n <= high]))
+    digits = (1,) if high > 1000 * low else (1, 3) if high > 8 * low else (1, 2, 5)
+    ticks = [digit * 10**power for power in range(9) for digit in digits]
+    ax.xaxis.set_major_locator(FixedLocator([n for n in ticks if low <= n <= high]))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(style.COUNT)
     ax.set_xlim(low, high)

@@ -214,7 +214,7 @@ def test_text_is_inside_the_picture_and_settings_are_restored(name):
         ("accuracy_by_prompt", {"n in", "72", "40", "n not in", "–", "32"}),
         ("accuracy_by_tokens",
          {"Tokens of the record in the prompts,\nmedian of each group of prompts\n"
-          "(n = 32 to 72 instructions)", "1,000", "50,000"}),
+          "(n = 32 to 72 instructions)", "1,000", "100,000"}),
         ("accuracy_by_context",
          {"2,048", "full record", "−20.0\n[−30.0, −10.0]", "−10.0\n[−20.0, +0.0]"}),
         ("timeline", {"encounter (3)", "measurement (1)", "note (1)", "a type of $ its own $ (1)",
