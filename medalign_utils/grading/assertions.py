@@ -68,7 +68,8 @@ _NOW = re.compile(
 _COMPANION = re.compile(r"(?i)\s*(?:liv(?:es?|ing|ed) )?with\b")  # no longer lives with
 _STOP_REACH_ENDS = re.compile(
     r"(?i)\b(?:to|with|for|by|because|due|after|since|in favor|when|then|now|currently|started)\b"
-    r"|(?:,|\band\b)\s*(?:and |then |now )*(?:began|switched|changed|is|takes?|taking|on)\b"
+    r"|,\s*(?:she|he|they|it|the patient)\b|(?:,|\band\b)\s*(?:and |then |now )*(?:began"
+    r"|switched|changed|is|takes?|taking|on)\b"
 )
 _POSSIBLE = re.compile(
     r"(?i)\b(?:(?P<list>differential(?! diagnosis favou?r)|ddx|whether|if)|risk (?:of|for"
@@ -113,11 +114,13 @@ _AFTER = re.compile(
     r"(?:also |now |both |all |since |currently |ever |then |later |subsequently )*"
     r"(?:(?P<open>not (?:been )?(?:documented|mentioned|recorded|stated|specified|known|ruled out"
     r"|excluded)\b|cannot be (?:ruled out|excluded)\b|unknown\b)"
-    r"|(?P<doubted>(?:also )?(?:possible|considered)\b|a possibility\b|questionable\b|uncertain\b)"
+    r"|(?P<doubted>(?:also )?(?:possible|considered)\b|(?:on|in) (?:the|her|his) differential\b"
+    r"|a possibility\b|questionable\b|uncertain\b)"
     r"|(?P<negated>denied\b|absent\b|ruled out\b|excluded\b|looked for\b|searched for\b|sought\b"
     r"|negative\b|unlikely\b"
     r"|(?:not |un)affected\b|healthy\b|less likely\b"
-    r"|(?:[a-z]+ ){0,3}only as an? (?:pertinent )?negative\b|an? (?:pertinent )?negative\b"
+    r"|(?:[a-z]+ ){0,3}only (?:[a-z]+ )?as (?:denied|absent|an? (?:pertinent )?(?:negative"
+    r"|denial))\b|an? (?:pertinent )?negative\b"
     r"|descart\w+"
     r"|(?:not|never) (?:been )?(?:present|found|seen|noted|reported|endorsed"
     r"|observed|detected|identified|evident|taken"
@@ -172,8 +175,10 @@ def judge(text: str, mention: Mention) -> str:
             return NEGATED
     for cue in reversed(list(_STOP_BEFORE.finditer(before))):
         between = before[cue.end() :]
-        if cue["past"] and len(between.split()) <= _NEAR and not _NOW.search(between):
-            return STOPPED
+        if cue["past"]:
+            if len(between.split()) <= _NEAR and not _NOW.search(between):
+                return STOPPED
+            continue
         company = _COMPANION.match(between)
         reach_ends = _STOP_REACH_ENDS.search(between, company.end() if company else 0)
         if not reach_ends and len(between.split()) <= 5:

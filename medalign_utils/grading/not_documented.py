@@ -135,7 +135,8 @@ def _claims_something(statement: Statement, mention: Mention, named: tuple[Menti
         # "is not documented, but was 7.2 in 2013"
         is_value = bool(read_quantities(rest) or read_dates(rest))
         return is_value and turn is not None and turn[0].isalpha() and not SILENT.search(rest)
-    if _NO_CLAIM.search(text, begin, end) or judge(text, mention) in (NEGATED, OPEN):
+    own = Mention(mention.start - begin, mention.end - begin, mention.is_non)
+    if _NO_CLAIM.search(text, begin, end) or judge(text[begin:end], own) in (NEGATED, OPEN):
         return False
     covered = text[begin:end]
     for other in named:

@@ -5,6 +5,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
+from medalign_utils.grading.clauses import clause_of
 from medalign_utils.grading.concepts import mentions
 from medalign_utils.grading.dates import Date, read_dates
 from medalign_utils.grading.lexicon import Spellings, sections
@@ -107,7 +108,7 @@ def relevance(question: Question, statement: Statement, mention: Mention) -> int
     """Return whether a mention is in an `ANSWER`, an `ASIDE` or neither."""
     text = statement.text
     begin, end = segment_of(text, mention)
-    if is_elsewhere(question, text, begin, end) or _ASIDE_AFTER.match(text, mention.end):
+    if is_elsewhere(question, text, mention) or _ASIDE_AFTER.match(text, mention.end):
         return ASIDE
     for aside in _ASIDE.finditer(text, begin, mention.start):
         if not _has_cue(question, text[aside.end() : mention.start]):
@@ -122,13 +123,19 @@ def _has_cue(question: Question, text: str) -> bool:
     return bool(question.cues) and bool(mentions(question.cues, text, loose=False))
 
 
-def is_elsewhere(question: Question, text: str, begin: int, end: int) -> bool:
-    """Return whether `text[begin:end]` is about another visit, or gives only dates far away."""
+def is_elsewhere(question: Question, text: str, mention: Mention) -> bool:
+    """Return whether a mention is about another visit, or dated far from what is asked."""
+    begin, end = segment_of(text, mention)
     if _OTHER_TIME.search(text, begin, end):
         return True
     if question.is_next and _LAST_VISIT.search(text, begin, end):
         return True
-    given = [d for d in read_dates(text) if begin <= d.start < end and d.year]
+    dates = [d for d in read_dates(text) if d.year]
+    low, high = clause_of(text, mention.start)
+    low, high = max(low, begin), min(high, end)
+    given = [d for d in dates if low <= d.start < high] or [
+        d for d in dates if begin <= d.start < end
+    ]
     return bool(question.dates and given) and not any(
         _are_close(a, b) for a in given for b in question.dates
     )

@@ -8,7 +8,7 @@ from medalign_utils.grading.clauses import concerns
 from medalign_utils.grading.concepts import mentions
 from medalign_utils.grading.facts import Fact, Piece, Result
 from medalign_utils.grading.markup import CONCLUDED
-from medalign_utils.grading.questions import UNDECIDED, is_elsewhere, read_question, segment_of
+from medalign_utils.grading.questions import UNDECIDED, is_elsewhere, read_question
 from medalign_utils.grading.spelling import Mention
 from medalign_utils.grading.text import Reading, Statement
 
@@ -101,7 +101,7 @@ def grade_set(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
                     continue
                 if not concerns(fact, statement, mention, reading):
                     continue
-                if is_elsewhere(question, statement.text, *segment_of(statement.text, mention)):
+                if is_elsewhere(question, statement.text, mention):
                     continue
                 if _is_listed(polarity, statement, mention, others):
                     span = statement.span(mention.start, mention.end)

@@ -41,6 +41,7 @@ _SUCCESSOR = re.compile(
     r"|(?:replac|substitut)ed (?:\w+ )?(?:with|by)|swapped for|started|began|now on|now takes) $"
 )
 _THEN = re.compile(r"(?i)\s*(?:[0-9.]+ ?\w+ )?(?:to|then)\s*")
+_OR_CODE = re.compile(r"(?<=[0-9])\s+or\s+[A-Z]?[0-9]")  # F32.9 or F33.9
 _POSSESSED = re.compile(r"'s\s+[a-z]")  # her mother's side
 _DENIES = re.compile(r"(?i)(?:no|none|never)\b(?=\W*(?:$|[,.;!-]))")
 _UNDATED = (0, 0, 0)
@@ -128,6 +129,7 @@ def grade_term(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     undecided = [m[0] for s in reading.spoken if (m := UNDECIDED.search(s.text))]
     if undecided and (others or any("which" in text for text in undecided)):
         said = []
+    said = [c for c in said if not _OR_CODE.match(c.statement.text, c.mention.end)]
     if question.is_current:
         against = [[c for c in r if not any(_gives_way(c, s) for s in said)] for r in against]
         said, against = _latest(said, against)
