@@ -56,14 +56,15 @@ _STOP_BEFORE = re.compile(
     r"|quit(?! (?:in )?[0-9])|former|ex-|gave up|resolved)|(?<![\w-])(?:stop(?:ped|ping|s)?"
     r"|discontinu\w+"
     r"|d/?c'?d|(?:switch|chang|transition)(?:ed|ing|e)? from|(?:wean|taper)(?:ed|ing) off|off|held"
-    r"|hold(?:ing)?|replac(?:ed|ing|es)|previous|prior|past|suspendi\w+|dej[oó] de|failed"
+    r"|hold(?:ing)?|replac(?:ed|ing|es)|previous|prior|past|lost (?:her|his|their)|suspendi\w+"
+    r"|dej[oó] de|failed"
     r"|intolerant (?:to|of)"
     r"|(?P<past>used to|had been (?:on|taking|using|treated with|living)|lived|moved from"
     r"|no longer|previously|formerly|earlier|early on|in the past|before that|antes)"
     r"|(?:not|unable to) tolerat\w+|\w+n't tolerat\w+)\b"
 )
 _NOW = re.compile(
-    r"(?i)\b(?:now|into|current(?:ly)?|since|then|today|but|latest)\b|[,:]\s*(?:is|on)\b|:"
+    r"(?i)\b(?:now|into|current(?:ly)?|since|then|today|but|latest)\b|[,:]\s*(?:is|on)\b"
 )
 _COMPANION = re.compile(r"(?i)\s*(?:liv(?:es?|ing|ed) )?with\b")  # no longer lives with
 _STOP_REACH_ENDS = re.compile(
@@ -111,7 +112,8 @@ _ANSWER = re.compile(
 _AFTER = re.compile(
     r"(?i)(?P<aux>\b(?:is|was|were|are|be|has been|have been|had been|been|has|have|had|does|did|do"
     r"|got|being)\b\s*)?"
-    r"(?:also |now |both |all |since |currently |ever |then |later |subsequently )*"
+    r"(?:(?:listed|marked|documented|noted|recorded) as )?(?:also |now |both |all |since "
+    r"|currently |ever |then |later |subsequently )*"
     r"(?:(?P<open>not (?:been )?(?:documented|mentioned|recorded|stated|specified|known|ruled out"
     r"|excluded)\b|cannot be (?:ruled out|excluded)\b|unknown\b)"
     r"|(?P<doubted>(?:also )?(?:possible|considered)\b|(?:on|in) (?:the|her|his) differential\b"
@@ -125,6 +127,7 @@ _AFTER = re.compile(
     r"|(?:not|never) (?:been )?(?:present|found|seen|noted|reported|endorsed"
     r"|observed|detected|identified|evident|taken"
     r"|given|performed|done|prescribed|started|used|indicated|on|in|among|part of|listed)\b"
+    r"|(?:not|never) (?:been )?(?:needed|necessary|required|planned|recommended|warranted)\b"
     r"|\w+n't (?:present|found|seen|noted|reported|done|performed|given|prescribed|taken)\b)"
     r"|(?P<ended>resolved\b|died\b|passed away\b|deceased\b|removed\b|disproved\b|refuted\b|quit\b)"
     r"|(?P<switched>(?:switched|changed) to\b|(?:(?<=been )|(?<=was )|(?<=were )"

@@ -52,14 +52,14 @@ def stem(word: str) -> str:
     if not word.isalpha() or word.endswith(("ss", "us", "is")):
         return word
     if len(word) > 4 and word.endswith("ies"):
-        word = word[:-2]
+        word = word[:-3]
     for ending, shortest in (("ing", 5), ("ed", 4), ("es", 4), ("s", 3), ("e", 4)):
         if word.endswith(ending) and len(word) - len(ending) >= shortest:
             word = word[: -len(ending)]
             break
     if len(word) > 4 and word[-1] == word[-2] and word[-1] not in "lsz":
         word = word[:-1]
-    return word[:-1] + "i" if len(word) > 4 and word.endswith("y") else word
+    return word[:-1] if len(word) > 5 and word.endswith("y") else word
 
 
 @lru_cache(maxsize=16384)

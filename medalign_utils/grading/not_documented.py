@@ -62,11 +62,14 @@ _NO_CLAIM = re.compile(
     r"(?i)\b(?:search\w*|look(?:ed|ing)? (?:for|at|through)|review\w*|check\w*|asks?|asked|asking"
     r"|question|consider|order|recommend\w*|suggest\w*|if|whether|would|could|should|may|might|can"
     r"|please|let me know|need\w*|want|discuss\w*|obtain\w*|request\w*|complete|typical\w*|usual\w*"
-    r"|generally|reference range|form|importan\w*|revis\w+|busqu\w+|busc\w+)\b"
+    r"|generally|pending|await\w*|reference range|form|importan\w*|revis\w+|busqu\w+|busc\w+)\b"
 )
 _TURN = re.compile(
     r"(?i)[;\n]|,\s(?=(?:the|her|his|she|he)\s)|\.\s|\b(?:but|however|although|though|except"
     r"|pero|aunque)\b"
+)
+_DENIAL = re.compile(
+    r"(?i)(?:\b(?:no|not|never|without|nor|neither|lacks?|denie[sd]|sin|ning[uú]n\w*)\b|n't\b)"
 )
 _OPENING_YES = re.compile(r"(?i)\W*(?:yes|yep|yeah|s[ií])\b")
 # Words that add no content: about the record, the question or the patient.
@@ -114,7 +117,12 @@ def grade_not_documented(fact: Fact, reading: Reading, facts: list[Fact]) -> Res
 def _is_absent(fact: Fact, statement: Statement, named: tuple[Mention, ...]) -> bool:
     """Return whether a test is said not to exist, which means that it is not documented."""
     is_test = section_of(fact.topic) == "test" or not set(ALL_TESTS).isdisjoint(fact.topic)
-    return is_test and any(judge(statement.text, mention) == NEGATED for mention in named)
+    return is_test and any(_is_denied(statement.text, mention) for mention in named)
+
+
+def _is_denied(text: str, mention: Mention) -> bool:
+    """Return whether it is denied ahead: "no biopsy", unlike "the biopsy was negative"."""
+    return _DENIAL.search(text, 0, mention.start) is not None and judge(text, mention) == NEGATED
 
 
 def _is_silent(statement: Statement) -> bool:
@@ -136,7 +144,8 @@ def _claims_something(statement: Statement, mention: Mention, named: tuple[Menti
         is_value = bool(read_quantities(rest) or read_dates(rest))
         return is_value and turn is not None and turn[0].isalpha() and not SILENT.search(rest)
     own = Mention(mention.start - begin, mention.end - begin, mention.is_non)
-    if _NO_CLAIM.search(text, begin, end) or judge(text[begin:end], own) in (NEGATED, OPEN):
+    part = text[begin:end]
+    if _NO_CLAIM.search(part) or _is_denied(part, own) or judge(part, own) == OPEN:
         return False
     covered = text[begin:end]
     for other in named:

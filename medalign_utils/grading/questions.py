@@ -19,6 +19,7 @@ _CURRENT = re.compile(
     r"|applies|full code or|next|upcoming)\b|\b(?:who does|does (?:she|he)) live\b"
 )
 _YES_NO = re.compile(r"(?i)(?:was|is|are|did|does|has|have|any)\b")
+_ADMISSION = re.compile(r"(?i)\b(?:admi(?:tted|ssion)|hospital\w*|stay|referr\w*)\b")
 _REASON = re.compile(r"(?i)\b(?:why|reason|come off)\b")
 BREAK = re.compile(
     r"(?i)[;|\n]|[.!?](?=\s)|\((?=(?:[^\s()]+\s+){4})|,?\s*\b(?:but|while|whereas|although"
@@ -33,7 +34,8 @@ _ASIDE = re.compile(
     r"|\bh/o\b"
     r"|\balso (?:has|had|carries|known)\b|\bin general\b|\bgenerally\b|\btypically\b"
     r"|\bcommon(?:ly)?"
-    r" (?:reasons?|causes?|side|used|seen)\b|\bknown (?:to cause|side effects?)\b|\bside effects?\b"
+    r" (?:reasons?|causes?|side|used|seen)\b|\bknown (?:to cause|side effects?)\b"
+    r"|\bside effects? (?:of|include|such)\b"
     r"|\b(?:can|may|could|might|often) (?:\w+ly |also |all |sometimes )*(?:cause|lead|produce"
     r"|trigger|raise|lower|increase|reduce|elevate|make|give|result)\b"
     r"|\bpertinent negatives?\b|\bincidental|\bunrelated\b|\bdifferent (?:visit|admission|stay)\b"
@@ -47,7 +49,7 @@ _ALLERGY = re.compile(r"(?i)\ballerg(?:ic|y) to\b")
 _LAST_VISIT = re.compile(r"(?i)\b(?:last|previous|prior|past) (?:visit|appointment|encounter|seen)")
 _OTHER_TIME = re.compile(
     r"(?i)\bcopied[- ]forward|\b(?:at|from|of|in) (?:the|an?|her|his) (?:previous|prior|earlier"
-    r"|last|other"
+    r"|other"
     r"|different) (?:\w+ )?(?:visit|note|admission|stay|encounter|hospitali[sz]ation)\b"
 )
 # The response can't tell which of several terms is the answer.
@@ -71,6 +73,7 @@ class Question(NamedTuple):
     is_next: bool
     is_yes_no: bool
     is_reason: bool
+    is_admission: bool  # or a referral
     topics: tuple[Spellings, ...]  # the operation, condition or the like that it is about
 
 
@@ -92,9 +95,10 @@ def read_question(instruction: str) -> Question:
         if mentions(group, instruction, loose=False)
     )
     is_next = re.search(r"(?i)\b(?:next|upcoming)\b", instruction) is not None
+    is_admission = _ADMISSION.search(instruction) is not None
     is_reason = _REASON.search(instruction) is not None
     is_yes_no = _YES_NO.match(instruction) is not None
-    return Question(cues, dates, is_current, is_next, is_yes_no, is_reason, topics)
+    return Question(cues, dates, is_current, is_next, is_yes_no, is_reason, is_admission, topics)
 
 
 def segment_of(text: str, mention: Mention) -> tuple[int, int]:
@@ -128,7 +132,7 @@ def is_elsewhere(question: Question, text: str, mention: Mention) -> bool:
     begin, end = segment_of(text, mention)
     if _OTHER_TIME.search(text, begin, end):
         return True
-    if question.is_next and _LAST_VISIT.search(text, begin, end):
+    if (question.is_next or question.dates) and _LAST_VISIT.search(text, begin, end):
         return True
     dates = [d for d in read_dates(text) if d.year]
     low, high = clause_of(text, mention.start)

@@ -32,6 +32,16 @@ _BECAUSE = re.compile(
     r"(?i)\b(?:because|due to|owing to|secondary to|on account of|reason\b[^.;]{0,40}?(?:was|is|:)"
     r"|as a result of|debido a|porque|por causa de)"
 )
+_ADMITTED = re.compile(
+    r"(?i)\b(?:admi(?:tted|ssion)|hospitali[sz]\w+|referr\w+)\b[^.;]*? (?:for|because of|due to) "
+    r"(?!evaluation|management|work-?up)"
+)
+# A relative who does something is neither whom the patient lives with nor the contact.
+_ACTS = re.compile(
+    r"(?i)\s+(?:who )?(?:lives?(?! with)|visits?|checks?|helps?|comes|brought|brings|manages|drives"
+    r"|works?|stays?(?! with))\b"
+)
+_AFTER = re.compile(r"(?i)\bafter (?:her |his |the )?$")
 # A term of another kind may name a relative's telephone number or home.
 _CLINICAL = ("condition", "symptom", "complication", "finding", "drug", "surgery", "test")
 
@@ -199,6 +209,10 @@ def _claims(
             verdict = judge(text, mention)
             is_tied = bool(is_own) or not names.topic
             weight = relevance(question, statement, mention)
+            if section_of(spellings) == "relative" and _ACTS.match(text, mention.end):
+                weight = ASIDE
+            if question.is_current and _AFTER.search(text, 0, mention.start):
+                weight = ASIDE
             if statement is spoken[0] and len(statement.own.split()) <= _SHORT:
                 weight = max(weight, ANSWER) if weight else weight
             yield Claim(statement, mention, verdict, weight, is_tied)
@@ -269,4 +283,5 @@ def _answers_otherwise(
     if any(c.relevance == ANSWER and c.is_tied and c.statement not in own for c in hidden):
         return True
     spoken = [statement for statement in reading.spoken if statement not in own]
-    return question.is_reason and any(_BECAUSE.search(statement.text) for statement in spoken)
+    cues = [_BECAUSE] * question.is_reason + [_ADMITTED] * question.is_admission
+    return any(cue.search(statement.text) for cue in cues for statement in spoken)

@@ -77,6 +77,8 @@ def grade_yes_no(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
                 claims.append((NEGATED if match["no"] else AFFIRMED, statement.own_span))
         if _CONTRAST.search(own):
             claims.append((NEGATED, statement.own_span))
+    if fact.subject == "family" and not claims and opening is None:
+        claims = [(AFFIRMED, s.own_span) for s in spoken if _names_affected(s)]
     is_known = bool(reading.instruction.text) or _is_named(fact, reading) or len(spoken) == 1
     if opening is not None and not is_known:
         return Result(0.0, 0)
@@ -89,6 +91,17 @@ def grade_yes_no(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
         spans = [place] if opening == answer else spans
         pieces += [Piece(name, *span) for span in spans]
     return Result(float(fact.answer in answers), int((not fact.answer) in answers), tuple(pieces))
+
+
+def _names_affected(statement: Statement) -> bool:
+    """Return whether a statement only names a relative, as those who have the disease."""
+    words = tuple(name for group in sections()["relative"] for name in group)
+    found = mentions(words, statement.own, loose=False)
+    return (
+        bool(found)
+        and len(statement.own.split()) <= 4
+        and (judge(statement.own, found[0]) in (AFFIRMED, NAMED))
+    )
 
 
 def _is_named(fact: Fact, reading: Reading) -> bool:
