@@ -17,7 +17,7 @@ _BOLD_LINE = re.compile(r"\s*(?:\*\*|__)(?P<text>[^*_]+)(?:\*\*|__)\s*:?\s*")
 _QUOTED = re.compile(r"\A\s*(?:>\s?)+(?P<kept>)")
 _BULLET = re.compile(r"(?P<indent>\s*)(?P<bullet>[-*+]\s+|\(?[0-9]{1,2}[.)]\s+|[a-z][.)]\s+)")
 _RULE = re.compile(r"\s*(?:```\w*|~~~\w*|[-*_=]{3,})\s*")
-_SEPARATOR = re.compile(r"\s*\|?(?:\s*:?-{2,}:?\s*\|)*\s*:?-{2,}:?\s*\|?\s*")
+_SEPARATOR = re.compile(r"\s*\|?(?:\s*:?-+:?\s*\|)*\s*:?-+:?\s*\|?\s*")
 # Headers that only say that a cell has a value.
 _EMPTY_HEADER = re.compile(
     r"(?i)(?:|values?|results?|details?|answers?|findings?|info(?:rmation)?|descriptions?"

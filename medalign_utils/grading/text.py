@@ -71,6 +71,9 @@ class Instruction(NamedTuple):
         return read_dates(self.text)
 
 
+_UNKNOWN = Instruction()
+
+
 @dataclass(frozen=True)
 class Reading:
     """A response, or its most decisive part, as the grader reads it."""
@@ -78,7 +81,7 @@ class Reading:
     statements: tuple[Statement, ...]
     n_words: int
     n_quoted: int  # lines quoted from a record
-    instruction: Instruction = Instruction()
+    instruction: Instruction = _UNKNOWN
     is_part: bool = False  # whether it is the final answer, without what leads up to it
 
     @cached_property
