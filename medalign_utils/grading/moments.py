@@ -81,6 +81,8 @@ def grade_date(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
         return Result(1.0, 0, tuple(Piece("found", *_span(c)) for c in right))
     wrong = [c for c in answers if not _coarsened(c.day, fact).agrees(fact.day)]
     wrong = [c for c in wrong or right if not (c.day is c.statement.date and c.statement.is_note)]
+    if not right:  # a claim about something else is an omission
+        wrong = [c for c in wrong if c.bond > UNRELATED or names_nothing(c.statement.text)]
     return Result(0.0, int(bool(wrong)), tuple(Piece("contradicted", *_span(c)) for c in wrong))
 
 

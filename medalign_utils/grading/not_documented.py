@@ -48,8 +48,8 @@ SILENT = re.compile(
     r"|\b(?:cannot|can't|can not|could not|couldn't|unable to|not possible to|impossible to"
     r"|not able to|did not|didn't|do not|don't|failed to|wasn't able to) (?:be )?(?:determine|find"
     r"|found|tell|answer|locate|identif|see|confirm|give|provide|say|report|retrieve|state)\w*\b"
-    rf"|\b(?:unclear|unknown) from the\b|\b(?:unknown|unspecified|unavailable|missing|absent"
-    rf"|N/?A)\b"
+    rf"|\b(?:unclear|unknown) from the\b|\b(?:unknown|unavailable|missing|absent"
+    rf"|N/?A)\b|(?:[:=-]|\b(?:is|are|was|were|left))\s*unspecified\b"
     rf"|\b{_RECORD} (?:is|are|remains?) silent\b|\bsilent (?:on|about)\b|\bnot known\b|\bno such\b"
     r"|\bno (?:hay|existe|se|consta|figura|aparece|est[aá]|encontr\w+|documentad\w+|dispon\w+"
     r"|registr\w+)"
@@ -100,6 +100,7 @@ def grade_not_documented(fact: Fact, reading: Reading, facts: list[Fact]) -> Res
         own = statement.text[statement.start :]
         named = mentions(fact.topic, statement.text)
         is_answer = statement is spoken[0] and bool(reading.instruction.text)
+        is_answer = is_answer and not reading.n_quoted  # a quoted line is about its own topic
         is_silent = _is_silent(statement) or _is_absent(fact, statement, named)
         if is_silent and (named or is_answer or _without_content(own)):
             found.append(Piece("found", *statement.own_span))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from medalign_utils.data.ehr.units import Unit, convert, parse_unit
 from medalign_utils.grading import roles
 from medalign_utils.grading.attribution import UNRELATED, bond, is_denied, overlap
-from medalign_utils.grading.clauses import clause_of, concerns
+from medalign_utils.grading.clauses import clause_of, concerns, names_nothing
 from medalign_utils.grading.dates import Date, read_dates
 from medalign_utils.grading.facts import SIDE, Fact, Piece, Result
 from medalign_utils.grading.quantities import Quantity, mask, read_quantities
@@ -60,7 +60,10 @@ def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
         answers = [c for c, words in zip(answers, shared, strict=True) if words == max(shared)]
     answers += [c for c in claims if any(_is_alternative(c, a) for a in answers)]
     right = [_piece("found", claim) for claim in answers if claim.is_right]
-    wrong = [_piece("contradicted", c) for c in answers if not c.is_right and c.is_rival]
+    wrong = [c for c in answers if not c.is_right and c.is_rival]
+    if not right:  # a claim about something else is an omission
+        wrong = [c for c in wrong if c.bond > UNRELATED or names_nothing(c.statement.text)]
+    wrong = [_piece("contradicted", claim) for claim in wrong]
     return Result(float(bool(right)), int(bool(wrong)), (*right, *wrong))
 
 

@@ -79,3 +79,12 @@ def test_the_date_that_answers_the_instruction_is_graded(name):
     instruction, fact, right, wrong = CASES[name]
     verdicts = {r: grade(r, [fact], instruction).correct for r in (*right, *wrong)}
     assert verdicts == dict.fromkeys(right, True) | dict.fromkeys(wrong, False)
+
+
+@pytest.mark.parametrize(
+    ("response", "contradictions"), [("05/22/2014", 1), ("Seen on 05/22/2014.", 0)]
+)
+def test_a_date_of_something_else_is_an_omission(response, contradictions):
+    fact = {"kind": "date", "topic": ["TSH"], "date": "2013-01-01", "precision": "day"}
+    verdict = grade(response, [fact], "Date of the last TSH?")
+    assert (verdict.correct, verdict.contradictions) == (False, contradictions)

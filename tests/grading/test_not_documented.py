@@ -133,3 +133,9 @@ QUESTIONS = [
 @pytest.mark.parametrize(("response", "instruction", "fact", "is_right"), cases(QUESTIONS))
 def test_silence_is_recognized_and_claims_contradict_it(response, instruction, fact, is_right):
     assert grade(response, [fact], instruction).correct == is_right
+
+
+def test_a_quoted_diagnosis_called_unspecified_is_not_silence():
+    line = "2006-09-09 09:01 condition ICD10CM/N18.30 Chronic kidney disease, stage 3 unspecified"
+    fact = {"kind": "not_documented", "topic": ["uric acid"]}
+    assert not grade(line, [fact], "What is her most recent uric acid?").correct
