@@ -14,7 +14,9 @@ AFFIRMED, NAMED, NEGATED = "affirmed", "named", "negated"
 ENDED, STOPPED, OPEN, DOUBTED = "ended", "stopped", "open", "doubted"
 
 _CLAUSE_END = re.compile(
-    r"(?i)[.!?;](?=\s|$)|\b(?:but|however|although|though|except(?: for)?|nevertheless|whereas"
+    r"(?i)[.!?;](?=\s|$)|\s-\s|\x22\s*(?=\()|\b(?:but|however|although|though|except(?: for)?"
+    r"|nevertheless"
+    r"|whereas"
     r"|while|besides|other than|aside from|apart from|instead(?! of)|pero|aunque|mientras|salvo"
     r"|excepto)\b"
 )
@@ -36,7 +38,7 @@ _NEGATION = re.compile(
     r"|no(?=\s+[a-z(]|\s*$)(?! longer)|none of|neither|nor\b|without\b|w/o\b"
     r"|den(?:y|ies|ied|ying)\b|denials? of|pertinent negatives?|ni[eé]ga\w*|neg[oó]\b|sin\b"
     r"|nunca\b|jam[aá]s\b|ning[uú]n[ao]?\b|tampoco\b|ausencia de|neg(?:ative)? for|negatives?:"
-    r"|absence of|absent\b"
+    r"|absence of|(?:0|zero) of\b|absent\b"
     r"|instead of\b|rather than\b|in place of\b|in lieu of\b|free of|lack(?:s|ed|ing| of)?\b"
     r"|ruled out\b|declin(?:es|ed)\b|refus(?:es|ed)\b|\(-\)|\[-\])"
 )
@@ -73,7 +75,8 @@ _STOP_REACH_ENDS = re.compile(
     r"|switched|changed|is|takes?|taking|on)\b"
 )
 _POSSIBLE = re.compile(
-    r"(?i)\b(?:(?P<list>differential(?! diagnosis favou?r)|ddx|whether|if)|risk (?:of|for"
+    r"(?i)\b(?:(?P<list>differential(?! diagnosis favou?r)|ddx|alternatives?|whether|if)"
+    r"|risk (?:of|for"
     r"|factors? for)"
     r"|(?:screen|monitor|assess|look|search|watch)(?:ed|ing|s)? for|evaluat\w+ for|work-?up for"
     r"|(?:return|call) (?:for|if)|concern for"
@@ -92,25 +95,29 @@ _SO_BEFORE = re.compile(
 )
 _FIELD = re.compile(r"(?:\s\w+){0,2}\s*:")
 _ENDS_DRUG = re.compile(r"[^:]*:\s*end\s*$")  # a quoted record line
+_FREE = re.compile(r"(?i)[- ]free\b")
+_CROSSED = re.compile(r"[❌✗✘]\s*$")
 _PRECAUTION = re.compile(r"(?i)\s+(?:prophyla\w+|prevention|precautions?)\b")
 _REASON = re.compile(r"(?i)(?:because of|due to|for)(?: an?)? $")
 _IN_BRACKETS = re.compile(r"\s*(?:[\w.%/-]+\s+){0,4}\(")
 _JOINS = re.compile(r"[,(]|\band\b|\bor\b")
 # Right after the mention: "chest pain: denies", "Tobacco use - never". Groups are named by verdict.
 _ANSWER = re.compile(
-    r"(?i)(?:\s*\([^)]*\))?(?:\s(?:status|use|history|hx|symptoms?|(?:in|of) (?:the|her"
+    r"(?i)[\"']?(?:\s*\([^)]*\))?(?:\s(?:status|use|history|hx|symptoms?|(?:ever )?reported"
+    r"|(?:in|of) (?:the|her"
     r"|his) \w+))?\s*(?::|=|\s-\s|\?)\s*"
     r"(?:(?:the )?(?:patient|pt|she|he)\s+)?(?:(?P<open>not (?:documented|recorded|available"
     r"|mentioned|stated|assessed|known|on file)|un(?:known|clear|documented))"
-    r"|(?P<negated>no(?:ne)?\b(?! (?:change|longer|doubt))|den(?:ies|ied|ying)\b|never\b"
+    r"|(?P<negated>no(?:ne)?\b(?! (?:change|longer|doubt))|den(?:ies|ied|ying)\b|never\b|false\b"
     r"|nieg\w+|ning\w+|nunca\b|[❌✗✘]"
     r"|neg(?:ative)?\b|absent\b|nil\b|not\b(?! only)|\(-\)|declin(?:es|ed)\b|NKDA\b)"
     r"|(?P<stopped>(?:end|stopped|discontinued)\b)"
-    r"|(?P<affirmed>(?:yes|pos(?:itive)?|present|reports|endorses|confirmed|active|s[ií])\b"
+    r"|(?P<affirmed>(?:yes|true|pos(?:itive)?|present|reports|endorses|confirmed|active|s[ií])\b"
     r"|\(\+\)|[✅✓✔]))"
 )
 _AFTER = re.compile(
-    r"(?i)(?P<aux>\b(?:is|was|were|are|be|has been|have been|had been|been|has|have|had|does|did|do"
+    r"(?i)(?P<aux>\b(?:had to be|needed to be|is|was|were|are|be|has been|have been|had been"
+    r"|been|has|have|had|does|did|do"
     r"|got|being)\b\s*)?"
     r"(?:(?:listed|marked|documented|noted|recorded) as )?(?:also |now |both |all |since "
     r"|currently |ever |then |later |subsequently )*"
@@ -120,14 +127,15 @@ _AFTER = re.compile(
     r"|a possibility\b|questionable\b|uncertain\b)"
     r"|(?P<negated>denied\b|absent\b|ruled out\b|excluded\b|looked for\b|searched for\b|sought\b"
     r"|negative\b|unlikely\b"
-    r"|(?:not |un)affected\b|healthy\b|less likely\b"
+    r"|(?:not |un)affected\b|healthy\b|less likely\b|fits? less well\b"
     r"|(?:[a-z]+ ){0,3}only (?:[a-z]+ )?as (?:denied|absent|an? (?:pertinent )?(?:negative"
     r"|denial))\b|an? (?:pertinent )?negative\b"
     r"|descart\w+"
     r"|(?:not|never) (?:been )?(?:present|found|seen|noted|reported|endorsed"
     r"|observed|detected|identified|evident|taken"
     r"|given|performed|done|prescribed|started|used|indicated|on|in|among|part of|listed)\b"
-    r"|(?:not|never) (?:been )?(?:needed|necessary|required|planned|recommended|warranted)\b"
+    r"|(?:not|never) (?:been )?(?:needed|necessary|required|planned|recommended|warranted|confirmed"
+    r"|established|supported|diagnosed)\b"
     r"|\w+n't (?:present|found|seen|noted|reported|done|performed|given|prescribed|taken)\b)"
     r"|(?P<ended>resolved\b|died\b|passed away\b|deceased\b|removed\b|disproved\b|refuted\b|quit\b)"
     r"|(?P<switched>(?:switched|changed) to\b|(?:(?<=been )|(?<=was )|(?<=were )"
@@ -153,7 +161,7 @@ def judge(text: str, mention: Mention) -> str:
     (whether, risk of), `DOUBTED` (possibly, either), `STOPPED` (a drug) or `ENDED` (quit, former,
     resolved).
     """
-    if mention.is_non:
+    if mention.is_non or _FREE.match(text, mention.end) or _CROSSED.search(text, 0, mention.start):
         return NEGATED
     begin, clause_end = _clause(_CLAUSE_END, text, mention.start, mention.end)
     if answer := _ANSWER.match(text, mention.end):
@@ -188,6 +196,8 @@ def judge(text: str, mention: Mention) -> str:
             return ENDED if cue["ended"] else STOPPED
     for cue in _POSSIBLE.finditer(before):
         between = before[cue.end() :]
+        if between.startswith(","):
+            continue  # "of those considered, PE fits best"
         # A differential stays open to its end; other cues reach only a few words.
         if (cue["list"] or len(between.split()) <= 6) and not _TURN.search(between):
             is_open = cue["list"] is None or cue["list"].lower() in ("whether", "if")
@@ -237,7 +247,7 @@ _INFORMANT = re.compile(
 _SUBJECT_ENDS = re.compile(
     r"(?i)[.;!?](?=\s|$)|\b(?:but|however|while|whereas|although)\b"
     r"|,?\s*\band\b(?=\s+(?:she|he|the patient|patient|pt)\b)"
-    r"|,\s*(?=(?:she|he|the patient|patient|pt)\b)"
+    r"|(?:,|\s-)\s*(?=(?:she|he|the patient|patient|pt)\b)"
 )
 
 

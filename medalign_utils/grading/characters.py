@@ -60,9 +60,12 @@ def _without_latex(source: Source) -> Source:
     return source.keep(_LATEX_BOX, "\nAnswer: ", "\n").replace(_LATEX_SYMBOL, _latex_symbol)
 
 
+_JSON_KEY = re.compile(r"(?<=[A-Za-z])_(?=[A-Za-z])")  # "lives_with"
+
+
 def characters(text: str) -> Source:
     """Return the text in plain characters, its lines and its Markdown unchanged."""
-    source = Source.of(text).replace(_SPECIAL, _plain)
+    source = Source.of(text).replace(_SPECIAL, _plain).replace(_JSON_KEY, " ")
     if "<" in text:
         source = source.replace(_THOUGHT, "").keep(_TAGGED_ANSWER, "\nAnswer: ", "\n")
         source = source.replace(_BREAK, "; ").replace(_TAG, "")

@@ -49,6 +49,7 @@ def stem(word: str) -> str:
     word = "".join(c for c in word if not unicodedata.combining(c)).removesuffix("'s")
     if word in _NUMBERS:
         return _NUMBERS[word]
+    word = word.replace("ae", "e").replace("oe", "e")  # British spellings
     if not word.isalpha() or word.endswith(("ss", "us", "is")):
         return word
     if len(word) > 4 and word.endswith("ies"):

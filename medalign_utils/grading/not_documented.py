@@ -9,7 +9,7 @@ from medalign_utils.grading.facts import Fact, Piece, Result
 from medalign_utils.grading.lexicon import section_of
 from medalign_utils.grading.names import ALL_TESTS
 from medalign_utils.grading.quantities import read_quantities
-from medalign_utils.grading.spelling import Mention
+from medalign_utils.grading.spelling import Mention, find
 from medalign_utils.grading.text import Reading, Statement
 
 _SAID = (
@@ -71,6 +71,11 @@ _TURN = re.compile(
 _DENIAL = re.compile(
     r"(?i)(?:\b(?:no|not|never|without|nor|neither|lacks?|denie[sd]|sin|ning[uú]n\w*)\b|n't\b)"
 )
+# "No ALT was flagged abnormal; the latest was 28 U/L."
+_VALUE = re.compile(
+    r"(?i)\b(?:latest|last|most recent|it|level|result|value)\b(?: one)? (?:was|is"
+    r"|came back at) [0-9]"
+)
 _OPENING_YES = re.compile(r"(?i)\W*(?:yes|yep|yeah|s[ií])\b")
 # Words that add no content: about the record, the question or the patient.
 _CONTENTLESS = frozenset(
@@ -110,6 +115,8 @@ def grade_not_documented(fact: Fact, reading: Reading, facts: list[Fact]) -> Res
             if mention.start >= statement.heading:
                 if _claims_something(statement, mention, named):
                     asserted.append(Piece("contradicted", *statement.own_span))
+        if _VALUE.search(own) and not find(ALL_TESTS, own):
+            asserted.append(Piece("contradicted", *statement.own_span))
     if asserted:
         return Result(0.0, 1, tuple(asserted))
     return Result(float(bool(found)), 0, tuple(found))

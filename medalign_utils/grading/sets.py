@@ -44,13 +44,17 @@ _POLARITIES = (
         r"|\bnot (?:\w+ )?allergic\b|\bnon-?allergic\b|\bsin alergia",
         r"\ballerg\w*(?! to nothing)|\breact\w*|\bintoleran\w*|\bal[eé]rgi\w*",
         r"\btolerat\w*|\b(?:takes?|taking|prescribed)\b|\b[0-9]+ ?mg\b|\bsafe\w*"
-        r"|\bwithout (?:any )?(?:problems?|reactions?|issues?)\b|\b(?:not a|no) problem\b",
+        r"|\bwithout (?:any |an? )?(?:problems?|reactions?|issues?)\b|\b(?:not a|no) problem\b",
     ),
     _polarity(
         r"\b(?:missing|not had|overdue|due|none is on record|offer|needs?|lacks?)\b",
         r"\b(?:not|nothing|none|isn't|aren't)(?: is| are)? (?:missing|due|overdue|needed"
         r"|lacking)\b",
-        r"\bno (?:record|evidence|documentation)(?: \w+){0,5} (?:receiv\w+|given|had|vaccinat\w+)\b"
+        r"\b(?:given|received|administered|documented|had|done|on (?:record"
+        r"|file))\?? *[:=] *(?:(?:no|none"
+        r"|never)\b|[❌✗✘])"
+        r"|\bno (?:record|evidence|documentation)(?: \w+){0,5} (?:receiv\w+|given|had"
+        r"|vaccinat\w+)\b"
         r"|\bno (?:ha|han|se ha) (?:sido )?\w+d[oa]s?\b|\bno recibi\w*"
         r"|(?:not|never|n't|has yet to)(?: yet| been| be)*"
         r" (?:given|received?|had|have|done|administered|documented|recorded|on (?:record|file)"
@@ -60,14 +64,21 @@ _POLARITIES = (
         r"|\b(?:over)?due\b"
         r"|\black\w*|\bwithout\b"
         r"|\bneed(?:s|ed)?\b|\boffer\w*|\boutstanding\b|\babsent\b|\brecommend\w*|\bshould\b"
-        r"|\bremain\w*|\bnot yet\b|\bnever\b|[❌✗✘]|\bfalta\w*|\bpendientes?\b|:\s*no\b",
+        r"|\bremain\w*|\bnot yet\b|\bnever\b|[❌✗✘]|\bfalta\w*|\bpendientes?\b|:\s*(?:no|false)\b",
         r"\breceived\b|\bgiven\b|\bup[- ]to[- ]date\b|\b(?:(?:has|have|having|had)|'s|'ve) (?:only "
         r"|already |just )?"
         r"had\b|\bhad (?:the|an?|his|her|your|their)\b|\badministered\b|\bdone\b|\bcompleted?\b"
         r"|\balready\b|\bon (?:record|file)\b"
-        r"|\bdocumented\b|\bvaccinated\b|\bimmunized\b|\bcovered\b|[✅✓✔]|:\s*yes\b|\brecibi\w*"
+        r"|\bdocumented\b|\bvaccinated\b|\bimmunized\b|\bcovered\b|[✅✓✔]|:\s*(?:yes|true)\b"
+        r"|\brecibi\w*"
         r"|\bya (?:se|ha|tiene)\b|\bcurrent\b|\bgot\b|(?:[:(]|\s-)\s*(?:on |in )?[0-9][0-9/-]{3,}",
         negation=False,
+    ),
+    _polarity(
+        r"\b(?:h[oe]ld|stop(?:ped)?|paused?|discontinued?)\b",
+        r"\b(?:no|none|not|nothing)\b[^.;]{0,30}?\b(?:held|stopped|paused|discontinued)\b",
+        r"\b(?:with)?held\b|\bhold\w*|\bstopp?\w*|\bpaus\w+|\bdiscontinu\w+|\bsuspend\w+",
+        r"\bcontinued\b|\bkept\b|\bresum\w+|\brestart\w+|\bremain\w*|\bstill tak\w+",
     ),
     _polarity("", _NEVER, _NEVER, r"\bresolved\b|\bno history\b|\bruled out\b"),
 )
@@ -138,8 +149,12 @@ def _is_listed(
         for match in polarity.cues.finditer(covered)
     ]
     place = len(text[: mention.start].rstrip())
-    if marks := [c for c in cues if c[1] == place and not text[c[0]].isascii()]:
-        return marks[0][2]
+    marks = [c for c in cues if not text[c[0]].isascii()]
+    first = min(item.start for item in (mention, *others))
+    if marks and marks[0][0] < first:  # marks stand before their items
+        marks = [c for c in marks if c[1] == place]
+        if marks:
+            return marks[0][2]
     after = [
         c for c in cues if c[0] >= mention.end and _FILLING.fullmatch(covered, mention.end, c[0])
     ]
@@ -151,7 +166,7 @@ def _is_listed(
     if before:
         return before[-1][2]
     later = [c for c in cues if c[0] >= mention.end and not _TURN.search(text, mention.end, c[0])]
-    return later[0][2] if later else True
+    return later[0][2] if later else not _INVERTED.search(covered, 0, mention.start)
 
 
 def _cross(mention: Mention, others: list[Mention], cue: tuple[int, int, bool]) -> bool:

@@ -52,7 +52,9 @@ _SUCCESSOR = re.compile(
 )
 _THEN = re.compile(r"(?i)\s*(?:[0-9.]+ ?\w+ )?(?:to|then)\s*")
 _OR_CODE = re.compile(r"(?<=[0-9])\s+or\s+[A-Z]?[0-9]")  # F32.9 or F33.9
-_POSSESSED = re.compile(r"'s\s+[a-z]")  # her mother's side
+_POSSESSED = re.compile(  # her mother's side
+    r"(?i)'s\s+(?:side|family|mother|father|sister|brother|aunt|uncle|parents?|husband|wife)\b"
+)
 _DENIES = re.compile(r"(?i)(?:no|none|never)\b(?=\W*(?:$|[,.;!-]))")
 _UNDATED = (0, 0, 0)
 

@@ -37,6 +37,11 @@ _CONTRAST = re.compile(
     r"(?i)\b(?:she|he|the patient|they) (?:herself |himself )?(?:does|has|did|is|was)(?: not|n't)"
     r"(?=\W*$|[.,;])"
 )
+# "He denied headache in 2010 but reported it in 2012."
+_LATER = re.compile(
+    r"(?i)\b(?:but|and) (?:\w+ly |later |then )?(?:reported|had|endorsed|mentioned|complained of) "
+    r"(?:them|it|one|some)\b"
+)
 _EVER = re.compile(
     r"(?i)\b(?:ever|any|at any time|history|past|known|run in|does .* run|complicat\w+)\b"
 )
@@ -75,6 +80,8 @@ def grade_yes_no(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
             is_about = mentions(fact.topic, statement.text) or len(spoken) == 1
             if is_about and (match := _ELLIPTIC.match(own)):
                 claims.append((NEGATED if match["no"] else AFFIRMED, statement.own_span))
+        if _LATER.search(own):
+            claims.append((AFFIRMED, statement.own_span))
         if _CONTRAST.search(own):
             claims.append((NEGATED, statement.own_span))
     if fact.subject == "family" and not claims and opening is None:
