@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from medalign_utils.curation.evidence import locate_evidence
+from medalign_utils.curation.record_text import RecordText
 from medalign_utils.data.ehr import read_events
-from medalign_utils.data.evidence import locate_evidence
 from medalign_utils.data.release import Release
 from medalign_utils.grading import load_answer_key
 
@@ -74,7 +75,7 @@ def _keyed(line: dict, shares: pd.Series) -> _Place:
 
 
 def _evident(events: pd.DataFrame, shares: pd.Series, evidence: str | None) -> _Place:
-    rows = locate_evidence(events, None if pd.isna(evidence) else evidence).rows
+    rows = locate_evidence(RecordText(events), None if pd.isna(evidence) else evidence).rows
     if not rows or events.loc[rows[0], "type"] == "person":
         return _Place()
     event = events.loc[rows[0]]

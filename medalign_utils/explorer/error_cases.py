@@ -1,5 +1,6 @@
 """Shows errors of systems: the fact asked, the response, and the passage of the record."""
 
+import re
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import pandas as pd
 from IPython.display import HTML, display
 
+from medalign_utils.curation.evidence import locate_evidence
+from medalign_utils.curation.record_text import RecordText
 from medalign_utils.data.ehr import read_events
-from medalign_utils.data.evidence import locate_evidence
 from medalign_utils.data.release import primary_references
 from medalign_utils.explorer.html import excerpt, title_of
 from medalign_utils.grading import load_answer_key
@@ -113,7 +115,7 @@ def _passage(run: Run, error: Any, evidence: str | None) -> str:
     if error.where == "nowhere":
         return "(the record does not document this)"
     events = read_events(run.release.ehr_path(error.person_id))
-    found = locate_evidence(events, None if pd.isna(evidence) else evidence)
+    found = locate_evidence(RecordText(events), None if pd.isna(evidence) else evidence)
     rows = events.loc[found.rows]
     if rows.empty:
         rows = events[events["timestamp"] == error.timestamp]
@@ -122,10 +124,11 @@ def _passage(run: Run, error: Any, evidence: str | None) -> str:
     distance = (rows["timestamp"] - error.timestamp).abs()
     event = rows.loc[distance.idxmin() if distance.notna().any() else rows.index[0]]
     text = "" if pd.isna(event["value"]) else event["value"]
-    text = excerpt(text, found.pattern, _WIDTH)
+    hits = {text[start:end] for start, end in found.spans(event.name, text)}
+    pattern = re.compile("|".join(map(re.escape, sorted(hits, key=len, reverse=True))) or "(?!)")
+    text = excerpt(text, pattern, _WIDTH)
     text += "" if pd.isna(event["unit"]) else f" {event['unit']}"
-    hits = found.pattern.finditer(text) if found.pattern else ()
-    spans = [(*hit.span(), "evidence") for hit in hits]
+    spans = [(*hit.span(), "evidence") for hit in pattern.finditer(text)]
     return f"{escape(title_of(event))}\n{marked(text, spans)}".strip()
 
 

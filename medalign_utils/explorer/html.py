@@ -1,75 +1,55 @@
-"""Selects the events of a record that pass the explorer's filters, and writes its HTML.
+"""Writes a record's notes and events as HTML. All text is escaped here: it may be anything."""
 
-All text is escaped here, because a note may contain anything.
-"""
-
-import base64
-import io
 import re
-from collections.abc import Collection, Iterable
-from datetime import date
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
-from typing import Any
+from urllib.parse import quote
 
-import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from medalign_utils import plots
-from medalign_utils.data.evidence import Evidence
+from medalign_utils.data.ehr.labels import name_label, type_label, unit_label, value_label
+from medalign_utils.explorer.search import Query
 
-_COLOURS = {"evidence": "#9ED8FF", "search": "#F5E663"}
+Spans = Sequence[tuple[int, int]]
 # Browsers that support it open a `medalign-scroll` scrolled to this element.
-_IN_VIEW = '<span style="display:inline-block;scroll-initial-target:nearest"></span>'
-UNANSWERED = "<p>No system has answered this instruction.</p>"
-# Once per page.
-STYLE = """<style>
-.medalign-table {border-collapse: collapse; width: 100%; line-height: 1.4; margin-top: 6px}
-.medalign-table td, .medalign-table th {
-  padding: 2px 8px; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top}
-.medalign-table td:first-child {white-space: nowrap}
-.medalign-scroll {height: 380px; overflow: auto; margin-top: 4px}
-.medalign p {margin: 4px 0; line-height: 1.4}
-</style>"""
-
-
-def select_events(
-    events: pd.DataFrame,
-    types: Collection[str] | None = None,
-    since: date | None = None,
-    until: date | None = None,
-) -> pd.DataFrame:
-    """Return the events of these types and days, including `until`; None sets no limit."""
-    keep = np.ones(len(events), dtype=bool)
-    if types is not None:
-        keep &= events["type"].isin(types)
-    if since is not None:
-        keep &= events["timestamp"] >= pd.Timestamp(since)
-    if until is not None:
-        keep &= events["timestamp"] < pd.Timestamp(until) + pd.Timedelta(days=1)
-    return events[keep]
-
-
-def count_hits(events: pd.DataFrame, pattern: re.Pattern) -> pd.Series:
-    """Return how often the pattern occurs in each event's name, value and code together."""
-    texts = events[["name", "value", "code"]].fillna("")
-    return texts.map(lambda text: len(pattern.findall(text))).sum(axis=1).astype("int64")
+IN_VIEW = '<span class="ma-in-view"></span>'
+_SHOWN = ("gender", "race", "ethnicity")
 
 
 def highlight(
-    text: str, search: re.Pattern | None = None, evidence: re.Pattern | None = None
+    text: str, search: Spans = (), evidence: Spans = (), current: int | None = None
 ) -> str:
-    """Return a text as escaped HTML with matches marked; evidence takes precedence over search."""
-    parts = {"evidence": evidence, "search": search}
-    patterns = [f"(?P<{name}>{p.pattern})" for name, p in parts.items() if p is not None]
-    if not patterns:
+    """Return a text as escaped HTML with its passages marked; evidence takes precedence.
+
+    `current` is the number of the search hit to scroll to; otherwise it is the first passage.
+    """
+    marked = [(start, end, "evidence", None) for start, end in _separate(evidence)]
+    for n, (start, end) in enumerate(search):
+        if all(end <= a or b <= start for a, b, *_ in marked[: len(marked)]):
+            marked.append((start, end, "search", n))
+    if not marked:
         return escape(text)
-    html, end = [], 0
-    for hit in re.finditer("|".join(patterns), text, re.IGNORECASE):
-        html += [escape(text[end : hit.start()]), "" if end else _IN_VIEW]
-        html.append(f'<mark style="{_marked(hit.lastgroup)}">{escape(hit.group())}</mark>')
-        end = hit.end()
-    return "".join([*html, escape(text[end:])])
+    marked.sort()
+    numbers = [n for *_, n in marked]
+    target = numbers.index(current) if current in numbers and current is not None else 0
+    html, position = [], 0
+    for i, (start, end, kind, n) in enumerate(marked):
+        html += [escape(text[position:start]), IN_VIEW if i == target else ""]
+        name = f"ma-{kind}" + (" ma-current" if n is not None and n == current else "")
+        html.append(f'<mark class="{name}">{escape(text[start:end])}</mark>')
+        position = end
+    return "".join([*html, escape(text[position:])])
+
+
+def _separate(spans: Spans) -> list[tuple[int, int]]:
+    """Return spans without overlaps, in order."""
+    kept: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if kept and start < kept[-1][1]:
+            kept[-1] = (kept[-1][0], max(end, kept[-1][1]))
+        elif end > start:
+            kept.append((start, end))
+    return kept
 
 
 def excerpt(text: str, pattern: re.Pattern | None = None, width: int = 160) -> str:
@@ -89,115 +69,93 @@ def number(n: int, noun: str) -> str:
 
 def title_of(event: pd.Series) -> str:
     """Return an event's date and name, for lists."""
-    name = next((name for name in (event["name"], event["code"]) if pd.notna(name)), "(no title)")
+    names = (name_label(event["type"], event["name"]), event["code"])
+    name = next((name for name in names if name and pd.notna(name)), "(no title)")
     return f"{event['timestamp']:%Y-%m-%d %H:%M}  {name}"
 
 
 def person_line(events: pd.DataFrame) -> str:
     """Return the patient's most recent demographics and the size of the record, as HTML."""
     last = events[events["type"] == "person"].groupby("name")["value"].last()
-    about = [last[name] for name in ("gender", "race", "ethnicity") if name in last]
+    about = [value_label("person", last[name]) for name in _SHOWN if name in last]
     about += [f"born {last['birthdate']}"] if "birthdate" in last else []
     rest, counts = events[events["type"] != "person"], "no events"
     if len(rest):
         days = f"{rest['timestamp'].min():%Y-%m-%d} to {rest['timestamp'].max():%Y-%m-%d}"
         encounters = number(rest["encounter"].nunique(), "encounter")
         counts = f"{encounters}, {number(len(rest), 'event')}, {days}"
-    return escape(" · ".join(filter(None, [", ".join(about), counts])))
+    line = " · ".join(filter(None, [", ".join(filter(None, about)), counts]))
+    return escape(line[:1].upper() + line[1:])
 
 
-def timeline_image(events: pd.DataFrame, **marks) -> str:
-    """Return `plots.timeline` as an HTML image of full width; "" without events."""
-    if events.empty:
-        return ""
-    rows = 1 + events["type"].nunique()
-    figure = Figure(figsize=(9.5, 0.75 + 0.19 * rows), layout="constrained")
-    plots.timeline(events, figure.add_subplot(), **marks)
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=130)
-    data = base64.b64encode(png.getvalue()).decode()
-    alt = "Timeline of the record's events by type"
-    return f'<img alt="{alt}" style="width:100%" src="data:image/png;base64,{data}">'
+def link_to(address: str, text: str) -> str:
+    """Return a link that opens an event in the explorer, also after a reload."""
+    return f'<a href="#medalign={quote(address)}">{escape(text)}</a>'
 
 
-def note_html(event: pd.Series, search: re.Pattern | None, evidence: re.Pattern | None) -> str:
-    """Return a note as HTML: its title, and its text with line breaks."""
+def note_html(
+    event: pd.Series,
+    query: Query | None = None,
+    evidence: Spans = (),
+    *,
+    current: int | None = None,
+    address: str = "",
+    is_possible: bool = False,
+) -> str:
+    """Return a note as HTML: its title, a link to it, and its text with line breaks.
+
+    `current` counts the hits in title and text together.
+    """
     text = "" if pd.isna(event["value"]) else event["value"]
-    body = highlight(text, search, evidence) or "(no text)"
-    text_style = "white-space:pre-wrap;line-height:1.45"
-    return f"<b>{escape(title_of(event))}</b>" + _box(f'<div style="{text_style}">{body}</div>')
+    title = title_of(event)
+    in_title = query.spans(title) if query else []
+    current_in_text = None if current is None else current - len(in_title)
+    body = highlight(text, query.spans(text) if query else (), evidence, current_in_text)
+    heading = f"<b>{highlight(title, in_title).replace(IN_VIEW, '')}</b>"
+    heading += " <i>possibly the evidence</i>" if is_possible else ""
+    heading += f" <small>{link_to(address, 'Link to this note')}</small>" if address else ""
+    return f'<div class="ma-note-title">{heading}</div>' + box(
+        f'<div class="ma-text">{body or "(no text)"}</div>', "Text of the note"
+    )
 
 
-def events_html(events: pd.DataFrame, search: re.Pattern | None, marked: int | None = None) -> str:
+def events_html(
+    events: pd.DataFrame,
+    query: Query | None = None,
+    marked: int | None = None,
+    address_of: Callable[[int], str] | None = None,
+) -> str:
     """Return events as an HTML table, highlighting the one with the index label `marked`."""
+    pattern = query.any_term if query else None
     rows = []
     for event in events.itertuples():
-        name, code = ("" if pd.isna(text) else text for text in (event.name, event.code))
-        value = "" if pd.isna(event.value) else excerpt(event.value, search)
-        value += "" if pd.isna(event.unit) else f" {event.unit}"
-        cells = [f"{event.timestamp:%Y-%m-%d&nbsp;%H:%M}", escape(event.type)]
-        cells += [highlight(text, search).replace(_IN_VIEW, "") for text in (name, value, code)]
+        value = value_label(event.type, event.value)
+        value = excerpt(value, pattern) if event.type == "note" else value
+        value = " ".join(filter(None, (value, unit_label(event.unit))))
+        code = "" if pd.isna(event.code) else event.code
+        texts = (type_label(event.type), name_label(event.type, event.name), value, code)
+        cells = [
+            highlight(text, query.spans(text) if query else ()).replace(IN_VIEW, "")
+            for text in texts
+        ]
+        time = f"{event.timestamp:%Y-%m-%d %H:%M}"
         is_marked = event.Index == marked
-        cells[0] = _IN_VIEW * is_marked + cells[0]
-        rows.append((_marked("evidence") * is_marked, cells))
-    return _box(_table(("Time", "Type", "Name", "Value", "Code"), rows))
+        time = link_to(address_of(event.Index), time) if address_of else time
+        rows.append((is_marked, [IN_VIEW * is_marked + time, *cells]))
+    return box(table(("Time", "Type", "Name", "Value", "Code"), rows), "Events")
 
 
-def with_verdicts(responses: pd.DataFrame, ratings: pd.DataFrame) -> pd.DataFrame:
-    """Return responses with a column `verdict`, such as "correct (clinician 1)"."""
-    key = ["instruction_id", "system"]
-    words = ratings["correct"].map({True: "correct", False: "incorrect"})
-    words = words + " (" + ratings["rater"].astype("str") + ")"
-    verdicts = words.groupby([ratings[name] for name in key]).agg(", ".join).rename("verdict")
-    merged = responses.merge(verdicts.reset_index(), on=key, how="left")
-    return merged.assign(verdict=merged["verdict"].fillna("not rated"))
-
-
-def instruction_html(
-    instruction: pd.Series, references: pd.DataFrame, responses: pd.DataFrame, found: Evidence
-) -> str:
-    """Return an instruction as HTML: question, references, evidence found, systems' responses."""
-    labels = [instruction[c] for c in ("category", "subcategory", "submitter_specialty")]
-    about = " · ".join(escape(label) for label in labels if pd.notna(label))
-    html = [f"<b>{escape(instruction['question'])}</b><br><small>{about}</small>"]
-    searched = references["evidence"].first_valid_index()
-    for row in references.itertuples():
-        html.append(f"<p><b>Reference</b> ({escape(row.annotator)}): {_lines(row.reference)}</p>")
-        evidence = "none given." if pd.isna(row.evidence) else _lines(row.evidence)
-        html.append(f"<p><b>Evidence</b>: {evidence}</p>")
-        if row.Index == searched:
-            html.append(f"<small>{'<br>'.join(map(escape, found.messages))}</small>")
-    if references.empty:
-        html.append("<p>No reference: no clinician has answered this instruction.</p>")
-    rows = [
-        ("", (escape(row.system), escape(row.verdict), _lines(row.response) or _why_empty(row)))
-        for row in responses.itertuples()
-    ]
-    table = _table(("System", "Verdict", "Response"), rows)
-    return "".join([*html, table if rows else UNANSWERED])
-
-
-def _marked(kind: str) -> str:
-    return f"background:{_COLOURS[kind]};color:black"
-
-
-def _why_empty(row: Any) -> str:
-    failure = getattr(row, "failure", "")  # a release's own responses have none
-    return f"(no response: {escape(failure)})" if pd.notna(failure) and failure else "(empty)"
-
-
-def _lines(text: str) -> str:
-    return escape(text).replace("\n", "<br>")
-
-
-def _box(html: str) -> str:
+def box(html: str, label: str) -> str:
+    """Return HTML in an area that scrolls by itself, also with the keyboard."""
     # A new element each time, or the browser would not scroll to the mark.
-    return f'<div class="medalign-scroll">{html}</div>'
+    role = f'tabindex="0" role="region" aria-label="{escape(label)}"'
+    return f'<div class="medalign-scroll" {role}>{html}</div>'
 
 
-def _table(heads: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]]) -> str:
-    """Return an HTML table; each row is its style and its cells."""
-    html = ["<tr>", *(f"<th>{head}</th>" for head in heads), "</tr>"]
-    for style, cells in rows:
-        html += [f'<tr style="{style}">', *(f"<td>{cell}</td>" for cell in cells), "</tr>"]
-    return f'<table class="medalign-table">{"".join(html)}</table>'
+def table(heads: Iterable[str], rows: Iterable[tuple[bool, Iterable[str]]], name: str = "") -> str:
+    """Return an HTML table; each row says whether it is marked, and has its cells."""
+    html = ["<tr>", *(f'<th scope="col">{head}</th>' for head in heads), "</tr>"]
+    for is_marked, cells in rows:
+        html.append('<tr class="ma-evidence" aria-current="true">' if is_marked else "<tr>")
+        html += [*(f"<td>{cell}</td>" for cell in cells), "</tr>"]
+    return f'<table class="medalign-table {name}">{"".join(html)}</table>'

@@ -1,36 +1,38 @@
-"""The explorer: a patient's timeline, events and notes, instructions and responses.
+"""The explorer: a patient's record beside the instructions about it and the systems' responses.
 
-`explore` shows no record until a patient is chosen, so an executed copy of the notebook contains no
-patient text.
+Of a restricted release `explore` shows no record until a patient is chosen, so an executed copy of
+the notebook contains no patient text. Of a synthetic release it opens the first instruction with
+evidence.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from html import escape
+from urllib.parse import quote, unquote
 
-import ipywidgets as widgets
 import pandas as pd
 from IPython.display import HTML
 
 from medalign_utils import grading, paths
-from medalign_utils.data.ehr import EVENT_COLUMNS, read_events
+from medalign_utils.curation.evidence import NO_EVIDENCE, locate_evidence
+from medalign_utils.data.ehr import read_events
 from medalign_utils.data.ehr_files import ehr_files
-from medalign_utils.data.evidence import Evidence, locate_evidence, search_pattern
 from medalign_utils.data.release import Release
 from medalign_utils.data.responses import read_responses
 from medalign_utils.errors import MedAlignError
+from medalign_utils.explorer import answers
 from medalign_utils.explorer import html as view
-from medalign_utils.explorer.controls import Controls
 from medalign_utils.explorer.html import number
-from medalign_utils.plots.release import order_types
+from medalign_utils.explorer.reader import NO_EVENTS, Reader
+from medalign_utils.explorer.style import STYLE
 
-PAGE = 200  # events per page of the table
 NOBODY = ""  # stands for the patient of instructions without one
 _CLOSED = "The explorer opens here when this notebook runs in JupyterLab."
-NO_EVENTS = pd.DataFrame(columns=list(EVENT_COLUMNS), dtype="str")
-NO_EVENTS = NO_EVENTS.astype({"timestamp": "datetime64[s]"})
 NO_RESPONSES = pd.DataFrame(columns=["instruction_id", "system", "response"], dtype="str")
 NO_RATINGS = pd.DataFrame(columns=["instruction_id", "system", "rater", "correct"])
+_START = """<p><b>Choose a patient</b> above, or find one by the ID of a patient or an instruction.
+The record then opens here, with the responses to each instruction beside it.</p>
+<p>{patients}, {instructions}: {references} with a reference, {answered} with responses of
+{systems}.</p><p>Keys: <kbd>/</kbd> search, <kbd>n</kbd> and <kbd>p</kbd> next and previous hit or
+place of the evidence.</p>"""
 
 
 def explore(
@@ -50,10 +52,12 @@ def show_example(release: Release) -> HTML:
     if release.is_restricted or given.empty:
         return HTML("<p>No example: the release is restricted, or it names no evidence.</p>")
     explorer = explore(release)
-    explorer.patient.value = given["person_id"].iloc[0]
-    explorer.instruction.value = given["instruction_id"].iloc[0]
-    answer = explorer.answer.value.removesuffix(view.UNANSWERED)
-    return HTML(f"<p>{explorer.person.value}</p><div>{answer}</div>{explorer.note.value}")
+    explorer.show(given["person_id"].iloc[0], given["instruction_id"].iloc[0])
+    note = view.note_html(*explorer.shown_note())
+    return HTML(
+        f"{STYLE}<div>{explorer.person.value}</div><div>{explorer.answer.value}</div>"
+        f'<div style="max-height:400px;overflow:auto">{note}</div>'
+    )
 
 
 def responses_and_ratings(release: Release, experiment: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -75,78 +79,99 @@ def responses_and_ratings(release: Release, experiment: str) -> tuple[pd.DataFra
     return pd.concat(responses, ignore_index=True), pd.concat(ratings, ignore_index=True)
 
 
-class Explorer(Controls):
+class Explorer(Reader):
     """The widget that `explore` returns; its controls are attributes."""
 
     def __init__(self, release: Release, responses: pd.DataFrame, ratings: pd.DataFrame) -> None:
-        """Connect the controls, without reading a record yet."""
+        """Connect the controls; read a record only if the release is synthetic."""
         super().__init__()
         self.release = release
-        self.responses = view.with_verdicts(responses, ratings)
+        self.responses = answers.with_verdicts(responses, ratings)
+        self._key = (
+            grading.load_answer_key(release.answer_key_path) if release.answer_key_path else {}
+        )
         self._instructions = release.instructions.fillna({"person_id": NOBODY})
-        self._busy = False
-        handlers = {
-            self._list_patients: [self.find],
-            self._open_patient: [self.patient],
-            self._show_instruction: [self.instruction],
-            self._go_to_place: [self.places],
-            self._filter: [self.since, self.until, self.search],
-            self._pick_note: [self.notes],
-        }
-        for handler, controls in handlers.items():
-            for control in controls:
-                control.observe(self._unless_busy(handler), "value")
-        self.reset.on_click(lambda _: self._clear_filters())
-        self.newer.on_click(lambda _: self._step_note(-1))
-        self.older.on_click(lambda _: self._step_note(1))
-        self.earlier.on_click(lambda _: self._turn_page(-1))
-        self.later.on_click(lambda _: self._turn_page(1))
+        self._connect(self._find, self.find)
+        self._connect(self._open_patient, self.patient)
+        self._connect(self._show_instruction, self.instruction)
+        self._connect(self._go_to_place, self.places)
+        self.start.value = self._overview()
         self._list_patients()
+        if not release.is_restricted:
+            self._open_first()
 
     def _repr_mimebundle_(self, **kwargs) -> dict:
         """Return what a notebook saves, with a sentence for pages that have no kernel."""
         plain = {"text/plain": _CLOSED, "text/html": f"<p>{_CLOSED}</p>"}
         return super()._repr_mimebundle_(**kwargs) | plain
 
-    def _unless_busy(self, handler):
-        return lambda _: None if self._busy else handler()
-
-    @contextmanager
-    def _setting(self) -> Iterator[None]:
-        """Set controls without triggering their handlers."""
-        before, self._busy = self._busy, True
-        try:
-            yield
-        finally:
-            self._busy = before
-
     # Patients
 
-    def _clear(self) -> None:
-        """Remove everything about the previous patient, also from the page."""
-        self.events = self.selected = self._unsearched = pd.DataFrame({"type": []})
-        self.evidence = Evidence([], None, [])
-        self.first_row, self.marked, self._hit_times = 0, None, []
-        self.record.layout.display = "none"
-        with self._setting():
-            texts = (self.message, self.person, self.answer, self.timeline, self.note, self.table)
-            for control in (*texts, self.search):
-                control.value = ""
-            for control in (self.instruction, self.places, self.notes):
-                control.options = []
-            self.types.children = ()
+    def _overview(self) -> str:
+        ids = set(self._instructions["instruction_id"])
+        answered = self.responses["instruction_id"]
+        return _START.format(
+            patients=number(len(self._persons()), "patient"),
+            instructions=number(len(ids), "instruction"),
+            references=f"{self.release.references['instruction_id'].nunique():,}",
+            answered=f"{len(ids & set(answered)):,}",
+            systems=number(self.responses["system"].nunique(), "system"),
+        )
+
+    def _persons(self) -> set[str]:
+        """Return the patients, who may have instructions, an EHR or both."""
+        asked = self._instructions["person_id"]
+        return {*asked, *ehr_files(self.release.path)[0].values()} - {NOBODY}
+
+    def _open_first(self) -> None:
+        """Open the first instruction with a record, evidence and most responses."""
+        counts = self.responses["instruction_id"].value_counts()
+        given = self.release.references.dropna(subset=["evidence"])["instruction_id"]
+        asked = self._instructions[self._instructions["person_id"] != NOBODY]
+        asked = asked.assign(
+            n=asked["instruction_id"].map(counts).fillna(0),
+            has_evidence=asked["instruction_id"].isin(given),
+        ).sort_values(["has_evidence", "n"], ascending=False, kind="stable")
+        if len(asked):
+            first = asked.iloc[0]
+            self.show(first["person_id"], first["instruction_id"])
+
+    def show(
+        self, person_id: str, instruction_id: str | None = None, row: int | None = None
+    ) -> None:
+        """Open a patient, then an instruction, then an event (its number in the EHR's file)."""
+        self.find.value = ""
+        if person_id not in [value for _, value in self.patient.options]:
+            self.message.value = _warning(f"This release has no patient {person_id}.")
+            return
+        self.patient.value = person_id
+        if instruction_id in [value for _, value in self.instruction.options]:
+            self.instruction.value = instruction_id
+        if row is not None and row in self.events.index:
+            self.show_event(row)
+
+    def address(self, row: int) -> str:
+        """Return the address of an event: patient, event and instruction."""
+        parts = (self.patient.value or "", str(row), self.instruction.value or "")
+        return "/".join(quote(part, safe="") for part in parts)
+
+    def _find(self) -> None:
+        """List the patients that match, or open the address of an event."""
+        person_id, *rest = map(unquote, self.find.value.strip().rpartition("=")[2].split("/"))
+        if not rest:
+            self._list_patients()
+            return
+        row = int(rest[0]) if rest[0].isdecimal() else None
+        self.show(person_id, rest[1] if len(rest) > 1 else None, row)
 
     def _list_patients(self) -> None:
         wanted, ids = self.find.value.strip(), self._instructions["instruction_id"]
         found = set(self._instructions["person_id"][ids.str.contains(wanted, regex=False)])
         counts = self._instructions["person_id"].value_counts()
-        # Patients may have instructions, an EHR or both.
-        persons = {*counts.index, *ehr_files(self.release.path)[0].values()} - {NOBODY}
         persons = sorted(
-            (p for p in persons if wanted in p or p in found), key=lambda p: (len(p), p)
+            (p for p in self._persons() if wanted in p or p in found), key=lambda p: (len(p), p)
         )
-        count = number(len(persons), "patient")
-        heading = f"{count}: choose one" if persons else "no matching ID"
+        heading = f"{number(len(persons), 'patient')}: choose one" if persons else "no matching ID"
         persons += [NOBODY] * (NOBODY in found)
         options = [
             (f"{p or 'no patient named'} · {number(counts.get(p, 0), 'instruction')}", p)
@@ -163,181 +188,100 @@ class Explorer(Controls):
         if wanted in ids.to_numpy() and self.patient.value is not None:
             self.instruction.value = wanted
 
+    def _clear(self) -> None:
+        """Remove everything about the previous patient, also from the page."""
+        self._forget()
+        self.record.layout.display = "none"
+        with self._setting():
+            for control in (self.message, self.person, self.answer, self.responses_shown):
+                control.value = ""
+            for control in (self.instruction, self.places):
+                control.options = []
+
     def _open_patient(self) -> None:
         self._clear()
         person_id = self.patient.value
+        self.start.layout.display = None if person_id is None else "none"
         if person_id is None:
             return
+        named = person_id != NOBODY
         try:
-            named = person_id != NOBODY
             events = read_events(self.release.ehr_path(person_id)) if named else NO_EVENTS
         except MedAlignError as error:
-            self.message.value = f'<b style="color:#D55E00">{escape(str(error))}</b>'
+            self.message.value = _warning(str(error))
             return
-        self.events = events.sort_values("timestamp", kind="stable")
+        events = events.sort_values("timestamp", kind="stable")
         own = self._instructions[self._instructions["person_id"] == person_id]
         heading = f"{number(len(own), 'instruction')}: choose one"
         options = [(f"{i}  {q}", i) for i, q in own[["instruction_id", "question"]].to_numpy()]
         with self._setting():
-            self.person.value = view.person_line(self.events) if named else "no record to show"
+            self.person.value = view.person_line(events) if named else "no record to show"
             self.instruction.options = [(heading if options else "no instructions", None), *options]
             self.instruction.index = 0
-            self.types.children = self._type_boxes()
-            self._list_places()
-            self.answer.layout.display = "none"
-            self.tabs.selected_index = 0
-        self._clear_filters()
+        self._read(events)
+        self._show_answer()
         self.reading.layout.display = None if named else "none"
         self.record.layout.display = None
-
-    def _type_boxes(self) -> list[widgets.Checkbox]:
-        counts, boxes = self.events["type"].value_counts(), []
-        for name in order_types(counts.index):
-            layout = {"width": "auto", "margin": "0 18px 0 0"}
-            text = f"{name} ({counts[name]:,})"
-            boxes.append(widgets.Checkbox(description=text, indent=False, layout=layout))
-            boxes[-1].type = name
-            boxes[-1].observe(self._unless_busy(self._filter), "value")
-        return boxes
-
-    # Filters
-
-    def _clear_filters(self) -> None:
-        moments = self.events["timestamp"]
-        with self._setting():
-            self.search.value = ""
-            self.since.value = None if self.events.empty else moments.min().date()
-            self.until.value = None if self.events.empty else moments.max().date()
-            for box in self.types.children:
-                # Every encounter repeats the demographics, which would crowd out the rest.
-                box.value = box.type != "person"
-        self._filter()
-
-    def _filter(self) -> None:
-        types = {box.type for box in self.types.children if box.value}
-        pattern, before = search_pattern(self.search.value), self.notes.value
-        self._unsearched = self.selected = view.select_events(
-            self.events, types, self.since.value, self.until.value
-        )
-        hits = None
-        if pattern:
-            hits = view.count_hits(self.selected, pattern)
-            hits = hits[hits > 0]
-            self.selected = self.selected.loc[hits.index]
-        notes = self.selected[self.selected["type"] == "note"]
-        self._hit_times = notes["timestamp"].drop_duplicates().tolist() if pattern else []
-        notes = notes.sort_values("timestamp", ascending=False, kind="stable")
-        titles = [view.title_of(note) for _, note in notes.iterrows()]
-        if pattern:
-            counts = hits[notes.index]
-            titles = [f"{t}  · {number(n, 'hit')}" for t, n in zip(titles, counts, strict=True)]
-        with self._setting():
-            self.notes.options = [*zip(titles, notes.index, strict=True)]
-            if len(notes):
-                self.notes.value = before if before in notes.index else notes.index[0]
-            self.tabs.titles = (f"Notes ({len(notes):,})", f"Events ({len(self.selected):,})")
-        self.hits.value = "" if pattern is None else self._hits_found(hits, notes)
-        self.first_row = 0
-        self._show_table()
-        self._show_note()
-
-    def _hits_found(self, hits: pd.Series, notes: pd.DataFrame) -> str:
-        quoted = f"“{escape(self.search.value)}”"
-        if hits.empty:
-            return f"<b>No hits</b> for {quoted} among the filtered notes and events."
-        in_notes = number(hits[notes.index].sum(), "hit")
-        coded = number(len(hits) - len(notes), "coded event")
-        return f"{quoted}: <b>{in_notes}</b> in {number(len(notes), 'note')}; also in {coded}."
-
-    # Notes and events
-
-    def _show_note(self) -> None:
-        shown = self.notes.value
-        viewed = shown if self.marked is None else self.marked
-        moment = None if viewed is None else self.events.at[viewed, "timestamp"]
-        drawn = self._unsearched[self._unsearched["type"] != "person"]
-        image = view.timeline_image(drawn, hits=self._hit_times, shown=moment)
-        self.timeline.value = image or "No events match the filters."
-        labels = [value for _, value in self.notes.options]
-        self.newer.disabled = shown is None or shown == labels[0]
-        self.older.disabled = shown is None or shown == labels[-1]
-        if shown is None:
-            self.note_status.value, self.note.value = "", "No notes to show."
-            return
-        self.note_status.value = f"{labels.index(shown) + 1:,} of {number(len(labels), 'note')}"
-        evidence = self.evidence.pattern if shown in self.evidence.rows else None
-        pattern = search_pattern(self.search.value)
-        self.note.value = view.note_html(self.events.loc[shown], pattern, evidence)
-
-    def _pick_note(self) -> None:
-        self.marked = None
-        self._show_note()
-
-    def _step_note(self, step: int) -> None:
-        self.notes.index = min(max(self.notes.index + step, 0), len(self.notes.options) - 1)
-
-    def _show_table(self) -> None:
-        n = len(self.selected)
-        last = min(self.first_row + PAGE, n)
-        self.earlier.disabled, self.later.disabled = self.first_row == 0, last == n
-        self.page_status.value, self.table.value = "", "No events to show."
-        if n:
-            page, pattern = self.selected[self.first_row : last], search_pattern(self.search.value)
-            self.page_status.value = f"{self.first_row + 1:,} to {last:,} of {number(n, 'event')}"
-            self.table.value = view.events_html(page, pattern, self.marked)
-
-    def _turn_page(self, step: int) -> None:
-        self.first_row = max(self.first_row + step * PAGE, 0)
-        self._show_table()
 
     # Instructions
 
     def _show_instruction(self) -> None:
         self.marked = None
+        self._show_answer()
+        if self.evidence.rows:
+            self._clear_filters()
+        self._go_to_place()
+
+    def _show_answer(self) -> None:
+        """Show the chosen instruction, and find its evidence."""
         chosen = self.instruction.value
-        references, responses = (
-            table[table["instruction_id"] == chosen]
-            for table in (self.release.references, self.responses)
-        )
-        given = references["evidence"].dropna()
-        self.evidence = locate_evidence(self.events, given.iloc[0] if len(given) else None)
-        self.answer.value, self.answer.layout.display = "", "none"
+        self.evidence = NO_EVIDENCE
+        self.answer.value = "<p>Choose an instruction to see the responses to it.</p>"
+        self.responses_shown.value = ""
         if chosen is not None:
             row = self._instructions.set_index("instruction_id").loc[chosen]
-            self.answer.value = view.instruction_html(row, references, responses, self.evidence)
-            self.answer.layout.display = None
+            references, responses = (
+                table[table["instruction_id"] == chosen]
+                for table in (self.release.references, self.responses)
+            )
+            first = references.dropna(subset=["evidence"]).head(1)
+            for given in first.itertuples():
+                context = (given.reference, row["question"])
+                self.evidence = locate_evidence(self.text, given.evidence, context)
+            key = self._key.get(chosen)
+            self.answer.value = answers.instruction_html(row, references, self.evidence)
+            self.responses_shown.value = answers.responses_html(responses, row["question"], key)
         self._list_places()
-        self._go_to_place()
+        self._allow_steps()
 
     def _list_places(self) -> None:
         rows = self.evidence.rows
         with self._setting():
             self.places.options = [
-                (f"{i} of {len(rows)}: {view.title_of(self.events.loc[row])}", row)
+                (f"{i} of {len(rows)}: {self._place(row)}", row)
                 for i, row in enumerate(rows, start=1)
             ]
             self.places.index = 0 if rows else None
             self.places.layout.display = None if rows else "none"
 
+    def _place(self, row: int) -> str:
+        possibly = "" if self.evidence.is_sure[row] else "possibly "
+        return possibly + view.title_of(self.events.loc[row])
+
     def _go_to_place(self) -> None:
-        """Show the event that contains the evidence, and clear filters that hide it."""
-        row = self.places.value
-        if row is not None:
-            if row not in self.selected.index:
-                self._clear_filters()
-            event_type = self.events.at[row, "type"]
+        """Show the event that contains the evidence."""
+        if self.places.value is not None:
+            self.show_event(self.places.value)
+        else:
+            self._show_tab()
+
+    def _step_place(self, step: int) -> None:
+        rows = self.evidence.rows
+        if rows:
             with self._setting():
-                for box in self.types.children:
-                    box.value = box.value or box.type == event_type
-            if row not in self.selected.index:
-                self._filter()
-            is_note = event_type == "note"
-            self.marked = None if is_note else row
-            self.tabs.selected_index = 0 if is_note else 1
-            if is_note:
-                with self._setting():
-                    self.notes.value = row
-            else:
-                self.first_row = self.selected.index.get_loc(row) // PAGE * PAGE
-        self._show_table()
-        self._show_note()
+                self.places.index = (self.places.index + step) % len(rows)
+            self._go_to_place()
+
+
+def _warning(text: str) -> str:
+    return f'<b class="ma-incorrect" role="alert">{escape(text)}</b>'

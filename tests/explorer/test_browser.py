@@ -1,23 +1,10 @@
-"""Notebook 01 in JupyterLab in headless Chromium, on a tiny release.
+"""Notebook 01 in JupyterLab in headless Chromium, on a tiny release."""
 
-Needs chromium and chromedriver, such as Debian's packages chromium and chromium-driver.
-"""
-
-import contextlib
-import json
-import os
-import secrets
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
 
 import pytest
-from selenium import webdriver
-from selenium.common import StaleElementReferenceException
+from selenium.common import StaleElementReferenceException, TimeoutException
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -31,10 +18,7 @@ from tests.builders.explorer_release import (
     write_release,
     write_responses,
 )
-
-ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
+from tests.builders.jupyterlab import CHROMIUM, DRIVER, ROOT, chromium, jupyterlab, run_all
 
 pytestmark = [
     pytest.mark.browser,
@@ -42,6 +26,7 @@ pytestmark = [
         not (CHROMIUM and DRIVER), reason="needs Debian's packages chromium and chromium-driver"
     ),
 ]
+SECONDS = 60  # for each step, on a busy machine
 
 
 @pytest.fixture
@@ -59,117 +44,142 @@ def project(tmp_path):
 
 @pytest.fixture
 def lab(project, tmp_path):
-    """Start JupyterLab on 127.0.0.1 and yield notebook 01's address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    token = secrets.token_hex(16)
-    home = tmp_path / "home"  # no user settings, no other kernels
-    environment = os.environ | {
-        "HOME": str(home),
-        "JUPYTER_CONFIG_DIR": str(home / "config"),
-        "JUPYTER_DATA_DIR": str(home / "data"),
-        "JUPYTER_TOKEN": token,
-        "PYTHONPATH": str(ROOT),
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
-    command += ["--LabApp.expose_app_in_browser=True", "--ServerApp.root_dir=."]
-    command += ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
-    page_config = home / "config/labconfig/page_config.json"
-    page_config.parent.mkdir(parents=True)
-    announcements = "@jupyterlab/apputils-extension:announcements"
-    page_config.write_text(json.dumps({"disabledExtensions": {announcements: True}}))
-    log = tmp_path / "lab.log"
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            command, cwd=project, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(150):
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"{address}/api?token={token}", timeout=5)
-                break
-            assert server.poll() is None, log.read_text()
-            time.sleep(0.2)
-        yield f"{address}/lab/tree/notebooks/01_explore_release.ipynb?token={token}"
-    finally:
-        server.terminate()  # which also ends its kernels
-        try:
-            server.wait(15)
-        except subprocess.TimeoutExpired:
-            server.kill()
+    with jupyterlab(project, tmp_path / "home") as address:
+        yield address
 
 
 @pytest.fixture
 def browser(tmp_path):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for option in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1440,2600"):
-        options.add_argument(f"--{option}")
-    options.add_argument(f"--user-data-dir={tmp_path / 'chromium'}")
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    with chromium(tmp_path / "chromium", 1440, 900) as driver:
+        yield driver
 
 
-def test_a_clinician_reads_a_record(lab, browser, tmp_path):
-    def wait(condition):
+class Page:
+    """The explorer as a reader sees it."""
+
+    def __init__(self, browser):
+        self.browser = browser
+
+    def wait(self, condition):
         ignored = (StaleElementReferenceException,)  # the page may change meanwhile
-        return WebDriverWait(browser, 30, 0.1, ignored).until(condition, str(page()))
+        waiting = WebDriverWait(self.browser, SECONDS, 0.1, ignored)
+        try:
+            return waiting.until(lambda _: condition())
+        except TimeoutException:
+            raise AssertionError(self.text) from None
 
-    def find_all(css):
-        return browser.find_elements(By.CSS_SELECTOR, css)
+    def find_all(self, css):
+        return self.browser.find_elements(By.CSS_SELECTOR, css)
 
-    def control(label):
+    def control(self, label):
         """Return the control that follows a label."""
         path = f"//label[normalize-space()='{label}']/following-sibling::*"
-        return wait(lambda _: next(iter(browser.find_elements(By.XPATH, path)), None))
+        return self.wait(lambda: next(iter(self.browser.find_elements(By.XPATH, path)), None))
 
-    def page():
-        return "".join(explorer.text for explorer in find_all(".medalign"))
+    def choose(self, label, value):
+        Select(self.control(label)).select_by_visible_text(value)
 
-    def shows(*texts):
-        return wait(lambda _: all(text in page() for text in texts))
+    def button(self, name):
+        path = f"//div[contains(@class, 'medalign')]//button[normalize-space()='{name}']"
+        return self.browser.find_element(By.XPATH, path)
 
-    def marked():
-        return [mark.text for mark in find_all(".medalign mark") if mark.is_displayed()]
+    @property
+    def text(self):
+        return "".join(explorer.text for explorer in self.find_all(".medalign"))
 
-    browser.get(lab)
-    wait(lambda _: find_all(".jp-Notebook .jp-CodeCell"))
-    wait(lambda _: "| Idle" in "".join(bar.text for bar in find_all("#jp-main-statusbar")))
-    browser.execute_script("window.jupyterapp.commands.execute('runmenu:run-all')")
-    shows("4 patients: choose one")
-    assert "Discharge summary" not in page()
+    def shows(self, *texts):
+        return self.wait(lambda: all(text in self.text for text in texts))
 
-    patients = Select(control("Patient"))
-    patients.select_by_visible_text(f"{PATIENT} · 3 instructions")
-    shows("MALE, born 1950-02-03", "Home with $5 & a friend.", "Notes (3)", "Events (7)")
-    assert find_all("img[alt^=Timeline]")[0].size["width"] > 600
+    def marked(self, kind="search"):
+        marks = self.find_all(f".medalign mark.ma-{kind}")
+        return [mark.text for mark in marks if mark.is_displayed()]
 
-    control("Search").send_keys("CHEST pain", Keys.ENTER)
-    shows("2 hits in 2 notes", "Notes (2)")
-    wait(lambda _: marked() == ["Chest pain"])
-    shows(SCRIPT)  # as text that was not run
-    assert browser.title not in ("run", "1")
+    def in_view(self, css):
+        """Return whether an element is in view, in the page and in the areas that scroll."""
+        script = """const found = document.querySelector(arguments[0]);
+            if (!found) return false;
+            const {left, top, bottom} = found.getBoundingClientRect();
+            const at = document.elementFromPoint(left + 2, (top + bottom) / 2);
+            return found === at || found.contains(at);"""
+        return self.browser.execute_script(script, css)
 
-    instruction = f"{MARKUP}  {QUESTIONS[MARKUP][0]}"
-    Select(control("Instruction")).select_by_visible_text(instruction)
-    shows(instruction.split("  ")[1], "No, he denies it.", "found word for word, 1 time")
-    wait(lambda _: marked() == ["Denies chest\npain"])  # the evidence, far down in a note
-    box = next(box for box in find_all(".medalign-scroll") if "Walks well" in box.text)
-    assert box.get_property("scrollTop") > 0
-    top, mark = box.rect["y"], find_all(".medalign mark")[0].rect["y"]
-    assert top < mark < top + box.size["height"]
 
-    Select(control("Instruction")).select_by_value(f"{CREATININE}  {QUESTIONS[CREATININE][0]}")
-    shows("1.1 mg/dL", "gpt4-32k", "correct (clinician 1)", "some-system", "It was <b>1.4</b>.")
-    wait(lambda _: "Creatinine" in find_all(".medalign tr[style*=background]")[0].text)
+@pytest.fixture
+def page(lab, browser):
+    run_all(browser, lab, SECONDS)
     browser.execute_script("document.querySelector('.medalign').scrollIntoView()")
-    assert browser.save_screenshot(tmp_path / "explorer.png")
+    return Page(browser)
 
-    patients.select_by_visible_text("43 · 0 instructions")
-    shows("43.xml, line 4: not well-formed XML")
-    assert "Creatinine" not in page()
+
+INSTRUCTION = {i: f"{i}  {QUESTIONS[i][0]}" for i in (CREATININE, MARKUP)}
+
+
+def test_a_clinician_reads_a_record(page, browser):
+    page.shows("4 patients: choose one", "Choose a patient above")
+    assert "Discharge summary" not in page.text
+
+    page.choose("Patient", f"{PATIENT} · 3 instructions")
+    page.shows("Male, born 1950-02-03", "Home with $5 & a friend.", "Notes (3)", "Events (7)")
+    assert page.find_all(".ma-timeline")[0].size["width"] > 400
+
+    page.control("Search").send_keys('"CHEST pain"', Keys.ENTER)
+    page.shows("2 hits in 2 notes", "Notes (2 with hits)")
+    page.wait(lambda: page.marked() == ["Chest pain"])
+    page.shows(SCRIPT)  # as text that was not run
+    assert browser.title not in ("run", "1")
+    browser.execute_script("document.activeElement.blur()")
+    ActionChains(browser).send_keys("n").perform()
+    page.wait(lambda: page.marked() == ["chest\npain"] and page.in_view(".ma-current"))
+    ActionChains(browser).send_keys("p").perform()
+    page.wait(lambda: page.marked() == ["Chest pain"])
+
+    page.choose("Instruction", INSTRUCTION[MARKUP])
+    page.shows(QUESTIONS[MARKUP][0], "No, he denies it.", "found word for word, in 1 place")
+    # Far down in a note.
+    page.wait(lambda: page.marked("evidence") == ["Denies chest\npain"])
+    page.wait(lambda: page.in_view("mark.ma-evidence"))
+
+    page.choose("Instruction", INSTRUCTION[CREATININE])
+    page.shows("1.1 mg/dL", "gpt4-32k", "✓ correct (clinician 1)", "some-system")
+    page.shows("It was <b>1.4</b>.")
+    page.wait(lambda: "Creatinine" in page.find_all("tr.ma-evidence")[0].text)
+
+    page.choose("Patient", "43 · 0 instructions")
+    page.shows("43.xml, line 4: not well-formed XML")
+    assert "Creatinine" not in page.text
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1024, 700)])
+def test_record_and_responses_share_the_screen(page, browser, size):
+    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    page.choose("Patient", f"{PATIENT} · 3 instructions")
+    page.choose("Instruction", INSTRUCTION[MARKUP])
+    page.choose("Instruction", INSTRUCTION[CREATININE])
+    page.shows("It was <b>1.4</b>.")
+    explorer = page.find_all(".medalign")[0]
+    browser.execute_script("arguments[0].scrollIntoView()", explorer)
+    page.wait(lambda: page.in_view(".ma-response"))
+    left, right = (page.find_all(f".ma-{side}")[0].rect for side in ("left", "right"))
+    assert left["x"] + left["width"] <= right["x"] and left["y"] == right["y"]
+    assert explorer.size["height"] <= size[1] - 100  # JupyterLab's bars
+    wide = browser.execute_script(
+        "return arguments[0].scrollWidth - arguments[0].clientWidth", explorer
+    )
+    assert wide <= 0
+    for css in (".ma-response", "tr.ma-evidence", ".ma-search-box input", ".ma-grow select"):
+        assert page.in_view(css), css
+
+
+def test_a_link_opens_its_event_after_a_reload(page, lab, browser):
+    page.choose("Patient", f"{PATIENT} · 3 instructions")
+    page.shows("Notes (3)")
+    Select(page.find_all(".ma-notes select")[0]).select_by_index(2)
+    page.shows("Denies chest")
+    link = page.find_all(".ma-note-title a")[0]
+    address = link.get_attribute("href").partition("#")[2]
+    link.click()
+    page.wait(lambda: browser.current_url.endswith(address))
+    browser.get("about:blank")
+    run_all(browser, f"{lab}#{address}", SECONDS)
+    page.shows("Progress note", "Denies chest", "3 of 3 notes")

@@ -1,6 +1,5 @@
 import json
 import re
-from datetime import date
 
 import nbformat
 import pytest
@@ -54,23 +53,40 @@ def test_a_page_without_a_kernel_says_where_the_explorer_opens(explorer):
     assert_no_text_of_patients(json.dumps(saved))
 
 
+def test_a_restricted_release_opens_with_an_overview(explorer):
+    assert explorer.start.layout.display is None
+    assert "4 patients, 4 instructions: 3 with a reference, 1 with responses of" in (
+        explorer.start.value.replace("\n", " ")
+    )
+    explorer.patient.value = PATIENT
+    assert explorer.start.layout.display == "none"
+
+
+def test_a_synthetic_release_opens_with_an_instruction(release, monkeypatch):
+    monkeypatch.setattr(type(release), "is_restricted", False)
+    explorer = widget.explore(release, release.reviews.responses)
+    assert (explorer.patient.value, explorer.instruction.value) == (PATIENT, CREATININE)
+    assert "gpt4-32k" in explorer.responses_shown.value
+    assert explorer.record.layout.display is None
+
+
 def test_an_example_is_shown_of_a_synthetic_release_alone(release, monkeypatch):
     assert "No example" in widget.show_example(release).data
     monkeypatch.setattr(type(release), "is_restricted", False)
     page = widget.show_example(release).data
-    assert "MALE, born 1950-02-03" in page and "What was the last creatinine?" in page
+    assert "Male, born 1950-02-03" in page and "What was the last creatinine?" in page
     assert "Home with $5 &amp; a friend." in page and "No system" not in page
 
 
 def test_opens_a_patient(explorer):
     explorer.patient.value = PATIENT
     assert explorer.record.layout.display is None
-    assert explorer.person.value.startswith("MALE, born 1950-02-03 · 2 encounters, 7 events")
+    assert explorer.person.value.startswith("Male, born 1950-02-03 · 2 encounters, 7 events")
     assert list(types_of(explorer)) == ["measurement", "note", "person"]
     assert [box.value for box in explorer.types.children] == [True, True, False]
-    assert (explorer.since.value, explorer.until.value) == (date(2014, 8, 10), date(2015, 1, 2))
-    assert "data:image/png" in explorer.timeline.value
-    assert explorer.tabs.titles == ("Notes (3)", "Events (7)")
+    assert explorer.since.value == explorer.until.value == ""
+    assert "Timeline from 2014-08-10 to 2015-01-02" in explorer.timeline.value
+    assert explorer.tabs.titles[:2] == ("Notes (3)", "Events (7)")
     assert "Home with $5 &amp; a friend." in explorer.note.value  # the most recent note
     assert rows_of(explorer.table.value) == 7
     assert explorer.newer.disabled and not explorer.older.disabled
@@ -96,35 +112,87 @@ def test_finds_by_the_id_of_a_patient_or_an_instruction(explorer, release):
 
 def test_searches_notes_and_events(explorer):
     explorer.patient.value = PATIENT
-    explorer.search.value = "CHEST pain"
-    assert explorer.hits.value.startswith("“CHEST pain”: <b>2 hits</b> in 2 notes")
+    explorer.search.value = '"CHEST pain"'
+    assert explorer.hits.value.startswith("<b>2 hits</b> in 2 notes, and 0 coded events")
     assert [label.split("  · ")[1] for label, _ in explorer.notes.options] == ["1 hit", "1 hit"]
     assert re.search(r"<mark[^>]*>Chest pain</mark>", explorer.note.value)
     explorer.older.click()
     assert re.search(r"<mark[^>]*>chest\npain</mark>", explorer.note.value)
     explorer.search.value = "creatinine"
-    assert explorer.tabs.titles == ("Notes (1)", "Events (5)")
+    assert explorer.tabs.titles[:2] == ("Notes (1 with hits)", "Events (5 with hits)")
     explorer.search.value = "<script>"
-    assert explorer.hits.value.startswith("“&lt;script&gt;”: <b>1 hit</b>")
-    explorer.search.value = "xyzzy"
-    assert explorer.hits.value.startswith("<b>No hits</b> for “xyzzy”")
+    assert explorer.hits.value.startswith("<b>1 hit</b>")
+    explorer.search.value = '"<script>" OR 1.1'
+    assert explorer.tabs.titles[:2] == ("Notes (1 with hits)", "Events (2 with hits)")
+    explorer.search.value = "<i>xyzzy"
+    assert explorer.hits.value.startswith("<b>No hits</b> for “&lt;i&gt;xyzzy”")
     assert explorer.note.value == "No notes to show."
     assert explorer.table.value == "No events to show."
+    assert explorer.next_hit.disabled
     explorer.reset.click()
-    assert explorer.tabs.titles == ("Notes (3)", "Events (7)")
+    assert explorer.tabs.titles[:2] == ("Notes (3)", "Events (7)")
+
+
+def test_steps_from_hit_to_hit(explorer):
+    explorer.patient.value = PATIENT
+    explorer.search.value = "well OR nodule"
+    seen = [explorer.note_status.value]
+    for step in (explorer.next_hit, explorer.next_hit, explorer.previous_hit):
+        step.click()
+        seen.append(explorer.note_status.value)
+    assert seen == [
+        "1 of 2 notes, hit 1 of 1",
+        "2 of 2 notes, hit 1 of 180",
+        "2 of 2 notes, hit 2 of 180",
+        "2 of 2 notes, hit 1 of 180",
+    ]
+    explorer.previous_hit.click()
+    assert explorer.note_status.value == "1 of 2 notes, hit 1 of 1"
+    explorer.previous_hit.click()  # from the first hit to the last
+    assert explorer.note_status.value == "2 of 2 notes, hit 180 of 180"
+    current = explorer.note.value.partition("ma-current")
+    assert current[0].count("<mark") == 180 and current[2].count("<mark") == 0
+
+
+def test_a_search_that_only_events_have_opens_them(explorer):
+    explorer.patient.value = PATIENT
+    explorer.search.value = "1.6"
+    assert explorer.tabs.selected_index == 1 and rows_of(explorer.table.value) == 1
+
+
+def test_one_order_for_notes_events_and_values(explorer):
+    def days():
+        tables = (explorer.table.value, explorer.trend.value)
+        return [re.findall(r">(\d{4}-\d\d-\d\d) \d\d:", table) for table in tables]
+
+    explorer.patient.value = PATIENT
+    explorer.tabs.selected_index = 2
+    for newest_first in (True, False):
+        explorer.order.value = newest_first
+        for listed in days():
+            assert listed == sorted(listed, reverse=newest_first)
+        titles = [title for title, _ in explorer.notes.options]
+        assert titles == sorted(titles, reverse=newest_first)
+    assert explorer.note.value and not explorer.older.disabled
+    explorer.notes.index = 0
+    assert explorer.older.disabled and not explorer.newer.disabled
 
 
 def test_filters_notes_and_events(explorer):
     explorer.patient.value = PATIENT
     types_of(explorer)["note"].value = False
-    assert explorer.tabs.titles == ("Notes (0)", "Events (4)")
-    explorer.since.value = date(2015, 1, 1)
-    assert explorer.tabs.titles == ("Notes (0)", "Events (1)")
+    assert explorer.tabs.titles[:2] == ("Notes (0)", "Events (4)")
+    assert explorer.show_filters.description == "Filters (active)"
+    explorer.since.value = "2015"
+    assert explorer.tabs.titles[:2] == ("Notes (0)", "Events (1)")
+    explorer.since.value = "01/01/2015"
+    assert "write 2014-08-10, 2014-08 or 2014" in explorer.hits.value
+    explorer.since.value = "2015-01-01"
     types_of(explorer)["measurement"].value = False
     assert explorer.timeline.value == "No events match the filters."
     explorer.reset.click()
-    explorer.until.value = None  # as when a date is deleted
-    assert explorer.tabs.titles == ("Notes (3)", "Events (7)")
+    assert explorer.show_filters.description == "Filters"
+    assert explorer.tabs.titles[:2] == ("Notes (3)", "Events (7)")
 
 
 def test_shows_an_instruction_with_its_evidence_in_place(explorer):
@@ -133,7 +201,7 @@ def test_shows_an_instruction_with_its_evidence_in_place(explorer):
     explorer.instruction.value = MARKUP
     assert "Does he have &lt;i&gt;chest pain&lt;/i&gt;?" in explorer.answer.value
     assert "No, he denies it." in explorer.answer.value
-    assert "No system has answered this instruction." in explorer.answer.value
+    assert "No system has answered this instruction." in explorer.responses_shown.value
     assert explorer.tabs.selected_index == 0 and types_of(explorer)["note"].value
     assert re.search(r"<mark[^>]*>Denies chest\npain</mark>", explorer.note.value)
     assert explorer.places.options[0][0] == "1 of 1: 2014-08-10 10:00  Progress note"
@@ -142,12 +210,12 @@ def test_shows_an_instruction_with_its_evidence_in_place(explorer):
 def test_shows_responses_with_verdicts_and_marks_a_coded_event(explorer):
     explorer.patient.value = PATIENT
     explorer.instruction.value = CREATININE
-    answer = explorer.answer.value
-    assert re.search("gpt4-32k</td><td>correct .clinician 1.</td><td>The last", answer)
-    assert re.search("some-system</td><td>not rated</td><td>It was &lt;b&gt;1.4", answer)
+    second, first = explorer.responses_shown.value.split("</article>")[:2]
+    assert "gpt4-32k" in first and "✓ correct (clinician 1)" in first and "The last" in first
+    assert "some-system" in second and "not rated" in second and "It was &lt;b&gt;1.4" in second
     assert explorer.tabs.selected_index == 1
-    (marked,) = re.findall(r"<tr style=\"[^\"]+\">.*?</tr>", explorer.table.value)
-    assert "2015-01-02&nbsp;08:00" in marked
+    (marked,) = re.findall(r"<tr class=\"ma-evidence\".*?</tr>", explorer.table.value)
+    assert "2015-01-02 08:00" in marked and "Lab or vital sign" in marked
     explorer.notes.index = 2  # the user reads on from there
     assert "Progress note" in explorer.note.value
 
@@ -161,7 +229,7 @@ def test_says_why_a_response_is_empty(explorer, failure, shown):
     explorer.responses.loc[own, ["response", "failure"]] = ["", failure]
     explorer.patient.value = PATIENT
     explorer.instruction.value = CREATININE
-    assert f"some-system</td><td>not rated</td><td>{shown}</td>" in explorer.answer.value
+    assert f">{shown}</div>" in explorer.responses_shown.value
 
 
 def test_shows_the_evidence_of_the_first_annotator_with_any(tmp_path):
@@ -188,7 +256,7 @@ def test_instructions_without_a_patient(tmp_path):
     explorer.find.value = "99"
     assert (explorer.patient.value, explorer.instruction.value) == (widget.NOBODY, "99")
     assert "Which &lt;i&gt;drug&lt;/i&gt; is first?" in explorer.answer.value
-    assert "The last creatinine was 1.1" in explorer.answer.value
+    assert "The last creatinine was 1.1" in explorer.responses_shown.value
     assert (explorer.record.layout.display, explorer.reading.layout.display) == (None, "none")
     explorer.find.value = PATIENT
     assert explorer.patient.value == PATIENT and explorer.reading.layout.display is None
@@ -200,7 +268,7 @@ def test_says_what_a_patient_lacks(explorer, release):
     assert "no clinician has answered this instruction" in explorer.answer.value
     assert explorer.places.layout.display == "none"
     explorer.instruction.value = None
-    assert explorer.answer.layout.display == "none"
+    assert explorer.answer.value.startswith("<p>Choose an instruction")
     explorer.patient.value = NO_NOTES
     assert explorer.person.value.startswith("1 encounter, 1 event, 2014")
     assert explorer.note.value == "No notes to show."
@@ -213,8 +281,67 @@ def test_says_what_a_patient_lacks(explorer, release):
     file.write_text(f'<eventstream person_id="{NOT_ASKED}"></eventstream>')
     explorer.patient.value = None
     explorer.patient.value = NOT_ASKED
-    assert explorer.person.value == "no events"
+    assert explorer.person.value == "No events"
     assert explorer.table.value == "No events to show."
+
+
+def test_an_address_opens_an_event_again(explorer):
+    explorer.patient.value = PATIENT
+    explorer.instruction.value = CREATININE
+    explorer.search.value = "1.1"
+    row = explorer.events.index[explorer.events["value"] == "1.4"][0]
+    assert explorer.address(row) == f"{PATIENT}/{row}/{CREATININE}"
+    assert f"#medalign={explorer.address(explorer.marked)}" in explorer.table.value
+    explorer.patient.value = NO_NOTES
+    explorer.find.value = f"#medalign={PATIENT}/{row}/{CREATININE}"
+    assert (explorer.patient.value, explorer.instruction.value) == (PATIENT, CREATININE)
+    assert explorer.marked == row and explorer.tabs.selected_index == 1
+    assert explorer.find.value == "" and len(explorer.patient.options) == 5
+    explorer.find.value = f"{NO_NOTES}/"
+    assert explorer.patient.value == NO_NOTES
+
+
+@pytest.mark.parametrize("address", ["nobody/1", "40/999/x", "40/-1", "//", "40/1/2/3"])
+def test_an_address_that_leads_nowhere(explorer, address):
+    explorer.find.value = address
+    assert explorer.patient.value in (None, PATIENT) and explorer.instruction.value is None
+    assert ("no patient nobody" in explorer.message.value) == (address == "nobody/1")
+
+
+def test_steps_through_the_places_of_the_evidence(explorer):
+    explorer.patient.value = PATIENT
+    explorer.instruction.value = CREATININE
+    assert not explorer.next_hit.disabled and len(explorer.places.options) == 1
+    explorer.tabs.selected_index = 0
+    explorer.next_hit.click()
+    assert explorer.tabs.selected_index == 1
+
+
+def test_shows_the_course_of_a_test(explorer):
+    explorer.patient.value = PATIENT
+    assert explorer.tabs.titles[2] == "Trend (1)"
+    assert [label for label, _ in explorer.test.options] == ["Creatinine (mg/dL) · 4"]
+    explorer.tabs.selected_index = 2
+    assert "Creatinine: 4 values" in explorer.trend.value
+    explorer.patient.value = NO_NOTES
+    explorer.tabs.selected_index = 2
+    assert explorer.trend.value.startswith("No laboratory test")
+
+
+def test_marks_what_decided_with_the_answer_key(tmp_path, monkeypatch):
+    folder = write_release(tmp_path / "release")
+    fact = {"kind": "number", "topic": ["creatinine"], "value": 1.4, "unit": "mg/dL"}
+    fact |= {"tolerance": 0.05, "date": None}
+    line = {"instruction_id": CREATININE, "facts": [fact]}
+    (folder / "answer-key.jsonl").write_text(json.dumps(line))
+    release = load_release(folder)
+    responses = release.reviews.responses.assign(system="a")
+    right = responses.assign(system="b", response="The creatinine was **1.4** mg/dL.")
+    explorer = widget.explore(release, widget.pd.concat([responses, right]))
+    explorer.show(PATIENT, CREATININE)
+    first, second = explorer.responses_shown.value.split("</article>")[:2]
+    assert re.search("ma-contradicted.*1.1 mg/dL.*✗ contradicted", first)
+    assert re.search("ma-found.*1.4.*✓ found", second)
 
 
 def test_a_broken_record_shows_a_message_and_clears_the_previous_one(explorer, release):
