@@ -26,7 +26,8 @@ from medalign_utils.generation.system import job_resources, shaping_settings
 from medalign_utils.generation.terms import check_terms
 from medalign_utils.outputs import OUTPUTS, stem
 from medalign_utils.paths import checkpoint, part, resolve
-from medalign_utils.reporting.code_closure import code_hash, notebook_code
+from medalign_utils.provenance.code_closure import code_hash
+from medalign_utils.provenance.notebook import notebook_code
 from medalign_utils.reporting.jobs import is_finished
 
 # Jobs find python in the environment that runs Snakemake.
@@ -80,7 +81,7 @@ RUN_NOTEBOOK = (
     ' "$log" -y {params.notebook:q} --after {params.after:q} '
 )
 LOGGED = ' >"${{log%.ipynb}}.log" 2>&1 || {{ cat "${{log%.ipynb}}.log" >&2; exit 1; }}'
-NOTEBOOK = RUN_NOTEBOOK + "--status {params.status:q}" + LOGGED
+NOTEBOOK = RUN_NOTEBOOK + "--status {params.status:q} --makes {params.makes:q}" + LOGGED
 # A system's job: if it is killed, its second attempt writes the status.
 MADE = "--status {output:q} --makes {params.makes:q} --attempt {resources.attempt}"
 SYSTEM_NOTEBOOK = RUN_NOTEBOOK + MADE + LOGGED + "; grep '\"is_ok\": false' {output:q} >&2 || true"
@@ -103,6 +104,7 @@ def outputs_of(notebook):
         *(f"{RUN}/tables/{stem(notebook, suffix)}.csv" for suffix in tables),
         *(f"{RUN}/figures/{stem(notebook, suffix)}.png" for suffix in figures),
         *([f"{RUN}/patients.csv"] if notebook == "01_explore_release" else []),
+        f"{RUN}/provenance/{notebook}.json",
     ]
 
 
@@ -183,12 +185,17 @@ if IS_AUDITED:
 NOTEBOOKS["12_analyze_errors"] = EHRS + GENERATED
 EVERYTHING = [file for notebook in NOTEBOOKS for file in outputs_of(notebook)]
 
-# Try again systems that failed or have files other than their status says. While another run holds
-# the lock, the statuses belong to it.
+# Try again systems that failed, and whatever has files other than its status says, for instance
+# tables that were saved by hand. While another run holds the lock, the statuses belong to it.
 if workflow.is_main_process and not any(Path(".snakemake/locks").glob("*")):
     for file in [file for kind in KINDS for file in statuses(kind, [*PARTS, *SHARDED])]:
         if os.path.exists(file) and not is_finished(Path(file)):
             os.remove(file)
+    for notebook in NOTEBOOKS:
+        status, record = (f"{RUN}/{folder}/{notebook}.json" for folder in ("status", "provenance"))
+        if all(map(os.path.exists, (status, record))) and not is_finished(Path(status)):
+            print(f"{notebook} runs again, because its tables or figures were changed by hand.")
+            os.remove(record)
 
 
 wildcard_constraints:
@@ -294,6 +301,7 @@ for notebook, files in NOTEBOOKS.items():
             notebook=parameters(notebook),
             code=code_of(notebook),
             status=f"{RUN}/status/{notebook}.json",
+            makes=[file for file in outputs_of(notebook) if "/provenance/" not in file],
             after=[file for file in files if "/status/" in file],
             costs=cost_settings(EXPERIMENT["systems"], EXPERIMENT["responses"])
             if notebook == "05_evaluate_systems"

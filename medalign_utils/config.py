@@ -5,7 +5,6 @@ The keys of an experiment (`params/<experiment>.yaml`) are parameters of the not
 reads.
 """
 
-import ast
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,10 +26,11 @@ from medalign_utils.fairness.perturbation import CHANGES
 from medalign_utils.generation.system import check_system, concurrency, shaping_settings
 from medalign_utils.metrics.base import METRIC_NAMES, WITH_WEIGHTS
 from medalign_utils.paths import checkpoint, project_root, resolve, short, with_limit
+from medalign_utils.provenance.notebook import notebook_parameters
 from medalign_utils.run import Run
 
 # Set by the workflow, never by an experiment's file.
-JOB_KEYS = ("experiment", "system", "shard", "shards")
+JOB_KEYS = ("experiment", "save", "system", "shard", "shards")
 # Experiments with these keys write their release; others read an existing one.
 SYNTHETIC_KEYS = ("synthetic_patients", "synthetic_instructions", "synthetic_seed")
 
@@ -101,29 +101,6 @@ class Experiment(BaseModel):
     synthetic_patients: _AtLeast1 = 1
     synthetic_instructions: _AtLeast1 = 1
     synthetic_seed: _AtLeast0 = 0
-
-
-def notebook_parameters(notebook: str | Path) -> dict[str, Any]:
-    """Return the names and defaults in a notebook's parameters cell, in order.
-
-    >>> list(notebook_parameters("notebooks/01_explore_release.ipynb"))
-    ['experiment', 'release', 'columns', 'annotator']
-    """
-    path = resolve(notebook)
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
-    if len(tagged) != 1:
-        raise ParamsError(f"{path.name}: {len(tagged)} cells tagged `parameters`, expected 1")
-    code = "".join(tagged[0]["source"])
-    try:
-        return {
-            statement.targets[0].id: ast.literal_eval(statement.value)
-            for statement in ast.parse(code).body
-        }
-    except (AttributeError, ValueError):
-        raise ParamsError(
-            f"{path.name}: the parameters cell may only assign literals to names, found {code!r}"
-        ) from None
 
 
 def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -265,11 +242,10 @@ def for_notebook(notebook: str | Path, experiment: Mapping[str, Any], **job: Any
     """Return the values of the parameters that a notebook declares, and no others.
 
     `job` adds values set by the workflow, such as `system="bm25-2k"`; by default there is a single
-    shard.
+    shard, and results are saved.
     """
-    values = (
-        {"shard": 1, "shards": 1, "retry_failed": False, "limit": None} | dict(experiment) | job
-    )
+    values = {"shard": 1, "shards": 1, "retry_failed": False, "limit": None, "save": True}
+    values |= dict(experiment) | job
     names = notebook_parameters(notebook)
     if missing := [name for name in names if name not in values]:
         raise ParamsError(f"{Path(notebook).name}: no value for {', '.join(missing)}")

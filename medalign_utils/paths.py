@@ -121,6 +121,11 @@ def status(experiment: str, job: str) -> Path:
     return _run(experiment, f"status/{job}.json")
 
 
+def provenance(experiment: str, notebook: str) -> Path:
+    """Return the file that says how a notebook's files were made; see `provenance.records`."""
+    return _run(experiment, f"provenance/{notebook}.json")
+
+
 def run_record(experiment: str) -> Path:
     """Return the file of a run's provenance and missing results, JSON."""
     return _run(experiment, "run.json")
@@ -179,12 +184,25 @@ it, if params/demo.yaml includes it
     if missing := [short(path) for path in inputs if not path.exists()]:
         more = f" and {len(missing) - 3} more" if missing[3:] else ""
         pronoun = "them" if missing[1:] else "it"
-        file = f"params/{without_limit(experiment)}.yaml"
-        other = "" if file == "params/demo.yaml" else f" EXPERIMENT={file}"
+        file = _file_of(experiment)
         raise MedAlignError(
-            f"missing {', '.join(missing[:3])}{more}; `make reproduce{other}` writes {pronoun}, "
+            f"missing {', '.join(missing[:3])}{more}; `{reproduce(experiment)}` writes {pronoun}, "
             f"if {file} includes {pronoun}"
         )
+
+
+def reproduce(experiment: str) -> str:
+    """Return the command that runs an experiment.
+
+    >>> reproduce("demo"), reproduce("mine@20")
+    ('make reproduce', 'make reproduce EXPERIMENT=params/mine.yaml')
+    """
+    file = _file_of(experiment)
+    return "make reproduce" + ("" if file == "params/demo.yaml" else f" EXPERIMENT={file}")
+
+
+def _file_of(experiment: str) -> str:
+    return f"params/{without_limit(experiment)}.yaml"
 
 
 def opener(private: bool) -> Callable[[str, int], int]:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -17,11 +17,32 @@ from medalign_utils.data.responses import responses_of
 from medalign_utils.data.store import Store
 from medalign_utils.errors import MedAlignError
 from medalign_utils.outputs import OUTPUTS, stem
+from medalign_utils.provenance.notebook import notebook_parameters
+from medalign_utils.provenance.records import (
+    add_to_record,
+    other_settings,
+    read_record,
+    settings_of,
+)
 from medalign_utils.stats.bootstrap import Bootstrap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+# Parameter of experiments and notebooks -> field of a run.
+_FIELDS = {
+    "release": "release_folder",
+    "systems": "systems",
+    "responses": "source",
+    "combine_raters": "combine",
+    "columns": "columns",
+    "annotator": "annotator",
+    "resamples": "resamples",
+    "seed": "seed",
+    "limit": "limit",
+    "save": "saves",
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +61,8 @@ class Run:
         resamples: number of bootstrap resamples.
         seed: seed of all randomness.
         limit: number of instructions, if not all; see `data.limit`.
+        saves: whether tables, figures and other results are written.
+        settings: the notebook's parameters that its results depend on.
     """
 
     experiment: str
@@ -53,37 +76,36 @@ class Run:
     resamples: int = 2000
     seed: int = 1
     limit: int | None = None
+    saves: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, experiment: Mapping[str, Any]) -> "Run":
-        """Return the run of an experiment from `config.load_experiment`."""
-        return cls(
-            experiment["experiment"],
-            experiment["release"],
-            experiment["systems"],
-            source=experiment["responses"],
-            combine=experiment["combine_raters"],
-            columns=experiment["columns"],
-            limit=experiment.get("limit"),
-        )
+    def of(cls, parameters: Mapping[str, Any], **others: Any) -> "Run":
+        """Return the run of an experiment's or notebook's parameters; `others` replace fields.
 
-    def seeded(self, resamples: int, seed: int) -> "Run":
-        """Return the same run with other bootstrap settings."""
-        return replace(self, resamples=resamples, seed=seed)
-
-    def limited(self, limit: int | None) -> "Run":
-        """Return the same run with so many instructions, or with all.
-
-        Raises:
-            MedAlignError: the experiment's name lacks the limit, so results would replace others.
+        A limited run has a folder of its own; see `paths.with_limit`.
         """
-        name = paths.with_limit(paths.without_limit(self.experiment), limit)
-        if self.experiment != name:
-            raise MedAlignError(
-                f"limit = {limit} needs experiment = {name!r}, so that the results do not replace "
-                f"those in runs/{self.experiment}"
-            )
-        return replace(self, limit=limit)
+        known = {to: parameters[name] for name, to in _FIELDS.items() if name in parameters}
+        name = paths.without_limit(parameters["experiment"])
+        return cls(paths.with_limit(name, parameters.get("limit")), **(known | others))
+
+    @classmethod
+    def of_notebook(cls, notebook: str, names: Mapping[str, Any], **others: Any) -> "Run":
+        """Return the run of a notebook's parameters, and say if it saves nothing.
+
+        Args:
+            notebook: stem of the notebook, such as "05_evaluate_systems".
+            names: its `globals()`, with its parameters.
+            others: replace fields, such as `systems=[system]`.
+        """
+        parameters = {
+            name: names[name] for name in notebook_parameters(f"notebooks/{notebook}.ipynb")
+        }
+        settings = settings_of(notebook, parameters)
+        run = cls.of(parameters, notebook=notebook, settings=settings, **others)
+        if not run.saves and any(OUTPUTS[notebook]):
+            say(f"Results are shown, but not saved in runs/{run.experiment}, because save = False.")
+        return run
 
     @cached_property
     def release(self) -> Release:
@@ -131,6 +153,28 @@ class Run:
         scores = pd.concat(map(pd.read_parquet, files), ignore_index=True)
         return scores[~scores["metric"].isin(self.skipped["metric"])]
 
+    def save_scores(
+        self,
+        scores: pd.DataFrame,
+        skipped: pd.DataFrame,
+        system: str,
+        shard: int = 1,
+        shards: int = 1,
+    ) -> None:
+        """Write a system's scores and skipped metrics; if the run does not save, replace none."""
+        file, reasons = (
+            paths.part(path, shard, shards)
+            for path in (
+                paths.scores(self.experiment, system),
+                paths.skipped(self.experiment, system),
+            )
+        )
+        if not self.saves and file.is_file():
+            say(f"{paths.short(file)} stays as it is, because save = False.")
+            return
+        paths.write_scores(scores, file, private=self.is_restricted)
+        paths.write_table(skipped, reasons)
+
     def score_store(self, system: str, shard: int = 1, shards: int = 1) -> Store:
         """Return the store of scores computed so far by all jobs; each job writes its own file."""
         file = paths.score_cache(self.experiment, system, shard, shards)
@@ -144,13 +188,43 @@ class Run:
             paths.require(self.experiment, *(paths.responses(self.experiment, s) for s in names))
 
     def read_table(self, notebook: str, suffix: str = "") -> pd.DataFrame:
-        """Return a table that a notebook of this run saved; see `paths.require`."""
+        """Return a table that a notebook of this run saved; see `require_saved`."""
         file = paths.table(self.experiment, stem(notebook, suffix))
-        paths.require(self.experiment, file)
+        self.require_saved(notebook, file)
         return pd.read_csv(file, float_precision="round_trip")
 
+    def read_patients(self) -> pd.DataFrame:
+        """Return the summary of the EHRs that notebook 01 saved, one row per patient."""
+        file = paths.patients(self.experiment)
+        self.require_saved("01_explore_release", file)
+        return pd.read_csv(file, float_precision="round_trip")
+
+    def require_saved(self, notebook: str, file: Path) -> None:
+        """Check that a notebook of this run saved a file, with the settings that both share.
+
+        Raises:
+            MedAlignError: the file is missing; or its settings differ, and this run saves. If this
+                run does not, a sentence says which differ.
+        """
+        if not file.is_file():
+            raise MedAlignError(
+                f"missing {paths.short(file)}; `{paths.reproduce(self.experiment)}` writes it, and "
+                f"so does notebook {notebook} with save = True"
+            )
+        record = read_record(self.experiment, notebook)
+        different = other_settings(record, self.settings) if record and self.settings else []
+        if not different:
+            return
+        text = f"{paths.short(file)} was made with {'; '.join(different)} as here"
+        if self.saves:
+            command = paths.reproduce(self.experiment)
+            raise MedAlignError(
+                f"{text}: `{command}` makes it again with the experiment's settings"
+            )
+        say(f"{text}.")
+
     def save(self, result: "pd.DataFrame | Axes | Figure | str", suffix: str = "") -> None:
-        """Write a table of the run's notebook as CSV, or a figure as PNG.
+        """Write a table of the run's notebook as CSV, or a figure as PNG, if the run saves.
 
         If a figure does not apply, `result` is a sentence that is shown and saved instead. Tables
         and figures of a limited run say so, in the column `limited_to` or above the figure.
@@ -174,7 +248,7 @@ class Run:
         if is_table:
             if self.limited_to:
                 result = result.assign(limited_to=self.limited_to)
-            paths.write_table(result, paths.table(self.experiment, file))
+            self.save_file(result, paths.table(self.experiment, file))
             return
         if isinstance(result, str):
             say(result)
@@ -182,7 +256,19 @@ class Run:
         if self.limited_to:
             figure = result if hasattr(result, "savefig") else result.figure
             figure.suptitle(f"Limited to {self.limited_to}", fontsize=7, color="#A84300")
-        write_figure(result, paths.figure(self.experiment, file))
+        if self.saves:
+            path = write_figure(result, paths.figure(self.experiment, file))
+            self._record(path)
+
+    def save_file(self, table: pd.DataFrame, file: Path) -> None:
+        """Write another table of the run's notebook to a file of the run, if the run saves."""
+        if self.saves:
+            self._record(paths.write_table(table, file))
+
+    def _record(self, file: Path) -> None:
+        """Record how a file was made; see `provenance.records`."""
+        if self.settings:
+            add_to_record(file, self.experiment, self.notebook, self.settings)
 
 
 def _only_text(sentence: str) -> "Figure":

@@ -8,14 +8,18 @@ from PIL import Image
 
 from medalign_utils import paths
 from medalign_utils.errors import MedAlignError
+from medalign_utils.provenance.notebook import notebook_parameters
+from medalign_utils.provenance.records import check_records, provenance_of
 from medalign_utils.run import Run
 from medalign_utils.synthetic import write_release
+
+SYSTEMS = "05_evaluate_systems"
 
 
 def test_a_sentence_is_printed_and_saved_where_a_figure_does_not_apply(project, monkeypatch):
     displayed = []
     monkeypatch.setattr("IPython.display.display", displayed.append)
-    run = Run("x", "data/x", notebook="05_evaluate_systems")
+    run = Run("x", "data/x", notebook=SYSTEMS)
     run.save("There is one system.", "pairs")
     assert [output.data for output in displayed] == ["<p>There is one system.</p>"]
     picture = Image.open(paths.figure("x", "05_evaluate_systems-pairs"))
@@ -25,15 +29,15 @@ def test_a_sentence_is_printed_and_saved_where_a_figure_does_not_apply(project, 
 
 def test_tables_and_figures_of_a_limited_run_say_so(project):
     write_release(project / "data/x", patients=2, instructions=8, seed=1)
-    runs = {n: Run(f"x{name}", "data/x", notebook="05_evaluate_systems").limited(n)
-            for n, name in ((None, ""), (2, "@2"))}  # fmt: skip
+    parameters = {"experiment": "x", "release": "data/x"}
+    runs = {n: Run.of(parameters | {"limit": n}, notebook=SYSTEMS) for n in (None, 2)}
     with pytest.warns(UserWarning, match=r"^x@2: limited to 2 of \d instructions$"):
         limited_to = runs[2].limited_to
     table = pd.DataFrame({"system": ["a", "b"]})
     saved, pictures = {}, {}
     for limit, run in runs.items():
         run.save(table, "pairs")
-        saved[limit] = run.read_table("05_evaluate_systems", "pairs")
+        saved[limit] = run.read_table(SYSTEMS, "pairs")
         ax = plt.subplots(figsize=(2, 2), layout="constrained")[1]
         run.save(ax, "accuracy")
         file = paths.figure(run.experiment, "05_evaluate_systems-accuracy")
@@ -46,7 +50,89 @@ def test_tables_and_figures_of_a_limited_run_say_so(project):
     plt.close("all")
 
 
+@pytest.fixture
+def parameters(project):
+    return notebook_parameters(f"notebooks/{SYSTEMS}.ipynb") | {"experiment": "x", "save": True}
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    displayed = []
+    monkeypatch.setattr("IPython.display.display", lambda output: displayed.append(output.data))
+    return displayed
+
+
+TABLE = pd.DataFrame({"system": ["a", "b"]})
+
+
 @pytest.mark.parametrize(("name", "limit"), [("x", 20), ("x@5", 20), ("x@20", None)])
 def test_a_limited_run_cannot_replace_another(name, limit):
-    with pytest.raises(MedAlignError, match=f"limit = {limit} needs experiment = 'x(@20)?', so"):
-        Run(name, "data/x").limited(limit)
+    run = Run.of({"experiment": name, "release": "data/x", "limit": limit})
+    assert run.experiment == ("x" if limit is None else "x@20")
+
+
+def test_by_hand_nothing_is_saved(parameters, shown):
+    run = Run.of_notebook(SYSTEMS, parameters | {"save": False})
+    run.save(TABLE, "pairs")
+    run.save("There is one system.", "pairs")
+    run.save_file(TABLE, paths.patients("x"))
+    assert not paths.report("x").parent.exists()
+    assert shown == [
+        "<p>Results are shown, but not saved in runs/x, because save = False.</p>",
+        "<p>There is one system.</p>",
+    ]
+
+
+def test_scores_that_a_run_has_stay_unless_it_saves(project, shown):
+    write_release(project / "data/x", patients=2, instructions=8, seed=1)
+    scores = pd.DataFrame({"metric": ["chrf"], "score": [0.5]})
+    for saves, changed, kept in ((False, 0.5, 0.5), (False, 0.6, 0.5), (True, 0.7, 0.7)):
+        run = Run("x", "data/x", saves=saves)
+        run.save_scores(scores.assign(score=changed), TABLE, "a")
+        assert pd.read_parquet(paths.scores("x", "a"))["score"].tolist() == [kept]
+    assert shown == ["<p>runs/x/scores/a.parquet stays as it is, because save = False.</p>"]
+
+
+def test_a_table_says_what_made_it(parameters):
+    run = Run.of_notebook(SYSTEMS, parameters | {"resamples": 50})
+    run.save(TABLE, "pairs")
+    file = paths.table("x", f"{SYSTEMS}-pairs")
+    made = provenance_of(file)
+    assert made["settings"]["resamples"] == 50 and "save" not in made["settings"]
+    assert made["file"] == f"tables/{SYSTEMS}-pairs.csv" and made["versions"]["pandas"]
+    file.write_text("changed")
+    with pytest.raises(MedAlignError, match="has changed since 05_evaluate_systems wrote it"):
+        provenance_of(file)
+    with pytest.raises(MedAlignError, match=r"not recorded how \S+Snakefile was made"):
+        provenance_of("Snakefile")
+
+
+def test_results_of_other_settings_are_not_mixed(parameters, shown):
+    Run.of_notebook(SYSTEMS, parameters).save(TABLE)
+    assert check_records(parameters) == []
+    again = r"`make reproduce EXPERIMENT=params/x\.yaml` makes"
+    other = parameters | {"systems": ["a", "b"]}
+    different = rf"systems = \[{', '.join(parameters['systems'])}\], not \[a, b\]"
+    with pytest.raises(MedAlignError, match=rf"{SYSTEMS} with {different}\. {again}"):
+        check_records(other)
+    with pytest.raises(
+        MedAlignError, match=rf"{SYSTEMS}.csv was made with {different} as here: {again}"
+    ):
+        Run.of_notebook(SYSTEMS, other).read_table(SYSTEMS)
+    assert shown == []
+    assert Run.of_notebook(SYSTEMS, other | {"save": False}).read_table(SYSTEMS).equals(TABLE)
+    assert f"{SYSTEMS}.csv was made with systems = [" in shown[-1]
+    # Results of earlier settings leave the record, so they cannot be taken for new ones.
+    Run.of_notebook(SYSTEMS, other).save(TABLE, "pairs")
+    with pytest.raises(
+        MedAlignError, match=rf"x has results [^:]*: {SYSTEMS}\.csv in another way\."
+    ):
+        check_records(other)
+
+
+def test_tables_may_lack_systems_that_failed(parameters):
+    Run.of_notebook(SYSTEMS, parameters).save(TABLE)
+    with_failed = parameters | {"systems": [*parameters["systems"], "broken"]}
+    assert check_records(with_failed, failed={"broken"}) == []
+    with pytest.raises(MedAlignError, match="broken"):
+        check_records(with_failed)

@@ -55,6 +55,7 @@ def run_system(
     shard: int = 1,
     shards: int = 1,
     retry_failed: bool = False,
+    replace: bool = True,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Return a system's responses to a release, as `read_responses` does; continue an earlier run.
@@ -70,6 +71,9 @@ def run_system(
     One that cannot be answered has an empty response with the reason, and is tried again only with
     `retry_failed`. Until there has been an answer, such failures may be the server's: a run stops
     after five, and the next one asks the other prompts first, then these.
+
+    Without `replace`, a file of responses with other settings, or of another release, stays as it
+    is; the new responses are in the store only.
 
     Several shards of one ``path`` may run at the same time, but each shard only once. The number of
     shards may differ from that of an earlier run.
@@ -98,8 +102,9 @@ def run_system(
     found = [job.find("response", i) for i in own["instruction_id"]]
     job.has_answered = any(row and not row.get("failure") for row in found)
     to_do = job.failed_last(own[[row is None for row in found]])
+    keeps_output = not replace and output.is_file()
     if len(to_do):
-        for file in (path, output):  # of other settings, or incomplete
+        for file in () if keeps_output else (path, output):  # of other settings, or incomplete
             file.unlink(missing_ok=True)
         tasks = job.resume(packed_instructions(release, to_do, system, tokenizer))
         desc = path.stem if shards == 1 else f"{path.stem} {shard}/{shards}"
@@ -112,8 +117,15 @@ def run_system(
     rows = [row | {"system": job.name} for row in rows]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     temporary = path.with_suffix("") / f"{output.name}.new"
-    os.replace(write_text(text, temporary, private=terms["restricted"]), output)
-    return read_responses(output)
+    write_text(text, temporary, private=terms["restricted"])
+    responses = read_responses(temporary)
+    if not keeps_output:
+        os.replace(temporary, output)
+        return responses
+    temporary.unlink()
+    if text != output.read_text(encoding="utf-8"):
+        logger.warning("%s has other responses and is not replaced", output)
+    return responses
 
 
 def shard_of(instructions: pd.DataFrame, shard: int, shards: int) -> pd.DataFrame:

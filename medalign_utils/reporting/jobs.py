@@ -4,7 +4,6 @@ A system that fails does not stop the run: its status file says why, later noteb
 that have finished, and the run fails only at the end.
 """
 
-import hashlib
 import json
 import shutil
 import sys
@@ -16,6 +15,7 @@ import pandas as pd
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.paths import write_scores
+from medalign_utils.provenance.records import sha256
 
 # Parameter that lists systems -> the minimum number of systems that a notebook needs.
 _LEAST = {"systems": 2, "counterfactual_systems": 1}
@@ -50,9 +50,8 @@ def run_notebook(
 ) -> bool:
     """Execute a notebook and return whether the workflow may continue.
 
-    A job for one system (parameter `system`) always writes a status, and the workflow continues
-    even if it fails. Any other job leaves out systems that have not finished, and writes a status
-    only if it fails.
+    After a job for one system (parameter `system`), the workflow continues even if it failed. Any
+    other job leaves out systems that have not finished.
 
     Args:
         notebook: the notebook.
@@ -60,7 +59,7 @@ def run_notebook(
         parameters: the notebook's parameters.
         status: the status file to write.
         after: status files of the jobs for systems that this job depends on.
-        makes: the files that a job for one system writes.
+        makes: the files that the job writes.
         was_killed: whether an earlier attempt was killed; if so, this one only records that.
     """
     system = parameters.get("system")
@@ -89,8 +88,7 @@ def run_notebook(
             print(error, file=sys.stderr)
             message = getattr(error, "evalue", str(error)).partition("\n")[0]
             outcome = _failure(getattr(error, "ename", type(error).__name__), message, log)
-    if system or not outcome["is_ok"]:
-        _write_status(status, system, outcome, makes)
+    _write_status(status, system, outcome, makes)
     return bool(system) or outcome["is_ok"]
 
 
@@ -150,9 +148,3 @@ def _write_status(
     files = {"files": {str(file): sha256(file) for file in makes}} if outcome["is_ok"] else {}
     content = ({"system": system} if system else {}) | outcome | files
     status.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def sha256(file: str | Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with open(file, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -18,8 +18,8 @@ from medalign_utils.data.disclosure import unknown_text
 from medalign_utils.evaluation.systems import OUTCOMES
 from medalign_utils.outputs import OUTPUTS, stem
 from medalign_utils.reporting.jobs import execute
-from medalign_utils.reporting.provenance import describe_run, read_tables, write_run
 from medalign_utils.reporting.results_table import to_html, without_not_scored
+from medalign_utils.reporting.run_record import describe_run, read_tables, write_run
 
 NOTEBOOK = "10_report"
 # Longer tables are collapsed.
@@ -50,7 +50,7 @@ td { overflow-wrap: anywhere; min-width: 3rem; }
 def write_report(experiment: Mapping[str, Any], systems: Mapping[str, Mapping[str, Any]]) -> Path:
     """Write `runs/<experiment>/report.html`, which says what is missing, and return its path.
 
-    The arguments are those of `provenance.describe_run`.
+    The arguments are those of `run_record.describe_run`.
 
     Raises:
         MedAlignError: a table has rows about patients, instructions or responses, or the release
@@ -89,7 +89,7 @@ def write_report(experiment: Mapping[str, Any], systems: Mapping[str, Mapping[st
 
 
 def load_run(experiment: str) -> dict[str, Any]:
-    """Return the contents of `run.json`; see `provenance.describe_run`."""
+    """Return the contents of `run.json`; see `run_record.describe_run`."""
     return json.loads(paths.run_record(experiment).read_text(encoding="utf-8"))
 
 

@@ -113,7 +113,7 @@ def test_a_system_without_responses_is_not_scored(executed, tmp_path):
 def test_later_notebooks_use_the_systems_that_have_finished(executed, tmp_path):
     after = [write(tmp_path / f"{s}.json", s, OK) for s in "ab"]
     after.append(write(tmp_path / "c.json", "c", FAILED))
-    assert run(tmp_path, {"systems": list("cab"), "seed": 1}, after=after) == (True, None)
+    assert run(tmp_path, {"systems": list("cab"), "seed": 1}, after=after) == (True, OK)
     assert executed == [{"systems": ["a", "b"], "seed": 1}]
     goes_on, left = run(tmp_path, {"systems": list("cb")}, after=after)
     assert not goes_on and left["message"] == "systems: too few have finished: b"

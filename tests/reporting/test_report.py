@@ -16,7 +16,8 @@ from medalign_utils.__main__ import main
 from medalign_utils.config import SYNTHETIC_KEYS, load_experiment
 from medalign_utils.data.disclosure import PERSONAL_COLUMNS
 from medalign_utils.errors import MedAlignError
-from medalign_utils.reporting import provenance
+from medalign_utils.provenance.environment import commit
+from medalign_utils.reporting import run_record
 from medalign_utils.reporting.report import show_gaps, show_results, show_settings, show_summary
 from medalign_utils.synthetic import write_release as synthesize
 from tests.builders.project import ROOT, write_experiment
@@ -35,7 +36,7 @@ def described(project):
     def describe(**tables):
         for suffix, table in tables.items():
             paths.write_table(table, paths.table("mine", f"05_evaluate_systems-{suffix}"))
-        return provenance.describe_run(load_experiment(path), {"bm25-2k": {"format": "lines"}})
+        return run_record.describe_run(load_experiment(path), {"bm25-2k": {"format": "lines"}})
 
     return describe
 
@@ -65,7 +66,7 @@ def test_only_registered_tables_are_shown_and_no_free_text_of_a_restricted_relea
     assert MARKER not in pages and "40.xml" not in pages
     why = "free text that may contain patient data; the release is restricted"
     assert gaps(run)["05_evaluate_systems-contexts: column remark"] == why
-    file = provenance.write_run(run)
+    file = run_record.write_run(run)
     assert MARKER not in file.read_text() and stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
@@ -75,7 +76,7 @@ def test_captions_and_summary_name_the_synthetic_releases_seed(project, seed):
     path = write_experiment("new", release="data/new", synthetic_seed=seed)
     table = pd.DataFrame({"system": ["a"], "n": [1]})
     paths.write_table(table, paths.table("new", "05_evaluate_systems-contexts"))
-    run = provenance.describe_run(load_experiment(path), {})
+    run = run_record.describe_run(load_experiment(path), {})
     named = "public seed 1" if seed == 1 else "fresh seed 7"
     assert f"A run on a synthetic release, {named} (6 instructions" in show_summary(run).data
     [caption] = re.findall("<figcaption>(.*?)</figcaption>", show_results(run).data)
@@ -115,7 +116,7 @@ def test_missing_results_are_named_with_their_reason(described):
     assert "there is no answer key" in summary
     open_run = SimpleNamespace(experiment="mine", is_restricted=False)
     why = f"EHRError: {MARKER}.xml, line 7: not well-formed"
-    assert provenance.failure(open_run, "generate/bm25-full") == why
+    assert run_record.failure(open_run, "generate/bm25-full") == why
 
 
 def test_an_error_in_ratings_shows_only_its_kind(described):
@@ -132,17 +133,17 @@ def test_a_commit_is_the_projects_own(project, monkeypatch):
         )
         return done.stdout.strip()
 
-    assert provenance.commit() is None  # not a checkout
+    assert commit() is None  # not a checkout
     git("init")
     git("add", "Snakefile")
     git("commit", "-m", "all")
-    assert provenance.commit() == git("rev-parse", "HEAD")
+    assert commit() == git("rev-parse", "HEAD")
     Path("Snakefile").write_text("")
-    assert provenance.commit() == git("rev-parse", "HEAD") + "-dirty"
+    assert commit() == git("rev-parse", "HEAD") + "-dirty"
     Path("copy").mkdir()
     Path("copy/Snakefile").write_text("")
     monkeypatch.chdir("copy")
-    assert provenance.commit() is None  # another project's checkout
+    assert commit() is None  # another project's checkout
 
 
 def test_the_command_names_what_is_wrong(capsys):

@@ -14,6 +14,7 @@ from tests.builders.project import ROOT
 
 PARAMETERS = {
     "experiment": "one",
+    "save": True,
     "release": "data/one",
     "system": "bm25-2k",
     "systems": ["bm25-2k"],

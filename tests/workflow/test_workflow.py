@@ -1,5 +1,6 @@
 """A whole experiment with 3 patients: what Snakemake makes, and what changes run again."""
 
+import json
 import os
 import re
 import shutil
@@ -39,6 +40,7 @@ AFTER_RESPONSES = AFTER_SCORES | {
 }
 AUDIT = "run notebook 09_audit_counterfactuals"
 MATCHING = {"run notebook 02_match_instructions"}
+EVALUATE = "notebooks/05_evaluate_systems.ipynb"
 DEEP, SYSTEM = "medalign_utils/extra/deep.py", "params/systems/bm25-2k.yaml"
 
 
@@ -151,6 +153,25 @@ def test_a_failed_system_is_left_out_named_and_tried_again(ran, tmp_path):
     page = (project / "runs/tiny/report.html").read_text()
     assert "This run is incomplete." in page and "system broken: no responses: " in page
     assert jobs_to_do(project) == jobs("broken") | AFTER_RESPONSES
+
+
+def test_results_saved_by_hand_with_other_settings_are_noticed(ran, tmp_path):
+    project = tmp_path / "project"
+    shutil.copytree(ran, project, symlinks=True)
+    table = project / "runs/tiny/tables/05_evaluate_systems.csv"
+    before = table.read_bytes()
+    parameters = for_notebook(EVALUATE, load_experiment(project / "params/tiny.yaml"))
+    by_hand = f"{json.dumps(parameters | {'resamples': 50, 'save': False})}"
+    run(project, "papermill", EVALUATE, "by-hand.ipynb", "-y", by_hand)
+    assert table.read_bytes() == before and jobs_to_do(project) == set()
+    run(project, "papermill", EVALUATE, "by-hand.ipynb", "-y", by_hand, "-p", "save", "True")
+    assert table.read_bytes() != before
+    done = run(project, "python", "-m", "medalign_utils", "report", "params/tiny.yaml", check=False)
+    assert done.returncode == 2
+    assert "05_evaluate_systems with resamples = 50, not 100. `make reproduce EXP" in done.stderr
+    done = snakemake(project)
+    assert "05_evaluate_systems runs again, because" in done.stdout + done.stderr
+    assert table.read_bytes() == before and jobs_to_do(project) == set()
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import pytest
 
-from medalign_utils.reporting.code_closure import closure, code_hash
+from medalign_utils.provenance.code_closure import closure, code_hash
 from tests.builders.project import ROOT
 
 FILES = {

@@ -7,18 +7,11 @@ modules count too; docstrings, comments and layout do not.
 
 import ast
 import hashlib
-import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 PACKAGE = "medalign_utils"
-
-
-def notebook_code(notebook: Path) -> str:
-    """Return the code of a notebook's cells."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    return "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
 
 
 def code_hash(code: str, root: Path = Path()) -> str:

@@ -5,13 +5,8 @@ hashes are read when the record is written, so they may have changed since the r
 """
 
 import json
-import platform
-import re
-import shutil
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,11 +17,13 @@ from medalign_utils.data.disclosure import is_personal, unknown_text
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import common_ratings, rate
 from medalign_utils.outputs import OUTPUTS, stem
-from medalign_utils.reporting.jobs import read_status, sha256
+from medalign_utils.provenance.environment import commit, versions
+from medalign_utils.provenance.records import check_records, sha256
+from medalign_utils.reporting.jobs import read_status
 from medalign_utils.reporting.results_table import read_table
 from medalign_utils.run import Run
 
-_DISTRIBUTION = "medalign-utils"
+_SYSTEM_JOBS = ("generate", "score")
 _TABLES = (".tsv", ".csv", ".jsonl", ".json")
 
 
@@ -46,15 +43,23 @@ def describe_run(
     Args:
         experiment: from `config.load_experiment`.
         systems: name -> contents of the system's file; empty for `released` responses.
+
+    Raises:
+        MedAlignError: as `read_tables` and `provenance.records.check_records`.
     """
     run = Run.of(experiment)
     tables = read_tables(run.experiment)
+    unknown = check_records(experiment, failed=_failed_systems(run, systems))
     gaps = [
         *_missing_systems(run, systems),
         *_missing_metrics(run),
         *_unused_ratings(run),
         *_suppressed_groups(tables),
         *_missing_tables(run, tables, experiment["counterfactual_systems"]),
+        *(
+            Gap(f"record of how {notebook} was made", "it was deleted", True)
+            for notebook in unknown
+        ),
         *(_withheld_columns(tables) if run.is_restricted else ()),
     ]
     return {
@@ -138,23 +143,6 @@ def _signatures(run: Run) -> pd.DataFrame:
     return grouped.agg(scores="size", undefined=lambda score: int(score.isna().sum())).reset_index()
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python, of this package, and of the packages that it requires."""
-    required = [name for name in metadata.requires(_DISTRIBUTION) or () if "extra ==" not in name]
-    names = [_DISTRIBUTION, *sorted(re.match(r"[\w.-]+", name)[0] for name in required)]
-    python = f"{platform.python_version()} ({platform.system()}, {platform.machine()})"
-    return {"Python": python} | {name: metadata.version(name) for name in names}
-
-
-def commit() -> str | None:
-    """Return the git commit, with the suffix -dirty if files have changed; None outside a clone."""
-    root = paths.project_root()
-    if not (root / ".git").exists() or not shutil.which("git"):
-        return None
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=40"]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True).stdout.strip() or None
-
-
 def _hashes(run: Run) -> dict[str, dict[str, str]]:
     """Return kind of file -> name -> SHA-256; EHRs are left out, because their names are ids."""
     release = sorted(run.release.path.iterdir())
@@ -178,6 +166,17 @@ def _missing_systems(run: Run, systems: Iterable[str]) -> Iterator[Gap]:
             yield Gap(f"system {system}: no responses", failure(run, f"generate/{system}"), True)
         elif system in run.systems and not paths.scores(run.experiment, system).is_file():
             yield Gap(f"system {system}: no scores", failure(run, f"score/{system}"), True)
+
+
+def _failed_systems(run: Run, systems: Iterable[str]) -> set[str]:
+    """Return the systems whose generation or scoring failed."""
+    names = {*run.systems, *systems}
+    files = {s: [paths.status(run.experiment, f"{k}/{s}") for k in _SYSTEM_JOBS] for s in names}
+    return {s for s in names if any(not _is_ok(file) for file in files[s])}
+
+
+def _is_ok(status: Path) -> bool:
+    return not status.is_file() or read_status(status)["is_ok"]
 
 
 def _missing_metrics(run: Run) -> Iterator[Gap]:

@@ -1,0 +1,1 @@
+"""Which settings, code and environment made a result."""
