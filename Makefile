@@ -2,7 +2,7 @@
 # make reproduce: run the demo experiment, from an empty clone to its report.
 # make reproduce EXPERIMENT=params/smollm2.yaml: run another experiment.
 # make reproduce PROFILE=slurm: run on a SLURM cluster.
-# make lab: open the notebooks in JupyterLab.
+# make lab: open the notebooks in JupyterLab; PORT=... chooses a port, LAB=... adds other options.
 # make figures: update figures/, docs/ and README.md from the demo's figures, tables and notebooks.
 # make docs: build the documentation site in build/site.
 # make test: run the tests, except test-slow (minutes each, or a browser) and test-cluster (SLURM).
@@ -13,6 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 	&& echo $$p && break; done)
 BIN := .venv/bin
 EXPERIMENT ?= params/demo.yaml
+PORT ?= 8888
 # Where to run: a folder in profiles/.
 PROFILE ?= local
 TESTS := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
@@ -41,7 +42,9 @@ test-cluster: .venv/installed
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs -m slurm tests/workflow
 
 lab: .venv/installed
-	$(BIN)/jupyter lab --KernelManager.transport=ipc notebooks
+	$(BIN)/jupyter lab --KernelManager.transport=ipc --port "$(PORT)" \
+		--ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
+		$(if $(filter 0,$(shell id -u)),--allow-root) $(LAB)
 
 figures: reproduce
 	$(BIN)/python -m medalign_utils publish "$(EXPERIMENT)"

@@ -7,6 +7,7 @@ import nbformat
 import pytest
 
 from medalign_utils.config import load_experiment, notebook_parameters, notebooks
+from tests.builders.project import ROOT
 
 EVERY = pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
 
@@ -32,7 +33,7 @@ def test_opens_with_its_question_has_sections_and_ends_in_checks(path):
     cells = nbformat.read(path, as_version=4).cells
     sources = [cell.source for cell in cells]
     assert re.match(rf"# {path.stem[:2]} .+\?\n", sources[0])
-    if path.stem != "10_report":
+    if path.stem not in ("00_start_here", "10_report"):
         assert [*re.findall(r"\*\*.+?\*\*", sources[0])][:2] == ["**Reads**", "**Writes**"]
         assert "**In the paper**" in sources[0]
     texts = "\n".join(cell.source for cell in cells[1:] if cell.cell_type == "markdown")
@@ -40,6 +41,17 @@ def test_opens_with_its_question_has_sections_and_ends_in_checks(path):
     assert [heading for heading in headings if not heading.startswith("## ")] == []
     checks = cells[sources.index("## Checks") + 1 :]
     assert checks and all(cell.cell_type == "code" and "assert " in cell.source for cell in checks)
+
+
+def test_the_first_notebook_links_every_other_with_its_question():
+    first, *others = notebooks()
+    page = "\n".join(cell.source for cell in nbformat.read(first, as_version=4).cells)
+    for path in others:
+        title = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0]
+        number, question = title.removeprefix("# ").split(" ", 1)
+        assert f"| [{number}]({path.name}) | {question} |" in page
+    for link in re.findall(r"\]\(\.\./(.*?)\)", page):
+        assert (ROOT / link).exists() or link.startswith("runs/")
 
 
 def lines_of(source):
