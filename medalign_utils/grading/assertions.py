@@ -105,7 +105,7 @@ _JOINS = re.compile(r"[,(]|\band\b|\bor\b")
 _ANSWER = re.compile(
     r"(?i)[\"']?(?:\s*\([^)]*\))?(?:\s(?:status|use|history|hx|symptoms?|(?:ever )?reported"
     r"|(?:in|of) (?:the|her"
-    r"|his) \w+))?\s*(?::|=|\s-\s|\?)\s*"
+    r"|his) \w+))?[\"']?\s*(?::|=|\s-\s|\?)\s*"
     r"(?:(?:the )?(?:patient|pt|she|he)\s+)?(?:(?P<open>not (?:documented|recorded|available"
     r"|mentioned|stated|assessed|known|on file)|un(?:known|clear|documented))"
     r"|(?P<negated>no(?:ne)?\b(?! (?:change|longer|doubt))|den(?:ies|ied|ying)\b|never\b|false\b"

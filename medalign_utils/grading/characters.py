@@ -22,7 +22,8 @@ _SPACES = re.compile(r"[^\S\n]+")
 
 _THOUGHT = re.compile(r"(?s)\A\s*<think(?:ing)?>.*?</think(?:ing)?>(?=\s*\S)")
 _TAGGED_ANSWER = re.compile(r"(?is)<(?P<tag>answer|final)>(?P<kept>.*?)</(?P=tag)>")
-_BREAK = re.compile(r"(?i)<br\s*/?>")
+_BREAK = re.compile(r"(?i)<br\s*/?>|</tr>|</li>|</p>")
+_CELL_END = re.compile(r"(?i)</t[hd]>")
 _TAG = re.compile(r"</?[A-Za-z][\w-]*(?:\s[^<>\n]*)?/?>")
 
 _LATEX_TEXT = re.compile(
@@ -68,7 +69,7 @@ def characters(text: str) -> Source:
     source = Source.of(text).replace(_SPECIAL, _plain).replace(_JSON_KEY, " ")
     if "<" in text:
         source = source.replace(_THOUGHT, "").keep(_TAGGED_ANSWER, "\nAnswer: ", "\n")
-        source = source.replace(_BREAK, "; ").replace(_TAG, "")
+        source = source.replace(_CELL_END, ": ").replace(_BREAK, "; ").replace(_TAG, "")
     if "\\" in text:
         source = _without_latex(source)
     return source.replace(_SPACES, " ") if "\t" in text or "  " not in text else source

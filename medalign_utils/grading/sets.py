@@ -88,7 +88,7 @@ _INVERTED = re.compile(
     r"(?:\W|\band\b|\bthe\b|\bfor\b)*$|\b(?:neither|nor)\b(?:\W|\bthe\b)*$"
 )
 _FILLING = re.compile(
-    r"(?i)(?:\W|\b(?:and|or|nor|y|ni|vaccines?|shots?|boosters?|is|are|was|were|has|have|been|still"
+    r"(?i)(?:[^\w\]}]|\b(?:and|or|nor|y|ni|vaccines?|shots?|boosters?|is|are|was|were|has|have|been|still"
     r"|both|all"
     r"|also|the|a|status|results?|tests?|cultures?|vacunas?|not)\b)*"
 )
