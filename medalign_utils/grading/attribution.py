@@ -6,7 +6,7 @@ from functools import lru_cache
 from medalign_utils.grading import roles
 from medalign_utils.grading.clauses import clause_of, concerns, names_nothing, names_something
 from medalign_utils.grading.facts import Fact
-from medalign_utils.grading.names import LIMIT, topic_mentions
+from medalign_utils.grading.names import LIMIT, topic_mentions, with_synonyms
 from medalign_utils.grading.quantities import Quantity, mask, read_quantities
 from medalign_utils.grading.spelling import find
 from medalign_utils.grading.text import Reading, Statement
@@ -20,6 +20,7 @@ _UNIT_WORDS = re.compile(r"(?i)(?:days?|ages?|aged|years? old|year-old|yo|drinks
 _PERSON = re.compile(
     r"\b(?:grand)?(?:mother|father|brother|sister|son|daughter|aunt|uncle|cousin|niece|nephew)\b"
 )
+_OUTCOME = re.compile(r"(?i)\b(?:cancell?ed|rescheduled|kept|attended|completed)\b")
 _COUNTED = re.compile(r"\s([A-Za-z]{3,})")
 _OF = re.compile(r"\s+of\s+(?=[A-Za-z]{3})(?!age\b)")
 _AGE = re.compile(r"(?i)\b(?:age[ds]?|how old|years? old|year-old|yo)\b")
@@ -47,7 +48,7 @@ def _names(fact: Fact) -> tuple[str, ...]:
     telling = tuple(s for s in fact.topic if not _UNIT_WORDS.fullmatch(s)) or fact.topic
     if fact.is_limit:  # "We aim for a urate below 6" names the goal of the urate
         bare = (LIMIT.sub("", s).strip() for s in telling)
-        telling += tuple(s for s in bare if len(s) > 1)
+        telling += with_synonyms(tuple(s for s in bare if len(s) > 1))
     return tuple(dict.fromkeys(telling))
 
 
@@ -68,7 +69,9 @@ def bond(fact: Fact, statement: Statement, quantity: Quantity, reading: Reading)
         own = find(("blood pressure", "BP"), text)
         others = tuple(o for o in others if o not in own)
     strength = _bond_to(own, others, fact, statement, quantity, reading)
-    if _counts_things(fact, text, quantity, reading):
+    if _counts_things(fact, text, quantity, reading) or _is_of_other_outcome(
+        text, fact, quantity, reading
+    ):
         return ANOTHERS
     if fact.is_limit and strength > UNRELATED:
         begin, end = clause_of(text, quantity.start)
@@ -109,6 +112,13 @@ def _bond_to(own, others, fact: Fact, statement: Statement, quantity: Quantity, 
     return UNRELATED if names_other(words, reading) else ASKED
 
 
+def _is_of_other_outcome(text: str, fact: Fact, quantity: Quantity, reading: Reading) -> bool:
+    """Return whether the clause counts cancelled or kept appointments though others are asked."""
+    begin, end = clause_of(text, quantity.start)
+    is_other = fact.is_count and _OUTCOME.search(text[begin:end])
+    return bool(is_other) and not _OUTCOME.search(reading.instruction.text)
+
+
 def _counts_things(fact: Fact, text: str, quantity: Quantity, reading: Reading) -> bool:
     """Return whether a number without a unit counts something: "3 polyps" if years are asked."""
     counted = _COUNTED.match(text, quantity.end)
@@ -144,6 +154,9 @@ def _is_pronoun(fact: Fact, statement: Statement, quantity: Quantity, reading: R
     offset = quantity.start - statement.start
     if not quantity.is_word or quantity.unit is not None or len(statement.own.split()) <= 3:
         return False
+    following = " ".join(statement.text[quantity.end :].split()[:3])
+    if topic_mentions(fact.topic, following)[0]:
+        return False  # "one no-show"
     is_pronoun = statement.text[quantity.start : quantity.end].lower() == "one" and not (
         re.match(r"\s*(?:[:.,;(]|$)", statement.text[quantity.end :])
         and re.search(r"(?i)(?:^|\b(?:just|only|is|was|exactly))\s*$", statement.own[:offset])

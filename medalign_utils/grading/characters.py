@@ -69,7 +69,7 @@ def characters(text: str) -> Source:
     source = Source.of(text).replace(_SPECIAL, _plain).replace(_JSON_KEY, " ")
     if "<" in text:
         source = source.replace(_THOUGHT, "").keep(_TAGGED_ANSWER, "\nAnswer: ", "\n")
-        source = source.replace(_CELL_END, ": ").replace(_BREAK, "; ").replace(_TAG, "")
+        source = source.replace(_CELL_END, ": ").replace(_BREAK, "; ").replace(_TAG, " ")
     if "\\" in text:
         source = _without_latex(source)
     return source.replace(_SPACES, " ") if "\t" in text or "  " not in text else source

@@ -25,13 +25,22 @@ _DATE = re.compile(
     rf"|(?P<mony>{_MONTH},?\s+(?:of\s+)?{_YEAR})(?!\w)"
     rf"|(?P<md>{_MONTH}\s+{_DAY}{_ORDINAL})(?![\w/%]|\.[0-9])"
     rf"|(?P<dm>{_DAY}{_ORDINAL}(?:\s+of)?\s+{_MONTH})(?!\w)"
+    r"|(?P<yy>(?<=\b[Ii]n )'[0-9]{2})(?!\w)"
     rf"|(?P<y>{_YEAR})(?![\w/%]|[.,-][0-9]))"
     # A month and a day without a year: "on 10/21", and the label in "10/21: 38.7".
     rf"|(?:(?<=\b[Oo]n )|^|(?<=: ))(?P<usmd>[01]?[0-9]/{_DAY})(?=:)"
     rf"|(?<=\b[Oo]n )(?P<usmd2>[01]?[0-9]/{_DAY})(?![\w/])"
 )
 # Groups of `_DATE` whose name is not the order of their parts.
-_ORDERS = {"iso": "ymd", "us": "mdy", "eu": "dmy", "mony": "my", "usmd": "md", "usmd2": "md"}
+_ORDERS = {
+    "iso": "ymd",
+    "us": "mdy",
+    "yy": "y",
+    "eu": "dmy",
+    "mony": "my",
+    "usmd": "md",
+    "usmd2": "md",
+}
 
 
 class Date(NamedTuple):

@@ -92,6 +92,9 @@ def _claims(fact: Fact, reading: Reading, statement: Statement) -> list[Claim]:
     mentions = topic_of(fact, statement, reading)
     affirmed = [m for m in mentions if judge(text, m) != NEGATED]
     dates = [d for d in read_dates(text) if d.start >= statement.start]
+    years = {d.year for d in reading.instruction.dates}
+    if len(years) == 1:  # "May 29th" is of the year that the instruction names
+        dates = [d._replace(year=d.year or min(years)) for d in dates]
     claims = []
     for day in dates:
         begin, end = clause_of(text, day.start)

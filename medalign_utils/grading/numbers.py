@@ -58,6 +58,8 @@ def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     if len({claim.is_right for claim in answers}) > 1:
         shared = [overlap(c.statement, c.quantity, reading) for c in answers]
         answers = [c for c, words in zip(answers, shared, strict=True) if words == max(shared)]
+    results = [c for c in answers if _is_result(c)]  # of several steps, the last one's
+    answers = [c for c in answers if c not in results[:-1]]
     answers += [c for c in claims if any(_is_alternative(c, a) for a in answers)]
     right = [_piece("found", claim) for claim in answers if claim.is_right]
     wrong = [c for c in answers if not c.is_right and c.is_rival]
@@ -74,6 +76,10 @@ def _by_count(fact: Fact, reading: Reading) -> Result:
         return Result(0.0, 0)
     span = items[0].own_span[0], items[-1].own_span[1]
     return Result(1.0, 0, (Piece("found", *span),))
+
+
+def _is_result(claim: Claim) -> bool:
+    return claim.statement.text[: claim.quantity.start].rstrip().endswith("=")
 
 
 def _is_alternative(claim: Claim, answer: Claim) -> bool:
@@ -108,7 +114,7 @@ def _claims(fact: Fact, reading: Reading, facts: list[Fact]) -> Iterator[Claim]:
             is_timely = bool(fact.day) or roles.is_latest(text, quantity)
         else:
             is_timely = not roles.is_now(text, quantity)
-        is_timely = is_timely and not statement.is_beside
+        is_timely = (is_timely or fact.is_limit) and not statement.is_beside
         has_unit = fact.unit is None or quantity.unit is not None
         is_main = not roles.is_aside(text, quantity)
         ranked = time, is_timely, strength, has_unit, is_main
@@ -220,8 +226,11 @@ def _compare(fact: Fact, side: int, quantity: Quantity) -> tuple[float, float] |
     things = {k: n for k, n in fact.unit.dimension if (k, n) != ("time", -1)}
     if dict(unit.dimension) == {"time": -1} and list(things.values()) == [1]:
         unit = Unit(fact.unit.dimension, unit.size)  # "5 a week" counts drinks if they are asked
-    if dict(unit.dimension) == {**dict(fact.unit.dimension), "time": -1} and re.search(
-        r"(?i)day$", quantity.unit
+    is_daily = dict(unit.dimension) == {**dict(fact.unit.dimension), "time": -1}
+    if (
+        is_daily
+        and "time" not in dict(fact.unit.dimension)
+        and re.search(r"(?i)day$", quantity.unit)
     ):
         unit = Unit(fact.unit.dimension, unit.size * 86400)  # a dose "a day"
     converted = convert(value, unit, fact.unit)

@@ -15,7 +15,7 @@ from medalign_utils.grading.dates import read_dates
 _CLOCK = re.compile(r"(?<![0-9:])[0-2]?[0-9]:[0-5][0-9](?::[0-5][0-9])?(?:\s?[AaPp]\.?[Mm]\b\.?)?")
 _NUMBER = (
     r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?"
-    r"|[0-9]+,[0-9]{1,2}(?=\s?(?:m?[gl]|mcg|kg|[cm]m|mmol|%|°))"  # a decimal comma
+    r"|[0-9]+,[0-9]{1,2}(?![0-9,])"  # a decimal comma
     r"|[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
 )
 _ONES = (
@@ -38,17 +38,20 @@ _QUANTITY = re.compile(
     r"(?P<feet>[0-9])\s?(?:'|(?:ft|feet|foot)\b)\s?(?P<inches>[0-9]{1,2})\s?"
     r"(?:\"|''|(?i:in(?:ches)?)\b)?(?!\w)"
     # 57F, 64M, 57 y man
-    r"|(?P<age>[0-9]{1,3})(?:[MF](?![\w/°])|\s?y(?=\s(?:man|woman|male|female|[MF])\b))"
+    r"|(?P<age>[0-9]{1,3})(?:\s?(?:y/?o)?[MF](?![\w/°])|\s?y(?=\s(?:man|woman|male|female|[MF])\b))"
     rf"|(?P<first>[+-]?{_NUMBER})"
+    rf"(?:(?:\s?x\s?{_NUMBER})+(?=\s?[cm]m\b))?"  # 8 x 6 mm: the first is the longest
     rf"(?:\s?(?:/|\bover\b)\s?(?P<second>{_NUMBER})(?![\w/])|(?:-|\s-\s)(?P<upto>{_NUMBER}))?"
     rf"(?:{_KIND}(?:\s{{0,2}}|-)(?P<unit>{UNIT_PATTERN}|(?<=[0-9])y\b)"
     r"|(?:\s(?P<of>out of)\s(?P<scale>[0-9]+)\b)?(?![\w^*+]|[.,/][0-9]|-[A-Za-z]))"
     rf"|(?P<word>(?i:\b{_WORD}\b))(?P<half>(?i: and a half))?"
     rf"(?:{_KIND}[\s-](?P<word_unit>{UNIT_PATTERN}))?"
+    r"|\b[qQ](?P<every>[0-9]{1,2})\s?"
+    r"(?P<period>y(?:ears?|rs?)?|mo(?:nths?)?|w(?:ee)?ks?)\b"
     r"|(?P<times>(?i:\b(?:once|twice|thrice)\b))(?!\s(?i:a|per|each|every|daily|weekly|monthly"
-    r"|nightly"
-    r"|more|again|he|she|it|you|they|the|in)\b)"
-    r"|(?:^|(?<=: )|(?<=\bfor )|(?<=\bin )|(?<=\bafter )|(?<=\bof )|(?<=\babout ))"
+    r"|nightly|more|again|he|she|it|you|they|the|in)\b)"
+    r"|(?:^|(?<=: )|(?<=\b(?i:for) )|(?<=\b(?i:in) )|(?<=\b(?i:after) )"
+    r"|(?<=\b(?i:of) )|(?<=\b(?i:about) ))"
     r"an?\s(?P<single>week|month|year|fortnight)\b)"
 )
 _WEEKLY = re.compile(r"\s(week|dai)ly\b")
@@ -71,7 +74,7 @@ _AGE = re.compile(
 _OLD = re.compile(r"(?i)\b(?:old|age)\b|y/?o$|y\.o")
 _BETWEEN = re.compile(r"(?i)\bbetween\s+(?:\S+\s+(?:\S+\s+)?and\s+)?$")
 _OLDEST = 93  # above, 98F is a temperature
-_SCALES = (4, 5, 10, 15, 21, 27, 30, 100)
+_SCALES = (4, 5, 9, 10, 15, 21, 27, 30, 100)
 
 
 class Quantity(NamedTuple):
@@ -118,7 +121,7 @@ def read_quantities(text: str) -> tuple[Quantity, ...]:
 
 def _quantity(match: re.Match, text: str) -> Quantity:
     part = match.groupdict()
-    names = ("feet", "age", "first", "word", "times", "single")
+    names = ("feet", "age", "first", "word", "times", "single", "every")
     name = next(name for name in names if part[name] is not None)
     start, end = match.start(name), match.end()
     unit, scale, second, step = (
@@ -135,6 +138,8 @@ def _quantity(match: re.Match, text: str) -> Quantity:
         value, unit = _TIMES[part["times"].lower()], "times"
     elif name == "single":
         value, unit = 1.0, part["single"]
+    elif name == "every":  # q3y
+        value, unit = float(part["every"]), part["period"]
     elif name == "age":
         value = float(part["age"])
         unit = "years" if value < _OLDEST or text[end - 1] != "F" else "F"
@@ -159,7 +164,7 @@ def _quantity(match: re.Match, text: str) -> Quantity:
         scale=int(scale) if scale else None,
         start=start,
         end=end,
-        label=label.start(1) if label and not (label[1] == "x" and unit) else None,
+        label=label.start(1) if label and not unit else None,
         is_bound=bool(comparator) and not is_moved,
         is_range=part["upto"] is not None or _BETWEEN.search(text[:start]) is not None,
         is_word=name in ("word", "times", "single"),
@@ -170,6 +175,7 @@ def _quantity(match: re.Match, text: str) -> Quantity:
 
 
 def _number(text: str) -> float:
+    text = re.sub(r"^([0-9]{1,3})\.000$", r"\g<1>000", text)  # 1.000 mg, as written in Spanish
     return float(re.sub(r",(?=[0-9]{1,2}$)", ".", text).replace(",", ""))
 
 

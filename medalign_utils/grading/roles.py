@@ -42,7 +42,7 @@ _REFERENCE = re.compile(
 )
 _HYPOTHETICAL = re.compile(
     r"(?i)\b(?:would (?:have been|be)|conventional|unadjusted|non-adjusted|standard|usual|typical"
-    r"|normal(?:ly)?|otherwise)\b[^,;]*$"
+    r"|otherwise)\b[^,;]*$"
 )
 _NOT_BEFORE = re.compile(r"(?i)(?:\bnot|n't|\bnever)\s+(?:\w+\s+){0,2}$")
 _CHANGE = (
@@ -94,11 +94,12 @@ def is_calculation(text: str, quantity: Quantity, *, is_measured: bool) -> bool:
         return True  # "HTN 1, age 1, female 1 = 3"
     if _DIFFERENCE_BEFORE.search(before) or quantity.is_signed:
         return True
-    if "=" in after and _OPERAND_AFTER.match(after):
+    is_equation = re.search(r"[=~]", before + after) is not None
+    if re.search(r"[=~]", after) and _OPERAND_AFTER.match(after):
         return True
     if _MULTIPLIED.search(before):
         return True
-    if "=" in before + after and _OPERAND_BEFORE.search(before):
+    if is_equation and _OPERAND_BEFORE.search(before):
         return True
     return is_measured and bool(
         _DIFFERENCE_AFTER.match(after) or _SUBTRACTION.search(before.rpartition("\n")[2])
@@ -138,7 +139,8 @@ def is_latest(text: str, quantity: Quantity) -> bool:
 
 def is_extreme(text: str, quantity: Quantity) -> bool:
     """Return whether the clause calls the value a peak, a mean, the first one or a usual one."""
-    return _EXTREME.search(_around(text, quantity)[0]) is not None
+    words = re.split("[0-9]", _around(text, quantity)[0])[-1]  # since the number before
+    return _EXTREME.search(words) is not None
 
 
 def asks_highest(instruction: str) -> bool:
