@@ -129,6 +129,8 @@ def _time(fact: Fact, facts: list, reading: Reading, statement: Statement, quant
     if when is not None and not (fact.day and any(d.agrees(fact.day) for d in asked)):
         # The instruction's own date, taken over: "During the stay that began on 05/22/2009".
         when = None if any(when[:3] == d[:3] for d in asked) else when
+    if not fact.day and not fact.since:
+        when = None  # the fact has no time
     days = _days(fact, facts)
     if when is None and len(days) > 1 and (order := _order(fact, statement)):
         # "From 8.1 to 7.2": the values of several days, in order.
