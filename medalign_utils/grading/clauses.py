@@ -55,6 +55,7 @@ def clauses(text: str) -> tuple[tuple[int, int], ...]:
     return tuple((a, b) for a, b in pairwise(edges) if b > a)
 
 
+@lru_cache(maxsize=65536)
 def clause_of(text: str, place: int) -> tuple[int, int]:
     """Return where the clause that contains `place` begins and ends."""
     return next((a, b) for a, b in reversed(clauses(text)) if a <= place)

@@ -196,9 +196,12 @@ def _claims(
     last: bool | None = None  # whether the topic last named is the fact's
     for statement in spoken:
         text = statement.text
+        found = mentions(spellings, text, loose=spellings is not names.hidden)
+        if not found and not is_carried:
+            continue
         topics, others = _topics(names, text)
         values = _values(names, text) if names.topic else ()
-        for mention in mentions(spellings, text, loose=spellings is not names.hidden):
+        for mention in found:
             is_own = None
             if mention.start < statement.heading or _POSSESSED.match(text, mention.end - 2):
                 continue
