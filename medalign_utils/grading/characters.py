@@ -22,8 +22,15 @@ _SPACES = re.compile(r"[^\S\n]+")
 
 _THOUGHT = re.compile(r"(?s)\A\s*<think(?:ing)?>.*?</think(?:ing)?>(?=\s*\S)")
 _TAGGED_ANSWER = re.compile(r"(?is)<(?P<tag>answer|final)>(?P<kept>.*?)</(?P=tag)>")
-_BREAK = re.compile(r"(?i)<br\s*/?>|</tr>|</li>|</p>")
-_CELL_END = re.compile(r"(?i)</t[hd]>")
+_BREAK = re.compile(r"(?i)<br\s*/?>")
+_HTML = (  # a table becomes one of Markdown, a list item a line
+    (re.compile(r"(?i)\s*</th>\s*</tr>"), " |\n|--|"),
+    (re.compile(r"(?i)\s*</t[dh]>\s*"), " | "),
+    (re.compile(r"(?i)\s*<tr(?:\s[^<>\n]*)?>\s*"), "\n"),
+    (re.compile(r"(?i)\s*<li(?:\s[^<>\n]*)?>\s*"), "\n- "),
+    (re.compile(r"(?i)</?(?:p|div|ul|ol|table|tbody|thead|h[1-6])(?:\s[^<>\n]*)?>"), "\n"),
+    (re.compile(r"(?i)</(?!(?:b|i|u|em|strong|su[bp]|span|mark|code|small|a|td|th|tr)>)\w+>"), " "),
+)
 _TAG = re.compile(r"</?[A-Za-z][\w-]*(?:\s[^<>\n]*)?/?>")
 
 _LATEX_TEXT = re.compile(
@@ -69,7 +76,10 @@ def characters(text: str) -> Source:
     source = Source.of(text).replace(_SPECIAL, _plain).replace(_JSON_KEY, " ")
     if "<" in text:
         source = source.replace(_THOUGHT, "").keep(_TAGGED_ANSWER, "\nAnswer: ", "\n")
-        source = source.replace(_CELL_END, ": ").replace(_BREAK, "; ").replace(_TAG, " ")
+        source = source.replace(_BREAK, "; ")
+        for pattern, plain in _HTML:
+            source = source.replace(pattern, plain)
+        source = source.replace(_TAG, "")
     if "\\" in text:
         source = _without_latex(source)
     return source.replace(_SPACES, " ") if "\t" in text or "  " not in text else source

@@ -65,7 +65,8 @@ _CODE = re.compile(
 _LIST_NUMBER = re.compile(r"(?:^|(?<=: ))[0-9]{1,2}[.)](?=\s)")
 # A word that turns the number after it into a name: stage 3, type 2, room 4.
 _LABEL = re.compile(
-    r"(?i)\b(type|stage|grade|class|phase|factor|day|week|visit|bed|room|page|step|part|version"
+    r"(?i)\b(type|stage|grade|class|phase|factor|(?<!per )(?:day|week)|visit"
+    r"|bed|room|page|step|part|version"
     r"|no\.?|x)[\s:#]*$"
 )
 _AGE = re.compile(

@@ -55,6 +55,11 @@ _OR_CODE = re.compile(r"(?<=[0-9])\s+or\s+[A-Z]?[0-9]")  # F32.9 or F33.9
 _POSSESSED = re.compile(  # her mother's side
     r"(?i)'s\s+(?:side|family|mother|father|sister|brother|aunt|uncle|parents?|husband|wife)\b"
 )
+_SPANISH = re.compile(
+    r"(?i)\b(?:al?|la|el|de|del|cada|por|una?|dos|tres|con|seg[uú]n|cuando|si|antes|vez|veces"
+    r"|d[ií]as?|diari\w+|horas?|noches?|mañanas?|semana\w*|desayuno|cena|dormir|acostarse)\b"
+)
+_ASKS_SPANISH = re.compile(r"(?i)\bSpanish\b")
 _DENIES = re.compile(r"(?i)(?:no|none|never)\b(?=\W*(?:$|[,.;!-]))")
 _UNDATED = (0, 0, 0)
 
@@ -192,6 +197,9 @@ def _claims(
     """Yield what the response says about a term, in connection with the fact's topic if any."""
     is_clinical = section_of(fact.accepted) in _CLINICAL
     is_carried = bool(fact.topic) and section_of(fact.topic) != "drug"
+    is_spanish = _ASKS_SPANISH.search(reading.instruction.text) and any(
+        _SPANISH.search(name) for name in fact.accepted
+    )
     spoken = reading.spoken
     last: bool | None = None  # whether the topic last named is the fact's
     for statement in spoken:
@@ -209,6 +217,8 @@ def _claims(
                 is_own = belongs(text, mention, values, topics, others)
                 if is_own is False or (is_own is None and last is False):
                     continue
+            if is_spanish and not _SPANISH.search(text[mention.start : mention.end]):
+                continue
             if is_clinical and not concerns(fact, statement, mention, reading):
                 continue
             verdict = judge(text, mention)

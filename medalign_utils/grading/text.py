@@ -11,6 +11,7 @@ from medalign_utils.grading.characters import characters, normalise
 from medalign_utils.grading.dates import Date, read_dates
 from medalign_utils.grading.markup import ANSWERED, CONCLUDED, CORRECTED, Line, read_lines
 from medalign_utils.grading.source import Source
+from medalign_utils.grading.structured import without_json
 
 # Of one statement: more are a model that repeats itself, which would take minutes.
 WORD_LIMIT, CHARACTER_LIMIT = 256, 5_000
@@ -270,7 +271,7 @@ def read(response: str, instruction: str = "") -> Reading:
     >>> [s.text for s in read("Creatinine was 1.4 mg/dL. It fell; Dr. Roe agrees.").statements]
     ['Creatinine was 1.4 mg/dL. It fell', 'Dr. Roe agrees.']
     """
-    whole = characters(response)
+    whole = without_json(characters(response))
     reader = _Reader()
     for line in read_lines(_split(whole)):
         reader.read(line)
