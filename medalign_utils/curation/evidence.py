@@ -179,6 +179,8 @@ def _with_phrase(record, passage, phrase: Phrase, has) -> tuple[list[Place], lis
             if passage.phrase_agrees(phrase, text, start):
                 agreeing[i] = True
                 literal[i] |= passage.is_literal(phrase, text[start:end])
+                if literal[i]:
+                    break
             else:
                 contrary[i] = True
     index = record.events.index

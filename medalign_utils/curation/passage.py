@@ -37,6 +37,7 @@ _TOKEN = re.compile(
 _GAP = r"(?:\s+|[^\w\n.!?;]{1,6})"
 _GAP_OF_SENTENCES = r"[^\w]{1,6}"
 _SENTENCE_END = re.compile(r"[.!?;](?=\s|$)\s*|\n\s*\n\s*|\n\s*(?=[-*#•]|[A-Z][\w/ ]{0,30}:)")
+_LONGEST_SENTENCE = 600  # characters
 _WRITTEN = re.compile(r"\w+(?:[.,/]\w+)*")
 _ENDINGS = r"(?:e|s|es|d|ed|er|ing|y|ies|ied|ion|ions|ation|ations)?"
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
@@ -183,7 +184,9 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
 
 def sentence_around(text: str, position: int) -> tuple[str, int]:
     """Return the sentence around a position, and the position within it."""
-    start = max((m.end() for m in _SENTENCE_END.finditer(text, 0, position)), default=0)
+    # Sentences are shorter than this, and notes much longer.
+    begin = max(0, position - _LONGEST_SENTENCE)
+    start = max((m.end() for m in _SENTENCE_END.finditer(text, begin, position)), default=begin)
     end = _SENTENCE_END.search(text, position)
     return text[start : end.start() if end else len(text)], position - start
 

@@ -27,7 +27,8 @@ class RecordText:
         # The full stop keeps a phrase from running on from a title or a value.
         joined = names.where(~self.is_note, names + ".\n") + events["value"].fillna("").radd(" ")
         coded = " " + events["unit"].fillna("") + ". " + events["code"].fillna("") + ". "
-        coded += events["type"].map(type_label)
+        kinds = {kind: type_label(kind) for kind in events["type"].unique()}
+        coded += events["type"].map(kinds).astype("str")
         texts = joined.where(self.is_note, joined + coded)
         self.codes, unique = pd.factorize(texts)
         self.texts = pd.Series(np.asarray(unique, dtype=object), dtype="str")

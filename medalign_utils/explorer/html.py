@@ -69,9 +69,17 @@ def number(n: int, noun: str) -> str:
 
 def title_of(event: pd.Series) -> str:
     """Return an event's date and name, for lists."""
-    names = (name_label(event["type"], event["name"]), event["code"])
-    name = next((name for name in names if name and pd.notna(name)), "(no title)")
-    return f"{event['timestamp']:%Y-%m-%d %H:%M}  {name}"
+    return titles_of(event.to_frame().T)[0]
+
+
+def titles_of(events: pd.DataFrame) -> list[str]:
+    """Return each event's date and name, for lists."""
+    columns = ("timestamp", "type", "name", "code")
+    titles = []
+    for time, kind, name, code in zip(*(events[column] for column in columns), strict=True):
+        name = name_label(kind, name) or (code if pd.notna(code) else "(no title)")
+        titles.append(f"{time:%Y-%m-%d %H:%M}  {name}")
+    return titles
 
 
 def person_line(events: pd.DataFrame) -> str:

@@ -151,7 +151,7 @@ class Reader(Controls):
             self._hits = hits[hits > 0]
             self.selected = self.selected.loc[self._hits.index]
         notes = self.selected[self.selected["type"] == "note"]
-        titles = [view.title_of(note) for _, note in notes.iterrows()]
+        titles = view.titles_of(notes)
         if self.query:
             counts = self._hits[notes.index]
             titles = [f"{t}  · {number(n, 'hit')}" for t, n in zip(titles, counts, strict=True)]

@@ -256,17 +256,15 @@ class Explorer(Reader):
 
     def _list_places(self) -> None:
         rows = self.evidence.rows
+        titles = view.titles_of(self.events.loc[rows])
+        options = []
+        for i, (row, title) in enumerate(zip(rows, titles, strict=True), start=1):
+            possibly = "" if self.evidence.is_sure[row] else "possibly "
+            options.append((f"{i} of {len(rows)}: {possibly}{title}", row))
         with self._setting():
-            self.places.options = [
-                (f"{i} of {len(rows)}: {self._place(row)}", row)
-                for i, row in enumerate(rows, start=1)
-            ]
+            self.places.options = options
             self.places.index = 0 if rows else None
             self.places.layout.display = None if rows else "none"
-
-    def _place(self, row: int) -> str:
-        possibly = "" if self.evidence.is_sure[row] else "possibly "
-        return possibly + view.title_of(self.events.loc[row])
 
     def _go_to_place(self) -> None:
         """Show the event that contains the evidence."""

@@ -79,10 +79,6 @@ class Page:
     def choose(self, label, value):
         Select(self.control(label)).select_by_visible_text(value)
 
-    def button(self, name):
-        path = f"//div[contains(@class, 'medalign')]//button[normalize-space()='{name}']"
-        return self.browser.find_element(By.XPATH, path)
-
     @property
     def text(self):
         return "".join(explorer.text for explorer in self.find_all(".medalign"))
@@ -94,8 +90,18 @@ class Page:
         marks = self.find_all(f".medalign mark.ma-{kind}")
         return [mark.text for mark in marks if mark.is_displayed()]
 
+    def scroll_to_explorer(self):
+        self.browser.execute_script("document.querySelector('.medalign').scrollIntoView()")
+
+    def press(self, key):
+        """Press a key while no control has the focus."""
+        self.scroll_to_explorer()
+        self.browser.execute_script("document.activeElement.blur()")
+        ActionChains(self.browser).send_keys(key).perform()
+
     def in_view(self, css):
         """Return whether an element is in view, in the page and in the areas that scroll."""
+        self.scroll_to_explorer()
         script = """const found = document.querySelector(arguments[0]);
             if (!found) return false;
             const {left, top, bottom} = found.getBoundingClientRect();
@@ -107,7 +113,6 @@ class Page:
 @pytest.fixture
 def page(lab, browser):
     run_all(browser, lab, SECONDS)
-    browser.execute_script("document.querySelector('.medalign').scrollIntoView()")
     return Page(browser)
 
 
@@ -127,10 +132,9 @@ def test_a_clinician_reads_a_record(page, browser):
     page.wait(lambda: page.marked() == ["Chest pain"])
     page.shows(SCRIPT)  # as text that was not run
     assert browser.title not in ("run", "1")
-    browser.execute_script("document.activeElement.blur()")
-    ActionChains(browser).send_keys("n").perform()
+    page.press("n")
     page.wait(lambda: page.marked() == ["chest\npain"] and page.in_view(".ma-current"))
-    ActionChains(browser).send_keys("p").perform()
+    page.press("p")
     page.wait(lambda: page.marked() == ["Chest pain"])
 
     page.choose("Instruction", INSTRUCTION[MARKUP])
@@ -158,7 +162,6 @@ def test_record_and_responses_share_the_screen(page, browser, size):
     page.choose("Instruction", INSTRUCTION[CREATININE])
     page.shows("It was <b>1.4</b>.")
     explorer = page.find_all(".medalign")[0]
-    browser.execute_script("arguments[0].scrollIntoView()", explorer)
     page.wait(lambda: page.in_view(".ma-response"))
     left, right = (page.find_all(f".ma-{side}")[0].rect for side in ("left", "right"))
     assert left["x"] + left["width"] <= right["x"] and left["y"] == right["y"]
