@@ -42,6 +42,7 @@ _CONNECTIVES = frozenset(
     rising fell fallen falling dropped declined decreased increased improved worsened peaked
     climbed went come gone got crept drifted dipped remained stable trended only just still her
     his their she he which when
+    rather instead
     respectively exactly equal equals take takes daily once twice per versus vs compared am pm
     visit day days ago and/or""".split()
 )

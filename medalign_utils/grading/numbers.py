@@ -102,6 +102,8 @@ def _claims(fact: Fact, reading: Reading, facts: list[Fact]) -> Iterator[Claim]:
         text = statement.text
         is_right = _near(fact, numbers)
         time, is_rival = _time(fact, facts, reading, statement, quantity)
+        if not is_right and roles.is_home_dose(text, quantity, asked):
+            continue
         is_extreme = roles.is_extreme(text, quantity)
         if is_highest_asked and is_extreme and time == UNDATED:
             time = ITS_TIME
@@ -219,7 +221,8 @@ def _compare(fact: Fact, side: int, quantity: Quantity) -> tuple[float, float] |
     if quantity.scale is not None:  # 8/10 is a score
         return (value, fact.tolerance) if fact.unit is None else None
     if quantity.unit is None or quantity.unit.lower() == (fact.unit_text or "").lower():
-        return value, fact.tolerance
+        is_share = quantity.unit is None and fact.unit_text == "%" and 0 < value <= 1
+        return (100 * value if is_share else value), fact.tolerance  # 0.59 is 59 %
     unit = parse_unit(quantity.unit)
     if unit is not None and dict(unit.dimension) == {"times": 1} and fact.is_count:
         return value, fact.tolerance

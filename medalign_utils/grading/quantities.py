@@ -44,7 +44,7 @@ _QUANTITY = re.compile(
     rf"(?:\s?(?:/|\bover\b)\s?(?P<second>{_NUMBER})(?![\w/])|(?:-|\s-\s)(?P<upto>{_NUMBER}))?"
     rf"(?:{_KIND}(?:\s{{0,2}}|-)(?P<unit>{UNIT_PATTERN}|(?<=[0-9])y\b)"
     r"|(?:\s(?P<of>out of)\s(?P<scale>[0-9]+)\b)?(?![\w^*+]|[.,/][0-9]|-[A-Za-z]))"
-    rf"|(?P<word>(?i:\b{_WORD}\b))(?P<half>(?i: and a half))?"
+    rf"|(?P<word>(?i:\b{_WORD}\b|(?<=\ba )single\b))(?P<half>(?i: and a half))?"
     rf"(?:{_KIND}[\s-](?P<word_unit>{UNIT_PATTERN}))?"
     r"|\b[qQ](?P<every>[0-9]{1,2})\s?"
     r"(?P<period>y(?:ears?|rs?)?|mo(?:nths?)?|w(?:ee)?ks?)\b"
@@ -182,5 +182,7 @@ def _number(text: str) -> float:
 
 def _in_words(text: str) -> float:
     words = re.split(r"[\s-]", text.lower())
+    if words == ["single"]:
+        return 1.0
     tens = 10 * (_TENS.index(words[0]) + 2) if words[0] in _TENS else 0
     return float(tens + (_ONES.index(words[-1]) if words[-1] in _ONES else 0))

@@ -66,6 +66,14 @@ _OPERAND_AFTER = re.compile(
     r"(?i)\s*(?:\([^()]*\)\s*)?(?:[*/+^]|x(?=\s)|-(?=\s)|minus\b|times\b|divided by\b)\s*[\w(]"
 )
 _SUMMAND_AFTER = re.compile(r"\s*(?:\([^()]*\)\s*)?\+")
+_SUMMED_AFTER = re.compile(r"[^=.;\n]*\s\+\s[^=.;\n]*=")  # "1 in the cecum + 1 in the colon = 2"
+_HALVED = re.compile(r"(?i)\bhalf (?:of )?(?:an?|one|the) $")  # half a 10 mg tablet
+_ASIDE = re.compile(r"\([^()]*[0-9][^()]*\)")
+_PLACE = re.compile(
+    r"(?i)\b(?:(?P<home>home|outpatient|before admission)|inpatient|in-?hospital|hospital|stay"
+    r"|admission|received|given|got)\b"
+)
+_IN_HOSPITAL = re.compile(r"(?i)\b(?:inpatient|hospital|admission|stay)\b")
 _TOTAL_BEFORE = re.compile(  # "3 of 21 appointments"
     r"(?i)(?:[0-9]|\b(?:one|two|three|four|five|six|seven|eight|nine|ten))\s"
     r"(?:out of|of)\s(?:(?:the|his|her|all|a total of)\s)?$"
@@ -96,6 +104,10 @@ def is_calculation(text: str, quantity: Quantity, *, is_measured: bool) -> bool:
         return True
     is_equation = re.search(r"[=~]", before + after) is not None
     if re.search(r"[=~]", after) and _OPERAND_AFTER.match(after):
+        return True
+    if not quantity.is_word and re.search(r"(?i)\b(?:up|down)\s$", before):
+        return True  # "96.1 kg, up 1.3 kg"
+    if _HALVED.search(before) or _SUMMED_AFTER.match(after):
         return True
     if _MULTIPLIED.search(before):
         return True
@@ -153,6 +165,12 @@ def is_hypothetical(text: str, quantity: Quantity) -> bool:
     return _HYPOTHETICAL.search(_around(text, quantity)[0]) is not None
 
 
+def is_home_dose(text: str, quantity: Quantity, asked: str) -> bool:
+    """Return whether it is the dose at home, and the instruction asks for the one in hospital."""
+    places = list(_PLACE.finditer(text, 0, quantity.start))
+    return bool(_IN_HOSPITAL.search(asked) and places and places[-1]["home"])
+
+
 def is_aside(text: str, quantity: Quantity) -> bool:
     """Return whether the number is in parentheses."""
     before = text[: quantity.start]
@@ -161,4 +179,8 @@ def is_aside(text: str, quantity: Quantity) -> bool:
 
 def _around(text: str, quantity: Quantity) -> tuple[str, str]:
     begin, end = clause_of(text, quantity.start)
-    return text[begin : quantity.start], text[quantity.end : end]
+    after = text[quantity.end : end]
+    # "Age 47 (she is 59 today)": an aside with another number is about that number.
+    if aside := _ASIDE.search(mask(text)[quantity.end : end]):
+        after = after[: aside.start()]
+    return text[begin : quantity.start], after

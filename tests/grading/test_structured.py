@@ -101,3 +101,41 @@ def test_evidence_in_json_is_where_the_value_is():
 
 def test_broken_json_is_read_as_text():
     assert grade('{"sodium": 148', [SODIUM], "Latest sodium?").correct
+
+
+DOSE_25 = {"kind": "number", "topic": ["sumatriptan"], "value": 25, "unit": "mg", "tolerance": 0.1}
+INPATIENT = "What dose of sumatriptan was he given in the hospital?"
+NO_SHOWS = {
+    "kind": "number",
+    "topic": ["no-shows", "no-show", "missed"],
+    "value": 1,
+    "unit": "appointments",
+    "tolerance": 0.4,
+}
+POLYPS = {"kind": "number", "topic": ["polyps"], "value": 2, "unit": "polyps", "tolerance": 0.4}
+EF = {"kind": "number", "topic": ["LVEF"], "value": 59, "unit": "%", "tolerance": 0.5}
+WEIGHT = {"kind": "number", "topic": ["weight"], "value": 96.1, "unit": "kg", "tolerance": 0.3}
+CUTOFF = {"kind": "number", "topic": ["cutoff"], "value": 600, "unit": "ng/mL", "tolerance": 1}
+AGE = {"kind": "number", "topic": ["gout", "age"], "value": 47, "unit": "years", "tolerance": 0.4}
+
+
+@pytest.mark.parametrize(
+    ("fact", "asked", "response", "is_correct"),
+    [
+        (DOSE_25, INPATIENT, "Inpatient: 25 mg PRN. Home: 50 mg PRN.", True),
+        (DOSE_25, INPATIENT, "Inpatient: 50 mg PRN. Home: 25 mg PRN.", False),
+        (DOSE_25, INPATIENT, "He got half a 25 mg tablet.", False),
+        (NO_SHOWS, "How many no-shows?", "Our records show a single no-show.", True),
+        (POLYPS, "How many polyps?", "1 in the cecum + 1 in the sigmoid = 2 polyps", True),
+        (POLYPS, "How many polyps?", "2 in the cecum + 1 in the sigmoid = 3 polyps", False),
+        (EF, "Latest LVEF?", "LVEF 0.59", True),
+        (EF, "Latest LVEF?", "LVEF 0.45", False),
+        (WEIGHT, "Latest weight?", "96.1 kg, up 1.3 kg since June", True),
+        (CUTOFF, "Which cutoff?", "600 rather than 500 ng/mL", True),
+        (CUTOFF, "Which cutoff?", "500 rather than 600 ng/mL", False),
+        (AGE, "At what age was gout diagnosed?", "Age 47 (she is 59 today)", True),
+        (AGE, "At what age was gout diagnosed?", "Age 59 (she is 47 today)", False),
+    ],
+)
+def test_numbers_in_another_role(fact, asked, response, is_correct):
+    assert grade(response, [fact], asked).correct is is_correct
