@@ -1,4 +1,4 @@
-"""Check, export or write a release, grade answers, and plan or report an experiment."""
+"""Check, export or write a release, grade answers, and plan, regrade or report an experiment."""
 
 import argparse
 import sys
@@ -59,6 +59,26 @@ def _grade(args: argparse.Namespace) -> int:
     if "cut" not in row:
         print("how many answers were cut is not known: there is no column finish_reason")
     print(f"verdicts: {out}")
+    return 0
+
+
+def _regrade(args: argparse.Namespace) -> int:
+    from medalign_utils.config import load_experiment
+    from medalign_utils.evaluation.regrade import regrade
+    from medalign_utils.paths import ratings
+    from medalign_utils.reporting.results_table import formatted, heading
+    from medalign_utils.run import Run
+
+    run = Run.of(load_experiment(args.experiment))
+    regraded = regrade(run)
+    print(formatted(regraded.table).rename(columns=heading).to_string(index=False))
+    before, now = regraded.graders
+    if not before:
+        print(f"graded for the first time, by version {now} of the grader")
+    else:
+        print(f"{len(regraded.moved)} verdicts moved from version {before} to {now} of the grader")
+        print(*regraded.moved.astype(str).agg(" ".join, axis=1).head(20), sep="\n")
+    print(f"verdicts: {ratings(run.experiment)}")
     return 0
 
 
@@ -179,6 +199,10 @@ def main(argv: list[str] | None = None) -> int:
     argument("--system", default="", help="name in the table; default: the file's, without ending")
     out_help = "file for the verdicts, JSON lines; default: ANSWERS.verdicts.jsonl"
     argument("--out", type=Path, help=out_help)
+
+    text = "grade a run's kept responses again, and say which verdicts moved since the last time"
+    argument = add("regrade", _regrade, text, "params/demo.yaml")
+    argument("experiment", help="the experiment's YAML file")
 
     text = (
         "estimate prompts, tokens, time and cost of an experiment's systems, and what they cut off "

@@ -71,6 +71,11 @@ def responses(experiment: str, system: str) -> Path:
     return _run(experiment, f"responses/{system}.jsonl")
 
 
+def ratings(experiment: str) -> Path:
+    """Return the file of the verdicts that `evaluation.regrade` last gave, CSV."""
+    return _run(experiment, "ratings.csv")
+
+
 def scores(experiment: str, system: str) -> Path:
     """Return the file of a system's scores, Parquet."""
     return _run(experiment, f"scores/{system}.parquet")
