@@ -1,10 +1,11 @@
-"""The explorer's style sheet and its script for keys and links; both once per page."""
+"""The explorer's style sheet, and its script for keys, links and scrolling; both once per page."""
 
 STYLE = """<style>
 /* The page has room for the explorer beside JupyterLab's bars. */
 .medalign {container-type: inline-size; line-height: 1.35; font-size: 13px;
   height: calc(100vh - 160px); min-height: 440px; max-height: 1200px; overflow: hidden}
-.jp-OutputArea-child:has(> .jp-OutputArea-output .medalign) > .jp-OutputPrompt {display: none}
+.jp-OutputArea-child:has(.medalign) > :is(.jp-OutputPrompt, .jp-OutputArea-promptOverlay),
+.jp-OutputArea:has(.medalign) > .jp-OutputArea-promptOverlay {display: none}
 .medalign > .widget-box, .medalign > .widget-html {flex: 0 0 auto}
 .medalign > .widget-html:first-child, .medalign .ma-script {display: none}
 .medalign .widget-html-content {line-height: 1.35; font-size: 13px; min-width: 0; flex: 1 1 0}
@@ -36,8 +37,7 @@ STYLE = """<style>
   display: flex; flex-direction: column}
 .medalign .medalign-scroll {flex: 1 1 0; min-height: 0; overflow: auto; border: 1px solid #ccc;
   padding: 2px 8px}
-/* It reaches above its line, so that the line before is in view, too. */
-.ma-in-view {display: inline-block; height: 3em; margin-top: -3em; scroll-initial-target: nearest}
+.ma-in-view {display: inline-block; scroll-initial-target: nearest}
 .medalign .ma-text {white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.4}
 .medalign .ma-note-title {padding: 1px 0 3px}
 .medalign-scroll a, .ma-note-title a {color: #0B57D0; text-decoration: underline}
@@ -95,7 +95,8 @@ mark[class^=ma-] {color: black; padding: 0 1px}
 </style>"""
 
 # `n` and `p` press the buttons for the next and previous hit, "/" goes to the search. The address
-# of the event on display is kept in the page's, and an address there is opened.
+# of an event in the page's address is opened. What matters in a new text is scrolled into view;
+# without the script, browsers that support `scroll-initial-target` do the same.
 SCRIPT = """
 (() => {
   const explorers = () => [...document.querySelectorAll('.medalign')];
@@ -112,6 +113,13 @@ SCRIPT = """
     for (const name of ['input', 'change'])
       input.dispatchEvent(new Event(name, {bubbles: true}));
   };
+  const showTargets = (root) => {
+    for (const target of root.querySelectorAll?.('.ma-in-view') ?? []) {
+      const box = target.closest('.medalign-scroll, .ma-body');
+      if (box?.clientHeight)
+        box.scrollTop += target.getBoundingClientRect().top - box.getBoundingClientRect().top - 50;
+    }
+  };
   const start = (tries) => {
     const waiting = explorers().filter((root) => !root.dataset.started);
     // The controls appear after the box that holds them.
@@ -121,6 +129,7 @@ SCRIPT = """
       root.dataset.started = true;
       if (innerHeight < 780) press(root, 'ma-short.mod-active');
       open(root);
+      showTargets(root);
     }
     if (tries && (!ready.length || ready.length < waiting.length))
       setTimeout(start, 200, tries - 1);
@@ -140,6 +149,9 @@ SCRIPT = """
       e.preventDefault();
       e.stopPropagation();
     }, true);
+    new MutationObserver((changes) => requestAnimationFrame(() => {
+      for (const {addedNodes} of changes) addedNodes.forEach(showTargets);
+    })).observe(document.body, {childList: true, subtree: true});
     window.addEventListener('hashchange', () => explorers().forEach((root) => {
       delete root.dataset.address;
       open(root);

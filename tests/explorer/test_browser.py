@@ -26,7 +26,7 @@ pytestmark = [
         not (CHROMIUM and DRIVER), reason="needs Debian's packages chromium and chromium-driver"
     ),
 ]
-SECONDS = 60  # for each step, on a busy machine
+SECONDS = 30  # for each step
 
 
 @pytest.fixture
