@@ -103,8 +103,8 @@ class Page:
         """Return whether an element is in view, in the page and in the areas that scroll."""
         self.scroll_to_explorer()
         script = """const found = document.querySelector(arguments[0]);
-            if (!found) return false;
-            const {left, top, bottom} = found.getBoundingClientRect();
+            if (!found?.getClientRects().length) return false;
+            const {left, top, bottom} = found.getClientRects()[0];
             const at = document.elementFromPoint(left + 2, (top + bottom) / 2);
             return found === at || found.contains(at);"""
         return self.browser.execute_script(script, css)
