@@ -7,9 +7,10 @@ Debian's packages chromium and chromium-driver.
 
 import argparse
 import tempfile
+import time
 from pathlib import Path
 
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium import webdriver
 
 from tests.builders.jupyterlab import ROOT, chromium, jupyterlab, run_all
 
@@ -33,14 +34,21 @@ def main() -> None:
             run_all(browser, f"{lab}#medalign={args.address}", 300)
             hide = "window.jupyterapp.commands.execute('application:toggle-left-area')"
             browser.execute_script(hide)
-            script = "return document.querySelector('.medalign .ma-response') !== null"
-            WebDriverWait(browser, 60).until(lambda _: browser.execute_script(script))
-            # Figures above it may still change their height.
-            for _ in range(5):
-                browser.execute_script("document.querySelector('.medalign').scrollIntoView()")
-                browser.implicitly_wait(1)
+            _wait_until_unchanged(browser)
             box = browser.find_element("css selector", ".medalign")
             box.screenshot(str(args.out))
+
+
+def _wait_until_unchanged(browser: webdriver.Chrome, seconds: int = 4) -> None:
+    """Wait until the explorer shows a note and looks the same for some seconds."""
+    before, unchanged = "", 0
+    while unchanged < seconds:
+        # Figures above it may still change their height.
+        browser.execute_script("document.querySelector('.medalign').scrollIntoView()")
+        html = browser.find_element("css selector", ".medalign").get_attribute("outerHTML")
+        unchanged = unchanged + 1 if html == before and "ma-note-title" in html else 0
+        before = html
+        time.sleep(1)
 
 
 if __name__ == "__main__":
