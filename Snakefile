@@ -42,7 +42,8 @@ try:
     IS_RELEASED = EXPERIMENT["responses"] == "released"
     IS_RESTRICTED = False
     # Released systems need no YAML, since their responses are in the release.
-    SYSTEMS = {name: load_system(name) for name in answering_systems(EXPERIMENT)}
+    PROMPT = EXPERIMENT.get("prompt")
+    SYSTEMS = {name: load_system(name, PROMPT) for name in answering_systems(EXPERIMENT)}
     if not IS_SYNTHETIC:
         release = load_release(resolve(EXPERIMENT["release"]), columns=EXPERIMENT["columns"])
         IS_RESTRICTED = release.is_restricted

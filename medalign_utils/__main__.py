@@ -1,4 +1,4 @@
-"""Check, export or write a release, grade answers, and plan, regrade or report an experiment."""
+"""Check, export or write a release, grade answers, plan or report a run, and trace a result."""
 
 import argparse
 import sys
@@ -92,7 +92,8 @@ def _plan(args: argparse.Namespace) -> int:
     folder = paths.resolve(experiment["release"])
     paths.require(experiment["experiment"], folder)
     release = Run.of(experiment).release
-    systems = [load_system(name) for name in answering_systems(experiment)]
+    prompt = experiment.get("prompt")
+    systems = [load_system(name, prompt) for name in answering_systems(experiment)]
     plan = plan_experiment(release, systems, experiment["experiment"], progress=True)
     print(report(plan))
     return int((plan["problem"] != "").any())
@@ -105,7 +106,8 @@ def _report(args: argparse.Namespace) -> int:
     from medalign_utils.reporting.report import write_report
 
     experiment = load_experiment(args.experiment, yaml.safe_load(args.parameters))
-    systems = {name: load_system(name) for name in answering_systems(experiment)}
+    prompt = experiment.get("prompt")
+    systems = {name: load_system(name, prompt) for name in answering_systems(experiment)}
     print(write_report(experiment, systems))
     return 0
 
@@ -115,6 +117,15 @@ def _publish(args: argparse.Namespace) -> int:
     from medalign_utils.reporting.publish import publish
 
     publish(load_experiment(args.experiment)["experiment"])
+    return 0
+
+
+def _provenance(args: argparse.Namespace) -> int:
+    import yaml
+
+    from medalign_utils.provenance.records import provenance_of
+
+    print(yaml.safe_dump(provenance_of(args.file), sort_keys=False, allow_unicode=True), end="")
     return 0
 
 
@@ -215,6 +226,11 @@ def main(argv: list[str] | None = None) -> int:
     argument("experiment", help="the experiment's YAML file")
     yaml_help = "parameters that override the file, e.g. '{seed: 2}'"
     argument("-y", dest="parameters", default="{}", metavar="YAML", help=yaml_help)
+
+    text = "say which notebook, settings, code, commit, date, machine and versions made a result"
+    example = "runs/demo/tables/05_evaluate_systems.csv"
+    argument = add("provenance", _provenance, text, example)
+    argument("file", type=Path, help="a table, figure or patients.csv of a run")
 
     example = "data/new --patients 60 --seed 7"
     argument = add("synthesize", _synthesize, "write a synthetic release of any size", example)

@@ -26,6 +26,7 @@ from medalign_utils.fairness.perturbation import CHANGES
 from medalign_utils.generation.system import check_system, concurrency, shaping_settings
 from medalign_utils.metrics.base import METRIC_NAMES, WITH_WEIGHTS
 from medalign_utils.paths import checkpoint, project_root, resolve, short, with_limit
+from medalign_utils.prompts.templates import read_wording
 from medalign_utils.provenance.notebook import notebook_parameters
 from medalign_utils.run import Run
 
@@ -95,6 +96,7 @@ class Experiment(BaseModel):
     counterfactual_systems: _Systems
     counterfactual_changes: Annotated[list[_one_of("change", CHANGES)], AfterValidator(_distinct)]
     retry_failed: bool = False
+    prompt: dict[str, str] = {}
     limit: _AtLeast1 | None = None
     resamples: _AtLeast1
     seed: _AtLeast0
@@ -123,6 +125,7 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
         _check_name(path.stem)
         _check_keys(experiment)
         experiment["experiment"] = with_limit(path.stem, experiment.get("limit"))
+        read_wording(experiment.get("prompt"))
         _check_systems(experiment)
         for weights in (experiment["comet_checkpoint"], *experiment["weights"].values()):
             found = checkpoint(weights)
@@ -144,8 +147,10 @@ def answering_systems(experiment: Mapping[str, Any]) -> list[str]:
     return [*dict.fromkeys(experiment["systems"] + experiment["counterfactual_systems"])]
 
 
-def load_system(name: str) -> dict[str, Any]:
+def load_system(name: str, prompt: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return a system's keys after `check_system`, with its name as `system`.
+
+    `prompt` is an experiment's; what the system's own `prompt` sets replaces it.
 
     >>> load_system("bm25-2k")["context_length"]
     2048
@@ -157,6 +162,9 @@ def load_system(name: str) -> dict[str, Any]:
         known = sorted(p.stem for p in path.parent.glob("*.yaml"))
         raise ParamsError(f"no system {name!r} in params/systems/{suggest(str(name), known)}")
     system = _read_yaml(path)
+    own = system.get("prompt", {})
+    if prompt and isinstance(own, dict):
+        system["prompt"] = {**prompt, **own}
     try:
         check_system(system)
     except ParamsError as error:
@@ -244,8 +252,8 @@ def for_notebook(notebook: str | Path, experiment: Mapping[str, Any], **job: Any
     `job` adds values set by the workflow, such as `system="bm25-2k"`; by default there is a single
     shard, and results are saved.
     """
-    values = {"shard": 1, "shards": 1, "retry_failed": False, "limit": None, "save": True}
-    values |= dict(experiment) | job
+    values = {"shard": 1, "shards": 1, "save": True, "limit": None}
+    values |= {"retry_failed": False, "prompt": {}} | dict(experiment) | job
     names = notebook_parameters(notebook)
     if missing := [name for name in names if name not in values]:
         raise ParamsError(f"{Path(notebook).name}: no value for {', '.join(missing)}")
@@ -382,7 +390,7 @@ def _check_systems(experiment: Mapping[str, Any]) -> None:
         for system in experiment[key]:
             if experiment["responses"] == "generated":
                 try:
-                    load_system(system)
+                    load_system(system, experiment.get("prompt"))
                 except ParamsError as error:
                     raise ParamsError(f"{key}: {error}") from None
             elif not _RELEASED_NAME.fullmatch(system):

@@ -13,6 +13,7 @@ from medalign_utils.config import (
     context_series,
     for_notebook,
     load_experiment,
+    load_system,
     notebook_parameters,
     notebooks,
 )
@@ -52,6 +53,19 @@ def test_a_base_that_cannot_be_inherited_is_named(project, base, message):
     Path("params/small.yaml").write_text(f"base: {base}\n")
     with pytest.raises(ParamsError, match=f"^params/small.yaml: {message}"):
         load_experiment("params/small.yaml")
+
+
+def test_an_experiments_wording_is_that_of_its_systems(project):
+    prompt = {"answer": "{record} {instruction}", "system": "Be brief."}
+    write_system("own", prompt={"system": "Be kind."})
+    path = write_experiment("mine", prompt=prompt, systems=["own", "bm25-2k"])
+    assert load_experiment(path)["prompt"] == prompt
+    assert load_system("bm25-2k", prompt)["prompt"] == prompt
+    assert load_system("own", prompt)["prompt"] == prompt | {"system": "Be kind."}
+    assert "prompt" not in load_system("bm25-2k")
+    write_experiment("mine", prompt={"answer": "{record}"})
+    with pytest.raises(ParamsError, match=r"^params/mine.yaml: prompt: answer: found \{record\},"):
+        load_experiment(path)
 
 
 @pytest.mark.parametrize("name", ["GPT 4", "Größe", "llama3.1:8b"])

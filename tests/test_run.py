@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from matplotlib import pyplot as plt
 from PIL import Image
 
 from medalign_utils import paths
+from medalign_utils.__main__ import main
 from medalign_utils.errors import MedAlignError
 from medalign_utils.provenance.notebook import notebook_parameters
 from medalign_utils.provenance.records import check_records, provenance_of
@@ -93,13 +95,15 @@ def test_scores_that_a_run_has_stay_unless_it_saves(project, shown):
     assert shown == ["<p>runs/x/scores/a.parquet stays as it is, because save = False.</p>"]
 
 
-def test_a_table_says_what_made_it(parameters):
+def test_a_table_says_what_made_it(parameters, capsys):
     run = Run.of_notebook(SYSTEMS, parameters | {"resamples": 50})
     run.save(TABLE, "pairs")
     file = paths.table("x", f"{SYSTEMS}-pairs")
     made = provenance_of(file)
     assert made["settings"]["resamples"] == 50 and "save" not in made["settings"]
     assert made["file"] == f"tables/{SYSTEMS}-pairs.csv" and made["versions"]["pandas"]
+    assert main(["provenance", str(file)]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == made
     file.write_text("changed")
     with pytest.raises(MedAlignError, match="has changed since 05_evaluate_systems wrote it"):
         provenance_of(file)

@@ -15,7 +15,6 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.generation.system import concurrency, max_new_tokens, system_tokenizer
 from medalign_utils.generation.tasks import packed_instructions
 from medalign_utils.generation.terms import check_terms
-from medalign_utils.prompts.templates import fill
 
 PLAN_COLUMNS = (
     "system prompts prompt_tokens response_tokens kept_q1 kept_median kept_q3 whole hours cost "
@@ -67,7 +66,7 @@ def plan_system(
         prompts += 1 + len(task.later)
         tokens += task.prompt_tokens
         for part in task.later:
-            text = fill(task.prompt.instruction, part, "").text
+            text = tokenizer.fill(task.prompt.instruction, part, "").text
             tokens += len(tokenizer.prompt_ids(text)) + limit
         total = task.ehr_tokens_total
         kept.append(task.ehr_tokens_kept / total if total else 1.0)

@@ -136,7 +136,8 @@ def openai(
     environment variables, only the key's is read.
 
     Args:
-        tokenizer: the model's, to count reasoning; its chat template says whether a response that
+        tokenizer: the model's, to count reasoning; its wording has the system message, if any; its
+            chat template says whether a response that
             was cut began inside its reasoning.
         model: its name on the server; on Azure, the deployment.
         base_url: for vLLM "http://127.0.0.1:8000/v1", on Azure
@@ -211,8 +212,11 @@ def openai(
         )
         return generation._replace(prompt_tokens=reply.prompt_tokens)
 
+    system = tokenizer.wording.system if tokenizer else ""
+    first = [{"role": "system", "content": system}] if system else []
+
     def ask(prompt: Prompt) -> Generation | Failure:
-        messages = [{"role": "user", "content": prompt.text}]
+        messages = [*first, {"role": "user", "content": prompt.text}]
         _asking.now, _asking.attempts = True, 0
         try:
             reply = create(model=model, messages=messages, extra_body=body)

@@ -15,7 +15,7 @@ from medalign_utils.data.release import Release
 from medalign_utils.data.store import Store, read_lines
 from medalign_utils.generation.system import shaping_settings
 from medalign_utils.paths import resolve
-from medalign_utils.prompts.templates import ANSWER, REFINE
+from medalign_utils.prompts.templates import Wording
 from medalign_utils.prompts.tokenizers import PromptTokenizer
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def run_settings(
         "instructions_sha256": _digest(asked),
         "ehrs_sha256": ehrs.hexdigest(),
         "tokenizer_sha256": _digest([tokenizer.backend.to_str(), tokenizer.chat]),
-        "templates_sha256": _digest([ANSWER, REFINE]),
+        "templates_sha256": _digest(_templates(tokenizer.wording)),
         "medalign_utils": __version__,
     }
     model = resolve(str(system.get("model", "")))
@@ -110,6 +110,13 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], under: str =
         else:
             lines.append(f"{name} is {new!r} and was {old!r}")
     return lines
+
+
+def _templates(wording: Wording) -> list[str]:
+    """Return the wording as texts with the names of fields that digests have always had."""
+    names = {"record": "{ehr}", "instruction": "{instruction}", "previous": "{previous}"}
+    templates = [template.format(**names) for template in (wording.answer, wording.refine)]
+    return [*templates, *([wording.system] if wording.system else [])]
 
 
 def _digest(content: Any) -> str:

@@ -20,7 +20,7 @@ from medalign_utils.paths import weights
 from medalign_utils.prompts.context import STRATEGIES
 from medalign_utils.prompts.gguf import find_gguf
 from medalign_utils.prompts.retrieval import RETRIEVERS
-from medalign_utils.prompts.templates import RESPONSE_TOKENS
+from medalign_utils.prompts.templates import RESPONSE_TOKENS, read_wording
 from medalign_utils.prompts.tokenizers import DATE, PromptTokenizer, load_tokenizer
 
 # Keys that change neither prompts nor answers: names, prices, where and how fast a system runs.
@@ -93,6 +93,9 @@ class System(_Strict):
         {}, description="what the chat template reads, such as {enable_thinking: false}"
     )
     date: Annotated[str, pydantic.AfterValidator(_check_date)] = DATE
+    prompt: dict[str, str] = Field(
+        {}, description="{answer: template, refine: template, system: message}, or some of them"
+    )
     price_per_million: _in_and_out(pydantic.NonNegativeFloat) = Field(
         None, description="{input: number, output: number}"
     )
@@ -167,6 +170,7 @@ def check_system(system: Mapping[str, Any]) -> None:
             f"context_length: found {length}, expected a whole number above {limit}, which are "
             "kept for the response, or nothing for the full record"
         )
+    read_wording(system.get("prompt"))
     _check_known("retriever", RETRIEVERS, system.get("retriever", "bm25"))
     if system["generator"] == "huggingface":
         _located(system["model"])
@@ -200,6 +204,7 @@ def system_tokenizer(system: Mapping[str, Any]) -> PromptTokenizer:
         system.get("chat_template"),
         system.get("chat_template_kwargs"),
         date=system.get("date", DATE),
+        wording=read_wording(system.get("prompt")),
     )
 
 

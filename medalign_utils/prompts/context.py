@@ -14,7 +14,7 @@ import numpy as np
 from medalign_utils.data.ehr import ehr_text
 from medalign_utils.errors import ParamsError, PromptError, suggest
 from medalign_utils.prompts.retrieval import RETRIEVERS, WINDOW_SENTENCES, split_passages
-from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt, fill
+from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
 from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
 
 _LEAST_TOKENS = 64  # minimum length in tokens of a part of the EHR in refinement
@@ -47,7 +47,7 @@ def check_fits(
     >>> check_fits("Any cough?", load_tokenizer("minilm"), 2048)
     25
     """
-    tokens = _count(fill(question, ""), tokenizer)
+    tokens = _count(tokenizer.fill(question, ""), tokenizer)
     limit = context_length - max_new_tokens
     if tokens > limit:
         raise PromptError(
@@ -74,17 +74,17 @@ def truncate(
     Raises: PromptError if the instruction and the template alone exceed the context.
     """
     if context_length is None:
-        return _packed(fill(question, ehr_text), tokenizer)
+        return _packed(tokenizer.fill(question, ehr_text), tokenizer)
     check_fits(question, tokenizer, context_length, max_new_tokens)
     limit = context_length - max_new_tokens
     end, starts = _tokenized_end(ehr_text, tokenizer, limit)
     # A sample prompt with the EHR's last tokens shows how many tokens the rest needs. If the EHR
     # were empty, the line ends around it could merge into one token.
     few = starts[-20:]
-    sample = fill(question, end[few[0] :] if few else "")
+    sample = tokenizer.fill(question, end[few[0] :] if few else "")
     first = max(len(starts) - len(few) + _count(sample, tokenizer) - limit, 0)
     cut = _next_start(starts, first, -1, end) if first else 0
-    while (packed := _packed(fill(question, end[cut:]), tokenizer)).prompt_tokens > limit:
+    while (packed := _packed(tokenizer.fill(question, end[cut:]), tokenizer)).prompt_tokens > limit:
         first += (packed.prompt_tokens - limit + 1) // 2
         cut = _next_start(starts, first, cut, end)
     return packed
@@ -114,7 +114,7 @@ def refine(
     limit = context_length - max_new_tokens
     if packed := _whole(question, ehr_text, tokenizer, limit):
         return packed
-    around = _count(fill(question, "", ""), tokenizer) + max_new_tokens
+    around = _count(tokenizer.fill(question, "", ""), tokenizer) + max_new_tokens
     if limit - around < _LEAST_TOKENS:
         raise PromptError(
             f"strategy refine: instruction, template and an answer to refine take {around} tokens, "
@@ -129,12 +129,12 @@ def refine(
             line = ehr_text.rfind("\n", begin, end) + 1
             if end < len(ehr_text) and line > end - 0.1 * (end - begin):
                 end = line
-            prompt = fill(question, ehr_text[begin:end], "")
+            prompt = tokenizer.fill(question, ehr_text[begin:end], "")
             excess = _count(prompt, tokenizer) + max_new_tokens - limit
             size = max(size - excess, 1)
         parts.append(prompt.ehr)
         begin = end
-    packed = _packed(fill(question, parts[0]), tokenizer)
+    packed = _packed(tokenizer.fill(question, parts[0]), tokenizer)
     return packed._replace(ehr_tokens_kept=len(starts), later=tuple(parts[1:]))
 
 
@@ -152,7 +152,7 @@ def next_prompt(
     """
     limit = context_length - max_new_tokens
     while True:
-        prompt = fill(question, ehr, previous)
+        prompt = tokenizer.fill(question, ehr, previous)
         tokens = _count(prompt, tokenizer)
         if tokens <= limit or not previous:
             return prompt, tokens
@@ -195,7 +195,7 @@ def retrieve(
             budget -= lengths[i]
     while True:
         ehr = "\n".join(passages[i] for i in sorted(chosen))
-        packed = _packed(fill(question, ehr), tokenizer)
+        packed = _packed(tokenizer.fill(question, ehr), tokenizer)
         if packed.prompt_tokens <= limit:
             return packed
         chosen.pop()  # joined passages may have a few more tokens than separate ones
@@ -252,7 +252,7 @@ def _count(prompt: Prompt, tokenizer: PromptTokenizer) -> int:
 
 def _packed(prompt: Prompt, tokenizer: PromptTokenizer) -> Packed:
     # A digit is one token and does not merge with the line ends around it.
-    around = _count(fill(prompt.instruction, "0"), tokenizer) - 1
+    around = _count(tokenizer.fill(prompt.instruction, "0"), tokenizer) - 1
     tokens = _count(prompt, tokenizer)
     return Packed(prompt, tokens, max(tokens - around, 0))
 
@@ -261,7 +261,7 @@ def _whole(question: str, ehr_text: str, tokenizer: PromptTokenizer, limit: int)
     """Return the prompt with the whole EHR; None if it does not fit."""
     if len(_tokenized_end(ehr_text, tokenizer, limit)[1]) > limit:
         return None
-    packed = _packed(fill(question, ehr_text), tokenizer)
+    packed = _packed(tokenizer.fill(question, ehr_text), tokenizer)
     return packed if packed.prompt_tokens <= limit else None
 
 

@@ -11,6 +11,7 @@ from medalign_utils.errors import MedAlignError, ParamsError
 from medalign_utils.hub import TOKENIZER, fetch, in_one_line, load_pretrained_tokenizer
 from medalign_utils.minilm import minilm_path
 from medalign_utils.prompts.gguf import load_gguf_tokenizer
+from medalign_utils.prompts.templates import DEFAULT, Prompt, Wording, fill
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -38,12 +39,14 @@ class Chat(NamedTuple):
 
 
 class PromptTokenizer:
-    """A tokenizer and its chat template (None for plain text).
+    """A tokenizer, its chat template (None for plain text) and the wording of prompts.
 
     It neither truncates nor pads. In a text, the names of special tokens are plain text.
     """
 
-    def __init__(self, backend: Tokenizer, chat: Chat | None = None) -> None:
+    def __init__(
+        self, backend: Tokenizer, chat: Chat | None = None, wording: Wording = DEFAULT
+    ) -> None:
         """Configure `backend` in place."""
         backend.no_truncation()
         backend.no_padding()
@@ -54,6 +57,11 @@ class PromptTokenizer:
             scheme.prepend_scheme = "never"
         self.backend = backend
         self.chat = chat
+        self.wording = wording
+
+    def fill(self, question: str, ehr: str, previous: str | None = None) -> Prompt:
+        """Return a prompt in this tokenizer's wording; see `prompts.templates.fill`."""
+        return fill(question, ehr, previous, self.wording)
 
     def encode(self, text: str) -> Encoding:
         """Return the tokens of a text, without special tokens."""
@@ -71,9 +79,10 @@ class PromptTokenizer:
     def prompt_ids(self, text: str) -> list[int]:
         """Return the tokens that the model receives for a prompt, with its chat template if any.
 
+        The system message, if any, is in the chat template, or else in front of plain text.
         Same as transformers' `apply_chat_template`, except that blanks at the ends are kept.
         """
-        chat = self.chat or Chat()
+        chat = self.chat or Chat(before=self.wording.system and f"{self.wording.system}\n\n")
         [encoding] = self.backend.encode_batch_fast(
             [chat.before + text + chat.after], add_special_tokens=self.chat is None
         )
@@ -99,12 +108,14 @@ def load_tokenizer(
     template_kwargs: Mapping[str, Any] | None = None,
     *,
     date: str = DATE,
+    wording: Wording = DEFAULT,
 ) -> PromptTokenizer:
     """Return a system's tokenizer with its chat template.
 
     `name` is "minilm", a folder with a tokenizer's files, a hub id, or a GGUF file. `chat_template`
     is a Jinja template, False for none, True for the tokenizer's own, or None for its own if it has
     one. `template_kwargs` are additional variables for the template, and `date` is its "today".
+    `wording` is that of prompts, with a system message.
 
     Raises: ParamsError if the tokenizer cannot be loaded, or the template is missing, fails, or
     does not contain the message exactly once and unchanged.
@@ -137,7 +148,8 @@ def load_tokenizer(
         ) from None
     day = datetime.date.fromisoformat(date)
     variables = {**(template_kwargs or {}), "strftime_now": day.strftime}
-    return PromptTokenizer(backend, _chat(name, pretrained, chat_template, variables))
+    chat = _chat(name, pretrained, chat_template, variables, wording.system)
+    return PromptTokenizer(backend, chat, wording)
 
 
 def _chat(
@@ -145,6 +157,7 @@ def _chat(
     pretrained: "PreTrainedTokenizerFast | None",
     template: str | bool | None,
     variables: Mapping[str, Any],
+    system: str,
 ) -> Chat | None:
     own = pretrained.chat_template if pretrained is not None else None
     if template is False or (template is None and own is None):
@@ -159,19 +172,26 @@ def _chat(
         tokenize=False,
         **variables,
     )
+    first = [{"role": "system", "content": system}] if system else []
     user = {"role": "user", "content": _MESSAGE}
     try:
-        text = render([user], add_generation_prompt=True)
+        text = render([*first, user], add_generation_prompt=True)
         fault = "does not return a user's message once and unchanged"
     except Exception as error:  # Jinja's errors, and errors that a template raises
-        text, fault = "", f"fails on a user's message ({in_one_line(error)})"
+        what = "a system message" if system else "a user's message"
+        text, fault = "", f"fails on {what} ({in_one_line(error)})"
+    if text and system not in text:
+        raise ParamsError(
+            f"prompt: system: the chat template of {name!r} leaves out a system message; write it "
+            "into `answer` and `refine`"
+        )
     if text.count(_MESSAGE) != 1:
         raise ParamsError(
             f"load_tokenizer: the chat template of {name!r} {fault}; set `chat_template:` in the "
-            "system's YAML, or false for none"
+            f"system's YAML, or false for none{', or leave out `prompt: system:`' * bool(system)}"
         )
     try:
-        both = render([user, {"role": "assistant", "content": _RESPONSE}])
+        both = render([*first, user, {"role": "assistant", "content": _RESPONSE}])
     except Exception:  # the template supports only a single message
         both = ""
     tail = both.partition(_RESPONSE)[2].lstrip()

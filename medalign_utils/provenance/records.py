@@ -120,6 +120,13 @@ def check_records(experiment: Mapping[str, Any], failed: Collection[str] = ()) -
     return unknown
 
 
+def notebook_records(experiment: str) -> list[dict[str, Any]]:
+    """Return when and where each notebook of a run wrote its results: notebook, date, ..."""
+    records = [read_record(experiment, notebook) for notebook in OUTPUTS]
+    names = ("notebook", "date", "commit", "machine")
+    return [{name: record[name] for name in names} for record in records if record]
+
+
 def provenance_of(file: str | Path) -> dict[str, Any]:
     """Return the record of a table, figure or other file of a run, without its other files.
 

@@ -29,6 +29,7 @@ _INLINE = {"default_flow_style": True, "allow_unicode": True, "sort_keys": False
 _SYSTEMS, _PAPER = "05_evaluate_systems", "08_reproduce_paper"
 _STYLE = """
 body { max-width: 70rem; margin: 0 auto; padding: 1rem; font: 16px/1.5 sans-serif; }
+pre { white-space: pre-wrap; }
 img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: .8rem; margin: .5rem 0 1rem; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid #ddd; text-align: left; }
@@ -155,7 +156,9 @@ def show_settings(run: Mapping[str, Any]) -> HTML:
     """Return parameters, systems, signatures of metrics, versions and hashes."""
     blocks = {"Experiment": _settings(run["settings"])}
     blocks |= {f"System {name}": _settings(values) for name, values in run["systems"].items()}
+    blocks |= {f"Prompts of {texts['systems']}": _texts(texts) for texts in run["prompts"]}
     blocks["Metrics"] = _table(pd.DataFrame(run["signatures"]))
+    blocks["Notebooks"] = _table(pd.DataFrame(run["made"])) if run["made"] else "<p>None.</p>"
     blocks["Versions"] = _settings({"git commit": run["commit"]} | run["versions"])
     blocks |= {f"SHA-256, {group}": _settings(files) for group, files in run["hashes"].items()}
     return HTML("".join(f"<h3>{html.escape(name)}</h3>{block}" for name, block in blocks.items()))
@@ -207,6 +210,12 @@ def _table(table: pd.DataFrame) -> str:
     content = to_html(table)
     folded = f"<details><summary>{len(table)} rows</summary>{content}</details>"
     return folded if len(table) > _LONG else content
+
+
+def _texts(prompt: Mapping[str, str]) -> str:
+    """Return templates of prompts, with their line ends."""
+    texts = {name: text for name, text in prompt.items() if name != "systems"}
+    return "".join(f"<p>{name}</p><pre>{html.escape(text)}</pre>" for name, text in texts.items())
 
 
 def _settings(values: Mapping[str, Any]) -> str:

@@ -17,8 +17,9 @@ from medalign_utils.data.disclosure import is_personal, unknown_text
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import common_ratings, rate
 from medalign_utils.outputs import OUTPUTS, stem
+from medalign_utils.prompts.templates import read_wording
 from medalign_utils.provenance.environment import commit, versions
-from medalign_utils.provenance.records import check_records, sha256
+from medalign_utils.provenance.records import check_records, notebook_records, sha256
 from medalign_utils.reporting.jobs import read_status
 from medalign_utils.reporting.results_table import read_table
 from medalign_utils.run import Run
@@ -71,7 +72,9 @@ def describe_run(
         "gaps": [gap._asdict() for gap in gaps],
         "settings": {key: value for key, value in experiment.items() if key != "experiment"},
         "systems": dict(systems),
+        "prompts": _prompts(systems),
         "signatures": _signatures(run).to_dict("records"),
+        "made": notebook_records(run.experiment),
         "versions": versions(),
         "commit": commit(),
         "hashes": _hashes(run),
@@ -131,6 +134,20 @@ def _about(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[str]:
             third = f"Comparable with the paper: {verdicts}. The captions explain why."
     limited = [f"This run is limited to {run.limited_to}."] if run.limited_to else []
     return [*limited, first, second, third]
+
+
+def _prompts(systems: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return the distinct wordings of prompts, each with its systems."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name, system in systems.items():
+        texts = read_wording(system.get("prompt"))
+        if system.get("strategy") != "refine":
+            texts = texts._replace(refine="")
+        found.setdefault(texts, []).append(name)
+    return [
+        {"systems": ", ".join(names)} | {k: v for k, v in texts._asdict().items() if v}
+        for texts, names in found.items()
+    ]
 
 
 def _signatures(run: Run) -> pd.DataFrame:

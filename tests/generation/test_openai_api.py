@@ -18,7 +18,8 @@ from medalign_utils.errors import ParamsError
 from medalign_utils.generation import openai_api
 from medalign_utils.generation.base import Failure, Generation
 from medalign_utils.generation.openai_api import host_of, is_loopback
-from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
+from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt, Wording
+from medalign_utils.prompts.tokenizers import load_tokenizer
 from tests.builders.chat_server import ChatServer, Reply, chunk, completion, error, stream
 
 YES = Generation("yes", "stop", 3)
@@ -101,6 +102,15 @@ def test_asks_with_one_user_message_and_merges_request_into_the_body(serve):
     assert second.prompt == "Since when?"
     assert merged.body == body | {"model": "m"} | request
     assert sampled.body == body | {"model": "m", "max_tokens": 64} | sampling | thinking
+
+
+def test_a_system_message_comes_first(serve):
+    server = serve(in_turn(Reply(completion("yes"))))
+    tokenizer = load_tokenizer("minilm", wording=Wording(system="Be brief."))
+    assert ask(server, tokenizer=tokenizer).text == "yes"
+    system = {"role": "system", "content": "Be brief."}
+    user = {"role": "user", "content": "Any pain?"}
+    assert server.requests[0].body["messages"] == [system, user]
 
 
 BODY = completion("yes")

@@ -184,7 +184,7 @@ def test_other_settings_start_over_and_say_so(
     elif change == "version":
         monkeypatch.setattr(run_store, "__version__", "0.0.0")
     elif change == "wording":
-        monkeypatch.setattr(run_store, "REFINE", ("Refine", "it"))
+        monkeypatch.setattr(run_store, "_templates", lambda wording: ["Answer"])
     else:
         weights.write_text("22")
     with caplog.at_level(logging.WARNING):

@@ -11,6 +11,7 @@ from transformers import AddedToken, AutoTokenizer, LlamaTokenizerFast
 from medalign_utils.errors import ParamsError
 from medalign_utils.minilm import minilm_path
 from medalign_utils.prompts.context import pack_prompt
+from medalign_utils.prompts.templates import Wording
 from medalign_utils.prompts.tokenizers import Chat, load_tokenizer
 from tests.builders import chat_templates
 from tests.builders.tiny_models import (
@@ -107,6 +108,29 @@ def test_special_tokens_in_a_message_are_text(loaded, family):
     assert len(alone) < sum(id in special for id in by_transformers(pretrained, text))
     decoded = tokenizer.backend.decode(tokenizer.prompt_ids(text), skip_special_tokens=False)
     assert text in decoded
+
+
+@pytest.mark.parametrize("template", [CHATML, MISTRAL])
+def test_a_system_message_is_in_the_chat_template(folders, template):
+    folder, message = folders["llama_3"], "Be brief."
+    tokenizer = load_tokenizer(folder, template, wording=Wording(system=message))
+    messages = [{"role": "system", "content": message}, {"role": "user", "content": "Any cough?"}]
+    expected = AutoTokenizer.from_pretrained(folder).apply_chat_template(
+        messages, chat_template=template, tokenize=True, add_generation_prompt=True
+    )
+    assert tokenizer.prompt_ids("Any cough?") == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "fault"),
+    [
+        (GEMMA, r"fails on a system message \(.*not supported.*leave out `prompt: system:`"),
+        ("{{ messages[-1]['content'] }}", "leaves out a system message; write it into `answer`"),
+    ],
+)
+def test_a_template_without_a_system_message_refuses_one(folders, template, fault):
+    with pytest.raises(ParamsError, match=fault):
+        load_tokenizer(folders["llama_3"], template, wording=Wording(system="Be brief."))
 
 
 def test_a_template_may_be_given_or_refused(folders, tmp_path):

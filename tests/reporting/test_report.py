@@ -70,6 +70,19 @@ def test_only_registered_tables_are_shown_and_no_free_text_of_a_restricted_relea
     assert MARKER not in file.read_text() and stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_the_wording_of_prompts_is_shown(described):
+    described()
+    systems = {
+        "a": {"prompt": {"answer": "<{record}> {instruction}", "system": "Be brief."}},
+        "b": {"strategy": "refine"},
+        "c": {"strategy": "refine"},
+    }
+    page = show_settings(run_record.describe_run(load_experiment("params/mine.yaml"), systems)).data
+    assert "<h3>Prompts of a</h3><p>answer</p><pre>&lt;{record}&gt; {instruction}</pre>" in page
+    assert "<p>system</p><pre>Be brief.</pre><h3>Prompts of b, c</h3>" in page
+    assert "Answer so far: {previous}" in page
+
+
 @pytest.mark.parametrize("seed", [1, 7])
 def test_captions_and_summary_name_the_synthetic_releases_seed(project, seed):
     synthesize(project / "data/new", patients=2, instructions=6, seed=seed)

@@ -98,7 +98,12 @@ def test_parameters_are_commented_literals(path):
 
 @EVERY
 def test_defaults_are_the_demos(path):
-    demo = load_experiment("params/demo.yaml") | {"shard": 1, "shards": 1, "save": False}
+    demo = load_experiment("params/demo.yaml") | {
+        "shard": 1,
+        "shards": 1,
+        "save": False,
+        "prompt": {},
+    }
     for name, default in notebook_parameters(path).items():
         if name == "system":
             assert default in demo["systems"]
