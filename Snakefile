@@ -330,7 +330,8 @@ rule report:
         f"{RUN}/report.html",
         f"{RUN}/run.json",
     params:
-        settings=SETTINGS,
+        # By a function, because the wording of prompts has braces, which are not wildcards.
+        settings=lambda wildcards: SETTINGS,
         code=code_hash("import medalign_utils.reporting.report"),
         notebook=code_of("10_report"),
     message:

@@ -137,6 +137,22 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
     return experiment
 
 
+def parameters(experiment: str) -> dict[str, Any]:
+    """Return the parameters of params/<experiment>.yaml for notebooks that are run by hand.
+
+    In a cell below a notebook's own parameters, `globals().update(config.parameters("mine"))` sets
+    those of `mine`. Which system a notebook is about, and whether it saves, stay as they are.
+
+    Raises:
+        ParamsError: as `load_experiment`.
+
+    >>> parameters("demo")["experiment"], "save" in parameters("demo")
+    ('demo', False)
+    """
+    values = {"prompt": {}, "limit": None, "retry_failed": False}
+    return values | load_experiment(f"params/{experiment}.yaml")
+
+
 def answering_systems(experiment: Mapping[str, Any]) -> list[str]:
     """Return the systems that answer in an experiment: those evaluated, then those only audited.
 

@@ -16,8 +16,10 @@ from medalign_utils.config import (
     load_system,
     notebook_parameters,
     notebooks,
+    parameters,
 )
 from medalign_utils.errors import MedAlignError, ParamsError
+from medalign_utils.run import Run
 from tests.builders.project import write_experiment, write_system
 
 
@@ -53,6 +55,19 @@ def test_a_base_that_cannot_be_inherited_is_named(project, base, message):
     Path("params/small.yaml").write_text(f"base: {base}\n")
     with pytest.raises(ParamsError, match=f"^params/small.yaml: {message}"):
         load_experiment("params/small.yaml")
+
+
+def test_a_notebook_run_by_hand_gets_an_experiments_parameters(project):
+    write_experiment("large")
+    Path("params/mine.yaml").write_text("base: large\nsystems: [bm25-2k]\nresamples: 7\nlimit: 5\n")
+    names = notebook_parameters("notebooks/05_evaluate_systems.ipynb")
+    names |= parameters("mine")
+    assert names["save"] is False and names["systems"] == ["bm25-2k"]
+    run = Run.of_notebook("05_evaluate_systems", names)
+    assert (run.experiment, run.resamples, run.limit) == ("mine@5", 7, 5)
+    assert run.release_folder == "data/tiny" and not run.saves
+    with pytest.raises(ParamsError, match="no file"):
+        parameters("none")
 
 
 def test_an_experiments_wording_is_that_of_its_systems(project):
