@@ -131,6 +131,8 @@ def _has_other_role(fact: Fact, text: str, quantity: Quantity) -> bool:
     is_measured = fact.day is not None
     if roles.is_negated(text, quantity) or roles.is_hypothetical(text, quantity):
         return True
+    if roles.is_of_people(text, quantity):
+        return True
     if roles.is_calculation(text, quantity, is_measured=is_measured):
         return True
     if fact.is_limit:

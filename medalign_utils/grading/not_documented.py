@@ -29,7 +29,7 @@ SILENT = re.compile(
     r"|(?:\bis|\bwas|\bare)(?: not|n't) (?:one|any|anyone|anybody)\b"
     rf"|(?:\bnot|n't) (?:among|one of|part of)\b|[:=-]\s*(?:none|no|nil|never|nothing)\b"
     rf"|\bnot (?:in|part of|present in|on) (?:the|her|his|this|any) (?:\w+ )*{_RECORD}\b"
-    rf"|\bundocumented\b"
+    r"|\bundocumented\b|\bfound (?:none|nothing|no)\b|\b(?:came|come|comes|turned) up empty\b"
     r"|\bnot (?:in|on) (?:chart|file|record)\b"
     rf"|\b(?:no|without|lacks?|absence of)(?: \w+){{0,3}}? (?:{_RECORD}|mention|information|info"
     rf"|data|entry"
@@ -60,7 +60,7 @@ SILENT = re.compile(
 # Advice and search say nothing about what the record contains.
 _NO_CLAIM = re.compile(
     r"(?i)\b(?:search\w*|look(?:ed|ing)? (?:for|at|through)|review\w*|check\w*|asks?|asked|asking"
-    r"|question|consider|order|recommend\w*|suggest\w*|if|whether|would|could|should|may|might|can"
+    r"|question|consider|order|recommend\w*|suggest(?!ed)\w*|if|whether|would|could|should|may|might|can"
     r"|please|let me know|need\w*|want|discuss\w*|obtain\w*|request\w*|complete|typical\w*|usual\w*"
     r"|generally|pending|await\w*|reference range|form|importan\w*|revis\w+|busqu\w+|busc\w+)\b"
 )

@@ -260,6 +260,8 @@ def _when(statement: Statement, quantity: Quantity) -> Date | None:
     clauses = {clause_of(text, q.start): q.end for q in read_quantities(text)}
     is_others = [clauses.get(clause_of(text, d.start), d.end) < d.start for d in dates]
     candidates = own or [d for d, other in zip(dates, is_others, strict=True) if not other]
+    # The statement's own dates come before those of its headings.
+    candidates = [d for d in candidates if d.start >= statement.start] or candidates
     if not candidates:
         return statement.date
     # A statement that begins with a date puts dates first throughout: "8/10: 1.4, 9/2: 1.6".

@@ -23,7 +23,7 @@ _STOPPED = re.compile(
     r"(?i)\b(?:stopped|discontinued|no longer|any ?more|was held|were held|ended|was replaced)\b"
 )
 _NOW = re.compile(
-    r"(?i)\b(?:now|current(?:ly)?|at present|today|these days|as of"
+    r"(?i)\b(?:(?<!from )now|current(?:ly)?|at present|(?<!from )today|these days|as of"
     r"|at (?:(?:her|his|the) )?(?:last|latest|most recent) (?:visit|note))\b"
 )
 _LATEST = re.compile(
@@ -44,6 +44,13 @@ _HYPOTHETICAL = re.compile(
     r"(?i)\b(?:would (?:have been|be)|conventional|unadjusted|non-adjusted|standard|usual|typical"
     r"|otherwise)\b[^,;]*$"
 )
+# "10 x age for anyone over 50": the number says to whom a rule applies.
+_WHOM = re.compile(
+    r"(?i)\b(?:anyone|everyone|people|patients?|adults?|those|men|women|persons?|individuals"
+    r"|ages?|aged|(?:who|she|he) (?:is|are|was|were))\s+"
+    r"(?:who (?:is|are)\s+)?(?:aged\s+)?"
+    r"(?:over|under|above|below|older than|younger than|[<>]=?)\s*$"
+)
 _NOT_BEFORE = re.compile(r"(?i)(?:\bnot|n't|\bnever)\s+(?:\w+\s+){0,2}$")
 _CHANGE = (
     r"(?:drop|fall|rise|increase|decrease|change|gain|loss|difference|delta|growth|decline"
@@ -62,6 +69,7 @@ _OPERAND_BEFORE = re.compile(
     r"(?i)(?:[*/+^]|(?<=[\s)])[x-]|\bminus|\btimes|\bdivided by)\s*\(?\s*$"
 )
 _MULTIPLIED = re.compile(r"(?i)(?:[a-z)] (?:\*|times)|\bage x) $")  # age x 10 ng/mL
+_TIMES_AGE = re.compile(r"(?i)\s*(?:[\w/]+\s)?(?:x|\*|times)\s*(?:the |her |his |patient\s)*age\b")
 _OPERAND_AFTER = re.compile(
     r"(?i)\s*(?:\([^()]*\)\s*)?(?:[*/+^]|x(?=\s)|-(?=\s)|minus\b|times\b|divided by\b)\s*[\w(]"
 )
@@ -87,6 +95,11 @@ def is_negated(text: str, quantity: Quantity) -> bool:
     return _NOT_BEFORE.search(text[: quantity.start]) is not None
 
 
+def is_of_people(text: str, quantity: Quantity) -> bool:
+    """Return whether the number is an age that says to whom a rule applies."""
+    return _WHOM.search(text[: quantity.start]) is not None
+
+
 def is_reference(text: str, start: int = 0, end: int | None = None) -> bool:
     """Return whether the words just before `end` announce a reference range or a goal."""
     return _REFERENCE.search(mask(text)[start:end]) is not None
@@ -109,7 +122,7 @@ def is_calculation(text: str, quantity: Quantity, *, is_measured: bool) -> bool:
         return True  # "96.1 kg, up 1.3 kg"
     if _HALVED.search(before) or _SUMMED_AFTER.match(after):
         return True
-    if _MULTIPLIED.search(before):
+    if _MULTIPLIED.search(before) or _TIMES_AGE.match(after):
         return True
     if is_equation and _OPERAND_BEFORE.search(before):
         return True

@@ -116,7 +116,8 @@ _GENERAL = re.compile(
 )
 _EFFECT = re.compile(
     r"(?i)\b(?:can|may|might|could) (?:cause|lead to|lower|raise|increase|reduce)\b"
-    r"|\bguidelines?(?: \w+){0,3} (?:recommends?|suggests?|advises?|calls? for|sets?)\b"
+    r"|\b(?:guidelines?|guidance)(?: \w+){0,3} (?:recommends?|suggests?|advises?|calls? for|sets?"
+    r"|limits?|is|are)\b"
 )
 _THIS_PATIENT = re.compile(
     r"(?i)\b(?:he|she|his|hers?|him|(?:the|this|our|my) patient(?:'s)?|pt|you|your|su|usted"
