@@ -399,10 +399,11 @@ def test_the_executed_notebook_contains_no_text_of_patients(tmp_path):
     write_release(tmp_path / "release")
     executed = tmp_path / "executed.ipynb"
     root = project_root()
-    parameters = {"experiment": "none", "release": str(tmp_path / "release")}
+    parameters = {"experiment": "none", "release": str(tmp_path / "release"), "save": True}
     (tmp_path / "Snakefile").touch()
     (tmp_path / "data").mkdir()
-    (tmp_path / "data/paper").symlink_to(root / "data/paper")
+    for folder in ("data/paper", "notebooks"):
+        (tmp_path / folder).symlink_to(root / folder)
     notebook = root / "notebooks/01_explore_release.ipynb"
     execute_notebook(notebook, executed, parameters, cwd=tmp_path, progress_bar=False)
     assert "widgets" in nbformat.read(executed, 4).metadata  # the widgets' state is saved
