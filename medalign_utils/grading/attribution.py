@@ -21,7 +21,12 @@ _PERSON = re.compile(
     r"\b(?:grand)?(?:mother|father|brother|sister|son|daughter|aunt|uncle|cousin|niece|nephew)\b"
 )
 _OUTCOME = re.compile(r"(?i)\b(?:cancell?ed|rescheduled|kept|attended|completed)\b")
-_COUNTED = re.compile(r"\s([A-Za-z]{3,})")
+# Not the verb that follows: "a value below 550 rules it out".
+_COUNTED = re.compile(
+    r"\s(?!(?:rules?|excludes?|makes?|means?|applies|should|would|will|can|does|did|has|had)\b)"
+    r"([A-Za-z]{3,})"
+)
+_DIED = re.compile(r"(?i)\b(?:died|death|passed away|deceased)\b")
 _OF = re.compile(r"\s+of\s+(?=[A-Za-z]{3})(?!age\b)")
 _AGE = re.compile(r"(?i)\b(?:age[ds]?|how old|years? old|year-old|yo)\b")
 _LABEL = re.compile(r"[^:,.;]{1,60}:")
@@ -58,6 +63,8 @@ def bond(fact: Fact, statement: Statement, quantity: Quantity, reading: Reading)
     if _is_pronoun(fact, statement, quantity, reading) or _is_of_another_relative(
         fact, statement, quantity, reading
     ):
+        return ANOTHERS
+    if _is_age_at_death(fact, statement.text, quantity, reading):
         return ANOTHERS
     if not concerns(fact, statement, quantity, reading) or _has_other_role(fact, text, quantity):
         return ANOTHERS
@@ -151,11 +158,22 @@ def _is_of_another_relative(fact: Fact, statement, quantity: Quantity, reading: 
     return fact.subject == "family" and bool(named and asked) and not named & asked
 
 
+def _is_age_at_death(fact: Fact, text: str, quantity: Quantity, reading: Reading) -> bool:
+    """Return whether it is the age at which a relative died, of no cause that was asked about."""
+    begin, end = clause_of(text, quantity.start)
+    is_death = fact.subject == "family" and _DIED.search(text[begin : quantity.start])
+    if not is_death or _DIED.search(reading.instruction.text):
+        return False
+    return not topic_mentions(fact.topic, text[begin:end])[0]
+
+
 def _is_pronoun(fact: Fact, statement: Statement, quantity: Quantity, reading: Reading) -> bool:
     """Return whether a number in words counts nothing: "the next one", "stricter of the two"."""
     offset = quantity.start - statement.start
     if not quantity.is_word or quantity.unit is not None or len(statement.own.split()) <= 3:
         return False
+    if offset == 0 and re.match(r"[,.;:]", statement.text[quantity.end :]):
+        return False  # "Five, so in 2004."
     following = " ".join(statement.text[quantity.end :].split()[:3])
     if topic_mentions(fact.topic, following)[0]:
         return False  # "one no-show"

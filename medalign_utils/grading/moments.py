@@ -40,6 +40,7 @@ _EVENTS = tuple(
         r"booked (?:on|at)|booking made|scheduled on|requested on|ordered on|made on",
     )
 )
+_FREE_SINCE = re.compile(r"(?i)[- ]free (?:since|as of|from)\b")
 _MANY = 4  # different dates
 _OR = re.compile(r"(?i)\s*,?\s*(?:or|and/or)\b(?:\s+[\w.,/%]+){0,3}\s*")
 
@@ -90,7 +91,7 @@ def _claims(fact: Fact, reading: Reading, statement: Statement) -> list[Claim]:
     text, asked = statement.text, reading.instruction.text
     markers = [pattern for pattern in _ORDERED if pattern.search(asked)]
     mentions = topic_of(fact, statement, reading)
-    affirmed = [m for m in mentions if judge(text, m) != NEGATED]
+    affirmed = [m for m in mentions if judge(text, m) != NEGATED or _FREE_SINCE.match(text, m.end)]
     dates = [d for d in read_dates(text) if d.start >= statement.start]
     years = {d.year for d in reading.instruction.dates}
     if len(years) == 1:  # "May 29th" is of the year that the instruction names
@@ -133,6 +134,8 @@ def _bond(fact: Fact, reading: Reading, statement: Statement, day: Date, affirme
         return ANOTHERS  # of another subject, or denied
     if not reading.instruction.text:
         return ASKED if reading.is_bare and names_nothing(text) else ANOTHERS
+    if statement is reading.spoken[0] and day.start == statement.start:
+        return ASKED  # the response opens with it
     words = text[max(begin, statement.start) : day.start]
     if not re.search(r"[^\W\d_]", words):  # "11/06/2006: apixaban started"
         words = text[day.end : end]

@@ -43,7 +43,8 @@ SILENT = re.compile(
     r"|document|record|say|state|contain|include|indicate|specify|list|provide|describe|address"
     r"|identif"
     r"|give"
-    r"|report|show|have|appear|exist|name|designate|had|undergone|undergo|reference|come back"
+    r"|report|show|have|appear|feature|figure|exist|name|designate"
+    r"|had|undergone|undergo|reference|come back"
     r"|turn up)\w*\b"
     r"|\b(?:cannot|can't|can not|could not|couldn't|unable to|not possible to|impossible to"
     r"|not able to|did not|didn't|do not|don't|failed to|wasn't able to) (?:be )?(?:determine|find"
@@ -63,6 +64,11 @@ _NO_CLAIM = re.compile(
     r"|question|consider|order|recommend\w*|suggest(?!ed)\w*|if|whether|would|could|should|may|might|can"
     r"|please|let me know|need\w*|want|discuss\w*|obtain\w*|request\w*|complete|typical\w*|usual\w*"
     r"|generally|pending|await\w*|reference range|form|importan\w*|revis\w+|busqu\w+|busc\w+)\b"
+)
+# "Sleep study normal, date not stated": only a detail is not documented.
+_DETAIL = re.compile(
+    r"(?i)[,(]\s*(?:but )?(?:(?:the|its|exact|full|signed|written)\s)*(?:date|form|details?|year"
+    r"|report|paperwork|document|copy)s?\b[^,;(]*$"
 )
 _TURN = re.compile(
     r"(?i)[;\n]|,\s(?=(?:the|her|his|she|he)\s)|\.\s|\b(?:but|however|although|though|except"
@@ -145,8 +151,11 @@ def _claims_something(statement: Statement, mention: Mention, named: tuple[Menti
     end = turn.start() if turn else len(text)
     rest = text[end:]
     silent = SILENT.search(text, mention.end, end)
-    if silent and read_quantities(text[mention.end : silent.start()]):
-        return True  # "was 30, date not documented"
+    if silent:
+        between = text[mention.end : silent.start()]
+        detail = _DETAIL.search(between)
+        if read_quantities(between) or (detail and not _without_content(between[: detail.start()])):
+            return True  # "was 30, date not documented"
     if SILENT.search(text, begin, end):
         # "is not documented, but was 7.2 in 2013"
         is_value = bool(read_quantities(rest) or read_dates(rest))

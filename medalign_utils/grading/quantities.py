@@ -41,7 +41,8 @@ _QUANTITY = re.compile(
     r"|(?P<age>[0-9]{1,3})(?:\s?(?:y/?o)?[MF](?![\w/°])|\s?y(?=\s(?:man|woman|male|female|[MF])\b))"
     rf"|(?P<first>[+-]?{_NUMBER})"
     rf"(?:(?:\s?x\s?{_NUMBER})+(?=\s?[cm]m\b))?"  # 8 x 6 mm: the first is the longest
-    rf"(?:\s?(?:/|\bover\b)\s?(?P<second>{_NUMBER})(?![\w/])|(?:-|\s-\s)(?P<upto>{_NUMBER}))?"
+    rf"(?:\s?(?:/|(?:systolic )?\bover\b)\s?(?P<second>{_NUMBER})(?![\w/])"
+    rf"|(?:-|\s-\s)(?P<upto>{_NUMBER}))?"
     rf"(?:{_KIND}(?:\s{{0,2}}|-)(?P<unit>{UNIT_PATTERN}|(?<=[0-9])y\b)"
     r"|(?:\s(?P<of>out of)\s(?P<scale>[0-9]+)\b)?(?![\w^*+]|[.,/][0-9]|-[A-Za-z]))"
     rf"|(?P<word>(?i:\b{_WORD}\b|(?<=\ba )single\b))(?P<half>(?i: and a half))?"
@@ -58,6 +59,8 @@ _WEEKLY = re.compile(r"\s(week|dai)ly\b")
 _MOVED = re.compile(
     r"(?i)\b(?:got|went|goes|rose|climbed|spiked|shot|came|increased|raised|from)\b"
 )
+# "never went above 37.4": that is the highest value.
+_NEVER_ABOVE = re.compile(r"(?i)\bnever (?:\w+ )?(?:went|rose|climbed|got|goes|rises)\s*$")
 _CODE = re.compile(
     r"\b(?:LOINC|RxNorm\w*|SNOMED\w*|ICD\w*|CPT4?|HCPCS|NDC|CVX|ATC|OMOP\w*|[A-Z][A-Z0-9]+_\w+)"
     r"/[\w.:-]+"
@@ -157,7 +160,8 @@ def _quantity(match: re.Match, text: str) -> Quantity:
         unit, end = f"{unit}/{'week' if weekly[1] == 'week' else 'day'}", weekly.end()
     label = _LABEL.search(text, max(0, start - 12), start)
     comparator = (part["comparator"] or "").strip().lower()
-    is_moved = comparator == "up to" and _MOVED.search(text[: match.start()][-60:])
+    before = text[max(0, match.start() - 60) : match.start()]
+    is_moved = (comparator == "up to" and _MOVED.search(before)) or _NEVER_ABOVE.search(before)
     return Quantity(
         value=value,
         second=second,

@@ -45,6 +45,16 @@ _ASIDE_AFTER = re.compile(
     r"(?i)\W*(?:is|are|can be|may be) (?:also )?(?:an? )?(?:\w+ )?(?:common|known|typical|frequent"
     r"|well-known|possible|usual|recognized) (?:\w+ )?(?:reasons?|causes?|effects?|reactions?)"
 )
+_ELSEWHERE = re.compile(
+    r"(?i)\W*(?:is|are|was|were) (?:being )?(?:followed|managed|treated|handled|looked after)"
+    r" (?:elsewhere|separately|by)\b"
+)
+_ARISEN = re.compile(  # during the stay, so it is not why the stay began
+    r"(?i)\W*(?:(?:was|were) (?:found|noted|noticed|discovered)|came up|arose|appeared|developed"
+    r"|occurred)\b[^.;]{0,20}?\b(?:later|on (?:hospital )?day|during)\b"
+)
+_BEST = re.compile(r"(?i)\b(?:most (?:likely|probabl[ey])|best (?:fits?|explains?)|fits best)\b")
+_RANK = re.compile(r"(?<![\w.])(?<!stage )(?<!grade )(?<!type )([1-9])[.)]\s")
 _ALLERGY = re.compile(r"(?i)\ballerg(?:ic|y) to\b")
 _LAST_VISIT = re.compile(r"(?i)\b(?:last|previous|prior|past) (?:visit|appointment|encounter|seen)")
 _OTHER_TIME = re.compile(
@@ -74,6 +84,7 @@ class Question(NamedTuple):
     is_yes_no: bool
     is_reason: bool
     is_admission: bool  # or a referral
+    is_best: bool  # the likeliest of several
     topics: tuple[Spellings, ...]  # the operation, condition or the like that it is about
 
 
@@ -97,8 +108,10 @@ def read_question(instruction: str) -> Question:
     is_next = re.search(r"(?i)\b(?:next|upcoming)\b", instruction) is not None
     is_admission = _ADMISSION.search(instruction) is not None
     is_reason = _REASON.search(instruction) is not None
+    is_best = _BEST.search(instruction) is not None
     is_yes_no = _YES_NO.match(instruction) is not None
-    return Question(cues, dates, is_current, is_next, is_yes_no, is_reason, is_admission, topics)
+    kinds = is_current, is_next, is_yes_no, is_reason, is_admission, is_best
+    return Question(cues, dates, *kinds, topics)
 
 
 def segment_of(text: str, mention: Mention) -> tuple[int, int]:
@@ -114,6 +127,12 @@ def relevance(question: Question, statement: Statement, mention: Mention) -> int
     begin, end = segment_of(text, mention)
     if is_elsewhere(question, text, mention) or _ASIDE_AFTER.match(text, mention.end):
         return ASIDE
+    if _ELSEWHERE.match(text, mention.end):
+        return ASIDE
+    if question.is_admission and _ARISEN.match(text, mention.end):
+        return ASIDE
+    if question.is_best and _is_ranked_lower(text, mention):
+        return ASIDE
     for aside in _ASIDE.finditer(text, begin, mention.start):
         if not _has_cue(question, text[aside.end() : mention.start]):
             return ASIDE
@@ -121,6 +140,12 @@ def relevance(question: Question, statement: Statement, mention: Mention) -> int
         return ASIDE
     where = text[: statement.start] + text[begin:end]
     return ANSWER if _has_cue(question, where) else NEUTRAL
+
+
+def _is_ranked_lower(text: str, mention: Mention) -> bool:
+    """Return whether it is not the first of "1) gout 2) cellulitis"; the 1 may be stripped."""
+    ranks = [match[1] for match in _RANK.finditer(text, 0, mention.start)]
+    return bool(ranks) and ranks[0] in "12" and ranks[-1] != "1"
 
 
 def _has_cue(question: Question, text: str) -> bool:

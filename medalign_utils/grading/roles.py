@@ -51,7 +51,13 @@ _WHOM = re.compile(
     r"(?:who (?:is|are)\s+)?(?:aged\s+)?"
     r"(?:over|under|above|below|older than|younger than|[<>]=?)\s*$"
 )
-_NOT_BEFORE = re.compile(r"(?i)(?:\bnot|n't|\bnever)\s+(?:\w+\s+){0,2}$")
+_PROPOSED = re.compile(
+    r"(?i)[^,;.]{0,20}\b(?:was|were) (?:only |just |merely |never )*"
+    r"(?:proposed|considered|suggested|discussed|offered|debated)\b"
+)
+_NOT_BEFORE = re.compile(
+    r"(?i)(?:\bnot|n't|\bnever)\s+(?:(?!went|rose|climbed|got|exceed)\w+\s+){0,2}$"
+)
 _CHANGE = (
     r"(?:drop|fall|rise|increase|decrease|change|gain|loss|difference|delta|growth|decline"
     r"|improvement|reduction|jump)"
@@ -175,7 +181,8 @@ def asks_highest(instruction: str) -> bool:
 
 def is_hypothetical(text: str, quantity: Quantity) -> bool:
     """Return whether the value is what is usual or would have been, not what is."""
-    return _HYPOTHETICAL.search(_around(text, quantity)[0]) is not None
+    before, after = _around(text, quantity)
+    return bool(_HYPOTHETICAL.search(before) or _PROPOSED.match(after))
 
 
 def is_home_dose(text: str, quantity: Quantity, asked: str) -> bool:

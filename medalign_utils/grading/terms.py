@@ -60,7 +60,10 @@ _SPANISH = re.compile(
     r"|d[ií]as?|diari\w+|horas?|noches?|mañanas?|semana\w*|desayuno|cena|dormir|acostarse)\b"
 )
 _ASKS_SPANISH = re.compile(r"(?i)\bSpanish\b")
-_DENIES = re.compile(r"(?i)(?:no|none|never)\b(?=\W*(?:$|[,.;!-]))")
+_DENIES = re.compile(
+    r"(?i)(?:(?:no|none|never)\b(?=\W*(?:$|[,.;!-]))"
+    r"|no (?:upcoming|next|future) (?:appointment|visit|booking))"
+)
 _UNDATED = (0, 0, 0)
 
 

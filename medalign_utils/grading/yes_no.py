@@ -16,7 +16,7 @@ _OPENING = re.compile(
     r"(?i)(?:(?:based on|according to|per|from|in|after|having)\b[^,.;:]{0,60},\s*)?"
     r"(?:(?:the )?(?:\w+ )?(?:answer|response|result|conclusion|respuesta|a)(?:\s*:| is)\s*)?"
     r"(?:(?P<yes>yes|yeah|yep|affirmative|correct|that's (?:right|correct)|indeed|s[ií]|positive)"
-    r"|(?P<no>no|nope|never|none|negative|nothing|nada|ningun[ao]|nunca|not (?:at this|at the"
+    r"|(?P<no>no|nope|never|none|negative|nothing|nada|ningun[ao]|nunca|not (?:once|at all|at this|at the"
     r"|currently|now|that|yet|any ?more|really)|(?:un)?eventful|i'm afraid not|it does not"
     r"|it did not|there (?:were|was|are|is)(?:n't| not) any|there (?:were"
     r"|was) none))\b(?=\W*(?:$|[,.;:!-])|\s+\(|\s+(?:she|he|they|the|there|it|this|that"

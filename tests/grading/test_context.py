@@ -98,8 +98,105 @@ QUESTIONS = [
     Question(
         "When was his last sleep study, and what did it show?",
         {"kind": "not_documented", "topic": ["sleep study", "polysomnogram"]},
-        right=["I searched the chart for a polysomnogram and found none."],
-        wrong=["There seems to be a sleep study from around 2000 that suggested mild apnea."],
+        right=[
+            "I searched the chart for a polysomnogram and found none.",
+            "Tests such as a polysomnogram do not feature anywhere.",
+        ],
+        wrong=[
+            "There seems to be a sleep study from around 2000 that suggested mild apnea.",
+            "Sleep study normal, date not stated.",
+        ],
+    ),
+    Question(
+        "Why was she admitted on 03/04/2014?",
+        {"kind": "term", "accepted": ["cellulitis"], "rivals": []},
+        right=["Cellulitis, which appeared on her left leg a week before."],
+        wrong=["She came with chest pain; the cellulitis came up only later in the stay."],
+    ),
+    Question(
+        "Differential for the swollen leg of 03/04/2014: which diagnosis fits best?",
+        {"kind": "term", "accepted": ["cellulitis"], "rivals": [["gout"], ["heart failure"]]},
+        right=["1) cellulitis 2) gout 3) heart failure"],
+        wrong=["1) gout 2) cellulitis 3) heart failure"],
+    ),
+    Question(
+        "Which benzodiazepine is he on now?",
+        {"kind": "term", "accepted": ["alprazolam"], "rivals": [["clonazepam"]]},
+        right=["Alprazolam (switched over from clonazepam)."],
+        wrong=["None at present; alprazolam came off the list in 2012."],
+    ),
+    Question(
+        "What was planned for the anxiety?",
+        {"kind": "term", "accepted": ["mindfulness"], "rivals": []},
+        right=["A mindfulness course; medication was declined."],
+        wrong=["Less coffee; mindfulness was declined."],
+    ),
+    Question(
+        "Any past complaint of headache?",
+        {"kind": "yes_no", "topic": ["headache"], "answer": False},
+        right=["Not once; each review of systems lists headache as negative."],
+        wrong=["She brought up headaches in 2004, and denied fever."],
+    ),
+    Question(
+        "Has she ever had melanoma?",
+        {"kind": "yes_no", "topic": ["melanoma"], "answer": True},
+        right=["A melanoma was removed from her back in 1999."],
+        wrong=["Melanoma was removed from the problem list."],
+    ),
+    Question(
+        "How old was the uncle when he got Parkinson disease?",
+        {
+            "kind": "number",
+            "topic": ["Parkinson disease"],
+            "value": 61,
+            "unit": "years",
+            "tolerance": 0.4,
+            "subject": "family",
+        },
+        right=["The uncle got it at age 61 and died at age 70."],
+        wrong=["The uncle died at age 61."],
+    ),
+    Question(
+        "What dose of atorvastatin did he get?",
+        {
+            "kind": "number",
+            "topic": ["atorvastatin"],
+            "value": 40,
+            "unit": "mg",
+            "tolerance": 0.1,
+        },
+        right=["40 mg of atorvastatin; 80 mg was only considered."],
+        wrong=["80 mg of atorvastatin; 40 mg was only considered."],
+    ),
+    Question(
+        "How high did the temperature go during the stay?",
+        {
+            "kind": "number",
+            "topic": ["temperature"],
+            "value": 37.6,
+            "unit": "Cel",
+            "tolerance": 0.05,
+        },
+        right=["It never went above 37.6 °C."],
+        wrong=["It never went above 38.6 °C."],
+    ),
+    Question(
+        "In how many years is the next colonoscopy due?",
+        {
+            "kind": "number",
+            "topic": ["colonoscopy"],
+            "value": 5,
+            "unit": "years",
+            "tolerance": 0.4,
+        },
+        right=["Five, so in 2004."],
+        wrong=["Ten, so in 2009."],
+    ),
+    Question(
+        "In what year did she quit smoking?",
+        {"kind": "date", "topic": ["quit", "tobacco"], "date": "1983-01-01", "precision": "year"},
+        right=["She has been tobacco-free since 1983, after starting in 1960."],
+        wrong=["She has been tobacco-free since 1985, after starting in 1983."],
     ),
 ]
 
