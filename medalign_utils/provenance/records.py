@@ -26,10 +26,12 @@ _NOT_SETTINGS = {"experiment", "save", "retry_failed"}
 def settings_of(notebook: str, names: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a notebook's parameters that its results depend on.
 
-    `names` may have more, such as an experiment's keys or a notebook's `globals()`.
+    `names` may have more, such as an experiment's keys or a notebook's `globals()`, or lack some,
+    which then have their defaults.
     """
     parameters = notebook_parameters(f"notebooks/{notebook}.ipynb")
-    return {name: names.get(name) for name in parameters if name not in _NOT_SETTINGS}
+    used = [name for name in parameters if name in names and name not in _NOT_SETTINGS]
+    return {name: names[name] for name in used}
 
 
 @cache
