@@ -162,7 +162,7 @@ _BETWEEN_ENDS = re.compile(
 )
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def judge(text: str, mention: Mention) -> str:
     """Return what `text` says about a mention in it.
 
@@ -260,7 +260,7 @@ _SUBJECT_ENDS = re.compile(
 )
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def _has_relative(text: str) -> bool:
     return RELATIVE.search(text) is not None
 

@@ -152,16 +152,20 @@ def _has_other_role(fact: Fact, text: str, quantity: Quantity) -> bool:
 
 def _is_of_another_relative(fact: Fact, statement, quantity: Quantity, reading: Reading) -> bool:
     """Return whether the clause names another relative than the instruction does."""
+    if fact.subject != "family":
+        return False
     begin, end = clause_of(statement.text, quantity.start)
     named = set(_PERSON.findall(statement.text[begin:end].lower()))
     asked = set(_PERSON.findall(reading.instruction.text.lower()))
-    return fact.subject == "family" and bool(named and asked) and not named & asked
+    return bool(named and asked) and not named & asked
 
 
 def _is_age_at_death(fact: Fact, text: str, quantity: Quantity, reading: Reading) -> bool:
     """Return whether it is the age at which a relative died, of no cause that was asked about."""
+    if fact.subject != "family":
+        return False
     begin, end = clause_of(text, quantity.start)
-    is_death = fact.subject == "family" and _DIED.search(text[begin : quantity.start])
+    is_death = _DIED.search(text[begin : quantity.start])
     if not is_death or _DIED.search(reading.instruction.text):
         return False
     return not topic_mentions(fact.topic, text[begin:end])[0]
@@ -212,7 +216,7 @@ def names_other(words: str, reading: Reading) -> bool:
     return bool(stems(words) - stems(reading.instruction.text))
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def stems(text: str) -> frozenset[str]:
     """Return the beginnings of the text's content words, so that "diagnosed" is "diagnosis"."""
     words = (w.lower() for w in re.findall(r"[^\W\d_][\w'/-]*", mask(text)))

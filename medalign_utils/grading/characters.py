@@ -19,6 +19,7 @@ _SPECIAL = re.compile(
     r"¹²|--?>|=>|\r\n?|[\v\f\x01\x02]|[^\x00-\x7f]|[a-zA-Z][\u0300-\u036f]+|&#?\w{2,8};"
 )
 _SPACES = re.compile(r"[^\S\n]+")
+_ODD_SPACES = re.compile(r" *[^\S\n ][^\S\n]*")  # without single plain ones, which may stay
 
 _THOUGHT = re.compile(r"(?s)\A\s*<think(?:ing)?>.*?</think(?:ing)?>(?=\s*\S)")
 _TAGGED_ANSWER = re.compile(r"(?is)<(?P<tag>answer|final)>(?P<kept>.*?)</(?P=tag)>")
@@ -82,10 +83,12 @@ def characters(text: str) -> Source:
         source = source.replace(_TAG, "")
     if "\\" in text:
         source = _without_latex(source)
-    return source.replace(_SPACES, " ") if "\t" in text or "  " not in text else source
+    if "\t" in text:
+        return source.replace(_SPACES, " ")
+    return source if "  " in text else source.replace(_ODD_SPACES, " ")
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def normalise(text: str) -> str:
     """Return a spelling, a unit or an instruction in plain characters and single spaces."""
     return _SPACES.sub(" ", characters(text).text)

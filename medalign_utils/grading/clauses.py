@@ -48,7 +48,7 @@ _CONNECTIVES = frozenset(
 )
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def clauses(text: str) -> tuple[tuple[int, int], ...]:
     """Return where each clause begins and ends, divided by commas, "and", "up from" and so on."""
     cuts = [match.start() for match in _SEGMENT.finditer(mask(text))]
@@ -56,7 +56,7 @@ def clauses(text: str) -> tuple[tuple[int, int], ...]:
     return tuple((a, b) for a, b in pairwise(edges) if b > a)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def clause_of(text: str, place: int) -> tuple[int, int]:
     """Return where the clause that contains `place` begins and ends."""
     return next((a, b) for a, b in reversed(clauses(text)) if a <= place)

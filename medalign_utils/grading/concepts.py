@@ -116,7 +116,7 @@ def _is_joined(text: tuple[Word, ...], a: int, b: int, source: str, spans_and: b
     )
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def mentions(spellings: Spellings, text: str, *, loose: bool = True) -> tuple[Mention, ...]:
     """Return all mentions of a term in `text`, in order; `spellings` are names that it may have.
 

@@ -67,7 +67,7 @@ class Date(NamedTuple):
         return year in (day.year, day.year % 100) and rest == [day.month, day.day][: n - 1]
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def read_dates(text: str) -> tuple[Date, ...]:
     """Return the dates in `text`, in order.
 

@@ -52,7 +52,7 @@ def with_synonyms(topic: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*topic, *extra)))
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def topic_mentions(
     topic: tuple[str, ...], text: str
 ) -> tuple[tuple[Mention, ...], tuple[Mention, ...]]:

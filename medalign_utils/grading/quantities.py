@@ -103,7 +103,7 @@ def _blank(pattern: re.Pattern, text: str, mark: str) -> str:
     return pattern.sub(lambda match: mark * len(match[0]), text)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def mask(text: str) -> str:
     r"""Return `text` with dates and times replaced by \x01, codes and list numbers by \x02."""
     for found in read_dates(text):
@@ -112,7 +112,7 @@ def mask(text: str) -> str:
     return _blank(_LIST_NUMBER, _blank(_CODE, text, "\x02"), "\x02")
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def read_quantities(text: str) -> tuple[Quantity, ...]:
     """Return the numbers in `text` that may be measurements, in order.
 

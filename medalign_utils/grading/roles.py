@@ -1,6 +1,7 @@
 """What a number is besides a value: an earlier value, a difference, a goal, an operand."""
 
 import re
+from functools import lru_cache
 
 from medalign_utils.grading.clauses import clause_of
 from medalign_utils.grading.quantities import Quantity, mask
@@ -93,6 +94,7 @@ _TOTAL_BEFORE = re.compile(  # "3 of 21 appointments"
     r"(?:out of|of)\s(?:(?:the|his|her|all|a total of)\s)?$"
 )
 _RESULT = re.compile(r"=\s*\(?[0-9]+\b[^=]*$")
+_UP_OR_DOWN = re.compile(r"(?i)\b(?:up|down)\s$")
 _SUBTRACTION = re.compile(r"[0-9]\S*(?: [A-Za-z/%]+)?\s(?:-|minus)\s[^=]*=[^=]*$")
 
 
@@ -121,10 +123,11 @@ def is_calculation(text: str, quantity: Quantity, *, is_measured: bool) -> bool:
         return True  # "HTN 1, age 1, female 1 = 3"
     if _DIFFERENCE_BEFORE.search(before) or quantity.is_signed:
         return True
-    is_equation = re.search(r"[=~]", before + after) is not None
-    if re.search(r"[=~]", after) and _OPERAND_AFTER.match(after):
+    has_result = "=" in after or "~" in after
+    if has_result and _OPERAND_AFTER.match(after):
         return True
-    if not quantity.is_word and re.search(r"(?i)\b(?:up|down)\s$", before):
+    is_equation = has_result or "=" in before or "~" in before
+    if not quantity.is_word and _UP_OR_DOWN.search(before, max(0, quantity.start - 6)):
         return True  # "96.1 kg, up 1.3 kg"
     if _HALVED.search(before) or _SUMMED_AFTER.match(after):
         return True
@@ -198,9 +201,14 @@ def is_aside(text: str, quantity: Quantity) -> bool:
 
 
 def _around(text: str, quantity: Quantity) -> tuple[str, str]:
-    begin, end = clause_of(text, quantity.start)
-    after = text[quantity.end : end]
+    return _around_place(text, quantity.start, quantity.end)
+
+
+@lru_cache(maxsize=2048)
+def _around_place(text: str, start: int, stop: int) -> tuple[str, str]:
+    begin, end = clause_of(text, start)
+    after = text[stop:end]
     # "Age 47 (she is 59 today)": an aside with another number is about that number.
-    if aside := _ASIDE.search(mask(text)[quantity.end : end]):
+    if aside := _ASIDE.search(mask(text)[stop:end]):
         after = after[: aside.start()]
-    return text[begin : quantity.start], after
+    return text[begin:start], after

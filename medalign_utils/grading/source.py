@@ -22,8 +22,11 @@ class Source(NamedTuple):
 
     def strip(self, characters: str | None = None) -> "Source":
         """Return the text without the characters at both ends; whitespace by default."""
-        left = len(self.text) - len(self.text.lstrip(characters))
-        return self.part(left, max(left, len(self.text.rstrip(characters))))
+        stripped = self.text.strip(characters)
+        if len(stripped) == len(self.text):
+            return self
+        left = self.text.index(stripped)
+        return self.part(left, left + len(stripped))
 
     def join(self, *others: "Source | str") -> "Source":
         """Return the text followed by others; a plain text takes the place before it."""

@@ -39,13 +39,13 @@ def _spelling(text: str) -> str:
     return pattern + (after + "(?!/)" if len(last) == 1 else after)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def _spellings_pattern(spellings: tuple[str, ...]) -> re.Pattern:
     any_of = "|".join(_spelling(s) for s in sorted(spellings, key=len, reverse=True))
     return re.compile(rf"(?<![A-Za-z0-9])(?<![0-9]\.)(?P<non>(?i:non))?(?:{any_of})")
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def find(spellings: tuple[str, ...], text: str) -> tuple[Mention, ...]:
     """Return all mentions of any of the spellings in `text`, in order."""
     found = []

@@ -173,6 +173,7 @@ _FAMILY_HEADING = re.compile(r"(?i)(?:family (?:medical )?(?:history|hx)|f\.?hx?
 _HEADING = re.compile(r"[A-Z][A-Za-z/ ]{1,30}:")
 _PATIENT = re.compile(r"(?i)(?:she|he|they|the patient|patient|pt)\b")
 _LONGEST = re.compile(rf"(?:\S+\s*){{0,{WORD_LIMIT}}}")
+_WORD = re.compile(r"\w")
 _NOTHING = Source("", [])
 
 
@@ -249,7 +250,7 @@ class _Reader:
     def add(self, own: Source, context=(), in_family=False, weight=0, is_item=False) -> None:
         own = own.strip()
         own = own.part(0, _LONGEST.match(own.text[:CHARACTER_LIMIT]).end()).strip()
-        if not re.search(r"\w", own.text):
+        if not _WORD.search(own.text):
             return
         before = self.title.join(": ") if self.title.text else _NOTHING
         before = before.join(self.question, " ") if self.question.text else before
@@ -263,7 +264,7 @@ class _Reader:
         self.question = own if is_question else _NOTHING
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=64)
 def read(response: str, instruction: str = "") -> Reading:
     """Return a response cut into statements, each of at most `WORD_LIMIT` words.
 
