@@ -29,6 +29,7 @@ _ORDERED = (_LATEST, _FIRST, _HIGHEST)
 _NOT_IT = re.compile(
     r"(?i)\b(?:cancel\w*|rescheduled from|no-?show|missed|already past|has passed|in the past"
     r"|date of birth|DOB|birth(?:day|date)?|born|the one before|before (?:that|this)"
+    r"|(?:next|second)[- ](?:highest|lowest|latest|most recent|earliest)"
     r"|previous(?:ly)?|prior to|prior one|earlier)\b"
 )
 # The verbs of one event exclude those of the others.

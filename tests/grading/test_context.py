@@ -198,6 +198,22 @@ QUESTIONS = [
         right=["She has been tobacco-free since 1983, after starting in 1960."],
         wrong=["She has been tobacco-free since 1985, after starting in 1983."],
     ),
+    Question(
+        "What most likely explains the shortness of breath?",
+        {
+            "kind": "term",
+            "accepted": ["pulmonary embolism", "PE"],
+            "rivals": [["vertigo", "BPPV"], ["cellulitis"]],
+        },
+        right=["**PE** – cellulitis and vertigo were felt to be less likely."],
+        wrong=["**Cellulitis** – PE and vertigo were thought to be unlikely."],
+    ),
+    Question(
+        "When was the highest white blood cell count?",
+        {"kind": "date", "topic": ["WBC"], "date": "2004-02-20", "precision": "day"},
+        right=["### Highest WBC\n\n- **Date:** 02/20/2004\n\nNext highest: 8.3 (11/05/2003)."],
+        wrong=["### Highest WBC\n\n- **Date:** 11/05/2003\n\nNext highest: 8.3 (02/20/2004)."],
+    ),
 ]
 
 
