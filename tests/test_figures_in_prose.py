@@ -100,3 +100,12 @@ def test_figures_of_the_paper():
         ("and MPT-7B-Instruct", "MPT-7B-Instruct"),
     ):
         assert f"{text} {100 * systems[system]:.1f} %" in card
+
+
+def test_error_rates_of_the_grader():
+    every = table_of("benchmarks/grader.csv").iloc[0]
+    lost, passed = (
+        f"{100 * every[misses] / every[n]:.1f} %"
+        for misses, n in (("lost", "n_right"), ("passed", "n_wrong"))
+    )
+    assert f"lose {lost} of right answers and pass {passed} of wrong ones" in text_of("README.md")
