@@ -77,7 +77,8 @@ def _regrade(args: argparse.Namespace) -> int:
         print(f"graded for the first time, by version {now} of the grader")
     else:
         print(f"{len(regraded.moved)} verdicts moved from version {before} to {now} of the grader")
-        print(*regraded.moved.astype(str).agg(" ".join, axis=1).head(20), sep="\n")
+        for row in regraded.moved.head(20).itertuples(index=False):
+            print(*row)
     print(f"verdicts: {ratings(run.experiment)}")
     return 0
 

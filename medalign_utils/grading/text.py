@@ -90,6 +90,12 @@ class Reading:
         """The statements about the patient that are not questions."""
         return [s for s in self.statements if not (s.is_question or s.is_general)]
 
+    @cached_property
+    def decided(self) -> "Reading":
+        """The reading without statements that guess, or say that they cannot tell."""
+        kept = tuple(s for s in self.statements if not _UNDECIDED.match(s.own))
+        return self if len(kept) == len(self.statements) else replace(self, statements=kept)
+
     @property
     def is_bare(self) -> bool:
         """Whether the response is short enough to answer without naming its topic."""
@@ -107,6 +113,14 @@ class Reading:
         return (*parts, self)
 
 
+_UNDECIDED = re.compile(
+    r"(?i)(?:(?:it(?:'s| is| remains)|that is|i am|i'm) )?(?:unclear|uncertain|unsure|unknown"
+    r"|not (?:sure|certain|clear|known|able to|possible to|determinable|enough info\w*))"
+    r"(?: (?:if|whether)\b| from\b| \w+\W*$|\W*$|, )"
+    r"|(?:(?:i|we)(?:'d| would| can only|'m|'re| am| are)? |just )?guess(?:ing)?\b"
+    r"|(?:please )?(?:ask|check|find out|verify|confirm) (?:\w+ ){0,3}(?:if|whether)\b"
+    r"|(?:perhaps|maybe|possibly)[,:]?\s"
+)
 _GENERAL = re.compile(
     r"(?i)(?:in general|generally|normally|typically|as a rule|(?:most |many )?(?:people"
     r"|patients|adults|women|men|individuals|persons)\b(?! (?:is|was|has)\b)"

@@ -82,5 +82,6 @@ def grade(response: str, facts: Sequence[Mapping], instruction: str = "") -> Gra
 
 def _compare(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     """Return the result of the most decisive part of the response that speaks about the fact."""
-    results = (_GRADERS[fact.kind](fact, part, facts) for part in reading.parts)
+    decided = reading if fact.kind == "not_documented" else reading.decided
+    results = (_GRADERS[fact.kind](fact, part, facts) for part in decided.parts)
     return next((result for result in results if result.evidence), Result(0.0, 0))

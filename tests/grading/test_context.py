@@ -220,3 +220,35 @@ QUESTIONS = [
 @pytest.mark.parametrize(("response", "instruction", "fact", "is_right"), cases(QUESTIONS))
 def test_the_context_decides_what_a_mention_says(response, instruction, fact, is_right):
     assert grade(response, [fact], instruction).correct == is_right
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "Not sure.",
+        "Not enough information.",
+        "Not able to answer.",
+        "I am not sure.",
+        "Unclear from the notes.",
+    ],
+)
+def test_not_knowing_is_not_a_no(response):
+    stroke = {"kind": "yes_no", "topic": ["stroke"], "answer": False}
+    assert not grade(response, [stroke], "Has she ever had a stroke?").correct
+    assert grade("Not at all.", [stroke], "Has she ever had a stroke?").correct
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "It is unclear whether she takes lisinopril.",
+        "Ask her whether she takes lisinopril.",
+        "Perhaps lisinopril",
+        "I'd guess lisinopril.",
+    ],
+)
+def test_a_guess_is_not_an_answer(response):
+    drug = {"kind": "term", "accepted": ["lisinopril"], "rivals": [["amlodipine"]]}
+    question = "Which drug does she take for hypertension now?"
+    assert not grade(response, [drug], question).correct
+    assert grade("Probably lisinopril, by the last note.", [drug], question).correct
