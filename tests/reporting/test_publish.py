@@ -22,7 +22,7 @@ UNCLEAN = {
     "commit": r"\b[0-9a-f]{40}\b",
     "random id": r"\b[0-9a-f]{32}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-|T_[0-9a-f]{5}",
     "warning": r"Warning\b|Traceback",
-    "widget": r"(?i)widget|model_id",
+    "widget": r"(?i)jupyter widget|widget-view|model_id",  # not the classes of a style sheet
 }
 
 
