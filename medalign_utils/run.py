@@ -170,7 +170,8 @@ class Run:
             )
         )
         if not self.saves and file.is_file():
-            say(f"{paths.short(file)} stays as it is, because save = False.")
+            if not scores.reset_index(drop=True).equals(pd.read_parquet(file)):
+                say(f"{paths.short(file)} stays as it is, because save = False.")
             return
         paths.write_scores(scores, file, private=self.is_restricted)
         paths.write_table(skipped, reasons)
