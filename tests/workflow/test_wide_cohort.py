@@ -71,7 +71,7 @@ def run(project, experiment):
     """Run the notebook; return its tables by suffix, after a look at its figures."""
     parameters = {
         "experiment": experiment, "release": f"data/{experiment}", "systems": SYSTEMS,
-        "resamples": 999, "simulated_releases": 5,
+        "resamples": 999, "simulated_releases": 5, "save": True,
     }  # fmt: skip
     papermill.execute_notebook(
         project / f"notebooks/{NOTEBOOK}.ipynb", project / f"{experiment}.ipynb", parameters,
