@@ -18,9 +18,8 @@ from medalign_utils.explorer.controls import Controls
 from medalign_utils.explorer.filters import day_of, select_events
 from medalign_utils.explorer.html import number
 from medalign_utils.explorer.search import Query, count_hits, parse_query
-from medalign_utils.explorer.timeline import timeline_html
+from medalign_utils.explorer.timeline import order_types, timeline_html
 from medalign_utils.explorer.trend import measure_of, measures_of, trend_html
-from medalign_utils.plots.release import order_types
 
 PAGE = 200  # events per page of the table
 NOTES, EVENTS, TREND = range(3)  # tabs

@@ -1,16 +1,35 @@
 """Writes a record's timeline as HTML: a row for each type of event, a tick for each day."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 import numpy as np
 import pandas as pd
 
 from medalign_utils.data.ehr.labels import type_label
-from medalign_utils.plots.release import EVENT_COLOURS, order_types
 from medalign_utils.plots.style import GREY
 
 _STEPS = 1000  # ticks are rounded to this many places of the width
+# Colours by type of event, in the order of a timeline's rows.
+_COLOURS = {
+    "visit": "#000000",
+    "visit_detail": "#666666",
+    "condition": "#D55E00",
+    "procedure": "#AA4499",
+    "drug_exposure": "#007A5A",
+    "device_exposure": "#882255",
+    "measurement": "#B87A00",
+    "observation": "#2A8FCB",
+    "image": "#44679F",
+    "note": "#0072B2",
+    "death": "#000000",
+}
+
+
+def order_types(types: Iterable[str]) -> list[str]:
+    """Return types of events in the order of a timeline's rows, "person" last."""
+    order = [*_COLOURS, *sorted(set(types) - {*_COLOURS, "person"}), "person"]
+    return [name for name in order if name in types]
 
 
 def timeline_html(
@@ -29,7 +48,7 @@ def timeline_html(
         _row(
             f"{type_label(name)} ({counts[name]:,})",
             _places(events["timestamp"][events["type"] == name], first, span),
-            EVENT_COLOURS.get(name, GREY),
+            _COLOURS.get(name, GREY),
         )
         for name in order_types(counts.index)
     ]

@@ -22,7 +22,6 @@ from medalign_utils.plots.release import (
     instructions_by,
     match_recall,
     note_types,
-    timeline,
 )
 from medalign_utils.plots.style import side_by_side
 from medalign_utils.plots.systems import (

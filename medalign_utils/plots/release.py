@@ -1,39 +1,16 @@
 """Figures of a release: its records, instructions and curation."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.ticker import MaxNLocator
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.plots import style
 from medalign_utils.plots.style import BLUE, COUNT, GREY, ORANGE, n_of, name_rows, new_axes, wrapped
-
-# Colours by type of event, in the order of a timeline's rows.
-EVENT_COLOURS = {
-    "visit": "#000000",
-    "visit_detail": "#666666",
-    "condition": "#D55E00",
-    "procedure": "#AA4499",
-    "drug_exposure": "#007A5A",
-    "device_exposure": "#882255",
-    "measurement": "#B87A00",
-    "observation": "#2A8FCB",
-    "image": "#44679F",
-    "note": "#0072B2",
-    "death": "#000000",
-}
-
-
-def order_types(types: Iterable[str]) -> list[str]:
-    """Return types of events in the order of a timeline's rows, "person" last."""
-    order = [*EVENT_COLOURS, *sorted(set(types) - {*EVENT_COLOURS, "person"}), "person"]
-    return [name for name in order if name in types]
 
 
 @style.styled
@@ -132,51 +109,6 @@ def note_types(table: pd.DataFrame, ax: Axes | None = None, *, most: int = 12) -
         types = "type" if len(rest) == 1 else "types"
         more = f"; {len(rest)} more {types}\nwith {rest['notes'].sum():,} notes not drawn"
     ax.set_xlabel(f"Notes (n = {table['notes'].sum():,}{more})")
-    return ax
-
-
-@style.styled
-def timeline(
-    events: pd.DataFrame,
-    ax: Axes | None = None,
-    *,
-    hits: Sequence = (),
-    shown: pd.Timestamp | None = None,
-) -> Axes:
-    """Return a timeline of one patient: a row for the encounters, and one per type of event.
-
-    A mark stands for all events of a type on one day, so that long records are drawn quickly.
-    `hits` are the times of search results; `shown` is the time of the entry on display.
-    """
-    events = events[events["type"] != "person"]
-    counts = events["type"].value_counts()
-    ax = ax or new_axes(1.0 + 0.2 * len(counts))
-    starts = events.groupby("encounter")["timestamp"].min()
-    rows = [(f"encounter ({len(starts):,})", starts, "black")]
-    days = events["timestamp"].dt.normalize()
-    for name in order_types(counts.index):
-        of_type = days[events["type"] == name].drop_duplicates()
-        rows.append((f"{name} ({counts[name]:,})", of_type, EVENT_COLOURS.get(name, GREY)))
-    name_rows(ax, [name for name, _, _ in rows])
-    for row, (_, moments, colour) in enumerate(rows):
-        # Markers are drawn much faster than lines.
-        ax.plot(moments, np.full(len(moments), row), "|", color=colour, ms=9, mew=0.8)
-        ax.get_yticklabels()[row].set_color(colour)
-    if len(hits):
-        heights = np.full(len(hits), -0.65)
-        ax.plot(hits, heights, "v", color=ORANGE, ms=4, clip_on=False, label="with hits")
-    if shown is not None:
-        ax.axvline(shown, color=ORANGE, lw=1.2, zorder=3, label="shown below")
-    if len(hits) or shown is not None:
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=2, frameon=False, borderpad=0)
-    # Margins may extend beyond the years that a date can have.
-    ax.set_xlim(*np.clip(ax.get_xlim(), *date2num([datetime.min, datetime(9999, 12, 31, 23, 59)])))
-    locator = AutoDateLocator(minticks=3, maxticks=8)
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    ax.grid(axis="x", color="#E5E5E5", lw=0.6)
-    ax.set_axisbelow(True)
-    ax.set_xlabel(f"n = {len(events):,} events; one mark per day")
     return ax
 
 

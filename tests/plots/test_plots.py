@@ -62,11 +62,6 @@ RECALL = with_intervals(
 YEARS = pd.DataFrame({"year": range(1996, 2020), "events": [4000 * i for i in range(24)]})
 NOTES = ["Progress note", *(f"A note that costs ${i}" for i in range(14))]
 NOTE_TYPES = pd.DataFrame({"note": NOTES, "notes": [46252, *range(14, 0, -1)], "patients": 276})
-EVENTS = pd.DataFrame(
-    {"timestamp": pd.to_datetime(["2014-08-10", "2014-08-10", "2015-01-02", "2019-03-01"]),
-     "encounter": [0, 0, 1, 2],
-     "type": ["person", "note", "measurement", "a type of $ its own $"]}
-)  # fmt: skip
 HUMAN = pd.DataFrame(
     {"system": ["GPT-4 (32k)", LONG], "n": 303, "correct": [0.601, 0.65],
      "win_rate": [0.676, 0.658], "mean_rank": [2.75, 2.8]}
@@ -121,7 +116,6 @@ TOKENS = with_intervals(
 OUTCOMES = with_intervals(
     {"system": [LONG, "b"], "n": 72}, correct=[0.3, 0.4], contradicted=[0.2, 0.1], omission=0.5
 )
-TIMES = EVENTS["timestamp"]
 # Name of the function (and case) -> its arguments.
 CASES = {
     "gaps_by_group": ([GAPS[2:]], {}),
@@ -147,7 +141,6 @@ CASES = {
     "match_recall": ([RECALL], {}),
     "event_years": ([YEARS], {}),
     "note_types": ([NOTE_TYPES], {}),
-    "timeline": ([EVENTS], {"hits": TIMES[:1], "shown": TIMES[3]}),
 }
 
 
@@ -217,8 +210,6 @@ def test_text_is_inside_the_picture_and_settings_are_restored(name):
           "(n = 32 to 72 instructions)", "1,000", "100,000"}),
         ("accuracy_by_context",
          {"2,048", "full record", "−20.0\n[−30.0, −10.0]", "−10.0\n[−20.0, +0.0]"}),
-        ("timeline", {"encounter (3)", "measurement (1)", "note (1)", "a type of $ its own $ (1)",
-                      "n = 3 events; one mark per day"}),
     ],
 )  # fmt: skip
 def test_figures_state(name, expected):
@@ -426,17 +417,6 @@ def test_deduplication_draws_known_shares_only():
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["dropped"]
     assert ax.get_xlabel() == "ROUGE-L threshold (n = 1,314 instructions)"
     assert ax.get_ylabel() == "Share dropped"
-
-
-@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
-def test_timeline_of_the_first_and_the_last_possible_day(day):
-    moments = pd.Series(pd.array([day, "2014-08-10"], dtype="datetime64[s]"))
-    events = pd.DataFrame({"timestamp": moments, "encounter": 0, "type": "note"})
-    for drawn in (events, events[:1]):
-        ax = plots.timeline(drawn, hits=[moments[0]], shown=moments[0])
-        ax.figure.canvas.draw()
-        assert [t.get_text() for t in ax.get_legend().get_texts()] == ["with hits", "shown below"]
-    assert plots.timeline(EVENTS).get_legend() is None
 
 
 def test_figures_with_only_undefined_values_are_drawn():
