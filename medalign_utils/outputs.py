@@ -47,8 +47,10 @@ OUTPUTS = {
             "instructions are independent; the other intervals resample patients.",
             "pairs": "Pairs of systems: paired difference in accuracy, McNemar's exact test, a "
             "sign-flip test over patients, and which system ranks higher. p_holm is Holm-adjusted "
-            "over the pairs.",
-            "contexts": "One system at several context lengths, each compared with the longest.",
+            "over the pairs, and the intervals of the differences hold for all pairs at once.",
+            "contexts": "One system at several context lengths, each compared with the longest; "
+            "p_holm is Holm-adjusted over the comparisons, and their intervals hold for all at "
+            "once.",
             "cost": "What the responses cost. Uncounted responses, whose tokens are not known, are "
             "left out of sums and dollars. No other system is as good as one on the Pareto front "
             "for less, or better for the same. Seconds are those of all calls, divided by the "

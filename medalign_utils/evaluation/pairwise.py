@@ -8,7 +8,13 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import check_ratings, patients_of, wide, wide_ranks
-from medalign_utils.stats.bootstrap import Bootstrap, Interval, bootstrap_means, interval_columns
+from medalign_utils.stats.bootstrap import (
+    Bootstrap,
+    Interval,
+    Resampled,
+    interval_columns,
+    resample_means,
+)
 from medalign_utils.stats.permutation import holm, sign_flip
 
 
@@ -19,8 +25,10 @@ def compare_systems(
 
     One row per pair; system is the one with the better mean rank, opponent the other. only_system
     and only_opponent count instructions on which only that system is correct; win_rate is as in
-    `head_to_head`. With fewer than two patients, bounds are NaN. Columns ending in _holm are
-    adjusted over all pairs.
+    `head_to_head`. difference_low and difference_high hold for all pairs at once in 95 % of samples
+    (`Resampled.simultaneous_intervals`), and columns ending in _holm are adjusted over all pairs;
+    win_rate_low and win_rate_high are for each pair by itself. With fewer than two patients, bounds
+    are NaN.
 
     Rely on sign_flip_p, which flips signs by patient. mcnemar_p, from McNemar's exact test, assumes
     that instructions are independent; it is too small if a patient's instructions are alike.
@@ -32,10 +40,11 @@ def compare_systems(
     differences = correct[:, first] - correct[:, second]
     steps = ranks.to_numpy()[:, first] - ranks.to_numpy()[:, second]
     wins = np.where(steps == 0, np.nan, steps < 0)
-    intervals = bootstrap_means(np.hstack([differences, wins]), patients, bootstrap=bootstrap)
+    columns = np.hstack([differences, wins])
+    drawn = resample_means(columns, patients, bootstrap=bootstrap)
     of_wins = [
         Interval(0.5, np.nan, np.nan) if np.isnan(interval.estimate) else interval
-        for interval in intervals[len(first) :]
+        for interval in drawn.part(slice(len(first), None)).intervals()
     ]
     better, worse = (differences > 0).sum(axis=0), (differences < 0).sum(axis=0)
     tables = [[[0, b], [c, 0]] for b, c in zip(better, worse, strict=True)]
@@ -47,7 +56,7 @@ def compare_systems(
             "opponent": ranks.columns[second].to_numpy(),
             "n": len(ranks),
             "n_patients": len(set(patients)),
-            **interval_columns("difference", intervals[: len(first)]),
+            **_differences(drawn.part(slice(len(first)))),
             "only_system": better,
             "only_opponent": worse,
             "mcnemar_p": mcnemar_p,
@@ -72,8 +81,12 @@ def compare_contexts(
     """Return accuracy by context length, for systems that differ in nothing else.
 
     `contexts` maps systems to their context lengths in tokens, each length once; None (NA in the
-    table) is the full record. One row per system, shortest context first; difference is the paired
-    difference in accuracy from the longest context, NaN in the last row.
+    table) is the full record. One row per system, shortest context first:
+
+    - correct, with bounds for each system by itself
+    - difference: the paired difference in accuracy from the longest context, with bounds that hold
+      for all contexts at once in 95 % of samples; NaN in the last row
+    - sign_flip_p, and sign_flip_p_holm: as in `compare_systems`, adjusted over the contexts
     """
     check_ratings(ratings)
     correct = wide(ratings, "correct").astype(float)
@@ -88,17 +101,29 @@ def compare_contexts(
         )
     systems = [system for _, system in sorted(zip(lengths, contexts, strict=True))]
     correct = correct[systems]
-    differences = correct.sub(correct[systems[-1]], axis=0)
-    differences[systems[-1]] = np.nan  # 0 would look like a result
-    both = np.hstack([correct.to_numpy(), differences.to_numpy()])
+    differences = correct.sub(correct[systems[-1]], axis=0).iloc[:, :-1].to_numpy()
     patients = patients_of(correct.index, instructions)
-    intervals = bootstrap_means(both, patients, bootstrap=bootstrap)
+    columns = np.hstack([correct.to_numpy(), differences])
+    drawn = resample_means(columns, patients, bootstrap=bootstrap)
+    p = sign_flip(differences, patients, bootstrap.rng)
+    compared = pd.DataFrame(
+        {
+            **_differences(drawn.part(slice(len(systems), None))),
+            "sign_flip_p": p,
+            "sign_flip_p_holm": holm(p),
+        }
+    )
     return pd.DataFrame(
         {
             "system": systems,
             "context_tokens": pd.array([contexts[system] for system in systems], dtype="Int64"),
             "n": len(correct),
-            **interval_columns("correct", intervals[: len(systems)]),
-            **interval_columns("difference", intervals[len(systems) :]),
+            **interval_columns("correct", drawn.part(slice(len(systems))).intervals()),
         }
-    )
+    ).join(compared)  # the longest context is compared with nothing
+
+
+def _differences(drawn: Resampled) -> dict[str, list[float]]:
+    """Return the columns of differences in accuracy, with bounds that hold for all at once."""
+    intervals = np.clip(np.reshape(drawn.simultaneous_intervals(), (-1, 3)), -1, 1)
+    return interval_columns("difference", [Interval(*row) for row in intervals.tolist()])

@@ -155,8 +155,7 @@ def bootstrap_systems(
     wins = np.where(before | before.swapaxes(1, 2), before, np.nan).reshape(len(ranks), k * k)
     drawn = resample_means(np.hstack([correct, ranks, wins]), patients, bootstrap=bootstrap)
     of_correct, of_rank, of_wins = (
-        Resampled(*(array[..., columns] for array in drawn))
-        for columns in (slice(k), slice(k, 2 * k), slice(2 * k, None))
+        drawn.part(columns) for columns in (slice(k), slice(k, 2 * k), slice(2 * k, None))
     )
     win_rate = Resampled(
         _over_opponents(of_wins.means.reshape(k, k)),

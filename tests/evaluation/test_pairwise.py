@@ -47,12 +47,9 @@ def test_equals_its_parts_and_the_head_to_head_matrix():
     table = compared(ratings, instructions, resamples=200)
     matrix = head_to_head(ratings)
     wide = ratings.pivot(index="instruction_id", columns="system", values="correct")
-    patients = instructions.set_index("instruction_id")["person_id"][wide.index]
     for row in table.to_dict("records"):
         a, b = row["system"], row["opponent"]
-        expected = mean_interval(wide[a].astype(float) - wide[b], patients, Bootstrap.seeded(200))
-        interval = [row["difference"], row["difference_low"], row["difference_high"]]
-        assert interval == pytest.approx(list(expected), abs=1e-12)
+        assert row["difference"] == pytest.approx((wide[a].astype(float) - wide[b]).mean())
         assert row["win_rate"] == pytest.approx(matrix.loc[a, b], abs=1e-12)
         assert row["wins"] + row["losses"] + row["ties"] == row["n"] == 40
         counts = pd.crosstab(wide[a], wide[b]).reindex([False, True], axis=0, fill_value=0)
@@ -87,11 +84,27 @@ def test_compare_contexts_equals_its_parts():
     assert table["context_tokens"].tolist() == [2048, 8192, pd.NA]
     wide = pd.DataFrame(correct, columns=list("abcd"), dtype=float)
     for row in table.iloc[:2].to_dict("records"):
-        difference = wide[row["system"]] - wide["b"]
-        expected = mean_interval(difference, instructions["person_id"], Bootstrap.seeded(200, 9))
-        interval = (row["difference"], row["difference_low"], row["difference_high"])
-        assert interval == pytest.approx(expected)
-    assert table.filter(like="difference").iloc[2].isna().all()
+        assert row["difference"] == pytest.approx((wide[row["system"]] - wide["b"]).mean())
+    assert table.filter(regex="difference|sign_flip").iloc[2].isna().all()
+    # The adjusted p of two comparisons is at most twice the p.
+    p, holm = table["sign_flip_p"][:2], table["sign_flip_p_holm"][:2]
+    assert (p <= holm).all() and (holm <= 2 * p).all()
+    pairs = compared(ratings, instructions).set_index(["system", "opponent"])
+    for row in table.iloc[:2].itertuples():  # the same test as that of the pair
+        [both] = [pairs.loc[pair, "sign_flip_p"] for pair in ((row.system, "b"), ("b", row.system))
+                  if pair in pairs.index]  # fmt: skip
+        assert row.sign_flip_p == both
+
+
+def test_intervals_of_several_differences_are_wider_than_one_alone():
+    correct = np.random.default_rng(7).random((40, 4)) < [0.2, 0.4, 0.5, 0.7]
+    ratings, instructions = ratings_of(rankdata(~correct, axis=1), correct), instructions_of(40)
+    table = compared(ratings, instructions, resamples=2000)
+    for row in table.itertuples():
+        values = correct[:, "abcd".index(row.system)] - correct[:, "abcd".index(row.opponent)] * 1.0
+        alone = mean_interval(values, instructions["person_id"], Bootstrap.seeded(2000))
+        width = row.difference_high - row.difference_low
+        assert 1.15 < width / (alone.high - alone.low) < 1.5
 
 
 def test_errors_name_the_fault():
