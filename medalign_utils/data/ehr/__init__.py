@@ -28,7 +28,8 @@ def read_events(path: str | Path) -> pd.DataFrame:
     - person_id
     - timestamp: datetime64[s]
     - encounter: number from 0
-    - type, code, name, unit, note_id: text, missing if absent, blank or "NULL"
+    - type, code, name, unit, note_id: text, missing if absent, blank or a word of
+      `missing.MISSING`, such as "NULL"
     - value: the event's text without surrounding blanks, missing as above
     - source_text: the event's text exactly as in the file
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from lxml import etree
 
+from medalign_utils.data.missing import MISSING
 from medalign_utils.errors import EHRError
 
 # The release's types, and "person" for facts about the patient.
@@ -24,7 +25,7 @@ _AMERICAN_TIMES = ("", " %H:%M", " %I:%M %p", " %H:%M:%S", " %I:%M:%S %p")
 
 
 class Event(NamedTuple):
-    """One event as read from a file; absent, blank and "NULL" values are None."""
+    """One event as read from a file; absent, blank and `MISSING` values are None."""
 
     timestamp: datetime
     encounter: int
@@ -122,9 +123,9 @@ def text_of(element: etree._Element) -> str:
 
 
 def cleaned(text: str | None) -> str | None:
-    """Return a text without surrounding blanks; None if it is blank or "NULL"."""
+    """Return a text without surrounding blanks; None if it is blank or `MISSING`."""
     stripped = (text or "").strip()
-    return None if stripped in ("", "NULL") else stripped
+    return None if not stripped or stripped in MISSING else stripped
 
 
 def masked(text: str) -> str:

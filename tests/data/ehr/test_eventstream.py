@@ -48,6 +48,16 @@ def test_events_have_their_columns_types_and_order(write):
     assert events["unit"].isna().tolist() == [True] * 5 + [False, True]
 
 
+@pytest.mark.parametrize("word", ["nan", "NULL", "None", "N/A", "<NA>"])
+def test_words_for_missing_values_are_missing_in_attributes_and_text(write, word):
+    word = word.replace("<", "&lt;")
+    events = entry("2014-08-10 09:12", event("visit", word, word, word, unit=word, note_id=word))
+    row = read_events(write(eventstream("7", encounter(events)))).iloc[0]
+    assert row[["code", "name", "value", "unit", "note_id"]].isna().all()
+    with pytest.raises(EHRError, match="no type"):
+        read_events(write(eventstream("7", encounter(events.replace('"visit"', f'"{word}"')))))
+
+
 def test_null_and_blank_are_missing_and_an_empty_ehr_has_no_events(write):
     path = write(eventstream("7", encounter(entry("2014-08-10 09:12", event("visit", "NULL", "")))))
     row = read_events(path).iloc[0]
