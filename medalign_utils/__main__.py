@@ -50,7 +50,7 @@ def _grade(args: argparse.Namespace) -> int:
     graded = grade_answers(args.answers, release, args.system, columns=columns)
     write_text(to_json(graded.verdicts, lines=True), out, private=release.is_restricted)
     print(formatted(graded.table).rename(columns=heading).to_string(index=False))
-    print(f"correct: with its 95 % interval, by bootstrap over patients; {release.origin}")
+    print(f"correct: with its 95 % interval over patients; {release.origin}")
     [row] = graded.table.to_dict("records")
     if row["missing"]:
         print(f"{row['missing']} of {row['n']} instructions have no answer: they are not correct")

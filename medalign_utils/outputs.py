@@ -43,8 +43,7 @@ OUTPUTS = {
     "04_score_responses": Outputs(),
     "05_evaluate_systems": Outputs(
         tables={
-            "": "Systems by mean rank. Win rates leave ties out. Wilson's interval assumes that "
-            "instructions are independent; the other intervals resample patients.",
+            "": "Systems by mean rank. Win rates leave ties out. Intervals are over patients.",
             "pairs": "Pairs of systems: paired difference in accuracy, McNemar's exact test, a "
             "sign-flip test over patients, and which system ranks higher. p_holm is Holm-adjusted "
             "over the pairs, and the intervals of the differences hold for all pairs at once.",

@@ -17,7 +17,7 @@ from medalign_utils.data.ehr import ehr_text
 from medalign_utils.data.release import Release
 from medalign_utils.errors import MedAlignError
 from medalign_utils.metrics.base import check_texts
-from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_means
+from medalign_utils.stats.proportions import proportions
 
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 CUTOFFS = (1, 5, 20)  # ranks up to which a patient counts as found
@@ -182,18 +182,15 @@ def rank_patients(
     return pd.Series(ranks, index=instructions.index, name="rank", dtype="int64")
 
 
-def recall_table(
-    ranks: pd.Series, patients: pd.Series, pool_size: int, *, bootstrap: Bootstrap
-) -> pd.DataFrame:
+def recall_table(ranks: pd.Series, patients: pd.Series, pool_size: int) -> pd.DataFrame:
     """Return recall at each of `CUTOFFS`, and the recall of random matching.
 
     Columns: k, n, pool (its size), recall with its 95 % interval over patients, and random, which
     is exactly k / pool, up to 1.
     """
     hits = np.column_stack([ranks.to_numpy() <= k for k in CUTOFFS])
-    means = bootstrap_means(hits, patients.to_numpy(), bootstrap=bootstrap)
     table = pd.DataFrame({"k": CUTOFFS, "n": len(ranks), "pool": pool_size})
-    table[["recall", "recall_low", "recall_high"]] = means
+    table[["recall", "recall_low", "recall_high"]] = proportions(hits, patients.to_numpy())
     return table.assign(random=table["k"].clip(upper=pool_size) / pool_size)
 
 

@@ -1,4 +1,4 @@
-"""Tables of accuracy and errors, with intervals by bootstrap over patients."""
+"""Tables of accuracy and errors, with intervals of proportions over patients."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,14 +7,8 @@ import pandas as pd
 
 from medalign_utils.data.disclosure import suppress_small_groups
 from medalign_utils.error_analysis.outcomes import CONTRADICTED, OMISSIONS, OUTCOMES
-from medalign_utils.evaluation.systems import wilson_interval
-from medalign_utils.stats.bootstrap import (
-    LEAST_INTERVAL,
-    Bootstrap,
-    Interval,
-    interval_columns,
-    resample_means,
-)
+from medalign_utils.stats.bootstrap import LEAST_INTERVAL, Interval, interval_columns
+from medalign_utils.stats.proportions import Proportions
 
 # Upper bounds of positions, and their names. Questions prefer the newest part of a record.
 _POSITIONS = {
@@ -41,9 +35,7 @@ KINDS = {
     "not_documented": "not documented",
     "several kinds": "several kinds",
 }
-_COLUMNS = (
-    "grouping group system n n_patients correct correct_low correct_high wilson_low wilson_high"
-).split()
+_COLUMNS = "grouping group system n n_patients correct correct_low correct_high".split()
 
 
 _OUTCOME_COLUMNS = (
@@ -93,23 +85,21 @@ def accuracy_by(
     responses: pd.DataFrame,
     groupings: Sequence[str],
     *,
-    bootstrap: Bootstrap,
     is_restricted: bool = False,
 ) -> pd.DataFrame:
     """Return each system's accuracy by group, one row per grouping, group and system.
 
     `responses` comes from `with_groups`; a response without a rating or a group is left out. If the
     release is restricted, groups that could identify patients have no values; see
-    `suppress_small_groups`. With fewer than `LEAST_INTERVAL` patients there is no bootstrap
-    interval. There are no rows if no response is rated.
+    `suppress_small_groups`. With fewer than `LEAST_INTERVAL` patients there is no interval. There
+    are no rows if no response is rated.
     """
     tables = [pd.DataFrame(columns=_COLUMNS)]
     for grouping in [name for name in groupings if name in responses]:
         rated = responses.dropna(subset=["correct", "person_id", grouping])
         rated = rated.assign(system=pd.Categorical(rated["system"], responses["system"].unique()))
         rows = [
-            {"grouping": grouping, "group": str(group), "system": system}
-            | _accuracy(own, bootstrap)
+            {"grouping": grouping, "group": str(group), "system": system} | _accuracy(own)
             for (group, system), own in rated.groupby([grouping, "system"], observed=True)
         ]
         table = pd.DataFrame(rows, columns=_COLUMNS)
@@ -117,7 +107,7 @@ def accuracy_by(
     return pd.concat([t for t in tables if len(t)] or tables[:1], ignore_index=True)
 
 
-def count_outcomes(responses: pd.DataFrame, *, bootstrap: Bootstrap) -> pd.DataFrame:
+def count_outcomes(responses: pd.DataFrame) -> pd.DataFrame:
     """Return the share of each outcome by system.
 
     Columns: system, n, n_patients, each of `OUTCOMES` (spaces as underscores), contradicted and
@@ -132,13 +122,13 @@ def count_outcomes(responses: pd.DataFrame, *, bootstrap: Bootstrap) -> pd.DataF
             "omission": np.isin(outcomes, OMISSIONS),
         }
         row = {"system": system, "n": len(own), "n_patients": own["person_id"].nunique()}
-        row |= _means(measures, own["person_id"], bootstrap)
+        row |= _shares(measures, own["person_id"])
         shares = {name.replace(" ", "_"): np.mean(outcomes == name) for name in OMISSIONS}
         rows.append(row | shares)
     return pd.DataFrame(rows, columns=_OUTCOME_COLUMNS)
 
 
-def abstention(responses: pd.DataFrame, *, bootstrap: Bootstrap) -> pd.DataFrame:
+def abstention(responses: pd.DataFrame) -> pd.DataFrame:
     """Return how well each system says "not documented".
 
     Columns: system, n, n_absent (instructions that the record does not answer), n_abstained
@@ -154,18 +144,16 @@ def abstention(responses: pd.DataFrame, *, bootstrap: Bootstrap) -> pd.DataFrame
         }
         row = {"system": system, "n": len(own), "n_absent": absent.sum()}
         row |= {"n_abstained": abstained.sum(), "n_both": (absent & abstained).sum()}
-        rows.append(row | _means(measures, own["person_id"], bootstrap))
+        rows.append(row | _shares(measures, own["person_id"]))
     return pd.DataFrame(rows, columns=_ABSTENTION_COLUMNS)
 
 
-def accuracy_by_tokens(
-    responses: pd.DataFrame, *, bootstrap: Bootstrap, is_restricted: bool = False
-) -> pd.DataFrame:
+def accuracy_by_tokens(responses: pd.DataFrame, *, is_restricted: bool = False) -> pd.DataFrame:
     """Return `accuracy_by` the number of the record's tokens in a system's prompts.
 
     The column tokens has the median of a group.
     """
-    table = accuracy_by(responses, ["tokens"], bootstrap=bootstrap, is_restricted=is_restricted)
+    table = accuracy_by(responses, ["tokens"], is_restricted=is_restricted)
     if table.empty:
         return table.assign(tokens=[])
     keys = [responses["system"], responses["tokens"].astype("str")]
@@ -205,27 +193,21 @@ def _judged(responses: pd.DataFrame) -> pd.DataFrame:
     return responses if "outcome" in responses else responses[:0]
 
 
-def _accuracy(own: pd.DataFrame, bootstrap: Bootstrap) -> dict:
+def _accuracy(own: pd.DataFrame) -> dict:
     row = {"n": len(own), "n_patients": own["person_id"].nunique()}
-    row |= _means({"correct": own["correct"].to_numpy()}, own["person_id"], bootstrap)
-    return row | wilson_interval(own["correct"].sum(), len(own))
+    return row | _shares({"correct": own["correct"].to_numpy()}, own["person_id"])
 
 
-def _means(
-    measures: Mapping[str, np.ndarray], patients: pd.Series, bootstrap: Bootstrap
-) -> dict[str, float]:
-    """Return the mean of each measure with its bounds, NaN if too few patients have a value."""
+def _shares(measures: Mapping[str, np.ndarray], patients: pd.Series) -> dict[str, float]:
+    """Return the share of each measure with its bounds, NaN if too few patients have a value."""
     values = np.column_stack([np.asarray(v, dtype=float) for v in measures.values()])
-    with np.errstate(invalid="ignore"):  # a measure without any value: 0 / 0
-        resampled = resample_means(values, patients.to_numpy(), bootstrap=bootstrap)
-    means = {}
-    for name, interval, n in zip(
-        measures, resampled.intervals(), resampled.n_patients, strict=True
-    ):
+    shares = Proportions.of(values, patients.to_numpy())
+    row = {}
+    for name, interval, n in zip(measures, shares.intervals(), shares.n_patients, strict=True):
         if n < LEAST_INTERVAL:
             interval = Interval(interval.estimate, np.nan, np.nan)
-        means |= {column: value for column, [value] in interval_columns(name, [interval]).items()}
-    return means
+        row |= {column: value for column, [value] in interval_columns(name, [interval]).items()}
+    return row
 
 
 def _suppressed(table: pd.DataFrame, rated: pd.DataFrame, grouping: str) -> pd.DataFrame:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from medalign_utils.data.release import Release, load_submitted
-from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_means, interval_columns
+from medalign_utils.stats.bootstrap import interval_columns
+from medalign_utils.stats.proportions import proportions
 
 _COLUMNS = "system n_pairs n_patients both_correct same same_low same_high".split()
 
@@ -24,9 +25,7 @@ def find_paraphrases(release: Release) -> pd.DataFrame:
     return pd.DataFrame(pairs, columns=["person_id", "instruction_id", "other_id"])
 
 
-def stability(
-    responses: pd.DataFrame, pairs: pd.DataFrame, *, bootstrap: Bootstrap
-) -> pd.DataFrame:
+def stability(responses: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """Return how often each system's verdict is the same for both wordings.
 
     `responses` has instruction_id, system and correct; `pairs` comes from `find_paraphrases`. Pairs
@@ -43,7 +42,7 @@ def stability(
             continue
         first, other = (correct[both[name]].to_numpy() for name in ("instruction_id", "other_id"))
         same = (first == other).astype(float)[:, np.newaxis]
-        intervals = bootstrap_means(same, both["person_id"].to_numpy(), bootstrap=bootstrap)
+        intervals = proportions(same, both["person_id"].to_numpy())
         row = {"system": system, "n_pairs": len(both), "n_patients": both["person_id"].nunique()}
         row["both_correct"] = (first * other).mean()
         rows.append(row | {k: v[0] for k, v in interval_columns("same", intervals).items()})

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from medalign_utils.data.release import Release, instructions_to_answer
@@ -11,7 +12,8 @@ from medalign_utils.data.tables import read_table, require_mapped
 from medalign_utils.errors import MedAlignError, ReleaseError
 from medalign_utils.evaluation.systems import OUTCOMES, outcomes_of
 from medalign_utils.grading import GRADER_VERSION, grade, load_answer_key
-from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_means, interval_columns
+from medalign_utils.stats.bootstrap import interval_columns
+from medalign_utils.stats.proportions import proportions
 
 # Columns that a file of answers may have besides instruction_id and response.
 _OPTIONAL = ("finish_reason", "failure")
@@ -21,7 +23,7 @@ class GradedAnswers(NamedTuple):
     """One system's answers to a release's instructions, graded with its answer key.
 
     Attributes:
-        table: one row: system, n, correct with its bounds (bootstrap over patients), n_patients,
+        table: one row: system, n, correct with its bounds, n_patients,
             missing (instructions without an answer), and those `systems.OUTCOMES` that are known
             and occur; empty is always there, cut if the answers have finish_reason.
         verdicts: one dict per instruction with a reference, in the order of the release.
@@ -72,13 +74,11 @@ def grade_answers(
     system: str = "",
     *,
     columns: Mapping[str, str] | None = None,
-    bootstrap: Bootstrap | None = None,
 ) -> GradedAnswers:
     """Return the grades of answers to a release's instructions that have a reference.
 
     The release must have an answer key. An instruction without an answer counts as not correct,
-    like an empty answer or one whose failure is not "". The bootstrap has by default 2,000
-    resamples and seed 1, as in the demo.
+    like an empty answer or one whose failure is not "".
 
     - answers: a file, as for `read_answers`; or a table with instruction_id and response
     - system: a name for the table; by default the file's stem
@@ -116,11 +116,7 @@ def grade_answers(
         for i, question in asked[["instruction_id", "question"]].itertuples(index=False)
     ]
     is_correct = pd.Series([verdict["correct"] for verdict in verdicts], dtype=float)
-    [interval] = bootstrap_means(
-        is_correct.to_numpy()[:, None],
-        asked["person_id"],
-        bootstrap=bootstrap or Bootstrap.seeded(),
-    )
+    [interval] = proportions(is_correct.to_numpy()[:, np.newaxis], asked["person_id"])
     outcomes = outcomes_of(given).value_counts()
     known = [name for name in OUTCOMES if name in outcomes or name == "empty"]
     known += ["cut"] if "finish_reason" in given and "cut" not in known else []

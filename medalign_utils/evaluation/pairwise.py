@@ -8,14 +8,9 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import check_ratings, patients_of, wide, wide_ranks
-from medalign_utils.stats.bootstrap import (
-    Bootstrap,
-    Interval,
-    Resampled,
-    interval_columns,
-    resample_means,
-)
+from medalign_utils.stats.bootstrap import Bootstrap, Interval, bootstrap_means, interval_columns
 from medalign_utils.stats.permutation import holm, sign_flip
+from medalign_utils.stats.proportions import Proportions
 
 
 def compare_systems(
@@ -26,7 +21,7 @@ def compare_systems(
     One row per pair; system is the one with the better mean rank, opponent the other. only_system
     and only_opponent count instructions on which only that system is correct; win_rate is as in
     `head_to_head`. difference_low and difference_high hold for all pairs at once in 95 % of samples
-    (`Resampled.simultaneous_intervals`), and columns ending in _holm are adjusted over all pairs;
+    (`Proportions.paired_differences`), and columns ending in _holm are adjusted over all pairs;
     win_rate_low and win_rate_high are for each pair by itself. With fewer than two patients, bounds
     are NaN.
 
@@ -40,11 +35,12 @@ def compare_systems(
     differences = correct[:, first] - correct[:, second]
     steps = ranks.to_numpy()[:, first] - ranks.to_numpy()[:, second]
     wins = np.where(steps == 0, np.nan, steps < 0)
-    columns = np.hstack([differences, wins])
-    drawn = resample_means(columns, patients, bootstrap=bootstrap)
+    intervals = Proportions.of(correct, patients).paired_differences(
+        first, second, comparisons=len(first)
+    )
     of_wins = [
         Interval(0.5, np.nan, np.nan) if np.isnan(interval.estimate) else interval
-        for interval in drawn.part(slice(len(first), None)).intervals()
+        for interval in bootstrap_means(wins, patients, bootstrap=bootstrap)
     ]
     better, worse = (differences > 0).sum(axis=0), (differences < 0).sum(axis=0)
     tables = [[[0, b], [c, 0]] for b, c in zip(better, worse, strict=True)]
@@ -56,7 +52,7 @@ def compare_systems(
             "opponent": ranks.columns[second].to_numpy(),
             "n": len(ranks),
             "n_patients": len(set(patients)),
-            **_differences(drawn.part(slice(len(first)))),
+            **interval_columns("difference", intervals),
             "only_system": better,
             "only_opponent": worse,
             "mcnemar_p": mcnemar_p,
@@ -103,27 +99,17 @@ def compare_contexts(
     correct = correct[systems]
     differences = correct.sub(correct[systems[-1]], axis=0).iloc[:, :-1].to_numpy()
     patients = patients_of(correct.index, instructions)
-    columns = np.hstack([correct.to_numpy(), differences])
-    drawn = resample_means(columns, patients, bootstrap=bootstrap)
+    shares = Proportions.of(correct.to_numpy(), patients)
+    shorter, longest = np.arange(len(systems) - 1), np.full(len(systems) - 1, len(systems) - 1)
+    intervals = shares.paired_differences(shorter, longest, comparisons=len(shorter))
     p = sign_flip(differences, patients, bootstrap.rng)
-    compared = pd.DataFrame(
-        {
-            **_differences(drawn.part(slice(len(systems), None))),
-            "sign_flip_p": p,
-            "sign_flip_p_holm": holm(p),
-        }
-    )
+    compared = {"sign_flip_p": p, "sign_flip_p_holm": holm(p)}
+    compared = pd.DataFrame(interval_columns("difference", intervals) | compared)
     return pd.DataFrame(
         {
             "system": systems,
             "context_tokens": pd.array([contexts[system] for system in systems], dtype="Int64"),
             "n": len(correct),
-            **interval_columns("correct", drawn.part(slice(len(systems))).intervals()),
+            **interval_columns("correct", shares.intervals()),
         }
     ).join(compared)  # the longest context is compared with nothing
-
-
-def _differences(drawn: Resampled) -> dict[str, list[float]]:
-    """Return the columns of differences in accuracy, with bounds that hold for all at once."""
-    intervals = np.clip(np.reshape(drawn.simultaneous_intervals(), (-1, 3)), -1, 1)
-    return interval_columns("difference", [Interval(*row) for row in intervals.tolist()])

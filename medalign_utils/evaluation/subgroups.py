@@ -8,9 +8,10 @@ import pandas as pd
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import patients_of, wide, wide_ranks
-from medalign_utils.evaluation.systems import bootstrap_systems, evaluate_systems, wilson_interval
+from medalign_utils.evaluation.systems import bootstrap_systems, evaluate_systems
 from medalign_utils.run import Run
 from medalign_utils.stats.bootstrap import Bootstrap, interval_columns
+from medalign_utils.stats.proportions import proportions
 
 EHR_QUARTILE, CONTEXT_LENGTH = "EHR length quartile", "context length"
 # Grouping -> column of the table of instructions.
@@ -20,8 +21,8 @@ _BY_COLUMN = {
     "specialty": "submitter_specialty",
 }
 _COLUMNS = (
-    "grouping group system n n_patients correct correct_low correct_high wilson_low wilson_high "
-    "win_rate win_rate_low win_rate_high mean_rank mean_rank_low mean_rank_high"
+    "grouping group system n n_patients correct correct_low correct_high win_rate win_rate_low "
+    "win_rate_high mean_rank mean_rank_low mean_rank_high"
 ).split()
 
 
@@ -119,8 +120,7 @@ def evaluate_context_lengths(
     `contexts` maps the systems to compare to their context lengths in tokens, None for the full
     record; other systems count only as opponents. The table has the columns of `evaluate_subgroups`
     and one group per length, shortest first. If several systems have the same length, a further row
-    has their mean. It has no Wilson interval, because responses to one instruction are not
-    independent.
+    has their mean; its accuracy is the share of all their responses.
     """
     ranks = wide_ranks(ratings)
     correct = wide(ratings, "correct")[ranks.columns].astype(float)
@@ -130,7 +130,7 @@ def evaluate_context_lengths(
             f"found {', '.join(sorted(ranks))}"
         )
     patients = patients_of(ranks.index, instructions)
-    drawn = bootstrap_systems(correct.to_numpy(), ranks.to_numpy(), patients, bootstrap=bootstrap)
+    drawn = bootstrap_systems(ranks.to_numpy(), patients, bootstrap=bootstrap)
     tables = [pd.DataFrame(columns=_COLUMNS)]
     for length in sorted(set(contexts.values()), key=lambda n: np.inf if n is None else n):
         systems = [system for system in ranks if system in contexts and contexts[system] == length]
@@ -141,12 +141,17 @@ def evaluate_context_lengths(
         table = pd.DataFrame(
             {"system": list(rows), "n": len(ranks), "n_patients": len(set(patients))}
         )
+        verdicts = [correct[part].to_numpy() for part in rows.values()]
+        shares = [
+            proportions(own.reshape(-1, 1), np.repeat(patients, own.shape[1]))[0]
+            for own in verdicts
+        ]
+        table = table.assign(**interval_columns("correct", shares))
         for name, resampled in drawn.items():
             intervals = [resampled.mean_of(part).intervals()[0] for part in parts]
             table = table.assign(**interval_columns(name, intervals))
-        wilson = pd.DataFrame(wilson_interval(correct[systems].sum().to_numpy(), len(correct)))
         group = "full record" if length is None else f"{length:,} tokens"
-        table = table.join(wilson).assign(grouping=CONTEXT_LENGTH, group=group)
+        table = table.assign(grouping=CONTEXT_LENGTH, group=group)
         tables.append(table[_COLUMNS])
     return pd.concat(tables[1:] or tables, ignore_index=True)
 

@@ -4,18 +4,17 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import patients_of, rate_in_common, wide, wide_ranks
 from medalign_utils.run import Run
 from medalign_utils.stats.bootstrap import (
-    CONFIDENCE,
     Bootstrap,
     Resampled,
     interval_columns,
     resample_means,
 )
+from medalign_utils.stats.proportions import proportions
 
 # What may be wrong with a response: the prompt cannot be answered, a server withheld the response,
 # the length limit cut it, the server read only a part of the prompt, or there is no text.
@@ -47,9 +46,9 @@ def evaluate_systems(
 
     - win_rate: the mean of a system's `head_to_head` row, as in the paper (data/paper/README.md)
     - win_rate_ties_half: (wins + ties / 2) / comparisons; like win_rate, NaN for a single system
-    - bounds of correct, win_rate and mean_rank: NaN with a single patient, and of no width if all
-      values are equal
-    - wilson_low, wilson_high: always defined, but too narrow if a patient's instructions are alike
+    - bounds of correct: from `stats.proportions`; NaN with a single patient
+    - bounds of win_rate and mean_rank: by bootstrap; NaN with a single patient, and of no width if
+      all values are equal
 
     >>> ratings = pd.DataFrame({
     ...     "instruction_id": ["1", "1", "2", "2"], "system": ["a", "b"] * 2,
@@ -70,8 +69,8 @@ def evaluate_systems(
         )
     correct = wide(ratings, "correct")[systems].astype(float)
     patients = patients_of(ranks.index, instructions)
-    drawn = bootstrap_systems(correct.to_numpy(), ranks.to_numpy(), patients, bootstrap=bootstrap)
-    correct_columns, win_rate_columns, mean_rank_columns = (
+    drawn = bootstrap_systems(ranks.to_numpy(), patients, bootstrap=bootstrap)
+    win_rate_columns, mean_rank_columns = (
         interval_columns(name, resampled.intervals()) for name, resampled in drawn.items()
     )
     # Summed over the opponents, wins + ties / 2 is the number of systems minus the rank.
@@ -81,12 +80,11 @@ def evaluate_systems(
             "system": systems,
             "context_tokens": pd.array([contexts[system] for system in systems], dtype="Int64"),
             "n": n,
-            **correct_columns,
+            **interval_columns("correct", proportions(correct.to_numpy(), patients)),
             "win_rate": win_rate_columns["win_rate"],
             "win_rate_ties_half": ties_half.to_numpy(),
             "mean_rank": mean_rank_columns["mean_rank"],
             "n_patients": len(set(patients)),
-            **wilson_interval(correct.sum().to_numpy(), n),
             **win_rate_columns,
             **mean_rank_columns,
         }
@@ -141,34 +139,26 @@ def head_to_head(ratings: pd.DataFrame) -> pd.DataFrame:
 
 
 def bootstrap_systems(
-    correct: np.ndarray, ranks: np.ndarray, patients: np.ndarray, *, bootstrap: Bootstrap
+    ranks: np.ndarray, patients: np.ndarray, *, bootstrap: Bootstrap
 ) -> dict[str, Resampled]:
-    """Return accuracy, win rate and mean rank of K systems under the same resamples of patients.
+    """Return win rate and mean rank of K systems under the same resamples of patients.
 
-    `correct` (1 or 0) and `ranks` have shape (N, K), `patients` has shape (N,). The keys are
-    "correct", "win_rate" and "mean_rank", each with K columns. For a win rate, n_patients is the
-    largest number of patients in whose instructions the system and one opponent differ.
+    `ranks` has shape (N, K), `patients` has shape (N,). The keys are "win_rate" and "mean_rank",
+    each with K columns. For a win rate, n_patients is the largest number of patients in whose
+    instructions the system and one opponent differ.
     """
-    k = correct.shape[1]
+    k = ranks.shape[1]
     before = ranks[:, :, np.newaxis] < ranks[:, np.newaxis, :]
     # Per instruction: 1 for a win, 0 for a loss, NaN for a tie, so that means ignore ties.
     wins = np.where(before | before.swapaxes(1, 2), before, np.nan).reshape(len(ranks), k * k)
-    drawn = resample_means(np.hstack([correct, ranks, wins]), patients, bootstrap=bootstrap)
-    of_correct, of_rank, of_wins = (
-        drawn.part(columns) for columns in (slice(k), slice(k, 2 * k), slice(2 * k, None))
-    )
+    drawn = resample_means(np.hstack([ranks, wins]), patients, bootstrap=bootstrap)
+    of_rank, of_wins = drawn.part(slice(k)), drawn.part(slice(k, None))
     win_rate = Resampled(
         _over_opponents(of_wins.means.reshape(k, k)),
         _over_opponents(of_wins.resampled.reshape(-1, k, k)),
         of_wins.n_patients.reshape(k, k).max(axis=1),
     )
-    return {"correct": of_correct, "win_rate": win_rate, "mean_rank": of_rank}
-
-
-def wilson_interval(n_correct: np.ndarray, n: int) -> dict[str, np.ndarray]:
-    """Return the columns wilson_low and wilson_high: Wilson's 95 % interval of a share."""
-    low, high = proportion_confint(n_correct, n, alpha=1 - CONFIDENCE, method="wilson")
-    return {"wilson_low": low, "wilson_high": high}
+    return {"win_rate": win_rate, "mean_rank": of_rank}
 
 
 def _over_opponents(rates: np.ndarray) -> np.ndarray:

@@ -35,6 +35,7 @@ from medalign_utils.generation.runner import run_system
 from medalign_utils.grading import load_answer_key, rate_with_answer_key
 from medalign_utils.run import Run
 from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_means
+from medalign_utils.stats.proportions import proportions
 
 MARK = "relevant_demographics"  # key in the answer key: what the correct answer depends on
 _MARKED_AS = {"gender": "sex", "age": "age"}  # change -> what the answer key calls it
@@ -239,7 +240,10 @@ def summarise(
     rows = []
     for (change, system, relevant), group in measured.groupby(_KEY, sort=False):
         values = group[list(MEASURES)].to_numpy(dtype=float)
-        shares = bootstrap_means(values, group["person_id"], bootstrap=bootstrap)
+        shares = [
+            *proportions(values[:, :-1], group["person_id"]),
+            *bootstrap_means(values[:, -1:], group["person_id"], bootstrap=bootstrap),  # net
+        ]
         row = {"change": change, "system": system, "relevant": relevant, "n": len(group)}
         row |= {"n_patients": group["person_id"].nunique(), "n_left_out": n_left_out[change]}
         for measure, (estimate, low, high) in zip(MEASURES, shares, strict=True):

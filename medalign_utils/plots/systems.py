@@ -110,8 +110,7 @@ def accuracy_by_group(table: pd.DataFrame) -> Figure:
     """Return the share of correct responses by system, one panel per group, a page wide.
 
     `table` comes from `evaluate_subgroups`; suppressed groups are left out. Each grouping begins a
-    new row of panels. Wilson's interval is drawn behind the bootstrap's, which has no width if all
-    or no responses are correct.
+    new row of panels.
     """
     table = table[table["n"].notna()]
     rows = []
@@ -122,7 +121,7 @@ def accuracy_by_group(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(
         len(rows), max(map(len, rows)), figsize=size, layout="constrained", squeeze=False
     )
-    highest = np.nanmax(table[["correct_high", "wilson_high"]].to_numpy())
+    highest = np.nanmax(table[["correct", "correct_high"]].to_numpy(dtype=float))
     for groups, row in zip(rows, axes, strict=True):
         for i, ax in enumerate(row):
             ax.set_visible(i < len(groups))
@@ -132,16 +131,12 @@ def accuracy_by_group(table: pd.DataFrame) -> Figure:
             if highest > 0.75:  # more labels would touch
                 ax.set_xticks([0, 0.5, 1] if 1.08 * highest >= 1 else [0, 0.4, 0.8])
     figure.supxlabel(
-        "Correct responses of n instructions, 95% interval over patients; grey: Wilson's, which "
-        "assumes that instructions are independent",
-        fontsize=7.5,
+        "Correct responses of n instructions, 95% interval over patients", fontsize=7.5
     )
     return figure
 
 
 def _draw_group(table: pd.DataFrame, ax: Axes, *, named: bool) -> None:
-    wilson = table[["wilson_low", "wilson_high"]].to_numpy().T
-    ax.hlines(range(len(table)), *wilson, color="#AAAAAA", lw=0.8)
     style.forest(table, "correct", table["system"], {}, scale=style.PERCENT, ax=ax)
     if not named:
         ax.set_yticklabels([])

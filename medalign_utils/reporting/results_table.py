@@ -96,7 +96,6 @@ COLUMNS = {
     "suppressed": "Not shown because",
     "tokens_per_response": "Tokens read per response",
     "where": "Answer in",
-    "wilson": "Wilson's interval",
     "win_rate_ties_half": "Win rate, ties as half",
     "worst": "Worst group",
 }

@@ -76,24 +76,6 @@ class Resampled(NamedTuple):
             intervals.append(Interval(float(mean), *map(float, bounds)))
         return intervals
 
-    def simultaneous_intervals(self) -> list[Interval]:
-        """Return each column's mean with bounds that hold for all columns at once, in 95 %.
-
-        Bounds are the same number of bootstrap standard errors from every mean: the quantile
-        (`percentile_levels`) of the greatest distance among the columns (max-t; Romano and Wolf
-        2005). They are NaN if fewer than two patients have a value. Each column needs a value in
-        each resample.
-        """
-        n_patients = min(self.n_patients, default=0)
-        if n_patients < 2:
-            return [Interval(float(mean), np.nan, np.nan) for mean in self.means]
-        errors = self.resampled.std(axis=0)
-        distances = np.abs(self.resampled - self.means) / np.where(errors > 0, errors, np.inf)
-        low, high = percentile_levels(n_patients)
-        width = np.quantile(distances.max(axis=1), high - low) * errors
-        bounds = zip(self.means, self.means - width, self.means + width, strict=True)
-        return [Interval(*map(float, bound)) for bound in bounds]
-
 
 def percentile_levels(n_patients: int) -> tuple[float, float]:
     """Return the levels of the two bootstrap quantiles that bound a 95 % interval.

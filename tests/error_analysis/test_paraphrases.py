@@ -2,11 +2,9 @@ import pandas as pd
 
 from medalign_utils.data.release import load_release
 from medalign_utils.error_analysis.paraphrases import find_paraphrases, stability
-from medalign_utils.stats.bootstrap import Bootstrap
 from medalign_utils.synthetic import write_release
 from tests.builders import tiny_release
 
-BOOTSTRAP = Bootstrap.seeded(100)
 INSTRUCTIONS, SUBMITTED = "all-instructions-rouge.tsv", "submitted-instructions.tsv"
 
 
@@ -44,8 +42,8 @@ def test_stability_is_the_share_of_equal_verdicts():
     verdicts = {"1": True, "2": True, "3": True, "4": False, "5": False, "6": False, "7": True}
     responses = pd.DataFrame({"instruction_id": list(verdicts), "correct": list(verdicts.values())})
     responses = responses.assign(system="a").astype({"correct": "boolean"})
-    [row] = stability(responses, pairs, bootstrap=BOOTSTRAP).itertuples()
+    [row] = stability(responses, pairs).itertuples()
     # 8 is not rated; of 3 pairs, 2 are the same and 1 is correct both times.
     assert (row.n_pairs, row.n_patients, row.same, row.both_correct) == (3, 3, 2 / 3, 1 / 3)
-    empty = stability(responses, pairs[:0], bootstrap=BOOTSTRAP)
+    empty = stability(responses, pairs[:0])
     assert empty.empty and "same" in empty

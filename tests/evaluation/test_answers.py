@@ -109,7 +109,7 @@ def test_every_format_gives_the_same_verdicts(folder, answers, tmp_path, capsys,
     shown = capsys.readouterr().out
     assert f"3 of {len(answers)} instructions have no answer: they are not correct" in shown
     assert "how many answers were cut is not known" in shown
-    assert "by bootstrap over patients; synthetic release, public seed 1" in shown
+    assert "95 % interval over patients; synthetic release, public seed 1" in shown
     assert shown.splitlines()[1].split()[:2] == ["mine", str(len(answers))]
     verdicts = [json.loads(line) for line in out.read_text().splitlines()]
     missing = [verdict for verdict in verdicts if verdict["reason"] == "no answer"]

@@ -120,8 +120,7 @@ def test_evaluate_systems():
     table = evaluate_systems(ratings, instructions_of(4), contexts, bootstrap=bootstrap)
     assert " ".join(table) == (
         "system context_tokens n correct correct_low correct_high win_rate win_rate_ties_half "
-        "mean_rank n_patients wilson_low wilson_high win_rate_low win_rate_high mean_rank_low "
-        "mean_rank_high"
+        "mean_rank n_patients win_rate_low win_rate_high mean_rank_low mean_rank_high"
     )
     assert table["system"].tolist() == ["b", "a", "c"]
     assert table["correct"].tolist() == [0.75, 0.25, 0.0]
@@ -153,9 +152,16 @@ def test_one_patient_and_one_instruction_have_no_bootstrap_interval(n):
     table = evaluated(ratings, instructions_of(4, per_patient=4))
     bounds = table.filter(regex="(correct|win_rate|mean_rank)_(low|high)")
     assert bounds.shape == (3, 6) and bounds.isna().all(axis=None)
-    # Wilson's interval exists: a is correct on i0 and i1 (rank 1), so on 1 of 1 or 2 of 4.
-    assert table["wilson_low"][0] > 0 and table["n_patients"].tolist() == [1, 1, 1]
+    assert table["n_patients"].tolist() == [1, 1, 1]
     assert table[["correct", "win_rate", "mean_rank"]].notna().all(axis=None)
+
+
+def test_none_or_all_correct_is_no_certainty_and_bounds_are_exactly_0_and_1():
+    table = evaluated(ratings_of(np.full((24, 2), 1.5), [[1, 0]] * 24), instructions_of(24))
+    bounds = table[["correct_low", "correct_high"]].values
+    # Wilson's: t^2 / (n + t^2) with t = 2.07; a bootstrap's bounds would both be 0.
+    assert bounds[1].tolist() == [0.0, pytest.approx(2.0687**2 / (24 + 2.0687**2), abs=1e-4)]
+    assert bounds[0].tolist() == [pytest.approx(1 - bounds[1, 1]), 1.0]
 
 
 def test_one_system_has_no_opponent():
@@ -168,10 +174,7 @@ def test_one_system_has_no_opponent():
 def test_all_tied():
     correct = np.array([[1, 0, 0]] * 6)
     table = evaluated(ratings_of(np.full((6, 3), 2.0), correct), instructions_of(6))
-    # If all or none are correct, the bootstrap's interval has no width, but Wilson's has.
-    shares = table[["correct_low", "correct", "correct_high"]]
-    assert shares.values.tolist() == [[1] * 3, [0] * 3, [0] * 3]
-    assert table["wilson_low"][0] < 1 and table["wilson_high"][1] > 0
+    assert table["correct"].tolist() == [1, 0, 0]
     # No pair ever differs: 0.5 by definition, without an interval; the mean rank is (1 + 2 + 3) / 3
     # in every resample.
     assert table["win_rate"].tolist() == [0.5] * 3

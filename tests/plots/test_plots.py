@@ -81,7 +81,6 @@ GROUPS = with_intervals(
      "group": [*(f"Kind {i // 2} of $" for i in range(10)), *["1: up to 900 tokens"] * 2],
      "system": [LONG, "b"] * 6, "n": [40] * 10 + [1] * 2, "n_patients": [9] * 10 + [1] * 2},
     correct=[0.2, 0.4] * 5 + [0.0, 1.0],
-    wilson=[0.2, 0.5] * 6,
 )  # fmt: skip
 GAPS = pd.DataFrame(
     [
