@@ -24,7 +24,7 @@ from medalign_utils.data.release import load_release
 from medalign_utils.errors import MedAlignError
 from medalign_utils.generation.system import job_resources, shaping_settings
 from medalign_utils.generation.terms import check_terms
-from medalign_utils.outputs import OUTPUTS, stem
+from medalign_utils.outputs import FIGURE_KINDS, OUTPUTS, stem
 from medalign_utils.paths import checkpoint, part, resolve
 from medalign_utils.provenance.code_closure import code_hash
 from medalign_utils.provenance.notebook import notebook_code
@@ -103,7 +103,7 @@ def outputs_of(notebook):
     tables, figures = OUTPUTS[notebook]
     return [
         *(f"{RUN}/tables/{stem(notebook, suffix)}.csv" for suffix in tables),
-        *(f"{RUN}/figures/{stem(notebook, suffix)}.png" for suffix in figures),
+        *(f"{RUN}/figures/{stem(notebook, name)}.{kind}" for name in figures for kind in FIGURE_KINDS),
         *([f"{RUN}/patients.csv"] if notebook == "01_explore_release" else []),
         f"{RUN}/provenance/{notebook}.json",
     ]

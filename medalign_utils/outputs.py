@@ -1,5 +1,7 @@
 """The tables and figures that each notebook writes to `runs/<experiment>/`, with captions.
 
+A figure's caption says what n counts, which interval is drawn and which test was done.
+
 Notebooks, the workflow, the report and tests take the names from here.
 """
 
@@ -10,6 +12,8 @@ from typing import NamedTuple
 # The status of published values on which no conclusion may depend, and their mark in tables.
 UNVERIFIED = "transcribed, not re-verified"
 DAGGER = "\N{DAGGER}"
+# Of each figure, one for screens and two for journals.
+FIGURE_KINDS = ("png", "pdf", "svg")
 
 
 class Outputs(NamedTuple):
@@ -22,11 +26,18 @@ class Outputs(NamedTuple):
 OUTPUTS = {
     "01_explore_release": Outputs(
         figures={
-            "categories": "Instructions by category.",
-            "specialties": "Instructions by the submitter's specialty.",
-            "ehr_lengths": "Lengths of the records, in tokens.",
-            "event_years": "Events by calendar year.",
-            "note_types": "Notes by type.",
+            "categories": "Instructions by category, with and without a reference, and the paper's "
+            "numbers; n is in the figure. Counts of the whole release, with no interval and no "
+            "test.",
+            "specialties": "Instructions by the submitter's specialty, with and without a "
+            "reference; n is in the figure. Counts of the whole release, with no interval and no "
+            "test.",
+            "ehr_lengths": "Lengths of the n records, in tokens, against context lengths. Counts "
+            "of the whole release, with no interval and no test.",
+            "event_years": "Events by calendar year; n counts the events of all records. No "
+            "interval and no test.",
+            "note_types": "Notes by type, and patients who have any; n counts the notes of all "
+            "records. No interval and no test.",
         },
     ),
     "02_match_instructions": Outputs(
@@ -35,8 +46,11 @@ OUTPUTS = {
             "dedup": "Near-duplicate instructions dropped at each ROUGE-L threshold.",
         },
         figures={
-            "recall": "Share of instructions whose patient is among the first k.",
-            "dedup": "Instructions dropped at each threshold.",
+            "recall": "Share of n instructions whose patient is among the first k records that "
+            "BM25 finds, with 95% intervals over patients, beside a random order. No test.",
+            "dedup": "Share of n submitted instructions dropped at each ROUGE-L threshold, and how "
+            "many of these are duplicates (precision) and of the duplicates are dropped (recall). "
+            "No interval and no test.",
         },
     ),
     "03_generate_responses": Outputs(),
@@ -57,12 +71,20 @@ OUTPUTS = {
             "groups": "Systems by group of instructions, not adjusted for the number of groups.",
         },
         figures={
-            "accuracy": "Share of correct responses.",
-            "pairs": "Paired differences in accuracy.",
-            "groups": "Accuracy by group.",
-            "head_to_head": "Win rate of each system against every other system.",
-            "contexts": "Accuracy against context length.",
-            "cost": "Accuracy against cost, with the Pareto front.",
+            "accuracy": "Share of correct responses to the same n instructions by system, with 95% "
+            "intervals over patients. The next figure has the test of the differences.",
+            "pairs": "Paired differences in accuracy on the same n instructions, with 95% "
+            "intervals that hold for all pairs at once. p of a sign-flip test over patients and of "
+            "McNemar's test, both after Holm.",
+            "groups": "Accuracy by group of n instructions, with 95% intervals over patients. No "
+            "test; not adjusted for the number of groups.",
+            "head_to_head": "Win rate of each system against every other on n instructions, "
+            "without ties. No interval; the table of pairs has it, and the test.",
+            "contexts": "Accuracy of one system on the same n instructions by context length, with "
+            "95% intervals over patients. Differences have 95% intervals that hold for all at "
+            "once, and p of a sign-flip test over patients after Holm.",
+            "cost": "Accuracy on n instructions against cost, with the Pareto front and its 95% "
+            "intervals over patients. No test.",
         },
     ),
     "06_correlate_metrics": Outputs(
@@ -76,8 +98,11 @@ OUTPUTS = {
             "raters": "Agreement between raters of the same responses.",
         },
         figures={
-            "tau": "Agreement of each metric with the ratings.",
-            "pairs": "Differences in mean tau between pairs of metrics.",
+            "tau": "Mean Kendall's tau-b of each metric with the ratings over n instructions, with "
+            "95% intervals over patients. The next figure has the test of the differences.",
+            "pairs": "Differences in mean tau-b between pairs of metrics on the same n "
+            "instructions, and p of a sign-flip test over patients after Holm. The table of pairs "
+            "has each 95% interval.",
         },
     ),
     "07_audit_fairness": Outputs(
@@ -95,11 +120,20 @@ OUTPUTS = {
             "simulated releases.",
         },
         figures={
-            "systems": "Gap in accuracy between each group and all other patients, by system.",
-            "gaps": "Gaps in accuracy of the best system, raw and adjusted.",
-            "agreement": "Gap in each metric's agreement with the ratings.",
-            "lengths": "Length of the records by group.",
-            "power": "How often the audit finds a gap, by group size.",
+            "systems": "Gap in accuracy between each group and all other patients, by system; n of "
+            "patients and instructions is in the figure. A star marks p ≤ 0.05 of a permutation "
+            "test over patients, after Holm; the table has the 95% intervals.",
+            "gaps": "Gaps in accuracy of the best system, raw and adjusted for category and record "
+            "length, with 95% intervals over patients; n of patients and instructions is in the "
+            "figure. The figure of all systems has the test.",
+            "agreement": "Gap in each metric's mean tau with the ratings between each group and "
+            "all other patients; n is in the figure. A star marks p ≤ 0.05 of a permutation test "
+            "over patients, after Holm; the table has the 95% intervals.",
+            "lengths": "Events per record by group, geometric mean with 95% intervals over "
+            "patients; n of patients and instructions is in the figure. No test.",
+            "power": "How often the audit's permutation test finds a gap, by the gap and the "
+            "number of rated patients in the group, with 95% intervals; n of simulated systems is "
+            "in the figure.",
         },
     ),
     "08_reproduce_paper": Outputs(
@@ -112,9 +146,12 @@ OUTPUTS = {
             "facts": "Sizes of the dataset, in the paper and in this run.",
         },
         figures={
-            "human_evaluation": "Human evaluation, in the paper and in this run.",
-            "metric_correlation": "Correlation of metrics with ratings, in the paper and in this "
-            "run.",
+            "human_evaluation": "Accuracy, win rate and mean rank in the paper and in this run, "
+            "each on its n instructions, this run's with 95% intervals over patients. No test "
+            "between the two, whose systems differ.",
+            "metric_correlation": "Mean Kendall's tau of metrics with ratings in the paper (†, not "
+            "re-verified) and in this run over n instructions, each with its 95% interval. No test "
+            "between the two.",
         },
     ),
     "09_audit_counterfactuals": Outputs(
@@ -122,7 +159,11 @@ OUTPUTS = {
             "": "Responses and verdicts that change when one demographic in the record is "
             "rewritten. relevant: the correct answer depends on this demographic."
         },
-        figures={"changes": "What changes when one demographic is rewritten."},
+        figures={
+            "changes": "Share of responses and verdicts to n instructions that change when one "
+            "demographic is rewritten, with 95% intervals over patients, beside a control. No "
+            "test.",
+        },
     ),
     "12_analyze_errors": Outputs(
         tables={
@@ -139,11 +180,16 @@ OUTPUTS = {
             "tokens": "Accuracy by the number of the record's tokens in the prompts.",
         },
         figures={
-            "outcomes": "Correct responses, contradictions and omissions.",
-            "places": "Accuracy by place of the answer in the record.",
-            "prompt": "Accuracy with and without the place of the answer in the prompt.",
-            "kinds": "Accuracy by kind of fact.",
-            "tokens": "Accuracy against tokens of the record in the prompts.",
+            "outcomes": "Shares of correct responses, contradictions and omissions among n "
+            "responses of each system, with 95% intervals over patients. No test.",
+            "places": "Accuracy by place of the answer in the record, on n instructions, with 95% "
+            "intervals over patients. No test; not adjusted for the number of groups.",
+            "prompt": "Accuracy with the place of the answer in the prompt and without, on n "
+            "instructions, with 95% intervals over patients. No test.",
+            "kinds": "Accuracy by kind of fact, on n instructions, with 95% intervals over "
+            "patients. No test; not adjusted for the number of groups.",
+            "tokens": "Accuracy on n instructions against tokens of the record in the prompts, "
+            "with 95% intervals over patients. No test.",
         },
     ),
 }

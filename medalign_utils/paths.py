@@ -111,9 +111,9 @@ def table(experiment: str, stem: str) -> Path:
     return _run(experiment, f"tables/{stem}.csv")
 
 
-def figure(experiment: str, stem: str) -> Path:
-    """Return the file of a figure, PNG; see `outputs.stem`."""
-    return _run(experiment, f"figures/{stem}.png")
+def figure(experiment: str, stem: str, kind: str = "png") -> Path:
+    """Return the file of a figure, of one of the `outputs.FIGURE_KINDS`; see `outputs.stem`."""
+    return _run(experiment, f"figures/{stem}.{kind}")
 
 
 def counterfactual(experiment: str, change: str) -> Path:

@@ -16,7 +16,7 @@ from medalign_utils.data.release import ANNOTATOR, Release, load_release
 from medalign_utils.data.responses import responses_of
 from medalign_utils.data.store import Store
 from medalign_utils.errors import MedAlignError
-from medalign_utils.outputs import OUTPUTS, stem
+from medalign_utils.outputs import FIGURE_KINDS, OUTPUTS, stem
 from medalign_utils.provenance.notebook import notebook_parameters
 from medalign_utils.provenance.records import (
     add_to_record,
@@ -225,7 +225,7 @@ class Run:
         say(f"{text}.")
 
     def save(self, result: "pd.DataFrame | Axes | Figure | str", suffix: str = "") -> None:
-        """Write a table of the run's notebook as CSV, or a figure as PNG, if the run saves.
+        """Write a table of the run's notebook as CSV, or a figure in three formats, if it saves.
 
         If a figure does not apply, `result` is a sentence that is shown and saved instead. Tables
         and figures of a limited run say so, in the column `limited_to` or above the figure.
@@ -258,18 +258,18 @@ class Run:
             figure = result if hasattr(result, "savefig") else result.figure
             figure.suptitle(f"Limited to {self.limited_to}", fontsize=7, color="#A84300")
         if self.saves:
-            path = write_figure(result, paths.figure(self.experiment, file))
-            self._record(path)
+            kinds = (paths.figure(self.experiment, file, kind) for kind in FIGURE_KINDS)
+            self._record(*(write_figure(result, path) for path in kinds))
 
     def save_file(self, table: pd.DataFrame, file: Path) -> None:
         """Write another table of the run's notebook to a file of the run, if the run saves."""
         if self.saves:
             self._record(paths.write_table(table, file))
 
-    def _record(self, file: Path) -> None:
-        """Record how a file was made; see `provenance.records`."""
+    def _record(self, *files: Path) -> None:
+        """Record how files were made; see `provenance.records`."""
         if self.settings:
-            add_to_record(file, self.experiment, self.notebook, self.settings)
+            add_to_record(files, self.experiment, self.notebook, self.settings)
 
 
 def _only_text(sentence: str) -> "Figure":
@@ -289,10 +289,22 @@ def say(*sentences: str) -> None:
 
 
 def write_figure(figure: "Axes | Figure", path: Path) -> Path:
-    """Write a figure as PNG and return `path`; equal figures give equal bytes."""
+    """Write a figure as its suffix says and return `path`; equal figures give equal bytes.
+
+    PDF embeds its fonts as TrueType, as journals ask; SVG has text as outlines.
+    """
+    import matplotlib as mpl
+
     if not hasattr(figure, "savefig"):
         figure = figure.figure
     path.parent.mkdir(parents=True, exist_ok=True)
-    # By default matplotlib writes its version into the file.
-    figure.savefig(path, format="png", dpi=300, metadata={"Software": None})
+    # By default matplotlib writes its version, the date and random ids.
+    left_out = {
+        ".png": ["Software"],
+        ".pdf": ["Creator", "Producer", "CreationDate"],
+        ".svg": ["Creator", "Date"],
+    }
+    options = {"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": path.stem}
+    with mpl.rc_context(options):
+        figure.savefig(path, dpi=300, metadata=dict.fromkeys(left_out[path.suffix]))
     return path

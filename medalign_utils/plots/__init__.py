@@ -11,9 +11,9 @@ from medalign_utils.plots.fairness import (
     lengths_by_group,
 )
 from medalign_utils.plots.metrics import (
+    correlation_with_paper,
     metric_correlation,
     metric_differences,
-    published_correlation,
 )
 from medalign_utils.plots.release import (
     deduplication,

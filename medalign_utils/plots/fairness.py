@@ -4,8 +4,6 @@ Groups that are too small to be tested are not drawn but named below the figure.
 left, a function returns a sentence instead.
 """
 
-import textwrap
-
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -13,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from medalign_utils.plots import style
+from medalign_utils.plots.heat_map import heat_map
 from medalign_utils.plots.metrics import METRIC_LABELS
 from medalign_utils.plots.style import signed, wrapped
 from medalign_utils.stats.bootstrap import LEAST_INTERVAL
@@ -29,10 +28,22 @@ def gaps_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes | str:
     shown, withheld = _shown(table)
     if shown.empty:
         return _no_groups(table)
-    label = "Correct responses: gap to all other patients in\npercentage points, 95% interval;\n"
-    label += f"diamond: adjusted for category and EHR length{_no_interval(shown, 'gap')}{withheld}"
     names, counts = _names_and_counts(shown)
-    ax = style.forest(shown, "gap", names, counts, xlabel=label, scale=style.POINTS, ax=ax)
+    ax = style.forest(
+        shown,
+        "gap",
+        names,
+        counts,
+        xlabel="Gap in correct responses, points",
+        notes=[
+            "percentage points to all other patients; 95% interval over patients"
+            f"{_no_interval(shown, 'gap')}",
+            "diamond: adjusted for category of instruction and EHR length",
+            *withheld,
+        ],
+        scale=style.POINTS,
+        ax=ax,
+    )
     style.add_diamonds(ax, shown, "adjusted_gap", shift=0.25)
     return ax
 
@@ -47,7 +58,7 @@ def gap_matrix(
     or "measure". With `percent`, gaps are shares and shown in percentage points.
     """
     is_tested = table.groupby(["grouping", "group"])["p_holm"].transform("count") > 0
-    shown, withheld = _shown(table, 100, is_tested)
+    shown, withheld = _shown(table, is_tested)
     if shown.empty:
         return _no_groups(table)
     by_group = shown.groupby(["grouping", "group"], sort=False)
@@ -59,21 +70,24 @@ def gap_matrix(
     stars = np.where(p <= 0.05, "*", "")
     most = max(np.nanmax(np.abs(gaps), initial=0), 1e-9)
     columns = [METRIC_LABELS.get(name, name) for name in wide["gap"]]
-    key = ", ".join(f"{i} {name}" for i, name in enumerate(columns, 1))
-    label = f"Gap to all other patients {'in percentage points' if percent else 'in tau'}; "
-    label += "* p ≤ 0.05 by Holm's method"
-    label += "" if percent else "; instr.: those with a tau"
-    label += "; columns:\n"
-    label += textwrap.fill(key, 100, break_on_hyphens=False)
-    label += "\nblank: too few patients with a value" * np.isnan(gaps).any() + withheld
-    ax = style.heat_map(
+    ax = heat_map(
         gaps,
-        np.vectorize(lambda gap: signed(gap, 1 if percent else 2), [object])(gaps) + stars,
+        np.vectorize(_cell, [object])(gaps, stars, 1 if percent else 2),
         [*map(wrapped, names)],
+        columns,
         limits=(-most, most),
-        xlabel=label,
-        ax=ax or style.new_axes(1.3 + 0.25 * len(names), style.PAGE_WIDTH),
-        size=6.5,
+        width=style.PAGE_WIDTH,
+        ax=ax,
+    )
+    unit = "percentage points" if percent else "tau"
+    style.label_x(
+        ax,
+        "",
+        f"Gap to all other patients in {unit}",
+        "* p ≤ 0.05, of a permutation test over patients, after Holm"
+        + ("" if percent else "; instr.: those with a tau"),
+        "blank: too few patients with a value" * bool(np.isnan(gaps).any()),
+        *withheld,
     )
     style.add_columns(ax, counts, shift=0.5)
     return ax
@@ -88,10 +102,18 @@ def lengths_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes | str:
     shown, withheld = _shown(table)
     if shown["events"].isna().all():
         return _no_groups(table)
-    label = "Events in an EHR, geometric mean, 95% interval"
-    label += f"{_no_interval(shown, 'events')}{withheld}"
     names, counts = _names_and_counts(shown)
-    ax = style.forest(shown, "events", names, counts, xlabel=label, scale=style.COUNT, ax=ax)
+    interval = f"95% interval over patients{_no_interval(shown, 'events')}"
+    ax = style.forest(
+        shown,
+        "events",
+        names,
+        counts,
+        xlabel="Events per EHR, geometric mean",
+        notes=[interval, *withheld],
+        scale=style.COUNT,
+        ax=ax,
+    )
     ax.set_xscale("log")
     drawn = shown[["events", "events_low", "events_high"]].to_numpy(dtype=float)
     low, high = np.nanmin(drawn) / 1.25, np.nanmax(drawn) * 1.25
@@ -108,26 +130,38 @@ def lengths_by_group(table: pd.DataFrame, ax: Axes | None = None) -> Axes | str:
 def audit_power(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Return how often the audit finds a gap, by group size.
 
-    `table` comes from `power.simulate_audits`.
+    `table` comes from `power.simulate_audits`. Sizes are those of rated patients, on average.
     """
     names = [
-        "no gap: false alarm"
+        f"no gap, {n:.0f} patients"
         if pd.isna(size)
-        else f"{100 * gap:.0f}-point gap for {n:.0f} patients: found"
+        else f"{100 * gap:.0f} points, {n:.0f} patients"
         for size, gap, n in zip(table["size"], table["gap"], table["n_patients"], strict=True)
     ]
-    headings = {"patients": "n_patients", "instr.": "n_instructions", "systems": "audits"}
+    headings = {"instr.": "n_instructions", "systems": "audits"}
     columns = {heading: table[name].map("{:.0f}".format) for heading, name in headings.items()}
-    label = "Share of simulated systems, 95% interval; dotted: 5%;\nright: patients and "
-    label += "instructions concerned, on average,\nand simulated systems"
-    ax = style.forest(table, "share", names, columns, xlabel=label, scale=style.PERCENT, ax=ax)
+    columns["found"] = table["share"].map(style.percent(0))
+    ax = style.forest(
+        table,
+        "share",
+        names,
+        columns,
+        xlabel="Systems with a gap found",
+        notes=[
+            "share of simulated systems with a 95% interval, by the true gap and the number of "
+            "rated patients in the group; dotted: 5%",
+            "patients and their instructions (instr.): on average",
+        ],
+        scale=style.PERCENT,
+        ax=ax,
+    )
     ax.axvline(0.05, color=style.GREY, lw=0.7, ls=":")
     ax.set(xlim=(0, 1), xticks=[0, 0.5, 1])
     return ax
 
 
 @style.styled
-def counterfactual_changes(table: pd.DataFrame) -> Figure:
+def counterfactual_changes(table: pd.DataFrame) -> Figure | str:
     """Return the shares of responses and verdicts that change with one demographic, by system.
 
     `table` comes from `counterfactual.summarise`; the panel of verdicts needs an answer key.
@@ -138,6 +172,9 @@ def counterfactual_changes(table: pd.DataFrame) -> Figure:
         "changed_beyond": "… beyond the\nrewritten words",
         "flipped": "Verdicts that\nflip",
     }
+    if not table[[*panels]].fillna(0).to_numpy(dtype=float).any():
+        n = style.n_of(table)
+        return f"No response changes when a demographic is rewritten (n = {n} instructions)."
     if table["flipped"].isna().all():
         del panels["flipped"]
     changes = table["change"].replace("nothing", "nothing (control)")
@@ -158,18 +195,19 @@ def counterfactual_changes(table: pd.DataFrame) -> Figure:
         for name in ("lost", "gained"):
             columns[name] = table[name].map(style.percent(0), na_action="ignore").fillna("")
     style.add_columns(axes[-1], columns)
-    figure.supxlabel(
-        "Share of n instructions, 95% interval over patients; relevant: the right answer depends "
-        "on what was rewritten",
-        fontsize=7.5,
+    style.add_notes(
+        figure,
+        "Share of n instructions, 95% interval over patients; lost, gained: verdicts "
+        "that become wrong, or correct",
+        "relevant: the right answer depends on what was rewritten" * bool(table["relevant"].any()),
     )
     return figure
 
 
 def _shown(
-    table: pd.DataFrame, width: int = 52, is_tested: pd.Series | None = None
-) -> tuple[pd.DataFrame, str]:
-    """The rows to draw, and text for a label: groups that are merged, missing or too small."""
+    table: pd.DataFrame, is_tested: pd.Series | None = None
+) -> tuple[pd.DataFrame, list[str]]:
+    """The rows to draw, and notes on groups that are merged, missing or too small."""
     absent = table["group"] == "(not shown)"
     merged = table["suppressed"].ne("") & ~absent
     is_first = ~absent & ~table.duplicated(["grouping", "group"])
@@ -189,18 +227,22 @@ def _shown(
     texts = [f"{label}: {', '.join(groups)}" for label, groups in parts.items() if len(groups)]
     keys = pd.MultiIndex.from_frame(table[["grouping", "group"]])
     small = keys.isin(pd.MultiIndex.from_frame(few[["grouping", "group"]]))
-    return table[~absent & ~small], "\n" + textwrap.fill("; ".join(texts), width) if texts else ""
+    return table[~absent & ~small], texts
 
 
 def _no_interval(shown: pd.DataFrame, name: str) -> str:
     few = shown[f"{name}_low"].isna().any()
-    return f"\n(none: fewer than {LEAST_INTERVAL} patients)" if few else ""
+    return f" (none: fewer than {LEAST_INTERVAL} patients)" if few else ""
 
 
 def _no_groups(table: pd.DataFrame) -> str:
     n, n_instructions = table["n_patients"].max(), table["n_instructions"].max()
     asked = "" if pd.isna(n_instructions) else f", {n_instructions} instructions"
     return f"No groups are large enough to compare (n = {n} patients{asked})."
+
+
+def _cell(gap: float, star: str, decimals: int) -> str:
+    return "" if np.isnan(gap) else signed(gap, decimals) + star
 
 
 def _names_and_counts(table: pd.DataFrame) -> tuple[list[str], dict[str, pd.Series]]:

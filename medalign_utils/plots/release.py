@@ -10,7 +10,17 @@ from matplotlib.ticker import MaxNLocator
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.plots import style
-from medalign_utils.plots.style import BLUE, COUNT, GREY, ORANGE, n_of, name_rows, new_axes, wrapped
+from medalign_utils.plots.style import (
+    BLUE,
+    COUNT,
+    DARK_ORANGE,
+    GREY,
+    ORANGE,
+    n_of,
+    name_rows,
+    new_axes,
+    wrapped,
+)
 
 
 @style.styled
@@ -21,12 +31,15 @@ def ehr_lengths(
     lengths = np.asarray(lengths, dtype=float)
     if not lengths.size or not (lengths > 0).all():
         raise MedAlignError("ehr_lengths: expected at least one length, all above 0 tokens")
-    ax = ax or new_axes(2.3)
-    # Bins are one octave wide: context lengths, mostly powers of two, fall on their edges.
-    octaves = np.arange(np.floor(np.log2(lengths.min())), np.floor(np.log2(lengths.max())) + 2)
+    ax = ax or new_axes(2.1)
+    edges = _bins(lengths)
     ax.set_xscale("log", base=2)
-    ax.hist(lengths, bins=2**octaves, color=BLUE, edgecolor="white", lw=0.8)
-    ax.set_xticks(2 ** octaves[octaves % 2 == 1])
+    counts, _ = np.histogram(lengths, edges)
+    left, right = edges[:-1] * 1.02, edges[1:] / 1.02
+    ax.bar(left, counts, right - left, align="edge", color=BLUE)
+    for place, n in zip(np.sqrt(left * right), counts, strict=True):
+        ax.annotate(f"{n}", (place, n), (0, 2), textcoords="offset points", ha="center")
+    ax.set_xticks(edges[:: -(-len(edges) // 6)])
     ax.xaxis.set_major_formatter(COUNT)
     ax.minorticks_off()
     for tokens in contexts:
@@ -34,15 +47,26 @@ def ehr_lengths(
         ax.annotate(
             f"{tokens:,}:\n{(lengths < tokens).sum()} shorter", (tokens, 1), xytext=(0, 2),
             xycoords=ax.get_xaxis_transform(), textcoords="offset points", ha="center",
-            fontsize=6.5, color=ORANGE,
+            color=DARK_ORANGE, linespacing=1.0,
         )  # fmt: skip
+    ax.set_ylim(0, 1.15 * counts.max())
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.set_ylabel("EHRs")
-    note = "\ndashed: context length and the EHRs shorter than it" if len(contexts) else ""
     counted = f"n = {len(lengths)} EHRs, median {np.median(lengths):,.0f}"
-    ax.set_xlabel(f"EHR length in tokens ({counted}){note}")
+    note = "dashed: a context length, with the number of EHRs shorter than it"
+    style.label_x(ax, f"EHR length in tokens ({counted})", note * bool(len(contexts)))
     sns.despine(ax=ax)
     return ax
+
+
+def _bins(lengths: np.ndarray) -> np.ndarray:
+    """Return edges a power of 2 apart, as wide as it takes for 8 records per bin on average."""
+    logs = np.log2(lengths)
+    for octaves in (0.5, 1, 2, 4):
+        first, last = np.floor(logs.min() / octaves), np.floor(logs.max() / octaves) + 1
+        if len(lengths) >= 8 * (last - first):
+            break
+    return 2 ** (octaves * np.arange(first, last + 1))
 
 
 @style.styled
@@ -52,25 +76,28 @@ def instructions_by(table: pd.DataFrame, column: str, ax: Axes | None = None) ->
     `table` has `column` ("category" or "specialty"), with_reference and all. If it also has
     published_with_reference and published_all, the paper's numbers are shown on the right.
     """
-    ax = ax or new_axes(0.95 + 0.26 * len(table))
+    ax = ax or new_axes(0.85 + 0.24 * len(table))
     table = table.sort_values("all", ascending=False, kind="stable")
     rows = np.arange(len(table))
-    given, light = table["with_reference"], style.LIGHT
-    ax.barh(rows, given, color=BLUE, height=0.7, label="with reference")
-    ax.barh(rows, table["all"] - given, left=given, color=light, height=0.7, label="without")
+    given = table["with_reference"]
+    outline = {"facecolor": "white", "edgecolor": BLUE, "lw": 0.7}
+    ax.barh(rows, table["all"] - given, left=given, height=0.7, label="without", **outline)
+    ax.barh(rows, given, height=0.7, label="with reference", **outline | {"facecolor": BLUE})
     name_rows(ax, table[column].map(wrapped))
-    counts = given.map("{} of ".format) + table["all"].map(str)
-    ax.bar_label(ax.containers[1], counts, padding=3, fontsize=6.5)
-    ax.set_xlim(0, 1.45 * table["all"].max())
-    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    ax.set_xlabel(f"Instructions (n = {table['all'].sum()},\n{given.sum()} with a reference)")
+    ax.set_xlim(0, 1.02 * table["all"].max())
+    ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+    columns = {"with\nreference": given.map("{} of ".format) + table["all"].map(str)}
     if "published_all" in table:
         texts = table["published_with_reference"].map("{} of ".format)
         texts += table["published_all"].map(str)
-        style.add_columns(ax, {f"in the paper\n(n = {table['published_all'].sum()})": texts})
+        columns[f"in the paper\n(n = {table['published_all'].sum()})"] = texts
+    style.add_columns(ax, columns)
+    n = f"n = {table['all'].sum()}, {given.sum()} with a reference"
+    style.label_x(ax, f"Instructions ({n})")
     ax.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderpad=0,
-        columnspacing=0.8, handletextpad=0.4, handlelength=1, handleheight=0.8, fontsize=6.5,
+        *(handles[::-1] for handles in ax.get_legend_handles_labels()),
+        loc="lower left", bbox_to_anchor=(0, 1), borderpad=0, borderaxespad=0.2,
+        handletextpad=0.4, handlelength=1, handleheight=0.8, labelspacing=0.2,
     )  # fmt: skip
     return ax
 
@@ -84,7 +111,7 @@ def event_years(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.yaxis.set_major_formatter(COUNT)
     ax.set_ylabel("Events per year")
-    ax.set_xlabel(f"Calendar year (n = {table['events'].sum():,} events)")
+    style.label_x(ax, f"Calendar year (n = {table['events'].sum():,} events)")
     sns.despine(ax=ax)
     return ax
 
@@ -104,11 +131,9 @@ def note_types(table: pd.DataFrame, ax: Axes | None = None, *, most: int = 12) -
     ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     ax.xaxis.set_major_formatter(COUNT)
     style.add_columns(ax, {name: drawn[name].map("{:,}".format) for name in ("notes", "patients")})
-    more = ""
-    if len(rest):
-        types = "type" if len(rest) == 1 else "types"
-        more = f"; {len(rest)} more {types}\nwith {rest['notes'].sum():,} notes not drawn"
-    ax.set_xlabel(f"Notes (n = {table['notes'].sum():,}{more})")
+    types = "type" if len(rest) == 1 else "types"
+    more = f"not drawn: {len(rest)} more {types} with {rest['notes'].sum():,} notes"
+    style.label_x(ax, f"Notes (n = {table['notes'].sum():,})", more * bool(len(rest)))
     return ax
 
 
@@ -134,12 +159,14 @@ def deduplication(
     submitted, duplicates = table["submitted"].max(), table["duplicates"].max()
     known = "Precision, recall and share" if pd.notna(duplicates) else "Share"
     ax.set_ylabel(f"{known} dropped")
-    counted = "" if pd.isna(duplicates) else f",\n{duplicates:,} of them duplicates"
-    note = "" if threshold is None else f"; dotted: {threshold:g}"
-    ax.set_xlabel(f"ROUGE-L threshold (n = {submitted:,} instructions{counted}{note})")
-    ax.legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, columnspacing=1.2
+    counted = "" if pd.isna(duplicates) else f", {duplicates:,} of them duplicates"
+    style.label_x(
+        ax,
+        f"ROUGE-L threshold (n = {submitted:,} instructions)",
+        f"{submitted:,} submitted instructions{counted}" * bool(counted),
+        "" if threshold is None else f"dotted: {threshold:g}, the threshold of this run",
     )
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, columnspacing=1.2)
     sns.despine(ax=ax)
     return ax
 
@@ -153,9 +180,19 @@ def match_recall(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     names = ["first record" if k == 1 else f"first {k} records" for k in table["k"]]
     headings = {"BM25": "recall", "random": "random"}
     columns = {heading: table[name].map(style.percent(1)) for heading, name in headings.items()}
-    label = "Instructions whose patient is found, 95% interval;\n"
-    label += f"diamond: random pairing (n = {n_of(table)}, {table['pool'].max()} records)"
-    ax = style.forest(table, "recall", names, columns, xlabel=label, scale=style.PERCENT, ax=ax)
+    ax = style.forest(
+        table,
+        "recall",
+        names,
+        columns,
+        xlabel=f"Instructions (n = {n_of(table)})",
+        notes=[
+            f"whose patient is among the first of {table['pool'].max()} records; 95% interval "
+            "over patients; diamond: random order"
+        ],
+        scale=style.PERCENT,
+        ax=ax,
+    )
     ax.set_xlim(0, max(ax.get_xlim()[1], min(1.0, 1.08 * table["random"].max())))
     style.add_diamonds(ax, table, "random")
     return ax

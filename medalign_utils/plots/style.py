@@ -1,6 +1,7 @@
-"""The style that figures share: sizes, colours, forest plots, heat maps.
+"""The style that figures share: sizes, colours, forest plots.
 
-Without `ax`, a figure is one column wide. Colour-blind readers can distinguish the colours.
+Figures are as wide as a column or a page of a journal, and all their text has one size.
+Colour-blind readers can distinguish the colours.
 """
 
 import textwrap
@@ -14,27 +15,34 @@ import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.4, 7.0  # inches
+TEXT = 7  # points; journals ask for no less
+LINE = 0.125  # inches from one line of text to the next
 NAME_WIDTH = 24  # characters; longer names of systems and metrics are wrapped
-BLUE, ORANGE, GREY, LIGHT = "#0072B2", "#D55E00", "#666666", "#A6CEE3"
+BLUE, ORANGE, GREY, PALE = "#0072B2", "#D55E00", "#666666", "#A0A0A0"
+DARK_ORANGE = "#A84300"  # for text, which needs more contrast
+_MINUS = "\N{MINUS SIGN}"
 STYLE = {
     **sns.axes_style("ticks"),
     "font.family": "DejaVu Sans",  # comes with matplotlib, so figures are equal on all machines
-    "font.size": 7.5,
-    "figure.dpi": 120,  # makes this size readable in a notebook
-    "axes.labelsize": 7.5,
-    "axes.titlesize": 7.5,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7.5,
-    "legend.fontsize": 7,
+    **{f"{name}size": TEXT for name in ("font.", "axes.label", "axes.title", "legend.font")},
+    **{f"{name}size": TEXT for name in ("figure.label", "figure.title", "xtick.label")},
+    "ytick.labelsize": TEXT,
+    "figure.dpi": 200,  # makes this size readable in a notebook
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "xaxis.labellocation": "left",
+    "legend.frameon": False,
     "axes.linewidth": 0.7,
     **{f"{axis}tick.major.{key}": n for axis in "xy" for key, n in (("width", 0.7), ("size", 3))},
+    "patch.force_edgecolor": False,  # white edges would hide bars of 1
 }
-COUNT = FuncFormatter(lambda n, _: f"{n:,.0f}")
-PERCENT = PercentFormatter(1.0, decimals=0)
-POINTS = FuncFormatter(lambda share, _: signed(100 * share, 0) if abs(share) > 1e-9 else "0")
+# Ticks show the digits that they need, so no two of an axis look alike.
+COUNT = FuncFormatter(lambda n, _: f"{n:,.10g}")
+PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g}%")
+POINTS = FuncFormatter(lambda share, _: _points(round(100 * share, 6)))
 
 # A backend that is loaded inside an rc_context shows only a notebook's first figure.
 plt.switch_backend(mpl.get_backend())
@@ -56,7 +64,7 @@ def side_by_side(*panels: tuple[Callable[..., Axes], pd.DataFrame, str]) -> Figu
     for ax, (draw, table, title) in zip(axes.flat, panels, strict=True):
         draw(table, ax)
         # The padding clears the headings of the columns on the right.
-        ax.set_title(textwrap.fill(title, 90 // len(panels)), loc="left", pad=22)
+        ax.set_title(textwrap.fill(title, 80 // len(panels)), pad=22)
     lows, highs = zip(*(ax.get_xlim() for ax in axes.flat), strict=True)
     plt.setp(axes, xlim=(min(lows), max(highs)))
     return figure
@@ -67,6 +75,35 @@ def new_axes(height: float, width: float = COLUMN_WIDTH) -> Axes:
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
+def label_x(ax: Axes, quantity: str, *notes: str) -> None:
+    """Label the x-axis; notes stand below the figure, or the axes if the layout leaves no room."""
+    if ax.figure.get_layout_engine() is None:
+        quantity = "\n".join(filter(None, [quantity, *map(_fill, notes)]))
+    else:
+        add_notes(ax.figure, *notes)
+    ax.set_xlabel(quantity, parse_math=False)
+
+
+def add_notes(figure: Figure, *notes: str) -> None:
+    """Write notes that a figure does not have yet below it, and add their height to its own."""
+    width, height = figure.get_size_inches()
+    before = figure.get_supxlabel()
+    texts = [_fill(note, width) for note in notes if note]
+    lines = "\n".join(text for text in texts if text not in before).split("\n")
+    if lines != [""]:
+        text = "\n".join([before] * bool(before) + lines)
+        figure.supxlabel(text, x=0.01, ha="left", color=GREY, parse_math=False, linespacing=1.25)
+        figure.set_size_inches(width, height + LINE * len(lines))
+
+
+def _fill(note: str, width: float = COLUMN_WIDTH) -> str:
+    return textwrap.fill(note, int(19.5 * width), break_on_hyphens=False)
+
+
+def _points(value: float) -> str:
+    return f"{value:+.4g}".replace("-", _MINUS) if value else "0"
+
+
 def forest(
     table: pd.DataFrame,
     x: str,
@@ -74,26 +111,27 @@ def forest(
     right_columns: Mapping[str, Iterable],
     *,
     xlabel: str = "",
-    scale: FuncFormatter | PercentFormatter | None = None,
+    notes: Sequence[str] = (),
+    scale: FuncFormatter | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Return a forest plot: a point and its interval for each row of the table, the first on top.
 
     `table` has the column `x`; if it also has `x_low` and `x_high`, intervals are drawn. Labels are
     wrapped unless they contain a line break. `right_columns` (heading -> texts) are written to the
-    right of the axes. With the scale PERCENT the axis begins at 0; otherwise a line marks 0.
+    right of the axes, `notes` below. With the scale PERCENT the axis begins at 0; otherwise a line
+    marks 0.
     """
     labels = [label if "\n" in label else wrapped(label) for label in labels]
     lines = max((label.count("\n") + 1 for label in labels), default=1)
-    height = 0.66 + 0.12 * xlabel.count("\n") + 0.13 * max(lines, 2) * max(len(table), 1)
-    ax = ax or new_axes(height)
+    ax = ax or new_axes(0.66 + LINE * max(lines, 1.8) * max(len(table), 1))
     table = table.reindex(columns=[x, f"{x}_low", f"{x}_high"])
     estimate, low, high = table.to_numpy(dtype=float).T
     rows = np.arange(len(estimate))
     ax.hlines(rows, low, high, color=BLUE, lw=1.5)
     ax.plot(estimate, rows, "o", color=BLUE, ms=4.5, clip_on=False)
     name_rows(ax, labels)
-    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     ax.grid(axis="x", color="#E5E5E5", lw=0.6)
     ax.set_axisbelow(True)
     if scale is PERCENT:
@@ -102,8 +140,8 @@ def forest(
         ax.axvline(0, color=GREY, lw=0.7, zorder=0)
     if scale is not None:
         ax.xaxis.set_major_formatter(scale)
-    ax.set_xlabel(xlabel)
     add_columns(ax, right_columns)
+    label_x(ax, xlabel, *notes)
     return ax
 
 
@@ -130,38 +168,13 @@ def add_columns(ax: Axes, columns: Mapping[str, Iterable], *, shift: float = 0) 
     offset = 0
     for heading, column in columns.items():
         texts = [str(text) for text in column]
-        offset += 8 + 4 * max(len(line) for text in [heading, *texts] for line in text.split("\n"))
-        style |= {"xytext": (offset, 0), "fontsize": 7}
+        offset += 8 + 4.2 * max(
+            len(line) for text in [heading, *texts] for line in text.split("\n")
+        )
+        style |= {"xytext": (offset, 0), "linespacing": 1.0}
         ax.annotate(heading, (1, shift - 0.6), va="bottom", color=GREY, **style)
         for row, text in enumerate(texts):
             ax.annotate(text, (1, row + shift), va="center", **style)
-
-
-def heat_map(
-    values: np.ndarray,
-    texts: np.ndarray,
-    names: Sequence[str],
-    *,
-    limits: tuple[float, float],
-    xlabel: str,
-    ax: Axes,
-    size: float = 7,
-) -> Axes:
-    """Return axes with a heat map: `texts` in its cells, rows named, columns numbered from 1."""
-    sns.heatmap(
-        values, ax=ax, vmin=limits[0], vmax=limits[1], cmap="PuOr", cbar=False, annot=texts, fmt="",
-        annot_kws={"size": size}, linewidths=1, linecolor="white", yticklabels=False,
-        xticklabels=range(1, values.shape[1] + 1),
-    )  # fmt: skip
-    ax.set_yticks(np.arange(len(names)) + 0.5, names, linespacing=1.0, parse_math=False)
-    ax.tick_params(length=0)
-    ax.set_xlabel(xlabel)
-    return ax
-
-
-def numbered(names: Iterable[str]) -> list[str]:
-    """Return names for a heat map's rows, each with the number of its column."""
-    return [f"{wrapped(name)}  {i}" for i, name in enumerate(names, start=1)]
 
 
 def wrapped(name: str) -> str:
@@ -201,5 +214,10 @@ def percent(n: int) -> Callable[[float], str]:
 
 
 def signed(value: float, decimals: int, plus: str = "+") -> str:
-    """Return a signed number as text, with a typographic minus sign."""
-    return f"{rounded(value, decimals):{plus}.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    """Return a signed number as text, with a typographic minus sign; what rounds to 0 has none.
+
+    >>> signed(0.25, 1), signed(-0.25, 1), signed(-0.04, 1)
+    ('+0.3', '−0.3', '0.0')
+    """
+    number = rounded(value, decimals)
+    return f"{number:{plus if number else ''}z.{decimals}f}".replace("-", _MINUS)

@@ -6,7 +6,7 @@ versions and machine, and the SHA-256 of each file that was written with them.
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 from medalign_utils import paths
 from medalign_utils.errors import MedAlignError
-from medalign_utils.outputs import OUTPUTS, stem
+from medalign_utils.outputs import FIGURE_KINDS, OUTPUTS, stem
 from medalign_utils.provenance.code_closure import code_hash
 from medalign_utils.provenance.environment import commit, machine, versions
 from medalign_utils.provenance.notebook import notebook_code, notebook_parameters
@@ -47,12 +47,14 @@ def sha256(file: str | Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def add_to_record(file: Path, experiment: str, notebook: str, settings: Mapping[str, Any]) -> None:
-    """Record how a file of a run was made; files made otherwise leave the notebook's record."""
+def add_to_record(
+    files: Iterable[Path], experiment: str, notebook: str, settings: Mapping[str, Any]
+) -> None:
+    """Record how files of a run were made; files made otherwise leave the notebook's record."""
     digests = {"settings_sha256": _digest(settings), "code_sha256": code_digest(notebook)}
     record = read_record(experiment, notebook) or {}
     same = digests.items() <= record.items()
-    name = str(file.relative_to(_folder(experiment)))
+    new = {str(file.relative_to(_folder(experiment))): sha256(file) for file in files}
     record = {
         "notebook": notebook,
         **digests,
@@ -61,7 +63,7 @@ def add_to_record(file: Path, experiment: str, notebook: str, settings: Mapping[
         "machine": machine(),
         "versions": versions(),
         "settings": dict(settings),
-        "files": {**(record["files"] if same else {}), name: sha256(file)},
+        "files": (record["files"] if same else {}) | new,
     }
     content = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
     paths.write_text(content, paths.provenance(experiment, notebook), private=False)
@@ -155,7 +157,11 @@ def _outputs(experiment: str, notebook: str) -> list[Path]:
     tables, figures = OUTPUTS[notebook]
     return [
         *(paths.table(experiment, stem(notebook, suffix)) for suffix in tables),
-        *(paths.figure(experiment, stem(notebook, suffix)) for suffix in figures),
+        *(
+            paths.figure(experiment, stem(notebook, suffix), kind)
+            for suffix in figures
+            for kind in FIGURE_KINDS
+        ),
     ]
 
 
