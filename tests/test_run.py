@@ -7,7 +7,7 @@ import yaml
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from medalign_utils import paths
+from medalign_utils import paths, plots
 from medalign_utils.__main__ import main
 from medalign_utils.errors import MedAlignError
 from medalign_utils.provenance.notebook import notebook_parameters
@@ -50,6 +50,23 @@ def test_tables_and_figures_of_a_limited_run_say_so(project):
     assert saved[2].equals(table.assign(limited_to=limited_to))
     assert not np.array_equal(pictures[None], pictures[2])
     plt.close("all")
+
+
+def test_figures_of_another_moment_have_the_same_bytes_and_their_fonts(project, monkeypatch):
+    contents = []
+    for second in ("1", "999999999"):  # by default, matplotlib writes the date
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", second)
+        ax = plots.accuracy_by_system(pd.DataFrame({"system": ["a"], "n": 9, "correct": 0.5}))
+        Run("x", "data/x", notebook=SYSTEMS).save(ax, "accuracy")
+        files = sorted(paths.figure("x", "x").parent.iterdir())
+        contents.append([file.read_bytes() for file in files])
+        plt.close("all")
+    assert [file.suffix for file in files] == [".pdf", ".png", ".svg"]
+    assert contents[0] == contents[1]
+    pdf, _, svg = contents[0]
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf  # TrueType, embedded
+    assert b"<text" not in svg and b"font-family" not in svg
+    assert not any(word in pdf + svg for word in (b"Date", b"dc:date", b"Matplotlib"))
 
 
 @pytest.fixture

@@ -73,8 +73,7 @@ def correlation_with_paper(
     )
     published = published.assign(metric=published["metric"].map(run_name), name=published["metric"])
     rows = published.merge(table.dropna(subset="mean_tau"), "outer", "metric", sort=False)
-    own = rows["paper"].isna()
-    rows = pd.concat([rows[~own].sort_values("paper", ascending=False, kind="stable"), rows[own]])
+    rows = rows.sort_values(["paper", "mean_tau"], ascending=False, kind="stable")
     names = rows["name"].fillna(pd.Series(_names(rows["metric"]), rows.index))
     taus = (rows[name].map(style.decimals(2), na_action="ignore") for name in ("paper", "mean_tau"))
     texts = dict(zip((f"paper{DAGGER}", "this run"), taus, strict=True))
@@ -135,7 +134,7 @@ def metric_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         "",
         f"Mean tau-b of the row minus that of the column{counted}",
         "below the diagonal: p of a sign-flip test over patients, after Holm; "
-        f"{'bold' if (p < 0.05).any() else 'none'}: p < 0.05",
+        f"{'bold' if (p < 0.05).any() else 'none'} is below 0.05",
     )
     return ax
 

@@ -13,7 +13,7 @@ import pytest
 
 from medalign_utils.config import SYNTHETIC_KEYS, for_notebook, load_experiment
 from medalign_utils.data.disclosure import unknown_text
-from medalign_utils.outputs import OUTPUTS, stem
+from medalign_utils.outputs import FIGURE_KINDS, OUTPUTS, stem
 from medalign_utils.reporting.results_table import read_table
 from tests.builders.project import (
     COSTS,
@@ -51,7 +51,8 @@ def jobs(*systems, kinds=("generate", "score")):
 def test_writes_all_tables_and_figures(ran):
     tables = ran / "runs/tiny/tables"
     assert {path.name for path in tables.iterdir()} == TABLES
-    assert {path.name for path in (ran / "runs/tiny/figures").iterdir()} == FIGURES
+    made = {path.name for path in (ran / "runs/tiny/figures").iterdir()}
+    assert made == {name.replace("png", kind) for name in FIGURES for kind in FIGURE_KINDS}
     systems = pd.read_csv(tables / "05_evaluate_systems.csv").set_index("system")
     assert set(systems.index) == set(SYSTEMS)
     assert systems.loc["bm25-2k", "context_tokens"] == 2048
