@@ -13,7 +13,12 @@ from medalign_utils.data.disclosure import (
     with_suppressed,
 )
 from medalign_utils.errors import MedAlignError
-from medalign_utils.stats.bootstrap import LEAST_INTERVAL, Bootstrap, percentile_levels
+from medalign_utils.stats.bootstrap import (
+    LEAST_INTERVAL,
+    Bootstrap,
+    Interval,
+    percentile_levels,
+)
 from medalign_utils.stats.permutation import (
     LEAST_TESTED,
     RANGE,
@@ -22,6 +27,7 @@ from medalign_utils.stats.permutation import (
     permutation_tests,
     sums_by_patient,
 )
+from medalign_utils.stats.proportions import Proportions
 from medalign_utils.stats.rank_correlation import kendall_tau_b
 
 ALL = "(all)"
@@ -66,8 +72,8 @@ def audit(
     """Return two tables: each group compared with the rest, and the best group with the worst.
 
     `values` comes from `outcomes` or `metric_agreement`; `patients` has the patient of each row.
-    Intervals resample patients; their quantiles depend on the smaller of the groups compared. There
-    are as many permutations as resamples.
+    Intervals of verdicts are those of `Proportions`. All others resample patients; their quantiles
+    depend on the smaller of the groups compared. There are as many permutations as resamples.
 
     Columns of both tables:
 
@@ -118,6 +124,8 @@ def audit(
     persons, sums, counts = sums_by_patient(values, patients)
     even = np.full(len(persons), 1 / len(persons))
     weights = bootstrap.rng.multinomial(len(persons), even, size=bootstrap.resamples)
+    is_verdict = np.array([measure == "correct" for _, measure in values.columns])
+    place = np.cumsum(is_verdict) - 1  # of a column among those of verdicts
     groups, ranges = [], []
     for grouping in disclosable.labels:
         codes, names = code_groups(disclosable.labels.loc[persons, grouping])
@@ -133,6 +141,15 @@ def audit(
         rests[n_rest < disclosable.least] = np.nan
         drawn, drawn_rests = group_means(weights * member[:, np.newaxis], sums, counts)
         n_patients = disclosable.labels[grouping].value_counts()
+        inside, outside = (
+            [
+                Proportions.of_sums(*(a[np.ix_(rows, is_verdict)] for a in (sums, counts)))
+                for rows in own
+            ]
+            for own in (member == 1, member == 0)
+        )
+        shares = [own.intervals() for own in inside]
+        gaps = [own.differences(rest) for own, rest in zip(inside, outside, strict=True)]
         for column, (system, measure) in enumerate(values.columns):
             key = {"system": system, "measure": measure, "grouping": grouping}
             for i, group in enumerate(names):
@@ -140,9 +157,12 @@ def audit(
                 own, rest = drawn[i, :, column], drawn_rests[i, :, column]
                 row = key | {"group": group, "n_patients": n_patients[group]}
                 row["n_instructions"] = n_defined[at]
-                row |= _interval("mean", means[at], own, n_own[at])
                 fewer = min(n_own[at], n_rest[at])
-                row |= _interval("gap", means[at] - rests[at], own - rest, fewer)
+                of_mean, of_gap = own, own - rest
+                if is_verdict[column]:
+                    of_mean, of_gap = shares[i][place[column]], gaps[i][place[column]]
+                row |= _interval("mean", means[at], of_mean, n_own[at])
+                row |= _interval("gap", means[at] - rests[at], of_gap, fewer)
                 groups.append(row | _p(tests.loc[(column, grouping, group)], row["gap"]))
             shown = np.flatnonzero(~hidden[:, column] & (n_own[:, column] >= LEAST_TESTED))
             row = key | {"best": "", "worst": "", "range": np.nan}
@@ -153,6 +173,8 @@ def audit(
                 row |= {"best": names[best], "worst": names[worst]}
                 apart = drawn[high, :, column] - drawn[low, :, column]
                 fewer = min(n_own[high, column], n_own[low, column])
+                if is_verdict[column]:
+                    apart = inside[high].differences(inside[low])[place[column]]
                 row |= _interval("range", means[high, column] - means[low, column], apart, fewer)
             test = tests.loc[(column, grouping, RANGE if len(names) > 2 else names[0])]
             # The test includes hidden groups, so it is hidden too.
@@ -167,11 +189,16 @@ def audit(
     return groups, ranges
 
 
-def _interval(name: str, estimate: float, drawn: np.ndarray, n: float) -> dict[str, float]:
-    drawn = drawn[~np.isnan(drawn)]
+def _interval(
+    name: str, estimate: float, interval: Interval | np.ndarray, n: float
+) -> dict[str, float]:
+    """Return an estimate with the bounds of its interval, or with those of its resamples."""
     low = high = np.nan
     if n >= LEAST_INTERVAL and not np.isnan(estimate):
-        low, high = np.quantile(drawn, percentile_levels(int(n)))
+        if isinstance(interval, Interval):
+            _, low, high = interval
+        else:
+            low, high = np.nanquantile(interval, percentile_levels(int(n)))
     return {name: estimate, f"{name}_low": low, f"{name}_high": high}
 
 

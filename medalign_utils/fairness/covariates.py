@@ -16,12 +16,12 @@ from medalign_utils.data.disclosure import (
 )
 from medalign_utils.fairness.audit import ALL
 from medalign_utils.stats.bootstrap import (
-    CONFIDENCE,
     LEAST_INTERVAL,
     Bootstrap,
     Interval,
     bootstrap_means,
 )
+from medalign_utils.stats.cluster_robust import share_difference
 from medalign_utils.stats.permutation import code_groups
 
 
@@ -117,9 +117,8 @@ def adjusted_gaps(
 
     The adjusted gap is the group's coefficient in a linear probability model of one system's
     verdicts. A logit has no estimate if all answers in a category are right or all are wrong.
-    Standard errors are clustered by patient (Liang and Zeger 1986); bounds use t with patients - 1
-    degrees of freedom. `correct` has one row per instruction and one column per system; `events`
-    and `category` have one value per row.
+    Bounds are those of `share_difference`. `correct` has one row per instruction and one column per
+    system; `events` and `category` have one value per row.
 
     One row per system, grouping and group:
 
@@ -138,11 +137,12 @@ def adjusted_gaps(
         n = sizes(labels, patients)
         for group in code_groups(labels)[1]:
             inside = of_rows == group
-            for system, verdicts in correct.items():
-                y = verdicts.to_numpy(dtype=np.float64)
+            verdicts = correct.to_numpy(dtype=np.float64)
+            adjusted = _adjusted(verdicts, inside, others, patients)
+            gaps = verdicts[inside].mean(axis=0) - verdicts[~inside].mean(axis=0)
+            for system, gap, of_system in zip(correct, gaps, adjusted, strict=True):
                 row = {"system": system, "grouping": grouping, "group": group}
-                row |= n.loc[group].to_dict() | {"gap": y[inside].mean() - y[~inside].mean()}
-                rows.append(row | _adjusted(y, inside, others, patients))
+                rows.append(row | n.loc[group].to_dict() | {"gap": gap} | of_system)
     columns = ["system", "grouping", "group", *N, "gap", "adjusted_gap", "adjusted_gap_low"]
     columns += ["adjusted_gap_high", "unfitted"]
     return with_suppressed(rows, disclosable, patients, columns)
@@ -159,25 +159,26 @@ def _patients_in_release(people: pd.DataFrame, labels: pd.Series, least: int) ->
 
 
 def _adjusted(
-    y: np.ndarray, inside: np.ndarray, others: np.ndarray, patients: np.ndarray
-) -> dict[str, float | str]:
-    from statsmodels.regression.linear_model import OLS
-
-    design = np.column_stack([inside.astype(np.float64), others])
-    design = design[:, [0, *(1 + np.flatnonzero(others.any(axis=0)))]]
-    clusters = np.unique(patients, return_inverse=True)[1]
-    gap, low, high, unfitted = np.nan, np.nan, np.nan, ""
-    n_own, n_rest = (len(np.unique(patients[rows])) for rows in (inside, ~inside))
-    if len(set(y)) < 2:
-        unfitted = "all responses have the same verdict"
-    elif min(n_own, n_rest) < LEAST_INTERVAL:
+    verdicts: np.ndarray, inside: np.ndarray, others: np.ndarray, patients: np.ndarray
+) -> list[dict[str, float | str]]:
+    """Return each system's adjusted gap with its bounds, or why there is none."""
+    design = others[:, others.any(axis=0)]
+    n_coefficients, n_patients = 1 + design.shape[1], len(np.unique(patients))
+    unfitted = ""
+    if min(len(np.unique(patients[rows])) for rows in (inside, ~inside)) < LEAST_INTERVAL:
         unfitted = f"fewer than {LEAST_INTERVAL} patients in the group or the rest"
-    elif clusters.max() < design.shape[1]:
-        unfitted = f"only {clusters.max() + 1} patients for {design.shape[1]} coefficients"
-    elif np.linalg.matrix_rank(design) < design.shape[1]:
+    elif n_patients <= n_coefficients:
+        unfitted = f"only {n_patients} patients for {n_coefficients} coefficients"
+    elif np.linalg.matrix_rank(np.column_stack([inside, design])) < n_coefficients:
         unfitted = "group, category and EHR length are collinear"
-    else:
-        fit = OLS(y, design).fit(cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True)
-        gap, (low, high) = fit.params[0], fit.conf_int(1 - CONFIDENCE)[0]
-    values = {"adjusted_gap": gap, "adjusted_gap_low": low, "adjusted_gap_high": high}
-    return values | {"unfitted": unfitted}
+    nothing = Interval(np.nan, np.nan, np.nan)
+    gaps = [nothing] * verdicts.shape[1]
+    if not unfitted:
+        gaps = share_difference(verdicts, inside, design, patients)
+    rows = []
+    for gap, y in zip(gaps, verdicts.T, strict=True):
+        reason = "all responses have the same verdict" if np.ptp(y) == 0 else unfitted
+        estimate, low, high = nothing if reason else gap
+        row = {"adjusted_gap": estimate, "adjusted_gap_low": low, "adjusted_gap_high": high}
+        rows.append(row | {"unfitted": reason})
+    return rows

@@ -7,6 +7,7 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.metric_correlation import correlate_metrics
 from medalign_utils.fairness import audit
 from medalign_utils.stats.bootstrap import Bootstrap, bootstrap_means
+from medalign_utils.stats.proportions import Proportions
 from tests.builders.groups import grouped, ids
 
 RATINGS = pd.DataFrame(
@@ -48,9 +49,22 @@ def test_means_and_gaps_by_hand():
     assert ranges[["best", "worst", "p"]].values.tolist() == [["F", "M", groups["p"][0]]]
     assert ranges["range"].item() == pytest.approx(2 / 3)
     interval = groups.loc[1, ["mean_low", "mean_high"]].tolist()
-    own = values.iloc[24:, :1].to_numpy()
-    [reference] = bootstrap_means(own, patients[24:], bootstrap=Bootstrap.seeded(4000, 2))
-    assert interval == pytest.approx(list(reference[1:]), abs=0.05)
+    own, rest = (
+        Proportions.of(values[rows], patients[rows])
+        for rows in (patients >= "p012", patients < "p012")
+    )
+    assert interval == list(own.intervals()[0][1:])
+    assert groups.loc[1, ["gap_low", "gap_high"]].tolist() == list(own.differences(rest)[0][1:])
+
+
+def test_ranks_and_scores_have_intervals_by_bootstrap():
+    patients, disclosable = ids(30), grouped(gender=["F"] * 12 + ["M"] * 18)
+    values = pd.DataFrame({("s", "rank"): np.random.default_rng(1).normal(2, 1, size=30)})
+    groups, _ = audit.audit(values, patients, disclosable, bootstrap=Bootstrap.seeded(2000, 1))
+    interval = groups.loc[1, ["mean_low", "mean_high"]].tolist()
+    own = values.iloc[12:].to_numpy()
+    [reference] = bootstrap_means(own, patients[12:], bootstrap=Bootstrap.seeded(4000, 2))
+    assert interval == pytest.approx(list(reference[1:]), abs=0.1)
 
 
 def test_the_lowest_rank_is_the_best():
