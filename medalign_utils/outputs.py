@@ -139,10 +139,11 @@ OUTPUTS = {
     "08_reproduce_paper": Outputs(
         tables={
             "": "Which of the paper's tables can be compared with this run.",
-            "categories": "Instructions by category, in the paper and in this run.",
-            "human_evaluation": "Human evaluation, in the paper and in this run.",
+            "human_evaluation": "Human evaluation, in the paper and in this run. The cost of the "
+            "context is the accuracy minus that of the same model with its longest context.",
             "metric_correlation": "Correlation of metrics with ratings, in the paper and in this "
-            "run.",
+            f"run. {DAGGER} {UNVERIFIED}.",
+            "categories": "Instructions by category, in the paper and in this run.",
             "facts": "Sizes of the dataset, in the paper and in this run.",
         },
         figures={

@@ -1,6 +1,6 @@
 """The paper's published figures, from `data/paper/`, and a run's tables beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +12,6 @@ from medalign_utils.run import Run
 
 # GPT-4 with its full context and with Vicuna's: the paper's estimate of what a short context costs.
 SAME_MODEL = ("gpt4-32k", "gpt4-32k-vicuna-context")
-_KEY, _VALUES = ["item", "measure"], ["value", "low", "high"]
-_PUBLISHED = ["published", "published_low", "published_high"]
-_RUN = ["run", "run_low", "run_high"]
-_COST = "difference in correct"
 
 
 def sources() -> pd.DataFrame:
@@ -72,21 +68,33 @@ def context_lengths() -> dict[str, int | None]:
 class Comparison(NamedTuple):
     """One of the paper's tables beside a run's.
 
-    `table` has these columns:
+    `table` has a row per system, metric, category or fact, those of the paper first. For each
+    measure `x` it has these columns:
 
-    - item, measure
-    - published and run, with their bounds; in separate rows if they are not to be compared
-    - n: the run's instructions
-    - status: how far the published value was verified
-    - difference: run minus published; missing if they are in separate rows
-    - published_within: whether the published value is in the run's interval; missing if it is not
-      re-verified
+    - x_published: the paper's value, with its bounds if the paper gives them
+    - x: the run's value, with its bounds if it has an interval
+    - x_difference: run minus published, if they are comparable
+    - x_within: whether the published value is in the run's interval; missing if they are not
+      comparable, or if the value is not re-verified
+
+    n counts the run's instructions, n_published the paper's; status says how far the published
+    values were verified.
     """
 
     name: str  # in the index of `sources`
-    title: str  # what it shows, whether it is comparable, and if not, why
+    title: str  # what it shows
     comparable: str  # "yes", "with a caveat" or "no"
+    reasons: Sequence[str]  # why not, or why with a caveat
     table: pd.DataFrame
+
+    def count(self, end: str) -> int:
+        """Return the number of values in the measures' columns with this ending."""
+        return int(self.table[[f"{x}{end}" for x in self.measures]].notna().sum().sum())
+
+    @property
+    def measures(self) -> list[str]:
+        """The measures that the table shows."""
+        return [c.removesuffix("_difference") for c in self.table if c.endswith("_difference")]
 
 
 def why_not_comparable(run: Run, n: int) -> list[str]:
@@ -118,9 +126,9 @@ def _why_another_set(run: Run) -> list[str]:
 
 def compare_categories(counts: pd.DataFrame, run: Run) -> Comparison:
     """Return a run's instruction counts (category, with_reference, all) beside the paper's."""
-    measures = ["with_reference", "all"]
-    published = _long(categories(), "category", measures)
-    return _compare_sizes("table_categories", published, _long(counts, "category", measures), run)
+    reasons, measures = _why_another_set(run), ["with_reference", "all"]
+    compared = [] if reasons else measures
+    return _compare("table_categories", categories(), counts, measures, compared, reasons)
 
 
 def compare_facts(submitted: pd.DataFrame, records: pd.DataFrame, run: Run) -> Comparison:
@@ -129,7 +137,6 @@ def compare_facts(submitted: pd.DataFrame, records: pd.DataFrame, run: Run) -> C
     `submitted` comes from `data.release.load_submitted`; if it has no requests, it repeats the
     release's instructions and is not counted. `records` has notes and events, one row per patient.
     """
-    published = facts().rename(columns={"fact": "item", "unit": "measure"})
     known = submitted["request"].notna().any()
     instructions, references = run.release.instructions, run.release.references
     counted = {
@@ -144,136 +151,153 @@ def compare_facts(submitted: pd.DataFrame, records: pd.DataFrame, run: Run) -> C
         "clinical events in OMOP form (release)": records["events"].sum(),
         "specialties": instructions["submitter_specialty"].nunique(),
     }
-    values = pd.DataFrame({"item": counted.keys(), "value": counted.values()}).dropna()
-    values = values.assign(measure=values["item"].map(published.set_index("item")["measure"]))
-    return _compare_sizes("facts", published, values, run)
+    values = pd.DataFrame({"fact": counted.keys(), "value": counted.values()}).dropna()
+    reasons = _why_another_set(run)
+    published = facts()[["fact", "unit", "value", "status"]]
+    return _compare("facts", published, values, ["value"], [] if reasons else ["value"], reasons)
 
 
 def compare_human_evaluation(systems: pd.DataFrame, contexts: pd.DataFrame, run: Run) -> Comparison:
     """Return a run's accuracy, win rate, mean rank and cost of a short context beside the paper's.
 
-    `systems` comes from `evaluate_systems`, `contexts` from `compare_contexts`. Values are paired
-    by the release's name of the system, and only if the run evaluates released responses; win rates
-    and mean ranks also require that exactly the paper's six systems are ranked.
+    `systems` comes from `evaluate_systems`, `contexts` from `compare_contexts`. Systems are matched
+    by their names in the release; `published_as` has those that the paper prints. context_cost is
+    the accuracy minus that of the same model with its longest context. Differences from the paper
+    require that the run evaluates released responses; for win rates and mean ranks, of exactly the
+    paper's six systems.
     """
-    paper = human_evaluation().set_index("release_model_name", drop=False)
-    measures = ["correct", "win_rate", "mean_rank"]
-    published = _long(paper, "release_model_name", measures)
+    paper = human_evaluation().rename(columns={"system": "published_as"}).assign(n=n_rated())
+    paper = paper.set_index("release_model_name").rename_axis("system")
     longest, shorter = SAME_MODEL
-    cost = paper["correct"][shorter] - paper["correct"][longest]
-    published.loc[len(published), ["item", "measure", "value"]] = [
-        f"{shorter} minus {longest}",
-        _COST,
-        cost,
-    ]
-    costs = _long(contexts[:-1], "system", ["difference"]).assign(measure=_COST)
-    costs["item"] += f" minus {contexts['system'].iloc[-1]}"
-    values = pd.concat([_long(systems, "system", measures), costs], ignore_index=True)
-    values = values.dropna(subset="value")  # a single system has no win rate
+    cost = paper.loc[shorter, "correct"] - paper.loc[longest, "correct"]
+    paper.loc[shorter, "context_cost"] = cost
+    columns = dict(zip(_of("difference"), _of("context_cost"), strict=True))
+    costs = contexts.set_index("system")[list(columns)].rename(columns=columns)
+    measures = ["correct", "win_rate", "mean_rank", "context_cost"]
+    shown = ["system", "context_tokens", "n", *(c for m in measures for c in _of(m))]
+    values = systems.join(costs, on="system").reindex(columns=shown)
     reasons = why_not_comparable(run, int(systems["n"].iloc[0]))
-    return _compare("table_human_evaluation", published, values, _paired(run), reasons)
+    table, compared = "table_human_evaluation", _comparable_measures(run)
+    return _compare(table, paper.reset_index(), values, measures, compared, reasons)
 
 
 def compare_correlations(metrics: pd.DataFrame, run: Run) -> Comparison:
     """Return each metric's mean Kendall's tau beside the paper's, which is not re-verified.
 
-    `metrics` comes from `correlate_metrics`. Metrics are paired only if clinicians ranked exactly
+    `metrics` comes from `correlate_metrics`. Metrics are compared only if clinicians ranked exactly
     the paper's six systems. A metric of the same name may have had other settings in the paper.
     """
-    columns = {"metric": "item", "mean_kendall_tau": "value", "ci_low": "low", "ci_high": "high"}
-    published = metric_correlation().rename(columns=columns)
-    published = published.assign(measure="mean_tau", status=f"{DAGGER} {UNVERIFIED}")
-    values = _long(metrics.dropna(subset="mean_tau"), "metric", ["mean_tau"])
-    values["item"] = values["item"].replace(
-        {run_name(m): m for m in metric_correlation()["metric"]}
-    )
+    names = {"mean_kendall_tau": "mean_tau", "ci_low": "mean_tau_low", "ci_high": "mean_tau_high"}
+    paper = metric_correlation().rename(columns=names).drop(columns="source_augmented")
+    paper["status"] = f"{DAGGER} {UNVERIFIED}"
+    values = metrics.dropna(subset="mean_tau")[["metric", "n", *_of("mean_tau")]]
+    printed = {run_name(metric): metric for metric in paper["metric"]}
+    values = values.assign(metric=values["metric"].replace(printed))
     reasons = why_not_comparable(run, int((metrics["n"] + metrics["n_undefined"]).max()))
     reasons.append("the settings of the paper's metrics are not known")
-    return _compare("table_metric_correlation", published, values, _paired(run), reasons)
+    compared = _comparable_measures(run)
+    return _compare("table_metric_correlation", paper, values, ["mean_tau"], compared, reasons)
 
 
 def summarize(comparisons: Sequence[Comparison]) -> pd.DataFrame:
-    """Return one row per comparison: table, title, comparable, source, status, and counts.
+    """Return one row per comparison: table, title, comparable, reasons, source, status, and counts.
 
-    n_paired counts values with a difference, n_checked published values that are compared with an
-    interval of the run, and n_within those inside it.
+    compared counts values with a difference, checked published values that are compared with an
+    interval of the run, and within those inside it.
     """
     about = sources()
     return pd.DataFrame(
         {
-            "table": name,
-            "title": title,
-            "comparable": comparable,
-            **about.loc[name, ["source", "status"]],
-            "n_published": table["published"].notna().sum(),
-            "n_run": table["run"].notna().sum(),
-            "n_paired": table["difference"].notna().sum(),
-            "n_checked": table["published_within"].notna().sum(),
-            "n_within": table["published_within"].sum(),
+            "table": comparison.name,
+            "title": comparison.title,
+            "comparable": comparison.comparable,
+            "reasons": "; ".join(comparison.reasons),
+            **about.loc[comparison.name, ["source", "status"]],
+            "published_values": comparison.count("_published"),
+            "run_values": comparison.count(""),
+            "compared": comparison.count("_difference"),
+            "checked": comparison.count("_within"),
+            "within": int(comparison.table.filter(regex="_within$").sum().sum()),
         }
-        for name, title, comparable, table in comparisons
+        for comparison in comparisons
     )
 
 
-def _long(table: pd.DataFrame, key: str, measures: Sequence[str]) -> pd.DataFrame:
-    """One row per value: item, measure, value, low, high, n; NaN for columns that are missing."""
-    columns = ["item", "value", "low", "high", "n"]
-    parts = [
-        table.reindex(columns=[key, measure, f"{measure}_low", f"{measure}_high", "n"])
-        .set_axis(columns, axis=1)
-        .assign(measure=measure)
-        for measure in measures
-    ]
-    return pd.concat(parts, ignore_index=True)
+def verdicts(summary: pd.DataFrame) -> list[str]:
+    """Return a sentence per verdict in a table of `summarize`: for which tables, and why."""
+    words = {
+        "yes": "Comparable with the paper",
+        "with a caveat": "Comparable with the paper with a caveat",
+        "no": "Not comparable with the paper",
+    }
+    sentences = []
+    for verdict, rows in summary.groupby("comparable", sort=False):
+        tables = "" if len(rows) == len(summary) else f" ({', '.join(rows['title'])})"
+        reasons = "; ".join(rows["reasons"].dropna()).split("; ")  # most hold for several tables
+        why = "; ".join(reason for reason in dict.fromkeys(reasons) if reason)
+        sentences.append(f"{words[verdict]}{tables}{f': {why}' if why else ''}.")
+    return sentences
 
 
-def _paired(run: Run) -> set[str]:
-    """The measures for which a run's values may be in the same row as the paper's."""
+def as_printed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a comparison's table as the paper prints it: its names of systems, only values."""
+    shown = table.drop(columns=[c for c in table if c.endswith("_within") or c == "status"])
+    if "published_as" in shown:
+        shown["system"] = shown.pop("published_as").fillna(shown["system"])
+    return shown
+
+
+def _of(measure: str, *suffixes: str) -> list[str]:
+    """The columns of a measure and its bounds, such as x_published, x_published_low."""
+    name = "_".join([measure, *suffixes])
+    return [name, f"{name}_low", f"{name}_high"]
+
+
+def _comparable_measures(run: Run) -> set[str]:
+    """The measures of a run that may be subtracted from the paper's."""
     if _why_another_set(run) or run.source != "released":
         return set()
     same = set(run.systems) == set(human_evaluation()["release_model_name"])
-    return {"correct", _COST} | ({"win_rate", "mean_rank", "mean_tau"} if same else set())
-
-
-def _compare_sizes(
-    name: str, published: pd.DataFrame, values: pd.DataFrame, run: Run
-) -> Comparison:
-    """As `_compare`, with sizes always paired; no differences if the sets must differ."""
-    reasons = _why_another_set(run)
-    paired = {*published["measure"]}
-    return _compare(name, published, values, paired, reasons, subtract=not reasons)
+    return {"correct", "context_cost"} | ({"win_rate", "mean_rank", "mean_tau"} if same else set())
 
 
 def _compare(
     name: str,
     published: pd.DataFrame,
     values: pd.DataFrame,
-    paired: set[str],
-    reasons: list[str],
-    *,
-    subtract: bool = True,
+    measures: Sequence[str],
+    compared: Iterable[str],
+    reasons: Sequence[str],
 ) -> Comparison:
-    about = sources().loc[name]
+    """Compare tables whose rows are matched by the first column of `values`."""
+    about, key = sources().loc[name], values.columns[0]
     if "status" not in published:
         published = published.assign(status=about["status"])
-    columns, run_columns = [*_KEY, *_PUBLISHED, "status"], [*_KEY, *_RUN, "n"]
-    published = published.reindex(columns=[*_KEY, *_VALUES, "status"]).set_axis(columns, axis=1)
-    values = values.reindex(columns=[*_KEY, *_VALUES, "n"]).set_axis(run_columns, axis=1)
-    keys = pd.MultiIndex.from_frame(published[_KEY])
-    meets = values["measure"].isin(paired) & pd.MultiIndex.from_frame(values[_KEY]).isin(keys)
-    both = published.merge(values[meets], on=_KEY, how="left")
-    table = pd.concat([both, values[~meets]], ignore_index=True)
-    table = table.astype({**dict.fromkeys([*_PUBLISHED, *_RUN], "float64"), "n": "Int64"})
-    table["difference"] = table["run"] - table["published"] if subtract else np.nan
-    inside = table["published"].between(table["run_low"], table["run_high"]).astype("boolean")
-    checked = table[["published", "run_low", "run_high"]].notna().all(axis=1)
-    checked &= ~table["status"].str.contains("not re-verified", na=True)
-    table["published_within"] = inside.where(checked)
-    comparable, verdict = "no", "Not comparable"
-    if not reasons:
-        comparable, verdict = "yes", "Comparable"
-    elif table["difference"].notna().any():
-        comparable, verdict = "with a caveat", "Comparable with a caveat"
-    title = f"{about['title']}, the paper beside this run. {verdict}"
-    title += f": {'; '.join(reasons)}." if reasons else "."
-    return Comparison(name, title, comparable, table)
+    names = {"n": "n_published"}
+    for measure in measures:
+        names |= dict(zip(_of(measure), _of(measure, "published"), strict=True))
+    published = published.set_index(key).rename(columns=names)
+    values = values.set_index(key).astype({"n": "Int64"} if "n" in values else {})
+    items = published.index.union(values.index, sort=False)
+    table, of_run = published.reindex(items), values.reindex(items)
+    for column in of_run:
+        known = table.get(column)
+        table[column] = of_run[column] if known is None else known.fillna(of_run[column])
+    for measure in measures:
+        run_value, low, high = (table.get(column, np.nan) for column in _of(measure))
+        paper_value, is_compared = table[f"{measure}_published"], measure in compared
+        difference = run_value - paper_value
+        checked = difference.notna() & np.isfinite(low) & ~table["status"].str.contains(UNVERIFIED)
+        table[f"{measure}_difference"] = difference if is_compared else np.nan
+        within = paper_value.between(low, high).astype("boolean").where(checked)
+        table[f"{measure}_within"] = within if is_compared else pd.NA
+    ends = [("published",), (), ("difference",), ("within",)]
+    order = [column for measure in measures for end in ends for column in _of(measure, *end)]
+    labels = [c for c in table if c not in {*order, "n_published", "n", "status"}]
+    order = [c for c in (*labels, "n_published", "n", *order, "status") if c in table]
+    comparable = "yes"
+    if reasons:
+        is_any = table.filter(regex="_difference$").notna().any(axis=None)
+        comparable = "with a caveat" if is_any else "no"
+    table = table[order].reset_index(names=key)
+    return Comparison(name, about["title"], comparable, reasons, table)

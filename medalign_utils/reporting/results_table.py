@@ -24,6 +24,7 @@ COLUMNS = {
     "best": "Best group",
     "changed": "Answers changed",
     "changed_beyond": "Changed beyond the rewritten words",
+    "context_cost": "Cost of the context",
     "context_tokens": "Context (tokens)",
     "dollars_per_correct": "Dollars per correct response",
     "ehr_tokens_kept": "Record tokens in the prompts",
@@ -40,6 +41,7 @@ COLUMNS = {
     "mcnemar_p": "p (McNemar)",
     "mcnemar_p_holm": "p (McNemar, Holm)",
     "mean_tau": "Mean tau",
+    "mean_tau_published": "Mean tau (paper\N{DAGGER})",
     "mean_tau_undefined_as_0": "Mean tau, undefined as 0",
     "mean_tau_a": "Mean tau of A",
     "mean_tau_b": "Mean tau of B",
@@ -50,21 +52,17 @@ COLUMNS = {
     "n_absent": "Without an answer",
     "n_abstained": "Abstentions",
     "n_both": "Both",
-    "n_checked": "Checked",
     "n_instructions": "Instructions",
     "n_left_out": "Left out",
-    "n_paired": "Compared",
     "n_pairs": "Pairs of responses",
     "n_patients": "Patients",
     "n_prompts": "Prompts",
-    "n_published": "Published values",
+    "n_published": "n (paper)",
     "n_raters": "Raters",
     "n_responses": "Responses",
-    "n_run": "Values of this run",
     "n_same_best": "n (same best system)",
     "n_systems": "Systems",
     "n_undefined": "Undefined",
-    "n_within": "Within the interval",
     "net": "Net change",
     "not_documented": "Errors: not documented",
     "not_in_prompt": "Answer not in the prompt",
@@ -78,14 +76,13 @@ COLUMNS = {
     "output_tokens": "Tokens written",
     "p": "p",
     "p_holm": "p (Holm)",
-    "published_within": "Published value within the interval",
     "pool": "Records",
     "random": "By chance",
+    "run_values": "Values of this run",
     "relevant": "Clinically relevant",
     "reworded": "Reworded duplicates",
     "reworded_recall": "Recall of reworded duplicates",
     "rouge_l": "ROUGE-L",
-    "run": "This run",
     "same_best": "Same best response",
     "same_best_chance": "Same best response, by chance",
     "same_best_system_resampled": "Same best system, resampled",
@@ -96,6 +93,8 @@ COLUMNS = {
     "suppressed": "Not shown because",
     "tokens_per_response": "Tokens read per response",
     "where": "Answer in",
+    "within": "Within the interval",
+    "wilson": "Wilson's interval",
     "win_rate_ties_half": "Win rate, ties as half",
     "worst": "Worst group",
 }
@@ -117,9 +116,17 @@ def heading(name: str) -> str:
     >>> heading("p_holm"), heading("finish_reason"), heading("bm25-2k")
     ('p (Holm)', 'Finish reason', 'bm25-2k')
     """
+    if name not in COLUMNS and name.endswith("_published"):
+        return f"{heading(name.removesuffix('_published'))} (paper)"
     words = name.replace("_", " ")
     is_name = re.fullmatch("[a-z ]+", words)  # and not a value, such as a system
     return COLUMNS.get(name, words[:1].upper() + words[1:] if is_name else words)
+
+
+def _heading_beside(name: str, shown: pd.DataFrame) -> str:
+    """Return a column's heading in a table that may have the paper's values beside the run's."""
+    text = heading(name)
+    return f"{text} (this run)" if f"{name}_published" in shown else text
 
 
 def formatted(frame: pd.DataFrame, missing: str = "–") -> pd.DataFrame:
@@ -141,11 +148,12 @@ def formatted(frame: pd.DataFrame, missing: str = "–") -> pd.DataFrame:
             continue
         absent = "full record" if name == "context_tokens" else missing
         if low not in frame or high not in frame:
-            shown[name] = _cells(frame[name], absent, 3)
+            shown[name] = _cells(frame[name], absent, _printed_decimals(name, frame[name]))
             if name in _OF_NAMES:
                 shown[name] = [METRIC_LABELS.get(text) or heading(text) for text in shown[name]]
             continue
-        decimals = 0 if (frame[high].fillna(0) >= 100).any() else 2
+        parts = [frame[column] for column in (low, high, base) if column in frame]
+        decimals = 0 if _are_counts(pd.concat(parts)) or (parts[1] >= 100).any() else 2
         bounds = zip(
             _cells(frame[low], "", decimals), _cells(frame[high], "", decimals), strict=True
         )
@@ -166,19 +174,24 @@ def to_html(frame: pd.DataFrame, columns: Sequence[str] | None = None) -> str:
     if columns is not None:
         shown = shown[[name for name in columns if name in shown]]
     is_number = [name not in kept or is_numeric_dtype(kept[name]) for name in shown]
-    left, right = "text-align: left", "text-align: right; white-space: nowrap"
-    alignments = [right if number else left for number in is_number]
+    sides = [f"text-align: {'right' if number else 'left'}" for number in is_number]
     # Names such as bm25-full would wrap at their hyphens.
-    if alignments[:1] == [left] and max(map(len, shown.iloc[:, 0]), default=0) <= 40:
-        alignments[0] += "; white-space: nowrap"
-    styles = [f'style="{alignment}"' for alignment in alignments]
+    is_short = len(sides) and max(map(len, shown.iloc[:, 0]), default=0) <= 40
+    is_whole = [number or (is_short and i == 0) for i, number in enumerate(is_number)]
+    wholes = [
+        f"{side}; white-space: nowrap" if whole else side
+        for side, whole in zip(sides, is_whole, strict=True)
+    ]
 
-    def row(tag: str, texts: Iterable[str]) -> str:
-        cells = zip(styles, map(html.escape, texts), strict=True)
-        return f"<tr>{''.join(f'<{tag} {style}>{text}</{tag}>' for style, text in cells)}</tr>"
+    def row(tag: str, texts: Iterable[str], styles: Sequence[str]) -> str:
+        cells = "".join(
+            f'<{tag} style="{style}">{html.escape(text)}</{tag}>'
+            for style, text in zip(styles, texts, strict=True)
+        )
+        return f"<tr>{cells}</tr>"
 
-    body = "\n".join(row("td", texts) for texts in shown.to_numpy())
-    head = row("th", map(heading, shown))
+    body = "\n".join(row("td", texts, wholes) for texts in shown.to_numpy())
+    head = row("th", (_heading_beside(name, shown) for name in shown), sides)
     return f'<table class="dataframe">\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>'
 
 
@@ -238,20 +251,36 @@ def _base(name: object) -> str:
     return re.sub("_(low|high)$", "", str(name))
 
 
-def _cells(column: pd.Series, missing: str, decimals: int) -> list[str]:
-    """Return a column's values as text."""
+def _printed_decimals(name: str, column: pd.Series) -> int | None:
+    """Return 2 for published values that have no third decimal, because they were not rounded."""
+    numbers = _floats(column)
+    has_two = name.endswith("_published") and all(round(x, 2) == x for x in numbers)
+    return 2 if has_two and not _are_counts(column) else None
+
+
+def _cells(column: pd.Series, missing: str, decimals: int | None = None) -> list[str]:
+    """Return a column's values as text, with three decimals unless they are counts."""
     is_p = "p" in str(column.name).split("_")
-    numbers = [value for value in column if isinstance(value, float) and pd.notna(value)]
-    # Counts are floats where one is missing; 0.0 and 1.0 alone may be shares.
-    if all(map(float.is_integer, numbers)) and max(numbers, default=0) > 1:
-        decimals = 0
-    has_counts = max(numbers, default=0) >= 100
+    numbers = _floats(column)
+    has_counts = decimals is None and max(map(abs, numbers), default=0) >= 100
+    if decimals is None:
+        decimals = 0 if _are_counts(column) else 3
     return [
         missing
         if pd.isna(value)
         else _cell(value, 0 if has_counts and value == round(value) else decimals, is_p)
         for value in column
     ]
+
+
+def _floats(column: pd.Series) -> list[float]:
+    return [value for value in column if isinstance(value, float) and pd.notna(value)]
+
+
+def _are_counts(column: pd.Series) -> bool:
+    """Whether floats are counts, some of which are missing; 0.0 and 1.0 alone may be shares."""
+    numbers = _floats(column)
+    return all(map(float.is_integer, numbers)) and max(map(abs, numbers), default=0) > 1
 
 
 def _cell(value: object, decimals: int, is_p: bool) -> str:

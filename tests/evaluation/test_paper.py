@@ -6,6 +6,7 @@ import pytest
 
 from medalign_utils.evaluation.paper import (
     UNVERIFIED,
+    as_printed,
     categories,
     compare_categories,
     compare_correlations,
@@ -14,6 +15,7 @@ from medalign_utils.evaluation.paper import (
     metric_correlation,
     run_name,
     summarize,
+    verdicts,
     why_not_comparable,
 )
 from medalign_utils.metrics.registry import METRICS
@@ -52,10 +54,10 @@ def correlated(metrics, n=303):
     return pd.DataFrame({"metric": metrics, "n": n - 3, "n_undefined": 3, **taus})
 
 
-def cell(comparison, item, measure, column):
+def row(comparison, name):
     table = comparison.table
-    [value] = table.loc[(table["item"] == item) & (table["measure"] == measure), column]
-    return value
+    [found] = table[table.iloc[:, 0] == name].to_dict("records")
+    return found
 
 
 @pytest.mark.parametrize(
@@ -70,52 +72,67 @@ def cell(comparison, item, measure, column):
         (REAL, 290, ["290 instructions are rated, 303 in the paper"]),
     ],
 )
-def test_each_reason_is_named_and_in_the_title(run, n, reasons):
+def test_each_reason_is_named(run, n, reasons):
     given = why_not_comparable(run, n)
     assert [text[: len(start)] for text, start in zip(given, reasons, strict=True)] == reasons
-    title = compare_correlations(correlated(["chrf"], n), run).title
-    assert all(reason in title for reason in reasons)
+    [verdict] = verdicts(summarize([compare_correlations(correlated(["chrf"], n), run)]))
+    assert all(reason in verdict for reason in reasons)
 
 
-def test_the_same_systems_are_paired_with_difference_and_verdict():
+def test_the_same_systems_share_a_row_with_differences():
     comparison = human(REAL)
-    assert comparison.comparable == "yes" and comparison.title.endswith(". Comparable.")
-    assert len(comparison.table) == 6 * 3 + 1
+    assert (comparison.comparable, comparison.reasons) == ("yes", [])
+    assert comparison.table["system"].tolist() == SYSTEMS
+    best, second, third = (row(comparison, system) for system in SYSTEMS[:3])
+    assert best["n"] == best["n_published"] == 303
     # 0.700 - 0.650; both 0.650 and 0.601 are below the interval, which starts at 0.66.
-    assert cell(comparison, SYSTEMS[0], "correct", "difference") == pytest.approx(0.05)
-    assert not cell(comparison, SYSTEMS[0], "correct", "published_within")
+    assert best["correct_difference"] == pytest.approx(0.05)
+    assert not best["correct_within"]
     # 3.5 - 3.11 = 0.39; 3.11 is in [3, 4], 2.75 is not.
-    assert cell(comparison, SYSTEMS[2], "mean_rank", "difference") == pytest.approx(0.39)
-    assert cell(comparison, SYSTEMS[2], "mean_rank", "published_within")
-    assert not cell(comparison, SYSTEMS[1], "mean_rank", "published_within")
+    assert third["mean_rank_difference"] == pytest.approx(0.39)
+    assert third["mean_rank_within"] and not second["mean_rank_within"]
     # No interval, no verdict.
-    assert pd.isna(cell(comparison, SYSTEMS[0], "win_rate", "published_within"))
+    assert pd.isna(best["win_rate_within"])
     # 0.518 - 0.601 = -0.083 in the paper, -0.05 [-0.1, 0] here.
-    [cost] = comparison.table.query("measure == 'difference in correct'").to_dict("records")
-    assert cost["item"] == "gpt4-32k-vicuna-context minus gpt4-32k"
-    assert cost["published"] == pytest.approx(-0.083)
-    assert cost["difference"] == pytest.approx(0.033) and cost["published_within"]
+    assert third["context_cost_published"] == pytest.approx(-0.083)
+    assert third["context_cost_difference"] == pytest.approx(0.033) and third["context_cost_within"]
 
 
-@pytest.mark.parametrize(
-    "run", [run_of(is_restricted=False), run_of(source="generated"), run_of(["x", "y"])]
-)
-def test_other_releases_responses_and_systems_have_separate_rows(run):
-    # Even if they have the names of the paper's systems.
+@pytest.mark.parametrize("run", [run_of(is_restricted=False), run_of(source="generated")])
+def test_a_system_of_the_same_name_shares_the_papers_row_without_a_difference(run):
     comparison = human(run)
-    assert comparison.comparable == "no" and "Not comparable: " in comparison.title
-    assert comparison.table[["published", "run"]].notna().sum(axis=1).eq(1).all()
-    assert comparison.table[["difference", "published_within"]].isna().all(axis=None)
-    assert len(comparison.table) == 6 * 3 + 1 + len(run.systems) * 3 + 1
+    assert comparison.comparable == "no" and len(comparison.table) == 6
+    assert comparison.table[["correct_published", "correct", "n"]].notna().all(axis=None)
+    assert comparison.table.filter(regex="_difference|_within").isna().all(axis=None)
 
 
-def test_ranks_among_fewer_systems_are_not_paired_but_accuracy_is():
+def test_other_systems_follow_those_of_the_paper():
+    comparison = human(run_of(["x", "y"]))
+    assert comparison.comparable == "no"
+    assert comparison.table["system"].tolist() == [*SYSTEMS, "x", "y"]
+    measured = comparison.table[["correct_published", "correct"]].notna()
+    assert measured.sum(axis=1).eq(1).all()
+    assert row(comparison, "y")["context_cost"] == -0.05
+
+
+def test_a_table_is_printed_with_the_papers_names():
+    shown = as_printed(human(run_of([SYSTEMS[1], "x"])).table)
+    assert shown["system"].iloc[[1, 6]].tolist() == ["GPT-4 (32k)", "x"]
+    assert not shown.columns.str.contains("status|within|published_as").any()
+
+
+def test_ranks_among_fewer_systems_are_not_subtracted_but_accuracy_is():
     comparison = human(run_of(SYSTEMS[1:3]))
     assert comparison.comparable == "with a caveat"
-    assert "Comparable with a caveat: 2 of the paper's 6 systems are ranked." in comparison.title
-    paired = comparison.table[comparison.table["difference"].notna()]
-    assert set(paired["measure"]) == {"correct", "difference in correct"}
-    assert len(paired) == 3
+    assert comparison.reasons == ["2 of the paper's 6 systems are ranked"]
+    n_differences = comparison.table.filter(regex="_difference$").notna().sum()
+    assert n_differences.to_dict() == {
+        "correct_difference": 2,
+        "win_rate_difference": 0,
+        "mean_rank_difference": 0,
+        "context_cost_difference": 1,
+    }
+    assert comparison.table["win_rate"].notna().sum() == 2
 
 
 def test_correlations_have_the_dagger_and_no_verdict():
@@ -123,25 +140,29 @@ def test_correlations_have_the_dagger_and_no_verdict():
     skipped.loc[1:, ["mean_tau", "mean_tau_low", "mean_tau_high"]] = np.nan
     for run in (REAL, DEMO):
         table = compare_correlations(skipped, run).table
-        assert table.loc[table["run"].notna(), "item"].tolist() == ["chrF"]
-        assert table[["published", "run"]].notna().any(axis=1).all()
+        assert table.loc[table["mean_tau"].notna(), "metric"].tolist() == ["chrF"]
         comparison = compare_correlations(correlated(["rouge_l", "comet-compact"]), run)
-        published = comparison.table[comparison.table["published"].notna()]
+        published = comparison.table[comparison.table["mean_tau_published"].notna()]
         assert (published["status"] == "† transcribed, not re-verified").all()
-        assert published[["published_low", "published_high"]].notna().all(axis=None)
+        bounds = ["mean_tau_published_low", "mean_tau_published_high"]
+        assert published[bounds].notna().all(axis=None)
         # Every published value is in the run's interval, but there is no verdict on it.
-        assert comparison.table["published_within"].isna().all()
+        assert comparison.table["mean_tau_within"].isna().all()
 
 
-def test_metrics_are_paired_by_name_but_a_substitute_is_not():
+def test_metrics_share_a_row_by_name_but_a_substitute_does_not():
     names = ["rouge_l", "COMET", "comet-compact", "meteor_no_wordnet"]
     comparison = compare_correlations(correlated(names), REAL)
-    paired = comparison.table.loc[comparison.table["difference"].notna(), "item"].tolist()
-    assert paired == ["COMET", "ROUGE-L"]
-    assert comparison.table["item"].tolist()[-2:] == ["comet-compact", "meteor_no_wordnet"]
+    table = comparison.table
+    compared = table.loc[table["mean_tau_difference"].notna(), "metric"].tolist()
+    assert compared == ["COMET", "ROUGE-L"]
+    assert table["metric"].tolist()[-2:] == ["comet-compact", "meteor_no_wordnet"]
     assert comparison.comparable == "with a caveat"
-    assert "the settings of the paper's metrics are not known" in comparison.title
-    assert compare_correlations(correlated(names), DEMO).table["difference"].isna().all()
+    assert comparison.reasons == ["the settings of the paper's metrics are not known"]
+    other = compare_correlations(correlated(names), DEMO).table
+    shared = other[["mean_tau_published", "mean_tau"]].notna().all(axis=1)
+    assert other.loc[shared, "metric"].tolist() == compared
+    assert other["mean_tau_difference"].isna().all()
     fewer = run_of(SYSTEMS[:5])
     assert compare_correlations(correlated(names), fewer).comparable == "no"
 
@@ -156,11 +177,11 @@ def test_categories_share_rows_and_are_subtracted_if_comparable():
     counts.loc[99] = {"category": "Mine", "with_reference": 1, "all": 2}
     real, demo = (compare_categories(counts, run) for run in (REAL, DEMO))
     assert real.comparable == "yes" and demo.comparable == "no"
-    assert cell(real, "Other", "all", "difference") == 1
-    assert pd.isna(cell(real, "Retrieve & Summarize", "all", "run"))
-    assert pd.isna(cell(real, "Mine", "all", "published"))
-    assert demo.table["difference"].isna().all()
-    assert cell(demo, "Other", "all", "run") == 76
+    assert row(real, "Other")["all_difference"] == 1
+    assert pd.isna(row(real, "Retrieve & Summarize")["all"])
+    assert pd.isna(row(real, "Mine")["all_published"])
+    assert demo.table["all_difference"].isna().all()
+    assert row(demo, "Other")["all"] == 76
 
 
 def facts(run, request=("x", "x", "y")):
@@ -170,7 +191,7 @@ def facts(run, request=("x", "x", "y")):
 
 def test_facts_are_counted():
     comparison = facts(REAL)
-    assert comparison.table.set_index("item")["run"].dropna().to_dict() == {
+    assert comparison.table.set_index("fact")["value"].dropna().to_dict() == {
         "instructions submitted": 3,
         "instructions after ROUGE-L deduplication": 2,
         "instructions with a clinician-written reference response": 1,
@@ -180,11 +201,10 @@ def test_facts_are_counted():
         "clinical events in OMOP form (release)": 70,
         "specialties": 2,
     }
-    assert cell(comparison, "longitudinal EHRs (release)", "patients", "difference") == 2 - 275
-    assert facts(DEMO).table["difference"].isna().all()
+    assert row(comparison, "longitudinal EHRs (release)")["value_difference"] == 2 - 275
+    assert facts(DEMO).table["value_difference"].isna().all()
     # Submissions that the release does not list are not counted.
-    unknown = facts(REAL, [None] * 3)
-    assert pd.isna(cell(unknown, "instructions submitted", "instructions", "run"))
+    assert pd.isna(row(facts(REAL, [None] * 3), "instructions submitted")["value"])
 
 
 def test_the_summary_counts():
@@ -192,7 +212,20 @@ def test_the_summary_counts():
     assert summary["table"].tolist() == ["table_human_evaluation", "table_metric_correlation"]
     # Values with an interval are checked: correct, mean_rank and the cost of a short context. The
     # mean ranks 3.11, 3.92, 3.93 and the cost are inside, but no share correct, up to 0.650.
-    counts = ["n_published", "n_run", "n_paired", "n_checked", "n_within"]
+    counts = ["published_values", "run_values", "compared", "checked", "within"]
     assert summary[counts].values.tolist() == [[19, 19, 19, 13, 4], [14, 1, 1, 0, 0]]
     assert summary["status"].tolist()[1] == UNVERIFIED
     assert summary["source"].str.contains("2308.14089").all()
+
+
+def test_a_reason_that_holds_for_several_tables_is_said_once():
+    both = [human(DEMO), compare_correlations(correlated(["chrf"]), DEMO)]
+    [verdict] = verdicts(summarize(both))
+    assert verdict.startswith("Not comparable with the paper: the release is synthetic; ")
+    assert verdict.count("the release is synthetic") == 1
+    assert verdict.endswith("; the settings of the paper's metrics are not known.")
+    same, caveat = verdicts(
+        summarize([human(REAL), compare_correlations(correlated(["chrf"]), REAL)])
+    )
+    assert same == "Comparable with the paper (Human evaluation of the six systems)."
+    assert caveat.startswith("Comparable with the paper with a caveat (Correlation of automatic")

@@ -71,17 +71,18 @@ def test_the_notebooks_give_the_papers_table_and_compare_the_two(tmp_path, monke
     assert (taus["n_undefined"] == (verdicts.places == 1).all(axis=1).sum()).all()
 
     summary = tables["08_reproduce_paper"].set_index("table")
-    assert summary.loc["table_human_evaluation", "title"].endswith(". Comparable.")
+    assert summary.loc["table_human_evaluation", "comparable"] == "yes"
     # Three measures of six systems, and the cost of a short context.
-    assert summary.loc["table_human_evaluation", "n_paired"] == 6 * 3 + 1
-    correct = tables["08_reproduce_paper-human_evaluation"].query("measure == 'correct'")
-    assert (correct["difference"].abs() < 0.0005).all() and correct["published_within"].all()
-    assert (tables["08_reproduce_paper-categories"]["difference"] == 0).all()
-    metrics = tables["08_reproduce_paper-metric_correlation"].set_index("item")
-    assert metrics.loc[["ROUGE-L", "chrF"], "run"].tolist() == pytest.approx([1.0, 1.0])
-    assert metrics["published_within"].isna().all()
+    assert summary.loc["table_human_evaluation", "compared"] == 6 * 3 + 1
+    systems = tables["08_reproduce_paper-human_evaluation"]
+    assert (systems["correct_difference"].abs() < 0.0005).all() and systems["correct_within"].all()
+    sizes = tables["08_reproduce_paper-categories"]
+    assert (sizes[["with_reference_difference", "all_difference"]] == 0).all(axis=None)
+    metrics = tables["08_reproduce_paper-metric_correlation"].set_index("metric")
+    assert metrics.loc[["ROUGE-L", "chrF"], "mean_tau"].tolist() == pytest.approx([1.0, 1.0])
+    assert metrics["mean_tau_within"].isna().all()
     assert (metrics["status"] == "† transcribed, not re-verified").all()
     assert load_submitted(release)["request"].isna().all()
-    facts = tables["08_reproduce_paper-facts"].set_index("item")
-    assert facts.loc["longitudinal EHRs (release)", "difference"] == 0
-    assert np.isnan(facts.loc["instructions submitted", "run"])
+    facts = tables["08_reproduce_paper-facts"].set_index("fact")
+    assert facts.loc["longitudinal EHRs (release)", "value_difference"] == 0
+    assert np.isnan(facts.loc["instructions submitted", "value"])
