@@ -107,33 +107,24 @@ def read_tables(experiment: str) -> dict[str, pd.DataFrame]:
 
 
 def _about(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Return sentences: a limit, the kind of run, who rated, what compares with the paper."""
-    release, is_released = run.release, run.source == "released"
+    """Return phrases: the release, any limit, who rated, and whether it compares with the paper."""
+    release = run.release
     size = f"{len(release.instructions):,} instructions, {len(release.references):,} references"
-    first = (
-        f"A run on a {release.origin} ({size}): patients, records, instructions and references "
-        "were written by a program and contain no MedAlign data."
-    )
-    if release.is_restricted:
-        first = f"A run on a {release.origin} ({size}); aggregates only."
-    second = "The responses and the clinicians' ratings come with the release."
-    if not _is_rated(run):
-        second = "This run's responses were scored but not rated, because there is no answer key."
-    elif not is_released:
-        second = "A program rated this run's responses with an answer key; no clinician did."
-    third = (
-        "No accuracy, rank or correlation here replicates the paper's, which come from clinicians' "
-        "ratings of responses to MedAlign's own instructions."
-    )
-    if is_released and release.is_restricted:
-        third = "It has not been determined whether anything here compares with the paper."
-        if (paper := tables.get("08_reproduce_paper")) is not None:
-            names = paper["table"].str.removeprefix("table_").str.replace("_", " ")
-            by_verdict = names.groupby(paper["comparable"], sort=False).agg(", ".join)
-            verdicts = "; ".join(f"{verdict} for {names}" for verdict, names in by_verdict.items())
-            third = f"Comparable with the paper: {verdicts}. The captions explain why."
-    limited = [f"This run is limited to {run.limited_to}."] if run.limited_to else []
-    return [*limited, first, second, third]
+    phrases = [f"{release.origin[0].upper()}{release.origin[1:]}: {size}"]
+    if run.limited_to:
+        phrases.append(f"provisional: limited to {run.limited_to}")
+    if run.source == "released":
+        phrases.append("responses and clinicians' ratings of the release")
+    elif _is_rated(run):
+        phrases.append("rated by a program with an answer key, not by clinicians")
+    else:
+        phrases.append("scored but not rated, because there is no answer key")
+    verdicts = {*tables.get("08_reproduce_paper", pd.DataFrame({"comparable": []}))["comparable"]}
+    if verdicts - {"no"}:
+        phrases.append("compared with the paper below")
+    elif verdicts or not release.is_restricted:
+        phrases.append("not comparable with the paper")
+    return phrases
 
 
 def _prompts(systems: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:

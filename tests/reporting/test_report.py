@@ -18,7 +18,13 @@ from medalign_utils.data.disclosure import PERSONAL_COLUMNS
 from medalign_utils.errors import MedAlignError
 from medalign_utils.provenance.environment import commit
 from medalign_utils.reporting import run_record
-from medalign_utils.reporting.report import show_gaps, show_results, show_settings, show_summary
+from medalign_utils.reporting.report import (
+    show_gaps,
+    show_paper,
+    show_results,
+    show_settings,
+    show_summary,
+)
 from medalign_utils.synthetic import write_release as synthesize
 from tests.builders.project import ROOT, write_experiment
 from tests.builders.tiny_release import write_release
@@ -50,10 +56,10 @@ def gaps(run):
     return {gap["what"]: gap["why"] for gap in run["gaps"]}
 
 
-def test_metrics_without_scores_are_named_below_their_table(described):
+def test_metrics_without_scores_are_named_and_have_no_row(described):
     table = pd.DataFrame({"metric": ["chrf", "a&b"], "n": [5, 0], "not_scored": ["", "no model"]})
     page = show_results(described(pairs=table)).data
-    assert "</table><p>Not scored: a&amp;b (no model).</p>" in page and ">a&amp;b</td>" not in page
+    assert "Not scored: a&amp;b (no model)." in page and ">a&amp;b</td>" not in page
 
 
 def test_only_registered_tables_are_shown_and_no_free_text_of_a_restricted_release(described):
@@ -68,6 +74,40 @@ def test_only_registered_tables_are_shown_and_no_free_text_of_a_restricted_relea
     assert gaps(run)["05_evaluate_systems-contexts: column remark"] == why
     file = run_record.write_run(run)
     assert MARKER not in file.read_text() and stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_table_without_rows_is_a_sentence(described):
+    table = pd.DataFrame({"system": [], "n": []})
+    page = show_results(described(cost=table)).data
+    assert "It has no rows in this run." in page and "<table" not in page
+
+
+def test_groups_too_small_for_an_interval_are_only_in_the_file(described):
+    table = pd.DataFrame({"group": ["<5", "5", "?"], "n_patients": [4, 5, pd.NA], "n": [9, 9, 9]})
+    page = show_results(described(groups=table)).data
+    assert "Not shown: rows of fewer than 5 patients (1)." in page
+    assert ">5</td>" in page and ">?</td>" in page and "&lt;5" not in page
+
+
+def test_the_first_screen_has_the_findings_and_what_a_system_costs(described):
+    systems = pd.DataFrame(
+        {
+            "system": ["a", "b"],
+            "n": 80,
+            **{f"correct{end}": [0.1, 0.25 + more] for end, more in (("", 0), ("_low", -0.1))},
+            "correct_high": [0.2, 0.4],
+        }
+    )
+    paths.write_table(systems, paths.table("mine", "05_evaluate_systems"))
+    costs = pd.DataFrame({"system": ["b"], "dollars_per_correct": 0.5, "tokens_per_response": 99.5})
+    pairs = pd.DataFrame({"system": ["a"], "opponent": ["b"], "sign_flip_p_holm": [0.04]})
+    page = show_summary(described(cost=costs, pairs=pairs)).data
+    assert "b is correct most often, in 25 % of 80 instructions; a follows with 10 %" in page
+    cells = re.findall("<td.*?>(.*?)</td>", page)
+    assert cells[:2] == ["b", "80"] and cells[5:7] == ["a", "80"]
+    assert cells[2:5] == ["0.25 (0.15 to 0.40)", "0.500", "99.500"] and cells[8:] == ["–", "–"]
+    # As long as nothing was compared with the paper.
+    assert show_paper(described()).data == "<p>This run was not compared with the paper.</p>"
 
 
 def test_the_wording_of_prompts_is_shown(described):
@@ -91,9 +131,9 @@ def test_captions_and_summary_name_the_synthetic_releases_seed(project, seed):
     paths.write_table(table, paths.table("new", "05_evaluate_systems-contexts"))
     run = run_record.describe_run(load_experiment(path), {})
     named = "public seed 1" if seed == 1 else "fresh seed 7"
-    assert f"A run on a synthetic release, {named} (6 instructions" in show_summary(run).data
-    [caption] = re.findall("<figcaption>(.*?)</figcaption>", show_results(run).data)
-    assert f"compared with the longest. Synthetic release, {named}." in caption
+    assert f"Synthetic release, {named}: 6 instructions" in show_summary(run).data
+    [caption] = re.findall("<summary>(.*?)</summary>", show_results(run).data)
+    assert f"Synthetic release, {named}." in caption
 
 
 @pytest.mark.parametrize("column", [*sorted(PERSONAL_COLUMNS), "instruction_id", "Person_ID"])
@@ -125,7 +165,7 @@ def test_missing_results_are_named_with_their_reason(described):
     versions = run["versions"]
     assert re.match(r"3\.\d+", versions["Python"]) and versions["pandas"] == pd.__version__
     summary = show_summary(run).data
-    assert "This run is incomplete." in summary and "no responses: EHRError<" in summary
+    assert "This run is incomplete." in summary and "no responses: EHRError;" in summary
     assert "there is no answer key" in summary
     open_run = SimpleNamespace(experiment="mine", is_restricted=False)
     why = f"EHRError: {MARKER}.xml, line 7: not well-formed"

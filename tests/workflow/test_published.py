@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 from base64 import b64decode
 
@@ -11,8 +12,10 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from selenium.webdriver.common.by import By
 
 from medalign_utils.reporting.publish import PAGES
+from tests.builders.jupyterlab import CHROMIUM, DRIVER, chromium
 from tests.builders.project import ROOT, copy_project, run
 
 
@@ -25,6 +28,9 @@ def fresh(tmp_path_factory):
     shutil.copytree(ROOT / "figures", project / "figures", ignore=of_demo)
     for page in PAGES:
         shutil.copy(ROOT / page, project / page)
+    (project / "benchmarks").mkdir()
+    for file in ROOT.glob("benchmarks/*.csv"):
+        shutil.copy(file, project / "benchmarks")
     run(project, "snakemake", "--cores", "2")
     run(project, "python", "-m", "medalign_utils", "publish", "params/demo.yaml")
     return project
@@ -83,3 +89,18 @@ def test_published_notebooks_run_to_the_outputs_that_they_show(fresh):
     # They wrote what the workflow had written, so it has nothing to do.
     done = run(fresh, "snakemake", "--cores", "2", "--dry-run")
     assert "Nothing to be done" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's chromium-driver")
+def test_the_report_begins_with_the_result_and_is_short_on_paper(fresh, tmp_path):
+    with chromium(tmp_path / "chromium", 1440, 900) as browser:
+        browser.get(f"file://{fresh / 'runs/demo/report.html'}")
+        height = browser.execute_script("return window.innerHeight")
+        findings = browser.find_elements(By.CSS_SELECTOR, ".findings li")
+        first = [*findings, *browser.find_elements(By.CSS_SELECTOR, ".headline > *")]
+        ends = [element.rect["y"] + element.rect["height"] for element in first]
+        assert len(findings) == 3 and len(first) == 5 and max(ends) < height
+        printed = b64decode(browser.print_page())
+    assert 6 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 10
