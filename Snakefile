@@ -329,6 +329,7 @@ rule report:
     output:
         f"{RUN}/report.html",
         f"{RUN}/run.json",
+        [file.replace(".csv", ".tex") for file in EVERYTHING if "/tables/" in file],
     params:
         # By a function, because the wording of prompts has braces, which are not wildcards.
         settings=lambda wildcards: SETTINGS,

@@ -19,6 +19,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from scipy.stats import rankdata
 from tqdm import tqdm
 
@@ -28,8 +29,10 @@ from medalign_utils.data.release import Release
 from medalign_utils.evaluation import metric_correlation, pairwise, systems
 from medalign_utils.generation import runner
 from medalign_utils.metrics.scoring import score_responses
+from medalign_utils.plots import style
 from medalign_utils.prompts.context import truncate
 from medalign_utils.prompts.tokenizers import load_tokenizer
+from medalign_utils.run import write_figure
 from medalign_utils.stats.bootstrap import Bootstrap
 from medalign_utils.synthetic import write_release
 
@@ -196,28 +199,38 @@ def in_a_process(*arguments: str | int | Path) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@style.styled
 def draw(table: pd.DataFrame, to: Path) -> None:
     """Draw seconds above and memory below, with one column per thing that grows."""
-    fig, axes = plt.subplots(2, len(STEPS), figsize=(10, 5), sharex=True, sharey="row")
-    colors = dict(zip(table["step"].unique(), plt.get_cmap("tab10").colors, strict=False))
+    figure, axes = plt.subplots(
+        2,
+        len(STEPS),
+        figsize=(style.PAGE_WIDTH, 4),
+        layout="constrained",
+        sharex=True,
+        sharey="row",
+    )
+    colours = sns.color_palette("colorblind")
+    looks = dict(zip(table["step"].unique(), zip(colours, "osD^vP", strict=False), strict=False))
     for column, (grows, steps) in zip(axes.T, STEPS.items(), strict=True):
-        column[0].set_title(grows, fontsize=10)
+        column[0].set_title(grows)
         for step in steps:
+            colour, marker = looks[step]
             own = table[(table["grows"] == grows) & (table["step"] == step)]
             for ax, value in zip(column, ("seconds", "peak_mb"), strict=True):
-                ax.plot(own["factor"], own[value], "o-", color=colors[step], label=step)
-        column[0].legend(fontsize=8)
+                ax.plot("factor", value, "-", data=own, c=colour, marker=marker, ms=4, label=step)
+        column[0].legend(borderpad=0)
         for ax in column:
             ax.set(xscale="log", yscale="log", xticks=FACTORS, xticklabels=FACTORS)
             ax.minorticks_off()
-            ax.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("seconds")
+            sns.despine(ax=ax)
+    axes[0, 0].set_ylabel("Seconds")
+    axes[0, 0].yaxis.set_major_formatter(style.COUNT)
     megabytes = (200, 400, 800, 1600, 3200)
-    axes[1, 0].set(ylabel="peak memory (MB)", yticks=megabytes, yticklabels=megabytes)
-    fig.supxlabel("times the size at 1", fontsize=10)
-    fig.align_ylabels(axes[:, 0])
-    fig.tight_layout()
-    fig.savefig(to, dpi=150)
+    labels = [f"{n:,}" for n in megabytes]
+    axes[1, 0].set(ylabel="Peak memory (MB)", yticks=megabytes, yticklabels=labels)
+    style.add_notes(figure, "Times the size at 1, both axes logarithmic; one run each (n = 1)")
+    write_figure(figure, to)
 
 
 def main() -> None:

@@ -130,6 +130,15 @@ def _provenance(args: argparse.Namespace) -> int:
     return 0
 
 
+def _latex(args: argparse.Namespace) -> int:
+    from medalign_utils.reporting.latex import to_latex
+    from medalign_utils.reporting.results_table import read_table
+
+    table = read_table(args.file)
+    print(to_latex(table, columns=args.columns or None), end="")
+    return 0
+
+
 def _synthesize(args: argparse.Namespace) -> int:
     from medalign_utils.data.release import seed_of
     from medalign_utils.synthetic import PUBLIC_SEED, write_release
@@ -232,6 +241,12 @@ def main(argv: list[str] | None = None) -> int:
     example = "runs/demo/tables/05_evaluate_systems.csv"
     argument = add("provenance", _provenance, text, example)
     argument("file", type=Path, help="a table, figure or patients.csv of a run")
+
+    text = "print a table of a run in LaTeX, with the columns that a paper needs"
+    example = "runs/demo/tables/05_evaluate_systems.csv system n correct mean_rank"
+    argument = add("latex", _latex, text, example)
+    argument("file", type=Path, help="a table of a run, CSV")
+    argument("columns", nargs="*", help="with their intervals, in this order; default: all")
 
     example = "data/new --patients 60 --seed 7"
     argument = add("synthesize", _synthesize, "write a synthetic release of any size", example)

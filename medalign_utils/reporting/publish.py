@@ -1,9 +1,10 @@
 """`make figures`: write the demo's results, from its finished run, to the repository's pages.
 
-Figures and tables go to `figures/`, executed notebooks with their outputs to `docs/demo/`, and
-tables also to README.md and docs/results.md, each between two comments (`<!-- 05_evaluate_systems
--->` and `<!-- /05_evaluate_systems -->`). For another experiment, `make figures
-EXPERIMENT=params/smollm2.yaml` writes only tables (`<!-- smollm2-05_evaluate_systems -->`).
+Figures and tables go to `figures/`, with a page that shows all figures; executed notebooks with
+their outputs to `docs/demo/`; and tables also to README.md and docs/results.md, each between two
+comments (`<!-- 05_evaluate_systems -->` and `<!-- /05_evaluate_systems -->`). For another
+experiment, `make figures EXPERIMENT=params/smollm2.yaml` writes only tables
+(`<!-- smollm2-05_evaluate_systems -->`).
 """
 
 import io
@@ -16,8 +17,9 @@ import nbformat
 from PIL import Image
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.outputs import OUTPUTS
+from medalign_utils.outputs import FIGURE_KINDS, OUTPUTS, stem
 from medalign_utils.paths import figure, project_root, require, resolve, table, without_limit
+from medalign_utils.reporting.contact_sheet import contact_sheet
 from medalign_utils.reporting.results_table import markdown_table, read_table, without_not_scored
 
 PAGES = ("README.md", "docs/results.md")
@@ -53,7 +55,9 @@ def publish(experiment: str = "demo") -> None:
     copies = {table(experiment, name.removeprefix(prefix)): f"{name}.csv" for name in names}
     notebooks = {}
     if experiment == "demo":
-        copies |= {file: file.name for file in sorted(figure(experiment, "").parent.glob("*.png"))}
+        drawn = [stem(name, suffix) for name in OUTPUTS for suffix in OUTPUTS[name].figures]
+        files = [figure(experiment, name, kind) for name in drawn for kind in FIGURE_KINDS]
+        copies |= {file: file.name for file in files}
         sources = [root / f"notebooks/{name}.ipynb" for name in OUTPUTS]
         notebooks = {file: resolve(f"runs/demo/notebooks/{_executed(file)}") for file in sources}
     if not copies:
@@ -63,6 +67,10 @@ def publish(experiment: str = "demo") -> None:
         folder.mkdir(parents=True, exist_ok=True)
     for file, name in copies.items():
         shutil.copyfile(file, figures / name)
+        if file.suffix == ".png":
+            (figures / name).write_bytes(_with_palette(file.read_bytes()))
+    if experiment == "demo":
+        (figures / "README.md").write_text(contact_sheet(figures), encoding="utf-8")
     for source, copy in notebooks.items():
         nbformat.write(with_outputs(source, copy), shown / source.name)
     for page in (root / name for name in PAGES):
@@ -99,18 +107,20 @@ def with_outputs(notebook: Path, executed: Path) -> nbformat.NotebookNode:
             data = output.get("data", {})
             data.pop(_WIDGET, None)
             if "image/png" in data:
-                data["image/png"] = _with_palette(data["image/png"])
+                data["image/png"] = b64encode(_with_palette(b64decode(data["image/png"]))).decode()
             if "execution_count" in output:
                 output.execution_count = count
     return shown
 
 
-def _with_palette(png: str) -> str:
-    """Return a PNG in Base64 with 256 colours, which takes a third of the space."""
+def _with_palette(png: bytes) -> bytes:
+    """Return a PNG with 256 colours, which takes a third of the space."""
     content = io.BytesIO()
-    image = Image.open(io.BytesIO(b64decode(png))).convert("RGB")
-    image.quantize(dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
-    return b64encode(content.getvalue()).decode()
+    image = Image.open(io.BytesIO(png))
+    options = {"dpi": image.info["dpi"]} if "dpi" in image.info else {}
+    image = image.convert("RGB").quantize(dither=Image.Dither.NONE)
+    image.save(content, "PNG", optimize=True, **options)
+    return content.getvalue()
 
 
 def _executed(notebook: Path) -> str:

@@ -21,6 +21,7 @@ from medalign_utils.evaluation.systems import OUTCOMES
 from medalign_utils.outputs import OUTPUTS, stem
 from medalign_utils.reporting.findings import SYSTEMS, findings
 from medalign_utils.reporting.jobs import execute
+from medalign_utils.reporting.latex import write_latex
 from medalign_utils.reporting.results_table import to_html, without_not_scored
 from medalign_utils.reporting.run_record import describe_run, read_tables, write_run
 from medalign_utils.stats.bootstrap import LEAST_INTERVAL
@@ -61,6 +62,7 @@ def write_report(experiment: Mapping[str, Any], systems: Mapping[str, Mapping[st
     name = experiment["experiment"]
     run = describe_run(experiment, systems)
     write_run(run)
+    write_latex(run)
     executed = paths.resolve(f"runs/{name}/notebooks/{NOTEBOOK}.ipynb")
     execute(paths.resolve(f"notebooks/{executed.name}"), executed, {"experiment": name})
     if run["is_restricted"]:

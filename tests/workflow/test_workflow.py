@@ -50,7 +50,10 @@ def jobs(*systems, kinds=("generate", "score")):
 
 def test_writes_all_tables_and_figures(ran):
     tables = ran / "runs/tiny/tables"
-    assert {path.name for path in tables.iterdir()} == TABLES
+    assert {path.name for path in tables.glob("*.csv")} == TABLES
+    assert {path.stem for path in tables.glob("*.tex")} == {
+        path.stem for path in tables.glob("*.csv")
+    }
     made = {path.name for path in (ran / "runs/tiny/figures").iterdir()}
     assert made == {name.replace("png", kind) for name in FIGURES for kind in FIGURE_KINDS}
     systems = pd.read_csv(tables / "05_evaluate_systems.csv").set_index("system")
