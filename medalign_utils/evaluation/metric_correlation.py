@@ -29,7 +29,7 @@ from medalign_utils.stats.bootstrap import (
     resample_means,
 )
 from medalign_utils.stats.permutation import holm, sign_flip
-from medalign_utils.stats.rank_correlation import kendall_tau_b, order_pairs, same_best
+from medalign_utils.stats.rank_correlation import kendall_tau_b, order_pairs, same_best, with_ties
 
 _KEY = ["metric", "instruction_id", "system"]
 COEFFICIENTS = ("kendall_tau_b", "pearson", "spearman")
@@ -248,14 +248,14 @@ def _system_means(data: _Aligned, *, bootstrap: Bootstrap) -> tuple[np.ndarray, 
     columns = values.swapaxes(0, 1).reshape(n, -1)
     drawn = resample_means(columns, data.patients, bootstrap=bootstrap)
     means = np.vstack([drawn.means, drawn.resampled]).reshape(-1, k, *shape)
-    return means.transpose(1, 2, 0, 3), drawn.n_patients.reshape(k, *shape)[:, 0, 0]
+    return with_ties(means.transpose(1, 2, 0, 3)), drawn.n_patients.reshape(k, *shape)[:, 0, 0]
 
 
 def _correlation(x: np.ndarray, y: np.ndarray, coefficient: str) -> np.ndarray:
     """A coefficient for each row of two arrays of shape (R, S); NaN if undefined."""
     if coefficient == "kendall_tau_b":
         return kendall_tau_b(x, y)
-    # Test this before subtracting means: the mean of equal values may differ in its last digit.
+    # Test this before subtracting the mean, which may differ in its last digit.
     undefined = (np.ptp(x, axis=1) == 0) | (np.ptp(y, axis=1) == 0)
     undefined |= np.isnan(x).any(axis=1) | np.isnan(y).any(axis=1)
     if coefficient == "spearman":

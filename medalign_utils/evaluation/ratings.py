@@ -12,6 +12,7 @@ from medalign_utils.errors import MedAlignError, ReleaseError
 from medalign_utils.grading import load_answer_key, rate_with_answer_key
 from medalign_utils.grading.answer_key import RATER
 from medalign_utils.run import Run
+from medalign_utils.stats.rank_correlation import with_ties
 
 COMBINATIONS = ("first", "majority")
 _KEY = ["instruction_id", "system"]
@@ -225,4 +226,5 @@ def wide_ranks(ratings: pd.DataFrame) -> pd.DataFrame:
     """Return the ranks as instructions x systems, best mean rank first, after `check_ratings`."""
     check_ratings(ratings)
     ranks = wide(ratings, "rank")
-    return ranks[ranks.mean().sort_values(kind="stable").index]
+    means = with_ties(ranks.mean().to_numpy())
+    return ranks.iloc[:, np.argsort(means, kind="stable")]

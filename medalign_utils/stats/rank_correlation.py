@@ -3,6 +3,9 @@
 import numpy as np
 from scipy.stats import rankdata
 
+# Means of the same numbers in another order may differ by this share of the largest of a row.
+_ROUNDING = 1e-9
+
 
 def kendall_tau_b(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return Kendall's tau-b of each row of `x` with the same row of `y`, both of shape (N, K).
@@ -20,6 +23,25 @@ def kendall_tau_b(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     untied_x, untied_y = (order_x**2).sum(axis=1), (order_y**2).sum(axis=1)
     with np.errstate(invalid="ignore"):
         return (order_x * order_y).sum(axis=1) / np.sqrt(untied_x * untied_y)
+
+
+def with_ties(means: np.ndarray) -> np.ndarray:
+    """Return means with those of a row equal that differ only by rounding; shape (..., K).
+
+    Apply it before means are ranked or compared: without it, rounding would order equal systems.
+
+    >>> with_ties(np.array([[0.1 + 0.2, 0.3, 0.4]])).tolist()
+    [[0.3, 0.3, 0.4]]
+    """
+    order = np.argsort(means, axis=-1, kind="stable")
+    ascending = np.take_along_axis(means, order, axis=-1)
+    largest = np.abs(np.where(np.isfinite(means), means, 0)).max(axis=-1, keepdims=True, initial=0)
+    with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN, which is no step
+        is_new = np.diff(ascending, axis=-1) > _ROUNDING * largest
+    is_new = np.pad(is_new | np.isnan(ascending[..., 1:]), [(0, 0)] * (means.ndim - 1) + [(1, 0)])
+    first = np.maximum.accumulate(np.where(is_new, np.arange(means.shape[-1]), 0), axis=-1)
+    tied = np.take_along_axis(ascending, first, axis=-1)
+    return np.take_along_axis(tied, np.argsort(order, axis=-1), axis=-1)
 
 
 def order_pairs(scores: np.ndarray, ranks: np.ndarray) -> np.ndarray:

@@ -195,6 +195,24 @@ def test_differences_and_their_sign_flip_test_equal_scipys():
     assert table["p_holm"].tolist() == holm(table["p"]).tolist()
 
 
+def test_means_that_differ_by_rounding_do_not_order_systems():
+    # Both systems' scores are 0.1, 0.2 and 0.3, whose sum depends on their order; so do the ranks.
+    scores = np.array([[0.1, 0.3], [0.2, 0.2], [0.3, 0.1]])
+    assert scores.mean(axis=0)[0] != scores.mean(axis=0)[1]
+    frame = pd.DataFrame(
+        [(f"i{i}", "ab"[j], "m", "v1", scores[i, j]) for i, j in np.ndindex(scores.shape)],
+        columns=["instruction_id", "system", "metric", "signature", "score"],
+    )
+    ratings = ratings_of([[1, 2], [1, 2], [1, 2]], [[1, 0]] * 3)
+    instructions = pd.DataFrame({"instruction_id": ["i0", "i1", "i2"], "person_id": list("pqr")})
+    bootstrap = Bootstrap.seeded(9, 1)
+    table = correlate_systems(frame, ratings, instructions, bootstrap=bootstrap)
+    assert table["estimate"].isna().all()
+    table = correlate_metrics(frame, ratings, instructions, bootstrap=bootstrap)
+    assert table["best_system"].tolist() == ["a, b"]
+    assert table["same_best_system"].tolist() == [0.5]
+
+
 def test_all_tied_scores_and_ranks():
     flat = scores_of("flat", np.zeros(12))
     table, systems, pairs = every_table(pd.concat([flat, BEST]), RATINGS)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import kendalltau
 
-from medalign_utils.stats.rank_correlation import kendall_tau_b, same_best
+from medalign_utils.stats.rank_correlation import kendall_tau_b, same_best, with_ties
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -30,3 +30,12 @@ def test_same_best_with_ties_on_both_sides():
     # Two score highest and one of them is ranked best: 1/2; 2 of 3 are ranked best.
     picked, chance = same_best(np.array([[1.0, 1.0, 0.0]]), np.array([[1.5, 3.0, 1.5]]))
     assert (picked.tolist(), chance.tolist()) == ([0.5], [2 / 3])
+
+
+def test_means_that_differ_by_rounding_are_tied_and_others_are_not():
+    means = np.array([[0.1 + 0.2, np.nan, 0.3, 0.3 + 1e-7, -np.inf], [3e-12, 1e-12, 0, 0, 2e-12]])
+    tied = with_ties(means)
+    assert tied[0].tolist()[2:] == [0.3, 0.3 + 1e-7, -np.inf]
+    assert tied[0, 0] == 0.3 and np.isnan(tied[0, 1])
+    assert tied[1].tolist() == means[1].tolist()  # the tolerance is a share of the largest
+    assert with_ties(np.zeros((2, 0))).shape == (2, 0)
