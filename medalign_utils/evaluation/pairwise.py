@@ -9,7 +9,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import check_ratings, patients_of, wide, wide_ranks
 from medalign_utils.stats.bootstrap import Bootstrap, Interval, bootstrap_means, interval_columns
-from medalign_utils.stats.permutation import holm, sign_flip
+from medalign_utils.stats.permutation import holm, least_sign_flip_p, sign_flip
 from medalign_utils.stats.proportions import Proportions
 
 
@@ -25,7 +25,8 @@ def compare_systems(
     win_rate_low and win_rate_high are for each pair by itself. With fewer than two patients, bounds
     are NaN.
 
-    Rely on sign_flip_p, which flips signs by patient. mcnemar_p, from McNemar's exact test, assumes
+    Rely on sign_flip_p, which flips signs by patient; sign_flip_p_least is the smallest that so
+    many patients could give. mcnemar_p, from McNemar's exact test, assumes
     that instructions are independent; it is too small if a patient's instructions are alike.
     """
     ranks = wide_ranks(ratings)
@@ -59,6 +60,7 @@ def compare_systems(
             "mcnemar_p_holm": holm(mcnemar_p),
             "sign_flip_p": flip_p,
             "sign_flip_p_holm": holm(flip_p),
+            "sign_flip_p_least": least_sign_flip_p(differences, patients),
             "wins": (steps < 0).sum(axis=0),
             "losses": (steps > 0).sum(axis=0),
             "ties": (steps == 0).sum(axis=0),
@@ -82,7 +84,8 @@ def compare_contexts(
     - correct, with bounds for each system by itself
     - difference: the paired difference in accuracy from the longest context, with bounds that hold
       for all contexts at once in 95 % of samples; NaN in the last row
-    - sign_flip_p, and sign_flip_p_holm: as in `compare_systems`, adjusted over the contexts
+    - sign_flip_p, sign_flip_p_holm and sign_flip_p_least: as in `compare_systems`, adjusted over
+      the contexts
     """
     check_ratings(ratings)
     correct = wide(ratings, "correct").astype(float)
@@ -104,6 +107,7 @@ def compare_contexts(
     intervals = shares.paired_differences(shorter, longest, comparisons=len(shorter))
     p = sign_flip(differences, patients, bootstrap.rng)
     compared = {"sign_flip_p": p, "sign_flip_p_holm": holm(p)}
+    compared["sign_flip_p_least"] = least_sign_flip_p(differences, patients)
     compared = pd.DataFrame(interval_columns("difference", intervals) | compared)
     return pd.DataFrame(
         {

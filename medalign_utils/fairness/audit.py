@@ -24,6 +24,7 @@ from medalign_utils.stats.permutation import (
     RANGE,
     code_groups,
     group_means,
+    least_group_p,
     permutation_tests,
     sums_by_patient,
 )
@@ -34,7 +35,9 @@ ALL = "(all)"
 LOWER_IS_BETTER = ("rank",)
 _KEY = ["system", "measure", "grouping"]
 _GROUP_COLUMNS = [*_KEY, "group", *N, "mean", "mean_low", "mean_high", "gap", "gap_low", "gap_high"]
+_GROUP_COLUMNS += ["p", "p_holm", "p_least"]
 _RANGE_COLUMNS = [*_KEY, "best", "worst", *N, "range", "range_low", "range_high"]
+_RANGE_COLUMNS += ["p", "p_holm"]
 
 
 def outcomes(ratings: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
@@ -88,6 +91,7 @@ def audit(
 
     - mean
     - gap: the mean minus the mean of all other patients
+    - p_least: the smallest p that so many patients could give, see `least_group_p`
 
     The second table has one row per grouping; its p accounts for the selection of the two groups:
 
@@ -163,7 +167,11 @@ def audit(
                     of_mean, of_gap = shares[i][place[column]], gaps[i][place[column]]
                 row |= _interval("mean", means[at], of_mean, n_own[at])
                 row |= _interval("gap", means[at] - rests[at], of_gap, fewer)
-                groups.append(row | _p(tests.loc[(column, grouping, group)], row["gap"]))
+                row |= _p(tests.loc[(column, grouping, group)], row["gap"])
+                sizes = int(n_own[at]), int(n_own[at] + n_rest[at])
+                is_tested = not np.isnan(row["p"])
+                least = least_group_p(*sizes, bootstrap.resamples) if is_tested else np.nan
+                groups.append(row | {"p_least": least})
             shown = np.flatnonzero(~hidden[:, column] & (n_own[:, column] >= LEAST_TESTED))
             row = key | {"best": "", "worst": "", "range": np.nan}
             row |= {"n_patients": len(persons), "n_instructions": n_defined[:, column].sum()}
@@ -181,9 +189,7 @@ def audit(
             ranges.append(row | _p(test, np.nan if hidden[:, column].any() else row["range"]))
     tables = (groups, _GROUP_COLUMNS), (ranges, _RANGE_COLUMNS)
     groups, ranges = (
-        with_suppressed(rows, disclosable, patients, [*columns, "p", "p_holm"]).astype(
-            {"n_instructions": "Int64"}
-        )
+        with_suppressed(rows, disclosable, patients, columns).astype({"n_instructions": "Int64"})
         for rows, columns in tables
     )
     return groups, ranges

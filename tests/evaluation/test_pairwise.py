@@ -36,6 +36,7 @@ def test_pairs_by_hand():
     # only the first patient's difference is not 0, and both its signs are equally far.
     assert table["sign_flip_p"].tolist() == [0.5, 0.5, 1]
     assert table["sign_flip_p_holm"].tolist() == [1, 1, 1]
+    assert table["sign_flip_p_least"].tolist() == [0.5, 0.5, 1]
     assert table[["wins", "losses", "ties"]].values.tolist() == [[5, 0, 1], [6, 0, 0], [1, 0, 5]]
     assert table["win_rate"].tolist() == [1, 1, 1]
     # Only one patient has an instruction on which b and c differ.
@@ -64,7 +65,7 @@ def test_all_tied():
     # 6 patients who do not differ do not show that no patient does.
     assert (table["difference_low"] < 0).all() and (table["difference_high"] > 0).all()
     tests = table.filter(regex="mcnemar|sign_flip")
-    assert (tests == 1).all(axis=None) and tests.shape == (3, 4)
+    assert (tests == 1).all(axis=None) and tests.shape == (3, 5)
     assert table["ties"].tolist() == [6, 6, 6] and table["win_rate"].tolist() == [0.5] * 3
     assert table[["win_rate_low", "win_rate_high"]].isna().all(axis=None)
 

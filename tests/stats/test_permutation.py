@@ -7,7 +7,14 @@ from scipy.stats import permutation_test
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from medalign_utils.stats.permutation import RANGE, holm, permutation_tests, sign_flip
+from medalign_utils.stats.permutation import (
+    RANGE,
+    holm,
+    least_group_p,
+    least_sign_flip_p,
+    permutation_tests,
+    sign_flip,
+)
 from tests.builders.groups import ids
 
 
@@ -144,3 +151,25 @@ def test_without_groups_there_are_no_tests():
         values, ids(1), pd.DataFrame(index=ids(1)), permutations=9, rng=np.random.default_rng(1)
     )
     assert tests.empty and "p_holm" in tests
+
+
+@pytest.mark.parametrize("n_patients", [1, 5, 6, 12])
+def test_the_smallest_p_that_few_patients_can_give(n_patients):
+    patients = np.repeat(np.arange(n_patients), 2)
+    largest = np.ones((2 * n_patients, 1))
+    least = least_sign_flip_p(largest, patients)
+    assert least == sign_flip(largest, patients, np.random.default_rng(1))
+    assert least.item() == 2 / 2**n_patients
+    # A patient whose differences add up to 0 cannot make a sum larger.
+    balanced = np.append(largest, [[1], [-1]], axis=0)
+    assert least_sign_flip_p(balanced, np.append(patients, [99, 99])) == least
+
+
+@pytest.mark.parametrize(("group", "rest"), [(1, 8), (3, 5), (4, 4)])
+def test_the_smallest_p_of_a_small_group(group, rest):
+    labels = pd.DataFrame({"g": ["x"] * group + ["y"] * rest}, index=ids(group + rest))
+    values = pd.DataFrame([1.0] * group + [0.0] * rest)
+    rng = np.random.default_rng(1)
+    tests = permutation_tests(values, ids(group + rest), labels, permutations=500, rng=rng)
+    assert tests["p"][0] == pytest.approx(least_group_p(group, group + rest, 500))
+    assert least_group_p(10, 24, 500) == 1 / 501
