@@ -24,7 +24,7 @@ from medalign_utils.evaluation.paper import context_lengths as published_context
 from medalign_utils.evaluation.ratings import COMBINATIONS, common_ratings, rate
 from medalign_utils.fairness.perturbation import CHANGES
 from medalign_utils.generation.system import check_system, concurrency, shaping_settings
-from medalign_utils.metrics.base import METRIC_NAMES, WITH_WEIGHTS
+from medalign_utils.metrics.base import registered
 from medalign_utils.paths import checkpoint, project_root, resolve, short, with_limit
 from medalign_utils.prompts.templates import read_wording
 from medalign_utils.provenance.notebook import notebook_parameters
@@ -68,6 +68,7 @@ def _check_pairs(pairs: list[Any]) -> list[Any]:
     return pairs
 
 
+_WITH_WEIGHTS = [name for name, metric in registered().items() if metric.needs_weights]
 _AtLeast0 = Annotated[int, Field(ge=0)]
 _AtLeast1 = Annotated[int, Field(ge=1)]
 _Systems = Annotated[list[str], AfterValidator(_distinct)]
@@ -86,10 +87,10 @@ class Experiment(BaseModel):
     rouge_threshold: Annotated[float, Field(ge=0, le=1)]
     systems: Annotated[_Systems, Field(min_length=1)]
     metrics: Annotated[
-        list[_one_of("metric", METRIC_NAMES)], Field(min_length=1), AfterValidator(_distinct)
+        list[_one_of("metric", registered())], Field(min_length=1), AfterValidator(_distinct)
     ]
     comet_checkpoint: str
-    weights: dict[_one_of("metric with weights", WITH_WEIGHTS), str]
+    weights: dict[_one_of("metric with weights", _WITH_WEIGHTS), str]
     bertscore_layer: _AtLeast1
     pairs: Annotated[list[Any], AfterValidator(_check_pairs)]
     simulated_releases: Annotated[int, Field(ge=5)]

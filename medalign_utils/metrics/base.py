@@ -1,22 +1,70 @@
-"""Code shared by metrics: their names, checks of texts, and the loop over pairs of texts."""
+"""What a metric is, and code shared by metrics: checks of texts, the loop over pairs of texts."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
 
 import numpy as np
 
 from medalign_utils.errors import MedAlignError
 
-# The names are not in the metrics' modules, so that a changed metric does not re-run generation.
-METRIC_NAMES = (
-    "comet", "bertscore", "meteor", "chrf", "google_bleu", "rouge_l", "bleurt", "lens", "unieval",
-)  # fmt: skip
-# An experiment's `weights` sets these metrics' weights; `comet_checkpoint` sets COMET's.
-WITH_WEIGHTS = ("bertscore", "bleurt", "lens", "unieval")
-
 # Neural scores are rounded to this many decimals, because further digits depend on the batch and
 # the machine, and the scores of equal responses must tie.
 DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: its name, how to show and cite it, and its functions.
+
+    Both functions also take the metric's settings as keyword arguments, and raise
+    `NotAvailableError` if weights cannot be reached:
+
+    - ``score(responses=..., references=..., progress=...)`` returns float64 of shape (N,), or
+      (N, names) if there are several names; with `needs_question` it also takes ``questions``
+    - ``signature()`` returns the settings as text
+
+    Example: `medalign_utils/metrics/chrf.py`.
+    """
+
+    name: str  # in experiments, and of its scores
+    label: str  # in figures and tables
+    range: tuple[float, float]  # of its scores; bounds may be infinite
+    compares: str  # what it compares, for docs/metrics.md
+    citation: str  # authors, year, and the paper's address
+    score: Callable[..., np.ndarray]
+    signature: Callable[..., str]
+    needs_question: bool = False
+    # Takes `model`, a folder or hub id, which an experiment's `weights` sets.
+    needs_weights: bool = False
+    # If False, saved scores are negated, like scikit-learn's neg_* scorers, so that everywhere
+    # higher is better.
+    higher_is_better: bool = True
+    # Returns the names of its scores under given settings, if they differ from its own.
+    names: Callable[..., Sequence[str]] | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)  # of these names
+
+
+def registered() -> Mapping[str, Metric]:
+    """Return the metrics by name; see `registry`.
+
+    The registry is imported by its name, so that a notebook's code digest includes the metrics'
+    modules only where they score: a changed metric re-runs no generation.
+    """
+    return import_module("medalign_utils.metrics.registry").METRICS
+
+
+def metric_labels() -> dict[str, str]:
+    """Return the labels of all named scores; COMET's are named and labelled by the checkpoint.
+
+    >>> metric_labels()["rouge_l"], metric_labels()["unieval_overall"]
+    ('ROUGE-L', 'UniEval Overall')
+    """
+    metrics = registered().values()
+    return {metric.name: metric.label for metric in metrics} | {
+        name: label for metric in metrics for name, label in metric.labels.items()
+    }
 
 
 def check_texts(function: str, **columns: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.hub import TRANSFORMERS, describe, find_checkpoint
-from medalign_utils.metrics.base import DECIMALS, check_texts, warn_of
+from medalign_utils.metrics.base import DECIMALS, Metric, check_texts, warn_of
 from medalign_utils.minilm import MINILM_NAME, MINILM_SHA256, fixed_batches, load_minilm
 
 if TYPE_CHECKING:
@@ -139,3 +139,15 @@ def _encode(
 
 def _is_empty(encoded: tuple["torch.Tensor", "torch.Tensor"]) -> bool:
     return len(encoded[0]) == 2  # [CLS] and [SEP]; bert-score does the same test
+
+
+BERTSCORE = Metric(
+    name="bertscore",
+    label="BERTScore",
+    range=(-1, 1),
+    compares="tokens by contextual embeddings: F1 without rescaling",
+    citation="[Zhang et al. 2020](https://arxiv.org/abs/1904.09675)",
+    score=score_bertscore,
+    signature=signature_bertscore,
+    needs_weights=True,
+)

@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from medalign_utils.metrics.base import score_pairs
+from medalign_utils.metrics.base import Metric, score_pairs
 
 
 def score_chrf(
@@ -33,3 +33,14 @@ def score_chrf(
 def signature_chrf() -> str:
     """Return the settings of chrF in sacrebleu's terms."""
     return f"chrF2|nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|v:{version('sacrebleu')}"
+
+
+CHRF = Metric(
+    name="chrf",
+    label="chrF",
+    range=(0, 1),
+    compares="character n-grams",
+    citation="[Popović 2015](https://aclanthology.org/W15-3049/)",
+    score=score_chrf,
+    signature=signature_chrf,
+)

@@ -11,6 +11,7 @@ import pickle
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ import yaml
 
 from medalign_utils.errors import MedAlignError, NotAvailableError
 from medalign_utils.hub import ENCODER, find_checkpoint, in_one_line
-from medalign_utils.metrics.base import DECIMALS, check_texts
+from medalign_utils.metrics.base import DECIMALS, Metric, check_texts
 from medalign_utils.minilm import MINILM_NAME, MINILM_SHA256, ROWS, fixed_batches, minilm_path
 
 if TYPE_CHECKING:
@@ -278,3 +279,17 @@ def quiet_lightning() -> Iterator[None]:
             yield
         finally:
             logging.disable(level)
+
+
+COMET = Metric(
+    name="comet",
+    label="COMET",
+    range=(-inf, inf),
+    compares="response, reference and instruction, by a learned score",
+    citation="[Rei et al. 2020](https://aclanthology.org/2020.emnlp-main.213/), "
+    "[2022](https://aclanthology.org/2022.wmt-1.52/)",
+    score=score_comet,
+    signature=signature_comet,
+    needs_question=True,
+    names=lambda checkpoint: [name_comet(checkpoint)],
+)

@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from medalign_utils.metrics.base import score_pairs
+from medalign_utils.metrics.base import Metric, score_pairs
 
 
 def score_google_bleu(
@@ -13,8 +13,8 @@ def score_google_bleu(
 ) -> np.ndarray:
     """Return Google-BLEU in [0, 1]: the smaller of precision and recall of word n-grams up to 4.
 
-    Words are sacrebleu's 13a tokens, case-sensitive; "1.4" is one word. A text without words scores
-    0.
+    Words are sacrebleu's 13a tokens, case-sensitive; punctuation marks are words too, and "1.4" is
+    one word. An empty text scores 0.
 
     Source: Wu et al. 2016.
 
@@ -35,3 +35,14 @@ def score_google_bleu(
 def signature_google_bleu() -> str:
     """Return the settings of Google-BLEU."""
     return f"gleu|n:1-4|case:mixed|tok:13a|nltk:{version('nltk')}|sacrebleu:{version('sacrebleu')}"
+
+
+GOOGLE_BLEU = Metric(
+    name="google_bleu",
+    label="GoogleBLEU",
+    range=(0, 1),
+    compares="n-grams of 1 to 4 words, the smaller of precision and recall",
+    citation="[Wu et al. 2016](https://arxiv.org/abs/1609.08144)",
+    score=score_google_bleu,
+    signature=signature_google_bleu,
+)

@@ -15,7 +15,7 @@ import yaml
 
 from medalign_utils.errors import MedAlignError, NotAvailableError
 from medalign_utils.hub import ENCODER, Checkpoint, describe, find_checkpoint, in_one_line, quiet
-from medalign_utils.metrics.base import DECIMALS, check_texts, warn_of
+from medalign_utils.metrics.base import DECIMALS, Metric, check_texts, warn_of
 
 if TYPE_CHECKING:
     import torch
@@ -28,17 +28,18 @@ _CLASS = "regression_metric_multi_ref"
 def score_lens(
     questions: Sequence[str],
     responses: Sequence[str],
-    references: Sequence[str],
+    references: Sequence[str | Sequence[str]],
     *,
     model: str,
     progress: bool = False,
 ) -> np.ndarray:
     """Return LENS of each response, given its question and reference, in [0, 1], 6 decimals.
 
-    As in LENS, the normal distribution function rescales the estimate, but here without a factor of
-    100. LENS judges simplified sentences: the question takes the place of the complex sentence, and
-    the response that of the simplified one. Texts are lower-cased and cut at the encoder's limit; a
-    warning counts those cut.
+    These are lens-metric's scores with ``rescale=True``, divided by 100. LENS judges simplified
+    sentences: the question takes the place of the complex sentence, and the response that of the
+    simplified one. Texts are lower-cased and cut at 4 tokens less than the encoder has positions
+    (510 for RoBERTa); a warning counts those cut. Of several references, given as a list, the one
+    with the highest score counts.
 
     `model` is a folder with `hparams.yaml` and one file in `checkpoints/`, or a hub id such as
     davidheineman/lens. It also needs the encoder's configuration and tokenizer.
@@ -48,6 +49,8 @@ def score_lens(
 
     Source: Maddela et al. 2023.
     """
+    if any(isinstance(texts, list | tuple) for texts in references):
+        return _score_best(questions, responses, references, model=model, progress=progress)
     check_texts("score_lens", questions=questions, responses=responses, references=references)
     if not len(responses):
         return np.empty(0)
@@ -73,6 +76,21 @@ def signature_lens(*, model: str) -> str:
         f"|{describe(encoder, 'encoder')}"
         f"|comet:{version('unbabel-comet')}|transformers:{version('transformers')}"
     )
+
+
+def _score_best(questions, responses, references, **options) -> np.ndarray:
+    """Return the highest score over each response's references."""
+    lists = [texts if isinstance(texts, list | tuple) else [texts] for texts in references]
+    if empty := [position for position, texts in enumerate(lists) if not len(texts)]:
+        raise MedAlignError(f"score_lens: references[{empty[0]}] is an empty list")
+    first = [texts[0] for texts in lists]
+    check_texts("score_lens", questions=questions, responses=responses, references=first)
+    of_pair = np.repeat(np.arange(len(lists)), [len(texts) for texts in lists])
+    repeated = ([column[position] for position in of_pair] for column in (questions, responses))
+    scores = score_lens(*repeated, [text for texts in lists for text in texts], **options)
+    best = np.full(len(lists), -np.inf)
+    np.maximum.at(best, of_pair, scores)
+    return best
 
 
 def _hparams(checkpoint: Checkpoint) -> dict:
@@ -170,7 +188,7 @@ def _embed(
     from tqdm.auto import tqdm
 
     model = network["encoder"]["model"]
-    limit = model.config.max_position_embeddings - 2  # LENS's limit; COMET's is 2 less
+    limit = model.config.max_position_embeddings - 4  # as in lens-metric and COMET
     special = tokenizer.pad_token_id, tokenizer.sep_token_id
     vectors, cut = {}, 0
     with torch.inference_mode():
@@ -185,3 +203,16 @@ def _embed(
     fault = f"exceed the encoder's limit of {limit} tokens; the rest is not read"
     warn_of("lens", cut, f"{len(vectors)} distinct texts", fault)
     return vectors
+
+
+LENS = Metric(
+    name="lens",
+    label="LENS",
+    range=(0, 1),
+    compares="response, reference and instruction, by a learned score",
+    citation="[Maddela et al. 2023](https://aclanthology.org/2023.acl-long.905/)",
+    score=score_lens,
+    signature=signature_lens,
+    needs_question=True,
+    needs_weights=True,
+)

@@ -15,8 +15,8 @@ from medalign_utils import hub, minilm, paths
 from medalign_utils.data.release import ANNOTATOR, primary_references
 from medalign_utils.data.store import Store
 from medalign_utils.errors import MedAlignError, NotAvailableError, suggest
-from medalign_utils.metrics import base
-from medalign_utils.metrics.base import WITH_WEIGHTS, check_texts
+from medalign_utils.metrics import base, words
+from medalign_utils.metrics.base import check_texts
 from medalign_utils.metrics.registry import METRICS
 
 # Defaults that need no download.
@@ -48,7 +48,7 @@ def score(
     The default metrics are BERTScore and ROUGE-L, and with `questions` also COMET; LENS and UniEval
     need `questions` too. The default models are small and bundled: comet-compact, and the last
     layer of all-MiniLM-L6-v2. For other models see `score_comet` and `score_bertscore`; `weights`
-    maps "bertscore", "bleurt", "lens" and "unieval" to a folder or hub id.
+    maps "bertscore", "bleurt", "lens" and "unieval" to a folder or hub id. Higher is always better.
 
     Raises: NotAvailableError if weights cannot be reached; MedAlignError if a metric is unknown or
     lacks weights or questions, or as `check_texts`.
@@ -75,8 +75,7 @@ def score(
             raise MedAlignError(f"score: {name} needs questions, one per response")
     for name, options in settings.items():
         texts = {column: columns[column] for column in _columns(name)}
-        values = METRICS[name].score(**texts, **options, progress=progress)
-        scores.append(np.atleast_2d(values.T))
+        scores.append(np.atleast_2d(_values(name, texts, options, progress).T))
     return pd.DataFrame(np.concatenate(scores).T, columns=list(names))
 
 
@@ -113,6 +112,7 @@ def score_responses(
             if options.get("model") == "":
                 raise NotAvailableError(f"no weights configured (params: weights.{name})")
             signatures[name] = METRICS[name].signature(**options)
+            signatures[name] += "|negated" * (not METRICS[name].higher_is_better)
         except NotAvailableError as error:
             reasons[name] = str(error)
     for name, signature in signatures.items():
@@ -145,15 +145,16 @@ def _settings(
         raise MedAlignError(f"{function}: metrics is {metrics!r}, expected a list of: {known}")
     if len(set(metrics)) < len(metrics):
         raise MedAlignError(f"{function}: a metric is named twice: {', '.join(metrics)}")
-    if unknown := [name for name in weights if name not in WITH_WEIGHTS]:
-        hint = suggest(unknown[0], WITH_WEIGHTS) + " (for COMET, set comet_checkpoint)"
+    with_weights = [name for name, metric in METRICS.items() if metric.needs_weights]
+    if unknown := [name for name in weights if name not in with_weights]:
+        hint = suggest(unknown[0], with_weights) + " (for COMET, set comet_checkpoint)"
         raise MedAlignError(f"{function}: weights: unknown metric {unknown[0]!r}{hint}")
     settings: dict[str, dict[str, Any]] = {}
     for name in metrics:
         if name not in METRICS:
             raise MedAlignError(f"{function}: no metric {name!r}{suggest(name, METRICS)}")
         settings[name] = {}
-        if name in WITH_WEIGHTS:
+        if METRICS[name].needs_weights:
             settings[name]["model"] = paths.weights(weights.get(name, ""))
         if name == "bertscore":
             settings[name]["layer"] = bertscore_layer
@@ -182,6 +183,15 @@ def _columns(name: str) -> list[str]:
     return ["responses", "references"] + ["questions"] * METRICS[name].needs_question
 
 
+def _values(
+    name: str, texts: Mapping[str, list[str]], options: Mapping[str, Any], progress: bool
+) -> np.ndarray:
+    """Return a metric's scores, negated if lower is better."""
+    values = METRICS[name].score(**texts, **options, progress=progress)
+    scores = np.asarray(values, dtype=np.float64)
+    return scores if METRICS[name].higher_is_better else -scores
+
+
 def _score(
     name: str,
     columns: Sequence[str],
@@ -192,9 +202,8 @@ def _score(
     progress: bool,
 ) -> dict[str, np.ndarray]:
     """Return one metric's scores by name, from the store if it has them."""
-    metric = METRICS[name]
     # The key includes a digest of the code, which the signature does not cover.
-    modules = (sys.modules[metric.score.__module__], base, hub, minilm)
+    modules = (sys.modules[METRICS[name].score.__module__], base, hub, minilm, words)
     code = b"".join(Path(module.__file__).read_bytes() for module in modules)
     how = (name, signature, hashlib.sha256(code).hexdigest())
     rows = list(texts[_columns(name)].itertuples(index=False, name=None))
@@ -203,8 +212,7 @@ def _score(
     new = [row for row in keys if row not in known]
     if new:
         columns_of = dict(zip(_columns(name), map(list, zip(*new, strict=True)), strict=True))
-        values = metric.score(**columns_of, **options, progress=progress)
-        scores = np.asarray(values, dtype=np.float64)
+        scores = _values(name, columns_of, options, progress)
         for row, values in zip(new, scores.reshape(len(new), -1).tolist(), strict=True):
             known[row] = dict(zip(columns, values, strict=True))
             if store is not None:

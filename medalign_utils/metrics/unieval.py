@@ -6,7 +6,8 @@ from importlib.metadata import version
 import numpy as np
 
 from medalign_utils.hub import TRANSFORMERS, describe, find_checkpoint, load_network
-from medalign_utils.metrics.base import DECIMALS, check_texts, warn_of
+from medalign_utils.metrics.base import DECIMALS, Metric, check_texts, warn_of
+from medalign_utils.metrics.words import punkt_name, sentences
 
 # The published prompts: question, name of the text it is about, name of the other text.
 DIMENSIONS = {
@@ -39,9 +40,9 @@ def score_unieval(
     its question, not with the EHR; relevance compares it with the reference.
 
     `model` is the folder of a T5 trained for this, or a hub id such as MingZhong/unieval-sum. Empty
-    responses score 0, and prompts are cut after 1,024 tokens; a warning counts both. Unlike the
-    authors' code, this uses NLTK's untrained Punkt, which also splits sentences after
-    abbreviations.
+    responses score 0, and prompts are cut after 1,024 tokens; a warning counts both. A separator
+    (`</s>`) in a text is read as characters, so that a response cannot add parts to its prompt.
+    Without NLTK's data (punkt_tab), sentences also end after abbreviations.
 
     Raises: NotAvailableError if the model cannot be reached; MedAlignError if it is not a T5, or as
     `check_texts`.
@@ -70,7 +71,7 @@ def names_unieval(*, model: str) -> list[str]:
 def signature_unieval(*, model: str) -> str:
     """Return the settings of UniEval."""
     return (
-        "unieval|task:summarization|document:instruction|sentences:punkt-untrained"
+        f"unieval|task:summarization|document:instruction|sentences:{punkt_name()}"
         f"|max:{MAX_TOKENS}|{describe(find_checkpoint(model, *TRANSFORMERS))}"
         f"|nltk:{version('nltk')}|transformers:{version('transformers')}"
     )
@@ -78,12 +79,10 @@ def signature_unieval(*, model: str) -> str:
 
 def _prompts(question: str, response: str, reference: str) -> list[list[Prompt]]:
     """Return each dimension's prompts: one per sentence, or one for the whole response."""
-    from nltk.tokenize import PunktSentenceTokenizer
-
-    sentences = PunktSentenceTokenizer().tokenize(response)
+    parts = sentences(response)
     others = {"reference": reference, "document": question, None: None}
     return [
-        [(d, text, others[other]) for text in (sentences if d in BY_SENTENCE else [response])]
+        [(d, text, others[other]) for text in (parts if d in BY_SENTENCE else [response])]
         for d, (_, _, other) in DIMENSIONS.items()
     ]
 
@@ -103,11 +102,10 @@ def _ask(prompts: list[Prompt], model: str, progress: bool) -> dict[Prompt, floa
     with torch.inference_mode():
         # One by one: a score must not depend on other texts in its batch.
         for prompt in tqdm(prompts, "unieval", disable=not progress):
-            ids = _encode(prompt, tokenizer)
-            cut += len(ids) > MAX_TOKENS
-            # Keep the last token, which ends the prompt.
-            ids = [*ids[: min(len(ids), MAX_TOKENS) - 1], ids[-1]]
-            inputs = torch.tensor([ids], device=network.device)
+            text = _joined(prompt, tokenizer.eos_token)
+            cut += len(tokenizer(text, verbose=False)["input_ids"]) > MAX_TOKENS
+            cutting = {"truncation": True, "max_length": MAX_TOKENS, "return_tensors": "pt"}
+            inputs = tokenizer(text, **cutting)["input_ids"].to(network.device)
             logits = network(input_ids=inputs, decoder_input_ids=start).logits[0, 0, words]
             # e^yes / (e^yes + e^no): the probability of other words cancels out.
             shares[prompt] = logits.double().softmax(dim=0)[0].item()
@@ -116,11 +114,27 @@ def _ask(prompts: list[Prompt], model: str, progress: bool) -> dict[Prompt, floa
     return shares
 
 
-def _encode(prompt: Prompt, tokenizer) -> list[int]:
-    """Return the tokens of "question: ...? </s> summary: ... </s> ..."; </s> in a text is text."""
-    dimension, text, other_text = prompt
+def _joined(prompt: Prompt, separator: str) -> str:
+    """Return "question: ...? </s> summary: ... </s> reference: ..."."""
+    dimension, *texts = prompt
     question, name, other = DIMENSIONS[dimension]
-    parts = [f"question: {question}", f"{name}: {text}"] + [f"{other}: {other_text}"] * bool(other)
-    options = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
-    encoded = [tokenizer(part, **options)["input_ids"] for part in parts]
-    return [token for ids in encoded for token in (*ids, tokenizer.eos_token_id)]
+    # Tokenizers recognize the separator anywhere; a space within makes it characters.
+    plain = f"{separator[:1]} {separator[1:]}"
+    texts = [text.replace(separator, plain) for text in texts if text is not None]
+    parts = [f"{part}: {text}" for part, text in zip((name, other), texts, strict=False)]
+    return f" {separator} ".join([f"question: {question}", *parts])
+
+
+UNIEVAL = Metric(
+    name="unieval",
+    label="UniEval",
+    range=(0, 1),
+    compares="relevance, fluency, coherence, consistency as judged by a T5 model, and their mean",
+    citation="[Zhong et al. 2022](https://aclanthology.org/2022.emnlp-main.131/)",
+    score=score_unieval,
+    signature=signature_unieval,
+    needs_question=True,
+    needs_weights=True,
+    names=names_unieval,
+    labels={f"unieval_{name}": f"UniEval {name.title()}" for name in (*DIMENSIONS, "overall")},
+)

@@ -10,9 +10,9 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from medalign_utils.metrics.base import metric_labels
 from medalign_utils.plots import style
 from medalign_utils.plots.heat_map import heat_map
-from medalign_utils.plots.metrics import METRIC_LABELS
 from medalign_utils.plots.style import signed, wrapped
 from medalign_utils.stats.bootstrap import LEAST_INTERVAL
 from medalign_utils.stats.permutation import LEAST_TESTED
@@ -69,7 +69,8 @@ def gap_matrix(
     gaps = np.where(np.isnan(p), np.nan, gaps * (100 if percent else 1))
     stars = np.where(p <= 0.05, "*", "")
     most = max(np.nanmax(np.abs(gaps), initial=0), 1e-9)
-    columns = [METRIC_LABELS.get(name, name) for name in wide["gap"]]
+    labels = metric_labels()
+    columns = [labels.get(name, name) for name in wide["gap"]]
     ax = heat_map(
         gaps,
         np.vectorize(_cell, [object])(gaps, stars, 1 if percent else 2),

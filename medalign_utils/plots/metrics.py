@@ -5,27 +5,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from medalign_utils.evaluation.paper import run_name
+from medalign_utils.metrics.base import metric_labels
 from medalign_utils.outputs import DAGGER, UNVERIFIED
 from medalign_utils.plots import style
 from medalign_utils.plots.heat_map import heat_map
 from medalign_utils.plots.style import ORANGE, n_of, signed
 from medalign_utils.stats.bootstrap import Interval
-
-METRIC_LABELS = {
-    "bertscore": "BERTScore",
-    "meteor": "METEOR",
-    "meteor_no_wordnet": "METEOR (no WordNet)",
-    "chrf": "chrF",
-    "google_bleu": "GoogleBLEU",
-    "rouge_l": "ROUGE-L",
-    "bleurt": "BLEURT",
-    "lens": "LENS",
-    "unieval_relevance": "UniEval Relevance",
-    "unieval_fluency": "UniEval Fluency",
-    "unieval_coherence": "UniEval Coherence",
-    "unieval_consistency": "UniEval Consistency",
-    "unieval_overall": "UniEval Overall",
-}
 
 _TAU = "Mean Kendall's tau-b with the ratings"
 
@@ -140,7 +125,8 @@ def metric_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def _names(metrics: pd.Series | np.ndarray) -> list[str]:
-    return [METRIC_LABELS.get(metric, metric) for metric in metrics]
+    labels = metric_labels()
+    return [labels.get(metric, metric) for metric in metrics]
 
 
 def _tau(interval: Interval) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from medalign_utils.plots.metrics import METRIC_LABELS
+from medalign_utils.metrics.base import metric_labels
 from medalign_utils.plots.style import rounded
 
 SYSTEMS, METRICS = "05_evaluate_systems", "06_correlate_metrics"
@@ -95,12 +95,13 @@ follows with 0.40 (significant: p < 0.001).
     first, *others = _ranked(known, "mean_tau")
     of = f"{first['n']} of {first['n'] + first['n_undefined']} instructions"
     tau = f"with a mean tau of {rounded(first['mean_tau'], 2)} over {of}"
-    best = METRIC_LABELS.get(first["metric"], first["metric"])
+    labels = metric_labels()
+    best = labels.get(first["metric"], first["metric"])
     if not others:
         return f"{best} follows {rater} {tau}."
     second = others[0]
     test = _test(pairs, ("metric_a", "metric_b"), first["metric"], second["metric"])
-    name = METRIC_LABELS.get(second["metric"], second["metric"])
+    name = labels.get(second["metric"], second["metric"])
     follows = f"{name} follows with {rounded(second['mean_tau'], 2)}"
     return f"{best} follows {rater} best, {tau}; {follows} ({test})."
 

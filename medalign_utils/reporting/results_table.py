@@ -11,7 +11,7 @@ import pandas as pd
 from IPython.display import HTML, display
 from pandas.api.types import is_numeric_dtype
 
-from medalign_utils.plots.metrics import METRIC_LABELS
+from medalign_utils.metrics.base import metric_labels
 from medalign_utils.plots.style import rounded
 from medalign_utils.run import say
 
@@ -152,7 +152,7 @@ def formatted(frame: pd.DataFrame, missing: str = "–") -> pd.DataFrame:
         if low not in frame or high not in frame:
             shown[name] = _cells(frame[name], absent, _printed_decimals(name, frame[name]))
             if name in _OF_NAMES:
-                shown[name] = [METRIC_LABELS.get(text) or heading(text) for text in shown[name]]
+                shown[name] = [metric_labels().get(text) or heading(text) for text in shown[name]]
             continue
         parts = [frame[column] for column in (low, high, base) if column in frame]
         decimals = 0 if _are_counts(pd.concat(parts)) or (parts[1] >= 100).any() else 2
@@ -223,7 +223,7 @@ def not_scored(skipped: pd.DataFrame) -> str:
     if skipped.empty:
         return "Every metric has scores."
     reasons = skipped["reason"].str.replace(r" \(params.*", "", regex=True)
-    metrics = skipped["metric"].replace(METRIC_LABELS)
+    metrics = skipped["metric"].replace(metric_labels())
     groups = [
         f"{', '.join(names.unique())} ({reason})"
         for reason, names in metrics.groupby(reasons, sort=False)

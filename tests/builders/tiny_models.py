@@ -16,6 +16,8 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    RemBertConfig,
+    RemBertForSequenceClassification,
     RobertaConfig,
     RobertaTokenizerFast,
     T5Config,
@@ -142,12 +144,48 @@ def write_tiny_bleurt(folder: Path, *, seed=0, labels=1) -> Path:
     return folder
 
 
-def write_tiny_unieval(folder: Path, *, seed=0) -> Path:
-    """Write a T5 with a tokenizer like T5's: words, with a mark for the space before them."""
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
+def write_tiny_bleurt_20(folder: Path, *, seed=0, ends=("[CLS]", "[SEP]")) -> Path:
+    """Write a RemBERT in the form of lucadiliello/BLEURT-20: SentencePiece, other names."""
+    from sentencepiece import SentencePieceTrainer
+
+    folder.mkdir(parents=True)
+    with (folder / "spm.model").open("wb") as file:
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(TRAINING),
+            model_writer=file,
+            vocab_size=78,
+            character_coverage=1.0,
+            control_symbols=list(ends),
+            minloglevel=2,
+        )
+    config = RemBertConfig(
+        vocab_size=78,
+        input_embedding_size=8,
+        output_embedding_size=8,
+        num_labels=1,
+        classifier_dropout_prob=0,
+        **ENCODER,
     )
+    torch.manual_seed(seed)
+    state = RemBertForSequenceClassification(config).state_dict()
+    for name in list(state):
+        renamed = name.replace("embedding_hidden_mapping_in", "embedding_projection")
+        state[renamed.replace("rembert.", "bleurt.")] = state.pop(name)
+    torch.save(state, folder / "pytorch_model.bin")
+    saved = {"model_type": "bleurt", "vocab_size": 78, "embedding_size": 8, **ENCODER}
+    (folder / "config.json").write_text(json.dumps(saved | {"id2label": {"0": "LABEL_0"}}))
+    return folder
+
+
+def write_tiny_unieval(folder: Path, *, seed=0, strip=False) -> Path:
+    """Write a T5 with a tokenizer like T5's: words, with a mark for the space before them.
+
+    Without `strip`, several spaces are several marks, also those beside a separator.
+    """
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    marks = pre_tokenizers.Metaspace()
+    words = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), marks])
+    tokenizer.pre_tokenizer = words if strip else marks
     tokenizer.decoder = decoders.Metaspace()
     questions = ["Yes No question: Is this a coherent summary to the document? claim: <>/s"]
     trainer = trainers.BpeTrainer(

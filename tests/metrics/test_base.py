@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from medalign_utils.errors import MedAlignError
+from medalign_utils.metrics.base import metric_labels
 from medalign_utils.metrics.registry import METRICS
+from medalign_utils.metrics.words import punkt_name
 from tests.builders.tiny_models import write_tiny_bleurt, write_tiny_lens, write_tiny_unieval
 
 RESPONSES = ["Denies it. On 40 mg daily.", "1.4 mg/dL", "none", "Denies pain. " * 8, "no pain"]
@@ -29,6 +31,22 @@ def score(name, models, **columns):
         {"questions": columns["questions"]} if METRICS[name].needs_question else {}
     )
     return METRICS[name].score(**columns, **models.get(name, {}))
+
+
+def test_labels_and_names_of_scores_are_distinct():
+    labels = metric_labels()
+    assert len(set(labels.values())) == len(labels)
+    names = [name for metric in METRICS.values() for name in (metric.name, *metric.labels)]
+    assert len(set(names)) == len(names)
+
+
+@ALL_METRICS
+def test_scores_are_in_the_metrics_range(name, models):
+    low, high = METRICS[name].range
+    # Empty texts too; BERTScore warns of them.
+    texts = {column: [*texts[:5], "", " ?"] for column, texts in TEXTS.items()}
+    scores = score(name, models, **texts)
+    assert low <= scores.min() and scores.max() <= high
 
 
 @ALL_METRICS
@@ -59,7 +77,8 @@ def test_a_score_does_not_depend_on_the_other_texts(name, models):
     ("name", "expected"),
     [
         ("google_bleu", "gleu|n:1-4|case:mixed|tok:13a|nltk:"),
-        ("rouge_l", "rougeL|stem:yes|v:"),
+        ("rouge_l", "rougeL|stem:no|v:"),
+        ("rouge_l_stemmed", "rougeL|stem:yes|v:"),
         ("bertscore", "bertscore|model:m|sha256:...|layer:2|idf:no|rescale:no|v:"),
         ("bleurt", "bleurt|model:m|sha256:...|transformers:"),
         (
@@ -69,7 +88,7 @@ def test_a_score_does_not_depend_on_the_other_texts(name, models):
         ),
         (
             "unieval",
-            "unieval|task:summarization|document:instruction|sentences:punkt-untrained|max:1024"
+            f"unieval|task:summarization|document:instruction|sentences:{punkt_name()}|max:1024"
             "|model:m|sha256:...|nltk:",
         ),
     ],

@@ -38,3 +38,9 @@ def test_score_google_bleu_edges():
     np.testing.assert_array_equal(scores, [0, 0, 0, 1])
     # 10,000 words have 39,994 n-grams up to 4, and "pain" is one of them.
     assert score_google_bleu(["no " * 9999 + "pain"], ["pain"]) == [1 / 39994]
+
+
+def test_google_bleu_counts_punctuation_as_words():
+    # ". ." has 2 + 1 n-grams, ". . ." 3 + 2 + 1; they share 2 + 1.
+    scores = score_google_bleu(["?", "?", ". ."], ["?", "!", ". . ."])
+    np.testing.assert_array_equal(scores, [1, 0, 3 / 6])

@@ -61,10 +61,28 @@ def test_score_lens_ignores_case(model):
 
 
 def test_score_lens_truncates_long_texts_with_a_warning(model):
-    # RoBERTa does not use the first two of the 64 positions for tokens.
-    with pytest.warns(UserWarning, match="1 of 3 distinct texts exceed .* limit of 62 tok"):
+    # RoBERTa does not use the first two of the 64 positions for tokens, and lens-metric two more.
+    with pytest.warns(UserWarning, match="1 of 3 distinct texts exceed .* limit of 60 tok"):
         [score] = score_lens(["q"], ["pain " * 10_000], ["r"], model=str(model))
     assert 0 < score < 1
+    n_tokens = len(AutoTokenizer.from_pretrained(model / "encoder")("pain " * 10)["input_ids"]) - 2
+    words = 58 * 10 // n_tokens  # which 58 tokens hold, besides <s> and </s>
+    [fits] = score_lens(["q"], ["pain " * words], ["r"], model=str(model))
+    assert (fits == score) == (58 * 10 % n_tokens == 0)
+
+
+def test_score_lens_of_several_references_is_their_maximum(model):
+    options = {"model": str(model)}
+    texts = QUESTIONS[:1] * 3, RESPONSES[:1] * 3
+    each = score_lens(*texts, REFERENCES, **options)
+    assert len(set(each)) == 3
+    several = [REFERENCES, REFERENCES[1], REFERENCES[:2]]
+    best = score_lens(*texts, several, **options)
+    assert best.tolist() == [each.max(), each[1], each[:2].max()]
+    with pytest.raises(MedAlignError, match=r"score_lens: references\[1\] is an empty list"):
+        score_lens(*texts, ["a", [], "b"], **options)
+    with pytest.raises(MedAlignError, match="score_lens: 3 questions, 3 responses, 2 references"):
+        score_lens(*texts, [["a"], "b"], **options)
 
 
 def test_score_lens_refuses_other_checkpoints(model, tmp_path):

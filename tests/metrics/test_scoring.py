@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -6,9 +7,10 @@ import pytest
 
 from medalign_utils import hub, minilm
 from medalign_utils.errors import MedAlignError, NotAvailableError
-from medalign_utils.metrics import base
+from medalign_utils.metrics import base, words
+from medalign_utils.metrics.base import Metric
 from medalign_utils.metrics.chrf import score_chrf, signature_chrf
-from medalign_utils.metrics.registry import METRICS, Metric
+from medalign_utils.metrics.registry import METRICS
 from medalign_utils.metrics.rouge import score_rouge_l
 from medalign_utils.metrics.scoring import score, score_responses
 from medalign_utils.run import Run
@@ -31,6 +33,11 @@ REFERENCES = pd.DataFrame(
     }
 )
 TABLES = (RESPONSES, INSTRUCTIONS, REFERENCES)
+
+
+def toy(score, signature, name="long", **options):
+    about = {"label": "Length", "range": (0, 100), "compares": "nothing", "citation": "none"}
+    return Metric(name, **about, score=score, signature=signature, **options)
 
 
 def test_score_takes_lists_and_needs_no_settings():
@@ -58,7 +65,7 @@ def test_weights_of_an_unknown_metric_are_an_error():
         ((["a"], ["b"], ["rouge_l", "bleu"]), "score: no metric 'bleu'; did you mean 'bleurt'?"),
         ((["a"], ["b"], "chrf"), "score: metrics is 'chrf', expected a list of"),
         (("ab", "ab", ["chrf"]), "score: responses and references must be lists of texts"),
-        ((["a"], ["b"], []), r"score: metrics is \[\], expected a list of: comet, "),
+        ((["a"], ["b"], []), r"score: metrics is \[\], expected a list of: bertscore, "),
         ((["a"], ["b"], ["chrf", "chrf"]), "score: a metric is named twice: chrf, chrf"),
     ],
 )
@@ -88,7 +95,7 @@ def test_score_responses_gives_each_metric_its_settings(monkeypatch):
             calls[name] = columns
             return [0.5] * len(columns["responses"])
 
-        return METRICS[name]._replace(score=score, signature=lambda **options: f"{options}")
+        return replace(METRICS[name], score=score, signature=lambda **options: f"{options}")
 
     for name in ("comet", "bertscore"):
         monkeypatch.setitem(METRICS, name, fake(name))
@@ -133,7 +140,7 @@ def test_score_responses_names_the_row_in_error(change, message):
 
 
 def test_settings_are_checked_before_anything_is_scored(monkeypatch, tmp_path):
-    monkeypatch.setitem(METRICS, "chrf", Metric(lambda **columns: 1 / 0, signature_chrf))
+    monkeypatch.setitem(METRICS, "chrf", toy(lambda **columns: 1 / 0, signature_chrf))
     with pytest.raises(MedAlignError, match=r"contains no model\.safetensors or checkpoints/model"):
         score_responses(*TABLES, ["chrf", "comet"], comet_checkpoint=tmp_path)
     with pytest.raises(MedAlignError, match=r"^no folder tests/none$"):
@@ -153,7 +160,7 @@ def scored(monkeypatch):
         pairs.extend(zip(responses, references, strict=True))
         return [float(len(response)) for response in responses]
 
-    monkeypatch.setitem(METRICS, "long", Metric(score, lambda: "long|v:1"))
+    monkeypatch.setitem(METRICS, "long", toy(score, lambda: "long|v:1"))
     return pairs
 
 
@@ -206,11 +213,11 @@ def test_only_its_owner_can_read_a_private_store_and_it_has_no_text(scored, run)
 def test_another_signature_or_question_shares_no_score(scored, monkeypatch, run):
     store = run.score_store("s")
     long(store)
-    monkeypatch.setitem(METRICS, "long", METRICS["long"]._replace(signature=lambda: "long|v:2"))
+    monkeypatch.setitem(METRICS, "long", replace(METRICS["long"], signature=lambda: "long|v:2"))
     long(store)
     assert len(scored) == 6
     # Equal responses and references are scored separately if their questions differ.
-    by_question = Metric(
+    by_question = toy(
         lambda questions, **_: [*map(len, questions)], lambda: "v:1", needs_question=True
     )
     monkeypatch.setitem(METRICS, "long", by_question)
@@ -219,7 +226,7 @@ def test_another_signature_or_question_shares_no_score(scored, monkeypatch, run)
     assert score_responses(*tables, ["long"], store=store).scores["score"].tolist() == [16, 10]
 
 
-@pytest.mark.parametrize("module", [sys.modules[__name__], minilm, hub, base])
+@pytest.mark.parametrize("module", [sys.modules[__name__], minilm, hub, base, words])
 def test_a_changed_module_shares_no_score(scored, monkeypatch, tmp_path, run, module):
     long(run.score_store("s"))
     copy = tmp_path / "copy.py"
@@ -231,7 +238,8 @@ def test_a_changed_module_shares_no_score(scored, monkeypatch, tmp_path, run, mo
 
 def test_a_metric_may_have_several_names_but_only_declared_ones(scored, monkeypatch, run):
     single = METRICS["long"]
-    two = single._replace(
+    two = replace(
+        single,
         score=lambda **columns: [[n, n / 2] for n in single.score(**columns)],
         names=lambda: ["long_whole", "long_half"],
     )
@@ -241,7 +249,7 @@ def test_a_metric_may_have_several_names_but_only_declared_ones(scored, monkeypa
         assert scores["metric"].tolist() == ["long_whole"] * 3 + ["long_half"] * 3
         assert scores["score"].tolist() == [13, 0, 14, 6.5, 0, 7]
     assert len(scored) == 3
-    monkeypatch.setitem(METRICS, "long", single._replace(names=lambda: ["chrf"]))
+    monkeypatch.setitem(METRICS, "long", replace(single, names=lambda: ["chrf"]))
     with pytest.raises(MedAlignError, match="scores of chrf and of long would both be named chrf"):
         score_responses(*TABLES, ["chrf", "long"])
 
@@ -253,12 +261,16 @@ def test_an_unavailable_metric_is_skipped_with_its_reason(scored, monkeypatch, w
     def absent(**_):
         raise NotAvailableError(reason)
 
-    metric = METRICS["long"]._replace(**{when: absent}, names=lambda: ["long_a", "long_b"])
+    metric = replace(METRICS["long"], **{when: absent}, names=lambda: ["long_a", "long_b"])
     monkeypatch.setitem(METRICS, "long", metric)
     scores, skipped = score_responses(*TABLES, ["long", "chrf"], progress=False)
     assert scores["metric"].unique().tolist() == ["chrf"]
     assert skipped.values.tolist() == [["long_a", reason], ["long_b", reason]]
 
 
-def test_names_match_the_registry():
-    assert tuple(METRICS) == base.METRIC_NAMES
+def test_a_metric_whose_lower_scores_are_better_is_negated(scored, monkeypatch):
+    better = long(None)
+    monkeypatch.setitem(METRICS, "long", replace(METRICS["long"], higher_is_better=False))
+    negated = long(None)
+    assert negated["score"].tolist() == (-better["score"]).tolist()
+    assert negated["signature"].unique().tolist() == ["long|v:1|negated"]

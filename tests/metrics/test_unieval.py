@@ -7,16 +7,17 @@ from transformers import AutoTokenizer, T5ForConditionalGeneration
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.metrics.unieval import names_unieval, score_unieval
-from tests.builders.tiny_models import write_tiny_bleurt
+from tests.builders.tiny_models import write_tiny_bleurt, write_tiny_unieval
 
 QUESTIONS = ["Any chest pain?", "Last creatinine?", "Which statin?"]
 RESPONSES = ["Denies it. On 40 mg daily.", "1.4 mg/dL", "none"]
 REFERENCES = ["Denies chest pain.", "Creatinine: 1.4", "atorvastatin"]
 
 
-@pytest.fixture
-def model(models):
-    return models["unieval"]["model"]
+@pytest.fixture(scope="module", params=["strip", "no strip"])
+def model(tmp_path_factory, request):
+    folder = tmp_path_factory.mktemp("hub") / "unieval"
+    return str(write_tiny_unieval(folder, strip=request.param == "strip"))
 
 
 @pytest.fixture
@@ -89,6 +90,21 @@ def test_score_unieval_needs_no_model_for_empty_answers():
     with pytest.warns(UserWarning, match="1 of 1 responses are empty"):
         scores = score_unieval(["a"], [""], ["a"], model="medalign_utils")
     assert scores.shape == (1, 5) and not scores.any()
+
+
+def test_score_unieval_tokenizes_the_joined_prompt_with_its_spaces(tmp_path):
+    """Parts that are tokenized apart have other tokens, unless the tokenizer strips spaces."""
+    model = str(write_tiny_unieval(tmp_path / "unieval"))
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    parts = ["question: Is this a fluent paragraph?", "paragraph: Denies  it."]
+    joined = tokenizer(" </s> ".join(parts))["input_ids"]
+    assert joined != [id for part in parts for id in tokenizer(part)["input_ids"]]
+    network = T5ForConditionalGeneration.from_pretrained(model).eval()
+    with torch.no_grad():
+        logits = network(torch.tensor([joined]), decoder_input_ids=torch.tensor([[0]])).logits[0, 0]
+    yes, no = (logits[tokenizer(word)["input_ids"][0]].exp() for word in ("Yes", "No"))
+    [[_, fluency, *_]] = score_unieval(["x"], ["Denies  it."], ["x"], model=model)
+    assert fluency == pytest.approx((yes / (yes + no)).item(), abs=1e-5)
 
 
 def test_score_unieval_reads_a_separator_in_a_text_as_characters(model, published):
