@@ -1,6 +1,8 @@
 """Properties that all metrics share."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +11,9 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.metrics.base import metric_labels
 from medalign_utils.metrics.registry import METRICS
 from medalign_utils.metrics.words import punkt_name
+from medalign_utils.provenance.code_closure import closure
+from medalign_utils.provenance.notebook import notebook_code
+from tests.builders.project import ROOT
 from tests.builders.tiny_models import write_tiny_bleurt, write_tiny_lens, write_tiny_unieval
 
 RESPONSES = ["Denies it. On 40 mg daily.", "1.4 mg/dL", "none", "Denies pain. " * 8, "no pain"]
@@ -103,3 +108,20 @@ def test_signatures_state_the_settings_and_identify_weights(name, expected, tmp_
     assert len(signatures) == (2 if name in MODELS else 1)
     for signature in signatures:
         assert re.sub(r"sha256:\w{12}", "sha256:...", signature).startswith(expected)
+
+
+def test_generation_does_not_depend_on_metrics_but_scoring_does():
+    def metrics_of(notebook):
+        files = closure(notebook_code(ROOT / f"notebooks/{notebook}.ipynb"), ROOT)
+        return {file.stem for file in files if file.parent.name == "metrics"}
+
+    modules = {sys.modules[metric.score.__module__] for metric in METRICS.values()}
+    names = {module.__name__.rpartition(".")[2] for module in modules}
+    assert not names & metrics_of("03_generate_responses")
+    assert names <= metrics_of("04_score_responses")
+
+
+def test_importing_the_registry_loads_no_model_library():
+    code = "import sys, medalign_utils.metrics.registry; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "transformers", "comet", "bert_score", "nltk"} & set(ran.stdout.split())
