@@ -84,7 +84,8 @@ _POSSIBLE = re.compile(
     r"|to exclude|rule out|r/o|asked about|(?:counsel|educat)\w+ (?:on|about|regarding)"
     r"|(?P<doubt>considered|weighed|debated"
     r"|thought about|entertained|possibly|perhaps|maybe|either|(?:may|might"
-    r"|could) (?:also )?(?:be|have)|quiz[aá]s?"
+    r"|could) (?:also )?(?:be(?! (?:taken|used|given|repeated|continued|restarted|resumed|stopped"
+    r"|increased))|have)|quiz[aá]s?"
     r"|tal vez|posiblemente|puede (?:ser|que)|podr[ií]a ser|(?<=[a-z] )or possibly)"
     r"|prevent(?:ion of|ing)?|prophylaxis|should|consider(?:ing)?|possib(?:le|ility of)|might"
     r"|un(?:clear|known|certain)|cannot (?:be )?(?:determine|tell|confirm)\w*)(?!\w)"
@@ -208,8 +209,11 @@ def judge(text: str, mention: Mention) -> str:
         between = before[cue.end() :]
         if between.startswith(","):
             continue  # "of those considered, PE fits best"
-        # A differential stays open to its end; other cues reach only a few words.
-        if (cue["list"] or len(between.split()) <= 6) and not _TURN.search(between):
+        # A differential stays open to its end; other cues reach only a few words, and a
+        # condition to its comma.
+        is_over = (cue["list"] or "").lower() == "if" and "," in between
+        reaches = (cue["list"] and not is_over) or len(between.split()) <= 6
+        if reaches and not is_over and not _TURN.search(between):
             is_open = cue["list"] is None or cue["list"].lower() in ("whether", "if")
             return DOUBTED if cue["doubt"] or not is_open else OPEN
     cues = [cue for cue in _SO_BEFORE.finditer(before) if before[cue.end() : cue.end() + 1] != ","]

@@ -6,6 +6,7 @@ from functools import lru_cache
 from medalign_utils.grading import roles
 from medalign_utils.grading.clauses import clause_of, concerns, names_nothing, names_something
 from medalign_utils.grading.facts import Fact
+from medalign_utils.grading.modality import is_supposed
 from medalign_utils.grading.names import LIMIT, topic_mentions, with_synonyms
 from medalign_utils.grading.quantities import Quantity, mask, read_quantities
 from medalign_utils.grading.spelling import find
@@ -64,6 +65,10 @@ def bond(fact: Fact, statement: Statement, quantity: Quantity, reading: Reading)
         fact, statement, quantity, reading
     ):
         return ANOTHERS
+    if not fact.is_limit and is_supposed(
+        text, quantity.start, quantity.end, reading.instruction.text
+    ):
+        return ANOTHERS
     if _is_age_at_death(fact, statement.text, quantity, reading):
         return ANOTHERS
     if not concerns(fact, statement, quantity, reading) or _has_other_role(fact, text, quantity):
@@ -82,10 +87,17 @@ def bond(fact: Fact, statement: Statement, quantity: Quantity, reading: Reading)
         return ANOTHERS
     if fact.is_limit and strength > UNRELATED:
         begin, end = clause_of(text, quantity.start)
-        is_limit = quantity.is_bound or LIMIT.search(text[begin:end])
+        is_limit = LIMIT.search(text[begin:end]) or (quantity.is_bound and not _no_limit(reading))
         if not is_limit:
-            return ASKED if reading.instruction.text or reading.is_bare else ANOTHERS
+            is_answer = reading.instruction.text or reading.is_bare
+            return ASKED if is_answer and not _no_limit(reading) else ANOTHERS
     return strength
+
+
+def _no_limit(reading: Reading) -> bool:
+    """Return whether a sentence without numbers says that no goal or the like is documented."""
+    sentences = (part for s in reading.spoken for part in re.split(r"[.;] ", s.own))
+    return any(_DENIED.search(s) and LIMIT.search(s) and not read_quantities(s) for s in sentences)
 
 
 def _bond_to(own, others, fact: Fact, statement: Statement, quantity: Quantity, reading) -> int:
@@ -198,8 +210,7 @@ def _is_age_or_duration(fact: Fact, reading: Reading, text: str, quantity: Quant
 
 def _asks_age(fact: Fact, reading: Reading) -> bool:
     """Return whether an age is asked for, not a duration."""
-    is_time = fact.unit is not None and dict(fact.unit.dimension) == {"time": 1}
-    return is_time and bool(
+    return fact.is_time and bool(
         fact.subject == "family"
         or _AGE.search(" ".join(fact.topic))
         or _AGE.search(reading.instruction.text)

@@ -11,15 +11,25 @@ from medalign_utils.grading.quantities import Quantity, mask, read_quantities
 from medalign_utils.grading.spelling import Mention
 from medalign_utils.grading.text import Reading, Statement
 
-_PATIENT = re.compile(r"(?i)\b(?:patient|pt)(?!'s)\b|^(?:she|he) (?:has|had|is|was)\b")
+_PATIENT = re.compile(r"(?i)\b(?:patient|pt)(?!'s)\b")
+_WOMAN = re.compile(r"(?i)\b(?:grand)?(?:mother|daughter|mom)\b|\b(?:sister|aunt|niece|wife)\b")
+_MAN = re.compile(r"(?i)\b(?:grand)?(?:father|son|dad)\b|\b(?:brother|uncle|nephew|husband)\b")
 
 
 def concerns(fact: Fact, statement: Statement, place: Mention | Quantity, reading: Reading) -> bool:
     """Return whether the statement, at `place`, is about the fact's subject."""
     if fact.subject == "family":
-        own = reading.is_bare and not _PATIENT.search(statement.text)
+        own = reading.is_bare and not _names_patient(statement.text, reading.instruction.text)
         return own or names_relative(statement, place.start, place.end, as_subject=False)
     return not names_relative(statement, place.start, place.end, as_subject=True)
+
+
+def _names_patient(text: str, asked: str) -> bool:
+    """Return whether a bare answer is about the patient, not the relative who is asked about."""
+    if pronoun := re.match(r"(?i)\W*(she|he) (?:has|had|is|was)\b", text):
+        relative = (_WOMAN if pronoun[1].lower() == "she" else _MAN).search(asked)
+        return relative is None
+    return _PATIENT.search(text) is not None
 
 
 def topic_of(fact: Fact, statement: Statement, reading: Reading) -> list[Mention]:

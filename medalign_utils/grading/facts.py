@@ -91,6 +91,11 @@ class Fact(pydantic.BaseModel):
         return self.unit is None and bool(self.unit_text) and self.unit_text != "points"
 
     @cached_property
+    def is_time(self) -> bool:
+        """Whether a number is an age or a duration."""
+        return self.unit is not None and dict(self.unit.dimension) == {"time": 1}
+
+    @cached_property
     def is_limit(self) -> bool:
         """Whether the topic is a goal, a target or a cutoff."""
         return LIMIT.search(" ".join(self.topic)) is not None

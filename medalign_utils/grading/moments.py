@@ -16,6 +16,7 @@ from medalign_utils.grading.attribution import (
 from medalign_utils.grading.clauses import clause_of, clauses, names_nothing, topic_of
 from medalign_utils.grading.dates import Date, read_dates
 from medalign_utils.grading.facts import Fact, Piece, Result
+from medalign_utils.grading.modality import is_supposed
 from medalign_utils.grading.names import topic_mentions
 from medalign_utils.grading.text import Reading, Statement
 
@@ -67,6 +68,9 @@ def grade_date(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     """Return the result of a date fact: share and contradictions are 0 or 1."""
     claims = [c for statement in reading.spoken for c in _claims(fact, reading, statement)]
     claims = [c for c in claims if not _is_others(c, fact, facts)]
+    # The visit that the instruction names is no answer, if there is another date.
+    asked = [d for d in reading.instruction.dates if not d.agrees(fact.day)]
+    claims = [c for c in claims if not any(c.day[:3] == d[:3] for d in asked)] or claims
     # "since Valentine's Day 2012, that is February 2012": within a statement, the precise one.
     precise = [c.statement for c in claims if _is_precise(c.day, fact)]
     claims = [c for c in claims if _is_precise(c.day, fact) or c.statement not in precise]
@@ -106,6 +110,7 @@ def _claims(fact: Fact, reading: Reading, statement: Statement) -> list[Claim]:
             bond == ANOTHERS
             or (mentions and not affirmed)
             or _is_not_it(around, text[: day.start], asked)
+            or is_supposed(text, day.start, day.end, asked)
         ):
             continue
         is_marked = any(pattern.search(around) for pattern in markers)

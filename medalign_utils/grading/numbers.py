@@ -102,7 +102,7 @@ def _claims(fact: Fact, reading: Reading, facts: list[Fact]) -> Iterator[Claim]:
         text = statement.text
         is_right = _near(fact, numbers)
         time, is_rival = _time(fact, facts, reading, statement, quantity)
-        if not is_right and roles.is_home_dose(text, quantity, asked):
+        if not fact.is_time and roles.is_home_dose(text, quantity, asked):
             continue
         is_extreme = roles.is_extreme(text, quantity)
         if is_highest_asked and is_extreme and time == UNDATED:

@@ -53,7 +53,9 @@ _ARISEN = re.compile(  # during the stay, so it is not why the stay began
     r"(?i)\W*(?:(?:was|were) (?:found|noted|noticed|discovered)|came up|arose|appeared|developed"
     r"|occurred)\b[^.;]{0,20}?\b(?:later|on (?:hospital )?day|during)\b"
 )
-_BEST = re.compile(r"(?i)\b(?:most (?:likely|probabl[ey])|best (?:fits?|explains?)|fits best)\b")
+BEST = re.compile(
+    r"(?i)\b(?:most (?:likely|probabl[ey])|best (?:fits?|explains?|match|explanation)|fits best)\b"
+)
 _RANK = re.compile(r"(?<![\w.])(?<!stage )(?<!grade )(?<!type )([1-9])[.)]\s")
 _ALLERGY = re.compile(r"(?i)\ballerg(?:ic|y) to\b")
 _LAST_VISIT = re.compile(r"(?i)\b(?:last|previous|prior|past) (?:visit|appointment|encounter|seen)")
@@ -61,6 +63,9 @@ _OTHER_TIME = re.compile(
     r"(?i)\bcopied[- ]forward|\b(?:at|from|of|in) (?:the|an?|her|his) (?:previous|prior|earlier"
     r"|other"
     r"|different) (?:\w+ )?(?:visit|note|admission|stay|encounter|hospitali[sz]ation)\b"
+    r"|^\W*(?:the|an?|her|his) (?:previous|prior|earlier|older|other) (?:\w+ )?(?:scan|MRI|CT|film"
+    r"|x-?ray|image|imaging|study|echo\w*|test|exam\w*|report|biopsy|colonoscopy|ultrasound) "
+    r"(?:had )?(?:show|reveal|demonstrat|found|describ|report|read)\w*"
 )
 # The response can't tell which of several terms is the answer.
 UNDECIDED = re.compile(
@@ -108,7 +113,7 @@ def read_question(instruction: str) -> Question:
     is_next = re.search(r"(?i)\b(?:next|upcoming)\b", instruction) is not None
     is_admission = _ADMISSION.search(instruction) is not None
     is_reason = _REASON.search(instruction) is not None
-    is_best = _BEST.search(instruction) is not None
+    is_best = BEST.search(instruction) is not None
     is_yes_no = _YES_NO.match(instruction) is not None
     kinds = is_current, is_next, is_yes_no, is_reason, is_admission, is_best
     return Question(cues, dates, *kinds, topics)

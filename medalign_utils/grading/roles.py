@@ -88,6 +88,13 @@ _PLACE = re.compile(
     r"(?i)\b(?:(?P<home>home|outpatient|before admission)|inpatient|in-?hospital|hospital|stay"
     r"|admission|received|given|got)\b"
 )
+_AT_HOME = re.compile(
+    r"(?i)[^.;,0-9]{0,30}?\b(?:at home|home dose|(?:his|her|the) (?:usual|outpatient|home) \w+"
+    r"|before (?:the )?admission)\b"
+)
+_SAME = re.compile(
+    r"(?i)\b(?:same|as at|unchanged|continu\w+|resum\w+|kept|also|both|still|identical)\b"
+)
 _IN_HOSPITAL = re.compile(r"(?i)\b(?:inpatient|hospital|admission|stay)\b")
 _TOTAL_BEFORE = re.compile(  # "3 of 21 appointments"
     r"(?i)(?:[0-9]|\b(?:one|two|three|four|five|six|seven|eight|nine|ten))\s"
@@ -190,8 +197,11 @@ def is_hypothetical(text: str, quantity: Quantity) -> bool:
 
 def is_home_dose(text: str, quantity: Quantity, asked: str) -> bool:
     """Return whether it is the dose at home, and the instruction asks for the one in hospital."""
+    if not _IN_HOSPITAL.search(asked) or _SAME.search(text):
+        return False
     places = list(_PLACE.finditer(text, 0, quantity.start))
-    return bool(_IN_HOSPITAL.search(asked) and places and places[-1]["home"])
+    at_home = _AT_HOME.match(text, quantity.end)
+    return bool((places and places[-1]["home"]) or at_home)
 
 
 def is_aside(text: str, quantity: Quantity) -> bool:

@@ -6,15 +6,17 @@ from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
-from medalign_utils.grading.assertions import DOUBTED, ENDED, NAMED, NEGATED, STOPPED, judge
+from medalign_utils.grading.assertions import DOUBTED, ENDED, NAMED, NEGATED, OPEN, STOPPED, judge
 from medalign_utils.grading.clauses import clause_of, concerns
 from medalign_utils.grading.concepts import mentions
 from medalign_utils.grading.dates import read_dates
 from medalign_utils.grading.facts import Fact, Piece, Result
 from medalign_utils.grading.lexicon import Spellings, alternatives, section_of, stems, with_synonyms
+from medalign_utils.grading.modality import is_supposed
 from medalign_utils.grading.questions import (
     ANSWER,
     ASIDE,
+    BEST,
     NEUTRAL,
     UNDECIDED,
     Question,
@@ -129,7 +131,12 @@ def grade_term(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     """Return the share found (0 or 1) and the number of rivals claimed."""
     question = read_question(reading.instruction.text)
     names = _names(fact.accepted, fact.rivals, fact.topic, question.topics)
-    lost = {NEGATED, DOUBTED} | ({STOPPED, ENDED} if question.is_current else set())
+    may_be_open = question.is_reason or question.is_admission or not reading.instruction.text
+    lost = (
+        {NEGATED, DOUBTED}
+        | (set() if may_be_open else {OPEN})
+        | ({STOPPED, ENDED} if question.is_current else set())
+    )
 
     def claims(spellings: Spellings) -> list[Claim]:
         return list(_claims(spellings, fact, names, reading, question)) if spellings else []
@@ -139,6 +146,8 @@ def grade_term(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     hidden = [c for c in hidden if not _overlaps(c, chain(own, *rivals))]
     hidden = [c for c in hidden if c.verdict not in lost and c.relevance != ASIDE]
     own = [c._replace(verdict=NAMED) if _is_negative(c) else c for c in own]
+    if question.is_best:
+        own = [c._replace(verdict=NAMED) if _is_called_best(c) else c for c in own]
     own += [c._replace(verdict=NAMED) for c in claims(names.absent) if c.verdict == NEGATED]
     said = [c for c in own if c.verdict not in lost and c.relevance != ASIDE]
     against = [[c for c in r if c.verdict not in lost and c.relevance != ASIDE] for r in rivals]
@@ -175,6 +184,13 @@ def grade_term(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
 def _is_negative(claim: Claim) -> bool:
     """Return whether the term itself is a negation: no acute abnormality."""
     return claim.statement.text[claim.mention.start :].lower().startswith(("no ", "nothing "))
+
+
+def _is_called_best(claim: Claim) -> bool:
+    """Return whether the text after a doubted one calls it the likeliest of a differential."""
+    text = claim.statement.text
+    end = segment_of(text, claim.mention)[1]
+    return claim.verdict == DOUBTED and BEST.search(text, claim.mention.end, end) is not None
 
 
 def _gives_way(claim: Claim, later: Claim) -> bool:
@@ -225,6 +241,8 @@ def _claims(
             if is_clinical and not concerns(fact, statement, mention, reading):
                 continue
             verdict = judge(text, mention)
+            if is_supposed(text, mention.start, mention.end, reading.instruction.text):
+                verdict = DOUBTED
             is_tied = bool(is_own) or not names.topic
             weight = relevance(question, statement, mention)
             if section_of(spellings) == "relative" and _ACTS.match(text, mention.end):

@@ -133,7 +133,7 @@ _EFFECT = re.compile(
     r"|\b(?:guidelines?|guidance)(?: \w+){0,3} (?:recommends?|suggests?|advises?|calls? for|sets?"
     r"|limits?|is|are)\b"
 )
-_THIS_PATIENT = re.compile(
+THIS_PATIENT = re.compile(
     r"(?i)\b(?:he|she|his|hers?|him|(?:the|this|our|my) patient(?:'s)?|pt|you|your|su|usted"
     r"|(?:la|el) paciente|in this (?:case|patient))\b"
 )
@@ -145,7 +145,7 @@ _BESIDE = re.compile(
 @lru_cache(maxsize=16384)
 def _is_general(text: str) -> bool:
     is_general = _GENERAL.match(text) or _EFFECT.search(text)
-    return is_general is not None and not _THIS_PATIENT.search(text)
+    return is_general is not None and not THIS_PATIENT.search(text)
 
 
 _TYPES = (
@@ -263,7 +263,8 @@ class _Reader:
 
     def add(self, own: Source, context=(), in_family=False, weight=0, is_item=False) -> None:
         own = own.strip()
-        own = own.part(0, _LONGEST.match(own.text[:CHARACTER_LIMIT]).end()).strip()
+        if len(own.text) > WORD_LIMIT:
+            own = own.part(0, _LONGEST.match(own.text[:CHARACTER_LIMIT]).end()).strip()
         if not _WORD.search(own.text):
             return
         before = self.title.join(": ") if self.title.text else _NOTHING

@@ -14,7 +14,7 @@ from medalign_utils.grading.text import Reading, read
 from medalign_utils.grading.yes_no import grade_yes_no
 
 # Raised whenever a response may be graded differently than before; ratings bear it.
-GRADER_VERSION = "2"
+GRADER_VERSION = "3"
 QUOTED = 8  # record lines; a response that quotes more is the record, not an answer
 
 _GRADERS = {

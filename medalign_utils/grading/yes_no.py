@@ -8,6 +8,7 @@ from medalign_utils.grading.clauses import concerns
 from medalign_utils.grading.concepts import mentions
 from medalign_utils.grading.facts import Fact, Piece, Result
 from medalign_utils.grading.lexicon import Spellings, opposites, sections
+from medalign_utils.grading.modality import is_supposed
 from medalign_utils.grading.questions import ASIDE, read_question, relevance
 from medalign_utils.grading.spelling import Mention
 from medalign_utils.grading.text import Reading, Statement
@@ -125,6 +126,8 @@ def _verdicts(fact: Fact, statement: Statement, reading: Reading) -> list[tuple[
             if mention.start < statement.heading or not concerns(fact, statement, mention, reading):
                 continue
             verdict = judge(text, mention)
+            if is_supposed(text, mention.start, mention.end, reading.instruction.text):
+                continue
             if is_instance and verdict == NAMED:
                 verdict = AFFIRMED
             if verdict == NAMED and _LOOKING.search(text, statement.start):
