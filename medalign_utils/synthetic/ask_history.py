@@ -125,7 +125,7 @@ def operations(p):
 
 
 @templates("""
-allergies | retrieve medication information | List {her} drug and contrast allergies.
+allergies | retrieve medication information | List {her} allergies, to foods and contrast too.
     What is {she} allergic to? | Any allergies on file? Name them all.
     Answer: {She} is allergic to {names}. | Evidence: Allergies: {names}
 allergy_reaction | retrieve medication information | What reaction did {she} have to {allergen}?

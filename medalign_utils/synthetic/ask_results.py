@@ -57,7 +57,7 @@ latest_lab | retrieve laboratory studies | What is {her} most recent {lab}{unit}
     Latest {lab}{unit}, please. | What did the last {lab} come back as{unit}?
     Answer: {Her} last {lab} was {value}, drawn on {date}. | Evidence: {title}: {recorded}, {date}
 result_message | other | Draft a short message telling {him} {her} latest {lab}{unit}.
-    Write {him} two lines with {her} last {lab}{unit} and its date.
+    Write {him} two lines with {her} last {lab}{unit}.
     Compose a result note to the patient about the most recent {lab}{unit}.
     Answer: Hello, your {lab} from {date} came back at {value}. Please write to us with questions.
     Evidence: {title}: {recorded}, {date}
