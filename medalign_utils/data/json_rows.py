@@ -3,38 +3,21 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from medalign_utils.data.table_text import Rows, read_text
 from medalign_utils.errors import ReleaseError
 
 
-class JsonRows(NamedTuple):
-    """Rows read from JSON.
-
-    Attributes:
-        header: the names of all keys, in the order in which they first occur.
-        rows: row number, from 1 (or its line, if each line is an object) -> values as text, in the
-            order of `header`; "" if a row lacks the key or has null there.
-        faults: place and description of rows that are not in `rows`.
-    """
-
-    header: list[str]
-    rows: dict[int, list[str]]
-    faults: list[tuple[str, str]]
-
-
-def read_json_rows(file: Path) -> JsonRows:
+def read_json_rows(file: Path) -> Rows:
     """Return the rows of a file in UTF-8; numbers keep their spelling, true becomes "true".
 
+    If each line is an object, a row's number is its line. A missing key and null give "".
+
     Raises:
-        ReleaseError: the file cannot be read, or it is a list that is not JSON.
+        ReleaseError: as `read_text`; or the file is a list that is not JSON.
     """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ReleaseError(f"{file}: not UTF-8 ({error})") from None
-    except OSError as error:
-        raise ReleaseError(f"{file}: cannot be read ({error.strerror})") from None
+    text = read_text(file)
     faults: list[tuple[str, str]] = []
     objects: dict[int, dict[str, str]] = {}
     is_list = text.lstrip().startswith("[")
@@ -46,7 +29,7 @@ def read_json_rows(file: Path) -> JsonRows:
             objects[number] = {key: _text(value) for key, value in item.items()}
     header = list(dict.fromkeys(key for row in objects.values() for key in row))
     rows = {n: [row.get(key, "") for key in header] for n, row in objects.items()}
-    return JsonRows(header, rows, faults)
+    return Rows(header, rows, faults)
 
 
 def to_json(rows: Iterable[Mapping[str, Any]], *, lines: bool = False) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 from medalign_utils.data import access
 from medalign_utils.data.access import TABLE_SUFFIXES
 from medalign_utils.data.ehr_files import find_ehr, find_ehrs
+from medalign_utils.data.ids import ids_in_two_spellings
 from medalign_utils.data.reviews import REVIEW_COLUMNS, Reviews, load_reviews
 from medalign_utils.data.tables import (
     Problem,
@@ -275,10 +276,10 @@ def merge_instructions(
     both = pd.concat([questions.frame, answers.frame])
     merged = both.groupby("instruction_id", sort=False, as_index=False).first()
     tables = [questions, answers] + ([reviews] if reviews else [])
+    problems = ids_in_two_spellings(tables)
     rows = pd.concat([table.frame for table in tables], keys=range(len(tables)))
     patients = rows.groupby("instruction_id")["person_id"]
     wrong = rows[rows["person_id"].notna() & (rows["person_id"] != patients.transform("first"))]
-    problems = []
     for (i, row), instruction_id in wrong["instruction_id"].drop_duplicates().items():
         persons = patients.get_group(instruction_id).dropna().unique()
         fault = (

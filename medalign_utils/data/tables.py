@@ -1,6 +1,5 @@
 """Read a release's tables (TSV, CSV or JSON), whose columns may have different names."""
 
-import csv
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +7,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from medalign_utils.data.access import TABLE_SUFFIXES
+from medalign_utils.data.delimited import DELIMITERS, read_delimited
 from medalign_utils.data.json_rows import read_json_rows
+from medalign_utils.data.missing import MISSING_IN_TABLES
 from medalign_utils.errors import ParamsError, ReleaseError, suggest
 
 # Our column -> its names in releases; the first name found is used.
@@ -40,13 +41,11 @@ COLUMN_NAMES = {
 _IDS = ("instruction_id", "person_id")
 # Identifying values, from which surrounding blanks are removed.
 _NAMES = (*_IDS, "filename", "annotator", "system", "rater", "duplicate_of")
+_ABSENT = ("", *MISSING_IN_TABLES)
 # A long id as a spreadsheet may rewrite it, without its last digits.
 _NUMBER = r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+|[-+]?\d+\.0*"
 _TRUE = frozenset(("1", "1.0", "true", "t", "yes", "y", "correct"))
 _FALSE = frozenset(("0", "0.0", "false", "f", "no", "n", "incorrect"))
-_DELIMITERS = {".tsv": "\t", ".csv": ","}
-# In characters; csv's default is too short for notes.
-_LONGEST_FIELD = 2**30
 
 
 class Problem(NamedTuple):
@@ -129,13 +128,14 @@ def read_table(
     columns: Mapping[str, str] | None = None,
     hint: str = "set `columns: {{{column}: <name>}}` in params",
 ) -> Table:
-    """Return a table with our column names; all fields are text, and blank fields are missing.
+    """Return a table with our column names; all fields are text.
 
+    Blank fields and those with a word of `missing.MISSING_IN_TABLES`, such as "NULL", are missing.
     Ids and names are stripped of surrounding blanks. Rows that the column `used` excludes are not
-    checked. Faulty rows are left out and listed in `problems`. Faults are a wrong number of fields,
-    a missing required value, a value of `used` that is neither yes nor no, an id that a spreadsheet
-    turned into a number, a repeated key, or an unclosed quotation mark (the rest of the file is not
-    read).
+    checked. Faulty rows are left out and listed in `problems`. Faults are those of
+    `delimited.read_delimited` and `json_rows.read_json_rows`, a missing required value, a value of
+    `used` that is neither yes nor no, an id that a spreadsheet turned into a number, and a repeated
+    key.
 
     Args:
         file: a ``.tsv`` or ``.csv`` file in UTF-8; or ``.json`` or ``.jsonl``, a list of objects or
@@ -165,7 +165,7 @@ def read_table(
             )
         text = pd.Series(None, raw.index, dtype="str") if name is None else raw[name]
         stripped = text.str.strip()
-        frame[column] = (stripped if column in _NAMES else text).mask(stripped == "")
+        frame[column] = (stripped if column in _NAMES else text).mask(stripped.isin(_ABSENT))
     n_not_used = 0
     if "used" in frame:
         used = frame["used"].map(truth_of, na_action="ignore")
@@ -215,31 +215,11 @@ def read_rows(file: Path, problems: list[Problem]) -> tuple[list[str], dict[int,
     suffix = file.suffix.lower()
     if suffix not in TABLE_SUFFIXES:
         raise ReleaseError(f"{file}: expected a name that ends in {', '.join(TABLE_SUFFIXES)}")
-    if suffix not in _DELIMITERS:
+    if suffix in DELIMITERS:
+        header, rows, faults = read_delimited(file, suffix)
+    else:
         header, rows, faults = read_json_rows(file)
-        problems += [Problem(file, place, fault) for place, fault in faults]
-        return header, rows
-    header, rows = [], {}
-    csv.field_size_limit(_LONGEST_FIELD)
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text, delimiter=_DELIMITERS[suffix], strict=True)
-            header = next(reader, [])
-            for number, row in enumerate(filter(None, reader), 1):
-                if len(row) == len(header):
-                    rows[number] = row
-                else:
-                    fault = f"{len(row)} fields, expected {len(header)} as in the header"
-                    problems.append(Problem(file, f"line {reader.line_num}", fault))
-    except csv.Error as error:
-        if not header:
-            raise ReleaseError(f"{file}, line 1: {error}") from None
-        fault = f"{error}; the rest is not read"
-        problems.append(Problem(file, f"line {reader.line_num}", fault))
-    except UnicodeDecodeError as error:
-        raise ReleaseError(f"{file}: not UTF-8 ({error})") from None
-    except OSError as error:
-        raise ReleaseError(f"{file}: cannot be read ({error.strerror})") from None
+    problems += [Problem(file, place, fault) for place, fault in faults]
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
         raise ReleaseError(f"{file}: column {', '.join(repeated)} occurs twice")

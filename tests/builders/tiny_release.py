@@ -63,7 +63,7 @@ def write_release(folder: Path) -> Path:
         '02\tAny chest pain?\t007\tEHR_007.xml\tAnnotator_1\t"No;\the said ""none""\n— déni"\t'
         "\tCardiology\tother\n"
         "5479314876123\tWhat was the last creatinine?\t40\t\tAnnotator_1\t1.1\tlab\t\tother\n"
-        "3\tWhich statin does the patient take?\t007\t\tAnnotator_2\tNA\t\t\tother\n"
+        "3\tWhich statin does the patient take?\t007\t\tAnnotator_2\tnone\t\t\tother\n"
     )
     (folder / "all-instructions-rouge.tsv").write_text(asked, encoding="utf-8")
     (folder / "clinician-instruction-responses.tsv").write_text(answered, encoding="utf-8")

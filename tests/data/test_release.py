@@ -57,7 +57,12 @@ def test_references_keep_quoted_text_and_put_annotator_1_first(folder):
     assert all(dtype == "str" for dtype in references.dtypes)
     assert references["instruction_id"].tolist() == ["02", "02", ID, "3"]
     assert references["annotator"].str[-1].tolist() == ["1", "2", "1", "2"]
-    assert references["reference"].tolist() == ['No;\the said "none"\n— déni', "None.", "1.1", "NA"]
+    assert references["reference"].tolist() == [
+        'No;\the said "none"\n— déni',
+        "None.",
+        "1.1",
+        "none",
+    ]
     assert references["evidence"].isna().tolist() == [True, False, False, True]
 
 
@@ -114,7 +119,7 @@ def test_missing_folder_table_and_ehr_folder(folder):
     assert "row 1: no EHR folder in" in error_of(folder)
     text = (folder / ANSWERED).read_text(encoding="utf-8")
     (folder / ANSWERED).write_text(text, encoding="utf-16")
-    assert "not UTF-8" in error_of(folder)
+    assert "expected a table in UTF-8, found UTF-16" in error_of(folder)
     (folder / ANSWERED).unlink()
     stem = "clinician-instruction-responses"
     assert f"has no {stem}.tsv/.csv/.json/.jsonl" in error_of(folder)
@@ -134,7 +139,7 @@ def test_missing_folder_table_and_ehr_folder(folder):
         (ANSWERED, "EHR_007.xml\tAnnotator_1", "007.xml\tB", "whose EHR is 'EHR_007.xml' in an"),
         (ANSWERED, "\tlab\t\tother", "\tlab\tother", "line 5: 8 fields, expected 9 as in the"),
         (ANSWERED, '\t"No;', '\t"No" ;', "line 3: "),
-        (ANSWERED, "\tNone.\t", '\t"None.\t', "line 3: "),
+        (ANSWERED, "\tNone.\t", '\t"None.\t', "line 2: a cell begins with a quotation mark"),
         (ANSWERED, "\tevidence\t", "\tquestion\t", "column question occurs twice"),
     ],
 )
@@ -197,6 +202,18 @@ def test_left_out_rows_are_reported(folder):
     assert ID not in set(release.references["instruction_id"])
 
 
+@pytest.mark.parametrize("word", ["nan", "NULL", "None", "N/A", "NA", " <NA> ", "NaN"])
+def test_words_for_missing_values_are_no_reference_and_no_patient(folder, word):
+    edit(folder / ANSWERED, "Annotator_1\t1.1\tlab", f"Annotator_1\t{word}\t{word}")
+    edit(folder / ASKED, "Cardiology\t\n4", f"{word}\t{word}\n4")
+    with pytest.warns(UserWarning, match="left out row 3: no clinician's response"):
+        release = load_release(folder)
+    assert ID not in set(release.references["instruction_id"])
+    assert release.instructions["person_id"].dropna().isin(["40", "007"]).all()
+    edit(folder / ANSWERED, "\n3\tWhich", f"\n{word}\tWhich")
+    assert "row 4: no instruction_id" in error_of(folder)
+
+
 def test_a_review_of_an_unknown_instruction_is_an_error_unless_left_out(folder):
     file = folder / REVIEWED
     file.write_text("instruction_id\tperson_id\tis_used_eval\n02\t007\tyes\n99\t9\tno\n")
@@ -219,7 +236,7 @@ def test_mapped_columns_keep_their_names_in_other_tables(folder):
     edit(folder / ANSWERED, "clinician_response", "answer")
     edit(folder / ASKED, "\tquestion\t", "\tprompt\t")
     release = load_release(folder, columns={"reference": "answer", "question": "prompt"})
-    assert release.references["reference"].iloc[-1] == "NA"
+    assert release.references["reference"].iloc[-1] == "none"
     assert release.instructions["question"].iloc[1] == "Any chest pain?"
     with pytest.raises(ParamsError, match="unknown column 'referense'; did you mean 'reference'"):
         load_release(folder, columns={"referense": "answer"})

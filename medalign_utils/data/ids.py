@@ -1,0 +1,49 @@
+"""Find ids that a spreadsheet or a program has respelled."""
+
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from medalign_utils.data.tables import Problem, Table
+
+_COLUMNS = ("instruction_id", "person_id")
+# Around an id; an equals sign is part of ="0501", which spreadsheets read as text.
+_AROUND = " =\"'`´‘’“”′\N{NO-BREAK SPACE}"
+
+
+def ids_in_two_spellings(tables: Sequence[Table]) -> list[Problem]:
+    """Return a problem for each id that is also spelled otherwise in an earlier row.
+
+    Spellings are those that differ only by leading zeros, by quotation marks around the id, by
+    invisible characters, or by the width of digits and letters.
+    """
+    problems = []
+    for column in _COLUMNS:
+        first: dict[str, tuple[str, Path, int]] = {}
+        seen: set[str] = set()
+        for table in tables:
+            named = table.frame[column] if column in table.frame else []
+            for row, name in named.dropna().items() if len(named) else ():
+                if name in seen:
+                    continue
+                seen.add(name)
+                other, file, where = first.setdefault(bare(name), (name, table.file, row))
+                if other != name:
+                    fault = (
+                        f"{column} {name!r} and {other!r} in {file.name}, row {where}, differ only "
+                        "by leading zeros, quotation marks or invisible characters; spell each id "
+                        "in one way, as text"
+                    )
+                    problems.append(Problem(table.file, f"row {row}", fault))
+    return problems
+
+
+def bare(name: str) -> str:
+    r"""Return an id without what programs add or drop.
+
+    >>> bare("0501"), bare("'501"), bare("501\ufeff"), bare("000")
+    ('501', '501', '501', '0')
+    """
+    text = unicodedata.normalize("NFKC", name)
+    text = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cc"))
+    return text.strip(_AROUND).lstrip("0") or "0"
