@@ -1,11 +1,17 @@
 """The package's errors, which explain in one line what the user can fix."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class MedAlignError(ValueError):
     """Bad input; the message names the file or function, what was found and what was expected."""
+
+    def __str__(self) -> str:
+        """Return the message, in which bytes of a file name that are not UTF-8 are escaped."""
+        return super().__str__().encode(errors="backslashreplace").decode()
 
 
 class ReleaseError(MedAlignError):
@@ -34,6 +40,16 @@ class NotAvailableError(MedAlignError):
 
 class IncompleteError(MedAlignError):
     """Some prompts of a run have no response; a new run tries them again."""
+
+
+@contextmanager
+def reading(path: Path, kind: type[MedAlignError] = ReleaseError) -> Iterator[None]:
+    """Raise an error of ours for an OSError, with the file that cannot be read, or else `path`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise kind(f"{error.filename or path}: cannot be read ({reason})") from None
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

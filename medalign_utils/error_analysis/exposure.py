@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from medalign_utils.data.ehr import ehr_text
-from medalign_utils.data.ehr.events import timestamp_of
+from medalign_utils.data.ehr.dates import timestamp_of
 from medalign_utils.errors import MedAlignError
 from medalign_utils.generation.system import strategy_options, system_tokenizer
 from medalign_utils.prompts.context import pack_prompt

@@ -19,7 +19,9 @@ from lxml import etree
 
 from medalign_utils import paths
 from medalign_utils.data.disclosure import suppress_small_groups
-from medalign_utils.data.ehr.events import cleaned, iterate, read_opening, text_of
+from medalign_utils.data.ehr.event_types import event_type_of
+from medalign_utils.data.ehr.events import cleaned, text_of
+from medalign_utils.data.ehr.parsing import iterate, read_opening
 from medalign_utils.data.release import (
     INSTRUCTIONS_FILE,
     REFERENCES_FILE,
@@ -98,7 +100,7 @@ def rewrite_ehr(ehr: etree._Element, change: str, person: Person) -> list[tuple]
                 found = _header_replacements(element.tag, text, change, person)
             else:
                 place = ("note", number, next(events), element.get("note_id", ""))
-                is_note = cleaned(element.get("type")) == "note"
+                is_note = event_type_of(element.get("type", "")) == "note"
                 found = perturbation.replacements(text, change, person) if is_note else []
             if found or not len(element):
                 del element[:]

@@ -5,15 +5,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from medalign_utils.data.ehr.events import EVENT_TYPES
+from medalign_utils.data.ehr import EVENT_LINE
 
 WINDOW_SENTENCES = 3
 
-_EVENT_LINE = re.compile(
-    rf"^(\d{{4}}-\d\d-\d\d \d\d:\d\d (?:{'|'.join(EVENT_TYPES)})(?!\S).*)$", re.MULTILINE
-)
 _PERSON_LINE = re.compile(
-    r"^\S+ \S+ person (?P<name>birthdate|race|gender): (?P<value>.+)$", re.MULTILINE
+    r"^\d{4}-\d\d-\d\d \d\d:\d\d person (?P<name>birthdate|race|gender): (?P<value>.+)$",
+    re.MULTILINE,
 )
 # The number of a list item ("2. Asthma") does not end a sentence.
 _SENTENCE = re.compile(r"(?:\d+[.)][ \t]+)?\S.*?(?:[.!?](?=\s)|$)", re.MULTILINE)
@@ -27,7 +25,7 @@ def split_blocks(ehr: str) -> list[tuple[str, str]]:
     >>> split_blocks("2014-08-10 10:00 note N/1 Progress note:\nDenies pain.\nEats well.")
     [('2014-08-10 10:00 note N/1 Progress note:', 'Denies pain.\nEats well.')]
     """
-    parts = ["", *_EVENT_LINE.split(ehr)]
+    parts = ["", *EVENT_LINE.split(ehr)]
     blocks = zip(parts[::2], (text.strip() for text in parts[1::2]), strict=True)
     return [block for block in blocks if any(block)]
 
@@ -75,7 +73,7 @@ def describe_patient(ehr: str) -> str:
     facts = {match["name"]: match["value"] for match in _PERSON_LINE.finditer(ehr)}
     born = re.fullmatch(r"(\d{4})(-\d\d-\d\d)", facts.pop("birthdate", ""))
     if born:
-        last_line = _EVENT_LINE.findall(ehr)[-1]
+        last_line = EVENT_LINE.findall(ehr)[-1]
         age = int(last_line[:4]) - int(born[1]) - (last_line[4:10] < born[2])
         facts["age"] = f"{age}-year-old"
     return " ".join(facts[name] for name in ("age", "race", "gender") if name in facts)

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from medalign_utils.data.ehr.events import EVENT_TYPES
+from medalign_utils.data.ehr.event_types import EVENT_TYPES
 from medalign_utils.data.ehr.labels import TYPES, name_label, unit_label, value_label
 
 

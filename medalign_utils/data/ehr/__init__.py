@@ -1,5 +1,6 @@
 """Read one patient's EHR, as a table of events or as text for a prompt."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pandas as pd
 import pyarrow as pa
 
 from medalign_utils.data.ehr import eventstream, visit_markup
-from medalign_utils.data.ehr.events import Event, Report, read_opening
+from medalign_utils.data.ehr.events import Event, Report
+from medalign_utils.data.ehr.order import reordered
+from medalign_utils.data.ehr.parsing import read_opening, read_text
 from medalign_utils.errors import EHRError
 
 FORMATS = ("lines", "markup")
@@ -16,6 +19,8 @@ _TEXT_COLUMNS = ("type", "code", "name", "value", "unit", "note_id", "source_tex
 EVENT_COLUMNS = ("person_id", "timestamp", "encounter", *_TEXT_COLUMNS)
 # Root element -> module that reads it, for the release's markup and the paper's examples.
 _DIALECTS = {"eventstream": eventstream, "record": visit_markup}
+# How each event's line begins, and no line of a note.
+EVENT_LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d \S.*)$", re.ASCII | re.MULTILINE)
 _AGES = ("age_days", "age_years")
 _TEXT = pd.StringDtype("pyarrow", na_value=np.nan)  # what pandas calls "str"
 
@@ -69,12 +74,13 @@ def iterate_events(path: str | Path, report: Callable[[str], None]) -> Iterator[
 
 
 def ehr_text(path: str | Path, format: str) -> str:
-    """Return one EHR as text.
+    """Return one EHR as text, in order of time.
 
-    ``"markup"`` is the text of the file (UTF-8); only its opening is checked. ``"lines"`` has one
-    line per event with timestamp, type, code, name, value and unit; a note's text follows on the
-    next lines. Events are sorted by time, or in the file's order if simultaneous. Facts about the
-    person appear only when they change, and ages never.
+    ``"markup"`` is the text of the file; if its encounters or entries are not in order, they are
+    put in order. Types, and demographics, are not checked. ``"lines"`` has one line per event with
+    timestamp, type, code, name, value and unit; a note's text follows on the next lines, which get
+    a "- " in front where they would look like an event's line. Events that are simultaneous keep
+    the file's order. Facts about the person appear only when they change, and ages never.
 
     Raises:
         EHRError: as `read_events`.
@@ -82,13 +88,12 @@ def ehr_text(path: str | Path, format: str) -> str:
     """
     if format not in FORMATS:
         raise ValueError(f"ehr_text: format {format!r}, expected one of {', '.join(FORMATS)}")
+    path = Path(path)
+    if format == "markup":
+        read_opening(path, _DIALECTS)
+        return reordered(path) or read_text(path)
     _, events = _open(path, _raise)
-    if format == "lines":
-        return "\n".join(_lines(sorted(events, key=lambda event: event.timestamp)))
-    try:
-        return Path(path).read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise EHRError(f"{path}: not UTF-8 ({error}); convert it, or use `format: lines`") from None
+    return "\n".join(_lines(sorted(events, key=lambda event: event.timestamp)))
 
 
 def events_text(events: pd.DataFrame) -> str:
@@ -109,7 +114,7 @@ def _lines(events: Iterable[Event]) -> Iterator[str]:
         if event.value is None:
             yield head
         elif event.type == "note":
-            yield f"{head}:\n{event.value}"
+            yield head + ":\n" + EVENT_LINE.sub(r"- \1", event.value)
         else:
             yield f"{head}: {_one_line(event.value, event.unit)}"
 

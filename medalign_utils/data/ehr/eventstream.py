@@ -5,20 +5,23 @@ entry[timestamp] > event[type, code, name, unit, note_id])``; an event's text is
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
 from lxml import etree
 
+from medalign_utils.data.ehr.dates import timestamp_of
+from medalign_utils.data.ehr.event_types import event_type_of
 from medalign_utils.data.ehr.events import (
     Event,
-    Faults,
+    Reading,
     Report,
+    attribute_labels,
     cleaned,
-    iterate,
     text_of,
-    timestamp_of,
 )
+from medalign_utils.data.ehr.parsing import iterate
 from medalign_utils.errors import EHRError
 
 # Element in an encounter's <person> -> name of its event; the order is that of the events.
@@ -34,92 +37,104 @@ def read(path: Path, report: Report) -> Iterator[Event]:
     """Yield the events in the file's order, with one encounter at a time in memory.
 
     An encounter's facts about the person come before its first event. Their timestamp is the start
-    of the encounter, or of its first event if the encounter has no start.
+    of the encounter, or of its first event if the encounter has no start; without either, the
+    encounter has no events.
     """
-    faults, number = Faults(path, report), -1
+    reading, number = Reading(path, report), -1
     for element in iterate(path, "encounter", "eventstream"):
         if element.tag == "encounter":
-            _skip([*element.itersiblings(preceding=True)][::-1], faults)
+            _skip([*element.itersiblings(preceding=True)][::-1], reading)
             number += 1
-            events = list(_events(element, number, faults))
-            yield from _header(element, number, events, faults)
+            facts = list(_facts(element, number, reading))
+            events = list(_events(element, number, reading))
+            start = _start(element, number, reading) or (events[0].timestamp if events else None)
+            for name, value, text in facts if start else ():
+                yield Event(start, number, "person", None, name, value, None, None, text)
             yield from events
             element.clear()
         else:
-            _skip([*element], faults)
+            _skip([*element], reading)
 
 
-def _skip(siblings: list[etree._Element], faults: Faults) -> None:
+def _skip(siblings: list[etree._Element], reading: Reading) -> None:
     """Remove elements outside encounters, and report those that belong inside one."""
     for element in siblings:
-        _add_outside(element, "an encounter", faults)
+        _add_outside(element, "an encounter", reading)
         element.getparent().remove(element)
 
 
-def _add_outside(element: etree._Element, place: str, faults: Faults) -> None:
+def _add_outside(element: etree._Element, place: str, reading: Reading) -> None:
     """Report each event in a misplaced element, or its first known element if it has no event."""
     known = [*element.iter(*_KNOWN)]
     for inside in [inside for inside in known if inside.tag == "event"] or known[:1]:
-        faults.add(inside, f": element <{inside.tag}> outside {place}")
+        reading.add(inside, f": element <{inside.tag}> outside {place}")
 
 
-def _add_misplaced(element: etree._Element, faults: Faults) -> None:
-    faults.add_misplaced(element, _INSIDE.get(element.getparent().tag, "text"))
+def _add_misplaced(element: etree._Element, reading: Reading) -> None:
+    reading.add_misplaced(element, _INSIDE.get(element.getparent().tag, "text"))
 
 
-def _events(encounter: etree._Element, number: int, faults: Faults) -> Iterator[Event]:
+def _events(encounter: etree._Element, number: int, reading: Reading) -> Iterator[Event]:
     for part in encounter:
         if part.tag in ("events", "entry"):
             for entry in part if part.tag == "events" else [part]:
                 if entry.tag == "entry":
-                    yield from _entry(entry, number, faults)
+                    yield from _entry(entry, number, reading)
                 else:
-                    _add_misplaced(entry, faults)
+                    _add_misplaced(entry, reading)
         elif part.tag != "person":
-            _add_outside(part, "<events>", faults)
+            _add_outside(part, "<events>", reading)
 
 
-def _entry(entry: etree._Element, number: int, faults: Faults) -> Iterator[Event]:
+def _entry(entry: etree._Element, number: int, reading: Reading) -> Iterator[Event]:
     moment, undated = None, ""
     try:
-        moment = timestamp_of(entry.get("timestamp"))
+        moment = timestamp_of(entry.get("timestamp"), born=reading.born)
     except ValueError as error:
         undated = f", timestamp: {error}"
     for event in entry:
         if event.tag != "event":
-            _add_misplaced(event, faults)
+            _add_misplaced(event, reading)
             continue
         for inside in event.iterdescendants(*_KNOWN) if len(event) else ():
-            _add_misplaced(inside, faults)
+            _add_misplaced(inside, reading)
         get, text = event.get, text_of(event)
         event_type = _attribute(get("type"))
         if moment is None or event_type is None:
-            found = ", ".join(event.keys()) or "none"
-            faults.add(event, undated or f": no type; attributes found: {found}")
+            found = attribute_labels(event)
+            reading.add(event, undated or f": no type; attributes found: {found}")
             continue
-        faults.n += 1
+        reading.n += 1
         code, name, unit, note_id = map(_attribute, map(get, ("code", "name", "unit", "note_id")))
+        event_type = event_type_of(event_type)
         yield Event(moment, number, event_type, code, name, cleaned(text), unit, note_id, text)
 
 
-def _header(
-    encounter: etree._Element, number: int, events: list[Event], faults: Faults
-) -> Iterator[Event]:
-    place = f"{faults.path}, line {encounter.sourceline}: encounter {number} (from 0)"
-    start, given = None, encounter.get("start_timestamp")
-    if cleaned(given) is not None:
-        try:
-            start = timestamp_of(given)
-        except ValueError as error:
-            faults.report(EHRError(f"{place}, start_timestamp: {error}"))
-    start = start or (events[0].timestamp if events else None)
+def _facts(
+    encounter: etree._Element, number: int, reading: Reading
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the name, value and text of each fact about the person."""
     for tag, name in _PERSON_NAMES.items():
         for element in encounter.iterfind(f"person//{tag}"):
             text = text_of(element)
-            if cleaned(text) is None:
-                continue
-            if start is None:
-                fault = "describes the person, but has neither a start_timestamp nor an event"
-                faults.report(EHRError(f"{place} {fault}"))
-                return
-            yield Event(start, number, "person", None, name, cleaned(text), None, None, text)
+            try:
+                value = reading.fact(name, text)
+            except ValueError as error:
+                reading.report(EHRError(f"{_place(element, number, reading)}, {name}: {error}"))
+            else:
+                if value is not None:
+                    yield name, value, text
+
+
+def _start(encounter: etree._Element, number: int, reading: Reading) -> datetime | None:
+    given = encounter.get("start_timestamp")
+    try:
+        return timestamp_of(given, born=reading.born) if cleaned(given) else None
+    except ValueError as error:
+        fault = f"{_place(encounter, number, reading)}, start_timestamp: {error}"
+        reading.report(EHRError(fault))
+        return None
+
+
+def _place(element: etree._Element, number: int, reading: Reading) -> str:
+    return f"{reading.path}, line {element.sourceline}: encounter {number} (from 0)"

@@ -12,23 +12,16 @@ from pathlib import Path
 
 from lxml import etree
 
-from medalign_utils.data.ehr.events import (
-    EVENT_TYPES,
-    Event,
-    Faults,
-    Report,
-    cleaned,
-    iterate,
-    text_of,
-    timestamp_of,
-)
+from medalign_utils.data.ehr.dates import timestamp_of
+from medalign_utils.data.ehr.event_types import EVENT_TYPES, event_type_of
+from medalign_utils.data.ehr.events import Event, Reading, Report, cleaned, tag_label, text_of
+from medalign_utils.data.ehr.parsing import iterate
 from medalign_utils.data.ehr.units import UNIT_PATTERN
 
 # Label of a line in <person> -> name of its event.
 _PERSON_LINES = {"birth": "birthdate", "age in days": "age_days", "age in years": "age_years"}
 _PERSON_LINES |= {"gender": "gender", "race": "race", "ethnicity": "ethnicity"}
 _PERSON_LINES |= {"payer plan": "payerplan"}
-_DATE = re.compile(r"\s*(\d{1,2})/(\d{1,2})/(\d{4})\s*")
 _CODE = re.compile(r"\[(?P<code>[^\]/\s]+/[^\]\s]+)\]\s*(?P<rest>.*)", re.DOTALL)
 # A number at the end of the line, or before a known unit, is the value. Other numbers belong to the
 # name ("12 lead ECG"), as does the strength of a drug.
@@ -47,72 +40,85 @@ def read(path: Path, report: Report) -> Iterator[Event]:
     without a start, such as facts about the person, take the start of their day. An empty element
     of a known type is an event too.
     """
-    faults, number = Faults(path, report), -1
+    reading, number = Reading(path, report), -1
     for element in iterate(path, "visit", "record"):
         parent = element.getparent()
         if parent is None:
-            _add_strays(element, "visit", faults)
+            _add_strays(element, "visit", reading)
         elif parent.tag == "record":
             number += 1
-            if (start := _start(element, None, faults)) is not None:
+            # A visit without a start begins with its first day; without either, it has no events.
+            days = [day.get("start") for day in element.iterchildren("day")]
+            is_empty = len(element) == 0 and not cleaned(element.get("start"))
+            start = (
+                None if is_empty else _start(element, next(filter(cleaned, days), None), reading)
+            )
+            if start is not None:
                 name = cleaned(element.get("type"))
                 yield Event(start, number, "visit", None, name, "start", None, None, None)
-                faults.n += 1
+                reading.n += 1
             for day in element.iterchildren("day"):
                 for part in day:
-                    events = _part(part, day.get("start"), number, faults)
+                    events = _part(part, day.get("start"), number, reading)
                     yield from events
-                    faults.n += len(events)
-                _add_strays(day, None, faults)
-            _add_strays(element, "day", faults)
+                    reading.n += len(events)
+                _add_strays(day, None, reading)
+            _add_strays(element, "day", reading)
             element.clear(keep_tail=True)  # the tail is checked later
 
 
-def _part(element: etree._Element, day: str | None, number: int, faults: Faults) -> list[Event]:
-    event_type = str(element.tag).removesuffix("_occurrence")
+def _part(element: etree._Element, day: str | None, number: int, reading: Reading) -> list[Event]:
+    event_type = event_type_of(str(element.tag))
     if event_type not in EVENT_TYPES:
-        faults.add_misplaced(element, "a type of event")
-    elif (moment := _start(element, day, faults)) is not None:
+        reading.add_misplaced(element, "a type of event")
+    elif (moment := _start(element, day, reading)) is not None:
         if event_type == "person":
-            return list(_person(element, moment, number))
+            return list(_person(element, moment, number, reading))
         if event_type == "note":
             name, note_id = cleaned(element.get("type")), cleaned(element.get("note_id"))
             text = text_of(element)
             return [Event(moment, number, "note", None, name, cleaned(text), None, note_id, text)]
-        _add_strays(element, "code", faults, may_have_text=True)
+        _add_strays(element, "code", reading, may_have_text=True)
         return list(_coded(element, event_type, moment, number))
     return []
 
 
-def _start(element: etree._Element, default: str | None, faults: Faults) -> datetime | None:
+def _start(element: etree._Element, default: str | None, reading: Reading) -> datetime | None:
     try:
-        return timestamp_of(element.get("start") or default, american=True)
+        return timestamp_of(
+            cleaned(element.get("start")) or default, american=True, born=reading.born
+        )
     except ValueError as error:
-        faults.add(element, f", start: {error}")
+        reading.add(element, f", start: {error}")
         return None
 
 
 def _add_strays(
-    parent: etree._Element, expected: str | None, faults: Faults, *, may_have_text: bool = False
+    parent: etree._Element, expected: str | None, reading: Reading, *, may_have_text: bool = False
 ) -> None:
     """Report children with a tag other than `expected` (None allows any), and text outside them."""
     for child in parent:
         if expected and child.tag != expected:
-            faults.add_misplaced(child, f"<{expected}>")
+            reading.add_misplaced(child, f"<{expected}>")
     texts = (parent.text, *(child.tail for child in parent))
     if not may_have_text and any(cleaned(text) for text in texts):
-        faults.add(parent, f": text in <{parent.tag}> outside its elements")
+        reading.add(parent, f": text in {tag_label(parent)} outside its elements")
 
 
-def _person(element: etree._Element, moment: datetime, number: int) -> Iterator[Event]:
+def _person(
+    element: etree._Element, moment: datetime, number: int, reading: Reading
+) -> Iterator[Event]:
     for line in text_of(element).splitlines():
         key, colon, value = line.partition(":")
         name = _PERSON_LINES.get(" ".join(key.split()).lower(), cleaned(key))
         if not colon:
             name, value = None, line
-        elif name == "birthdate" and (date := _DATE.fullmatch(value)):
-            value = f"{date[3]}-{int(date[1]):02}-{int(date[2]):02}"
-        if (value := cleaned(value)) is not None:
+        try:
+            value = reading.fact(name, value)
+        except ValueError as error:
+            reading.add(element, f", {name}: {error}")
+            continue
+        if value is not None:
             yield Event(moment, number, "person", None, name, value, None, None, line.strip())
 
 
