@@ -1,7 +1,7 @@
 """Check a release in one pass: summarize its content and list all its problems."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +11,8 @@ from tqdm.auto import tqdm
 
 from medalign_utils.data.access import EHR_FOLDERS
 from medalign_utils.data.ehr import iterate_events
+from medalign_utils.data.ehr.event_types import EVENT_TYPES
+from medalign_utils.data.ehr.order import reordered
 from medalign_utils.data.ehr_files import ehr_files, find_ehrs
 from medalign_utils.data.release import (
     ANNOTATOR,
@@ -24,9 +26,12 @@ from medalign_utils.data.release import (
     require_release_columns,
 )
 from medalign_utils.data.reviews import read_reviews
-from medalign_utils.data.tables import Problem, at_rows, find_table
-from medalign_utils.errors import MedAlignError, ReleaseError
+from medalign_utils.data.tables import Problem, Table, at_rows, find_table
+from medalign_utils.errors import MedAlignError, ReleaseError, reading
 from medalign_utils.grading import load_answer_key
+
+# Other types than the release's are counted by name up to this number, the most frequent first.
+_LISTED_TYPES = 20
 
 
 class Report(NamedTuple):
@@ -50,15 +55,24 @@ def check_release(
         ParamsError: `columns` has an unknown key, or a value that is not a column of any table.
     """
     path = Path(path)
-    if not path.is_dir():
-        raise ReleaseError(f"check_release: no folder {path}")
-    require_release_columns(path, columns)
+    with reading(path):
+        if not path.is_dir():
+            raise ReleaseError(f"check_release: no folder {path}")
+        require_release_columns(path, columns)
     problems: list[Problem] = []
-    summary = [*_tables(path, columns, problems), *_reviews(path, columns, problems)]
+    tables = [
+        _attempt(path, problems, read_release_table, path, stem, columns)
+        for stem in (INSTRUCTIONS_FILE, REFERENCES_FILE, REVIEWS_FILE, SUBMITTED_FILE)
+    ]
+    named = _attempt(path, problems, find_ehrs, path, [*filter(None, tables)])
+    problems += named.problems if named else []
+    summary = [*_tables(path, tables, problems), *_reviews(path, columns, problems)]
     for read, name in ((read_manifest, "manifest.json"), (load_answer_key, "answer-key.jsonl")):
         if (path / name).is_file():
             _attempt(path, problems, read, path / name)
-    summary += _ehrs(path, problems, progress)
+    files = named.files.values() if named else ()
+    if found := _attempt(path, problems, ehr_files, path, files):
+        summary += _ehrs(path, *found, problems, progress)
     if not any(isinstance(n, int) and n for _, n in summary):
         summary = []  # not a release, so its counts say nothing
     shown = [(item, f"{n:,}" if isinstance(n, int) else str(n)) for item, n in summary]
@@ -68,15 +82,11 @@ def check_release(
 
 
 def _tables(
-    path: Path, columns: Mapping[str, str] | None, problems: list[Problem]
+    path: Path, tables: Sequence[Table | None], problems: list[Problem]
 ) -> Iterator[tuple[str, object]]:
-    questions, answers, reviews, submissions = tables = [
-        _attempt(path, problems, read_release_table, path, stem, columns)
-        for stem in (INSTRUCTIONS_FILE, REFERENCES_FILE, REVIEWS_FILE, SUBMITTED_FILE)
-    ]
+    questions, answers, reviews, submissions = tables
     for table in filter(None, (questions, answers, submissions)):  # `_reviews` adds the reviews'
         problems += table.problems
-    problems += find_ehrs(path, [*filter(None, tables)])[1]
     if questions and answers:
         instructions, disagreeing = merge_instructions(questions, answers, reviews)
         problems += disagreeing
@@ -113,14 +123,19 @@ def _reviews(
         yield "systems", ", ".join(ratings["system"].unique())
 
 
-def _ehrs(path: Path, problems: list[Problem], progress: bool) -> Iterator[tuple[str, object]]:
+def _ehrs(
+    path: Path,
+    ehrs: Mapping[Path, str],
+    other_files: Sequence[Path],
+    problems: list[Problem],
+    progress: bool,
+) -> Iterator[tuple[str, object]]:
     folders = [path / name for name in EHR_FOLDERS if (path / name).is_dir()]
     problems += [Problem(f, "", f"not read, because {folders[0]} exists") for f in folders[1:]]
-    ehrs, other_files = ehr_files(path)
     types: Counter[str] = Counter()
     notes: set[str | None] = set()
     first, last = datetime.max, datetime.min
-    longest, files = (0, ""), {}
+    longest, files, n_unordered = (0, ""), {}, 0
     for file, person_id in tqdm(ehrs.items(), "EHRs", unit="EHR", disable=not (progress and ehrs)):
         faults: list[str] = []
         n_events = 0
@@ -143,16 +158,25 @@ def _ehrs(path: Path, problems: list[Problem], progress: bool) -> Iterator[tuple
         longest = max(longest, (n_events, person_id), key=lambda counted: counted[0])
         if not n_events and not faults:
             faults.append("no events")
+        if not faults and reordered(file) is not None:
+            n_unordered += 1
         if (other := files.setdefault(person_id, file)) != file:
             faults.append(f"a second EHR of patient {person_id}; the first is {other.name}")
         problems += [Problem(file, "", f.removeprefix(f"{file}").lstrip(":, ")) for f in faults]
     yield "EHRs", len(ehrs)
     yield "other files in the EHR folder", len(other_files)
+    yield "EHRs not in order of time, which are put in order", n_unordered
     yield "notes", types["note"]
     yield "note types", len(notes)
     yield "events", types.total()
-    for name, n in types.most_common():
+    known = [(name, n) for name, n in types.most_common() if name in EVENT_TYPES]
+    others = [(name, n) for name, n in types.most_common() if name not in EVENT_TYPES]
+    for name, n in known:
         yield f"events: {name}", n
+    for name, n in others[:_LISTED_TYPES]:
+        yield f"events of another type: {name}", n
+    if more := others[_LISTED_TYPES:]:
+        yield f"events of {len(more)} more types", sum(n for _, n in more)
     yield "first event", f"{first:%Y-%m-%d}" if types else "none"
     yield "last event", f"{last:%Y-%m-%d}" if types else "none"
     yield "longest EHR", f"{longest[0]:,} events, patient {longest[1]}" if types else "none"
@@ -161,7 +185,8 @@ def _ehrs(path: Path, problems: list[Problem], progress: bool) -> Iterator[tuple
 def _attempt(path: Path, problems: list[Problem], read: Callable, *arguments, **options):
     """Return the result of `read`; if it fails, add the error to the problems and return None."""
     try:
-        return read(*arguments, **options)
+        with reading(path):
+            return read(*arguments, **options)
     except ReleaseError as error:
         problems.append(Problem(path, "", str(error)))
         return None

@@ -1,54 +1,71 @@
 """Find the file of each patient's EHR in a release's folder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import pandas as pd
 
 from medalign_utils.data.access import EHR_FOLDERS
+from medalign_utils.data.ehr.parsing import SUFFIXES, patient_of
 from medalign_utils.data.tables import Problem, Table
-from medalign_utils.errors import ReleaseError
+from medalign_utils.errors import ReleaseError, reading
 
 
-def find_ehrs(
-    folder: Path, tables: Sequence[Table]
-) -> tuple[dict[str, str], list[Problem], dict[str, Problem]]:
-    """Return the file names in tables by patient, all problems, and missing EHRs by patient."""
-    filenames: dict[str, str] = {}
-    problems: list[Problem] = []
-    absent: dict[str, Problem] = {}
+class NamedEHRs(NamedTuple):
+    """The EHRs that tables name, by patient: names in tables, files, and problems."""
+
+    filenames: dict[str, str]
+    files: dict[str, Path]
+    problems: list[Problem]
+    absent: dict[str, Problem]  # of patients without an EHR; also in `problems`
+
+
+def find_ehrs(folder: Path, tables: Sequence[Table]) -> NamedEHRs:
+    """Return the EHRs that the tables name."""
+    found = NamedEHRs({}, {}, [], {})
     for table in tables:
         named = table.frame.reindex(columns=["person_id", "filename"]).drop_duplicates()
         for row, person_id, filename in named.dropna(how="all").itertuples():
             name = None if pd.isna(filename) else filename
-            patient = _patient_of(Path(name)) if pd.isna(person_id) else person_id
+            patient = patient_of(Path(name)) if pd.isna(person_id) else person_id
             try:
-                find_ehr(folder, patient, name)
-                if name is not None and filenames.setdefault(patient, name) != name:
+                file = find_ehr(folder, patient, name)
+                if name is not None and found.filenames.setdefault(patient, name) != name:
                     raise ReleaseError(
                         f"filename {name!r} for patient {patient}, whose EHR is "
-                        f"{filenames[patient]!r} in an earlier row or table"
+                        f"{found.filenames[patient]!r} in an earlier row or table"
                     )
+                if name is not None or patient not in found.filenames:
+                    found.files[patient] = file
             except ReleaseError as error:
-                problems.append(Problem(table.file, f"row {row}", str(error)))
+                found.problems.append(Problem(table.file, f"row {row}", str(error)))
                 if isinstance(error, _NoEHRError):
-                    absent.setdefault(patient, problems[-1])
-    return filenames, problems, absent
+                    found.absent.setdefault(patient, found.problems[-1])
+    return found
 
 
-def ehr_files(folder: Path) -> tuple[dict[Path, str], list[Path]]:
+def ehr_files(folder: Path, named: Iterable[Path] = ()) -> tuple[dict[Path, str], list[Path]]:
     """Return a release's EHR files with their patients, and the other files in its EHR folder.
 
-    An EHR is ``<id>.xml`` or ``EHR_<id>.xml``; the patient's id contains no dot.
+    EHRs are the `named` files, those that tables name, and every other ``<id>.xml``,
+    ``EHR_<id>.xml`` and ``.xml.gz`` of them whose id contains no dot.
+
+    Raises: ReleaseError if the EHR folder cannot be read.
     """
-    ehr_folder = next((folder / name for name in EHR_FOLDERS if (folder / name).is_dir()), None)
-    files = sorted(ehr_folder.iterdir()) if ehr_folder else []
-    ehrs = {f: _patient_of(f) for f in files if f.suffix == ".xml" and "." not in f.stem}
+    ehr_folder = _ehr_folder(folder)
+    with reading(folder):
+        files = sorted(ehr_folder.iterdir()) if ehr_folder else []
+    ehrs = {file: patient_of(file) for file in named}
+    for file in files:
+        if file.name.endswith(SUFFIXES) and "." not in patient_of(file):
+            ehrs.setdefault(file, patient_of(file))
     return ehrs, [f for f in files if f not in ehrs]
 
 
-def _patient_of(file: Path) -> str:
-    return file.stem.removeprefix("EHR_")
+def _ehr_folder(release: Path) -> Path | None:
+    with reading(release):
+        return next((release / name for name in EHR_FOLDERS if (release / name).is_dir()), None)
 
 
 class _NoEHRError(ReleaseError):
@@ -57,11 +74,11 @@ class _NoEHRError(ReleaseError):
 
 def find_ehr(release: Path, person_id: str, filename: str | None) -> Path:
     """Return the EHR's file; ReleaseError if there is none, or `filename` is not the patient's."""
-    folder = next((release / name for name in EHR_FOLDERS if (release / name).is_dir()), None)
+    folder = _ehr_folder(release)
     if folder is None:
         raise ReleaseError(f"no EHR folder in {release}, expected {' or '.join(EHR_FOLDERS)}")
-    names = [f"{person_id}.xml", f"EHR_{person_id}.xml"]
-    names = names if filename is None else [filename, *names]
+    names = [start + person_id + suffix for suffix in SUFFIXES for start in ("", "EHR_")]
+    names = names if filename is None else list(dict.fromkeys([filename, *names]))
     for name in names:
         # Treat backslashes as separators on every system, as Windows does.
         parts = PurePosixPath(name.replace("\\", "/"))
@@ -69,11 +86,13 @@ def find_ehr(release: Path, person_id: str, filename: str | None) -> Path:
         try:
             inside = candidate.resolve().is_relative_to(folder.resolve())
             exists = inside and candidate.is_file()
+        except PermissionError as error:
+            raise ReleaseError(f"{candidate}: cannot be read ({error.strerror})") from None
         except (OSError, ValueError, RuntimeError):  # too long, a NUL, circular links
             raise ReleaseError(f"{name!r} is not a file name") from None
         if parts.is_absolute() or ".." in parts.parts or not inside:
             raise ReleaseError(f"{name!r} is outside the EHR folder {folder}")
-        if parts.stem.removeprefix("EHR_") != person_id:
+        if patient_of(candidate) != person_id:
             raise ReleaseError(
                 f"filename {name!r} does not belong to patient {person_id}, expected "
                 f"{person_id}.xml or EHR_{person_id}.xml"

@@ -26,7 +26,7 @@ from medalign_utils.data.tables import (
     require_mapped,
 )
 from medalign_utils.data.taxonomy import SUBCATEGORIES
-from medalign_utils.errors import ReleaseError
+from medalign_utils.errors import ReleaseError, reading
 from medalign_utils.paths import resolve, short
 
 INSTRUCTIONS_FILE = "all-instructions-rouge"
@@ -118,7 +118,8 @@ class Release:
     def why_restricted(self) -> str | None:
         """Why the terms of use restrict the release; see `access.why_restricted`."""
         patients = self.instructions["person_id"].dropna().unique()
-        return access.why_restricted(self.path, self.manifest, map(self.ehr_path, patients))
+        with reading(self.path):
+            return access.why_restricted(self.path, self.manifest, map(self.ehr_path, patients))
 
     @property
     def is_restricted(self) -> bool:
@@ -156,18 +157,20 @@ def load_release(
         ParamsError: `columns` has an unknown key, or a value that is not a column of any table.
     """
     path = Path(path)
-    if not path.is_dir():
-        hint = "; `make reproduce` writes it" if resolve(path) == resolve("data/demo") else ""
-        raise ReleaseError(f"load_release: no folder {short(path)}{hint}")
-    require_release_columns(path, columns)
-    questions = read_release_table(path, INSTRUCTIONS_FILE, columns)
-    answers = read_release_table(path, REFERENCES_FILE, columns)
-    reviews = read_release_table(path, REVIEWS_FILE, columns)
+    with reading(path):
+        if not path.is_dir():
+            hint = "; `make reproduce` writes it" if resolve(path) == resolve("data/demo") else ""
+            raise ReleaseError(f"load_release: no folder {short(path)}{hint}")
+        require_release_columns(path, columns)
+        questions = read_release_table(path, INSTRUCTIONS_FILE, columns)
+        answers = read_release_table(path, REFERENCES_FILE, columns)
+        reviews = read_release_table(path, REVIEWS_FILE, columns)
     tables = [table for table in (questions, answers, reviews) if table]
-    filenames, problems, absent = find_ehrs(path, tables)
+    ehrs = find_ehrs(path, tables)
     instructions, disagreeing = merge_instructions(questions, answers, reviews)
+    absent = ehrs.absent
     without_ehr = {person for person, problem in absent.items() if problem.file == questions.file}
-    problems = [p for p in problems if p not in [absent[person] for person in without_ehr]]
+    problems = [p for p in ehrs.problems if p not in [absent[person] for person in without_ehr]]
     raise_first([*(p for t in tables for p in t.problems), *problems, *disagreeing], path)
     if without_ehr:
         warnings.warn(
@@ -199,7 +202,7 @@ def load_release(
         reviews_path=find_table(path, REVIEWS_FILE),
         manifest=read_manifest(path / "manifest.json"),
         answer_key_path=answer_key if answer_key.is_file() else None,
-        _filenames=filenames,
+        _filenames=ehrs.filenames,
     )
 
 
@@ -253,7 +256,7 @@ def load_submitted(release: Release) -> pd.DataFrame:
     if submitted is None:
         table = release.instructions.assign(duplicate_of=None, request=None)
         return table.astype({"duplicate_of": "str", "request": "str"})[list(SUBMITTED_COLUMNS)]
-    _, problems, _ = find_ehrs(release.path, [submitted])
+    problems = find_ehrs(release.path, [submitted]).problems
     raise_first([*submitted.problems, *problems], release.path)
     frame = submitted.frame
     if release.limited_from:

@@ -56,8 +56,9 @@ class Problem(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        """Return file, place and message in one line."""
-        return f"{self.file}{', ' if self.place else ''}{self.place}: {self.message}"
+        """Return file, place and message in one line; bytes that are not UTF-8 are escaped."""
+        line = f"{self.file}{', ' if self.place else ''}{self.place}: {self.message}"
+        return line.encode(errors="backslashreplace").decode()
 
 
 class Table(NamedTuple):

@@ -3,7 +3,15 @@ import pytest
 from medalign_utils.__main__ import main
 from medalign_utils.curation.validation import check_release
 from medalign_utils.errors import ReleaseError
-from tests.builders.tiny_release import edit, encounter, entry, event, eventstream, write_release
+from tests.builders.tiny_release import (
+    edit,
+    encounter,
+    entry,
+    event,
+    eventstream,
+    lab,
+    write_release,
+)
 
 ASKED = "all-instructions-rouge.tsv"
 ANSWERED = "clinician-instruction-responses.tsv"
@@ -94,6 +102,30 @@ def test_links_other_folders_and_duplicate_ehrs_are_reported(folder):
 def test_an_ehr_without_events(folder, header):
     (folder / "ehrs/40.xml").write_text(eventstream("40", encounter("", header)))
     assert check(folder)[1] == [f"{folder / 'ehrs/40.xml'}: no events"]
+
+
+def test_events_of_other_types_are_counted_and_no_problem(folder):
+    types = ["hosp/poe", "care plan", "care plan", "hosp/labevents"]
+    events = "".join(event(name, "A/1", "x") for name in types)
+    text = eventstream("40", encounter(entry("2014-08-10 09:00", events)))
+    (folder / "ehrs/40.xml").write_text(text)
+    summary, problems = check(folder)
+    assert problems == [] and main(["check", str(folder)]) == 0
+    assert summary["events of another type: care plan"] == "2"
+    assert summary["events of another type: hosp/poe"] == "1"
+    assert summary["events: measurement"] == "1"
+    many = "".join(event(f"type {i}", "A/1", "x") for i in range(300))
+    (folder / "ehrs/40.xml").write_text(text.replace("<event ", many + "<event ", 1))
+    assert check(folder)[0]["events of 282 more types"] == "282"  # 20 of 302 are named
+
+
+def test_records_newest_first_are_counted(folder):
+    days = ("2015-01-01", "2014-01-01")
+    encounters = [encounter(lab(day, "1"), start=day) for day in days]
+    (folder / "ehrs/40.xml").write_text(eventstream("40", "".join(encounters)))
+    summary, problems = check(folder)
+    assert problems == []
+    assert summary["EHRs not in order of time, which are put in order"] == "1"
 
 
 def test_a_folder_that_is_no_release_has_problems_and_no_summary(tmp_path):

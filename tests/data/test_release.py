@@ -154,7 +154,7 @@ def test_a_missing_ehr_is_named_with_its_row_and_the_number_of_further_problems(
     (folder / "ehrs" / "EHR_007.xml").unlink()
     message = error_of(folder)
     assert f"{folder / ANSWERED}, row 1: no EHR for patient 007" in message
-    assert "tried EHR_007.xml, 007.xml, EHR_007.xml" in message
+    assert "tried EHR_007.xml, 007.xml, 007.xml.gz" in message
     # Other rows of the patient have a different file name or none.
     assert f"(1 more; `python -m medalign_utils check {folder}` lists them)" in message
 
