@@ -80,7 +80,7 @@ class Reading:
 def tag_label(element: etree._Element) -> str:
     """Return an element's tag for a message; only the form of a tag that no EHR has."""
     tag = str(element.tag)
-    return f"<{tag}>" if tag in _TAGS else f"of the form {masked(etree.QName(element).localname)!r}"
+    return f"<{tag}>" if tag in _TAGS else f"of the form {masked(tag.rpartition('}')[2])!r}"
 
 
 def attribute_labels(element: etree._Element) -> str:

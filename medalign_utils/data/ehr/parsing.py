@@ -96,7 +96,7 @@ def _root(path: Path, dialects: Collection[str]) -> etree._Element:
         raise EHRError(f"{path}: has a DOCTYPE, which may define entities; remove it")
     if root.tag not in dialects:
         names = " or ".join(f"<{name}>" for name in dialects)
-        if etree.QName(root).localname in dialects:
+        if root.tag.rpartition("}")[2] in dialects:
             raise EHRError(f"{path}: root element in a namespace, expected {names} without xmlns")
         raise EHRError(f"{path}: another root element, expected {names}")
     return root

@@ -147,7 +147,8 @@ def test_names_of_unknown_tags_and_attributes_are_not_repeated(write, inside):
 
 
 def test_the_root_element_is_not_repeated(write):
-    assert "smith" not in errors_of(write("<smith/>"))
+    for root in ("<smith/>", "<smith:john/>", '<john xmlns="urn:smith"/>'):
+        assert "smith" not in errors_of(write(root))
     fault = "root element in a namespace, expected <eventstream> or <record> without xmlns"
     assert fault in errors_of(write('<eventstream xmlns="urn:smith" person_id="7"/>'))
 
