@@ -96,7 +96,6 @@ COLUMNS = {
     "tokens_per_response": "Tokens read per response",
     "where": "Answer in",
     "within": "Within the interval",
-    "wilson": "Wilson's interval",
     "win_rate_ties_half": "Win rate, ties as half",
     "worst": "Worst group",
 }
