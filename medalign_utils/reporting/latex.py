@@ -15,14 +15,14 @@ from medalign_utils.outputs import OUTPUTS, stem
 from medalign_utils.reporting.results_table import formatted, heading
 from medalign_utils.reporting.run_record import read_tables
 
-# Longer tables continue on further pages, others shrink to the width of the page.
+# Rows that fit on a page; a longer table has several parts. All shrink to the width of the page.
 _LONG = 40
 # Characters that LaTeX's text fonts lack.
 _SYMBOLS = {
     **{"<": "$<$", ">": "$>$", "≤": r"$\leq$", "≥": r"$\geq$", "\N{MINUS SIGN}": "$-$"},
     **{"±": r"$\pm$", "×": r"$\times$", "†": r"\textdagger{}", "…": r"\ldots{}"},
 }
-_PACKAGES = r"% \usepackage{booktabs, adjustbox, longtable}"
+_PACKAGES = r"% \usepackage{booktabs, adjustbox}"
 
 
 def to_latex(
@@ -41,7 +41,7 @@ def to_latex(
 
     >>> frame = pd.DataFrame({"system": ["a_b"], "p_holm": [0.0002]})
     >>> print(to_latex(frame))  # doctest: +ELLIPSIS
-    % \usepackage{booktabs, adjustbox, longtable}
+    % \usepackage{booktabs, adjustbox}
     ...
     \toprule
     System & p (Holm) \\
@@ -57,23 +57,28 @@ def to_latex(
     if columns is not None:
         shown = shown[[name for name in columns if name in shown]]
     is_text = [name in kept and not is_numeric_dtype(kept[name]) for name in shown]
-    is_long = len(shown) > _LONG
-    text = shown.rename(columns=heading).to_latex(
-        index=False,
-        escape=True,
-        column_format="".join("l" if text else "r" for text in is_text),
-        caption=_escaped(caption) or None,
-        label=label or None,
-        longtable=is_long,
-        position=None if is_long else "htbp",
-    )
-    for character, command in _SYMBOLS.items():
-        text = text.replace(character, command)
-    if not is_long:
-        box = "\\centering\n\\begin{adjustbox}{max width=\\linewidth}\n\\begin{tabular}"
+    n_parts = -(-len(shown) // _LONG) or 1
+    box = "\\centering\n\\begin{adjustbox}{max width=\\linewidth}\n\\begin{tabular}"
+    parts = [_PACKAGES]
+    for i in range(n_parts):
+        counted = f" (part {i + 1} of {n_parts})" if n_parts > 1 else ""
+        text = (
+            shown[i * _LONG : (i + 1) * _LONG]
+            .rename(columns=heading)
+            .to_latex(
+                index=False,
+                escape=True,
+                column_format="".join("l" if text else "r" for text in is_text),
+                caption=_escaped(caption + counted) or None,
+                label=label if label and not i else None,
+                position="htbp",
+            )
+        )
+        for character, command in _SYMBOLS.items():
+            text = text.replace(character, command)
         text = text.replace(r"\begin{tabular}", box)
-        text = text.replace(r"\end{tabular}", "\\end{tabular}\n\\end{adjustbox}")
-    return f"{_PACKAGES}\n{text}"
+        parts.append(text.replace(r"\end{tabular}", "\\end{tabular}\n\\end{adjustbox}"))
+    return "\n".join(parts)
 
 
 def write_latex(run: Mapping[str, Any]) -> list[Path]:

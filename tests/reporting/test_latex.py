@@ -40,10 +40,10 @@ def test_a_paper_needs_some_columns():
         to_latex(TABLE, columns=["accuracy"])
 
 
-def test_a_long_table_continues_on_the_next_page():
+def test_a_long_table_has_a_part_per_page():
     text = to_latex(pd.DataFrame({"n": range(41)}), "Many.", "tab:many")
-    assert text.count("\\begin{longtable}") == 1 and "adjustbox}{" not in text
-    assert "\\caption{Many.}" in text and "\\label{tab:many}" in text
+    assert text.count("\\begin{table}") == text.count("\\toprule") == 2
+    assert "\\caption{Many. (part 2 of 2)}" in text and text.count("\\label{tab:many}") == 1
 
 
 def test_a_run_has_its_tables_in_latex_beside_the_csv(project):
