@@ -19,6 +19,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from medalign_utils.grading import grade
 from medalign_utils.reporting.results_table import markdown_table
+from medalign_utils.stats.rounding import rounded
 
 HERE = Path(__file__).parent
 # The rules were final when it was first graded.
@@ -55,8 +56,8 @@ def with_text(table: pd.DataFrame) -> pd.DataFrame:
         if not row[n]:
             return "none"
         low, high = proportion_confint(row[misses], row[n], method="wilson")
-        interval = f"({100 * low:.1f} to {100 * high:.1f})"
-        return f"{row[misses]} of {row[n]}: {100 * row[misses] / row[n]:.1f} % {interval}"
+        share, low, high = (rounded(100 * x, 1) for x in (row[misses] / row[n], low, high))
+        return f"{row[misses]} of {row[n]}: {share} % ({low} to {high})"
 
     lost = table.apply(text, axis=1, n="n_right", misses="lost")
     passed = table.apply(text, axis=1, n="n_wrong", misses="passed")

@@ -1,7 +1,7 @@
 """Estimate a run before anything is sent: prompts, tokens, share of the EHRs, time and cost."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.generation.system import concurrency, max_new_tokens, system_tokenizer
 from medalign_utils.generation.tasks import packed_instructions
 from medalign_utils.generation.terms import check_terms
+from medalign_utils.stats.rounding import rounded
 
 PLAN_COLUMNS = (
     "system prompts prompt_tokens response_tokens kept_q1 kept_median kept_q3 whole hours cost "
@@ -93,10 +94,11 @@ def plan_system(
 
 def report(plan: pd.DataFrame) -> str:
     """Return the plan as text, with an explanation of its columns."""
-    whole, share = "{:,.0f}".format, "{:.0%}".format
-    formats = dict.fromkeys(("prompts", "prompt_tokens", "response_tokens"), whole)
-    formats |= dict.fromkeys(("kept_q1", "kept_median", "kept_q3", "whole"), share)
-    formats |= {"hours": "{:.2f}".format, "cost": "{:,.2f}".format}
+    formats = dict.fromkeys(("prompts", "prompt_tokens", "response_tokens"), _number(0))
+    formats |= dict.fromkeys(
+        ("kept_q1", "kept_median", "kept_q3", "whole"), lambda share: f"{rounded(share, 2):.0%}"
+    )
+    formats |= {"hours": _number(2), "cost": _number(2)}
     planned = plan[plan["prompts"].notna()].drop(columns="problem")
     lines = []
     if len(planned):
@@ -126,3 +128,7 @@ def _hours(system: Mapping[str, Any], experiment: str, prompts: int, tokens: int
         return math.nan
     seconds = sum(row["seconds"] for row in earlier) / sum(row["n_prompts"] for row in earlier)
     return seconds * prompts / concurrency(system) / 3600
+
+
+def _number(decimals: int) -> Callable[[float], str]:
+    return lambda value: f"{rounded(value, decimals):,}"

@@ -6,7 +6,6 @@ Colour-blind readers can distinguish the colours.
 
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import ROUND_HALF_UP, Decimal
 
 import matplotlib as mpl
 import numpy as np
@@ -16,6 +15,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from medalign_utils.stats.rounding import rounded
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.4, 7.0  # inches
 TEXT = 7  # points; journals ask for no less
@@ -188,19 +189,6 @@ def n_of(table: pd.DataFrame, column: str = "n") -> str:
     if pd.isna(most):
         return "–"
     return f"{fewest}" if fewest == most else f"{fewest} to {most}"
-
-
-def rounded(value: float, decimals: int) -> Decimal:
-    """Return a number rounded half away from zero, in figures and tables alike.
-
-    Formatting a float rounds its binary value: 0.175 would be 0.17 in a table, 17.5 % in a figure.
-
-    >>> f"{rounded(0.175, 2)} {rounded(0.3125, 3):.1%}"
-    '0.18 31.3%'
-    """
-    number = Decimal(f"{value:.12g}")
-    is_finite = number.is_finite()
-    return number.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP) if is_finite else number
 
 
 def decimals(n: int) -> Callable[[float], str]:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from medalign_utils.metrics.base import metric_labels
-from medalign_utils.plots.style import rounded
+from medalign_utils.stats.rounding import rounded
 
 SYSTEMS, METRICS = "05_evaluate_systems", "06_correlate_metrics"
 

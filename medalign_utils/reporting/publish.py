@@ -1,9 +1,9 @@
 """`make figures`: write the demo's results, from its finished run, to the repository's pages.
 
 Figures and tables go to `figures/`, with a page that shows all figures; executed notebooks with
-their outputs to `docs/demo/`; and tables also to README.md and docs/results.md, each between two
-comments (`<!-- 05_evaluate_systems -->` and `<!-- /05_evaluate_systems -->`). For another
-experiment, `make figures EXPERIMENT=params/smollm2.yaml` writes only tables
+their outputs to `docs/demo/`. Pages get tables, each between two comments (`<!--
+05_evaluate_systems -->` and `<!-- /05_evaluate_systems -->`), and the numbers of their prose
+(`prose`). For another experiment, `make figures EXPERIMENT=params/smollm2.yaml` writes only tables
 (`<!-- smollm2-05_evaluate_systems -->`).
 """
 
@@ -19,10 +19,19 @@ from PIL import Image
 from medalign_utils.errors import MedAlignError
 from medalign_utils.outputs import FIGURE_KINDS, OUTPUTS, stem
 from medalign_utils.paths import figure, project_root, require, resolve, table, without_limit
+from medalign_utils.reporting.benchmark_tables import BENCHMARKS, benchmark_table
 from medalign_utils.reporting.contact_sheet import contact_sheet
+from medalign_utils.reporting.prose import with_values
 from medalign_utils.reporting.results_table import markdown_table, read_table, without_not_scored
 
-PAGES = ("README.md", "docs/results.md")
+PAGES = (
+    "README.md",
+    "docs/card.md",
+    "docs/metrics_and_statistics.md",
+    "docs/results.md",
+    "docs/scaling.md",
+    "models/comet-compact/README.md",
+)
 DEMO = "05_evaluate_systems"
 # Table on a page -> its columns. A table of another experiment has that experiment's name as prefix
 # and shows only systems that are not in the demo.
@@ -32,6 +41,8 @@ TABLES = {
     "06_correlate_metrics": "metric n n_undefined mean_tau mean_tau_undefined_as_0".split(),
     f"smollm2-{DEMO}": ["system", "context_tokens", "n", "correct", "cut"],
 }
+# Tables of the demo that the prose quotes.
+_QUOTED = ("05_evaluate_systems-pairs", "06_correlate_metrics-pairs")
 # A cell with this tag shows what differs from run to run; nbval does not compare it either.
 _UNPUBLISHED = "nbval-ignore-output"
 # Widgets, which pages without a kernel cannot show, and which have random ids.
@@ -58,6 +69,7 @@ def publish(experiment: str = "demo") -> None:
         drawn = [stem(name, suffix) for name in OUTPUTS for suffix in OUTPUTS[name].figures]
         files = [figure(experiment, name, kind) for name in drawn for kind in FIGURE_KINDS]
         copies |= {file: file.name for file in files}
+        copies |= {table(experiment, name): f"{name}.csv" for name in _QUOTED}
         sources = [root / f"notebooks/{name}.ipynb" for name in OUTPUTS]
         notebooks = {file: resolve(f"runs/demo/notebooks/{_executed(file)}") for file in sources}
     if not copies:
@@ -74,22 +86,32 @@ def publish(experiment: str = "demo") -> None:
     for source, copy in notebooks.items():
         nbformat.write(with_outputs(source, copy), shown / source.name)
     for page in (root / name for name in PAGES):
-        page.write_text(with_tables(page.read_text("utf-8"), figures), encoding="utf-8")
+        page.write_text(filled(page.read_text("utf-8"), root), encoding="utf-8")
 
 
-def with_tables(page: str, figures: Path) -> str:
-    """Return a page with the tables from `figures/` between their pairs of comments."""
-    for name, columns in TABLES.items():
-        if f"<!-- {name} -->" not in page:
-            continue
-        found = read_table(figures / f"{name}.csv")
-        if not name[0].isdigit():
-            found = found[~found["system"].isin(read_table(figures / f"{DEMO}.csv")["system"])]
-        shown, skipped = without_not_scored(found)
-        content = markdown_table(shown, columns) + f"\n\n{skipped}" * bool(skipped)
-        pattern = f"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
-        page = re.sub(pattern, lambda m, text=content: m[1] + text + m[2], page, flags=re.DOTALL)
-    return page
+def filled(page: str, root: Path) -> str:
+    """Return a page with its tables and the values in its prose from files below the root."""
+    for name in re.findall("^<!-- ([^/ ]+) -->$", page, flags=re.MULTILINE):
+        if name in TABLES:
+            content = _result_table(name, root / "figures")
+        elif name in BENCHMARKS:
+            content = benchmark_table(name, root)
+        else:
+            continue  # another program writes it
+        pattern = f"(<!-- {name} -->\n).*?\n?(<!-- /{name} -->)"
+        page = re.sub(
+            pattern, lambda m, text=content: f"{m[1]}{text}\n{m[2]}", page, flags=re.DOTALL
+        )
+    return with_values(page, root)
+
+
+def _result_table(name: str, figures: Path) -> str:
+    """Return a table of an experiment's results in Markdown."""
+    found = read_table(figures / f"{name}.csv")
+    if not name[0].isdigit():
+        found = found[~found["system"].isin(read_table(figures / f"{DEMO}.csv")["system"])]
+    shown, skipped = without_not_scored(found)
+    return markdown_table(shown, TABLES[name]) + f"\n\n{skipped}" * bool(skipped)
 
 
 def with_outputs(notebook: Path, executed: Path) -> nbformat.NotebookNode:

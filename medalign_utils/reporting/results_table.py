@@ -12,8 +12,8 @@ from IPython.display import HTML, display
 from pandas.api.types import is_numeric_dtype
 
 from medalign_utils.metrics.base import metric_labels
-from medalign_utils.plots.style import rounded
 from medalign_utils.run import say
+from medalign_utils.stats.rounding import rounded
 
 # Column -> heading; `heading` turns other names into words.
 COLUMNS = {

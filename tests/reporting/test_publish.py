@@ -47,13 +47,6 @@ def unclean(text):
     return [kind for kind, pattern in UNCLEAN.items() if re.search(pattern, text)]
 
 
-@pytest.mark.parametrize("name", publish.PAGES)
-def test_pages_show_the_published_tables(name):
-    page = (ROOT / name).read_text("utf-8")
-    assert "\n|:--" in page
-    assert publish.with_tables(page, ROOT / "figures") == page
-
-
 def test_every_picture_of_the_readme_is_published():
     readme = (ROOT / "README.md").read_text("utf-8")
     shown = re.findall(r"!\[[^]]*\]\(([^)]*)\)", readme)
@@ -75,7 +68,8 @@ def test_another_experiments_table_shows_the_systems_that_the_demo_lacks(project
     table.write_text(demo.replace("minilm-2k", "smollm2"))
     Path("figures").mkdir()
     Path("figures/05_evaluate_systems.csv").write_text(demo)
-    Path("docs").mkdir()
+    for page in publish.PAGES:
+        Path(page).parent.mkdir(parents=True, exist_ok=True)
     name = "smollm2-05_evaluate_systems"
     for page in publish.PAGES:
         Path(page).write_text(f"a\n<!-- {name} -->\n\n<!-- /{name} -->\nb\n")
