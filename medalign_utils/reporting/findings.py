@@ -121,6 +121,8 @@ def _ranked(table: pd.DataFrame, by: str) -> list[dict[str, Any]]:
 
 def _test(pairs: pd.DataFrame, names: tuple[str, str], first: str, second: str) -> str:
     """Return the adjusted p-value of a pair, whichever of the two comes first."""
+    if pairs.empty:  # its table may be missing
+        return _p(pd.NA, 0)
     both = pairs[list(names)].isin([first, second]).all(axis=1)
     adjusted = "p_holm" if "p_holm" in pairs else "sign_flip_p_holm"
     return _p(pairs.loc[both, adjusted].iloc[0], len(pairs))

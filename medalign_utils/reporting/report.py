@@ -171,7 +171,7 @@ def _accuracy(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, list[st
     table = tables[SYSTEMS].sort_values("correct", ascending=False, kind="stable")
     costs = ["dollars_per_correct", "tokens_per_response"]
     if (cost := tables.get(f"{SYSTEMS}-cost")) is not None:
-        table = table.merge(cost[["system", *costs]], on="system", how="left")
+        table = table.merge(cost.reindex(columns=["system", *costs]), on="system", how="left")
     outcomes = [name for name in OUTCOMES if name in table]
     return table, ["system", "context_tokens", "n", "correct", *costs, *outcomes]
 
