@@ -1,6 +1,7 @@
 """The package's errors, which explain in one line what the user can fix."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,16 @@ class NotAvailableError(MedAlignError):
 
 class IncompleteError(MedAlignError):
     """Some prompts of a run have no response; a new run tries them again."""
+
+
+def masked(text: str) -> str:
+    """Return a text with its letters and digits masked: error messages must not quote a record.
+
+    >>> masked("10/08/2014 9 AM"), masked("seen by Dr. Who")
+    ('##/##/#### # AA', 'aaaa aa Aa. Aaa')
+    """
+    form = re.sub(r"[^\W\d_]", lambda letter: "A" if letter[0].isupper() else "a", text[:40])
+    return re.sub(r"\d", "#", form) + ("..." if text[40:] else "")
 
 
 @contextmanager

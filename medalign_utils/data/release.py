@@ -15,6 +15,7 @@ from medalign_utils.data import access
 from medalign_utils.data.access import TABLE_SUFFIXES
 from medalign_utils.data.ehr_files import find_ehr, find_ehrs
 from medalign_utils.data.ids import ids_in_two_spellings
+from medalign_utils.data.recognize import recognize_folder
 from medalign_utils.data.reviews import REVIEW_COLUMNS, Reviews, load_reviews
 from medalign_utils.data.tables import (
     Problem,
@@ -224,7 +225,9 @@ def read_release_table(
     if file is None:
         if stem in (REVIEWS_FILE, SUBMITTED_FILE):
             return None
-        raise ReleaseError(f"load_release: {path} has no {stem}{'/'.join(TABLE_SUFFIXES)}")
+        form = recognize_folder(path)
+        what = f"; it is {form}" if form else ""
+        raise ReleaseError(f"load_release: {path} has no {stem}{'/'.join(TABLE_SUFFIXES)}{what}")
     table = read_table(file, **_TABLES[stem]._asdict(), columns=columns)
     frame = table.frame
     if "category" in frame:

@@ -17,7 +17,7 @@ from medalign_utils.data.tables import (
     truth_of,
     without_repeats,
 )
-from medalign_utils.errors import ReleaseError
+from medalign_utils.errors import ReleaseError, masked
 
 RATING_COLUMNS = ("instruction_id", "system", "rater", "correct", "rank")
 # Columns that only this table has.
@@ -69,9 +69,10 @@ def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) 
     rank = pd.to_numeric(frame["rank"], errors="coerce")
     wrong_rank = frame["rank"].notna() & ~((rank >= 1) & np.isfinite(rank))
     fault = "binary_correct {!r}, expected 1 or 0, true or false"
-    problems = table.problems + at_rows(file, frame["correct"][correct.isna()], fault)
+    unclear = frame["correct"][correct.isna()].map(masked, na_action="ignore")
+    problems = table.problems + at_rows(file, unclear, fault)
     fault = "rank {!r}, expected a number from 1 (the best)"
-    problems += at_rows(file, frame["rank"][wrong_rank], fault)
+    problems += at_rows(file, frame["rank"][wrong_rank].map(masked), fault)
     frame = frame.assign(correct=correct, rank=rank.astype("float64"))
     frame = frame[correct.notna() & ~wrong_rank].astype({"correct": bool})
     stem = "clinician "

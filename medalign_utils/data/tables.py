@@ -10,7 +10,7 @@ from medalign_utils.data.access import TABLE_SUFFIXES
 from medalign_utils.data.delimited import DELIMITERS, read_delimited
 from medalign_utils.data.json_rows import read_json_rows
 from medalign_utils.data.missing import MISSING_IN_TABLES
-from medalign_utils.errors import ParamsError, ReleaseError, suggest
+from medalign_utils.errors import ParamsError, ReleaseError, masked, suggest
 
 # Our column -> its names in releases; the first name found is used.
 COLUMN_NAMES = {
@@ -104,7 +104,7 @@ def require_mapped(
     for column, name in (columns or {}).items():
         files = [file for file, known in tables.items() if column in known]
         if files and not any(name in headers[file] for file in files):
-            found = "; ".join(f"{file.name} has {', '.join(headers[file])}" for file in files)
+            found = "; ".join(f"{file.name} has {shown_columns(headers[file])}" for file in files)
             raise ParamsError(f"columns: {column}: no column {name!r}; {found}")
 
 
@@ -117,6 +117,20 @@ def truth_of(text: str) -> bool | None:
 def at_rows(file: Path, values: pd.Series, fault: str) -> list[Problem]:
     """Return a problem for each value: `fault.format(value)`, at the row in the value's index."""
     return [Problem(file, f"row {row}", fault.format(value)) for row, value in values.items()]
+
+
+def shown_columns(header: Sequence[str]) -> str:
+    """Return the names of columns for a message; none if they may be the values of a first row.
+
+    >>> shown_columns(["instruction_id", "verdict"])
+    'instruction_id, verdict'
+    >>> shown_columns(["17", "Seen by Dr. Who?"])
+    '2 columns, none with a known name; the first row must name the columns'
+    """
+    if {name for names in COLUMN_NAMES.values() for name in names}.isdisjoint(header):
+        n = len(header)
+        return f"{n} columns, none with a known name; the first row must name the columns"
+    return ", ".join(header)
 
 
 def read_table(
@@ -162,7 +176,7 @@ def read_table(
         if name is None and column in required:
             raise ReleaseError(
                 f"{file}: no column for {column}; tried {', '.join(names[column])}; "
-                f"found {', '.join(header)}; {hint.format(column=column)}"
+                f"found {shown_columns(header)}; {hint.format(column=column)}"
             )
         text = pd.Series(None, raw.index, dtype="str") if name is None else raw[name]
         stripped = text.str.strip()
@@ -171,7 +185,8 @@ def read_table(
     if "used" in frame:
         used = frame["used"].map(truth_of, na_action="ignore")
         unclear = frame["used"][used.isna()].dropna()
-        problems += at_rows(file, unclear, "is_used_eval {!r}, expected yes or no")
+        fault = "is_used_eval {!r}, expected yes or no"
+        problems += at_rows(file, unclear.map(masked), fault)
         n_not_used = int(used.eq(False).sum())
         frame = frame[~used.eq(False)].drop(unclear.index)
     faulty = pd.Series(False, index=frame.index)
@@ -223,5 +238,7 @@ def read_rows(file: Path, problems: list[Problem]) -> tuple[list[str], dict[int,
     problems += [Problem(file, place, fault) for place, fault in faults]
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
-        raise ReleaseError(f"{file}: column {', '.join(repeated)} occurs twice")
+        places = [i for i, name in enumerate(header, 1) if name == repeated[0]]
+        same = " and ".join(map(str, places))
+        raise ReleaseError(f"{file}: columns {same} have the same name, expected different ones")
     return header, rows

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from medalign_utils.data.release import Release, instructions_to_answer
-from medalign_utils.data.tables import read_table, require_mapped
+from medalign_utils.data.tables import read_table, require_mapped, shown_columns
 from medalign_utils.errors import MedAlignError, ReleaseError
 from medalign_utils.evaluation.systems import OUTCOMES, outcomes_of
 from medalign_utils.grading import GRADER_VERSION, grade, load_answer_key
@@ -131,7 +131,7 @@ def _checked(answers: pd.DataFrame, columns: Mapping[str, str] | None) -> pd.Dat
     """Return a table of answers with our names, and ids as text."""
     given = answers.rename(columns={name: column for column, name in (columns or {}).items()})
     if absent := [name for name in ("instruction_id", "response") if name not in given]:
-        found = ", ".join(map(str, answers))
+        found = shown_columns([*map(str, answers)])
         raise MedAlignError(f"grade_answers: no column {', '.join(absent)}; found {found}")
     given = given[["instruction_id", "response", *(name for name in _OPTIONAL if name in given)]]
     given = given.fillna("").astype("str")

@@ -59,6 +59,8 @@ def plan_system(
     """
     tokenizer = system_tokenizer(system)
     instructions = instructions_to_answer(release)
+    if instructions.empty:
+        raise MedAlignError(f"{release.path}: no instructions to answer: none has a reference")
     limit = max_new_tokens(system)
     prompts = tokens = 0
     kept = []

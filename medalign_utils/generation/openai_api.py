@@ -380,11 +380,20 @@ def _not_ours(_record: object) -> bool:
 
 
 def _is_harmless(code: Any, private: Sequence[str]) -> bool:
-    """Return whether a server's text looks like a code, so that it quotes nothing private."""
+    """Return whether a server's text looks like a code, and is not made of private words.
+
+    >>> [_is_harmless(code, ["John Smith has HIV"]) for code in ("server_error", "HIV-john.SMITH")]
+    [True, False]
+    """
     if not isinstance(code, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", code):
         return False
-    texts = [text.lower() for text in private]
-    return not any(code.lower() in text or text in code.lower() for text in texts)
+    words = re.findall(r"[a-z0-9]+", code.lower())
+    for text in private:
+        own = re.findall(r"[^\W_]+", text.casefold())
+        joined, own_joined = "".join(words), "".join(own)
+        if set(words) <= set(own) or joined in own_joined or (own and own_joined in joined):
+            return False
+    return True
 
 
 def _refused(error: Any, body: dict[str, Any], private: Sequence[str]) -> Failure:

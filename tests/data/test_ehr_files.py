@@ -95,3 +95,35 @@ def test_an_ehr_without_permission_is_a_problem_and_the_rest_is_checked(folder, 
 
     monkeypatch.setattr(Path, "open", refuse)
     assert problems(folder) == [f"{folder / 'ehrs/40.xml'}: cannot be read (Permission denied)"]
+
+
+FOLDERS = {
+    "MEDS": (
+        ["metadata/dataset.json", "metadata/codes.parquet", "data/0.parquet"],
+        "a MEDS dataset",
+    ),
+    "OMOP": (["person.csv", "visit_occurrence.csv"], "tables of the OMOP common data model"),
+    "MIMIC": (["hosp/patients.csv.gz", "hosp/admissions.csv.gz"], "tables of MIMIC"),
+    "FHIR": (["Patient.json"], "a folder with a FHIR resource"),
+    "C-CDA": (["smith.xml"], "a folder with a C-CDA document"),
+}
+
+
+@pytest.mark.parametrize(("names", "form"), FOLDERS.values(), ids=FOLDERS)
+def test_a_folder_of_another_data_model_is_recognized(tmp_path, names, form):
+    contents = {".json": '{"resourceType": "Patient"}', ".xml": "<ClinicalDocument/>"}
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(contents.get(Path(name).suffix, ""))
+    with pytest.raises(ReleaseError, match=f"it is {form}; convert it to the release's tables"):
+        load_release(tmp_path)
+    assert any(form in problem for problem in problems(tmp_path))
+
+
+def test_a_table_without_a_header_does_not_show_its_first_row(folder, capsys):
+    file = folder / ANSWERED
+    file.write_text("".join(file.read_text().splitlines(True)[1:]))
+    assert main(["check", str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert "9 columns, none with a known name; the first row must name the columns" in out
+    assert "chest pain" not in out

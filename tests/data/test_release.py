@@ -140,7 +140,7 @@ def test_missing_folder_table_and_ehr_folder(folder):
         (ANSWERED, "\tlab\t\tother", "\tlab\tother", "line 5: 8 fields, expected 9 as in the"),
         (ANSWERED, '\t"No;', '\t"No" ;', "line 3: "),
         (ANSWERED, "\tNone.\t", '\t"None.\t', "line 2: a cell begins with a quotation mark"),
-        (ANSWERED, "\tevidence\t", "\tquestion\t", "column question occurs twice"),
+        (ANSWERED, "\tevidence\t", "\tquestion\t", "columns 2 and 7 have the same name"),
     ],
 )
 def test_errors_name_the_file_and_row(folder, file, old, new, fault):

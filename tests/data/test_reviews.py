@@ -46,10 +46,10 @@ def test_unnamed_raters_get_unused_numbers(write):
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
-        (("7", "a", "maybe", "yes", "x", "1", "R"), "row 2: binary_correct 'maybe', expected 1 or"),
-        (("7", "a", "1", "perhaps", "x", "1", "R"), "row 2: is_used_eval 'perhaps', expected yes"),
-        (("7", "a", "1", "yes", "x", "0", "R"), "row 2: rank '0', expected a number from 1"),
-        (("7", "a", "1", "yes", "x", "inf", "R"), "row 2: rank 'inf', expected a number from 1"),
+        (("7", "a", "maybe", "yes", "x", "1", "R"), "row 2: binary_correct 'aaaaa', expected 1 or"),
+        (("7", "a", "1", "perhaps", "x", "1", "R"), "row 2: is_used_eval 'aaaaaaa', expected yes"),
+        (("7", "a", "1", "yes", "x", "0", "R"), "row 2: rank '#', expected a number from 1"),
+        (("7", "a", "1", "yes", "x", "inf", "R"), "row 2: rank 'aaa', expected a number from 1"),
         (("7", "", "1", "yes", "x", "1", "R"), "row 2: no system"),
         (("6", "a", "1", "yes", "x", "1", "R"), "row 2: instruction_id 6, system a, rater R is a"),
         (

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from medalign_utils.__main__ import main
 from medalign_utils.data.release import load_release
 from medalign_utils.generation.base import Generation, Generator
-from medalign_utils.generation.cost import plan_system
+from medalign_utils.generation.cost import plan_experiment, plan_system
 from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.generation.runner import run_system
 from medalign_utils.prompts.templates import RESPONSE_TOKENS
@@ -119,3 +120,9 @@ def test_the_command_says_what_is_planned_and_what_is_wrong(project, monkeypatch
     write_experiment("mine", **changes, release="data/none")
     assert main(["plan", "params/mine.yaml"]) == 2
     assert "no folder" in capsys.readouterr().err
+
+
+def test_a_plan_of_a_release_without_references_says_so(release):
+    bare = dataclasses.replace(release, references=release.references.iloc[:0])
+    [row] = plan_experiment(bare, [SYSTEM], "none").to_dict("records")
+    assert row["problem"] == f"{release.path}: no instructions to answer: none has a reference"

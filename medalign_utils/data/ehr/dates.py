@@ -5,7 +5,7 @@ import re
 from datetime import date, datetime
 from functools import lru_cache
 
-from medalign_utils.errors import ParamsError
+from medalign_utils.errors import ParamsError, masked
 
 EARLIEST_YEAR = 1880
 OLDEST = 125  # years
@@ -86,16 +86,6 @@ def check_age(text: str, per_year: int) -> None:
         return
     if not -1.01 <= years <= OLDEST:
         raise ValueError(f"found {_shown(text)}, no plausible age (up to {OLDEST} years)")
-
-
-def masked(text: str) -> str:
-    """Return a text with its letters and digits masked: error messages must not quote an EHR.
-
-    >>> masked("10/08/2014 9 AM"), masked("seen by Dr. Who")
-    ('##/##/#### # AA', 'aaaa aa Aa. Aaa')
-    """
-    form = re.sub(r"[^\W\d_]", lambda letter: "A" if letter[0].isupper() else "a", text[:40])
-    return re.sub(r"\d", "#", form) + ("..." if text[40:] else "")
 
 
 def _shown(text: str | None) -> str:

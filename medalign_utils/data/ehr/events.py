@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from lxml import etree
 
-from medalign_utils.data.ehr.dates import birthdate_of, check_age, masked
+from medalign_utils.data.ehr.dates import birthdate_of, check_age
 from medalign_utils.data.ehr.event_types import EVENT_TYPES
 from medalign_utils.data.missing import MISSING
-from medalign_utils.errors import EHRError
+from medalign_utils.errors import EHRError, masked
 
 # Names that messages may tell; others may be the text of a record.
 _TAGS = {*EVENT_TYPES, *"eventstream encounter events entry event record visit day code".split()}
