@@ -178,7 +178,8 @@ def _join(args: argparse.Namespace) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return the exit status.
 
-    It is 1 if `check` or `plan` finds problems or a workflow job fails, 2 after a `MedAlignError`.
+    It is 1 if `check` or `plan` finds problems or a workflow job fails, 2 after a `MedAlignError`
+    or if a file cannot be read or written.
     """
     parser = argparse.ArgumentParser(prog="python -m medalign_utils", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -279,6 +280,10 @@ def main(argv: list[str] | None = None) -> int:
         return args.run(args)
     except MedAlignError as error:
         print(f"medalign_utils {args.command}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"medalign_utils {args.command}: {reason}", file=sys.stderr)
         return 2
 
 

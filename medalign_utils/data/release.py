@@ -315,8 +315,10 @@ def read_manifest(file: Path) -> dict[str, Any] | None:
     """Return the content of ``manifest.json``; None if it does not exist."""
     if not file.is_file():
         return None
+    with reading(file):
+        content = file.read_bytes()
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ReleaseError(f"{file}: not JSON ({error})") from None
     if not isinstance(manifest, dict):
