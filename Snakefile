@@ -211,12 +211,14 @@ localrules: all, join, complete
 if IS_SYNTHETIC:
 
     rule synthesize:
+        # `update`, because Snakemake deletes other outputs before it runs a job, and without the
+        # manifest nothing proves that the EHRs in the folder may be replaced.
         output:
-            f"{RELEASE}/manifest.json",
-            f"{RELEASE}/all-instructions-rouge.tsv",
-            f"{RELEASE}/clinician-instruction-responses.tsv",
-            f"{RELEASE}/submitted-instructions.tsv",
-            f"{RELEASE}/answer-key.jsonl",
+            update(f"{RELEASE}/manifest.json"),
+            update(f"{RELEASE}/all-instructions-rouge.tsv"),
+            update(f"{RELEASE}/clinician-instruction-responses.tsv"),
+            update(f"{RELEASE}/submitted-instructions.tsv"),
+            update(f"{RELEASE}/answer-key.jsonl"),
         params:
             out=RELEASE,
             patients=EXPERIMENT["synthetic_patients"],

@@ -36,7 +36,7 @@ def _export(args: argparse.Namespace) -> int:
 def _grade(args: argparse.Namespace) -> int:
     from medalign_utils.data.access import require_private_place
     from medalign_utils.data.json_rows import to_json
-    from medalign_utils.data.release import load_release
+    from medalign_utils.data.release import TABLE_STEMS, load_release, require_no_release
     from medalign_utils.evaluation.answers import grade_answers
     from medalign_utils.paths import write_text
     from medalign_utils.reporting.results_table import formatted, heading
@@ -47,15 +47,21 @@ def _grade(args: argparse.Namespace) -> int:
     columns = dict(pair.partition("=")[::2] for pair in args.columns)
     release = load_release(args.release)
     require_private_place(out, release.why_restricted)
+    if out.stem in TABLE_STEMS or out.resolve().parent != release.path.resolve():
+        require_no_release(out.parent)
     graded = grade_answers(args.answers, release, args.system, columns=columns)
     write_text(to_json(graded.verdicts, lines=True), out, private=release.is_restricted)
     print(formatted(graded.table).rename(columns=heading).to_string(index=False))
     print(f"correct: with its 95 % interval over patients; {release.origin}")
     [row] = graded.table.to_dict("records")
     if row["missing"]:
-        print(f"{row['missing']} of {row['n']} instructions have no answer: they are not correct")
+        n, end = row["missing"], f"of {row['n']} instructions"
+        they = "has no answer: it is" if n == 1 else "have no answer: they are"
+        print(f"{n} {end} {they} not correct")
     if graded.n_not_asked:
-        print(f"{graded.n_not_asked} answers to instructions without a reference do not count")
+        n = graded.n_not_asked
+        answers, do = ("answer", "does") if n == 1 else ("answers", "do")
+        print(f"{n} {answers} to instructions without a reference {do} not count")
     if "cut" not in row:
         print("how many answers were cut is not known: there is no column finish_reason")
     print(f"verdicts: {out}")

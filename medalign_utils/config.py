@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from medalign_utils.data.access import may_be_real
+from medalign_utils.data.access import require_not_real
 from medalign_utils.data.demographics import GROUPINGS
 from medalign_utils.data.release import load_release
 from medalign_utils.data.responses import SOURCES
@@ -417,11 +417,10 @@ def _check_systems(experiment: Mapping[str, Any]) -> None:
 def _check_release(experiment: Mapping[str, Any]) -> None:
     release = resolve(experiment["release"])
     if "synthetic_seed" in experiment:
-        if may_be_real(release):
-            raise ParamsError(
-                f"release: {short(release)} contains tables but no manifest.json, so it may be a "
-                "real release; this experiment would overwrite it, so choose another folder"
-            )
+        try:
+            require_not_real(release)
+        except MedAlignError as error:
+            raise ParamsError(f"release: this experiment writes one: {error}") from None
         return
     try:
         load_release(release, columns=experiment["columns"])

@@ -21,6 +21,7 @@ from medalign_utils.config import (
 from medalign_utils.errors import MedAlignError, ParamsError
 from medalign_utils.run import Run
 from tests.builders.project import write_experiment, write_system
+from tests.builders.tiny_release import write_release
 
 
 def test_overrides_are_checked_like_the_file(project):
@@ -200,6 +201,11 @@ def test_a_released_system_with_a_name_unfit_for_files_is_refused(project, name)
 
 
 def test_a_release_must_exist_unless_synthetic_and_is_not_overwritten(project):
+    write_release(Path("data/real"))
+    Path("data/real/manifest.json").write_text('{"synthetic": true, "files": {}}')
+    overwriting = write_experiment("overwriting", release="data/real")
+    with pytest.raises(ParamsError, match=r"this experiment writes one: .*may be a real release"):
+        load_experiment(overwriting)
     real = write_experiment("real", release="data/mine", **dict.fromkeys(SYNTHETIC_KEYS))
     with pytest.raises(ParamsError, match=r"^params/real.yaml: release: .*no folder .*data/mine"):
         load_experiment(real)
@@ -207,7 +213,7 @@ def test_a_release_must_exist_unless_synthetic_and_is_not_overwritten(project):
     path = write_experiment("mine", release="data/mine")
     load_experiment(path)
     Path("data/mine/all-instructions-rouge.tsv").write_text("instruction_id\tquestion\n")
-    with pytest.raises(ParamsError, match=r"data/mine contains tables but no manifest\.json"):
+    with pytest.raises(ParamsError, match=r"data/mine holds tables .*no manifest\.json"):
         load_experiment(path)
 
 

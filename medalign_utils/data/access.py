@@ -1,6 +1,7 @@
 """Whether a release is restricted: not to be shared, or sent to a service, without an agreement."""
 
 import hashlib
+import json
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medalign_utils.errors import TermsError
+from medalign_utils.paths import short
 
 EHR_FOLDERS = ("ehrs", "medalign_ehr_xml")
 # How a table's file name may end; if a table has several files, the first of these counts.
@@ -28,10 +30,7 @@ def why_restricted(
     digests = manifest.get("files")
     if manifest.get("synthetic") is not True or not isinstance(digests, dict):
         return "its manifest.json lacks `synthetic: true` or the digests of its files"
-    folders = [folder / name for name in EHR_FOLDERS]
-    files = [file for ehr_folder in folders if ehr_folder.is_dir() for file in ehr_folder.iterdir()]
-    files = [file for file in files if not file.name.startswith(".")]
-    for file in dict.fromkeys([*files, *table_files(folder), *ehrs]):
+    for file in dict.fromkeys([*ehr_folder_files(folder), *table_files(folder), *ehrs]):
         name = file.relative_to(folder).as_posix()
         if name not in digests:
             return f"{name} is not listed in its manifest.json"
@@ -41,9 +40,34 @@ def why_restricted(
     return None
 
 
-def may_be_real(folder: Path) -> bool:
-    """Return whether a folder has tables but no manifest, so that nothing may overwrite it."""
-    return bool(table_files(folder)) and not (folder / _MANIFEST).is_file()
+def require_not_real(folder: Path) -> None:
+    """Check, before anything is written to a folder, that no release there could be a real one.
+
+    Raises:
+        TermsError: the folder holds tables or EHRs that its own manifest does not prove synthetic.
+    """
+    if not (table_files(folder) or ehr_folder_files(folder)):
+        return
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        manifest = None
+    try:
+        reason = why_restricted(folder, manifest if isinstance(manifest, dict) else None, ())
+    except OSError as error:
+        reason = f"it cannot be read: {error.strerror}"
+    if reason:
+        raise TermsError(
+            f"{short(folder)} holds tables or EHRs that may be a real release ({reason}), so nothing is "
+            "written there; choose another folder, or delete this one if it is not"
+        )
+
+
+def ehr_folder_files(folder: Path) -> list[Path]:
+    """Return the files in a release's EHR folders."""
+    folders = [folder / name for name in EHR_FOLDERS]
+    files = [file for ehr_folder in folders if ehr_folder.is_dir() for file in ehr_folder.iterdir()]
+    return [file for file in files if not file.name.startswith(".")]
 
 
 def table_files(folder: Path) -> list[Path]:

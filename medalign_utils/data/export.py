@@ -7,7 +7,7 @@ import pandas as pd
 
 from medalign_utils.data.access import require_private_place
 from medalign_utils.data.json_rows import to_json
-from medalign_utils.data.release import TABLE_STEMS, Release
+from medalign_utils.data.release import TABLE_STEMS, Release, require_no_release
 from medalign_utils.data.tables import COLUMN_NAMES, Problem, find_table, raise_first, read_rows
 from medalign_utils.errors import MedAlignError
 from medalign_utils.paths import write_text
@@ -41,7 +41,8 @@ def export_release(release: Release, out: Path, format: str | None = None) -> di
       name says, and "json" for a folder
 
     Raises:
-        TermsError: the release is restricted, and git would track the files.
+        TermsError: the release is restricted, and git would track the files; or `out` is in the
+            folder of another release that may be real.
         MedAlignError: the format is unknown or contradicts the file's name, `out` is in the
             release's own folder, or a row of a table is faulty.
     """
@@ -53,6 +54,7 @@ def export_release(release: Release, out: Path, format: str | None = None) -> di
         raise MedAlignError(f"export: {out}: expected a folder, or a name that ends in {expected}")
     if release.path.resolve() in (out.resolve(), *out.resolve().parents):
         raise MedAlignError(f"export: {out} is in the release's own folder; choose another one")
+    require_no_release(out if is_folder else out.parent)
     tables: dict[Path, list[dict[str, Any]]] = {}
     if is_folder:
         for stem in TABLE_STEMS:

@@ -268,6 +268,17 @@ def load_submitted(release: Release) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
+def require_no_release(folder: Path) -> None:
+    """Check, before a file is written to a folder, that it is none of a release that may be real.
+
+    Raises:
+        TermsError: as `access.require_not_real`, if the folder has a release's tables or EHRs.
+    """
+    folder = folder.parent if folder.name in access.EHR_FOLDERS else folder
+    if access.ehr_folder_files(folder) or any(find_table(folder, stem) for stem in TABLE_STEMS):
+        access.require_not_real(folder)
+
+
 def primary_references(references: pd.DataFrame, annotator: str = ANNOTATOR) -> pd.DataFrame:
     """Return one reference per instruction: the annotator's, or else the first in the table."""
     order = np.argsort(references["annotator"] != annotator, kind="stable")

@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 import pandas as pd
 from tqdm import tqdm
 
-from medalign_utils.data.access import may_be_real
+from medalign_utils.data.access import ehr_folder_files, require_not_real, table_files
 from medalign_utils.data.taxonomy import SUBCATEGORIES
 from medalign_utils.errors import MedAlignError
 from medalign_utils.synthetic.encounters import Encounter, write_encounters
@@ -76,14 +76,10 @@ def write_release(
     the benchmark's are used equally often. Memory holds one record at a time.
 
     Raises:
-        MedAlignError: an argument is out of range, the patients yield too few instructions, or the
-            folder may contain a real release.
+        MedAlignError: an argument is out of range, or the patients yield too few instructions.
+        TermsError: the folder may contain a real release.
     """
-    if may_be_real(out):
-        raise MedAlignError(
-            f"write_release: {out} contains tables but no manifest.json, so it may be a real "
-            "release; choose another folder"
-        )
+    require_not_real(out)
     if scale not in SCALES:
         raise MedAlignError(f"write_release: scale '{scale}', expected one of {', '.join(SCALES)}")
     is_default = (patients, instructions) == (None, None) and templates is TEMPLATES
@@ -124,44 +120,53 @@ def write_release(
             files[f"ehrs/{name}"] = _write(folder / name, _xml(patient, encounters))
             people.append((patient, places(encounters)))
         chosen = choose_instructions(rng, people, plan, templates)
+        # A separate random stream, so that submissions change nothing else.
+        submission_rng = random.Random(f"{stream} submitted")
+        submitted = submit(submission_rng, chosen, round(instructions * DUPLICATES))
+        rows = [_row(i) for i in chosen]
+        references = [row for row, i in zip(rows, chosen, strict=True) if i.has_reference]
+        submissions = [s._asdict() for s in submitted]
+        key = [json.dumps({c: row[c] for c in KEY_COLUMNS}, ensure_ascii=False) for row in rows]
+        tables = {
+            "all-instructions-rouge.tsv": _table(INSTRUCTION_COLUMNS, rows),
+            "clinician-instruction-responses.tsv": _table(REFERENCE_COLUMNS, references),
+            "submitted-instructions.tsv": _table(Submission._fields, submissions),
+            "answer-key.jsonl": "".join(f"{line}\n" for line in key),
+        }
+        files |= {name: _digest(text.encode()) for name, text in tables.items()}
+        manifest = {
+            "synthetic": True,
+            "generator_version": GENERATOR_VERSION,
+            "scale": scale,
+            "seed": seed,
+            "is_public_seed": seed == PUBLIC_SEED,
+            "split": split,
+            "patients": patients,
+            "instructions": instructions,
+            "submitted": len(submitted),
+            "files": dict(sorted(files.items())),
+        }
+        # At any time the manifest lists all files, so that a killed run leaves a synthetic release.
+        for old in (*ehr_folder_files(out), *table_files(out)):
+            old.unlink()
+        _write(out / "manifest.json", json.dumps(manifest, indent=1) + "\n")
         (out / "ehrs").mkdir(exist_ok=True)
         for record in sorted(folder.iterdir()):
             os.replace(record, out / "ehrs" / record.name)
-    # A separate random stream, so that submissions change nothing else.
-    submission_rng = random.Random(f"{stream} submitted")
-    submitted = submit(submission_rng, chosen, round(instructions * DUPLICATES))
-    rows = [_row(i) for i in chosen]
-    references = [row for row, i in zip(rows, chosen, strict=True) if i.has_reference]
-    for name, text in {
-        "all-instructions-rouge.tsv": _table(INSTRUCTION_COLUMNS, rows),
-        "clinician-instruction-responses.tsv": _table(REFERENCE_COLUMNS, references),
-        "submitted-instructions.tsv": _table(Submission._fields, [s._asdict() for s in submitted]),
-        "answer-key.jsonl": "".join(
-            json.dumps({c: row[c] for c in KEY_COLUMNS}, ensure_ascii=False) + "\n" for row in rows
-        ),
-    }.items():
-        files[name] = _write(out / name, text)
-    manifest = {
-        "synthetic": True,
-        "generator_version": GENERATOR_VERSION,
-        "scale": scale,
-        "seed": seed,
-        "is_public_seed": seed == PUBLIC_SEED,
-        "split": split,
-        "patients": patients,
-        "instructions": instructions,
-        "submitted": len(submitted),
-        "files": dict(sorted(files.items())),
-    }
-    _write(out / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+        for name, text in tables.items():
+            _write(out / name, text)
     return manifest
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _write(path: Path, text: str) -> str:
     """Write a file and return its digest."""
     content = text.encode()
     path.write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
+    return _digest(content)
 
 
 def _visit_counts(patients: int) -> list[int]:

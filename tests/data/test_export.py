@@ -110,3 +110,19 @@ def test_a_synthetic_release_may_be_exported_into_a_clone(tmp_path):
 def test_a_wrong_place_is_an_error(folder, out, format, message):
     with pytest.raises(MedAlignError, match=message):
         export_release(load_release(folder), folder.parent / out, format)
+
+
+def test_nothing_is_exported_or_graded_into_another_real_release(folder, tmp_path, capsys):
+    demo, mine = tmp_path / "demo", write_release(tmp_path / "mine")
+    synthesize(demo, patients=1, instructions=4)
+    before = {file: file.read_bytes() for file in mine.rglob("*") if file.is_file()}
+    (tmp_path / "answers.jsonl").write_text('{"instruction_id": "x", "response": "y"}\n')
+    for command in (
+        ["export", folder, mine],
+        ["export", folder, mine / "pairs.json"],
+        ["export", demo, mine / "ehrs/40.jsonl"],
+        ["grade", tmp_path / "answers.jsonl", "--release", demo, "--out", mine / "v.jsonl"],
+    ):
+        assert main([*map(str, command)]) == 2
+        assert "may be a real release" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in mine.rglob("*") if file.is_file()} == before

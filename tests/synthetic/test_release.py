@@ -15,7 +15,7 @@ from medalign_utils.curation import answer_key_checks
 from medalign_utils.data import ehr
 from medalign_utils.data.release import load_release
 from medalign_utils.data.taxonomy import SUBCATEGORIES
-from medalign_utils.errors import MedAlignError
+from medalign_utils.errors import MedAlignError, TermsError
 from medalign_utils.prompts.tokenizers import load_tokenizer
 from medalign_utils.synthetic import release as releases
 from medalign_utils.synthetic import write_release
@@ -268,13 +268,50 @@ def test_errors_name_bad_arguments(tmp_path, arguments, message):
     assert not any(tmp_path.iterdir())
 
 
-def test_tables_without_a_manifest_are_not_overwritten(tmp_path):
-    table = tmp_path / "all-instructions-rouge.tsv"
-    table.write_text("real")
-    with pytest.raises(MedAlignError, match=r"no manifest\.json, so it may be a real release"):
+@pytest.mark.parametrize("name", ["all-instructions-rouge.tsv", "ehrs/1.xml", "mine.csv"])
+@pytest.mark.parametrize("manifest", [None, "{}", "{", '{"synthetic": true, "files": {}}'])
+def test_a_release_that_its_manifest_does_not_prove_synthetic_is_kept(tmp_path, name, manifest):
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("real")
+    if manifest is not None:
+        (tmp_path / "manifest.json").write_text(manifest)
+    before = {*tmp_path.rglob("*")}
+    with pytest.raises(TermsError, match=r"that may be a real release \(.*manifest\.json"):
         write_release(tmp_path, patients=1, instructions=4)
-    assert table.read_text() == "real"
-    assert list(tmp_path.iterdir()) == [table]
+    assert file.read_text() == "real" and {*tmp_path.rglob("*")} == before
+
+
+def test_a_synthetic_release_is_replaced_as_a_whole(tmp_path):
+    first = write_release(tmp_path, patients=2, instructions=6, seed=7)
+    write_release(tmp_path, patients=1, instructions=4, seed=8)
+    release = load_release(tmp_path)
+    assert len(release.instructions) == 4 and not release.is_restricted
+    assert not any((tmp_path / name).exists() for name in first["files"] if "ehrs/" in name)
+    edited = next((tmp_path / "ehrs").iterdir())
+    edited.write_text(edited.read_text() + "\n")
+    with pytest.raises(TermsError, match="does not match its digest"):
+        write_release(tmp_path, patients=1, instructions=4, seed=8)
+
+
+def test_a_killed_run_leaves_a_folder_that_can_be_written_again(tmp_path, monkeypatch):
+    write_release(tmp_path, patients=1, instructions=4, seed=7)
+    for failing in ("unlink", "write_bytes"):
+        with monkeypatch.context() as patch:
+            calls = []
+            real = getattr(Path, failing)
+
+            def killed(path, *arguments, calls=calls, real=real):
+                calls.append(path)
+                if len(calls) == 3:
+                    raise KeyboardInterrupt
+                return real(path, *arguments)
+
+            patch.setattr(Path, failing, killed)
+            with pytest.raises(KeyboardInterrupt):
+                write_release(tmp_path, patients=1, instructions=4, seed=8)
+    write_release(tmp_path, patients=1, instructions=4, seed=8)
+    assert not load_release(tmp_path).is_restricted
 
 
 def test_bad_arguments_of_the_command_give_one_line(tmp_path, capsys):
