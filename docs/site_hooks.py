@@ -22,7 +22,7 @@ SHOWN = (
     "docs/*.css",
     "docs/*.png",
     "docs/demo/*.ipynb",
-    "figures/*.png",
+    "figures/*.*",
     "models/comet-compact/*.md",
 )
 

@@ -17,6 +17,7 @@ from medalign_utils.plots.heat_map import heat_map
 from medalign_utils.plots.style import decimals, n_of, percent, signed, wrapped
 from medalign_utils.stats.bootstrap import LEAST_INTERVAL
 
+_MOST_PAIRS = 30
 # Bounds and p of a difference between contexts.
 _COMPARED = ("difference_low", "difference_high", "sign_flip_p_holm")
 
@@ -96,9 +97,12 @@ def paired_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Return each pair's difference in accuracy, the largest on top.
 
     `table` comes from `compare_systems`, whose intervals hold for all pairs at once. Filled points
-    have p < 0.05 in the patient-level test, after Holm's adjustment.
+    have p < 0.05 in the patient-level test, after Holm's adjustment. Of more pairs than fit on a
+    page, those with the smallest p are drawn.
     """
-    table = table.sort_values("difference", ascending=False, kind="stable")
+    drawn = table.sort_values("sign_flip_p_holm", kind="stable")[:_MOST_PAIRS]
+    left_out = f"the {len(drawn)} of {len(table)} pairs with the smallest p over patients"
+    n_all, table = len(table), drawn.sort_values("difference", ascending=False, kind="stable")
     tests = {"p,\npatients": "sign_flip_p_holm", "p,\nMcNemar": "mcnemar_p_holm"}
     ax = style.forest(
         table,
@@ -111,6 +115,7 @@ def paired_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
             "for all pairs at once",
             "p after Holm, of a sign-flip test over patients and of McNemar's; filled: p over "
             "patients below 0.05",
+            left_out * (n_all > len(table)),
         ],
         scale=style.POINTS,
         ax=ax,

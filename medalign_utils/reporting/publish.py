@@ -37,7 +37,9 @@ DEMO = "05_evaluate_systems"
 # and shows only systems that are not in the demo.
 TABLES = {
     DEMO: ["system", "context_tokens", "n", "correct", "win_rate", "mean_rank"],
-    "05_evaluate_systems-contexts": ["system", "context_tokens", "correct", "difference"],
+    "05_evaluate_systems-contexts": [
+        *("system", "context_tokens", "correct", "difference", "sign_flip_p_holm"),
+    ],
     "06_correlate_metrics": "metric n n_undefined mean_tau mean_tau_undefined_as_0".split(),
     f"smollm2-{DEMO}": ["system", "context_tokens", "n", "correct", "cut"],
 }

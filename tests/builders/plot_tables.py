@@ -201,6 +201,21 @@ HARD = {
         [pd.concat(CHANGES.assign(system=name) for name in MANY[:4])],
         {},
     ),
+    "paired_differences": (
+        [
+            with_intervals(
+                {
+                    "system": np.repeat(MANY, 12),
+                    "opponent": MANY * 12,
+                    "n": 9,
+                    "mcnemar_p_holm": 1.0,
+                    "sign_flip_p_holm": np.linspace(0, 1, 144),
+                },
+                difference=np.linspace(-1, 1, 144),
+            )
+        ],
+        {},
+    ),
     "ehr_lengths": ([[3000, 3100]], {"contexts": [2048, 32768]}),
     "instructions_by": ([CATEGORIES.assign(all=[1, 2], with_reference=[0, 1]), "category"], {}),
     "note_types": ([NOTE_TYPES[1:3]], {}),

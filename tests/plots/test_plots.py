@@ -20,6 +20,7 @@ from tests.builders.plot_tables import (
     DEDUPLICATION,
     GAPS,
     GROUPS,
+    HARD,
     HUMAN,
     LONG,
     METRICS,
@@ -195,6 +196,14 @@ def test_paired_differences_fill_significant_markers():
     assert {"<0.001", "0.040", "0.050"} <= set(texts(ax))
     [hollow] = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
     assert list(hollow.get_xdata()) == [-0.1]  # since p = 0.05 is not below 0.05
+
+
+def test_more_pairs_than_a_page_holds_are_those_of_the_smallest_p():
+    table = HARD["paired_differences"][0][0].assign(system="bm25-full", opponent="bm25-8k")
+    ax = plots.paired_differences(table)
+    assert len(names_of(ax)) == 30 and ax.figure.get_figheight() < 9
+    assert "the 30 of 144 pairs with the smallest p over patients" in below(ax)
+    assert ax.lines[0].get_xdata().max() == table["difference"][29]
 
 
 def test_counterfactual_changes_has_a_panel_per_measure_and_relevant_rows():
