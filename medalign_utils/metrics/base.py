@@ -67,6 +67,21 @@ def metric_labels() -> dict[str, str]:
     }
 
 
+def metric_ranges() -> dict[str, tuple[float, float]]:
+    """Return the ranges of all named scores; negated scores have negated ranges.
+
+    >>> metric_ranges()["chrf"]
+    (0, 1)
+    """
+    ranges = {}
+    for metric in registered().values():
+        low, high = (
+            metric.range if metric.higher_is_better else (-metric.range[1], -metric.range[0])
+        )
+        ranges |= dict.fromkeys((metric.name, *metric.labels), (low, high))
+    return ranges
+
+
 def check_texts(function: str, **columns: Sequence[str]) -> None:
     """Raise MedAlignError if columns of texts differ in length, or a text is not a string.
 

@@ -3,12 +3,13 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.metrics.base import metric_labels
+from medalign_utils.metrics.base import metric_labels, metric_ranges
 from medalign_utils.metrics.registry import METRICS
 from medalign_utils.metrics.words import punkt_name
 from medalign_utils.provenance.code_closure import closure
@@ -125,3 +126,10 @@ def test_importing_the_registry_loads_no_model_library():
     code = "import sys, medalign_utils.metrics.registry; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "transformers", "comet", "bert_score", "nltk"} & set(ran.stdout.split())
+
+
+def test_negated_scores_have_negated_ranges(monkeypatch):
+    errors = replace(METRICS["chrf"], higher_is_better=False, range=(0, 3), labels={"b": "B"})
+    monkeypatch.setitem(METRICS, "chrf", errors)
+    ranges = metric_ranges()
+    assert ranges["chrf"] == ranges["b"] == (-3, 0) and ranges["meteor_no_wordnet"] == (0, 1)
