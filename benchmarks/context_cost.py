@@ -1,8 +1,8 @@
 """How much accuracy a shorter context costs the BM25 extractor, on 20 synthetic releases.
 
 `python benchmarks/context_cost.py` writes benchmarks/context_cost.csv: for each seed, the share
-correct with three contexts, and the paired differences from the full record with 95 % intervals
-(bootstrap over patients). It prints how many intervals exclude 0. About 12 minutes on one core.
+correct with three contexts, and the paired differences from the full record with 95 % intervals,
+which hold for both at once. It prints how many intervals exclude 0. About 12 minutes on one core.
 """
 
 import argparse

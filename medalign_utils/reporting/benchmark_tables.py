@@ -11,6 +11,8 @@ from medalign_utils.reporting.prose import percent
 from medalign_utils.reporting.results_table import markdown_table
 from medalign_utils.stats.rounding import rounded
 
+_NOT_USED = "*not used:*"
+
 
 def power(root: Path) -> pd.DataFrame:
     """How often the audit of fairness finds a group that a system fails, by design."""
@@ -38,6 +40,55 @@ def power(root: Path) -> pd.DataFrame:
         .assign(name=names)[["name", *found]]
         .rename(columns={"name": "Patients whom the system fails"})
     )
+
+
+def coverage(root: Path) -> pd.DataFrame:
+    """How often the intervals of systems contain the true value, by number of patients."""
+    return _coverage(
+        root,
+        {
+            "an accuracy": ("share", "wilson, patients"),
+            "a difference between two systems": ("difference", "square and add"),
+            "all differences between three systems": ("all differences", "square and add"),
+            "a win rate": ("win rate", "bootstrap"),
+            "a mean rank": ("mean rank", "bootstrap"),
+            "a mean tau": ("mean tau", "bootstrap"),
+            "a difference between two metrics' tau": ("tau difference", "bootstrap"),
+            f"{_NOT_USED} an accuracy by bootstrap": ("share", "bootstrap"),
+            f"{_NOT_USED} an accuracy, Clopper-Pearson": ("share", "clopper-pearson, patients"),
+            f"{_NOT_USED} an accuracy, instructions independent": ("share", "wilson, instructions"),
+            f"{_NOT_USED} a difference by bootstrap": ("difference", "bootstrap"),
+        },
+    )
+
+
+def coverage_of_gaps(root: Path) -> pd.DataFrame:
+    """How often the intervals of gaps contain the true gap, by number of patients in the group."""
+    return _coverage(
+        root,
+        {
+            "a gap": ("gap", "newcombe"),
+            "an adjusted gap": ("adjusted gap", "CR2, added patients"),
+            f"{_NOT_USED} an adjusted gap, CR2 alone": ("adjusted gap", "CR2"),
+            f"{_NOT_USED} an adjusted gap, CR1": ("adjusted gap", "CR1"),
+        },
+    )
+
+
+def _coverage(root: Path, intervals: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
+    """Return the lowest and the highest coverage of each interval over the simulated settings."""
+    table = pd.read_csv(root / "benchmarks/coverage.csv", low_memory=False)
+    rows = []
+    for name, (statistic, method) in intervals.items():
+        own = table[(table["statistic"] == statistic) & (table["method"] == method)]
+        cells = {
+            f"{n} patients": " to ".join(
+                dict.fromkeys(f"{rounded(100 * end, 0)}" for end in (shares.min(), shares.max()))
+            )
+            for n, shares in own.groupby("patients")["coverage"]
+        }
+        rows.append({"Interval of": name} | {n: f"{share} %" for n, share in cells.items()})
+    return pd.DataFrame(rows)
 
 
 def steps(root: Path) -> pd.DataFrame:
@@ -136,6 +187,8 @@ def _range(row: pd.Series, name: str, decimals: int = 0) -> str:
 # Name on a page -> table.
 BENCHMARKS: Mapping[str, Callable[[Path], pd.DataFrame]] = {
     "fairness-power": power,
+    "coverage": coverage,
+    "coverage-of-gaps": coverage_of_gaps,
     "scaling-steps": steps,
     "scaling-metrics": metrics,
     "gpu-throughput": gpu,

@@ -100,20 +100,6 @@ def _grader(root: Path) -> dict[str, str]:
     return {"errors": f"lose {lost} of right answers and pass {passed} of wrong ones"}
 
 
-def _coverage(root: Path) -> dict[str, str]:
-    """How often intervals contain the true value, by number of patients; and Wilson's."""
-    table = pd.read_csv(root / "benchmarks/coverage.csv")
-    is_wilson = table["statistic"] == "wilson"
-    by_patient = table[~is_wilson].groupby("patients")["coverage"]
-    shares = {f"patients_{n}": shares for n, shares in by_patient} | {
-        "wilson": table.loc[is_wilson, "coverage"]
-    }
-    return {
-        name: f"{rounded(100 * values.min(), 0)} to {percent(values.max())}"
-        for name, values in shares.items()
-    }
-
-
 def _context_cost(root: Path) -> dict[str, str]:
     """What a short context costs the demo's extractor, over releases with many seeds."""
     table = pd.read_csv(root / "benchmarks/context_cost.csv")
@@ -138,7 +124,6 @@ VALUES: Mapping[str, Callable[[Path], dict[str, str]]] = {
     "demo": _demo,
     "paper": _paper,
     "grader": _grader,
-    "coverage": _coverage,
     "context_cost": _context_cost,
     "held_out": _held_out,
 }
