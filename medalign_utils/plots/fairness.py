@@ -85,8 +85,8 @@ def gap_matrix(
         ax,
         "",
         f"Gap to all other patients in {unit}",
-        "* p ≤ 0.05, of a permutation test over patients, after Holm"
-        + ("" if percent else "; instr.: those with a tau"),
+        f"{'*' if '*' in stars else 'none has'} p ≤ 0.05, of a permutation test over patients, "
+        "after Holm" + ("" if percent else "; instr.: those with a tau"),
         "blank: too few patients with a value" * bool(np.isnan(gaps).any()),
         *withheld,
     )

@@ -38,7 +38,10 @@ def ehr_lengths(
     left, right = edges[:-1] * 1.02, edges[1:] / 1.02
     ax.bar(left, counts, right - left, align="edge", color=BLUE)
     for place, n in zip(np.sqrt(left * right), counts, strict=True):
-        ax.annotate(f"{n}", (place, n), (0, 2), textcoords="offset points", ha="center")
+        ax.annotate(
+            f"{n}", (place, n), xytext=(0, 3), textcoords="offset points", ha="center",
+            bbox={"facecolor": "white", "pad": 0.8},  # a dashed line may pass behind it
+        )  # fmt: skip
     ax.set_xticks(edges[:: -(-len(edges) // 6)])
     ax.xaxis.set_major_formatter(COUNT)
     ax.minorticks_off()

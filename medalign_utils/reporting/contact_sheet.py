@@ -1,6 +1,8 @@
 """The page that shows all figures of a run with their captions."""
 
+import html
 import json
+import re
 from pathlib import Path
 
 from PIL import Image
@@ -36,7 +38,8 @@ def _figure(folder: Path, name: str, caption: str) -> str:
     with Image.open(folder / f"{name}.png") as image:
         width = round(image.width / image.info["dpi"][0] * _PIXELS)
     links = ", ".join(f"[{kind.upper()}]({name}.{kind})" for kind in FIGURE_KINDS)
-    return f'<img src="{name}.png" width="{width}" alt="">\n\n{caption} {links}\n'
+    sentence = html.escape(re.split(r"(?<=\.) (?=[A-Z])", caption)[0])
+    return f'<img src="{name}.png" width="{width}" alt="{sentence}">\n\n{caption} {links}\n'
 
 
 def _title(notebook: str) -> str:
