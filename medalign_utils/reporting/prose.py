@@ -112,6 +112,35 @@ def _context_cost(root: Path) -> dict[str, str]:
     return values
 
 
+def _scaling(root: Path) -> dict[str, str]:
+    """How much longer steps take for 16 times the EHR, systems or metrics."""
+    table = (
+        pd.read_csv(root / "benchmarks/scaling.csv")
+        .set_index(["grows", "step", "factor"])
+        .sort_index()
+    )
+    read, generate, pack = (table.loc[("EHR", step)] for step in ("read", "generate", "pack"))
+    tokens = (pack["ehr_tokens"] / 1e6).map(lambda n: f"{rounded(n, 1)} million")
+    systems, metrics = (
+        table.loc[("systems", "evaluate", 16)],
+        table.loc[("metrics", "correlate", 16)],
+    )
+    return {
+        "read_ratio": f"{rounded(read.loc[16, 'seconds'] / read.loc[1, 'seconds'], 0)} times",
+        "generate_ratio": (
+            f"{rounded(generate.loc[16, 'seconds'] / generate.loc[1, 'seconds'], 0)} times"
+        ),
+        "generate_gb": f"{rounded(generate.loc[16, 'peak_mb'] / 1000, 1)} GB",
+        "markup_mb": f"{rounded(generate.loc[16, 'bytes'] / 1e6, 0)} MB",
+        "shortest": tokens.loc[1],
+        "longest": tokens.loc[16],
+        "evaluate_96": (
+            f"{rounded(systems['seconds'], 0)} s and {rounded(systems['peak_mb'], 0)} MB"
+        ),
+        "correlate_64": f"{rounded(metrics['seconds'], 0)} s",
+    }
+
+
 def _held_out(root: Path) -> dict[str, str]:
     """The held-out instructions of comet-compact."""
     table = pd.read_csv(root / "models/comet-compact/held_out.csv").iloc[0]
@@ -125,5 +154,6 @@ VALUES: Mapping[str, Callable[[Path], dict[str, str]]] = {
     "paper": _paper,
     "grader": _grader,
     "context_cost": _context_cost,
+    "scaling": _scaling,
     "held_out": _held_out,
 }
