@@ -264,7 +264,7 @@ def test_errors_say_what_is_wrong(project):
     with pytest.raises(ReleaseError, match=r"relevant_demographics missing for instruction 1 \(4 "):
         counterfactual.answer_pairs(Run("mine", project), {}, {})
     (project / "ehrs/10.xml").write_bytes(record("10", "\xe9", **ROE).encode("latin-1"))
-    assert_refused(EHRError, r"10\.xml, line \d+: not well-formed XML .*encoding")
+    assert_refused(EHRError, r"10\.xml, line \d+: not well-formed XML: .*encoding")
     (project / "ehrs/10.xml").write_text("<record><visit/></record>")
     assert_refused(EHRError, r"10\.xml: root element <record>; only <eventstream>")
     for person in ("10", "20"):
