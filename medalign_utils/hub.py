@@ -1,11 +1,17 @@
-"""Load Hugging Face models from a folder, the cache, or the hub if it can be reached."""
+"""Load Hugging Face models from a folder, the cache, or the hub, without running their code."""
 
+import functools
 import hashlib
+import importlib
+import importlib.util
+import os
+import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from medalign_utils.errors import MedAlignError, NotAvailableError
 
@@ -19,6 +25,22 @@ TRANSFORMERS = ((*TOKENIZER, "*.safetensors"), (*TOKENIZER, "*.bin"))
 ENCODER = (*TOKENIZER, "config.json")
 
 TIMEOUT_SECONDS = 5  # for the first request to the hub
+
+# Where transformers runs code of a model, and code of the hub that a model's configuration names.
+_DOORS = {
+    "transformers.dynamic_module_utils": "get_class_in_module",
+    "transformers.generation.utils": "get_class_in_module",
+    "transformers.integrations.hub_kernels": "get_kernel",
+}
+_CUSTOM = "custom code"  # as transformers calls it
+# With these, libraries read pickles, which may run code, from the files of a model.
+_VARIABLES = ("TRUST_REMOTE_CODE", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
+
+_is_trusted: ContextVar[bool] = ContextVar("_is_trusted", default=False)
+
+
+class RemoteCodeError(MedAlignError):
+    """A model comes with code that would have to run."""
 
 
 class Checkpoint(NamedTuple):
@@ -71,15 +93,16 @@ def load_network(checkpoint: Checkpoint, auto_class: str, **config: object):
     configuration.
 
     Raises: MedAlignError if the files are not such a model, or weights are missing, which
-    transformers would initialize at random.
+    transformers would initialize at random, or the model comes with code, which is never run.
     """
     import torch
     import transformers
     from safetensors import SafetensorError
 
     folder = {"pretrained_model_name_or_path": checkpoint.folder, "local_files_only": True}
+    folder["trust_remote_code"] = False
     try:
-        with quiet():
+        with quiet(), loading(checkpoint.name):
             settings = transformers.AutoConfig.from_pretrained(**folder)
             for key, value in config.items():
                 if getattr(settings, key, None) != value:
@@ -97,12 +120,16 @@ def load_network(checkpoint: Checkpoint, auto_class: str, **config: object):
     return tokenizer, network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
 
-def load_pretrained_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
+def load_pretrained_tokenizer(
+    folder: Path, *, trust_remote_code: bool = False
+) -> "PreTrainedTokenizerFast":
     """Return the fast tokenizer in a folder; transformers raises errors of many types."""
     from transformers import AutoTokenizer
 
-    with quiet():
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
+    with quiet(), loading(folder, trust_remote_code=trust_remote_code):
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, use_fast=True, trust_remote_code=trust_remote_code
+        )
     if not tokenizer.is_fast:
         raise ValueError(f"{type(tokenizer).__name__} has no fast version")
     return tokenizer
@@ -169,3 +196,55 @@ def fetch(name: str, patterns: Sequence[str]) -> Path:
 
 def _unavailable(name: str) -> str:
     return f"{name} is not on this machine and the hub cannot be reached"
+
+
+@contextmanager
+def loading(name: str | Path, *, trust_remote_code: bool = False) -> Iterator[None]:
+    """Let transformers load a model in a ``with`` block, and run its code only if it is trusted.
+
+    From the first block on, no code of a model runs outside of blocks that trust it. transformers'
+    own `trust_remote_code=False` is not enough: the configurations of some models bring a flag of
+    their own (CVE-2026-5241), and a `custom_generate/` in a local folder is run in any case.
+
+    Raises: RemoteCodeError if code would have to run; the message has the model's `name`.
+    """
+    _block()
+    token = _is_trusted.set(trust_remote_code)
+    try:
+        yield
+    except Exception as error:
+        if _CUSTOM in str(error):  # ours, within an error of transformers, or its own
+            raise RemoteCodeError(
+                f"{name} comes with Python code, which is not run; only `trust_remote_code: true` "
+                "in a system's own YAML lets its model's code run, so read the code first"
+            ) from None
+        raise
+    finally:
+        _is_trusted.reset(token)
+
+
+def _block() -> None:
+    import transformers.dynamic_module_utils as dynamic
+
+    dynamic.TIME_OUT_REMOTE_CODE = 0  # seconds to answer on the terminal, which is then not asked
+    for variable in _VARIABLES:
+        os.environ.pop(variable, None)
+    if importlib.util.find_spec("kernels"):
+        importlib.import_module("transformers.integrations.hub_kernels")
+    # Modules that are imported later take the functions from these.
+    for name, function in _DOORS.items():
+        module = sys.modules.get(name)
+        run = getattr(module, function, None)
+        if run is not None and not hasattr(run, "is_guarded"):
+            setattr(module, function, _guarded(run))
+
+
+def _guarded(run: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(run)
+    def run_if_trusted(*args: Any, **options: Any) -> Any:
+        if not _is_trusted.get():
+            raise RemoteCodeError(_CUSTOM)
+        return run(*args, **options)
+
+    run_if_trusted.is_guarded = True
+    return run_if_trusted

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medalign_utils.errors import MedAlignError
+from medalign_utils.hub import loading
 
 if TYPE_CHECKING:
     import torch
@@ -57,8 +58,9 @@ def load_minilm() -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
     from transformers import AutoModel, AutoTokenizer
 
     folder = minilm_path()
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return tokenizer, AutoModel.from_pretrained(folder, local_files_only=True).eval()
+    with loading(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return tokenizer, AutoModel.from_pretrained(folder, local_files_only=True).eval()
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from pydantic import PositiveInt
 from medalign_utils.errors import ParamsError
 from medalign_utils.generation.base import Failure, Generation, Generator, Sampling
 from medalign_utils.generation.reasoning import Pattern, split, to_generation
-from medalign_utils.hub import in_one_line, quiet
+from medalign_utils.hub import RemoteCodeError, in_one_line, loading, quiet
 from medalign_utils.prompts.gguf import pretrained_arguments
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
 from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
@@ -47,6 +47,7 @@ def huggingface(
     batch_size: PositiveInt = 8,
     max_new_tokens: PositiveInt = RESPONSE_TOKENS,
     generation: Sampling | None = None,
+    trust_remote_code: bool = False,
 ) -> Generator:
     """Return a generator that answers with a causal language model or encoder-decoder.
 
@@ -65,7 +66,7 @@ def huggingface(
     `model` is a folder, a repository on Hugging Face or a GGUF file; `tokenizer` may be a name
     instead; for `reasoning` see `reasoning.split`. `device` is PyTorch's name, such as "cuda:1", by
     default a GPU if there is one. `dtype` is by default bfloat16 on a GPU that has it, float16 on
-    another, float32 on the CPU.
+    another, float32 on the CPU. Code that comes with a model is run only with `trust_remote_code`.
 
     Raises:
         ParamsError: (at the first prompt) the model or device does not exist, weights are missing,
@@ -73,10 +74,18 @@ def huggingface(
             model.
     """
     if isinstance(tokenizer, str):
-        tokenizer = load_tokenizer(tokenizer)
+        tokenizer = load_tokenizer(tokenizer, trust_remote_code=trust_remote_code)
     load = functools.cache(
         lambda: _Model(
-            model, tokenizer, reasoning, device, dtype, max_new_tokens, generation, context_length
+            model,
+            tokenizer,
+            reasoning,
+            device,
+            dtype,
+            max_new_tokens,
+            generation,
+            context_length,
+            trust_remote_code,
         )
     )
     at_once, alone = batch_size, 0
@@ -125,6 +134,7 @@ class _Model:
         max_new_tokens: int,
         sampling: Sampling | None,
         context_length: int | None,
+        trust_remote_code: bool,
     ) -> None:
         import torch
         import transformers
@@ -136,7 +146,7 @@ class _Model:
         kind = self._device.type
         self._device_name = torch.cuda.get_device_name(self._device) if kind == "cuda" else kind
         self._dtype = dtype or usual
-        self._network = _load_network(name, self._device, self._dtype)
+        self._network = _load_network(name, self._device, self._dtype, trust_remote_code)
         config: Any = self._network.config.get_text_config()
         self._is_causal = not config.is_encoder_decoder
         names = ("max_encoder_position_embeddings", "max_position_embeddings", "max_seq_len")
@@ -314,13 +324,15 @@ def _find_device(name: str | None) -> tuple["torch.device", str]:
     return device, "bfloat16" if supported else "float16"
 
 
-def _load_network(name: str, device: "torch.device", dtype: str) -> "PreTrainedModel":
+def _load_network(
+    name: str, device: "torch.device", dtype: str, trust_remote_code: bool
+) -> "PreTrainedModel":
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     try:
-        with quiet():
-            arguments = pretrained_arguments(name)
+        with quiet(), loading(name, trust_remote_code=trust_remote_code):
+            arguments = pretrained_arguments(name) | {"trust_remote_code": trust_remote_code}
             config = AutoConfig.from_pretrained(**arguments)
             kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
             network, report = kind.from_pretrained(
@@ -330,6 +342,8 @@ def _load_network(name: str, device: "torch.device", dtype: str) -> "PreTrainedM
                 output_loading_info=True,
             )
             network = network.to(device).eval()
+    except RemoteCodeError as error:
+        raise ParamsError(f"huggingface: {error}") from None
     except Exception as error:  # the library raises many kinds
         if isinstance(error, RuntimeError) and _is_out_of_memory(error):
             raise ParamsError(

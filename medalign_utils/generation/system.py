@@ -105,6 +105,9 @@ class System(_Strict):
     covered_by: Annotated[dict[_Text, _Text], Field(min_length=1)] | None = Field(
         None, description='{host: agreement}, such as {api.example.org: "agreement no. 7"}'
     )
+    trust_remote_code: bool = Field(
+        False, description="true or false; true runs the Python code that comes with the model"
+    )
     # What to do if a server, by its own count, reads less of a prompt than it was sent.
     cut_prompts: Literal["stop", "record"] = "stop"
     shards: pydantic.PositiveInt = Field(1, description="a whole number from 1")
@@ -176,7 +179,8 @@ def check_system(system: Mapping[str, Any]) -> None:
         _located(system["model"])
     name = tokenizer_name(system)
     if name == "minilm" or Path(name).is_dir():
-        _load_tokenizer_once(name, chat_template=False)
+        trust = system.get("trust_remote_code", False)
+        _load_tokenizer_once(name, chat_template=False, trust_remote_code=trust)
 
 
 def max_new_tokens(system: Mapping[str, Any]) -> int:
@@ -205,6 +209,7 @@ def system_tokenizer(system: Mapping[str, Any]) -> PromptTokenizer:
         system.get("chat_template_kwargs"),
         date=system.get("date", DATE),
         wording=read_wording(system.get("prompt")),
+        trust_remote_code=system.get("trust_remote_code", False),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.hub import TRANSFORMERS, describe, find_checkpoint
+from medalign_utils.hub import TRANSFORMERS, RemoteCodeError, describe, find_checkpoint, loading
 from medalign_utils.metrics.base import DECIMALS, Metric, check_texts, warn_of
 from medalign_utils.minilm import MINILM_NAME, MINILM_SHA256, fixed_batches, load_minilm
 
@@ -105,8 +105,11 @@ def _load(model: str, layer: int) -> tuple["PreTrainedTokenizerBase", "PreTraine
         return tokenizer, network
     folder = str(find_checkpoint(model, *TRANSFORMERS).folder)
     try:
-        return get_tokenizer(folder), get_model(folder, layer)
-    except (OSError, ValueError, AssertionError) as error:
+        with loading(model):
+            return get_tokenizer(folder), get_model(folder, layer)
+    except RemoteCodeError as error:
+        raise MedAlignError(f"score_bertscore: {error}") from None
+    except (OSError, ValueError, TypeError, AssertionError) as error:
         raise MedAlignError(
             f"score_bertscore: cannot load layer {layer} of model {model!r}: {error}"
         ) from error

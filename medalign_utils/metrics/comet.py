@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 
 from medalign_utils.errors import MedAlignError, NotAvailableError
-from medalign_utils.hub import ENCODER, find_checkpoint, in_one_line
+from medalign_utils.hub import ENCODER, find_checkpoint, in_one_line, loading
 from medalign_utils.metrics.base import DECIMALS, Metric, check_texts
 from medalign_utils.minilm import MINILM_NAME, MINILM_SHA256, ROWS, fixed_batches, minilm_path
 
@@ -163,7 +163,8 @@ def load_comet(path: Path) -> "CometModel":
         faults = (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError)
         try:
             load = _join_encoder if _lacks_encoder(path) else load_from_checkpoint
-            model = load(path)
+            with loading(path):
+                model = load(path)
         except (*faults, SafetensorError) as error:
             if isinstance(error, OSError) and not _lacks_encoder(path):
                 _check_encoder(path)

@@ -14,7 +14,15 @@ import numpy as np
 import yaml
 
 from medalign_utils.errors import MedAlignError, NotAvailableError
-from medalign_utils.hub import ENCODER, Checkpoint, describe, find_checkpoint, in_one_line, quiet
+from medalign_utils.hub import (
+    ENCODER,
+    Checkpoint,
+    describe,
+    find_checkpoint,
+    in_one_line,
+    loading,
+    quiet,
+)
 from medalign_utils.metrics.base import DECIMALS, Metric, check_texts, warn_of
 
 if TYPE_CHECKING:
@@ -143,9 +151,10 @@ def _load(checkpoint: Checkpoint) -> tuple["PreTrainedTokenizerBase", "torch.nn.
 
     settings = _hparams(checkpoint)
     encoder = find_checkpoint(settings["pretrained_model"], ENCODER).folder
-    with quiet():
-        tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=True)
-        config = AutoConfig.from_pretrained(encoder, local_files_only=True)
+    options = {"local_files_only": True, "trust_remote_code": False}
+    with quiet(), loading(encoder):
+        tokenizer = AutoTokenizer.from_pretrained(encoder, **options)
+        config = AutoConfig.from_pretrained(encoder, **options)
         model = AutoModel.from_config(config, add_pooling_layer=False)
     network = torch.nn.ModuleDict(
         {

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medalign_utils.errors import ParamsError
-from medalign_utils.hub import fetch
+from medalign_utils.hub import fetch, loading
 from medalign_utils.paths import resolve
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def find_gguf(name: str) -> str | None:
     return str(path)
 
 
-def pretrained_arguments(name: str) -> dict[str, str]:
+def pretrained_arguments(name: str) -> dict[str, Any]:
     """Return the arguments with which transformers' `from_pretrained` loads a model."""
     if not name.endswith(".gguf"):
         fetch(name, ("*.json",))  # so that an unreachable hub fails at once
@@ -137,7 +137,9 @@ def convert(name: str, folder: Path) -> None:
     file = find_gguf(name)
     if file is None:
         raise ParamsError(f"{name} is not a GGUF file")
-    AutoModelForCausalLM.from_pretrained(**pretrained_arguments(file)).save_pretrained(folder)
+    with loading(file):
+        network = AutoModelForCausalLM.from_pretrained(**pretrained_arguments(file))
+    network.save_pretrained(folder)
     load_gguf_tokenizer(file).save_pretrained(folder)
 
 

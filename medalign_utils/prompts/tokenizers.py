@@ -109,13 +109,15 @@ def load_tokenizer(
     *,
     date: str = DATE,
     wording: Wording = DEFAULT,
+    trust_remote_code: bool = False,
 ) -> PromptTokenizer:
     """Return a system's tokenizer with its chat template.
 
     `name` is "minilm", a folder with a tokenizer's files, a hub id, or a GGUF file. `chat_template`
     is a Jinja template, False for none, True for the tokenizer's own, or None for its own if it has
     one. `template_kwargs` are additional variables for the template, and `date` is its "today".
-    `wording` is that of prompts, with a system message.
+    `wording` is that of prompts, with a system message. Only with `trust_remote_code` is the
+    tokenizer's own code run.
 
     Raises: ParamsError if the tokenizer cannot be loaded, or the template is missing, fails, or
     does not contain the message exactly once and unchanged.
@@ -131,11 +133,12 @@ def load_tokenizer(
         if name.endswith(".gguf"):
             pretrained = load_gguf_tokenizer(name)
         else:
-            folder = minilm_path() if name == "minilm" else fetch(name, TOKENIZER)
+            code = ("*.py",) * trust_remote_code
+            folder = minilm_path() if name == "minilm" else fetch(name, (*TOKENIZER, *code))
             # tokenizer_config.json overrides tokenizer.json on special tokens and blanks, and some
             # models have tokenizer.model instead: transformers handles both.
             if name != "minilm" and (folder / "tokenizer_config.json").is_file():
-                pretrained = load_pretrained_tokenizer(folder)
+                pretrained = load_pretrained_tokenizer(folder, trust_remote_code=trust_remote_code)
         if pretrained is not None:
             backend = pretrained.backend_tokenizer
         else:
