@@ -10,10 +10,12 @@ import json
 import logging
 import os
 import re
+import socket
 import ssl
 import threading
 import time
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, JsonValue, PositiveInt
@@ -283,14 +285,17 @@ def host_of(base_url: str) -> str:
 
 
 def is_loopback(base_url: str) -> bool:
-    """Return whether a server's URL names this machine: localhost, or a loopback address.
+    """Return whether a server's URL names this machine: a loopback address, or localhost as one.
 
-    Names are not resolved, so any other name counts as another machine.
+    Other names are not resolved and count as other machines.
     """
     host = host_of(base_url)
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
+        if host == "localhost":
+            found = {address[0] for *_, address in socket.getaddrinfo(host, None)}
+            return all(ipaddress.ip_address(address).is_loopback for address in found)
+        return ipaddress.ip_address(host).is_loopback
+    except (ValueError, OSError):
         return False
 
 
@@ -336,8 +341,12 @@ def _http_client(
         reached.set()
         deadline = time.monotonic() + timeout_s
         body = bytearray()
+        decode = _decoder(response.headers.pop("content-encoding", "identity"))
         for piece in response.stream:
-            body += piece
+            try:
+                body += decode(piece, LONGEST_REPLY + 1 - len(body))
+            except zlib.error:
+                raise httpx2.ReadError("the reply is not compressed as it says") from None
             if time.monotonic() > deadline:
                 raise httpx2.ReadTimeout("the reply does not end")
             if len(body) > LONGEST_REPLY:
@@ -369,10 +378,26 @@ def _http_client(
         trust_env=base_url.lower().startswith("https:") and not is_loopback(base_url),
         # A redirect could carry a record to another host.
         follow_redirects=False,
+        headers={"Accept-Encoding": "identity"},
         timeout=httpx2.Timeout(timeout_s, connect=min(timeout_s, LONGEST_CONNECT_S)),
         limits=httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
         event_hooks={"request": [count], "response": [check]},
     )
+
+
+def _decoder(encoding: str) -> Callable[[bytes, int], bytes]:
+    """Return a function that decodes the next piece of a body to at most so many bytes.
+
+    httpx2 has no such limit, and a few bytes may become many when they are decompressed.
+    """
+    if encoding.strip().lower() in ("identity", ""):
+        return lambda piece, most: piece[:most]
+    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
+        import httpx2
+
+        # Several encodings, or one that was not asked for.
+        raise httpx2.ReadError("the reply has an unknown encoding")
+    return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress
 
 
 def _not_ours(_record: object) -> bool:
