@@ -1,4 +1,4 @@
-"""Check, export or write a release, grade answers, plan or report a run, and trace a result."""
+"""Check, export or write a release, grade answers, plan, report or repair a run, trace a result."""
 
 import argparse
 import sys
@@ -157,6 +157,18 @@ def _synthesize(args: argparse.Namespace) -> int:
     return 0
 
 
+def _repair(args: argparse.Namespace) -> int:
+    from medalign_utils.data.store import is_locked, repair
+
+    if not args.file.is_file():
+        raise MedAlignError(f"no file {args.file}")
+    if is_locked(args.file.with_suffix(".lock")):
+        raise MedAlignError(f"{args.file}: a run is writing to it; repair it afterwards")
+    n = repair(args.file)
+    print(f"{args.file}: {n} damaged lines" + (f", now in {args.file}.damaged" if n else ""))
+    return 0
+
+
 def _run(args: argparse.Namespace) -> int:
     import yaml
 
@@ -254,6 +266,10 @@ def main(argv: list[str] | None = None) -> int:
     argument = add("latex", _latex, text, example)
     argument("file", type=Path, help="a table of a run, CSV")
     argument("columns", nargs="*", help="with their intervals, in this order; default: all")
+
+    text = "set damaged lines of a run's file aside, so that a new run can continue"
+    argument = add("repair", _repair, text, "runs/demo/responses/bm25-2k/store.jsonl")
+    argument("file", type=Path, help="a .jsonl file that an error names")
 
     example = "data/new --patients 60 --seed 7"
     argument = add("synthesize", _synthesize, "write a synthetic release of any size", example)

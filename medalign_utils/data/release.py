@@ -122,6 +122,12 @@ class Release:
         with reading(self.path):
             return access.why_restricted(self.path, self.manifest, map(self.ehr_path, patients))
 
+    def proven_digest(self, person_id: str) -> str | None:
+        """Return the SHA-256 of a patient's EHR by the manifest; None if that proves nothing."""
+        if self.is_restricted:
+            return None
+        return self.manifest["files"][self.ehr_path(person_id).relative_to(self.path).as_posix()]
+
     @property
     def is_restricted(self) -> bool:
         """Whether the terms of use restrict the release."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -42,6 +43,11 @@ _ADDED_COLUMNS = {
     "output_tokens": None,
     "device": "",
 }
+
+
+def is_count(number: Any) -> bool:
+    """Return whether a number may be a count of tokens: a whole number below a billion."""
+    return type(number) is int and 0 <= number < 10**9
 
 
 def responses_of(
@@ -104,7 +110,7 @@ def read_responses(path: str | Path) -> pd.DataFrame:
 
     Raises:
         MedAlignError: the file does not exist, a line is not a response, or an instruction has
-            several responses.
+            several different responses. Of equal ones the first counts.
     """
     path = Path(path)
     if not path.is_file():
@@ -112,13 +118,20 @@ def read_responses(path: str | Path) -> pd.DataFrame:
     required = RESPONSE_COLUMNS.keys() - _ADDED_COLUMNS.keys()
     rows = [_ADDED_COLUMNS | row for row in read_lines(path, sorted(required))]
     table = pd.DataFrame(rows, columns=list(RESPONSE_COLUMNS))
+    table = table.drop_duplicates(["instruction_id", "response"], ignore_index=True)
     repeated = table.loc[table["instruction_id"].duplicated(), "instruction_id"]
     if len(repeated):
         n = (table["instruction_id"] == repeated.iloc[0]).sum()
-        raise MedAlignError(f"{path}: {n} responses to instruction {repeated.iloc[0]}, expected 1")
+        raise MedAlignError(
+            f"{path}: {n} responses to instruction {repeated.iloc[0]}, expected 1; "
+            f"`python -m medalign_utils repair {path}` keeps the first of each"
+        )
+    for name in (name for name, kind in RESPONSE_COLUMNS.items() if kind == "Int64"):
+        # Servers may count nonsense, and did so into files of earlier versions.
+        table[name] = table[name].map(lambda n: n if is_count(n) else None).astype("object")
     try:
         table = table.astype(RESPONSE_COLUMNS)
-    except (TypeError, ValueError):  # the original message would quote a response
+    except (TypeError, ValueError, OverflowError):  # the original message would quote a response
         raise MedAlignError(f"{path}: a response has a count that is not a number") from None
     # Version 0.3.0 stored no sums over prompts.
     has_one = table["n_prompts"].eq(1) & table["finish_reason"].ne("failed")

@@ -1,9 +1,13 @@
 """Files of JSON lines that survive if the process that writes them is killed."""
 
+import contextlib
+import datetime
+import fcntl
 import json
 import logging
 import os
-from collections.abc import Collection, Iterable, Mapping
+import platform
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,78 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.paths import opener
 
 logger = logging.getLogger(__name__)
+
+_MOUNTS = Path("/proc/self/mounts")
+# File systems, with the mount options (None: always) under which locks hold on one machine only.
+_LOCAL_LOCKS = {
+    "nfs": {"nolock", "local_lock=all", "local_lock=flock"},
+    "lustre": {"localflock"},
+    "cifs": {"nobrl"},
+    "smb3": {"nobrl"},
+    "fuse.sshfs": None,
+}
+
+
+@contextlib.contextmanager
+def locked(file: Path, *, private: bool) -> Iterator[None]:
+    """Hold the lock on a file in a ``with`` block; wait while another process or thread holds it.
+
+    While waiting, a warning says who holds it. The system releases the lock when its process ends,
+    in any way; over NFS it holds for all machines.
+
+    Raises:
+        MedAlignError: the file system has no locks, or locks that other machines do not see.
+    """
+    if fault := _local_locks(file.parent):
+        raise MedAlignError(
+            f"{file.parent}: {fault}, so that another machine could run the same system; choose "
+            "another folder"
+        )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "a+", encoding="utf-8", opener=opener(private)) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            logger.warning("%s: waiting, because %s answers it", file.parent, lock.read() or "?")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise MedAlignError(
+                f"{file}: its file system has no locks ({error.strerror}); choose another folder"
+            ) from None
+        lock.truncate(0)
+        now = datetime.datetime.now().isoformat(" ", "seconds")
+        lock.write(f"process {os.getpid()} on {platform.node()}, since {now},")
+        lock.flush()
+        yield
+        lock.truncate(0)
+
+
+def is_locked(file: Path) -> bool:
+    """Return whether a process holds the lock on a file; see `locked`."""
+    if not file.is_file():
+        return False
+    with file.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _local_locks(folder: Path) -> str:
+    """Return why locks in a folder hold on this machine only, or ""."""
+    if not _MOUNTS.is_file():
+        return ""
+    lines = [line.split(" ") for line in _MOUNTS.read_text(errors="replace").splitlines()]
+    places = [folder.absolute(), *folder.absolute().parents]
+    at = {Path(line[1].replace("\\040", " ")): line for line in lines}
+    _, _, kind, options, *_ = next((at[place] for place in places if place in at), ("", "", "", ""))
+    local = _LOCAL_LOCKS.get("nfs" if kind.startswith("nfs") else kind, set())
+    if local is None:
+        return f"{kind} does not share locks between machines"
+    found = sorted(local & set(options.split(",")))
+    return f"it is mounted with {found[0]}" if found else ""
 
 
 class Store(dict[str, dict[str, Any]]):
@@ -64,16 +140,39 @@ def read_lines(path: Path, keys: Collection[str], *, growing: bool = False) -> l
             rows.append(row)
         elif line and not (growing and number == len(lines)):
             raise MedAlignError(
-                f"{path}, line {number}: expected a JSON object with {', '.join(keys)}; delete the "
-                "line and run again"
+                f"{path}, line {number}: expected a JSON object with {', '.join(keys)}; "
+                f"`python -m medalign_utils repair {path}` sets such lines aside, and a new run "
+                "makes what they had"
             )
     return rows
+
+
+def repair(path: Path) -> int:
+    """Move the damaged lines of a file to ``<path>.damaged``, and return how many there were.
+
+    Of lines about one instruction in a file of responses, the first counts.
+    """
+    lines = [line for line in path.read_bytes().split(b"\n") if line]
+    kept, damaged, seen = [], [], set()
+    for line in lines:
+        row = _parse(line) or {}
+        about = None if "key" in row else row.get("instruction_id")
+        is_damaged = not {"key", "instruction_id"} & set(row) or about in seen
+        (damaged if is_damaged else kept).append(line + b"\n")
+        seen |= {about} - {None}
+    if damaged:
+        for file, content, how in ((f"{path}.damaged", damaged, "ab"), (f"{path}.new", kept, "wb")):
+            with open(file, how, opener=opener(True)) as opened:
+                opened.write(b"".join(content))
+        os.chmod(f"{path}.new", path.stat().st_mode & 0o777)
+        os.replace(f"{path}.new", path)
+    return len(damaged)
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
 

@@ -4,6 +4,8 @@ import json
 import re
 from typing import Any, NamedTuple
 
+from medalign_utils.data.responses import is_count
+
 # How servers say that a reply is complete, that the limit cut it, or that a filter withheld it.
 _FINISH_REASONS = {
     "stop": ("", "stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete", "completed"),
@@ -105,7 +107,7 @@ def _texts(content: Any) -> tuple[str, str]:
 def _count(usage: Any, *keys: str) -> int | None:
     for key in keys:
         usage = usage.get(key) if isinstance(usage, dict) else None
-    return usage if type(usage) is int else None
+    return usage if is_count(usage) else None
 
 
 def _writable(text: str) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import pandas as pd
 
 from medalign_utils import __version__
 from medalign_utils.data.release import Release
-from medalign_utils.data.store import Store, read_lines
+from medalign_utils.data.store import Store, is_locked, locked, read_lines
+from medalign_utils.errors import MedAlignError
 from medalign_utils.generation.system import shaping_settings
 from medalign_utils.paths import resolve
 from medalign_utils.prompts.templates import Wording
@@ -26,12 +27,13 @@ def run_settings(
     instructions: pd.DataFrame,
     system: Mapping[str, Any],
     tokenizer: PromptTokenizer,
+    digests: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return all that shapes a system's responses; large parts as hashes."""
     asked = instructions[["instruction_id", "person_id", "question"]].to_numpy().tolist()
     ehrs = hashlib.sha256()
-    for person_id in instructions["person_id"].unique():
-        ehrs.update(hashlib.sha256(release.ehr_path(person_id).read_bytes()).digest())
+    for digest in digests.values():
+        ehrs.update(bytes.fromhex(digest))
     settings = {
         "system": shaping_settings(system),
         "instructions_sha256": _digest(asked),
@@ -51,9 +53,37 @@ def run_settings(
     return settings
 
 
+def ehr_digests(release: Release, instructions: pd.DataFrame) -> dict[str, str]:
+    """Return the SHA-256 of the EHR of each patient of instructions, in their order."""
+    digests = {}
+    for person_id in instructions["person_id"].unique():
+        with release.ehr_path(person_id).open("rb") as file:
+            digests[person_id] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
+
+
 def short_digest(settings: Mapping[str, Any]) -> str:
     """Return a short hash of settings, with which the keys of a store begin."""
     return _digest(settings)[:12]
+
+
+@contextlib.contextmanager
+def lock_store(path: Path, private: bool, shard: int, shards: int) -> Iterator[None]:
+    """Hold the lock on a job's store in a ``with`` block; see `store.locked`.
+
+    Raises:
+        MedAlignError: another run answers the same system in another number of shards.
+    """
+    own = _store_file(path, shard, shards).with_suffix(".lock")
+    with locked(own, private=private):
+        same = set(own.parent.glob("store.lock" if shards == 1 else f"store-*-of-{shards}.lock"))
+        for file in sorted(set(own.parent.glob("store*.lock")) - same):
+            if is_locked(file):
+                raise MedAlignError(
+                    f"{path}: {file.read_text()} answers the same system in other shards; run it "
+                    "again when that has ended"
+                )
+        yield
 
 
 def open_store(
@@ -64,10 +94,10 @@ def open_store(
     folder.mkdir(parents=True, exist_ok=True)
     if private:  # also what was written before the release was restricted
         folder.chmod(0o700)
-        for file in (path, *folder.glob("*.jsonl")):
+        for file in (path, *folder.glob("*")):
             with contextlib.suppress(FileNotFoundError):
                 file.chmod(0o600)
-    file = folder / ("store.jsonl" if shards == 1 else f"store-{shard}-of-{shards}.jsonl")
+    file = _store_file(path, shard, shards)
     others = sorted(set(folder.glob("store*.jsonl")) - {file})
     store = Store(file, private=private, readable=others)
     settings_key = short_digest(settings)
@@ -84,6 +114,11 @@ def open_store(
             )
         store.put("settings", now)
     return store
+
+
+def _store_file(path: Path, shard: int, shards: int) -> Path:
+    name = "store.jsonl" if shards == 1 else f"store-{shard}-of-{shards}.jsonl"
+    return path.with_suffix("") / name
 
 
 def _take_over(store: Store, settings: str, others: Iterable[Path]) -> None:

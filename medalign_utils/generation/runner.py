@@ -25,7 +25,13 @@ from medalign_utils.data.responses import read_responses
 from medalign_utils.data.store import Store
 from medalign_utils.errors import IncompleteError, ParamsError, PromptError
 from medalign_utils.generation.base import Failure, Generation
-from medalign_utils.generation.run_store import open_store, run_settings, short_digest
+from medalign_utils.generation.run_store import (
+    ehr_digests,
+    lock_store,
+    open_store,
+    run_settings,
+    short_digest,
+)
 from medalign_utils.generation.system import (
     check_system,
     make_generator,
@@ -75,15 +81,18 @@ def run_system(
     Without `replace`, a file of responses with other settings, or of another release, stays as it
     is; the new responses are in the store only.
 
-    Several shards of one ``path`` may run at the same time, but each shard only once. The number of
-    shards may differ from that of an earlier run.
+    Several shards of one ``path`` may run at the same time. A second run of the same shard waits
+    until the first has ended, and then asks only what is left. The number of shards may differ from
+    that of an earlier run.
 
     Raises:
         ParamsError, TermsError: as `check_system`, `shard_of` and `check_terms`.
-        ReleaseError, EHRError: an EHR is missing or cannot be read.
+        ReleaseError, EHRError: an EHR is missing, cannot be read, or changed after the release was
+            checked.
         PromptError: an instruction does not fit the context; the message names it.
         IncompleteError: some prompts failed, or the run stopped because all of them would fail.
-        MedAlignError: a store is damaged, or a generator returned too few or too many outcomes.
+        MedAlignError: a store is damaged, cannot be locked or is in use by a run with other shards,
+            or a generator returned too few or too many outcomes.
     """
     check_system(system)
     path, context_length = Path(path), system.get("context_length")
@@ -95,37 +104,41 @@ def run_system(
     generator = make_generator(system, tokenizer)
     own = shard_of(instructions, shard, shards)
 
-    settings = run_settings(release, instructions, system, tokenizer)
-    store = open_store(path, settings, terms, shard, shards)
-    output = part(path, shard, shards)
-    job = _Job(path.stem, system, limit, tokenizer, store, short_digest(settings), retry_failed)
-    found = [job.find("response", i) for i in own["instruction_id"]]
-    job.has_answered = any(row and not row.get("failure") for row in found)
-    to_do = job.failed_last(own[[row is None for row in found]])
-    keeps_output = not replace and output.is_file()
-    if len(to_do):
-        for file in () if keeps_output else (path, output):  # of other settings, or incomplete
-            file.unlink(missing_ok=True)
-        tasks = job.resume(packed_instructions(release, to_do, system, tokenizer))
-        desc = path.stem if shards == 1 else f"{path.stem} {shard}/{shards}"
-        n = len(own) - len(to_do)
-        with tqdm(total=len(own), initial=n, desc=desc, disable=not progress) as bar:
-            ask_all(tasks, generator, functools.partial(job.handle, bar), job.check_goes_on)
-        job.check_complete(len(to_do))
-    # A system of another name may have answered.
-    rows = [store[job.key("response", i)] for i in own["instruction_id"]]
-    rows = [row | {"system": job.name} for row in rows]
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    temporary = path.with_suffix("") / f"{output.name}.new"
-    write_text(text, temporary, private=terms["restricted"])
-    responses = read_responses(temporary)
-    if not keeps_output:
-        os.replace(temporary, output)
+    digests = ehr_digests(release, instructions)
+    settings = run_settings(release, instructions, system, tokenizer, digests)
+    with lock_store(path, terms["restricted"], shard, shards):
+        store = open_store(path, settings, terms, shard, shards)
+        output = part(path, shard, shards)
+        key = short_digest(settings)
+        job = _Job(path.stem, system, limit, tokenizer, store, key, terms, retry_failed)
+        found = [job.find("response", i) for i in own["instruction_id"]]
+        job.has_answered = any(row and not row.get("failure") for row in found)
+        to_do = job.failed_last(own[[row is None for row in found]])
+        keeps_output = not replace and output.is_file()
+        if len(to_do):
+            for file in () if keeps_output else (path, output):  # of other settings, or incomplete
+                file.unlink(missing_ok=True)
+            prompts = packed_instructions(release, to_do, system, tokenizer, digests)
+            tasks = job.resume(prompts)
+            desc = path.stem if shards == 1 else f"{path.stem} {shard}/{shards}"
+            n = len(own) - len(to_do)
+            with tqdm(total=len(own), initial=n, desc=desc, disable=not progress) as bar:
+                ask_all(tasks, generator, functools.partial(job.handle, bar), job.check_goes_on)
+            job.check_complete(len(to_do))
+        # A system of another name may have answered.
+        rows = [store[job.key("response", i)] for i in own["instruction_id"]]
+        rows = [row | {"system": job.name} for row in rows]
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        temporary = path.with_suffix("") / f"{output.name}.new"
+        write_text(text, temporary, private=terms["restricted"])
+        responses = read_responses(temporary)
+        if not keeps_output:
+            os.replace(temporary, output)
+            return responses
+        temporary.unlink()
+        if text != output.read_text(encoding="utf-8"):
+            logger.warning("%s has other responses and is not replaced", output)
         return responses
-    temporary.unlink()
-    if text != output.read_text(encoding="utf-8"):
-        logger.warning("%s has other responses and is not replaced", output)
-    return responses
 
 
 def shard_of(instructions: pd.DataFrame, shard: int, shards: int) -> pd.DataFrame:
@@ -146,6 +159,7 @@ class _Job:
     tokenizer: PromptTokenizer
     store: Store
     settings: str  # digest
+    terms: Mapping[str, Any]  # see `check_terms`
     retry_failed: bool
     has_answered: bool = False  # any prompt, under these settings
     undecided: list[tuple[Task, Failure]] = field(default_factory=list)  # before the first answer
@@ -257,6 +271,8 @@ class _Job:
     def _put(self, kind: str, task: Task, row: dict[str, Any]) -> None:
         digest = task.digest.hexdigest()
         row = {"instruction_id": task.instruction_id, **row, "prompt_sha256": digest}
+        # Under which agreement it was sent; a later run may be of another server.
+        row |= {name: self.terms[name] for name in ("host", "covered_by") if name in self.terms}
         if kind == "step":
             row["prompt_tokens_read"] = task.prompt_tokens_read
         self.store.put(self.key(kind, digest if kind == "step" else task.instruction_id), row)

@@ -1,6 +1,10 @@
 """Instructions being answered: their prompts, which are asked in batches until all are answered."""
 
+import contextlib
 import hashlib
+import logging
+import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,12 +16,17 @@ from typing import Any
 import pandas as pd
 
 from medalign_utils.data.release import Release
-from medalign_utils.errors import MedAlignError
+from medalign_utils.errors import MedAlignError, ReleaseError
 from medalign_utils.generation.base import Failure, Generation, Generator
 from medalign_utils.generation.system import strategy_options
 from medalign_utils.prompts.context import pack_ehr
 from medalign_utils.prompts.templates import Prompt
 from medalign_utils.prompts.tokenizers import PromptTokenizer
+
+# Signals that end a run after the answers that are under way. A second one ends it at once.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -63,8 +72,13 @@ def packed_instructions(
     instructions: pd.DataFrame,
     system: Mapping[str, Any],
     tokenizer: PromptTokenizer,
+    digests: Mapping[str, str] | None = None,
 ) -> Iterator[Task]:
-    """Yield each instruction with a system's first prompt; each EHR is read once."""
+    """Yield each instruction with a system's first prompt; each EHR is read once.
+
+    Raises:
+        ReleaseError: an EHR does not have its SHA-256 in `digests`, or in the release's manifest.
+    """
     for person_id, group in instructions.groupby("person_id", sort=False):
         prompts = pack_ehr(
             release.ehr_path(person_id),
@@ -75,6 +89,15 @@ def packed_instructions(
             system.get("strategy", "truncate"),
             **strategy_options(system),
         )
+        path = release.ehr_path(person_id)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        expected = {release.proven_digest(person_id), (digests or {}).get(person_id)} - {None}
+        if expected - {digest}:
+            raise ReleaseError(
+                f"{path} has changed since the release was checked, so that it is not sent; "
+                "restart the kernel or the run"
+            )
         for instruction_id, packed in zip(group["instruction_id"], prompts, strict=True):
             yield Task(instruction_id, **packed._asdict() | {"later": deque(packed.later)})
 
@@ -88,8 +111,8 @@ def ask_all(
     """Get an answer to every instruction, with `concurrency` batches at a time.
 
     Outcomes are handled in this thread as they arrive; follow-up prompts go before new
-    instructions. `check_goes_on` raises an error to end the run. After an error or a
-    KeyboardInterrupt, answers that are under way are awaited and handled.
+    instructions. `check_goes_on` raises an error to end the run. After an error, a
+    KeyboardInterrupt or one of `SIGNALS`, answers that are under way are awaited and handled.
     """
     new, waiting = _by_length(tasks, generator.batch_size), deque[Task]()
     running: dict[Future, list[Task]] = {}
@@ -114,7 +137,7 @@ def ask_all(
             if handle(task, outcome, seconds):
                 waiting.append(task)
 
-    with ThreadPoolExecutor(generator.concurrency) as pool:
+    with _deferred(generator.stop) as received, ThreadPoolExecutor(generator.concurrency) as pool:
         try:
             while True:
                 while len(running) < generator.concurrency and (
@@ -125,6 +148,8 @@ def ask_all(
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     settle(future)
+                if received:
+                    raise KeyboardInterrupt
                 check_goes_on()
         except BaseException:
             generator.stop()
@@ -133,6 +158,37 @@ def ask_all(
                 if future.exception() is None:
                     settle(future)
             raise
+
+
+@contextlib.contextmanager
+def _deferred(stop: Callable[[], None]) -> Iterator[list[int]]:
+    """Collect `SIGNALS` in a ``with`` block, and deliver the first at its end.
+
+    Python would raise an exception at any place, such as while an answer is being stored.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received  # only the main thread may handle signals
+        return
+
+    def receive(number: int, _: object) -> None:
+        received.append(number)
+        signal.signal(number, before[number])
+        logger.warning("%s: waiting for answers under way", signal.Signals(number).name)
+        stop()
+
+    # Signals that are ignored, as by nohup, or that another library handles in C, stay so.
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {n: h for n, h in before.items() if h not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, receive)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if received and received[0] != signal.SIGINT:  # which is a KeyboardInterrupt
+            signal.raise_signal(received[0])
 
 
 def _by_length(tasks: Iterable[Task], batch_size: int) -> Iterator[Task]:

@@ -1,9 +1,16 @@
+import errno
+import fcntl
 import logging
+import multiprocessing
 import stat
+import threading
+import time
 
 import pytest
 
-from medalign_utils.data.store import Store, read_lines
+from medalign_utils.__main__ import main
+from medalign_utils.data import store as store_module
+from medalign_utils.data.store import Store, is_locked, locked, read_lines
 from medalign_utils.errors import MedAlignError
 
 
@@ -42,7 +49,7 @@ def test_a_torn_last_line_is_dropped_or_ended(path, caplog, left):
     assert set(Store(path, private=False)) == found | {"c"}
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"x": 1}'])
+@pytest.mark.parametrize("damage", ["{", "[]", '{"x": 1}', "[" * 100_000, "\0\0\0"])
 def test_a_damaged_line_is_named(path, damage):
     Store(path, private=False).put("a", {})
     path.write_text(damage + "\n" + path.read_text())
@@ -69,3 +76,74 @@ def test_only_its_owner_can_read_a_private_store(path):
     Store(new, private=True).put("a", {})
     Store(path, private=True)
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(new.stat().st_mode) == 0o600
+
+
+def test_a_damaged_store_is_repaired_by_the_command_that_the_error_names(path, capsys):
+    Store(path, private=True).put("a", {"x": 1})
+    with path.open("a") as file:
+        file.write('{"key": "b", "x": \n' + "[" * 100_000 + "\n")
+    Store(path.with_name("b.jsonl"), private=True).put("c", {"x": 3})
+    with path.open("a") as file:
+        file.write(path.with_name("b.jsonl").read_text())
+    with pytest.raises(MedAlignError) as caught:
+        Store(path, private=True)
+    command = str(caught.value).partition("`python -m medalign_utils ")[2].partition("`")[0]
+    with locked(path.with_suffix(".lock"), private=True):
+        assert main(command.split()) == 2
+    assert "a run is writing to it" in capsys.readouterr().err
+    assert main(command.split()) == 0
+    assert "2 damaged lines" in capsys.readouterr().out
+    assert dict(Store(path, private=True)) == {"a": {"x": 1}, "c": {"x": 3}}
+    damaged = path.with_name(f"{path.name}.damaged")
+    assert damaged.read_text().count("\n") == 2
+    assert {stat.S_IMODE(file.stat().st_mode) for file in (path, damaged)} == {0o600}
+    assert main(command.split()) == 0  # nothing is left to repair
+
+
+def _hold(file, is_held):
+    with locked(file, private=False):
+        is_held.set()
+        time.sleep(60)
+
+
+def test_a_lock_ends_with_its_process_and_says_who_holds_it(path, caplog):
+    file = path.with_suffix(".lock")
+    spawn = multiprocessing.get_context("spawn")
+    is_held = spawn.Event()
+    holder = spawn.Process(target=_hold, args=(file, is_held))
+    holder.start()
+    assert is_held.wait(60) and is_locked(file)
+    threading.Timer(0.3, holder.kill).start()
+    with caplog.at_level(logging.WARNING), locked(file, private=False):
+        assert is_locked(file)
+    assert f"waiting, because process {holder.pid} on " in caplog.text
+    assert not is_locked(file) and file.read_text() == ""
+    holder.join()
+
+
+def test_a_file_system_without_shared_locks_is_refused(path, monkeypatch, tmp_path):
+    file = path.with_suffix(".lock")
+    mounts = tmp_path / "mounts"
+    monkeypatch.setattr(store_module, "_MOUNTS", mounts)
+    for kind, options, fault in [
+        ("nfs4", "rw,local_lock=all", "mounted with local_lock=all"),
+        ("nfs", "rw,nolock", "mounted with nolock"),
+        ("lustre", "rw,localflock", "mounted with localflock"),
+        ("fuse.sshfs", "rw", "does not share locks between machines"),
+        ("nfs4", "rw,local_lock=none", None),
+        ("ext4", "rw", None),
+    ]:
+        mounts.write_text(f"/dev/x / ext4 rw 0 0\nx {path.parent.parent} {kind} {options} 0 0\n")
+        if fault:
+            with pytest.raises(MedAlignError, match=fault), locked(file, private=False):
+                pass
+        else:
+            with locked(file, private=False):
+                pass
+
+    def fails(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", fails)
+    with pytest.raises(MedAlignError, match="has no locks"), locked(file, private=False):
+        pass

@@ -5,6 +5,8 @@ import logging
 import multiprocessing
 import os
 import random
+import signal
+import threading
 import time
 from collections import Counter
 
@@ -12,8 +14,10 @@ import pandas as pd
 import pytest
 
 from medalign_utils import __version__, paths
+from medalign_utils.__main__ import main
 from medalign_utils.data.release import instructions_to_answer, load_release
 from medalign_utils.data.responses import RESPONSE_COLUMNS, read_responses
+from medalign_utils.data.store import locked
 from medalign_utils.errors import (
     EHRError,
     IncompleteError,
@@ -22,16 +26,16 @@ from medalign_utils.errors import (
     PromptError,
     ReleaseError,
 )
-from medalign_utils.generation import run_store, runner
+from medalign_utils.generation import run_store, runner, tasks
 from medalign_utils.generation.base import Failure, Generation, Generator
 from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.generation.runner import run_system, shard_of
 from medalign_utils.prompts import context
-from medalign_utils.prompts.tokenizers import PromptTokenizer
+from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
 from medalign_utils.synthetic import write_release as synthesize
 from tests.builders.chat_server import ChatServer, Reply, chunk, completion, error, stream
 from tests.builders.run_folder import forget, kept, stored
-from tests.builders.tiny_release import QUESTIONS, write_many, write_release
+from tests.builders.tiny_release import QUESTIONS, edit, write_many, write_release
 
 SYSTEM = {
     "generator": "bm25_passage",
@@ -122,7 +126,7 @@ def test_responses_have_their_columns_order_and_values(folder, path, monkeypatch
     assert (responses["seconds"] >= 0).all()
     pd.testing.assert_frame_equal(read_responses(path), responses)
     assert files(path) == ["bm25-2k.v1", "bm25-2k.v1.jsonl"]
-    assert files(kept(path)) == ["store.jsonl"]
+    assert files(kept(path)) == ["store.jsonl", "store.lock"]
     assert path.read_text(encoding="utf-8").count("\n") == 3
 
 
@@ -581,3 +585,140 @@ def test_concurrent_shards_that_are_killed_lose_and_repeat_nothing(tmp_path, pat
     assert_same(pd.concat([read_responses(paths.part(path, k, 3)) for k in (1, 2, 3)]), alone)
     stores = [f"store-{k}-of-3.jsonl" for k in (1, 2, 3)]
     assert sum(len(stored(path, name=name)) for name in stores) == len(alone)
+
+
+def _answer_here(folder, port, path):
+    system = SERVED | {"base_url": f"http://127.0.0.1:{port}/v1"}
+    run_system(load_release(folder), system, path, progress=False)
+
+
+SERVED = SYSTEM | {"generator": "openai", "model": "m", "concurrency": 2}
+
+
+def test_two_runs_of_one_system_ask_each_prompt_once(tmp_path, path):
+    folder = write_many(tmp_path / "release", 8)
+    spawn = multiprocessing.get_context("spawn")
+    with ChatServer(lambda _: Reply(completion("yes"), after=0.5)) as server:
+        runs = [
+            spawn.Process(target=_answer_here, args=(folder, server.port, path)) for _ in range(2)
+        ]
+        for process in runs:
+            process.start()
+        for process in runs:
+            process.join()
+        assert [process.exitcode for process in runs] == [0, 0]
+        assert len(server.requests) == 8
+    assert len(read_responses(path)) == len(stored(path)) == 8
+
+
+def test_a_run_in_other_shards_meanwhile_is_refused(many, path, answering):
+    folder = path.with_suffix("")
+    for mine, other in (((1, 1), "store-2-of-3.lock"), ((1, 3), "store.lock")):
+        shard, shards = mine
+        with locked(folder / other, private=False):
+            with pytest.raises(MedAlignError, match="in other shards; run it again"):
+                run_system(many, ANSWERING, path, shard=shard, shards=shards, progress=False)
+    with locked(folder / "store-2-of-3.lock", private=False):
+        assert len(run_system(many, ANSWERING, path, shard=1, shards=3, progress=False)) == 3
+
+
+def test_of_equal_responses_the_first_counts_and_others_are_repaired(folder, path, answering):
+    run(folder, path)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines, lines[0].replace('"seconds": ', '"seconds": 1')]))
+    assert len(read_responses(path)) == 3
+    path.write_text("".join([*lines, lines[0].replace("first", "second")]))
+    with pytest.raises(MedAlignError, match="2 responses to instruction 02") as caught:
+        read_responses(path)
+    command = str(caught.value).partition("`python -m medalign_utils ")[2].partition("`")[0]
+    assert main(command.split()) == 0
+    assert path.read_text() == "".join(lines)
+
+
+@pytest.mark.parametrize("count", [1e25, 10**25, -1, 2**63, True, "7", None, [1], {"a": 1}])
+def test_nonsense_as_a_count_of_tokens_is_no_count(folder, path, count):
+    body = completion("yes")
+    details = {"reasoning_tokens": count}
+    body["usage"] = {"completion_tokens": count, "prompt_tokens": count}
+    body["usage"]["completion_tokens_details"] = details
+    with ChatServer(lambda _: Reply(json.dumps(body).encode())) as server:
+        system = SERVED | {"base_url": server.base_url}
+        responses = run_system(load_release(folder), system, path, progress=False)
+    assert responses["response"].tolist() == ["yes"] * 3
+    assert responses["response_tokens"].isna().all()
+    # An earlier version stored it.
+    row = json.loads(path.read_text().splitlines()[0]) | {"response_tokens": count}
+    path.write_text(json.dumps(row) + "\n")
+    assert read_responses(path)["response_tokens"].isna().all()
+
+
+def test_a_deeply_nested_reply_or_line_is_no_traceback(folder, path):
+    deep = b'{"choices": ' + b"[" * 100_000
+    with ChatServer(lambda _: Reply(deep)) as server:
+        system = SERVED | {"base_url": server.base_url, "attempts": 1}
+        with pytest.raises(IncompleteError):
+            run_system(load_release(folder), system, path, progress=False)
+    with kept(path).open("a") as file:
+        file.write("[" * 100_000 + "\n")
+    with ChatServer(lambda _: Reply(completion("yes"))) as server:
+        system = SERVED | {"base_url": server.base_url}
+        with pytest.raises(MedAlignError, match="medalign_utils repair"):
+            run_system(load_release(folder), system, path, progress=False)
+        assert main(["repair", str(kept(path))]) == 0
+        assert len(run_system(load_release(folder), system, path, progress=False)) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_lets_requests_in_flight_finish(tmp_path, path, number):
+    folder = write_many(tmp_path / "release", 10)
+    arrived = threading.Event()
+
+    def reply(_):
+        arrived.set()
+        return Reply(completion("yes"), after=1)
+
+    spawn = multiprocessing.get_context("spawn")
+    with ChatServer(reply) as server:
+        process = spawn.Process(target=_answer_here, args=(folder, server.port, path))
+        process.start()
+        assert arrived.wait(60)
+        time.sleep(0.2)  # the second request
+        os.kill(process.pid, number)
+        process.join()
+        asked = len(server.requests)
+    assert process.exitcode == (1 if number == signal.SIGINT else -number)
+    assert 0 < asked < 10 and len(stored(path)) == asked
+
+
+def test_an_ignored_hangup_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        handlers = []
+        with tasks._deferred(lambda: None) as received:
+            handlers.append(signal.getsignal(signal.SIGHUP))
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert handlers == [signal.SIG_IGN] and received == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_record_that_changes_after_the_check_is_not_sent(tmp_path, path, answering):
+    """Neither one of a synthetic release, nor one that changes during a run."""
+    _, asked = answering
+    folder = tmp_path / "release"
+    synthesize(folder, patients=2, instructions=6, seed=1)
+    release = load_release(folder)
+    assert not release.is_restricted
+    for file in (folder / "ehrs").iterdir():
+        file.write_text(file.read_text().replace("note", "n0te"))
+    with pytest.raises(ReleaseError, match="has changed since the release was checked"):
+        run_system(release, ANSWERING, path, progress=False)
+    assert not asked
+    restricted = load_release(write_release(tmp_path / "restricted"))
+    digests = run_store.ehr_digests(restricted, instructions_to_answer(restricted))
+    edit(restricted.ehr_path("40"), "Walks", "Runs")
+    tokenizer = load_tokenizer("minilm")
+    to_ask = instructions_to_answer(restricted)
+    prompts = tasks.packed_instructions(restricted, to_ask, ANSWERING, tokenizer, digests)
+    with pytest.raises(ReleaseError, match=r"40\.xml has changed"):
+        list(prompts)
