@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -299,7 +300,10 @@ def main(argv: list[str] | None = None) -> int:
 
     args = parser.parse_args(argv)
     try:
-        return args.run(args)
+        with warnings.catch_warnings():
+            # The sentence alone, without the line of our code that says it.
+            warnings.showwarning = lambda warning, *_: print(warning, file=sys.stderr)
+            return args.run(args)
     except MedAlignError as error:
         print(f"medalign_utils {args.command}: {error}", file=sys.stderr)
         return 2

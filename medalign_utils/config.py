@@ -99,6 +99,7 @@ class Experiment(BaseModel):
     retry_failed: bool = False
     prompt: dict[str, str] = {}
     limit: _AtLeast1 | None = None
+    only_with_reference: bool = True
     resamples: _AtLeast1
     seed: _AtLeast0
     synthetic_patients: _AtLeast1 = 1
@@ -150,7 +151,7 @@ def parameters(experiment: str) -> dict[str, Any]:
     >>> parameters("demo")["experiment"], "save" in parameters("demo")
     ('demo', False)
     """
-    values = {"prompt": {}, "limit": None, "retry_failed": False}
+    values = {"prompt": {}, "limit": None, "retry_failed": False, "only_with_reference": True}
     return values | load_experiment(f"params/{experiment}.yaml")
 
 
@@ -270,7 +271,8 @@ def for_notebook(notebook: str | Path, experiment: Mapping[str, Any], **job: Any
     shard, and results are saved.
     """
     values = {"shard": 1, "shards": 1, "save": True, "limit": None}
-    values |= {"retry_failed": False, "prompt": {}} | dict(experiment) | job
+    values |= {"retry_failed": False, "prompt": {}, "only_with_reference": True}
+    values |= dict(experiment) | job
     names = notebook_parameters(notebook)
     if missing := [name for name in names if name not in values]:
         raise ParamsError(f"{Path(notebook).name}: no value for {', '.join(missing)}")

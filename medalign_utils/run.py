@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -41,6 +41,7 @@ _FIELDS = {
     "resamples": "resamples",
     "seed": "seed",
     "limit": "limit",
+    "only_with_reference": "only_with_reference",
     "save": "saves",
 }
 
@@ -61,6 +62,7 @@ class Run:
         resamples: number of bootstrap resamples.
         seed: seed of all randomness.
         limit: number of instructions, if not all; see `data.limit`.
+        only_with_reference: whether systems answer only instructions with a reference.
         saves: whether tables, figures and other results are written.
         settings: the notebook's parameters that its results depend on.
     """
@@ -76,6 +78,7 @@ class Run:
     resamples: int = 2000
     seed: int = 1
     limit: int | None = None
+    only_with_reference: bool = True
     saves: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -112,6 +115,7 @@ class Run:
         """The release, loaded once, within the limit; a warning says what it leaves."""
         folder = paths.resolve(self.release_folder)
         release = load_release(folder, annotator=self.annotator, columns=self.columns)
+        release = replace(release, only_with_reference=self.only_with_reference)
         if self.limit is None:
             return release
         release = limited(release, self.limit)

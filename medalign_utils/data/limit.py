@@ -11,12 +11,13 @@ from medalign_utils.data.release import (
 
 
 def limited(release: Release, n: int) -> Release:
-    """Return a release with only n of its instructions, all with a reference.
+    """Return a release with only n of the instructions that systems answer.
 
     The first instruction of each patient comes first, in the order of the release, then the second
-    of each patient and so on, so that n instructions cover as many patients as possible. If the
-    release has reviews, instructions that have one come before all others. A larger n only adds
-    instructions. If there are no more than n, the release is returned as it is.
+    of each patient and so on, so that n instructions cover as many patients as possible.
+    Instructions with a reference come before others, and if the release has reviews, those that
+    have one before all others. A larger n only adds instructions. If there are no more than n, the
+    release is returned as it is.
     """
     asked = instructions_to_answer(release).sort_index()
     if n >= len(asked):
@@ -26,6 +27,8 @@ def limited(release: Release, n: int) -> Release:
     if reviews:
         is_reviewed = asked["instruction_id"].isin(reviews.frame["instruction_id"])
         turn += len(asked) * ~is_reviewed
+    has_reference = asked["instruction_id"].isin(release.references["instruction_id"])
+    turn += 2 * len(asked) * ~has_reference
     chosen = asked["instruction_id"][turn.sort_values(kind="stable").index[:n]]
     parts = (
         table[table["instruction_id"].isin(chosen)].reset_index(drop=True)

@@ -78,6 +78,7 @@ class Release:
         columns: our column -> the release's name for it.
         limited_from: the number of instructions with a reference before `limit.limited` left some
             of them out; None without a limit.
+        only_with_reference: whether systems answer only instructions with a reference.
     """
 
     path: Path
@@ -89,6 +90,7 @@ class Release:
     manifest: dict[str, Any] | None
     answer_key_path: Path | None
     limited_from: int | None = None
+    only_with_reference: bool = True
     _filenames: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def ehr_path(self, person_id: str) -> Path:
@@ -233,6 +235,8 @@ def read_release_table(
             return None
         form = recognize_folder(path)
         what = f"; it is {form}" if form else ""
+        if not what and stem == REFERENCES_FILE:
+            what = "; without any reference, it has only its header"
         raise ReleaseError(f"load_release: {path} has no {stem}{'/'.join(TABLE_SUFFIXES)}{what}")
     table = read_table(file, **_TABLES[stem]._asdict(), columns=columns)
     frame = table.frame
@@ -344,8 +348,13 @@ def read_manifest(file: Path) -> dict[str, Any] | None:
 
 
 def instructions_to_answer(release: Release) -> pd.DataFrame:
-    """Return the instructions that have a reference, sorted by patient."""
+    """Return the instructions that systems answer, sorted by patient.
+
+    They have a reference, or without `only_with_reference` at least a patient with an EHR.
+    """
     instructions = release.instructions
     answered = release.references["instruction_id"]
-    instructions = instructions[instructions["instruction_id"].isin(answered)]
+    has_reference = instructions["instruction_id"].isin(answered)
+    chosen = has_reference if release.only_with_reference else instructions["person_id"].notna()
+    instructions = instructions[chosen]
     return instructions.sort_values("person_id", kind="stable")

@@ -22,12 +22,14 @@ _TOLERANCE = 1e-9
 def rate(run: Run) -> pd.DataFrame:
     """Return one rating of each response of a run: instruction_id, system, rater, correct, rank.
 
-    The answer key rates generated responses, and its grader's version is in the column grader.
+    The answer key rates generated responses to instructions with a reference, and its grader's
+    version is in the column grader.
     Released responses have clinicians' ratings, combined by `combine_raters`. Systems may be rated
     on different instructions; see `common_ratings`.
 
     Raises:
-        ReleaseError: the release has no answer key or reviews, or no review of one of the systems.
+        ReleaseError: the release has no answer key or reviews, no review of one of the systems, or
+            no reference for any response.
     """
     ratings = rate_by_each(run)
     return combine_raters(ratings, run.combine) if run.source == "released" else ratings
@@ -52,6 +54,10 @@ def rate_by_each(run: Run) -> pd.DataFrame:
         )
     responses = pd.concat([run.responses(system) for system in run.systems], ignore_index=True)
     key = load_answer_key(run.release.answer_key_path)
+    has_reference = responses["instruction_id"].isin(run.release.references["instruction_id"])
+    if not has_reference.any():
+        raise ReleaseError(f"{run.release.path}: no response has a reference to be evaluated with")
+    responses = responses[has_reference]
     return rate_with_answer_key(responses, key, run.release.questions)
 
 

@@ -9,11 +9,11 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from medalign_utils import paths
-from medalign_utils.data.release import Release, instructions_to_answer
+from medalign_utils.data.release import Release
 from medalign_utils.data.store import read_lines
 from medalign_utils.errors import MedAlignError
 from medalign_utils.generation.system import concurrency, max_new_tokens, system_tokenizer
-from medalign_utils.generation.tasks import packed_instructions
+from medalign_utils.generation.tasks import instructions_to_ask, packed_instructions
 from medalign_utils.generation.terms import check_terms
 from medalign_utils.stats.rounding import rounded
 
@@ -58,9 +58,7 @@ def plan_system(
     Unknown values are NaN.
     """
     tokenizer = system_tokenizer(system)
-    instructions = instructions_to_answer(release)
-    if instructions.empty:
-        raise MedAlignError(f"{release.path}: no instructions to answer: none has a reference")
+    instructions = instructions_to_ask(release)
     limit = max_new_tokens(system)
     prompts = tokens = 0
     kept = []

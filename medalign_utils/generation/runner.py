@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from medalign_utils.data.release import Release, instructions_to_answer
+from medalign_utils.data.release import Release
 from medalign_utils.data.responses import read_responses
 from medalign_utils.data.store import Store
 from medalign_utils.errors import IncompleteError, ParamsError, PromptError
@@ -38,7 +38,7 @@ from medalign_utils.generation.system import (
     max_new_tokens,
     system_tokenizer,
 )
-from medalign_utils.generation.tasks import Task, ask_all, packed_instructions
+from medalign_utils.generation.tasks import Task, ask_all, instructions_to_ask, packed_instructions
 from medalign_utils.generation.terms import check_terms
 from medalign_utils.paths import part, write_text
 from medalign_utils.prompts.context import check_fits, next_prompt
@@ -87,8 +87,8 @@ def run_system(
 
     Raises:
         ParamsError, TermsError: as `check_system`, `shard_of` and `check_terms`.
-        ReleaseError, EHRError: an EHR is missing, cannot be read, or changed after the release was
-            checked.
+        ReleaseError, EHRError: there is no instruction to answer, or an EHR is missing, cannot be
+            read, or changed after the release was checked.
         PromptError: an instruction does not fit the context; the message names it.
         IncompleteError: some prompts failed, or the run stopped because all of them would fail.
         MedAlignError: a store is damaged, cannot be locked or is in use by a run with other shards,
@@ -98,7 +98,7 @@ def run_system(
     path, context_length = Path(path), system.get("context_length")
     tokenizer = system_tokenizer(system)
     terms = check_terms(release, system)
-    instructions = instructions_to_answer(release)
+    instructions = instructions_to_ask(release)
     limit = max_new_tokens(system)
     _check_instructions(release, instructions, context_length, tokenizer, limit)
     generator = make_generator(system, tokenizer)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from medalign_utils.data.release import Release
+from medalign_utils.data.release import Release, instructions_to_answer
 from medalign_utils.errors import MedAlignError, ReleaseError
 from medalign_utils.generation.base import Failure, Generation, Generator
 from medalign_utils.generation.system import strategy_options
@@ -65,6 +65,18 @@ class Task:
         self.prompt_tokens = max(self.prompt_tokens, prompt_tokens)
         self.n_prompts += 1
         self.digest.update(prompt.text.encode())
+
+
+def instructions_to_ask(release: Release) -> pd.DataFrame:
+    """Return `instructions_to_answer`; ReleaseError if there is none."""
+    instructions = instructions_to_answer(release)
+    if instructions.empty:
+        hint = "; `only_with_reference: false` asks those of all patients with an EHR"
+        raise ReleaseError(
+            f"{release.path}: no instruction has a "
+            + (f"reference{hint}" if release.only_with_reference else "patient with an EHR")
+        )
+    return instructions
 
 
 def packed_instructions(

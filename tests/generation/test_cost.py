@@ -125,4 +125,16 @@ def test_the_command_says_what_is_planned_and_what_is_wrong(project, monkeypatch
 def test_a_plan_of_a_release_without_references_says_so(release):
     bare = dataclasses.replace(release, references=release.references.iloc[:0])
     [row] = plan_experiment(bare, [SYSTEM], "none").to_dict("records")
-    assert row["problem"] == f"{release.path}: no instructions to answer: none has a reference"
+    assert "no instruction has a reference; `only_with_reference: false` asks" in row["problem"]
+
+
+def test_a_plan_prints_the_sentence_of_a_warning_without_its_source_line(project, capsys):
+    write_release(project / "data/real")
+    changes = dict.fromkeys(("synthetic_patients", "synthetic_instructions", "synthetic_seed"))
+    changes |= {"counterfactual_systems": [], "metrics": ["chrf"], "systems": ["bm25-2k"]}
+    changes |= {"limit": 2, "only_with_reference": False}
+    write_experiment("mine", **changes, release="data/real")
+    assert main(["plan", "params/mine.yaml"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert "mine@2: limited to 2 of 3 instructions" in said
+    assert not [line for line in said if ".py" in line or "warn(" in line]

@@ -1,3 +1,5 @@
+import gzip
+import json
 import logging
 import os
 import random
@@ -8,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
+import zlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -469,6 +473,36 @@ def test_reply_without_an_end_is_given_up(serve, monkeypatch):
         assert generator.answer([prompt()]) == [Failure("no reply within 0.5 s")]
         assert time.monotonic() - start < 3
         thread.join()
+
+
+def compressed(body, *encodings, level=9):
+    for encoding in encodings:
+        body = {"gzip": gzip.compress, "deflate": zlib.compress}[encoding](body)
+    header = ("Content-Encoding", ", ".join(encodings))
+    return Reply(body, headers=(("Content-Type", "application/json"), header))
+
+
+def test_compressed_replies_are_read(serve):
+    body = json.dumps(BODY).encode()
+    for encoding in ("gzip", "deflate"):
+        server = serve(in_turn(compressed(body, encoding)))
+        assert ask(server) == ask(serve(in_turn(Reply(BODY))))
+        assert server.requests[0].headers["accept-encoding"] == "identity"
+    wrong = Reply(body, headers=(("Content-Encoding", "gzip"),))
+    assert "ReadError" in ask(serve(in_turn(wrong)), attempts=1).reason
+
+
+@pytest.mark.parametrize("encodings", [["gzip"], ["deflate"], ["gzip", "gzip"]])
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_small_reply_does_not_become_a_large_one(serve, encodings, status):
+    bomb = compressed(b" " * 200_000_000, *encodings)._replace(status=status)
+    server = serve(in_turn(bomb))
+    tracemalloc.start()
+    failure = ask(server, attempts=1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert failure.reason.startswith("a connection that broke (ReadError)")
+    assert peak < 3 * openai_api.LONGEST_REPLY
 
 
 def echo(status, code=None):

@@ -1,5 +1,6 @@
 """Runs that end, are killed, fail or are split into shards, and what they keep."""
 
+import dataclasses
 import json
 import logging
 import multiprocessing
@@ -15,6 +16,7 @@ import pytest
 
 from medalign_utils import __version__, paths
 from medalign_utils.__main__ import main
+from medalign_utils.data.limit import limited
 from medalign_utils.data.release import instructions_to_answer, load_release
 from medalign_utils.data.responses import RESPONSE_COLUMNS, read_responses
 from medalign_utils.data.store import locked
@@ -26,8 +28,10 @@ from medalign_utils.errors import (
     PromptError,
     ReleaseError,
 )
+from medalign_utils.explorer.widget import NO_RATINGS, Explorer
 from medalign_utils.generation import run_store, runner, tasks
 from medalign_utils.generation.base import Failure, Generation, Generator
+from medalign_utils.generation.cost import plan_system
 from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.generation.runner import run_system, shard_of
 from medalign_utils.prompts import context
@@ -624,7 +628,7 @@ def test_a_run_in_other_shards_meanwhile_is_refused(many, path, answering):
 
 def test_of_equal_responses_the_first_counts_and_others_are_repaired(folder, path, answering):
     run(folder, path)
-    lines = path.read_text().splitlines(keepends=True)
+    lines = [f"{line}\n" for line in path.read_text().split("\n")[:-1]]
     path.write_text("".join([*lines, lines[0].replace('"seconds": ', '"seconds": 1')]))
     assert len(read_responses(path)) == 3
     path.write_text("".join([*lines, lines[0].replace("first", "second")]))
@@ -722,3 +726,36 @@ def test_a_record_that_changes_after_the_check_is_not_sent(tmp_path, path, answe
     prompts = tasks.packed_instructions(restricted, to_ask, ANSWERING, tokenizer, digests)
     with pytest.raises(ReleaseError, match=r"40\.xml has changed"):
         list(prompts)
+
+
+def test_instructions_without_a_reference_are_answered_on_request(folder, path, answering):
+    asked = "family history of stroke?\tCardiology\t"
+    edit(folder / "all-instructions-rouge.tsv", f"{asked}\n", f"{asked}40\n")
+    release = load_release(folder)
+    every = dataclasses.replace(release, only_with_reference=False)
+    responses = run_system(every, ANSWERING, path, progress=False)
+    assert responses["instruction_id"].tolist() == ["02", "3", "5479314876123", "4"]
+    assert len(limited(every, 3).instructions) == 3
+    assert set(limited(every, 3).instructions["instruction_id"]) == set(ORDER)
+    assert len(plan_system(every, ANSWERING | {"system": "x"}, "none")) > 0
+    # Explorer and metrics take what there is.
+    shown = Explorer(every, responses, NO_RATINGS)
+    shown.show("40", "4")
+
+
+def test_a_release_without_any_reference_is_answered_or_says_why_not(folder, path, answering):
+    file = folder / "clinician-instruction-responses.tsv"
+    file.write_text(file.read_text().splitlines(keepends=True)[0])
+    edit(folder / "all-instructions-rouge.tsv", "\tCardiology\t\n", "\tCardiology\t40\n")
+    release = load_release(folder)
+    for ask in (
+        lambda: run_system(release, ANSWERING, path, progress=False),
+        lambda: plan_system(release, ANSWERING | {"system": "x"}, "none"),
+    ):
+        with pytest.raises(ReleaseError, match="no instruction has a reference; `only_with_ref"):
+            ask()
+    every = dataclasses.replace(release, only_with_reference=False)
+    assert len(run_system(every, ANSWERING, path, progress=False)) == 4
+    file.unlink()
+    with pytest.raises(ReleaseError, match="without any reference, it has only its header"):
+        load_release(folder)

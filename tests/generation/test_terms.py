@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from medalign_utils.data.release import load_release
-from medalign_utils.errors import TermsError
+from medalign_utils.errors import IncompleteError, TermsError
 from medalign_utils.generation.runner import run_system
+from medalign_utils.generation.terms import check_terms
 from medalign_utils.synthetic import write_release as synthesize
 from tests.builders.chat_server import ChatServer, Reply, completion, error
 from tests.builders.project import copy_project, run, write_experiment, write_system
@@ -108,6 +109,70 @@ def test_nothing_is_sent_to_another_machine_without_an_agreement(
             load_release(synthetic), system(server.port), tmp_path / "away.jsonl", progress=False
         )
         assert len(away) == len(load_release(synthetic).references)
+
+
+@pytest.mark.parametrize("name", ["gpt-oss:120b-cloud", "kimi-k2:cloud", "x:1b-CLOUD", "a-cloud "])
+def test_a_model_that_ollama_passes_on_to_its_maker_needs_an_agreement(
+    restricted, tmp_path, remote, name
+):
+    with CountingServer(quoting) as server:
+        here = system(server.port, host="127.0.0.1", model=name)
+        with pytest.raises(TermsError, match="passes prompts on: nothing was sent"):
+            run_system(load_release(restricted), here, tmp_path / "m.jsonl", progress=False)
+        assert server.connections == 0
+        covered = here | {"covered_by": {"127.0.0.1": "agreement no. 7"}}
+        assert len(run_system(load_release(restricted), covered, tmp_path / "m.jsonl")) == 3
+        ours = here | {"model": "cloudy:7b"}
+        assert check_terms(load_release(restricted), ours)["covered_by"] is None
+
+
+@pytest.mark.parametrize("addresses", [["10.0.0.7"], ["127.0.0.1", "10.0.0.7"], []])
+def test_localhost_that_is_no_loopback_address_is_another_machine(
+    restricted, monkeypatch, addresses
+):
+    release, here = load_release(restricted), system(1, host="localhost")
+    assert check_terms(release, here)["covered_by"] is None
+
+    def resolve(*_, **__):
+        if not addresses:
+            raise OSError
+        return [(2, 1, 6, "", (address, 0)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(TermsError, match="localhost is not a loopback address here: nothing"):
+        check_terms(release, here)
+
+
+def test_records_sent_by_plain_http_under_an_agreement_are_warned_of(restricted, caplog):
+    release = load_release(restricted)
+    covered = system(1, covered_by={REMOTE: "agreement no. 7"})
+    check_terms(release, covered | {"base_url": f"https://{REMOTE}/v1"})
+    check_terms(release, system(1, host="127.0.0.1"))
+    assert caplog.text == ""
+    check_terms(release, covered)
+    assert f"records are sent to {REMOTE} unencrypted" in caplog.text
+
+
+def test_each_response_keeps_its_agreement_after_a_later_run_from_here(
+    restricted, tmp_path, remote
+):
+    path, agreement = tmp_path / "m.jsonl", {REMOTE: "agreement no. 7"}
+
+    def one_fails(request):
+        return error(500) if "statin" in request.prompt and server.fails else quoting(request)
+
+    with ChatServer(one_fails) as server:
+        server.fails = True
+        away = system(server.port, covered_by=agreement, attempts=1)
+        with pytest.raises(IncompleteError):
+            run_system(load_release(restricted), away, path, progress=False)
+        server.fails = False
+        run_system(load_release(restricted), system(server.port, host="127.0.0.1"), path)
+    rows = [json.loads(line) for line in path.read_text().split("\n") if line]
+    assert {row["instruction_id"]: row["covered_by"] for row in rows} == {
+        "02": agreement[REMOTE], "3": None, "5479314876123": agreement[REMOTE]
+    }  # fmt: skip
+    assert [row["host"] for row in rows].count("127.0.0.1") == 1
 
 
 def test_a_record_is_in_its_responses_and_nowhere_else(
