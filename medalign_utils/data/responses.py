@@ -33,6 +33,7 @@ RESPONSE_COLUMNS = {
     "device": "str",
     "prompt_sha256": "str",
 }
+_UNSURE_COUNTS = [name for name, kind in RESPONSE_COLUMNS.items() if kind == "Int64"]
 # Columns that version 0.3.0 did not store, and their values.
 _ADDED_COLUMNS = {
     "reasoning": "",
@@ -117,6 +118,9 @@ def read_responses(path: str | Path) -> pd.DataFrame:
         raise MedAlignError(f"read_responses: no file {path}")
     required = RESPONSE_COLUMNS.keys() - _ADDED_COLUMNS.keys()
     rows = [_ADDED_COLUMNS | row for row in read_lines(path, sorted(required))]
+    for row in rows:
+        # Servers may count nonsense, and did so into files of earlier versions.
+        row |= {name: None for name in _UNSURE_COUNTS if not is_count(row[name])}
     table = pd.DataFrame(rows, columns=list(RESPONSE_COLUMNS))
     table = table.drop_duplicates(["instruction_id", "response"], ignore_index=True)
     repeated = table.loc[table["instruction_id"].duplicated(), "instruction_id"]
@@ -126,9 +130,6 @@ def read_responses(path: str | Path) -> pd.DataFrame:
             f"{path}: {n} responses to instruction {repeated.iloc[0]}, expected 1; "
             f"`python -m medalign_utils repair {path}` keeps the first of each"
         )
-    for name in (name for name, kind in RESPONSE_COLUMNS.items() if kind == "Int64"):
-        # Servers may count nonsense, and did so into files of earlier versions.
-        table[name] = table[name].map(lambda n: n if is_count(n) else None).astype("object")
     try:
         table = table.astype(RESPONSE_COLUMNS)
     except (TypeError, ValueError, OverflowError):  # the original message would quote a response

@@ -17,6 +17,7 @@ from medalign_utils.hub import (
     find_checkpoint,
     in_one_line,
     load_network,
+    loading,
     quiet,
 )
 from medalign_utils.metrics.base import DECIMALS, Metric, check_texts, warn_of
@@ -107,7 +108,7 @@ def _load_bleurt(checkpoint: Checkpoint, config: dict):
         config |= {"input_embedding_size": size, "output_embedding_size": size}
     *_, file = [file for file in checkpoint.files if file.suffix in (".safetensors", ".bin")]
     try:
-        with quiet():
+        with quiet(), loading(checkpoint.name):
             settings = getattr(transformers, f"{kind}Config").from_dict(config, num_labels=1)
             network = getattr(transformers, f"{kind}ForSequenceClassification")(settings)
             # weights_only: never run code from the file.

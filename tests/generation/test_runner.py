@@ -423,6 +423,8 @@ def test_read_responses(tmp_path):
     with pytest.raises(MedAlignError, match=r"x\.jsonl, line 2: expected a JSON object"):
         read_responses(file)
     file.write_text(line * 2)
+    assert len(read_responses(file)) == 1
+    file.write_text(line + json.dumps(row | {"response": "another"}) + "\n")
     with pytest.raises(MedAlignError, match="2 responses to instruction 007, expected 1"):
         read_responses(file)
 

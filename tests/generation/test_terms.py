@@ -159,7 +159,7 @@ def test_each_response_keeps_its_agreement_after_a_later_run_from_here(
     path, agreement = tmp_path / "m.jsonl", {REMOTE: "agreement no. 7"}
 
     def one_fails(request):
-        return error(500) if "statin" in request.prompt and server.fails else quoting(request)
+        return error(500) if "Which statin" in request.prompt and server.fails else quoting(request)
 
     with ChatServer(one_fails) as server:
         server.fails = True
