@@ -1,13 +1,14 @@
 """The explorer: a patient's record beside the instructions about it and the systems' responses.
 
-Of a restricted release `explore` shows no record until a patient is chosen, so an executed copy of
-the notebook contains no patient text. Of a synthetic release it opens the first instruction with
-evidence.
+Of a restricted release `explore` shows no record until a patient is chosen, and notebook 01 has a
+button in its place (`explore_on_request`), so an executed copy of the notebook contains no text and
+no id of a patient. Of a synthetic release it opens the first instruction with evidence.
 """
 
 from html import escape
 from urllib.parse import quote, unquote
 
+import ipywidgets as widgets
 import pandas as pd
 from IPython.display import HTML
 
@@ -40,6 +41,22 @@ def explore(
 ) -> "Explorer":
     """Return a widget that shows a release's records; make it the last expression of a cell."""
     return Explorer(release, responses, ratings)
+
+
+def explore_on_request(
+    release: Release, responses: pd.DataFrame = NO_RESPONSES, ratings: pd.DataFrame = NO_RATINGS
+) -> "Explorer | widgets.VBox":
+    """Return `explore`; of a restricted release, a button that opens it.
+
+    A program that executes a notebook may save the state of its widgets, and the explorer's has the
+    ids of all patients. Nobody clicks in such a run.
+    """
+    if not release.is_restricted:
+        return explore(release, responses, ratings)
+    button = widgets.Button(description="Open the explorer")
+    box = widgets.VBox([button])
+    button.on_click(lambda _: box.set_trait("children", [explore(release, responses, ratings)]))
+    return box
 
 
 def show_example(release: Release) -> HTML:

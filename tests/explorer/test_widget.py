@@ -383,6 +383,17 @@ def test_unfinished_responses_are_ignored(release, tmp_path, monkeypatch):
     assert responses["system"].tolist() == ["a", "gpt4-32k"]
 
 
+def test_the_explorer_of_a_restricted_release_opens_by_a_click(tmp_path, monkeypatch):
+    release = load_release(write_release(tmp_path / "release"))
+    box = widget.explore_on_request(release)
+    [button] = box.children
+    button.click()
+    [opened] = box.children
+    assert isinstance(opened, widget.Explorer) and len(opened.patient.options) > 2
+    monkeypatch.setattr(type(release), "is_restricted", False)
+    assert isinstance(widget.explore_on_request(release), widget.Explorer)
+
+
 def with_descendants(control):
     yield control
     for child in getattr(control, "children", ()):
@@ -408,7 +419,9 @@ def test_the_executed_notebook_contains_no_text_of_patients(tmp_path):
     execute_notebook(notebook, executed, parameters, cwd=tmp_path, progress_bar=False)
     assert "widgets" in nbformat.read(executed, 4).metadata  # the widgets' state is saved
     content = executed.read_text()
-    assert "The explorer opens here" in content and "3 instructions" in content
+    state = str(nbformat.read(executed, 4).metadata["widgets"])
+    assert "Open the explorer" in state and not re.search(r"\b(40|007)\b", state)
     assert_no_text_of_patients(content)
     assert len(list((tmp_path / "runs/none/figures").glob("*.png"))) == 5
-    assert content.count('"image/png"') == 5  # every figure is shown
+    # Every figure is shown; the lengths of a restricted release's records are a sentence.
+    assert content.count('"image/png"') == 4 and "only quartiles" in content
