@@ -19,13 +19,13 @@ from medalign_utils.config import (
     load_system,
 )
 from medalign_utils.data.access import table_files
-from medalign_utils.data.ehr_files import ehr_files as ehr_files_of
+from medalign_utils.data.ehr_files import ehrs_digest
 from medalign_utils.data.release import load_release
 from medalign_utils.errors import MedAlignError
 from medalign_utils.generation.system import job_resources, shaping_settings
 from medalign_utils.generation.terms import check_terms
 from medalign_utils.outputs import FIGURE_KINDS, OUTPUTS, stem
-from medalign_utils.paths import checkpoint, part, resolve
+from medalign_utils.paths import checkpoint, keep_private, part, resolve
 from medalign_utils.provenance.code_closure import code_hash
 from medalign_utils.provenance.notebook import notebook_code
 from medalign_utils.reporting.jobs import is_finished
@@ -72,13 +72,21 @@ SHARDED = [system for system in SYSTEMS if system not in PARTS]
 KIND_NOTEBOOKS = {"generate": "03_generate_responses", "score": "04_score_responses"}
 KINDS = ["score"] if IS_RELEASED else ["generate", "score"]
 
-# Only the owner may read files made from a restricted release.
-UMASK = "umask 077; " if IS_RESTRICTED else ""
+def keep_run_private():
+    """Let only the owner read files made from a restricted release, and Snakemake's records."""
+    if IS_RESTRICTED:
+        for folder in (RUN, ".snakemake"):
+            keep_private(Path(folder))
+
+
+try:
+    keep_run_private()
+except MedAlignError as error:
+    sys.exit(str(error))
 # Runs a notebook and keeps its executed copy and its log. The number of threads is fixed, because
 # the order of a parallel sum changes the last digits of a score.
 RUN_NOTEBOOK = (
-    UMASK
-    + "log={log:q}; OMP_NUM_THREADS={threads} python -m medalign_utils run {input.notebook:q}"
+    "log={log:q}; OMP_NUM_THREADS={threads} python -m medalign_utils run {input.notebook:q}"
     ' "$log" -y {params.notebook:q} --after {params.after:q} '
 )
 LOGGED = ' >"${{log%.ipynb}}.log" 2>&1 || {{ cat "${{log%.ipynb}}.log" >&2; exit 1; }}'
@@ -86,7 +94,7 @@ NOTEBOOK = RUN_NOTEBOOK + "--status {params.status:q} --makes {params.makes:q}" 
 # A system's job: if it is killed, its second attempt writes the status.
 MADE = "--status {output:q} --makes {params.makes:q} --attempt {resources.attempt}"
 SYSTEM_NOTEBOOK = RUN_NOTEBOOK + MADE + LOGGED + "; grep '\"is_ok\": false' {output:q} >&2 || true"
-REPORT = UMASK + "python -m medalign_utils report {FILE:q} -y {SETTINGS:q}"
+REPORT = "python -m medalign_utils report {FILE:q} -y {SETTINGS:q}"
 
 
 def code_of(notebook):
@@ -153,8 +161,9 @@ GENERATED = [] if IS_RELEASED else statuses("generate", EXPERIMENT["systems"])
 # Of the systems that also answer rewritten records, and may do nothing else.
 AUDITED = statuses("generate", EXPERIMENT["counterfactual_systems"]) if IS_AUDITED else []
 SCORED = statuses("score", EXPERIMENT["systems"])
-# The EHRs of a given release; the manifest of a synthetic one has their digests.
-EHRS = [] if IS_SYNTHETIC else sorted(map(str, ehr_files_of(resolve(RELEASE))[0]))
+# Of the EHRs of a given release; the manifest of a synthetic one has their digests. Their names are
+# ids of patients, so they are no inputs, which Snakemake logs and records.
+EHRS = "" if IS_SYNTHETIC else ehrs_digest(resolve(RELEASE))
 # Metrics' models in folders; jobs download those on a hub.
 WEIGHTS = [
     os.path.relpath(file)  # the same in every clone
@@ -165,13 +174,13 @@ WEIGHTS = [
 ]
 PAPER = sorted(map(str, Path("data/paper").glob("*.csv")))
 
-# Notebook -> what it reads besides the release's tables.
-NOTEBOOKS = {"01_explore_release": EHRS + PAPER, "02_match_instructions": EHRS}
+# Notebook -> what it reads besides the release.
+NOTEBOOKS = {"01_explore_release": PAPER, "02_match_instructions": []}
 if IS_RATED:
     NOTEBOOKS |= {
-        "05_evaluate_systems": EHRS + GENERATED,
+        "05_evaluate_systems": GENERATED,
         "06_correlate_metrics": GENERATED + SCORED,
-        "07_audit_fairness": EHRS + GENERATED + SCORED,
+        "07_audit_fairness": GENERATED + SCORED,
         "08_reproduce_paper": [
             f"{RUN}/patients.csv",
             f"{RUN}/tables/05_evaluate_systems.csv",
@@ -182,8 +191,9 @@ if IS_RATED:
         ],
     }
 if IS_AUDITED:
-    NOTEBOOKS["09_audit_counterfactuals"] = EHRS + AUDITED
-NOTEBOOKS["12_analyze_errors"] = EHRS + GENERATED
+    NOTEBOOKS["09_audit_counterfactuals"] = AUDITED
+NOTEBOOKS["12_analyze_errors"] = GENERATED
+NO_EHRS = ("06_correlate_metrics", "08_reproduce_paper")  # of these
 EVERYTHING = [file for notebook in NOTEBOOKS for file in outputs_of(notebook)]
 
 # Try again systems that failed, and whatever has files other than its status says, for instance
@@ -247,7 +257,7 @@ for kind in KINDS:
             kind
         input:
             TABLES,
-            WEIGHTS if kind == "score" else EHRS,
+            WEIGHTS if kind == "score" else [],
             after=[f"{RUN}/status/generate/{{part}}.json"] if kind != KINDS[0] else [],
             notebook=f"notebooks/{KIND_NOTEBOOKS[kind]}.ipynb",
         output:
@@ -257,6 +267,7 @@ for kind in KINDS:
         params:
             notebook=parameters(KIND_NOTEBOOKS[kind]),
             code=code_of(KIND_NOTEBOOKS[kind]),
+            ehrs=EHRS if kind == "generate" else "",
             after=lambda wildcards, input: input.after,
             makes=makes(kind),
             # Not the YAML itself, which also has settings that change no response.
@@ -284,7 +295,7 @@ rule join:
     params:
         makes=lambda wildcards: makes(wildcards.kind)(wildcards),
     shell:
-        UMASK + "python -m medalign_utils join --status {output:q} --after {input:q} --makes {params.makes:q}"
+        "python -m medalign_utils join --status {output:q} --after {input:q} --makes {params.makes:q}"
 
 
 for notebook, files in NOTEBOOKS.items():
@@ -303,6 +314,7 @@ for notebook, files in NOTEBOOKS.items():
         params:
             notebook=parameters(notebook),
             code=code_of(notebook),
+            ehrs="" if notebook in NO_EHRS else EHRS,
             status=f"{RUN}/status/{notebook}.json",
             makes=[file for file in outputs_of(notebook) if "/provenance/" not in file],
             after=[file for file in files if "/status/" in file],
@@ -357,11 +369,13 @@ rule complete:
 
 
 onsuccess:
+    keep_run_private()
     if os.path.exists(f"{RUN}/report.html"):
         print(f"Open {RUN}/report.html; tables, figures and notebooks are next to it.")
 
 
 onerror:
+    keep_run_private()
     # Unless interrupted, everything that could run has run: the report says what is missing.
     interrupted = workflow.scheduler.running or list(workflow.scheduler.open_jobs)
     if not interrupted and not all(map(os.path.exists, EVERYTHING)):

@@ -3,8 +3,10 @@
 Only the `write_...` functions create folders.
 """
 
+import contextlib
 import os
 import re
+import stat
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -208,6 +210,30 @@ def reproduce(experiment: str) -> str:
 
 def _file_of(experiment: str) -> str:
     return f"params/{without_limit(experiment)}.yaml"
+
+
+def keep_private(folder: Path) -> None:
+    """Let only the owner read a folder, what is in it, and what this process will write.
+
+    This is for restricted releases: a run's process calls it before it writes. Programs that it
+    starts inherit this; for an existing folder, existing files are included.
+
+    Raises:
+        MedAlignError: a file belongs to someone else.
+    """
+    os.umask(0o077)
+    for path in (folder, *folder.rglob("*")) if folder.is_dir() else ():
+        with contextlib.suppress(FileNotFoundError):  # another job has just deleted it
+            mode = path.lstat().st_mode
+            if path.is_symlink() or not mode & 0o077:
+                continue
+            try:
+                path.chmod(stat.S_IMODE(mode) & ~0o077)
+            except PermissionError:
+                raise MedAlignError(
+                    f"{short(path)} was made from a restricted release, belongs to another user "
+                    "and is not private; let them delete it"
+                ) from None
 
 
 def opener(private: bool) -> Callable[[str, int], int]:

@@ -112,10 +112,15 @@ class Run:
 
     @cached_property
     def release(self) -> Release:
-        """The release, loaded once, within the limit; a warning says what it leaves."""
+        """The release, loaded once, within the limit; a warning says what it leaves.
+
+        If it is restricted, the run's files become private; see `paths.keep_private`.
+        """
         folder = paths.resolve(self.release_folder)
         release = load_release(folder, annotator=self.annotator, columns=self.columns)
         release = replace(release, only_with_reference=self.only_with_reference)
+        if release.is_restricted:
+            paths.keep_private(paths.report(self.experiment).parent)
         if self.limit is None:
             return release
         release = limited(release, self.limit)

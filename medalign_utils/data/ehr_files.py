@@ -1,5 +1,6 @@
 """Find the file of each patient's EHR in a release's folder."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -61,6 +62,21 @@ def ehr_files(folder: Path, named: Iterable[Path] = ()) -> tuple[dict[Path, str]
         if file.name.endswith(SUFFIXES) and "." not in patient_of(file):
             ehrs.setdefault(file, patient_of(file))
     return ehrs, [f for f in files if f not in ehrs]
+
+
+def ehrs_digest(release: Path) -> str:
+    """Return a SHA-256 of all files in the EHR folder with their names, which are ids of patients.
+
+    Raises: ReleaseError if the folder cannot be read.
+    """
+    digest, folder = hashlib.sha256(), _ehr_folder(release)
+    with reading(release):
+        for path in sorted(folder.rglob("*")) if folder else ():
+            if path.is_file():
+                digest.update(f"{path.relative_to(folder)}\0".encode(errors="surrogateescape"))
+                with path.open("rb") as content:
+                    digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _ehr_folder(release: Path) -> Path | None:

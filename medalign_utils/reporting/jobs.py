@@ -4,6 +4,7 @@ A system that fails does not stop the run: its status file says why, later noteb
 that have finished, and the run fails only at the end.
 """
 
+import contextlib
 import json
 import shutil
 import sys
@@ -16,6 +17,7 @@ import pandas as pd
 from medalign_utils.errors import MedAlignError
 from medalign_utils.paths import write_scores
 from medalign_utils.provenance.records import sha256
+from medalign_utils.run import Run
 
 # Parameter that lists systems -> the minimum number of systems that a notebook needs.
 _LEAST = {"systems": 2, "counterfactual_systems": 1}
@@ -83,6 +85,7 @@ def run_notebook(
         outcome = _failure("MedAlignError", f"{too_few[0]}: too few have finished: {finished}", log)
     else:
         try:
+            _keep_private(parameters)
             execute(notebook, executed, {**parameters, **lists})
         except Exception as error:  # a cell failed, or the kernel died
             print(error, file=sys.stderr)
@@ -135,6 +138,13 @@ def execute(notebook: Path, executed: Path, parameters: Mapping[str, Any]) -> No
     options = {"engine_name": "ipc", "progress_bar": False}
     options |= {"kernel_name": "python3", "language": "python"}
     papermill.execute_notebook(notebook, executed, dict(parameters), **options)
+
+
+def _keep_private(parameters: Mapping[str, Any]) -> None:
+    """Make the run private before anything is written, if its release is restricted."""
+    with contextlib.suppress(MedAlignError):  # the notebook itself says what is wrong
+        if "release" in parameters:
+            _ = Run.of(parameters).release
 
 
 def _failure(error: str, message: str, log: str) -> dict[str, Any]:
