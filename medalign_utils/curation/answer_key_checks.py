@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from medalign_utils.data.disclosure import may_be_counted
 from medalign_utils.data.ehr import ehr_text
 from medalign_utils.data.release import Release
 from medalign_utils.grading import grade, load_answer_key
@@ -11,18 +12,22 @@ CONSTANTS = ("", "yes", "no", "not documented")
 SWAPPED = "another instruction's reference"
 
 
-def uninformed_answers(release: Release) -> pd.DataFrame:
+def uninformed_answers(release: Release, *, is_restricted: bool = False) -> pd.DataFrame:
     """Return how often the answer key accepts an answer that ignores the question.
 
     The answers are constant texts, the whole prompt, and the references of all other instructions.
     Instructions are left out if "not documented" is correct. Columns: answer; n, the number of
-    gradings; correct, the share accepted, in [0, 1]. Without an answer key the table is empty.
+    gradings; correct, the share accepted, in [0, 1]. The table is empty without an answer key, and
+    if the release is restricted and the instructions left out are of 1 to 10 patients.
     """
     key = load_answer_key(release.answer_key_path) if release.answer_key_path else {}
     within = set(release.instructions["instruction_id"])
     key = {i: line for i, line in key.items() if i in within}
     facts = {i: line["facts"] for i, line in key.items()}
     facts = {i: f for i, f in facts.items() if all(x["kind"] != "not_documented" for x in f)}
+    left_out = [line["person_id"] for i, line in key.items() if i not in facts]
+    if is_restricted and not may_be_counted(left_out, (key[i]["person_id"] for i in facts)):
+        key, facts = {}, {}
     asked = release.questions
     answers = {
         f'"{answer}"': [(answer, f, asked.get(i, "")) for i, f in facts.items()]

@@ -8,6 +8,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from medalign_utils.data.ehr import events_text, read_events
+from medalign_utils.data.merging import merge_bins, merge_small
 from medalign_utils.data.release import Release
 from medalign_utils.errors import ReleaseError
 from medalign_utils.prompts.tokenizers import load_tokenizer
@@ -25,7 +26,7 @@ class ReleaseSummary(NamedTuple):
 
 
 def summarize_records(
-    release: Release, *, tokenizer: str = "minilm", progress: bool = True
+    release: Release, *, tokenizer: str = "minilm", merge: bool = False, progress: bool = True
 ) -> ReleaseSummary:
     """Return counts over the EHRs of the instructions' patients, reading each EHR once.
 
@@ -35,7 +36,11 @@ def summarize_records(
     - `note_types`, largest count first: note, notes, patients
     - `years`, every calendar year from first to last: year, events, patients
 
-    Facts about the person are not counted as events.
+    Facts about the person are not counted as events. With `merge`, for restricted releases, types
+    and years of fewer than 11 patients are merged, and these tables have no patients, because two
+    types may reveal how few patients have one alone. Years are then bands from year to last_year;
+    the first year of the first band and the last one of the last are missing, unless the band is
+    one year.
 
     Raises:
         ReleaseError: no instruction names its patient.
@@ -65,24 +70,51 @@ def summarize_records(
                 "tokens": counter.count(events_text(rows)),
             }
         )
-    by_year = _tally(years, "year", "events").set_index("year")
-    if len(by_year):
+    by_year = _tally(years, "year", "events")
+    if merge and len(by_year):
+        by_year = _bands(years)
+    elif len(by_year):
+        by_year = by_year.set_index("year")
         span = pd.RangeIndex(by_year.index.min(), by_year.index.max() + 1, name="year")
-        by_year = by_year.reindex(span, fill_value=0)
+        by_year = by_year.reindex(span, fill_value=0).reset_index()
     return ReleaseSummary(
         pd.DataFrame(records).sort_values(["tokens", "person_id"], ignore_index=True),
-        _tally(types, "type", "events"),
-        _tally(notes, "note", "notes"),
-        by_year.reset_index(),
+        _tally(types, "type", "events", merge=merge),
+        _tally(notes, "note", "notes", merge=merge),
+        by_year,
     )
 
 
-def _tally(counts: Mapping[str, pd.Series], item: str, n: str) -> pd.DataFrame:
+def _tally(
+    counts: Mapping[str, pd.Series], item: str, n: str, *, merge: bool = False
+) -> pd.DataFrame:
     """Return each item's total count and the number of patients with the item."""
-    table = pd.DataFrame(counts).rename_axis(item)
-    table = pd.DataFrame({n: table.sum(axis=1), "patients": table.count(axis=1)})
+    rows = _rows(counts, item, n)
+    if merge and len(rows):
+        rows[item] = merge_small(rows[item], rows["patient"])
+    table = rows.groupby(item).agg(**{n: (n, "sum"), "patients": ("patient", "nunique")})
     table = table.astype("int64").reset_index()
-    return table.sort_values([n, item], ascending=[False, True], ignore_index=True)
+    table = table.sort_values([n, item], ascending=[False, True], ignore_index=True)
+    return table.drop(columns="patients") if merge else table
+
+
+def _bands(years: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """Return the number of events in bands of years, without the bounds of one patient's record."""
+    rows = _rows(years, "year", "events")
+    firsts = merge_bins(rows["year"], rows["patient"])
+    table = rows.groupby(firsts).agg(last_year=("year", "max"), events=("events", "sum"))
+    table = table.reset_index().astype("Int64")
+    if table["year"].iloc[0] < table["last_year"].iloc[0]:
+        table.loc[0, "year"] = pd.NA
+    if firsts.nunique() and rows.loc[firsts == firsts.max(), "year"].nunique() > 1:
+        table.loc[len(table) - 1, "last_year"] = pd.NA
+    return table
+
+
+def _rows(counts: Mapping[str, pd.Series], item: str, n: str) -> pd.DataFrame:
+    """Return one row per patient and item: patient, the item, n."""
+    rows = pd.concat(counts, names=["patient", item]).rename(n).reset_index()
+    return rows.astype({n: "int64"})
 
 
 def count_categories(

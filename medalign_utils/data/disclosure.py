@@ -1,34 +1,39 @@
-"""Statistical disclosure control: no table may reveal a count of 1 to 10 patients.
+"""Statistical disclosure control: nothing published may reveal a group of 1 to 10 patients.
 
-This applies to restricted releases; a synthetic release has no patients to protect.
+This applies to restricted releases; a synthetic release has no patients to protect. Every table,
+figure and sentence about groups of patients or instructions uses these functions:
 
-Small groups of patients are merged until each has at least 11 patients. Leaving them blank would
-not protect them, because they follow from the total by subtraction. A grouping with a single
-remaining group is not shown.
+- Groupings are merged, not blanked (`merging`), until each group has at least 11 patients:
+  categories, subcategories within categories, and specialties by `disclosable_instructions`;
+  patients by `disclosable_groups`; types and years of events when records are summarized.
+- Two groupings are crossed if each cell has at least 11 patients, after merging; an empty cell
+  reveals as much as a small one. A pair may not close a ring with pairs before it. The table of
+  category by group does, with each pair of groupings; it is merged further, or not shown, while
+  `suppression.revealed` finds that their counts reveal a small group.
+- Two groupings that are not crossed reveal nothing of each other: any counts of the one agree with
+  any counts of the other, and a cell of both may hold from 0 to at least 11 rows.
+- A single value is not shown (`spread`), nor how many patients have two of several types or
+  categories: groups of instructions have no number of patients.
 
-A pair of groupings is shown on two conditions. After merging groups if necessary, each cell must
-have at least 11 patients; an empty cell reveals as much as a small one. And the pair must not close
-a ring with pairs shown before it: race x gender, race x age and gender x age together would reveal
-the number of patients in cells of all three.
-
-Numbers of correct responses are results about a system and need no protection.
+This is proved for exact totals, by `tests/data/test_attack.py`, which attacks the published counts
+of simulated releases by the programme of `suppression`. Three things are outside the proof: what a
+reader already knows about single patients; counts of responses by their outcome, which are results
+about a system; and how many instructions have a reference, a rating or a response in all.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from medalign_utils.data.demographics import NOT_GIVEN
+from medalign_utils.data.merging import LEAST_PATIENTS, OTHERS, coarsen, merge_small
 
-# Smaller counts may identify a patient.
-LEAST_PATIENTS = 11
-# Name of merged small groups, because a rare name may itself identify a patient.
-OTHERS = "(others)"
 ORDERED = ("age",)  # whose groups are merged with a neighbour
 N = ["n_patients", "n_instructions"]
 NO_GROUPS = "(not shown)"
+NO_VALUE = "(none)"  # the group of instructions without a category, for instance
 
 # What was withheld of a grouping; shown to readers.
 WHOLE = ""
@@ -38,11 +43,9 @@ ONE_GROUP = "not shown: all patients are in one group"
 NOT_SHOWN = f"not shown: no two groups of at least {LEAST_PATIENTS} patients"
 NO_PARTS = "not shown: one of the two groupings is not"
 NO_PAIR = f"not shown: a cell under {LEAST_PATIENTS} patients remains"
+FEW = f"not shown: fewer than {LEAST_PATIENTS} patients"
 RING = "not shown: with the pairs before it, it could reveal smaller counts"
 NO_CELLS = f"not shown by category: a cell under {LEAST_PATIENTS} patients remains"
-SUPPRESSED = (
-    f"groups under {LEAST_PATIENTS} patients, and others from which their figures would follow"
-)
 
 # Columns that occur only in rows about one patient, instruction, rater or response.
 PERSONAL_COLUMNS = frozenset(
@@ -65,11 +68,13 @@ class DisclosableGroups(NamedTuple):
     - `suppressed`: what was withheld of each grouping, or ""
     - `least`: the smallest number of patients that a published value may describe; 0 for a
       synthetic release
+    - `axes`: each patient's group in both groupings of a pair, as merged for the pair
     """
 
     labels: pd.DataFrame
     suppressed: dict[str, str]
     least: int = LEAST_PATIENTS
+    axes: Mapping[tuple[str, str], tuple[pd.Series, pd.Series]] = MappingProxyType({})
 
 
 def all_groups(
@@ -92,7 +97,7 @@ def disclosable_groups(
     `pairs` of groupings are tried in order, so the most important comes first. The pair "race x
     gender" has groups such as "White, Female".
     """
-    labels, suppressed = {}, dict.fromkeys(groupings, NOT_SHOWN)
+    labels, axes, suppressed = {}, {}, dict.fromkeys(groupings, NOT_SHOWN)
     for name in groupings:
         merged = merge_small(people[name], ordered=name in ORDERED)
         if merged.nunique() >= 2:
@@ -111,86 +116,11 @@ def disclosable_groups(
             if crossed is None:
                 suppressed[name] = NO_PAIR
                 continue
-            labels[name] = crossed[0] + ", " + crossed[1]
+            labels[name], axes[first, second] = crossed[0] + ", " + crossed[1], crossed
             linked |= dict.fromkeys(both := linked[first] | linked[second], both)
             whole = (crossed[0] == people[first]) & (crossed[1] == people[second])
             suppressed[name] = WHOLE if whole.all() else COARSENED
-    return DisclosableGroups(pd.DataFrame(labels, index=people.index), suppressed)
-
-
-def merge_small(values: pd.Series, *, ordered: bool = False) -> pd.Series:
-    """Return each patient's group after merging groups of fewer than 11 patients.
-
-    They are merged into one group, and this with the smallest other group if it is still too small.
-    An ordered group is merged with its smaller neighbour. Fewer than 22 patients form one group.
-    """
-    counts = values.value_counts()
-    if not ordered:
-        small = counts.index[counts < LEAST_PATIENTS]
-        values = values.mask(values.isin(small), OTHERS)
-        counts = values.value_counts()
-    while len(counts) > 1 and counts.min() < LEAST_PATIENTS:
-        values = _merge(values, counts, min(counts.index, key=_size_of(counts)), ordered)
-        counts = values.value_counts()
-    return values
-
-
-def coarsen(
-    first: pd.Series,
-    second: pd.Series,
-    patients: Sequence[str] | pd.Index,
-    *,
-    ordered: tuple[bool, bool] = (False, False),
-) -> tuple[pd.Series, pd.Series] | None:
-    """Return two groupings with groups merged until each cell has at least 11 patients.
-
-    None if even a table of two by two has a small cell. Each row has a group of `first`, a group of
-    `second` and a patient; a cell counts a patient once. `ordered` says whether `first` and
-    `second` are ordered.
-    """
-    axes = [first, second]
-    while True:
-        rows = pd.DataFrame({"a": axes[0], "b": axes[1], "patient": np.asarray(patients)})
-        cells = rows.drop_duplicates().groupby(["a", "b"]).size().unstack(fill_value=0).stack()
-        small = cells[cells < LEAST_PATIENTS]
-        if small.empty:
-            return axes[0], axes[1]
-        counts = [rows.groupby(axis)["patient"].nunique() for axis in ("a", "b")]
-        longer = int(len(counts[1]) > len(counts[0]))
-        if len(counts[longer]) <= 2:
-            return None
-        smallest = min(small.index, key=lambda cell: (small[cell], cell))[longer]
-        axes[longer] = _merge(axes[longer], counts[longer], smallest, ordered[longer])
-
-
-def _merge(values: pd.Series, counts: pd.Series, group: str, ordered: bool) -> pd.Series:
-    """Merge a group with its smaller neighbour, or with the smallest other group."""
-    partners = [other for other in counts.index if other != group]
-    if ordered:
-        order = sorted(counts.index, key=_first_year)
-        place = order.index(group)
-        partners = order[max(place - 1, 0) : place] + order[place + 1 : place + 2]
-    both = [group, min(partners, key=_size_of(counts))]
-    parts = {part for name in both for part in name.split(" + ")}
-    merged = " + ".join(sorted(parts, key=lambda part: (part == OTHERS, part)))
-    return values.mask(values.isin(both), _band(parts) if ordered else merged)
-
-
-def _size_of(counts: pd.Series) -> Callable:
-    return lambda group: (counts[group], group)
-
-
-def _first_year(band: str) -> float:
-    return np.inf if band == NOT_GIVEN else float(band.split("–")[0].rstrip("+").split(" ")[0])
-
-
-def _band(bands: Iterable[str]) -> str:
-    """The label of merged age bands: "18–39" and "40–64" become "18–64"."""
-    bands = sorted(bands, key=_first_year)
-    given = [band for band in bands if band != NOT_GIVEN]
-    low, high = given[0].split("–")[0].rstrip("+"), given[-1].split("–")[-1]
-    whole = f"{low}+" if high.endswith("+") else f"{low}–{high}"
-    return " + ".join([whole, *bands[len(given) :]])
+    return DisclosableGroups(pd.DataFrame(labels, index=people.index), suppressed, axes=axes)
 
 
 def release_counts(
@@ -222,22 +152,74 @@ def with_suppressed(
     return table.assign(suppressed=table["grouping"].map(groups.suppressed).fillna(""))
 
 
-def pool_rare(notes: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of note types, with types of fewer than 11 patients pooled in the last row.
+def disclosable_instructions(
+    instructions: pd.DataFrame, references: pd.DataFrame, rated: Collection[str] = ()
+) -> pd.DataFrame:
+    """Return the instructions with small categories, subcategories and specialties merged.
 
-    A title that few patients have may identify them. Columns: note, notes, and patients, which is 0
-    in the last row.
-
-    >>> table = pd.DataFrame({"note": ["Letter", "Visit"], "notes": [20, 1], "patients": [15, 1]})
-    >>> pool_rare(table).values.tolist()
-    [['Letter', 20, 15], ['(of fewer than 11 patients each)', 1, 0]]
+    Each category and specialty has no patient or at least 11 among the instructions with a
+    reference, and among those without; if instructions are `rated`, then also among these, and
+    among those with a reference that are not. Subcategories are merged within their category and
+    have at least 11 patients among those rated, or in all; those of merged categories are one
+    group, because they would add up to each. A column without any value stays so.
     """
-    rare = notes["patients"] < LEAST_PATIENTS
-    if not rare.any():
-        return notes
-    others = [f"(of fewer than {LEAST_PATIENTS} patients each)", notes.loc[rare, "notes"].sum(), 0]
-    others = pd.DataFrame([others], columns=notes.columns)
-    return pd.concat([notes[~rare], others], ignore_index=True)
+    table = instructions.copy()
+    patients = table["person_id"].fillna("").to_numpy()
+    has_reference = table["instruction_id"].isin(references["instruction_id"])
+    is_rated = table["instruction_id"].isin(list(rated))
+    for column in ("category", "submitter_specialty"):
+        if table[column].notna().any():
+            # First as without ratings: the groups of both must agree.
+            merged = merge_small(table[column].fillna(NO_VALUE), patients, parts=has_reference)
+            parts = 2 * has_reference + is_rated
+            table[column] = merge_small(merged, patients, parts=parts)
+    if table["subcategory"].notna().any():
+        own = is_rated.to_numpy() | (not is_rated.any())
+        within = table["category"].fillna(NO_VALUE)
+        is_merged = within != instructions["category"].fillna(NO_VALUE)
+        named = table["subcategory"].fillna(NO_VALUE).mask(is_merged, OTHERS)
+        table["subcategory"] = merge_small(named[own], patients[own], within=within[own])
+        table["subcategory"] = table["subcategory"].fillna(OTHERS)
+    return table
+
+
+def may_be_counted(*groups: Iterable) -> bool:
+    """Return whether each group has no patient or at least 11; with a group comes its rest."""
+    return not any(0 < len(set(group)) < LEAST_PATIENTS for group in groups)
+
+
+def spread(values: pd.DataFrame, *, is_restricted: bool) -> pd.DataFrame:
+    """Return the smallest, median and largest value of each column, one row per column.
+
+    These may be values of single patients. If the release is restricted, there are quartiles to two
+    digits instead, missing if fewer than 44 rows have a value. Whole numbers stay whole.
+
+    >>> spread(pd.DataFrame({"tokens": range(1000, 1100)}), is_restricted=True).values.tolist()
+    [[1000, 1000, 1100]]
+    """
+    are_whole = all(map(pd.api.types.is_integer_dtype, values.dtypes))
+    if not is_restricted:
+        table = values.agg(["min", "median", "max"]).T
+        return table.round().astype("Int64") if are_whole else table
+    quartiles = values.astype(float).quantile([0.25, 0.5, 0.75]).T
+    quartiles = quartiles.map(lambda value: value if pd.isna(value) else float(f"{value:.2g}"))
+    quartiles = quartiles[values.count() >= 4 * LEAST_PATIENTS].reindex(quartiles.index)
+    table = quartiles.set_axis(["25%", "50%", "75%"], axis=1)
+    return table.round().astype("Int64") if are_whole else table
+
+
+def shares_only(table: pd.DataFrame, keys: Collection[str]) -> pd.DataFrame:
+    """Return a table of shares, to two decimals, without counts and groups under 11 patients.
+
+    Without counts, nothing follows from several tables. It is for groups that depend on a system or
+    on what its prompts contained. Columns: `keys`, n, n_patients, others with shares; the column
+    suppressed is added.
+    """
+    few = table["n_patients"] < LEAST_PATIENTS
+    shares = table.columns.difference([*keys, "n", "n_patients"], sort=False)
+    table = table.assign(n=pd.NA, n_patients=pd.NA)
+    table[shares] = table[shares].astype(float).round(2).mask(few)
+    return table.assign(suppressed=np.where(few, FEW, ""))
 
 
 def is_personal(column: str) -> bool:
@@ -262,46 +244,3 @@ def unknown_text(frame: pd.DataFrame) -> list[str]:
         and pd.api.types.is_string_dtype(frame[name])
         and frame[name].notna().any()
     ]
-
-
-def suppress_small_groups(
-    table: pd.DataFrame, members: pd.DataFrame, instructions: pd.DataFrame
-) -> pd.DataFrame:
-    """Return a table by group without the values of small groups; suppressed says why.
-
-    Values of groups with fewer than 11 patients become NA. Nobody may derive them by subtracting
-    shown groups from all instructions, or from a shown group of another grouping that contains
-    them: while this leaves 1 to 10 patients, the smallest of the subtracted groups becomes NA too.
-
-    `table` has grouping, group, system and the values; `members` has instruction_id, grouping and
-    group; `instructions` has instruction_id and person_id.
-    """
-    patient = dict(instructions[["instruction_id", "person_id"]].itertuples(index=False))
-
-    def n_patients(ids: frozenset) -> int:
-        return len({patient[instruction_id] for instruction_id in ids})
-
-    groups = members.groupby(["grouping", "group"])["instruction_id"].agg(frozenset).to_dict()
-    shown = {key: ids for key, ids in groups.items() if n_patients(ids) >= LEAST_PATIENTS}
-    everything = frozenset(members["instruction_id"])
-    while (revealing := _revealing(shown, everything, n_patients)) is not None:
-        del shown[revealing]
-    keys = zip(table["grouping"], table["group"], strict=True)
-    hidden = pd.Series([key not in shown for key in keys], index=table.index, dtype=bool)
-    figures = table.columns.drop(["grouping", "group", "system"])
-    table = table.astype({name: "Int64" for name in ("n", "n_patients") if name in table})
-    table[figures] = table[figures].mask(hidden)
-    return table.assign(suppressed=np.where(hidden, SUPPRESSED, ""))
-
-
-def _revealing(
-    shown: Mapping[tuple, frozenset], everything: frozenset, n_patients: Callable
-) -> tuple | None:
-    """The smallest shown group that helps to reveal values of 1 to 10 patients, or None."""
-    for whole in (everything, *shown.values()):
-        for grouping in dict.fromkeys(grouping for grouping, _ in shown):
-            parts = {k: ids for k, ids in shown.items() if k[0] == grouping and ids <= whole}
-            rest = whole.difference(*parts.values())
-            if parts and 0 < n_patients(rest) < LEAST_PATIENTS:
-                return min(parts, key=lambda key: (n_patients(parts[key]), key))
-    return None

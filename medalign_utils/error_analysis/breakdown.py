@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from medalign_utils.data.disclosure import suppress_small_groups
+from medalign_utils.data.disclosure import may_be_counted, shares_only
+from medalign_utils.data.merging import merge_small
 from medalign_utils.error_analysis.outcomes import CONTRADICTED, OMISSIONS, OUTCOMES
 from medalign_utils.stats.bootstrap import LEAST_INTERVAL, Interval, interval_columns
 from medalign_utils.stats.proportions import Proportions
@@ -26,6 +27,8 @@ PLACES = {
     "nowhere": "not documented",
 }
 SHOWN, NOT_SHOWN = "in the prompt", "not in the prompt"
+NOT_KNOWN = "(not known)"
+_OF_SYSTEM = ("prompt", "tokens")  # groupings of what a system was shown
 KINDS = {
     "number": "number",
     "date": "date",
@@ -90,20 +93,26 @@ def accuracy_by(
     """Return each system's accuracy by group, one row per grouping, group and system.
 
     `responses` comes from `with_groups`; a response without a rating or a group is left out. If the
-    release is restricted, groups that could identify patients have no values; see
-    `suppress_small_groups`. With fewer than `LEAST_INTERVAL` patients there is no interval. There
-    are no rows if no response is rated.
+    release is restricted, groups of fewer than 11 patients are merged, and there are no numbers of
+    patients; groups by what a system was shown have shares only, see `shares_only`. With fewer than
+    `LEAST_INTERVAL` patients there is no interval. There are no rows without ratings.
     """
     tables = [pd.DataFrame(columns=_COLUMNS)]
     for grouping in [name for name in groupings if name in responses]:
-        rated = responses.dropna(subset=["correct", "person_id", grouping])
+        rated = responses.dropna(subset=["correct", "person_id"])
+        is_merged = is_restricted and grouping not in _OF_SYSTEM and len(rated)
+        rated = _merged(rated, grouping) if is_merged else rated.dropna(subset=grouping)
         rated = rated.assign(system=pd.Categorical(rated["system"], responses["system"].unique()))
         rows = [
             {"grouping": grouping, "group": str(group), "system": system} | _accuracy(own)
             for (group, system), own in rated.groupby([grouping, "system"], observed=True)
         ]
         table = pd.DataFrame(rows, columns=_COLUMNS)
-        tables.append(_suppressed(table, rated, grouping) if is_restricted else table)
+        if is_merged:
+            table = table.assign(n_patients=pd.NA)
+        elif is_restricted:
+            table = shares_only(table, ["grouping", "group", "system"])
+        tables.append(table)
     return pd.concat([t for t in tables if len(t)] or tables[:1], ignore_index=True)
 
 
@@ -128,15 +137,20 @@ def count_outcomes(responses: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_OUTCOME_COLUMNS)
 
 
-def abstention(responses: pd.DataFrame) -> pd.DataFrame:
+def abstention(responses: pd.DataFrame, *, is_restricted: bool = False) -> pd.DataFrame:
     """Return how well each system says "not documented".
 
     Columns: system, n, n_absent (instructions that the record does not answer), n_abstained
     (responses that say so), n_both; precision, the share of n_abstained that is right, and recall,
-    the share of n_absent that is noticed, with intervals; NaN if undefined.
+    the share of n_absent that is noticed, with intervals; NaN if undefined. If the release is
+    restricted, there are no rows if 1 to 10 patients have such instructions, or others.
     """
-    rows = []
-    for system, own in _judged(responses).groupby("system", sort=False):
+    rows, judged = [], _judged(responses)
+    if is_restricted and len(judged):
+        absent = judged.loc[judged["is_absent"], "person_id"]
+        others = judged.loc[~judged["is_absent"].astype(bool), "person_id"]
+        judged = judged if may_be_counted(absent, others) else judged[:0]
+    for system, own in judged.groupby("system", sort=False):
         absent, abstained = (own[name].to_numpy(dtype=bool) for name in ("is_absent", "abstained"))
         measures = {
             "precision": np.where(abstained, absent, np.nan),
@@ -151,31 +165,34 @@ def abstention(responses: pd.DataFrame) -> pd.DataFrame:
 def accuracy_by_tokens(responses: pd.DataFrame, *, is_restricted: bool = False) -> pd.DataFrame:
     """Return `accuracy_by` the number of the record's tokens in a system's prompts.
 
-    The column tokens has the median of a group.
+    The column tokens has the median of a group, to two digits if the release is restricted.
     """
     table = accuracy_by(responses, ["tokens"], is_restricted=is_restricted)
     if table.empty:
         return table.assign(tokens=[])
     keys = [responses["system"], responses["tokens"].astype("str")]
     median = responses["ehr_tokens_kept"].groupby(keys).median().rename("tokens")
+    if is_restricted:
+        median = median.map(lambda tokens: float(f"{tokens:.2g}"))
     median = median.rename_axis(["system", "group"]).reset_index()
     table = table.merge(median, how="left")
     return table.assign(tokens=table["tokens"].where(table["correct"].notna()))
 
 
-def split_errors(responses: pd.DataFrame) -> pd.DataFrame:
+def split_errors(responses: pd.DataFrame, *, is_restricted: bool = False) -> pd.DataFrame:
     """Return, by system, how many errors there are with the answer's place in the prompt or not.
 
     Columns: system; n, the number of responses; in_prompt and not_in_prompt, those whose prompt
     contains the answer's place or does not; errors; and of these, not_shown (the place was not in
     the prompt), not_used (it was), not_documented (the record has no answer) and unknown. Without
-    ratings, the last five are missing.
+    ratings, the last five are missing; if the release is restricted, in_prompt and not_in_prompt.
     """
     rows = []
     for system, own in responses.groupby("system", sort=False):
         is_in, is_out = own["prompt"] == SHOWN, own["prompt"] == NOT_SHOWN
-        row = {"system": system, "n": len(own), "in_prompt": is_in.sum()}
-        row["not_in_prompt"] = is_out.sum()
+        row = {"system": system, "n": len(own)}
+        if not is_restricted:
+            row |= {"in_prompt": is_in.sum(), "not_in_prompt": is_out.sum()}
         wrong = own["correct"].eq(False).fillna(False).astype(bool)
         absent = own["place"] == PLACES["nowhere"]
         if own["correct"].notna().any():
@@ -210,12 +227,22 @@ def _shares(measures: Mapping[str, np.ndarray], patients: pd.Series) -> dict[str
     return row
 
 
-def _suppressed(table: pd.DataFrame, rated: pd.DataFrame, grouping: str) -> pd.DataFrame:
-    """Return the table without small groups; each system may have its own groups."""
-    shown = []
-    for system, own in table.groupby("system", sort=False):
-        members = rated[rated["system"] == system]
-        members = members.assign(grouping=grouping, group=members[grouping].astype("str"))
-        instructions = members[["instruction_id", "person_id"]]
-        shown.append(suppress_small_groups(own, members, instructions))
-    return pd.concat(shown, ignore_index=True) if shown else table
+def _merged(rated: pd.DataFrame, grouping: str) -> pd.DataFrame:
+    """Return the rows with groups under 11 patients merged, alike for all systems.
+
+    What is not documented is a group in several groupings, so it is merged in all or in none.
+    """
+    patients, systems = (rated[name].astype("str").to_numpy() for name in ("person_id", "system"))
+    is_absent = _is_absent(rated).astype("str")
+    within = merge_small(is_absent, patients, parts=systems)
+    names = rated[grouping].astype("str").where(rated[grouping].notna(), NOT_KNOWN)
+    merged = merge_small(names, patients, parts=systems, within=within)
+    codes = pd.Categorical(rated[grouping]).codes
+    in_order = merged.iloc[np.argsort(np.where(codes < 0, len(codes), codes), kind="stable")]
+    return rated.assign(**{grouping: pd.Categorical(merged, in_order.unique())})
+
+
+def _is_absent(responses: pd.DataFrame) -> pd.Series:
+    """Return whether the record does not answer the instruction."""
+    absent = responses["place"] == PLACES["nowhere"]
+    return absent | responses["is_absent"].eq(True) if "is_absent" in responses else absent

@@ -25,12 +25,12 @@ def find_paraphrases(release: Release) -> pd.DataFrame:
     return pd.DataFrame(pairs, columns=["person_id", "instruction_id", "other_id"])
 
 
-def stability(responses: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+def stability(responses: pd.DataFrame, pairs: pd.DataFrame, *, least: int = 1) -> pd.DataFrame:
     """Return how often each system's verdict is the same for both wordings.
 
     `responses` has instruction_id, system and correct; `pairs` comes from `find_paraphrases`. Pairs
     without two ratings are left out. Columns: system, n_pairs, n_patients, both_correct (a share),
-    and same with its interval. There are no rows without pairs.
+    and same with its interval. A system has no row if its pairs are of fewer than `least` patients.
     """
     rated = responses.dropna(subset="correct")
     rows = []
@@ -38,7 +38,7 @@ def stability(responses: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
         correct = own.set_index("instruction_id")["correct"].astype(float)
         both = pairs[pairs["instruction_id"].isin(correct.index)]
         both = both[both["other_id"].isin(correct.index)]
-        if both.empty:
+        if both["person_id"].nunique() < least:
             continue
         first, other = (correct[both[name]].to_numpy() for name in ("instruction_id", "other_id"))
         same = (first == other).astype(float)[:, np.newaxis]

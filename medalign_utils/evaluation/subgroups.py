@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from medalign_utils.data.disclosure import NO_VALUE
+from medalign_utils.data.merging import LEAST_PATIENTS, merge_small
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.ratings import patients_of, wide, wide_ranks
 from medalign_utils.evaluation.systems import bootstrap_systems, evaluate_systems
@@ -50,7 +52,11 @@ def ehr_lengths(run: Run) -> pd.Series:
 
 
 def find_subgroups(
-    instruction_ids: Sequence[str], instructions: pd.DataFrame, lengths: pd.Series
+    instruction_ids: Sequence[str],
+    instructions: pd.DataFrame,
+    lengths: pd.Series,
+    *,
+    merge: bool = False,
 ) -> Subgroups:
     """Return subgroups by category, subcategory, specialty and quartile of EHR length.
 
@@ -58,6 +64,10 @@ def find_subgroups(
     without a value. Quartiles divide the rated patients by `lengths` (see `ehr_lengths`) and need
     at least four patients. Equal lengths are in the same quartile. Labels give the bounds to two
     digits, so that they do not reveal the length of one patient's record.
+
+    With `merge`, for restricted releases, quartiles of fewer than 11 patients are merged, and
+    groupings with one group are left out; `instructions` then come from
+    `disclosure.disclosable_instructions`.
     """
     ids = pd.Index(instruction_ids).unique()
     patients = patients_of(ids, instructions)
@@ -67,7 +77,7 @@ def find_subgroups(
         if rated[column].isna().all():
             left_out[grouping] = f"the rated instructions have no {grouping}"
         else:
-            named = rated[column].fillna("(none)")
+            named = rated[column].fillna(NO_VALUE)
             order = named.sort_values().value_counts().index
             groupings[grouping] = pd.Series(pd.Categorical(named, order), index=ids)
     unknown = sorted(set(patients) - set(lengths.index))
@@ -77,7 +87,11 @@ def find_subgroups(
         left_out[EHR_QUARTILE] = "quartiles of EHR length need 4 patients"
     else:
         labels = _quartiles(lengths.loc[pd.unique(patients)])
+        labels = merge_small(labels.astype("str")) if merge else labels
         groupings[EHR_QUARTILE] = labels.loc[patients].set_axis(ids)
+    for grouping in [name for name in groupings if merge and groupings[name].nunique() == 1]:
+        left_out[grouping] = f"no two groups by {grouping} have {LEAST_PATIENTS} patients"
+        del groupings[grouping]
     members = [pd.DataFrame({"grouping": [], "group": []}, index=ids[:0], dtype="str")]
     for grouping, groups in groupings.items():
         groups = groups.sort_values(kind="stable").astype("str")
@@ -95,8 +109,8 @@ def evaluate_subgroups(
     """Return `evaluate_systems` for each subgroup of instructions.
 
     One row per subgroup of `members` and system; systems are sorted by their mean rank over all
-    ratings. Small subgroups are included: for releases of real patients, apply
-    `disclosure.suppress_small_groups`.
+    ratings. Small subgroups are included; for releases of real patients, `find_subgroups` merges
+    them, and the numbers of patients must be dropped (see `disclosure`).
     """
     systems = wide_ranks(ratings).columns
     tables = [pd.DataFrame(columns=_COLUMNS)]

@@ -18,7 +18,7 @@ import pandas as pd
 from lxml import etree
 
 from medalign_utils import paths
-from medalign_utils.data.disclosure import suppress_small_groups
+from medalign_utils.data.disclosure import shares_only
 from medalign_utils.data.ehr.event_types import event_type_of
 from medalign_utils.data.ehr.events import cleaned, text_of
 from medalign_utils.data.ehr.parsing import iterate, read_opening
@@ -165,10 +165,12 @@ def rewrite_release(release: Release, change: str, folder: Path) -> Rewritten:
     return Rewritten(load_release(target), table, people, len(instructions) - len(kept))
 
 
-def count_replacements(rewritten: Mapping[str, Rewritten]) -> pd.DataFrame:
+def count_replacements(rewritten: Mapping[str, Rewritten], *, least: int = 0) -> pd.DataFrame:
     """Return the number of replacements by change and pair of words, the most frequent first.
 
-    Words are in lower case with digits as "#", so they contain neither ages nor dates.
+    Words are in lower case with digits as "#", so they contain neither ages nor dates. If `least`
+    is the smallest number of patients that may be told, replacements in headers, which count the
+    patients with a value, and those of fewer patients are left out, and so is n_patients.
     """
     by, counts = ["place", "before", "after"], {}
     for change, release in rewritten.items():
@@ -177,7 +179,11 @@ def count_replacements(rewritten: Mapping[str, Rewritten]) -> pd.DataFrame:
         groups = release.replacements.assign(**words).groupby(by, sort=False)["person_id"]
         table = groups.agg(n="size", n_patients="nunique")
         counts[change] = table.sort_values("n", ascending=False, kind="stable")
-    return pd.concat(counts, names=["change"]).reset_index()
+    table = pd.concat(counts, names=["change"]).reset_index()
+    if least:
+        is_told = (table["n_patients"] >= least) & (table["place"] != "header")
+        table = table[is_told].drop(columns="n_patients")
+    return table
 
 
 def answer_pairs(
@@ -254,29 +260,17 @@ def summarise(
     return pd.DataFrame(rows)
 
 
-def suppress_small_changes(
-    table: pd.DataFrame, pairs: pd.DataFrame, instructions: pd.DataFrame
-) -> pd.DataFrame:
-    """Return the table of `summarise` without figures about 1 to 10 patients; suppressed says why.
+def without_small_groups(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of `summarise` as it may be published of a restricted release.
 
-    Each change divides the instructions into three groups: relevant, not relevant, and left out.
-    `suppress_small_groups` is applied to these. `instructions` are all with an original answer.
+    How many patients a change leaves out follows from the numbers of the others, and tells how many
+    have no known gender, for instance. So only the control has counts; see `shares_only`.
     """
-    own = pairs[["change", "instruction_id", "relevant"]].drop_duplicates()
-    members = instructions[["instruction_id"]].merge(own[["change"]].drop_duplicates(), how="cross")
-    members = members.merge(own, "left").rename(columns={"change": "grouping"})
-    members["group"] = members["relevant"].map({True: "True", False: "False"}).fillna("left out")
-    groups = members[["grouping", "group"]].drop_duplicates().assign(system="")
-    groups = suppress_small_groups(groups, members, instructions)
-    reasons = groups.set_index(["grouping", "group"])["suppressed"].to_dict()
-    keys = [*zip(table["change"], table["relevant"].map(str), strict=True)]
-    table = table.astype(dict.fromkeys(("n", "n_patients", "n_left_out"), "Int64"))
-    hidden = pd.Series([reasons[key] != "" for key in keys], table.index)
-    figures = table.columns.drop(_KEY)
-    table[figures] = table[figures].mask(hidden)
-    hidden = table["change"].map(lambda change: reasons.get((change, "left out"), "") != "")
-    table["n_left_out"] = table["n_left_out"].mask(hidden)
-    return table.assign(suppressed=[reasons[key] for key in keys])
+    is_control = table["change"] == NOTHING
+    shown = shares_only(table.drop(columns="n_left_out"), _KEY)
+    may_count = is_control & (shown["suppressed"] == "")
+    counts = table[["n", "n_patients", "n_left_out"]].astype("Int64").where(may_count)
+    return shown.assign(**counts)[[*table.columns, "suppressed"]]
 
 
 def _header_replacements(tag: str, text: str, change: str, person: Person) -> list[Replacement]:

@@ -1,5 +1,7 @@
 """Other differences between groups of patients, and how much of a gap in accuracy they explain."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -7,13 +9,15 @@ from medalign_utils.data.disclosure import (
     COARSENED,
     NO_CELLS,
     ORDERED,
+    RING,
     DisclosableGroups,
     N,
-    coarsen,
     release_counts,
     sizes,
     with_suppressed,
 )
+from medalign_utils.data.merging import coarsen, merge_smallest
+from medalign_utils.data.suppression import revealed
 from medalign_utils.fairness.audit import ALL
 from medalign_utils.stats.bootstrap import (
     LEAST_INTERVAL,
@@ -75,20 +79,27 @@ def count_categories_by_group(
 ) -> pd.DataFrame:
     """Return the number of instructions by group and category; small cells are merged.
 
+    Categories are merged further while the table, with the pairs of groupings in `disclosable` and
+    with the tables before it, reveals a small group; see `suppression.revealed`.
+
     n_instructions counts the cell's instructions, and share is its share of the group's. n_patients
     counts the patients of the whole group: counts by cell would reveal how many patients have
     instructions in two categories.
     """
     simple = [grouping for grouping in disclosable.suppressed if " x " not in grouping]
     suppressed = {grouping: disclosable.suppressed[grouping] for grouping in simple}
-    rows, shown = [], []
+    rows, shown, axes = [], [], {}
     for grouping in disclosable.labels.columns.intersection(simple):
         own = disclosable.labels.loc[patients, grouping].reset_index(drop=True)
-        merged = own, pd.Series(category)
+        merged, reason = (own, pd.Series(category)), NO_CELLS
         if disclosable.least:
             merged = coarsen(*merged, patients, ordered=(grouping in ORDERED, False))
+            reason = RING if merged else NO_CELLS
+            while merged and _closes_ring(grouping, merged, axes, patients, disclosable, category):
+                merged = merge_smallest(*merged)
+        axes[grouping] = merged
         if merged is None:
-            suppressed[grouping] = NO_CELLS
+            suppressed[grouping] = reason
             continue
         shown.append(grouping)
         table = pd.DataFrame({"group": merged[0], "category": merged[1], "patient": patients})
@@ -104,6 +115,43 @@ def count_categories_by_group(
     columns = ["grouping", "group", "category", *N, "share"]
     groups = disclosable._replace(labels=disclosable.labels[shown], suppressed=suppressed)
     return with_suppressed(rows, groups, patients, columns)
+
+
+def _closes_ring(
+    grouping: str,
+    merged: tuple[pd.Series, pd.Series],
+    axes: Mapping[str, tuple[pd.Series, pd.Series] | None],
+    patients: np.ndarray,
+    disclosable: DisclosableGroups,
+    category: np.ndarray,
+) -> bool:
+    """Return whether a table by category reveals a small group, with the tables in `axes`.
+
+    This takes a pair of groupings of patients that is shown, and the tables of both by category.
+    Longer rings need no look: they consist of such triangles, which share only tables shown.
+    """
+    for pair, crossed in disclosable.axes.items():
+        other = next((name for name in pair if name != grouping), "")
+        if grouping not in pair or axes.get(other) is None:
+            continue
+        rows = disclosable.labels.loc[patients, list(pair)].reset_index(drop=True)
+        rows["category"] = category
+        by_patient = disclosable.labels[list(pair)]
+        tables = [
+            {name: _map(by_patient[name], axis) for name, axis in zip(pair, crossed, strict=True)}
+        ]
+        for name, (groups, categories) in ((grouping, merged), (other, axes[other])):
+            tables.append(
+                {name: _map(rows[name], groups), "category": _map(rows["category"], categories)}
+            )
+        tables += [{name: _map(rows[name], rows[name])} for name in rows]
+        if revealed(rows, patients, tables, least=disclosable.least) is not None:
+            return True
+    return False
+
+
+def _map(values: pd.Series, groups: pd.Series) -> dict[str, str]:
+    return dict(zip(values, groups, strict=True))
 
 
 def adjusted_gaps(

@@ -107,14 +107,23 @@ def instructions_by(table: pd.DataFrame, column: str, ax: Axes | None = None) ->
 
 @style.styled
 def event_years(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Return the number of events per calendar year; `table` has year and events."""
+    """Return the number of events per calendar year; `table` has year and events.
+
+    If it has last_year too, its rows are bands of years. Those without a bound are not drawn.
+    """
     ax = ax or new_axes(2.0)
-    ax.bar(table["year"], table["events"], color=BLUE, width=0.8)
+    last = table.get("last_year", table["year"])
+    is_drawn = (table["year"].notna() & last.notna()).to_numpy()
+    drawn, last = table[is_drawn].astype({"year": float}), last[is_drawn].astype(float)
+    years = last - drawn["year"] + 1
+    ax.bar((drawn["year"] + last) / 2, drawn["events"] / years, color=BLUE, width=years - 0.2)
     ax.xaxis.set_major_locator(MaxNLocator(7, integer=True))
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.yaxis.set_major_formatter(COUNT)
     ax.set_ylabel("Events per year")
-    style.label_x(ax, f"Calendar year (n = {table['events'].sum():,} events)")
+    more = table.loc[~is_drawn, "events"].sum()
+    note = f"not drawn: {more:,} in earlier or later years" * bool(more)
+    style.label_x(ax, f"Calendar year (n = {table['events'].sum():,} events)", note)
     sns.despine(ax=ax)
     return ax
 
@@ -123,8 +132,8 @@ def event_years(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def note_types(table: pd.DataFrame, ax: Axes | None = None, *, most: int = 12) -> Axes:
     """Return the number of notes of each type, the most common on top.
 
-    `table` has note (the type), notes and patients. The `most` common types are drawn; the label
-    counts the others.
+    `table` has note (the type), notes and, unless types are merged, patients. The `most` common
+    types are drawn; the label counts the others.
     """
     table = table.sort_values("notes", ascending=False, kind="stable")
     drawn, rest = table[:most], table[most:]
@@ -133,7 +142,8 @@ def note_types(table: pd.DataFrame, ax: Axes | None = None, *, most: int = 12) -
     name_rows(ax, drawn["note"].map(wrapped))
     ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     ax.xaxis.set_major_formatter(COUNT)
-    style.add_columns(ax, {name: drawn[name].map("{:,}".format) for name in ("notes", "patients")})
+    columns = [name for name in ("notes", "patients") if name in drawn]
+    style.add_columns(ax, {name: drawn[name].map("{:,}".format) for name in columns})
     types = "type" if len(rest) == 1 else "types"
     more = f"not drawn: {len(rest)} more {types} with {rest['notes'].sum():,} notes"
     style.label_x(ax, f"Notes (n = {table['notes'].sum():,})", more * bool(len(rest)))

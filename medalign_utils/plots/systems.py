@@ -186,8 +186,10 @@ def _title(table: pd.DataFrame, width: int = 22) -> str:
     first = table.iloc[0]
     is_quartile = first["grouping"].endswith("quartile")
     title = textwrap.fill(f"{first['grouping']} " * is_quartile + first["group"], width)
-    patients = f"{first['n_patients']} patient{'s' * (first['n_patients'] != 1)}"
-    return f"{title}\nn = {first['n']} ({patients})"
+    counted = f"n = {first['n']}"
+    if pd.notna(first["n_patients"]):
+        counted += f" ({first['n_patients']} patient{'s' * (first['n_patients'] != 1)})"
+    return f"{title}\n{counted}"
 
 
 def _accuracy(table: pd.DataFrame, formats: dict[str, Callable], ax: Axes | None) -> Axes:

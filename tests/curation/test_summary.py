@@ -47,6 +47,17 @@ def test_has_one_row_per_record_and_does_not_count_demographics_as_events(summar
         assert row.tokens == load_tokenizer("minilm").count(text)
 
 
+def test_a_restricted_release_tells_no_type_and_no_year_of_few_patients(release):
+    summarized = summarize_records(release, merge=True, progress=False)
+    assert summarized.event_types["type"].tolist() == ["(others)"]
+    assert summarized.note_types["note"].tolist() == ["(others)"]
+    [years] = summarized.years.to_numpy().tolist()
+    events = summarized.records["events"].sum()
+    assert (
+        pd.isna(years[:2]).all() and years[2] == events == summarized.event_types["events"].item()
+    )
+
+
 def test_counts_types_notes_and_years(summarized):
     # 40: 2 measurements, 1 note; 007: 1 note, 1 drug.
     types = [["measurement", 2, 1], ["note", 2, 2], ["drug_exposure", 1, 1]]

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medalign_utils.data import disclosure
-from medalign_utils.data.disclosure import LEAST_PATIENTS, coarsen, disclosable_groups, merge_small
+from medalign_utils.data.disclosure import disclosable_groups
+from medalign_utils.data.merging import LEAST_PATIENTS, coarsen, merge_small
 
 # Twelve combinations of a patient's attributes, some common and some rare.
 LABELS = {

@@ -47,17 +47,42 @@ def test_unrated_responses_and_unknown_groups_are_left_out():
     assert breakdown.accuracy_by_tokens(unrated).empty
 
 
-def test_small_groups_of_a_restricted_release_are_hidden():
+def test_small_groups_of_a_restricted_release_are_merged():
     n = 3 * LEAST_PATIENTS
-    place = ["x"] * (n - 3) + ["y"] * 3
+    place = ["x"] * (n - 14) + ["y"] * 11 + ["z"] * 3
     table = answered(n, correct=True, place=place)
     shown = breakdown.accuracy_by(table, ["place"], is_restricted=True)
-    # x would reveal y by subtraction from all.
-    assert shown["n"].isna().all() and shown["correct"].isna().all()
+    assert shown["group"].tolist() == ["x", "y + (others)"]
+    assert shown["n"].tolist() == [n - 14, 14] and shown["n_patients"].isna().all()
     place = ["x"] * LEAST_PATIENTS + ["y"] * (n - LEAST_PATIENTS)
     table = answered(n, correct=True, place=place)
     shown = breakdown.accuracy_by(table, ["place"], is_restricted=True)
     assert shown["n"].tolist() == [LEAST_PATIENTS, n - LEAST_PATIENTS]
+
+
+def test_what_is_not_documented_is_merged_in_every_grouping_or_in_none():
+    # 13 are not documented, so they are shown by place. With the 5 dates, they would tell these.
+    absent = {"place": ["not documented"] * 13, "kind": ["not documented"] * 13}
+    others = {"place": ["in codes only"] * 20, "kind": ["date"] * 5 + ["number"] * 15}
+    table = answered(33, correct=True, **{name: absent[name] + others[name] for name in absent})
+    table["is_absent"] = table["place"] == "not documented"
+    shown = breakdown.accuracy_by(table, ["place", "kind"], is_restricted=True)
+    sizes = shown.set_index(["grouping", "group"])["n"].to_dict()
+    assert sizes == {
+        ("place", "in codes only"): 20, ("place", "not documented"): 13,
+        ("kind", "number + (others)"): 20, ("kind", "not documented"): 13,
+    }  # fmt: skip
+
+
+def test_groups_by_prompt_of_a_restricted_release_have_shares_only():
+    prompt = ["in the prompt"] * 30 + ["not in the prompt"] * 3
+    table = answered(33, correct=[True] + [False] * 32, prompt=prompt)
+    shown = breakdown.accuracy_by(table, ["prompt"], is_restricted=True)
+    assert shown[["n", "n_patients"]].isna().all(axis=None)
+    assert shown["correct"].fillna(-1).tolist() == [0.03, -1]
+    assert shown["suppressed"].tolist() == ["", "not shown: fewer than 11 patients"]
+    errors = breakdown.split_errors(table.assign(place=None), is_restricted=True)
+    assert errors[["in_prompt", "not_in_prompt"]].isna().all(axis=None)
 
 
 def test_tokens_have_the_median_of_each_group():

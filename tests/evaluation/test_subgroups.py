@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medalign_utils.data.disclosure import SUPPRESSED, suppress_small_groups
+from medalign_utils.data.disclosure import disclosable_instructions
 from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.subgroups import (
     ehr_lengths,
@@ -63,39 +63,18 @@ def test_only_rated_patients_count_and_fewer_than_four_have_no_quartiles():
     ]
 
 
-@pytest.mark.parametrize(
-    ("groupings", "per_patient", "shown"),
-    [
-        # If C were shown, D would follow from the whole minus A, B and C.
-        (["A" * 20 + "B" * 12 + "C" * 11 + "D" * 10], 1, "AB"),
-        # 8 patients each: patients are counted, not instructions.
-        (["A" * 24 + "B" * 24], 3, ""),
-        # C and D have 11 patients together, so no third is suppressed; with one fewer, B is.
-        (["A" * 20 + "B" * 12 + "C" * 6 + "D" * 5], 1, "AB"),
-        (["A" * 20 + "B" * 12 + "C" * 6 + "D" * 4], 1, "A"),
-        # y of 5 and z of 6 are 11 together. But A minus x would reveal y, and B minus w would z.
-        (["A" * 20 + "B" * 26, "x" * 15 + "y" * 5 + "w" * 20 + "z" * 6], 1, "AB"),
-    ],
-)
-def test_groups_under_11_patients_cannot_be_derived(groupings, per_patient, shown):
-    instructions = instructions_of(len(groupings[0]), per_patient=per_patient)
-    ids = instructions["instruction_id"]
-    members = pd.concat(
-        pd.DataFrame({"instruction_id": ids, "grouping": f"grouping {i}", "group": list(groups)})
-        for i, groups in enumerate(groupings)
-    )
-    ratings = ratings_of(np.tile([1.0, 2.0], (len(ids), 1)))
-    table = evaluate_subgroups(ratings, instructions, members, bootstrap=Bootstrap.seeded(9))
-    safe = suppress_small_groups(table, members, instructions)
-    visible = safe["n"].notna()
-    assert "".join(safe.loc[visible, "group"].unique()) == shown
-    assert safe["group"].tolist() == table["group"].tolist()
-    figures = safe.columns.drop(["grouping", "group", "system", "suppressed"])
-    assert safe.loc[~visible, figures].isna().all(axis=None)
-    assert set(safe.loc[~visible, "suppressed"]) == {SUPPRESSED}
-    assert (safe.loc[visible, "suppressed"] == "").all()
-    expected = table.loc[visible, figures]
-    pd.testing.assert_frame_equal(safe.loc[visible, figures], expected, check_dtype=False)
+def test_small_quartiles_of_a_restricted_release_are_merged():
+    n = 4 * 13
+    instructions = described(instructions_of(n), category=["A"] * 45 + ["B"] * 7)
+    # 26 records are equally long, so the second quartile is in the first, and 12 are in the last.
+    lengths = pd.Series([1] * 26 + [2] * 14 + [*range(10, 22)], name="bytes")
+    lengths.index = instructions["person_id"].to_numpy()
+    ids, references = instructions["instruction_id"], instructions[["instruction_id"]]
+    merged = disclosable_instructions(instructions, references, ids)
+    groups = find_subgroups(ids, merged, lengths[:n], merge=True)
+    sizes = groups.members.groupby("grouping")["group"].value_counts()
+    assert sizes.min() >= 11 and set(groups.members["grouping"]) == {"EHR length quartile"}
+    assert groups.left_out["category"] == "no two groups by category have 11 patients"
 
 
 def test_a_subgroup_is_evaluated_by_itself():

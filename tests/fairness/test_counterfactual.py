@@ -210,6 +210,9 @@ def test_every_replacement_is_listed_with_its_place(project):
     # Counts reveal no age and no date.
     assert set(counts.loc["age"].index.get_level_values("before")) == {"##", "#####", "####-##-##"}
     assert counterfactual.count_replacements(rewrite_each(release, "nothing")).empty
+    told = counterfactual.count_replacements(releases, least=2)
+    assert "n_patients" not in told and "header" not in set(told["place"])
+    assert set(told["before"]) < set(counts.reset_index()["before"])
 
 
 def test_only_the_owner_can_read_files_made_from_a_restricted_release(project):
@@ -272,50 +275,20 @@ def test_errors_say_what_is_wrong(project):
     assert_refused(MedAlignError, "no record has a race that can be rewritten", "race")
 
 
-def grouped(sizes: dict[str, dict[str, int]]) -> tuple:
-    """Return two systems' table, its pairs and instructions, one per patient of a group."""
-    n = max(sum(groups.values()) for groups in sizes.values())
-    asked = pd.DataFrame({"instruction_id": [f"i{i}" for i in range(n)]})
-    asked["person_id"] = [f"p{i}" for i in range(n)]
-    pairs, left_out = [], {}
-    for change, groups in sizes.items():
-        labels = np.repeat([*groups], [*groups.values()])
-        assert len(labels) == n
-        own = asked.assign(change=change, relevant=labels == "relevant")[labels != "left out"]
-        own = own.assign(changed=True, changed_beyond=False, before=True, after=False)
-        pairs += [own.assign(system=system) for system in "ab"]
-        left_out[change] = groups.get("left out", 0)
-    pairs = pd.concat(pairs, ignore_index=True)
+def test_a_restricted_release_has_no_counts_of_who_is_left_out():
+    sizes = {("nothing", False): 40, ("gender", False): 29, ("gender", True): 5}
+    pairs = pd.concat(
+        pd.DataFrame({"change": change, "relevant": relevant, "person_id": range(n)})
+        for (change, relevant), n in sizes.items()
+    ).assign(system="a", changed=True, changed_beyond=False, before=True)
+    pairs["after"] = pairs["person_id"] < 10
+    left_out = {"nothing": 0, "gender": 6}
     table = counterfactual.summarise(pairs, left_out, bootstrap=Bootstrap.seeded(9, 1))
-    return table, pairs, asked
-
-
-@pytest.mark.parametrize(
-    ("groups", "n", "left_out"),
-    [
-        ({"other": 14, "relevant": 12, "left out": 14}, {False: 14, True: 12}, 14),
-        ({"other": 29, "relevant": 11}, {False: 29, True: 11}, 0),
-        # Two small groups: the rest of the whole is both together.
-        ({"other": 25, "relevant": 5, "left out": 10}, {False: 25, True: None}, None),
-        # One small group would follow from the rest.
-        ({"other": 35, "relevant": 5}, {False: None, True: None}, 0),
-        ({"other": 35, "left out": 5}, {False: None}, None),
-        ({"other": 16, "relevant": 15, "left out": 9}, {False: 16, True: None}, None),
-    ],
-)
-def test_small_groups_of_a_restricted_release_have_no_results(groups, n, left_out):
-    table, pairs, asked = grouped({"nothing": {"other": 40}, "gender": groups})
-    shown = counterfactual.suppress_small_changes(table, pairs, asked)
-    assert shown[["change", "system", "relevant"]].equals(table[["change", "system", "relevant"]])
-    control = shown[shown["change"] == "nothing"]
-    assert control[["n", "suppressed"]].values.tolist() == [[40, ""]] * 2
-    for _, own in shown[shown["change"] == "gender"].groupby("system"):
-        hidden = own["suppressed"] != ""
-        assert own["n"].fillna(0).tolist() == [n[relevant] or 0 for relevant in own["relevant"]]
-        figures = own.columns.drop(["change", "system", "relevant", "n_left_out", "suppressed"])
-        assert (own[figures].isna().T == hidden).all(axis=None)
-        missing = -1 if left_out is None else left_out
-        assert own["n_left_out"].fillna(-1).tolist() == [-1 if h else missing for h in hidden]
+    shown = counterfactual.without_small_groups(table)
+    counts = shown[["n", "n_patients", "n_left_out"]].fillna(-1)
+    assert counts.values.tolist() == [[40, 40, 0], [-1, -1, -1], [-1, -1, -1]]
+    assert shown["lost"].fillna(-1).tolist() == [0.75, 0.66, -1]  # 19 of 29, to two decimals
+    assert shown["suppressed"].tolist() == ["", "", "not shown: fewer than 11 patients"]
 
 
 @pytest.fixture(scope="module")
