@@ -1,10 +1,19 @@
 """Fixtures shared by the tests of several folders."""
 
+import os
 import shutil
 
 import pytest
 
 from tests.builders.project import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _umask():
+    """Restore the umask, which a run of a restricted release changes."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture

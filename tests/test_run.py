@@ -9,11 +9,13 @@ from PIL import Image
 
 from medalign_utils import paths, plots
 from medalign_utils.__main__ import main
+from medalign_utils.data.ehr_files import ehrs_digest
 from medalign_utils.errors import MedAlignError
 from medalign_utils.provenance.notebook import notebook_parameters
 from medalign_utils.provenance.records import check_records, provenance_of
 from medalign_utils.run import Run
 from medalign_utils.synthetic import write_release
+from tests.builders.tiny_release import write_release as write_tiny_release
 
 SYSTEMS = "05_evaluate_systems"
 
@@ -157,3 +159,26 @@ def test_tables_may_lack_systems_that_failed(parameters):
     assert check_records(with_failed, failed={"broken"}) == []
     with pytest.raises(MedAlignError, match="broken"):
         check_records(with_failed)
+
+
+def test_a_restricted_run_by_hand_keeps_all_its_files_private(project):
+    write_tiny_release(project / "data/real")
+    run = Run("x", "data/real", notebook=SYSTEMS)
+    old = paths.write_text("a log", project / "runs/x/notebooks/05.log", private=False)
+    assert old.stat().st_mode & 0o044
+    assert run.is_restricted
+    run.save_file(pd.DataFrame({"person_id": ["40"]}), paths.patients("x"))
+    run.save("A sentence.", "pairs")
+    (project / "runs/x/copy.ipynb").write_text("{}")
+    files = [project / "runs/x", *(project / "runs/x").rglob("*")]
+    assert len(files) > 6 and not [file for file in files if file.stat().st_mode & 0o077]
+
+
+def test_a_digest_of_all_ehrs_notices_a_change(project):
+    folder = write_tiny_release(project / "data/real")
+    before = ehrs_digest(folder)
+    assert ehrs_digest(folder) == before
+    (folder / "ehrs/40.xml").rename(folder / "ehrs/41.xml")
+    renamed = ehrs_digest(folder)
+    (folder / "ehrs/41.xml").open("a").write("\n")
+    assert len({before, renamed, ehrs_digest(folder)}) == 3

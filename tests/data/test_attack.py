@@ -84,7 +84,8 @@ def mapping(values, groups):
 def assert_counts(table, column, n, rows, groups):
     """Check that a published table has the counts that the attack takes."""
     counted = rows.groupby(groups.to_numpy()).size().to_dict()
-    assert dict(zip(table[column], table[n], strict=True)) == counted
+    shown = table[table[n] > 0]
+    assert dict(zip(shown[column], shown[n], strict=True)) == counted
 
 
 def assert_safe(rows, patients, tables):
@@ -148,9 +149,7 @@ def attack(seed):
     attack_pairs(people, asked, category, groups, by_category)
     # Notebook 12: the rated ones by place and kind.
     answered = rated.assign(system="s", correct=True, is_absent=rated["place"] == PLACES["nowhere"])
-    table = accuracy_by(
-        answered, ["place", "kind"], bootstrap=Bootstrap.seeded(2), is_restricted=True
-    )
+    table = accuracy_by(answered, ["place", "kind"], is_restricted=True)
     tables, both = [], rated["place"] + "/" + rated["kind"]
     for name, own in table.groupby("grouping"):
         parts = {part: g for g in own["group"] for part in g.split(" + ")}

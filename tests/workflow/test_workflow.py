@@ -238,6 +238,12 @@ def test_a_release_with_clinicians_ratings_is_evaluated_without_revealing_its_te
         content = file.read_bytes()
         assert MARKER.encode() not in content and b"5479314876123" not in content, file
         assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
+    # No one else can read what the run and Snakemake wrote, which names no EHR.
+    records = ran / ".snakemake"
+    written = [run_folder, records, *run_folder.rglob("*"), *records.rglob("*")]
+    assert not [f for f in written if not f.is_symlink() and f.stat().st_mode & 0o077]
+    logged = [file for file in records.rglob("*") if file.is_file()]
+    assert len(logged) > 20 and not [f for f in logged if b"EHR_007.xml" in f.read_bytes()]
 
 
 @pytest.mark.slow
