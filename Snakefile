@@ -44,7 +44,11 @@ try:
     # Released systems need no YAML, since their responses are in the release.
     PROMPT = EXPERIMENT.get("prompt")
     SYSTEMS = {name: load_system(name, PROMPT) for name in answering_systems(EXPERIMENT)}
+    # A digest of a given release's EHRs; the manifest of a synthetic one has their digests. Their
+    # names are ids of patients, so they are no inputs, which Snakemake logs and records.
+    EHRS = ""
     if not IS_SYNTHETIC:
+        EHRS = ehrs_digest(resolve(EXPERIMENT["release"]))
         release = load_release(resolve(EXPERIMENT["release"]), columns=EXPERIMENT["columns"])
         IS_RESTRICTED = release.is_restricted
         for system in SYSTEMS.values():
@@ -161,9 +165,6 @@ GENERATED = [] if IS_RELEASED else statuses("generate", EXPERIMENT["systems"])
 # Of the systems that also answer rewritten records, and may do nothing else.
 AUDITED = statuses("generate", EXPERIMENT["counterfactual_systems"]) if IS_AUDITED else []
 SCORED = statuses("score", EXPERIMENT["systems"])
-# Of the EHRs of a given release; the manifest of a synthetic one has their digests. Their names are
-# ids of patients, so they are no inputs, which Snakemake logs and records.
-EHRS = "" if IS_SYNTHETIC else ehrs_digest(resolve(RELEASE))
 # Metrics' models in folders; jobs download those on a hub.
 WEIGHTS = [
     os.path.relpath(file)  # the same in every clone
