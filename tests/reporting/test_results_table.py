@@ -98,3 +98,9 @@ def test_metrics_without_scores_are_one_line_and_not_rows():
     assert line == "Not scored: LENS (no model)."
     assert without_not_scored(table[:1])[1] == ""
     assert without_not_scored(scored) == (scored, "")
+
+
+def test_names_from_a_release_are_text_in_headings_cells_and_sentences():
+    attack = "<img src=x onerror=alert(1)>"
+    page = to_html(pd.DataFrame({"group": [attack], attack: ["1"]}))
+    assert "<img" not in page and page.count("&lt;img") == 2
