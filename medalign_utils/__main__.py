@@ -3,24 +3,55 @@
 import argparse
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from medalign_utils.errors import MedAlignError
+from medalign_utils.errors import MedAlignError, printable, reading
 
 
 def _check(args: argparse.Namespace) -> int:
+    from medalign_utils.curation.problems import csv_writer, json_writer
     from medalign_utils.curation.validation import check_release
 
     columns = dict(pair.partition("=")[::2] for pair in args.column)
-    report = check_release(args.release, columns=columns)
-    width = report.summary["item"].str.len().max()
+    wanted = args.json or args.csv
+    with _problem_file(args.release, wanted) as file:
+        listener = wanted and (json_writer if args.json else csv_writer)(file)
+        report = check_release(args.release, columns=columns, listener=listener or None)
+    out = sys.stderr if wanted == "-" else sys.stdout
+    width = report.summary["item"].map(printable).str.len().max()
     for item, value in report.summary.itertuples(index=False):
-        print(f"{item:{width}}  {value}")
-    n = len(report.problems)
-    print(f"{n} problem{'s' * (n > 1)}" if n else "no problems", *report.problems, sep="\n")
-    return int(bool(report.problems))
+        print(f"{printable(item):{width}}  {printable(value)}", file=out)
+    n, lines = len(report.problems), [*report.problems.lines()]
+    heading = f"{n:,} problem{'s' * (n > 1)}" if n else "no problems"
+    print(heading, *([] if wanted else lines), sep="\n", file=out)
+    if not wanted and len(lines) < n:
+        print("`--json FILE` or `--csv FILE` lists all problems")
+    return int(bool(n))
+
+
+@contextmanager
+def _problem_file(release: Path, name: str | None) -> Iterator[TextIO]:
+    """Give the file for all problems, which only its owner can read; "-" is standard output."""
+    from medalign_utils.data.access import require_private_place
+    from medalign_utils.data.release import require_no_release
+    from medalign_utils.paths import opener
+
+    if name in (None, "-"):
+        yield sys.stdout
+        return
+    path = Path(name)
+    if path.resolve().is_relative_to(release.resolve()):
+        raise MedAlignError(f"check: {path} is in the release's own folder; choose another one")
+    require_no_release(path.parent)
+    require_private_place(path, "its problems name patients")
+    with reading(path):
+        path.unlink(missing_ok=True)  # an existing file would keep its mode
+        file = open(path, "w", encoding="utf-8", newline="", opener=opener(True))
+    with file:
+        yield file
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -218,6 +249,9 @@ def main(argv: list[str] | None = None) -> int:
     example = "data/release --column rank=my_rank"
     argument = add("check", _check, "summarize a release and list its problems", example)
     of_release(argument)
+    for name in ("json", "csv"):
+        file_help = f"write all problems to a file as {name.upper()}; without FILE, print them"
+        argument(f"--{name}", nargs="?", const="-", metavar="FILE", help=file_help)
 
     text = (
         "write a release's instruction-response pairs as JSON, or, to a folder, all its tables; "

@@ -11,8 +11,8 @@ class MedAlignError(ValueError):
     """Bad input; the message names the file or function, what was found and what was expected."""
 
     def __str__(self) -> str:
-        """Return the message, in which bytes of a file name that are not UTF-8 are escaped."""
-        return super().__str__().encode(errors="backslashreplace").decode()
+        """Return the message, `printable`."""
+        return printable(super().__str__())
 
 
 class ReleaseError(MedAlignError):
@@ -41,6 +41,21 @@ class NotAvailableError(MedAlignError):
 
 class IncompleteError(MedAlignError):
     """Some prompts of a run have no response; a new run tries them again."""
+
+
+def printable(text: str) -> str:
+    r"""Return a text in which control characters and others that do not print are escaped.
+
+    Text from data may otherwise move a terminal's cursor, or hide a part of a line.
+
+    >>> print(printable("a\x1b[2Jb\u202ec\nd"))
+    a\x1b[2Jb\u202ec
+    d
+    """
+    if text.isprintable():
+        return text
+    escaped = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    return "".join(escaped)
 
 
 def masked(text: str) -> str:

@@ -10,11 +10,16 @@ import stat
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from medalign_utils.errors import MedAlignError
 
+# Text that spreadsheets compute, numbers apart.
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r]")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_NEUTRALIZED = rf"^'(?={_FORMULA.pattern})()"
 # The COMET model that comes with the project.
 COMET_COMPACT = "models/comet-compact"
 
@@ -250,10 +255,36 @@ def write_text(text: str, path: Path, *, private: bool) -> Path:
     return path
 
 
+def not_a_formula(value: object) -> object:
+    """Return a value of a CSV file; text that a spreadsheet would compute begins with "'".
+
+    >>> [not_a_formula(value) for value in ("=cmd()", "-5", "- x", "a=b", -5)]
+    ["'=cmd()", '-5', "'- x", 'a=b', -5]
+    """
+    is_formula = isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value)
+    return f"'{value}" if is_formula else value
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """Return a table as CSV, unrounded, without its index; see `not_a_formula` and `read_csv`."""
+    safe = frame.astype({name: object for name in frame.select_dtypes(["object", "str"])})
+    for name in safe.select_dtypes(["object"]):
+        safe[name] = safe[name].map(not_a_formula)
+    return safe.rename(columns=not_a_formula).to_csv(index=False, lineterminator="\n")
+
+
+def read_csv(file: Path, **options: Any) -> pd.DataFrame:
+    """Return a table that `to_csv` wrote, as `pandas.read_csv` does, with its original text."""
+    table = pd.read_csv(file, **options)
+    for name in table.select_dtypes(["object", "str", "string"]):
+        table[name] = table[name].str.replace(_NEUTRALIZED, r"\1", regex=True)
+    return table.rename(columns=lambda name: re.sub(_NEUTRALIZED, r"\1", str(name)))
+
+
 def write_table(frame: pd.DataFrame, path: Path) -> Path:
     """Write a table as CSV, unrounded, without its index; return `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(path, index=False, lineterminator="\n")
+    path.write_text(to_csv(frame), encoding="utf-8", newline="\n")
     return path
 
 

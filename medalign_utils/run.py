@@ -152,7 +152,7 @@ class Run:
         """The skipped metrics of all systems: metric, reason."""
         files = [paths.skipped(self.experiment, system) for system in self.systems]
         paths.require(self.experiment, *files)
-        return pd.concat(map(pd.read_csv, files), ignore_index=True)
+        return pd.concat(map(paths.read_csv, files), ignore_index=True)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -201,13 +201,13 @@ class Run:
         """Return a table that a notebook of this run saved; see `require_saved`."""
         file = paths.table(self.experiment, stem(notebook, suffix))
         self.require_saved(notebook, file)
-        return pd.read_csv(file, float_precision="round_trip")
+        return paths.read_csv(file, float_precision="round_trip")
 
     def read_patients(self) -> pd.DataFrame:
         """Return the summary of the EHRs that notebook 01 saved, one row per patient."""
         file = paths.patients(self.experiment)
         self.require_saved("01_explore_release", file)
-        return pd.read_csv(file, float_precision="round_trip")
+        return paths.read_csv(file, float_precision="round_trip")
 
     def require_saved(self, notebook: str, file: Path) -> None:
         """Check that a notebook of this run saved a file, with the settings that both share.

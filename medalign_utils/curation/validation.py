@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 from tqdm.auto import tqdm
 
+from medalign_utils.curation.problems import Problems
 from medalign_utils.data.access import EHR_FOLDERS
 from medalign_utils.data.ehr import iterate_events
 from medalign_utils.data.ehr.event_types import EVENT_TYPES
@@ -38,13 +39,19 @@ class Report(NamedTuple):
     """The result of `check_release`; `summary` has text columns item and value."""
 
     summary: pd.DataFrame
-    problems: list[Problem]
+    problems: Problems
 
 
 def check_release(
-    path: str | Path, *, columns: Mapping[str, str] | None = None, progress: bool = True
+    path: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    progress: bool = True,
+    listener: Callable[[Problem], None] | None = None,
 ) -> Report:
-    """Return a summary of a release and all its problems; `load_release` stops at the first.
+    """Return a summary of a release and its problems; `load_release` stops at the first.
+
+    Of many problems of one kind in one file, the first are kept; `listener` is called with each.
 
     All EHRs are read, even if no table names them. An EHR without events can be loaded, but is
     listed as a problem. Facts about the person are not events. The summary is empty if the folder
@@ -59,7 +66,7 @@ def check_release(
         if not path.is_dir():
             raise ReleaseError(f"check_release: no folder {path}")
         require_release_columns(path, columns)
-    problems: list[Problem] = []
+    problems = Problems(listener)
     tables = [
         _attempt(path, problems, read_release_table, path, stem, columns)
         for stem in (INSTRUCTIONS_FILE, REFERENCES_FILE, REVIEWS_FILE, SUBMITTED_FILE)
@@ -76,13 +83,11 @@ def check_release(
     if not any(isinstance(n, int) and n for _, n in summary):
         summary = []  # not a release, so its counts say nothing
     shown = [(item, f"{n:,}" if isinstance(n, int) else str(n)) for item, n in summary]
-    # The table of reviews is read twice, so its problems may be found twice.
-    problems = list(dict.fromkeys(problems))
     return Report(pd.DataFrame(shown, columns=["item", "value"]), problems)
 
 
 def _tables(
-    path: Path, tables: Sequence[Table | None], problems: list[Problem]
+    path: Path, tables: Sequence[Table | None], problems: Problems
 ) -> Iterator[tuple[str, object]]:
     questions, answers, reviews, submissions = tables
     for table in filter(None, (questions, answers, submissions)):  # `_reviews` adds the reviews'
@@ -105,12 +110,15 @@ def _tables(
         preferred = references.loc[references["annotator"] == ANNOTATOR, "instruction_id"]
         n = references["instruction_id"].nunique()
         yield "instructions with a reference", n
+        if questions:
+            given = questions.frame["instruction_id"].isin(answers.frame["instruction_id"])
+            yield f"instructions without a row in {REFERENCES_FILE}", int((~given).sum())
         yield "references", len(references)
         yield f"instructions with references, but not {ANNOTATOR}'s", n - preferred.nunique()
 
 
 def _reviews(
-    path: Path, columns: Mapping[str, str] | None, problems: list[Problem]
+    path: Path, columns: Mapping[str, str] | None, problems: Problems
 ) -> Iterator[tuple[str, object]]:
     file = find_table(path, REVIEWS_FILE)
     reviews = file and _attempt(path, problems, read_reviews, file, columns=columns)
@@ -127,7 +135,7 @@ def _ehrs(
     path: Path,
     ehrs: Mapping[Path, str],
     other_files: Sequence[Path],
-    problems: list[Problem],
+    problems: Problems,
     progress: bool,
 ) -> Iterator[tuple[str, object]]:
     folders = [path / name for name in EHR_FOLDERS if (path / name).is_dir()]
@@ -137,16 +145,20 @@ def _ehrs(
     first, last = datetime.max, datetime.min
     longest, files, n_unordered = (0, ""), {}, 0
     for file, person_id in tqdm(ehrs.items(), "EHRs", unit="EHR", disable=not (progress and ehrs)):
-        faults: list[str] = []
-        n_events = 0
+        n_events, n_before = 0, len(problems)
+
+        def add(fault: str, file: Path = file) -> None:
+            message = fault.removeprefix(f"{file}").lstrip(":, ")
+            problems.append(Problem(file, "", message))
+
         try:
             inside = file.resolve().is_relative_to(file.parent.resolve())
         except (OSError, RuntimeError):  # circular links
             inside = False
         if not inside:
-            faults.append("not read: a link that leads outside the EHR folder or to itself")
+            add("not read: a link that leads outside the EHR folder or to itself")
         try:
-            for event in iterate_events(file, faults.append) if inside else ():
+            for event in iterate_events(file, add) if inside else ():
                 if event.type != "person":
                     n_events += 1
                     types[event.type] += 1
@@ -154,15 +166,14 @@ def _ehrs(
                     if event.type == "note":
                         notes.add(event.name)
         except MedAlignError as error:
-            faults.append(str(error))
+            add(str(error))
         longest = max(longest, (n_events, person_id), key=lambda counted: counted[0])
-        if not n_events and not faults:
-            faults.append("no events")
-        if not faults and reordered(file) is not None:
+        if not n_events and len(problems) == n_before:
+            add("no events")
+        if len(problems) == n_before and reordered(file) is not None:
             n_unordered += 1
         if (other := files.setdefault(person_id, file)) != file:
-            faults.append(f"a second EHR of patient {person_id}; the first is {other.name}")
-        problems += [Problem(file, "", f.removeprefix(f"{file}").lstrip(":, ")) for f in faults]
+            add(f"a second EHR of patient {person_id}; the first is {other.name}")
     yield "EHRs", len(ehrs)
     yield "other files in the EHR folder", len(other_files)
     yield "EHRs not in order of time, which are put in order", n_unordered
@@ -182,7 +193,7 @@ def _ehrs(
     yield "longest EHR", f"{longest[0]:,} events, patient {longest[1]}" if types else "none"
 
 
-def _attempt(path: Path, problems: list[Problem], read: Callable, *arguments, **options):
+def _attempt(path: Path, problems: Problems, read: Callable, *arguments, **options):
     """Return the result of `read`; if it fails, add the error to the problems and return None."""
     try:
         with reading(path):

@@ -58,8 +58,8 @@ def require_not_real(folder: Path) -> None:
         reason = f"it cannot be read: {error.strerror}"
     if reason:
         raise TermsError(
-            f"{short(folder)} holds tables or EHRs that may be a real release ({reason}), so nothing is "
-            "written there; choose another folder, or delete this one if it is not"
+            f"{short(folder)} holds tables or EHRs that may be a real release ({reason}), so "
+            "nothing is written there; choose another folder, or delete this one if it is not"
         )
 
 

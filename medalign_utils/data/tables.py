@@ -10,7 +10,7 @@ from medalign_utils.data.access import TABLE_SUFFIXES
 from medalign_utils.data.delimited import DELIMITERS, read_delimited
 from medalign_utils.data.json_rows import read_json_rows
 from medalign_utils.data.missing import MISSING_IN_TABLES
-from medalign_utils.errors import ParamsError, ReleaseError, masked, suggest
+from medalign_utils.errors import ParamsError, ReleaseError, masked, printable, suggest
 
 # Our column -> its names in releases; the first name found is used.
 COLUMN_NAMES = {
@@ -56,9 +56,9 @@ class Problem(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        """Return file, place and message in one line; bytes that are not UTF-8 are escaped."""
+        """Return file, place and message in one line, `printable`."""
         line = f"{self.file}{', ' if self.place else ''}{self.place}: {self.message}"
-        return line.encode(errors="backslashreplace").decode()
+        return printable(line).replace("\n", "\\n")
 
 
 class Table(NamedTuple):

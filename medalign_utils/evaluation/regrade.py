@@ -43,7 +43,7 @@ def regrade(run: Run) -> Regraded:
     ratings = rate(run)
     file = paths.ratings(run.experiment)
     types = {"instruction_id": str, "system": str, "grader": str}
-    old = pd.read_csv(file, dtype=types) if file.is_file() else ratings.iloc[:0]
+    old = paths.read_csv(file, dtype=types) if file.is_file() else ratings.iloc[:0]
     before = old[[*_KEY, "correct"]].rename(columns={"correct": "correct_before"})
     both = ratings.merge(before, on=_KEY, how="left", validate="one_to_one")
     was_graded = both["correct_before"].notna()
@@ -56,7 +56,7 @@ def regrade(run: Run) -> Regraded:
     if was_graded.any():
         table["correct_before"] = groups["correct_before"].agg(lambda known: known.dropna().mean())
         table = table.join(groups[["to_correct", "to_wrong"]].sum())
-    text = ratings.to_csv(index=False, lineterminator="\n")
+    text = paths.to_csv(ratings)
     paths.write_text(text, file, private=run.is_restricted)
     moved = both.loc[is_moved, [*_KEY, "correct", "correct_before"]].reset_index(drop=True)
     graders = ("".join(old["grader"].unique()[:1]), ratings["grader"].iloc[0])

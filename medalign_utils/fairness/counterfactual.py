@@ -158,7 +158,7 @@ def rewrite_release(release: Release, change: str, folder: Path) -> Rewritten:
         files["manifest.json"] = json.dumps(manifest, indent=1) + "\n"
     table = pd.DataFrame(rows, columns=list(REPLACEMENT_COLUMNS))
     table = table.astype({"encounter": "Int64", "event": "Int64", "offset": "int64"})
-    content = table.to_csv(index=False, lineterminator="\n")
+    content = paths.to_csv(table)
     paths.write_text(content, folder / "replacements.csv", private=private)
     for name, text in files.items():
         paths.write_text(text, target / name, private=private)

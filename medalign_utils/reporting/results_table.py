@@ -12,6 +12,7 @@ from IPython.display import HTML, display
 from pandas.api.types import is_numeric_dtype
 
 from medalign_utils.metrics.base import metric_labels
+from medalign_utils.paths import read_csv
 from medalign_utils.run import say
 from medalign_utils.stats.rounding import rounded
 
@@ -108,7 +109,7 @@ _OF_NAMES = frozenset(
 def read_table(file: Path) -> pd.DataFrame:
     """Return a table that a notebook saved, with nullable dtypes; empty cells are missing."""
     options = {"na_values": [""], "keep_default_na": False, "dtype_backend": "numpy_nullable"}
-    return pd.read_csv(file, float_precision="round_trip", **options)
+    return read_csv(file, float_precision="round_trip", **options)
 
 
 def heading(name: str) -> str:
@@ -242,9 +243,15 @@ def without_not_scored(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 def markdown_table(frame: pd.DataFrame, columns: Sequence[str]) -> str:
     """Return some columns of a table in Markdown, with missing values empty."""
     shown = formatted(frame, missing="")[list(columns)].rename(columns=heading)
+    # A cell may neither end its column nor its line.
+    shown = shown.map(_in_markdown).rename(columns=_in_markdown)
     sides = ("left", *["right"] * (len(columns) - 1))
     text = shown.to_markdown(index=False, colalign=sides, disable_numparse=True)
     return re.sub("  +", " ", re.sub("---+", "---", text))  # without the padding
+
+
+def _in_markdown(cell: str) -> str:
+    return " ".join(cell.replace("|", r"\|").splitlines())
 
 
 def _base(name: object) -> str:

@@ -1,7 +1,14 @@
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
 import pytest
 
 from medalign_utils.__main__ import main
+from medalign_utils.curation.problems import Problems
 from medalign_utils.curation.validation import check_release
+from medalign_utils.data.release import load_release
+from medalign_utils.data.tables import Problem
 from medalign_utils.errors import ReleaseError
 from tests.builders.tiny_release import (
     edit,
@@ -188,3 +195,67 @@ def test_the_command_lists_all_problems_and_exits_with_1_if_there_are_any(folder
     assert main(["check", str(folder), "--column", "referense=answer"]) == 2
     assert "did you mean 'reference'?" in capsys.readouterr().err
     assert main(["check", str(folder / "none")]) == 2
+
+
+def test_a_flood_of_problems_is_grouped_by_kind_and_listed_on_request(folder, tmp_path, capsys):
+    bad = "".join(entry(f"{n} soon", event("visit", "A/1", "x")) for n in range(500))
+    (folder / "ehrs/40.xml").write_text(eventstream("40", encounter(bad + "<entry/>")))
+    edit(folder / ASKED, "\n3\t", "\n02\t")
+    assert main(["check", str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert "501 problems" in out and "40.xml: 497 more like these" in out
+    assert out.count("40.xml: line") == 3 and "row 3: instruction_id 02 is already in row 2" in out
+    assert "`--json FILE` or `--csv FILE` lists all problems" in out
+    for name, read in (("json", lambda text: text.splitlines()), ("csv", pd_rows)):
+        file = tmp_path / f"all.{name}"
+        assert main(["check", str(folder), f"--{name}", str(file)]) == 1
+        assert "501 problems" in capsys.readouterr().out
+        assert len(read(file.read_text())) == 501 and file.stat().st_mode & 0o077 == 0
+        assert main(["check", str(folder), f"--{name}"]) == 1
+        printed = capsys.readouterr()
+        assert printed.out == file.read_text() and "501 problems" in printed.err
+    assert main(["check", str(folder), "--json", str(folder / "all.json")]) == 2
+    assert not (folder / "all.json").exists()
+
+
+def pd_rows(text):
+    return pd.read_csv(StringIO(text), dtype=str)
+
+
+def test_a_flood_of_problems_does_not_fill_the_memory():
+    found = Problems()
+    found += (Problem(Path("a.xml"), "", f"line {n}: no 'type {n}'") for n in range(100_000))
+    found += (Problem(Path("a.xml"), "", f"{chr(97 + n % 26) * (n // 26)}") for n in range(50_000))
+    assert len(found) > 149_000 and len([*found]) < 5_000
+
+
+def test_control_characters_of_ids_are_escaped(folder, capsys):
+    edit(folder / ASKED, "\n3\t", "\n\x1b[2J3\u202e\t")
+    (folder / REVIEWED).write_text(
+        "instruction_id\tmodel_name\tbinary_correct\trank\n\x1b[31m9\ta\x07\t1\t1\n02\ta\x07\t1\t1\n"
+    )
+    assert main(["check", str(folder)]) == 1
+    out = capsys.readouterr().out
+    assert "\\x1b[31m9" in out and "a\\x07" in out
+    assert all(c.isprintable() or c == "\n" for c in out)
+    with pytest.raises(ReleaseError) as caught:
+        load_release(folder)
+    assert str(caught.value).isprintable()
+
+
+def test_formulas_in_the_list_of_problems_are_text(tmp_path, capsys):
+    folder = write_release(tmp_path / "=release")
+    edit(folder / ASKED, "\n3\t", "\n02\t")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        assert main(["check", "=release", "--csv"]) == 1
+    assert capsys.readouterr().out.splitlines()[1].startswith("'=release/")
+
+
+def test_instructions_without_a_row_are_stated_and_an_empty_response_is_a_problem(folder):
+    summary, problems = check(folder)
+    assert summary[f"instructions without a row in {ANSWERED[:-4]}"] == "1" and not problems
+    edit(folder / ANSWERED, "Annotator_1\t1.1\tlab", "Annotator_1\tN/A\tlab")
+    summary, problems = check(folder)
+    assert summary[f"instructions without a row in {ANSWERED[:-4]}"] == "1"
+    assert problems == [f"{folder / ANSWERED}, row 3: no clinician's response; row left out"]

@@ -104,3 +104,11 @@ def test_names_from_a_release_are_text_in_headings_cells_and_sentences():
     attack = "<img src=x onerror=alert(1)>"
     page = to_html(pd.DataFrame({"group": [attack], attack: ["1"]}))
     assert "<img" not in page and page.count("&lt;img") == 2
+
+
+def test_a_cell_does_not_end_its_column_in_markdown():
+    frame = pd.DataFrame({"system": ["a|b\nc"], "x|y": [1]})
+    assert markdown_table(frame, ["system", "x|y"]).splitlines()[::2] == [
+        "| System | x\\|y |",
+        "| a\\|b c | 1 |",
+    ]
