@@ -128,6 +128,7 @@ def test_a_plan_of_a_release_without_references_says_so(release):
     assert "no instruction has a reference; `only_with_reference: false` asks" in row["problem"]
 
 
+@pytest.mark.filterwarnings("always")
 def test_a_plan_prints_the_sentence_of_a_warning_without_its_source_line(project, capsys):
     write_release(project / "data/real")
     changes = dict.fromkeys(("synthetic_patients", "synthetic_instructions", "synthetic_seed"))
