@@ -687,7 +687,7 @@ def test_a_signal_lets_requests_in_flight_finish(tmp_path, path, number):
     with ChatServer(reply) as server:
         process = spawn.Process(target=_answer_here, args=(folder, server.port, path))
         process.start()
-        assert arrived.wait(60)
+        assert arrived.wait(300)
         time.sleep(0.2)  # the second request
         os.kill(process.pid, number)
         process.join()
