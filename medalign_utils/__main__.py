@@ -336,7 +336,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             # The sentence alone, without the line of our code that says it.
-            warnings.showwarning = lambda warning, *_: print(warning, file=sys.stderr)
+            warnings.showwarning = lambda warning, *_: print(
+                printable(str(warning)), file=sys.stderr
+            )
             return args.run(args)
     except MedAlignError as error:
         print(f"medalign_utils {args.command}: {error}", file=sys.stderr)

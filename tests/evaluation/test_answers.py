@@ -119,6 +119,22 @@ def test_every_format_gives_the_same_verdicts(folder, answers, tmp_path, capsys,
     assert verdicts == grade_answers(renamed, ma.load_release(folder)).verdicts
 
 
+def test_one_answer_is_told_in_the_singular(folder, release, answers, tmp_path, capsys):
+    other = {*release.instructions["instruction_id"]} - {*answers["instruction_id"]}
+    extra = pd.DataFrame({"instruction_id": [min(other)], "response": ["Yes."]})
+    pd.concat([answers.iloc[1:], extra]).to_csv(tmp_path / "mine.csv", index=False)
+    assert main(["grade", str(tmp_path / "mine.csv"), "--release", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert f"1 of {len(answers)} instructions has no answer: it is not correct" in shown
+    assert "1 answer to instructions without a reference does not count" in shown
+
+
+def test_answers_with_semicolons_are_named_with_what_to_do(folder, tmp_path, capsys):
+    (tmp_path / "mine.csv").write_text("instruction_id;response\n1;Yes, he does.\n")
+    assert main(["grade", str(tmp_path / "mine.csv"), "--release", str(folder)]) == 2
+    assert "columns are separated by semicolons, expected commas" in capsys.readouterr().err
+
+
 def test_a_failed_answer_is_not_correct_and_has_its_reason(release):
     rows = release.references[["instruction_id"]].assign(
         response=release.references["reference"], failure="the server refused"
