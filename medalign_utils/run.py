@@ -1,7 +1,7 @@
 """One run of an experiment: its folder, release and systems, and how its results are saved."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from medalign_utils import paths
+from medalign_utils.data.disclosure import disclosable_instructions
 from medalign_utils.data.limit import limited
 from medalign_utils.data.release import ANNOTATOR, Release, load_release
 from medalign_utils.data.responses import responses_of
@@ -127,6 +128,13 @@ class Run:
         if release.limited_to:
             warnings.warn(f"{self.experiment}: limited to {release.limited_to}", stacklevel=3)
         return release
+
+    def grouped_instructions(self, rated: Collection[str] = ()) -> pd.DataFrame:
+        """Return the release's instructions; see `disclosable_instructions` if it is restricted."""
+        release = self.release
+        if not release.is_restricted:
+            return release.instructions
+        return disclosable_instructions(release.instructions, release.references, rated)
 
     @property
     def limited_to(self) -> str:

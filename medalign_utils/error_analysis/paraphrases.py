@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from medalign_utils.data.merging import LEAST_PATIENTS
 from medalign_utils.data.release import Release, load_submitted
 from medalign_utils.stats.bootstrap import interval_columns
 from medalign_utils.stats.proportions import proportions
@@ -25,15 +26,18 @@ def find_paraphrases(release: Release) -> pd.DataFrame:
     return pd.DataFrame(pairs, columns=["person_id", "instruction_id", "other_id"])
 
 
-def stability(responses: pd.DataFrame, pairs: pd.DataFrame, *, least: int = 1) -> pd.DataFrame:
+def stability(
+    responses: pd.DataFrame, pairs: pd.DataFrame, *, is_restricted: bool = False
+) -> pd.DataFrame:
     """Return how often each system's verdict is the same for both wordings.
 
     `responses` has instruction_id, system and correct; `pairs` comes from `find_paraphrases`. Pairs
     without two ratings are left out. Columns: system, n_pairs, n_patients, both_correct (a share),
-    and same with its interval. A system has no row if its pairs are of fewer than `least` patients.
+    and same with its interval. A system has no row without pairs, and if the release is restricted,
+    with pairs of fewer than 11 patients.
     """
     rated = responses.dropna(subset="correct")
-    rows = []
+    rows, least = [], LEAST_PATIENTS if is_restricted else 1
     for system, own in rated.groupby("system", sort=False):
         correct = own.set_index("instruction_id")["correct"].astype(float)
         both = pairs[pairs["instruction_id"].isin(correct.index)]
