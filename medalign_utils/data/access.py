@@ -34,6 +34,8 @@ def why_restricted(
         name = file.relative_to(folder).as_posix()
         if name not in digests:
             return f"{name} is not listed in its manifest.json"
+        if not file.is_file():  # reading a pipe would wait for ever
+            return f"{name} is not a file"
         with file.open("rb") as content:
             if hashlib.file_digest(content, "sha256").hexdigest() != digests[name]:
                 return f"{name} does not match its digest in manifest.json"

@@ -1,6 +1,7 @@
 """Releases are restricted unless proved synthetic."""
 
 import json
+import os
 
 import pytest
 
@@ -22,6 +23,12 @@ def append_to_an_ehr(folder):
         file.write("\n")
 
 
+def make_pipe(file):
+    os.mkfifo(file)
+    digests = json.loads((file.parents[1] / "manifest.json").read_text())["files"]
+    set_manifest(file.parents[1], files=digests | {"ehrs/1.xml": "0"})
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -36,6 +43,7 @@ def append_to_an_ehr(folder):
         (lambda f: (f / REVIEWS).write_text("instruction_id\n"), f"{REVIEWS} is not listed in"),
         (lambda f: (f / "a.JSON").write_text("[]"), "a.JSON is not listed in its manifest"),
         (lambda f: (f / "manifest.json").unlink(), "it has no manifest.json"),
+        (lambda f: make_pipe(f / "ehrs/1.xml"), "ehrs/1.xml is not a file"),
         (lambda f: (f / "ehrs/.DS_Store").write_text("x"), None),
         (lambda f: None, None),
     ],

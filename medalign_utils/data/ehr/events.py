@@ -55,6 +55,7 @@ class Reading:
         self.path, self.report = path, report
         self.n: int = 0
         self.born: int | None = None
+        self._birthdate = ""
 
     def add(self, element: etree._Element, fault: str) -> None:
         """Report a fault of the next event."""
@@ -66,11 +67,20 @@ class Reading:
         parent = tag_label(element.getparent())
         self.add(element, f": element {tag_label(element)} in {parent}, expected {expected}")
 
+    def add_stray_text(self, parent: etree._Element) -> None:
+        """Report text in an element between the elements inside it."""
+        if any(cleaned(text) for text in (parent.text, *(child.tail for child in parent))):
+            self.add(parent, f": text in {tag_label(parent)} outside its elements")
+
     def fact(self, name: str | None, text: str) -> str | None:
         """Return the value of a fact about the person; ValueError if no person has it."""
         value = cleaned(text)
         if value is not None and name == "birthdate":
             value = birthdate_of(value)
+            shorter, longer = sorted((value, self._birthdate or value), key=len)
+            if not longer.startswith(shorter):
+                raise ValueError("differs from an earlier birth date of the patient")
+            self._birthdate = longer
             self.born = int(value[:4]) if value[:4].isdecimal() else None
         elif value is not None and name in _DAYS_PER_YEAR:
             check_age(value, _DAYS_PER_YEAR[name])

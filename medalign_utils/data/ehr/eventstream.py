@@ -2,6 +2,7 @@
 
 ``eventstream[person_id] > encounter[start_timestamp] > (person, caresites, providers, events >
 entry[timestamp] > event[type, code, name, unit, note_id])``; an event's text is its value or note.
+An event without text may have its value in an attribute ``value``.
 """
 
 from collections.abc import Iterator
@@ -42,7 +43,10 @@ def read(path: Path, report: Report) -> Iterator[Event]:
     """
     reading, number = Reading(path, report), -1
     for element in iterate(path, "encounter", "eventstream"):
-        if element.tag == "encounter":
+        if [*element.iterancestors("encounter")]:
+            reading.add(element, ": an encounter inside another")
+            element.clear()
+        elif element.tag == "encounter":
             _skip([*element.itersiblings(preceding=True)][::-1], reading)
             number += 1
             facts = list(_facts(element, number, reading))
@@ -79,9 +83,12 @@ def _events(encounter: etree._Element, number: int, reading: Reading) -> Iterato
         if part.tag in ("events", "entry"):
             for entry in part if part.tag == "events" else [part]:
                 if entry.tag == "entry":
+                    reading.add_stray_text(entry)
                     yield from _entry(entry, number, reading)
                 else:
                     _add_misplaced(entry, reading)
+            if part.tag == "events":
+                reading.add_stray_text(part)
         elif part.tag != "person":
             _add_outside(part, "<events>", reading)
 
@@ -105,6 +112,8 @@ def _entry(entry: etree._Element, number: int, reading: Reading) -> Iterator[Eve
             reading.add(event, undated or f": no type; attributes found: {found}")
             continue
         reading.n += 1
+        if not text or text.isspace():
+            text = get("value", text)
         code, name, unit, note_id = map(_attribute, map(get, ("code", "name", "unit", "note_id")))
         event_type = event_type_of(event_type)
         yield Event(moment, number, event_type, code, name, cleaned(text), unit, note_id, text)

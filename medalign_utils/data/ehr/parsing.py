@@ -105,8 +105,11 @@ def _root(path: Path, dialects: Collection[str]) -> etree._Element:
 def _form(path: Path) -> str | None:
     """Return what a file is that is no EHR, and what to do; None if that is not known."""
     with suppress(OSError, EOFError, zlib.error), _open(path) as file:
-        if form := recognize(file.read(OPENING_BYTES)):
+        opening = file.read(OPENING_BYTES)
+        if form := recognize(opening):
             return f"not an EHR, but {form}"
+        if not opening.strip():
+            return "an empty file; copy it again"
     return None
 
 
@@ -137,6 +140,8 @@ def _decoding(path: Path) -> Iterator[None]:
 
 def _open(path: Path) -> BinaryIO:
     """Return the file, decompressed if it is compressed by gzip, whatever its name."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise EHRError(f"{path}: a pipe, socket or device, expected a file")
     with path.open("rb") as file:
         is_compressed = is_gzip(file.read(2))
     return gzip.open(path) if is_compressed else path.open("rb")

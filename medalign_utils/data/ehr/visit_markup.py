@@ -14,7 +14,7 @@ from lxml import etree
 
 from medalign_utils.data.ehr.dates import timestamp_of
 from medalign_utils.data.ehr.event_types import EVENT_TYPES, event_type_of
-from medalign_utils.data.ehr.events import Event, Reading, Report, cleaned, tag_label, text_of
+from medalign_utils.data.ehr.events import Event, Reading, Report, cleaned, text_of
 from medalign_utils.data.ehr.parsing import iterate
 from medalign_utils.data.ehr.units import UNIT_PATTERN
 
@@ -100,9 +100,8 @@ def _add_strays(
     for child in parent:
         if expected and child.tag != expected:
             reading.add_misplaced(child, f"<{expected}>")
-    texts = (parent.text, *(child.tail for child in parent))
-    if not may_have_text and any(cleaned(text) for text in texts):
-        reading.add(parent, f": text in {tag_label(parent)} outside its elements")
+    if not may_have_text:
+        reading.add_stray_text(parent)
 
 
 def _person(

@@ -145,7 +145,7 @@ def test_doctype_is_refused(write, declaration, format):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "line 1: not well-formed XML"),
+        ("", "an empty file"),
         (eventstream("7", "").encode("utf-16")[2:], "not an EHR, but UTF-16"),
         (eventstream("7", "\n\xe9").encode("latin-1"), "line 3: not well-formed XML"),
         (eventstream("7", "\n\n<encounter>"), "line 5: not well-formed XML"),
@@ -275,3 +275,35 @@ def test_irregular_content_is_reported_and_the_rest_is_read(write, middle, n, pl
     assert len(events) == 2 + (1 + 5) + n + 2  # the header's 5 facts are events
     assert [event.value for event in events[:2]] == ["1.4", "a\nb"]
     assert (events[-2].value, events[-1].encounter) == ("1.5", events[-2].encounter) or n == -2
+
+
+def test_text_between_the_events_of_an_entry_is_not_lost_silently(write):
+    stray = LAB.replace("</entry>", "Seen by Dr. Who.</entry>")
+    for inside in (stray, LAB + "Seen by Dr. Who."):
+        path = write(eventstream("7", encounter(inside)))
+        assert "outside its elements" in error_of(path) and "Who" not in error_of(path)
+    assert len(read_events(write(eventstream("7", encounter(LAB + "NULL"))))) == 1
+
+
+def test_a_value_in_an_attribute_is_read_if_the_event_has_no_text(write):
+    events = event("measurement", "a", "b", value="1.4"), event("note", "a", "b", "x", value="2")
+    path = write(eventstream("7", encounter(entry("2014-08-10", *events))))
+    assert read_events(path)["value"].tolist() == ["1.4", "x"]
+
+
+def test_an_encounter_in_an_encounter_is_a_fault(write):
+    inner = encounter(lab("2014-08-11 09:12", "1.5"))
+    path = write(eventstream("7", f"<encounter>{inner}<events>{LAB}</events></encounter>"))
+    assert "an encounter inside another" in error_of(path)
+    assert [event.value for event in iterate_events(path, lambda fault: None)] == ["1.4"]
+
+
+def test_two_birth_dates_are_a_fault(write):
+    dates = ["1950-03-02", "1950", "1950-03-02T00:00:00", "1990-03-02"]
+    parts = [
+        encounter(LAB, f"<person><birthdate>{date}</birthdate></person>", start="2014-08-10")
+        for date in dates
+    ]
+    assert len(read_events(write(eventstream("7", "".join(parts[:3]))))) == 6
+    error = error_of(write(eventstream("7", "".join(parts))))
+    assert "encounter 3 (from 0), birthdate: differs from an earlier birth date" in error

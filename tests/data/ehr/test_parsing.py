@@ -176,3 +176,13 @@ def test_a_type_alone_that_is_missing(write):
     path = write(eventstream("7", encounter(entry("2014-08-10", event("nan", "A/1", "x")))))
     with pytest.raises(EHRError, match="no type; attributes found: type, code, name"):
         read_events(path)
+
+
+@pytest.mark.parametrize("content", ["", " \n"])
+def test_an_empty_file_is_named_as_such(write, content):
+    assert errors_of(write(content)).endswith("7.xml: an empty file; copy it again")
+
+
+def test_a_pipe_in_the_place_of_an_ehr_is_an_error_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "7.xml")
+    assert "7.xml: a pipe, socket or device, expected a file" in errors_of(tmp_path / "7.xml")
