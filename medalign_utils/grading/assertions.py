@@ -191,6 +191,8 @@ def judge(text: str, mention: Mention) -> str:
     blanked = _NO_NEGATION.sub(lambda match: " " * len(match[0]), before)
     for cue in reversed(list(_NEGATION.finditer(blanked))):
         between = before[cue.end() :]
+        if cue[0].lower() == "without" and ":" in between:
+            continue  # of a table's cell: "GERD without esophagitis: code: K21.9"
         if _TURN.search(between):
             break
         if cue["near"] is None or len(between.split()) <= _NEAR:

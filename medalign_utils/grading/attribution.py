@@ -40,8 +40,8 @@ _ATTRIBUTES = frozenset(
     count number answer date when where what how much how many please your you our my we i this
     patient patient's pt mr mrs ms dr day days week weeks month months year years old age aged time
     left right upper lower lobe measured measures measuring found there approximately estimated
-    first last earliest final therefore so thus due recommended repeat return should needs need
-    gave give quit
+    first last earliest final present current therefore so thus due recommended repeat return should
+    needs need gave give quit
     lasted would like want have next one started began use using used breathe inhale inject apply
     swallow item
     tome toma tomar dosis tableta cápsula pastilla una un por cada de la el""".split()
@@ -113,7 +113,8 @@ def _bond_to(own, others, fact: Fact, statement: Statement, quantity: Quantity, 
     if before:
         # "creatinine 1.4 and selenium 3.0": the second number has its own name.
         quantities = read_quantities(text)
-        earlier = [q.end for q in quantities if before[-1].end <= q.start and q.end <= start]
+        since = max(before[-1].end, statement.start)
+        earlier = [q.end for q in quantities if since <= q.start and q.end <= start]
         if earlier and names_other(_since_joint(text, max(earlier), start), reading):
             return UNRELATED
         return NAMED_IN_CLAUSE if before[-1].end > begin else NAMED
@@ -186,7 +187,8 @@ def _is_age_at_death(fact: Fact, text: str, quantity: Quantity, reading: Reading
 def _is_pronoun(fact: Fact, statement: Statement, quantity: Quantity, reading: Reading) -> bool:
     """Return whether a number in words counts nothing: "the next one", "stricter of the two"."""
     offset = quantity.start - statement.start
-    if not quantity.is_word or quantity.unit is not None or len(statement.own.split()) <= 3:
+    is_value = quantity.unit is not None or quantity.is_bound
+    if not quantity.is_word or is_value or len(statement.own.split()) <= 3:
         return False
     if offset == 0 and re.match(r"[,.;:]", statement.text[quantity.end :]):
         return False  # "Five, so in 2004."

@@ -5,26 +5,40 @@ from functools import lru_cache
 
 from medalign_utils.grading.text import THIS_PATIENT
 
-_ADVICE = re.compile(
+# What an instruction asks for: then conditions and advice may be the answer ...
+_ASKS_ADVICE = re.compile(
     r"(?i)\b(?:recommend\w*|should|advi[sc]e\w*|plan\w*|next|follow(?:ing)?[- ]?up|needs?|due"
     r"|suggest\w*|consider\w*|would|repeat\w*|options?|return|warning|come back|call|discharge"
     r"|instructions?|what if)\b"
 )
-_BEFORE = re.compile(
-    r"(?i)\b(?:"
-    # conditions, but not "if you mean the last one"
-    r"(?:if|unless|suppos(?:e|ing)|assuming|in case|whenever|when(?= [^,]*\breach))"
-    r"(?! (?:you|asked|the question|i|we|so)\b)"
-    r"|would(?! (?:say|put|estimate|answer|call it))(?: \w+)? (?:be|have been|require|mean"
-    r"|need|call)"
-    r"|(?:warned|worried|fear(?:ed|s)?|counsell?ed|consented) (?:about|of|for|that)"
-    r"|fear(?:ed|s) (?:of|that)|(?:in|at) (?:case|risk) of"
-    r")\b[^,:;]*$"
+# ... and so may what was looked for.
+_ASKS_CAUSE = re.compile(
+    r"(?i)\b(?:why|reason|admi\w+|referr\w+|present\w*|brought|come in|visit)\b"
 )
+# These stand before a mention and reach to it, if no comma or colon is between.
+_CUES = (
+    # a condition, but not "if you mean the last one" or "he asked if"
+    r"(?:(?<!asked )(?<!ask )(?<!asks )(?<!know )(?<!wondering )if|unless|suppos(?:e|ing)|assuming"
+    r"|in case|whenever|when(?= [^,]*\breach))(?! (?:you|asked|the question|i|we|so)\b)",
+    # what would be, but not "I would say" or "that would be"
+    r"(?<!i )(?<!we )(?<!that )(?<!this )would(?! (?:say|put|estimate|answer|call it))(?: \w+)?"
+    r" (?:be|have been|require|mean|need|call)",
+    # a risk
+    r"(?:warned|worried|fear(?:ed|s)?|counsell?ed|consented) (?:about|of|for|that)"
+    r"|fears? (?:of|that)|(?:in|at) (?:case|risk) of",
+)
+_BEFORE = re.compile(rf"(?i)\b(?:{'|'.join(_CUES)})\b[^,:;]*$")
 _ADVISED = re.compile(
     r"(?i)(?:^|[,:;.]\s*|\b(?:i|we|i'd|would|could|should|may|might)\s)(?:\w+ly )?"
     r"(?:consider(?:ing)?|recommend(?:ing)?|suggest(?:ing)?|advise|benefit from"
     r"|options (?:include|are))\b(?! (?:it|that|this) )[^,:;]*$"
+)
+_SOUGHT = re.compile(
+    r"(?i)\b(?:(?:look|search|screen|evaluat|assess)\w* for|to (?:exclude|rule out)|rule out|r/o)\b"
+    r"[^,:;]*$"
+)
+_GUIDELINE = re.compile(
+    r"(?i)\s*(?:the |current |most |usual )*(?:[A-Z][\w/-]+ )*(?:guidelines?|guidance)\b"
 )
 _AFTER = re.compile(
     r"(?i)[^,:;.]{0,25}?(?:"
@@ -41,7 +55,7 @@ _AFTER = re.compile(
     r"|\bor (?:higher|more|above|over|greater|lower|less|below|under) (?:would|means?|is|calls?)\b)"
     r"|(?i:[- ]risk\b)"
 )
-# Of a plan: "scheduled for 5/17/2012, but he did not come".
+# A plan that came to nothing: "scheduled for 5/17/2012, but he did not come".
 _PLANNED = re.compile(
     r"(?i)\b(?:plan(?:ned|s)?|scheduled|booked|meant|intended|proposed|discussed|offered|advised"
     r"|recommended|ordered|prescribed|suggested|considered)\b[^.;:]*$"
@@ -53,33 +67,37 @@ _UNDONE = re.compile(
     r"|(?:was|were)(?: not|n't| never) (?:done|performed|started|given|filled|taken|needed)"
     r"|none was (?:done|given|performed))\b"
 )
-_GUIDELINE = re.compile(
-    r"(?i)\s*(?:the |current |most |usual )*(?:[A-Z][\w/-]+ )*(?:guidelines?|guidance)\b"
-)
 _SENTENCE_END = re.compile(r"[;|\n]|[.!?]\s")
+# Most texts have none of these and need no closer look.
 _ANY = re.compile(
-    r"(?i)\b(?:if|unless|suppos|assuming|in case|when(?:ever)?|would|consider|recommend|suggest"
-    r"|advise|benefit|try|options|warned|worried|fear|counsel|consented|usually|generally"
-    r"|typically|often|is|discussed|mentioned|listed|named|noted|explained|cited|anticipated"
-    r"|expected|did|never|didn't|or|risk|declined|refused|not|wasn't|weren't|none)"
+    r"(?i)\b(?:if|unless|suppos|assuming|in case|when|would|risk|consent|counsel|fear|warn|worri"
+    r"|consider|recommend|suggest|advise|benefit|options|look|search|screen|evaluat|assess"
+    r"|exclude|rule out|r/o|guid|usually|generally|typically|often|common|typical|standard"
+    r"|first-line|usual|well-known|popular|frequent|possibilit|option|anticipat|expected|did|never"
+    r"|or (?:higher|more|above|over|greater|lower|less|below|under)|declined|refused|not|none"
+    r"|wasn't|weren't)"
 )
-
-
-def is_supposed(text: str, start: int, end: int, asked: str) -> bool:
-    """Return whether the text does not say that `text[start:end]` is so, only that it might be."""
-    if not _may_suppose(text):
-        return False
-    before, after = text[:start], text[end:]
-    sentence = _SENTENCE_END.split(before)[-1]
-    if _PLANNED.search(sentence) and _UNDONE.match(after):
-        return True
-    if _GUIDELINE.match(sentence) and not THIS_PATIENT.search(sentence):
-        return True
-    if not asked or _ADVICE.search(asked):  # "come back if the wound drains"
-        return False
-    return bool(_BEFORE.search(sentence) or _ADVISED.search(sentence) or _AFTER.match(after))
 
 
 @lru_cache(maxsize=4096)
 def _may_suppose(text: str) -> bool:
     return _ANY.search(text) is not None
+
+
+def is_supposed(text: str, start: int, end: int, asked: str) -> bool:
+    """Return whether `text[start:end]` is said to be possible, usual, advised or planned, not so.
+
+    Conditions and advice count as answers if the instruction `asked` asks for them or is not known.
+    """
+    if not _may_suppose(text):
+        return False
+    sentence, after = _SENTENCE_END.split(text[:start])[-1], text[end:]
+    if _PLANNED.search(sentence) and _UNDONE.match(after):
+        return True
+    if _GUIDELINE.match(sentence) and not THIS_PATIENT.search(sentence):
+        return True
+    if not asked or _ASKS_ADVICE.search(asked):
+        return False
+    if _SOUGHT.search(sentence) and not _ASKS_CAUSE.search(asked):
+        return True
+    return bool(_BEFORE.search(sentence) or _ADVISED.search(sentence) or _AFTER.match(after))

@@ -43,6 +43,7 @@ _EVENTS = tuple(
     )
 )
 _FREE_SINCE = re.compile(r"(?i)[- ]free (?:since|as of|from)\b")
+_ASIDE = re.compile(r"\([^()]*[a-z][^()]*\)")
 _MANY = 4  # different dates
 _OR = re.compile(r"(?i)\s*,?\s*(?:or|and/or)\b(?:\s+[\w.,/%]+){0,3}\s*")
 
@@ -53,6 +54,7 @@ class Claim(NamedTuple):
     statement: Statement
     day: Date
     # The best claims in this order are the response's answer.
+    is_choice: bool  # marked as the latest or highest of several, as asked
     is_marked: bool  # the latest, first or highest, as asked
     bond: int  # to the topic
     is_main: bool  # not in parentheses
@@ -61,7 +63,7 @@ class Claim(NamedTuple):
     @property
     def rank(self) -> tuple:
         """How well the claim answers, for comparison with the others."""
-        return self.bond, self.is_marked, self.is_main, self.overlap
+        return self.is_choice, self.bond, self.is_marked, self.is_main, self.overlap
 
 
 def grade_date(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
@@ -109,17 +111,20 @@ def _claims(fact: Fact, reading: Reading, statement: Statement) -> list[Claim]:
         if (
             bond == ANOTHERS
             or (mentions and not affirmed)
-            or _is_not_it(around, text[: day.start], asked)
+            or _is_not_it(_ASIDE.sub("", around), text[: day.start], asked)
             or is_supposed(text, day.start, day.end, asked)
         ):
             continue
-        is_marked = any(pattern.search(around) for pattern in markers)
+        # In "Highest: 4.4 mmol/L, 19 October 2004" the mark is in another clause.
+        where = text[statement.start : end] if names_nothing(around) else around
+        marks = [pattern for pattern in markers if pattern.search(where)]
+        is_choice = bond >= ASKED and bool({_LATEST, _HIGHEST} & set(marks))
         before = text[statement.start : day.start]
         is_main = before.count("(") <= before.count(")")
         shared = len(stems(around) & stems(asked))
-        claims.append(Claim(statement, day, is_marked, bond, is_main, shared))
+        claims.append(Claim(statement, day, is_choice, bool(marks), bond, is_main, shared))
     if statement.date and affirmed and not dates:
-        claims.append(Claim(statement, statement.date, False, NAMED_IN_CLAUSE, True, 0))
+        claims.append(Claim(statement, statement.date, False, False, NAMED_IN_CLAUSE, True, 0))
     return claims
 
 

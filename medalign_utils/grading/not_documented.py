@@ -118,7 +118,8 @@ def grade_not_documented(fact: Fact, reading: Reading, facts: list[Fact]) -> Res
         if statement is spoken[0] and _OPENING_YES.match(own):
             asserted.append(Piece("contradicted", *statement.own_span))
         for mention in named:
-            if mention.start >= statement.heading:
+            # Under a heading that names the topic, other things may be said if the answer is.
+            if mention.start >= (statement.start if found else statement.heading):
                 if _claims_something(statement, mention, named):
                     asserted.append(Piece("contradicted", *statement.own_span))
         if _VALUE.search(own) and not find(ALL_TESTS, own):

@@ -157,7 +157,9 @@ def _time(fact: Fact, facts: list, reading: Reading, statement: Statement, quant
         # On the day of a change, the record contains both the old value and the new one.
         last = _last(when)
         return (UNDATED if last >= fact.since else OTHER_TIME), last > fact.since
-    is_now = roles.is_now(text, quantity) and not roles.asks_latest(reading.instruction.text)
+    offset = statement.start
+    here = quantity._replace(start=quantity.start - offset, end=quantity.end - offset)
+    is_now = roles.is_now(statement.own, here) and not roles.asks_latest(reading.instruction.text)
     is_past = fact.since is None and is_now and bool(reading.instruction.text)
     return (OTHER_TIME if is_past else UNDATED), True
 

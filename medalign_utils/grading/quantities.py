@@ -55,7 +55,7 @@ _QUANTITY = re.compile(
     r"|(?<=\b(?i:of) )|(?<=\b(?i:about) ))"
     r"an?\s(?P<single>week|month|year|fortnight)\b)"
 )
-_WEEKLY = re.compile(r"\s(week|dai)ly\b")
+_WEEKLY = re.compile(r"(?: of alcohol)?\s(?:(week|dai)ly|(?:a|per|each|every) (week|day))\b")
 _MOVED = re.compile(
     r"(?i)\b(?:got|went|goes|rose|climbed|spiked|shot|came|increased|raised|from)\b"
 )
@@ -157,11 +157,13 @@ def _quantity(match: re.Match, text: str) -> Quantity:
     is_plain = (unit, second, scale) == (None, None, None)
     follows_age = is_plain and _AGE.search(text, max(0, start - 50), start) is not None
     if unit and (weekly := _WEEKLY.match(text, end)) and re.search("(?i)drink|bever|pack", unit):
-        unit, end = f"{unit}/{'week' if weekly[1] == 'week' else 'day'}", weekly.end()
+        unit, end = f"{unit}/{'week' if 'week' in weekly.groups() else 'day'}", weekly.end()
     label = _LABEL.search(text, max(0, start - 12), start)
     comparator = (part["comparator"] or "").strip().lower()
     before = text[max(0, match.start() - 60) : match.start()]
-    is_moved = (comparator == "up to" and _MOVED.search(before)) or _NEVER_ABOVE.search(before)
+    is_moved = (
+        comparator == "up to" and (_MOVED.search(before) or re.match(r"\s+on \x01", text[end:]))
+    ) or _NEVER_ABOVE.search(before)
     return Quantity(
         value=value,
         second=second,

@@ -16,7 +16,7 @@ ASIDE, NEUTRAL, ANSWER = 0, 1, 2
 
 _CURRENT = re.compile(
     r"(?i)\b(?:now|current(?:ly)?|at present|these days|is (?:she|he) on|takes?|most recent|latest"
-    r"|applies|full code or|next|upcoming)\b|\b(?:who does|does (?:she|he)) live\b"
+    r"|applies|full code or|code status|next|upcoming)\b|\b(?:who does|does (?:she|he)) live\b"
 )
 _YES_NO = re.compile(r"(?i)(?:was|is|are|did|does|has|have|any)\b")
 _ADMISSION = re.compile(r"(?i)\b(?:admi(?:tted|ssion)|hospital\w*|stay|referr\w*)\b")

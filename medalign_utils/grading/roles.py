@@ -24,7 +24,7 @@ _STOPPED = re.compile(
     r"(?i)\b(?:stopped|discontinued|no longer|any ?more|was held|were held|ended|was replaced)\b"
 )
 _NOW = re.compile(
-    r"(?i)\b(?:(?<!from )now|current(?:ly)?|at present|(?<!from )today|these days|as of"
+    r"(?i)\b(?:(?<!from )now(?! that)|current(?:ly)?|at present|(?<!from )today|these days|as of"
     r"|at (?:(?:her|his|the) )?(?:last|latest|most recent) (?:visit|note))\b"
 )
 _LATEST = re.compile(
@@ -92,9 +92,7 @@ _AT_HOME = re.compile(
     r"(?i)[^.;,0-9]{0,30}?\b(?:at home|home dose|(?:his|her|the) (?:usual|outpatient|home) \w+"
     r"|before (?:the )?admission)\b"
 )
-_SAME = re.compile(
-    r"(?i)\b(?:same|as at|unchanged|continu\w+|resum\w+|kept|also|both|still|identical)\b"
-)
+_SAME = re.compile(r"(?i)\b(?:same|as at|unchanged|continu\w+|kept|also|both|still|identical)\b")
 _IN_HOSPITAL = re.compile(r"(?i)\b(?:inpatient|hospital|admission|stay)\b")
 _TOTAL_BEFORE = re.compile(  # "3 of 21 appointments"
     r"(?i)(?:[0-9]|\b(?:one|two|three|four|five|six|seven|eight|nine|ten))\s"

@@ -31,11 +31,12 @@ _POLARITIES = (
     _polarity(
         r"\b(?:pending|outstanding|chase|await\w*)\b",
         r"\b(?:no (?:longer|other)|not|nothing) (?:else )?(?:is )?(?:pending|outstanding)\b",
-        r"\bpending\b|\boutstanding\b|\bawait\w*|\bnot (?:yet )?(?:been )?(?:back|resulted"
-        r"|available"
-        r"|final\w*|returned|reported)\b|\bstill out\b|\bchase\b|\bfollow up on\b|\bto follow\b"
+        r"\bpending\b|\boutstanding\b|\bawait\w*|\bnot (?:yet )?(?:been )?(?:come back|back"
+        r"|resulted|available|final\w*|returned|reported)\b|\bstill out\b|\bchase\b"
+        r"|\bfollow up on\b|\bto follow\b"
         r"|\bunresulted\b|\bpendientes?\b",
-        r"\bresulted\b|\bfinal\w*|\breturned\b|\bcompleted?\b|\bnegative\b"
+        r"\bresulted\b|\bfinal\w*(?! (?:report|read|result)s? (?:of|on))|\breturned\b"
+        r"|\bcompleted?\b|\bnegative\b"
         r"|\bpositive\b|\bnormal\b|\b(?:came|is|are|was|were) back\b|\balready\b|\breviewed\b",
     ),
     _polarity(
@@ -90,6 +91,7 @@ _INVERTED = re.compile(
 _FILLING = re.compile(
     r"(?i)(?:[^\w\]}]|\b(?:and|or|nor|y|ni|vaccines?|shots?|boosters?|is|are|was|were|has|have|been|still"
     r"|both|all"
+    r"|[0-9.]+ ?(?:mg|mcg|g|units?)|every|once|twice|daily|day|morning|evening|night|nightly"
     r"|also|the|a|status|results?|tests?|cultures?|vacunas?|not)\b)*"
 )
 
@@ -138,7 +140,8 @@ def _is_listed(
 ) -> bool:
     """Return whether the statement puts the mention into the set asked for."""
     text = statement.text
-    verdict = judge(text, mention)
+    # "Two results had not come back: ..." negates none of them.
+    verdict = judge(polarity.cues.sub(_without_negation, text), mention)
     if verdict == DOUBTED or (polarity.negation_counts and verdict in (NEGATED, ENDED)):
         return False
     covered = text
@@ -167,6 +170,11 @@ def _is_listed(
         return before[-1][2]
     later = [c for c in cues if c[0] >= mention.end and not _TURN.search(text, mention.end, c[0])]
     return later[0][2] if later else not _INVERTED.search(covered, 0, mention.start)
+
+
+def _without_negation(cue: re.Match) -> str:
+    is_negation = cue["inside"] is not None and cue[0].lower().startswith("not ")
+    return " " * len(cue[0]) if is_negation else cue[0]
 
 
 def _cross(mention: Mention, others: list[Mention], cue: tuple[int, int, bool]) -> bool:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
-from medalign_utils.grading.assertions import DOUBTED, ENDED, NAMED, NEGATED, OPEN, STOPPED, judge
+from medalign_utils.grading.assertions import DOUBTED, ENDED, NAMED, NEGATED, STOPPED, judge
 from medalign_utils.grading.clauses import clause_of, concerns
 from medalign_utils.grading.concepts import mentions
 from medalign_utils.grading.dates import read_dates
@@ -52,6 +52,7 @@ _SUCCESSOR = re.compile(
     r"(?i)\b(?:(?:switch|chang|mov|went|convert|transition)\w*(?: \w+){0,3}? (?:to|onto)"
     r"|(?:replac|substitut)ed (?:\w+ )?(?:with|by)|swapped for|started|began|now on|now takes) $"
 )
+_NOW = re.compile(r"(?i)\b(?:now|current(?:ly)?|at present|ever since|since(?! \w*\d))\b")
 _THEN = re.compile(r"(?i)\s*(?:[0-9.]+ ?\w+ )?(?:to|then)\s*")
 _OR_CODE = re.compile(r"(?<=[0-9])\s+or\s+[A-Z]?[0-9]")  # F32.9 or F33.9
 _POSSESSED = re.compile(  # her mother's side
@@ -82,6 +83,11 @@ class Claim(NamedTuple):
     def span(self) -> tuple[int, int]:
         """Where the mention is in the response."""
         return self.statement.span(self.mention.start, self.mention.end)
+
+    @property
+    def text(self) -> str:
+        """The words of the mention."""
+        return self.statement.text[self.mention.start : self.mention.end]
 
     @property
     def day(self) -> tuple[int, int, int]:
@@ -131,12 +137,7 @@ def grade_term(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     """Return the share found (0 or 1) and the number of rivals claimed."""
     question = read_question(reading.instruction.text)
     names = _names(fact.accepted, fact.rivals, fact.topic, question.topics)
-    may_be_open = question.is_reason or question.is_admission or not reading.instruction.text
-    lost = (
-        {NEGATED, DOUBTED}
-        | (set() if may_be_open else {OPEN})
-        | ({STOPPED, ENDED} if question.is_current else set())
-    )
+    lost = {NEGATED, DOUBTED} | ({STOPPED, ENDED} if question.is_current else set())
 
     def claims(spellings: Spellings) -> list[Claim]:
         return list(_claims(spellings, fact, names, reading, question)) if spellings else []
@@ -144,6 +145,7 @@ def grade_term(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
     sides = map(claims, (names.own, names.hidden, *names.rivals))
     own, hidden, *rivals = _without_parts(list(sides))
     hidden = [c for c in hidden if not _overlaps(c, chain(own, *rivals))]
+    hidden = [c for c in hidden if c.text.lower() not in reading.instruction.text.lower()]
     hidden = [c for c in hidden if c.verdict not in lost and c.relevance != ASIDE]
     own = [c._replace(verdict=NAMED) if _is_negative(c) else c for c in own]
     if question.is_best:
@@ -206,6 +208,8 @@ def _latest(said: list[Claim], against: list[list[Claim]]) -> tuple[list, list]:
         return max((c.day for c in claims), default=_UNDATED)
 
     newest = last(said), last(chain.from_iterable(against))
+    if newest[0] == _UNDATED and any(_NOW.search(c.statement.own) for c in said):
+        against = [[c for c in rival if c.day == _UNDATED] for rival in against]
     kept = [c for c in said if not _UNDATED < c.day < newest[1]]
     return kept, [[c for c in rival if not _UNDATED < c.day < newest[0]] for rival in against]
 

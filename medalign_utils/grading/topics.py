@@ -7,7 +7,10 @@ from itertools import pairwise
 from medalign_utils.grading.spelling import Mention
 
 _GROUP_END = re.compile(r"[;|\n]|[.!?]\s")
-_CLAUSE_END = re.compile(r"(?i),|\b(?:and|but|while|whereas|y|pero|mientras)\b")
+_CLAUSE_END = re.compile(r"(?i),|\b(?:and|but|while|whereas|because|y|pero|mientras)\b")
+
+
+_REASON = re.compile(r"(?i)because\b")
 
 
 def _cut(pattern: re.Pattern, start: int, end: int, text: str) -> list[tuple[int, int]]:
@@ -47,6 +50,11 @@ def belongs(
     if not topics and not others:
         return None
     near = _nearest(text, value.start, [*topics, *others])
+    clauses, own = _clauses_around(text, value.start)
+    start, end = clauses[own]
+    if _REASON.match(text, start) and near and not any(t in topics for t in near):
+        if all(start <= other.start < end for other in near):
+            return False  # "pantoprazole, because omeprazole had caused bloating"
     if not near or any(topic in topics for topic in near):
         return bool(near) or None
     return any(value in _nearest(text, topic.start, values) for topic in topics)

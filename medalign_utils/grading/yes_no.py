@@ -14,7 +14,7 @@ from medalign_utils.grading.spelling import Mention
 from medalign_utils.grading.text import Reading, Statement
 
 _OPENING = re.compile(
-    r"(?i)(?:(?:based on|according to|per|from|in|after|having)\b[^,.;:]{0,60},\s*)?"
+    r"(?i)(?:(?:based on|as far as|according to|per|from|in|after|having)\b[^,.;:]{0,60},\s*)?"
     r"(?:(?:the )?(?:\w+ )?(?:answer|response|result|conclusion|respuesta|a)(?:\s*:| is)\s*)?"
     r"(?:(?P<yes>yes|yeah|yep|affirmative|correct|that's (?:right|correct)|indeed|s[ií]|positive)"
     r"|(?P<no>no|nope|never|none|negative|nothing|nada|ningun[ao]|nunca|not (?:once|at all"
@@ -44,6 +44,7 @@ _LATER = re.compile(
     r"(?i)\b(?:but|and) (?:\w+ly |later |then )?(?:reported|had|endorsed|mentioned|complained of) "
     r"(?:them|it|one|some)\b"
 )
+_OTHER = re.compile(r"(?i)\b(?:any|no) other (?:[\w-]+ ){0,3}$")  # besides the one named before
 _EVER = re.compile(
     r"(?i)\b(?:ever|any|at any time|history|past|known|run in|does .* run|complicat\w+)\b"
 )
@@ -124,6 +125,8 @@ def _verdicts(fact: Fact, statement: Statement, reading: Reading) -> list[tuple[
     for names, is_instance in ((fact.topic, False), (_instances(fact.topic), True)):
         for mention in mentions(names, text, loose=not is_instance) if names else ():
             if mention.start < statement.heading or not concerns(fact, statement, mention, reading):
+                continue
+            if _OTHER.search(text, 0, mention.start):
                 continue
             verdict = judge(text, mention)
             if is_supposed(text, mention.start, mention.end, reading.instruction.text):
