@@ -10,7 +10,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from medalign_utils.curation.problems import Problems
-from medalign_utils.data.access import EHR_FOLDERS
+from medalign_utils.data.access import EHR_FOLDERS, TABLE_SUFFIXES
 from medalign_utils.data.ehr import iterate_events
 from medalign_utils.data.ehr.event_types import EVENT_TYPES
 from medalign_utils.data.ehr.order import reordered
@@ -21,6 +21,8 @@ from medalign_utils.data.release import (
     REFERENCES_FILE,
     REVIEWS_FILE,
     SUBMITTED_FILE,
+    TABLE_STEMS,
+    found_instead,
     merge_instructions,
     read_manifest,
     read_release_table,
@@ -64,13 +66,15 @@ def check_release(
     path = Path(path)
     with reading(path):
         if not path.is_dir():
-            raise ReleaseError(f"check_release: no folder {path}")
+            hint = "; it is a file, perhaps to be unpacked" if path.exists() else ""
+            raise ReleaseError(f"check_release: no folder {path}{hint}")
         require_release_columns(path, columns)
     problems = Problems(listener)
     tables = [
         _attempt(path, problems, read_release_table, path, stem, columns)
         for stem in (INSTRUCTIONS_FILE, REFERENCES_FILE, REVIEWS_FILE, SUBMITTED_FILE)
     ]
+    problems += _attempt(path, problems, _other_tables, path) or []
     named = _attempt(path, problems, find_ehrs, path, [*filter(None, tables)])
     problems += named.problems if named else []
     summary = [*_tables(path, tables, problems), *_reviews(path, columns, problems)]
@@ -84,6 +88,18 @@ def check_release(
         summary = []  # not a release, so its counts say nothing
     shown = [(item, f"{n:,}" if isinstance(n, int) else str(n)) for item, n in summary]
     return Report(pd.DataFrame(shown, columns=["item", "value"]), problems)
+
+
+def _other_tables(path: Path) -> list[Problem]:
+    """Return a problem for each table that is not read, for another file or its own name."""
+    problems = []
+    for stem in TABLE_STEMS:
+        files = [file for name in TABLE_SUFFIXES if (file := path / (stem + name)).is_file()]
+        problems += [Problem(f, "", f"not read, because {files[0].name} exists") for f in files[1:]]
+        if not files and stem not in (INSTRUCTIONS_FILE, REFERENCES_FILE):  # those are required
+            if hint := found_instead(path, stem):
+                problems.append(Problem(path, "", f"no {stem}{hint}"))
+    return problems
 
 
 def _tables(

@@ -15,6 +15,12 @@ from medalign_utils.errors import ReleaseError
 
 DELIMITERS = {".tsv": "\t", ".csv": ","}
 _NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "vertical bars"}
+# Cells of a row below the header: types in Python, R or SQL, or a line.
+_BELOW_HEADER = re.compile(
+    r"[-=:+_]{2,}|<?(?:str(?:ing)?|object|text|n?(?:var)?char(?:acter)?(?:\(\w+\))?|chr|fct|lgl|dbl|"
+    r"(?:big)?int(?:eger|\d\d)?|numeric|number|double|float(?:\d\d)?|bool(?:ean)?|date(?:time)?|"
+    r"timestamp)>?"
+)
 # In characters; csv's default is too short for notes.
 _LONGEST_FIELD = 2**30
 _DOUBLE = "double each quotation mark in the text, and put one before and one after the cell"
@@ -33,6 +39,8 @@ def read_delimited(file: Path, suffix: str) -> Rows:
     """
     delimiter = DELIMITERS[suffix]
     lines = list(io.StringIO(read_text(file, delimiter), newline=""))
+    if not any(map(str.strip, lines)):
+        raise ReleaseError(f"{file}: an empty file; copy it again")
     if fault := _wrong_header(lines[0] if lines else "", delimiter):
         raise ReleaseError(f"{file}, line 1: {fault}")
     csv.field_size_limit(_LONGEST_FIELD)
@@ -60,6 +68,8 @@ def read_delimited(file: Path, suffix: str) -> Rows:
             faults.append((f"line {start + 1}", fault))
         elif [*map(_stripped, row)] == header:
             faults.append((f"line {start + 1}", "repeats the header"))
+        elif number == 1 and _is_below_header(row):
+            faults.append((f"line {start + 1}", "types of columns or a line, no values; delete it"))
         else:
             rows[number] = row
     if widths == {n_columns + 1}:
@@ -68,6 +78,12 @@ def read_delimited(file: Path, suffix: str) -> Rows:
             "write.table adds; write it with row.names=FALSE"
         )
     return _without_unnamed(file, Rows(header, rows, faults))
+
+
+def _is_below_header(row: Sequence[str]) -> bool:
+    """Return whether a row is one that programs write below the header: types, or a line."""
+    cells = [cell.strip().lower() for cell in row if cell.strip()]
+    return len(cells) > 1 and all(map(_BELOW_HEADER.fullmatch, cells))
 
 
 def _stripped(name: str) -> str:
@@ -103,7 +119,8 @@ def _records(lines: Sequence[str], delimiter: str) -> Iterator[tuple[int, list[s
                 end = offset + reader.line_num
                 if row and not n_columns:
                     n_columns = len(row)
-                    id_column = row.index("instruction_id") if "instruction_id" in row else 0
+                    names = [name.strip().lower() for name in row]
+                    id_column = names.index("instruction_id") if "instruction_id" in names else 0
                     plain = (line.split(delimiter) for line in lines[end:] if '"' not in line)
                     kinds = {_kinds(c[id_column]) for c in plain if len(c) == n_columns}
                 n = 0

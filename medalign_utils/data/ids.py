@@ -1,11 +1,13 @@
 """Find ids that a spreadsheet or a program has respelled."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from medalign_utils.data.tables import Problem, Table
 
+_ANNOTATOR = re.compile(r"(?:annotator)?[\s_#-]*0*(\d+)(?:\.0*)?", re.IGNORECASE)
 _COLUMNS = ("instruction_id", "person_id")
 # Around an id; an equals sign is part of ="0501", which spreadsheets read as text.
 _AROUND = " =\"'`´‘’“”′\N{NO-BREAK SPACE}"
@@ -47,3 +49,13 @@ def bare(name: str) -> str:
     text = unicodedata.normalize("NFKC", name)
     text = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cc"))
     return text.strip(_AROUND).lstrip("0") or "0"
+
+
+def annotator_name(name: str) -> str:
+    """Return an annotator's name, in the release's spelling if it is a number.
+
+    >>> annotator_name("1"), annotator_name("annotator 2.0"), annotator_name("Dr. Who")
+    ('Annotator_1', 'Annotator_2', 'Dr. Who')
+    """
+    match = _ANNOTATOR.fullmatch(name.strip())
+    return f"Annotator_{match[1]}" if match else name

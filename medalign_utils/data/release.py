@@ -14,7 +14,7 @@ import pandas as pd
 from medalign_utils.data import access
 from medalign_utils.data.access import TABLE_SUFFIXES
 from medalign_utils.data.ehr_files import find_ehr, find_ehrs
-from medalign_utils.data.ids import ids_in_two_spellings
+from medalign_utils.data.ids import annotator_name, ids_in_two_spellings
 from medalign_utils.data.recognize import recognize_folder
 from medalign_utils.data.reviews import REVIEW_COLUMNS, Reviews, load_reviews
 from medalign_utils.data.tables import (
@@ -25,6 +25,7 @@ from medalign_utils.data.tables import (
     raise_first,
     read_table,
     require_mapped,
+    without_repeats,
 )
 from medalign_utils.data.taxonomy import SUBCATEGORIES
 from medalign_utils.errors import ReleaseError, reading
@@ -165,10 +166,11 @@ def load_release(
             points outside the EHR folder. The message names file and row.
         ParamsError: `columns` has an unknown key, or a value that is not a column of any table.
     """
-    path = Path(path)
+    path, annotator = Path(path), annotator_name(annotator)
     with reading(path):
         if not path.is_dir():
             hint = "; `make reproduce` writes it" if resolve(path) == resolve("data/demo") else ""
+            hint = "; it is a file, perhaps to be unpacked" if path.exists() else hint
             raise ReleaseError(f"load_release: no folder {short(path)}{hint}")
         require_release_columns(path, columns)
         questions = read_release_table(path, INSTRUCTIONS_FILE, columns)
@@ -234,7 +236,7 @@ def read_release_table(
         if stem in (REVIEWS_FILE, SUBMITTED_FILE):
             return None
         form = recognize_folder(path)
-        what = f"; it is {form}" if form else ""
+        what = f"; it is {form}" if form else found_instead(path, stem)
         if not what and stem == REFERENCES_FILE:
             what = "; without any reference, it has only its header"
         raise ReleaseError(f"load_release: {path} has no {stem}{'/'.join(TABLE_SUFFIXES)}{what}")
@@ -245,12 +247,26 @@ def read_release_table(
             lambda name: SUBCATEGORIES.get(" ".join(name.split()).lower()), na_action="ignore"
         )
         frame["category"] = frame["category"].fillna(known.astype("str"))
+    if "annotator" in frame:
+        frame["annotator"] = frame["annotator"].map(annotator_name, na_action="ignore")
+        table = without_repeats(table, _TABLES[stem].key)
     if "duplicate_of" in frame:
         row_of = pd.Series(frame.index, index=frame["instruction_id"])
         originals = frame["duplicate_of"].dropna()
         wrong = originals[~(originals.map(row_of) < originals.index)]
         table.problems.extend(at_rows(file, wrong, "duplicate_of is not an earlier instruction"))
     return table
+
+
+def found_instead(folder: Path, stem: str) -> str:
+    """Return what a folder without a table has in its place, and what to do; "" if nothing."""
+    for file in sorted(folder.iterdir()):
+        if file.name.lower().startswith(stem):
+            names = ", ".join(TABLE_SUFFIXES)
+            return f"; it has {file.name}: unpack or export it, or rename it to end in {names}"
+        if file.is_dir() and find_table(file, stem):
+            return f"; its folder {file.name} has it: give that folder"
+    return ""
 
 
 def load_submitted(release: Release) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Read a release's tables (TSV, CSV or JSON), whose columns may have different names."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -42,8 +43,16 @@ _IDS = ("instruction_id", "person_id")
 # Identifying values, from which surrounding blanks are removed.
 _NAMES = (*_IDS, "filename", "annotator", "system", "rater", "duplicate_of")
 _ABSENT = ("", *MISSING_IN_TABLES)
-# A long id as a spreadsheet may rewrite it, without its last digits.
-_NUMBER = r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+|[-+]?\d+\.0*"
+# An id as a spreadsheet may rewrite it: a number without its last digits or with separators of
+# thousands, a date, or the sign that the column is too narrow.
+_REWRITTEN = (
+    r"[-+]?\d+(?:[.,]\d*)?[eE][-+]?\d+|[-+]?\d+\.0*|\d{1,3}(?:[,'’\s]\d{3})+|"
+    r"\d{1,2}-[A-Z][a-z]{2}(?:-\d\d(?:\d\d)?)?|[A-Z][a-z]{2}-\d\d|"
+    r"\d{4}-\d\d-\d\d[ T]00:00:00|#{2,}"
+)
+_SPREADSHEET_ERRORS = (
+    "#REF! #VALUE! #NAME? #DIV/0! #NUM! #NULL! #SPILL! #CALC! #FIELD! #BLOCKED! #GETTING_DATA"
+).split()
 _TRUE = frozenset(("1", "1.0", "true", "t", "yes", "y", "correct"))
 _FALSE = frozenset(("0", "0.0", "false", "f", "no", "n", "incorrect"))
 
@@ -127,10 +136,15 @@ def shown_columns(header: Sequence[str]) -> str:
     >>> shown_columns(["17", "Seen by Dr. Who?"])
     '2 columns, none with a known name; the first row must name the columns'
     """
-    if {name for names in COLUMN_NAMES.values() for name in names}.isdisjoint(header):
+    known = {name for names in COLUMN_NAMES.values() for name in names}
+    if known.isdisjoint(map(_plain, header)):
         n = len(header)
         return f"{n} columns, none with a known name; the first row must name the columns"
     return ", ".join(header)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s-]+", "_", name.strip()).lower()
 
 
 def read_table(
@@ -145,12 +159,13 @@ def read_table(
 ) -> Table:
     """Return a table with our column names; all fields are text.
 
+    Names of columns may also differ in case, or have blanks or hyphens for underscores.
     Blank fields and those with a word of `missing.MISSING_IN_TABLES`, such as "NULL", are missing.
     Ids and names are stripped of surrounding blanks. Rows that the column `used` excludes are not
     checked. Faulty rows are left out and listed in `problems`. Faults are those of
     `delimited.read_delimited` and `json_rows.read_json_rows`, a missing required value, a value of
-    `used` that is neither yes nor no, an id that a spreadsheet turned into a number, and a repeated
-    key.
+    `used` that is neither yes nor no, an id that a spreadsheet turned into a number or date, its
+    error value, and a repeated key.
 
     Args:
         file: a ``.tsv`` or ``.csv`` file in UTF-8; or ``.json`` or ``.jsonl``, a list of objects or
@@ -169,11 +184,15 @@ def read_table(
     problems: list[Problem] = []
     header, rows = read_rows(file, problems)
     raw = pd.DataFrame(rows.values(), columns=header, index=list(rows), dtype="str")
+    if problems and not rows:
+        raise ReleaseError(str(problems[0]))
     names = column_names(columns)
+    plain = {_plain(name): name for name in reversed(header)}
     frame = pd.DataFrame(index=raw.index)
     for column in (*required, *optional):
         name = next((name for name in names[column] if name in header), None)
-        if name is None and column in required:
+        name = name or next((plain[name] for name in names[column] if name in plain), None)
+        if name is None and column in required and header:  # JSON without rows has no columns
             raise ReleaseError(
                 f"{file}: no column for {column}; tried {', '.join(names[column])}; "
                 f"found {shown_columns(header)}; {hint.format(column=column)}"
@@ -195,11 +214,15 @@ def read_table(
             empty = frame[column].isna()
             problems += at_rows(file, frame.loc[empty, column], f"no {column}")
             faulty |= empty
+        error = frame[column].str.strip().isin(_SPREADSHEET_ERRORS)
+        fault = f"{column} {{}} is a spreadsheet's error in the place of a value; export it as text"
+        problems += at_rows(file, frame.loc[error, column].str.strip(), fault)
+        faulty |= error
         if column in _IDS:
-            number = frame[column].str.fullmatch(_NUMBER, na=False)
+            number = frame[column].str.fullmatch(_REWRITTEN, na=False)
             fault = (
-                f"{column} {{!r}} was turned into a number and may have lost digits; export the "
-                "table with ids as text"
+                f"{column} {{!r}} was turned into a number or date and may have lost digits; "
+                "export the table with ids as text"
             )
             problems += at_rows(file, frame.loc[number, column], fault)
             faulty |= number

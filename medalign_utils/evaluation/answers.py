@@ -64,6 +64,8 @@ def read_answers(file: Path, columns: Mapping[str, str] | None = None) -> pd.Dat
     if table.problems:
         n = len(table.problems) - 1
         raise ReleaseError(str(table.problems[0]) + f" ({n} more such rows)" * bool(n))
+    if table.frame.empty:
+        raise ReleaseError(f"{file}: no answers")
     absent = [name for name in _OPTIONAL if table.frame[name].isna().all()]
     return table.frame.drop(columns=absent).fillna("")
 

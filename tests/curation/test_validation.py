@@ -259,3 +259,15 @@ def test_instructions_without_a_row_are_stated_and_an_empty_response_is_a_proble
     summary, problems = check(folder)
     assert summary[f"instructions without a row in {ANSWERED[:-4]}"] == "1"
     assert problems == [f"{folder / ANSWERED}, row 3: no clinician's response; row left out"]
+
+
+def test_a_table_that_is_not_read_is_a_problem(folder):
+    other = (folder / ANSWERED).with_suffix(".csv")
+    other.write_text("a,b\n")
+    assert check(folder)[1] == [f"{other}: not read, because {ANSWERED} exists"]
+    other.unlink()
+    (folder / REVIEWED).with_suffix(".xlsx").touch()
+    [problem] = check(folder)[1]
+    assert "no clinician-reviewed-model-responses; it has clinician-reviewed-model-re" in problem
+    with pytest.raises(ReleaseError, match="it is a file, perhaps to be unpacked"):
+        check_release(folder / ANSWERED)

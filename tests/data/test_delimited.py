@@ -129,3 +129,16 @@ def test_quotes_of_windows_are_named_with_row_and_column(read):
 
 def test_a_compressed_table_is_read(read):
     assert read(gzip.compress((HEADER + "1\ta\tC\t40\n").encode()))[0].rows[1][1] == "a"
+
+
+@pytest.mark.parametrize("row", ["str\tobject\tint64\t", "<chr>\t<chr>\t<dbl>\t", "--\t---\t--\t"])
+def test_a_row_of_types_or_dashes_below_the_header_is_no_instruction(read, row):
+    table, faults = read(f"{HEADER}{row}\n1\tText\tC\t40\n2\ttext\tdate\t\n")
+    assert faults == ["line 2: types of columns or a line, no values; delete it"]
+    assert [*table.rows] == [2, 3]
+
+
+@pytest.mark.parametrize("content", ["", "\ufeff", "\n \n"])
+def test_an_empty_table_is_named_as_such(read, content):
+    with pytest.raises(ReleaseError, match=r"table\.tsv: an empty file; copy it again"):
+        read(content)

@@ -41,7 +41,7 @@ def test_a_named_file_in_a_subfolder_is_checked_once(folder):
     (folder / "ehrs/40.xml").rename(folder / "ehrs/a/40.xml")
     edit(folder / ANSWERED, "creatinine?\t40\t\t", "creatinine?\t40\ta/40.xml\t")
     report = check_release(folder, progress=False)
-    assert report.problems == []
+    assert [*report.problems] == []
     assert dict(report.summary.to_numpy().tolist())["EHRs"] == "2"
     assert load_release(folder).ehr_path("40") == folder / "ehrs/a/40.xml"
 

@@ -126,3 +126,12 @@ def test_nothing_is_exported_or_graded_into_another_real_release(folder, tmp_pat
         assert main([*map(str, command)]) == 2
         assert "may be a real release" in capsys.readouterr().err
     assert {file: file.read_bytes() for file in mine.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl"])
+def test_a_table_without_rows_loads_again(folder, tmp_path, format):
+    answered = folder / "clinician-instruction-responses.tsv"
+    answered.write_text(answered.read_text(encoding="utf-8").split("\n")[0] + "\n")
+    export_release(load_release(folder), tmp_path / "copy", format)
+    shutil.copytree(folder / "ehrs", tmp_path / "copy/ehrs")
+    assert_equal_tables(load_release(folder), load_release(tmp_path / "copy"))

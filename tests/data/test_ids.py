@@ -31,3 +31,27 @@ def test_patients_in_two_spellings_are_a_problem_too(tmp_path):
 
 def test_ids_that_differ_otherwise_are_different():
     assert ids_in_two_spellings([]) == []
+
+
+@pytest.mark.parametrize(
+    "rewritten",
+    "1,001,234 1'001 5,479E+12 3-Feb 03-Feb-2014 Feb-14 ###### 2014-02-03\u00a000:00:00".split(" "),
+)
+def test_an_id_that_a_spreadsheet_turned_into_a_number_or_date_is_a_problem(tmp_path, rewritten):
+    folder = write_release(tmp_path / "release")
+    edit(folder / ANSWERED, "\n02\t", f"\n{rewritten}\t".replace("\u00a0", " "))
+    with pytest.raises(ReleaseError, match=r"row 1: instruction_id .* was turned into a number or"):
+        load_release(folder)
+
+
+def test_annotators_named_by_numbers_are_those_of_the_release(tmp_path):
+    folder = write_release(tmp_path / "release")
+    edit(folder / ANSWERED, "\tAnnotator_2\tNone.", "\t2.0\tNone.")
+    edit(folder / ANSWERED, '\tAnnotator_1\t"No;', '\tannotator 1\t"No;')
+    release = load_release(folder, annotator="2")
+    names = release.references.set_index("reference")["annotator"]
+    assert names["None."] == release.annotator == "Annotator_2"
+    assert load_release(folder).references["annotator"].iloc[0] == "Annotator_1"
+    edit(folder / ANSWERED, "\t2.0\tNone.", "\t1\tNone.")
+    with pytest.raises(ReleaseError, match="row 2: instruction_id 02, annotator Annotator_1 is al"):
+        load_release(folder)

@@ -257,3 +257,29 @@ def test_the_public_sample_of_instructions():
     table = read_release_table(OFFICIAL, INSTRUCTIONS_FILE)
     assert len(table.frame) == 62 and not table.problems
     assert table.frame["category"].notna().all() and table.frame["question"].notna().all()
+
+
+@pytest.mark.parametrize("error", ["#REF!", "#NAME?", "#DIV/0!"])
+def test_a_spreadsheets_error_is_no_reference(folder, error):
+    edit(folder / ANSWERED, "\t1.1\t", f"\t{error}\t")
+    assert f"row 3: reference {error} is a spreadsheet's error in" in error_of(folder)
+
+
+def test_columns_may_differ_in_case_and_blanks(folder):
+    expected = load_release(folder)
+    edit(folder / ANSWERED, "person_id\tfilename", "Person ID\tFileName")
+    edit(folder / ASKED, "instruction_id\tquestion", "Instruction-Id\tQUESTION")
+    assert load_release(folder).questions == expected.questions
+    assert load_release(folder).references.equals(expected.references)
+
+
+@pytest.mark.parametrize("name", ["{}.tsv.gz", "{}.xlsx", "{}.TSV", "release-1.3/{}.tsv"])
+def test_a_table_of_another_name_is_named(folder, name):
+    other = folder / name.format("clinician-instruction-responses")
+    other.parent.mkdir(exist_ok=True)
+    (folder / ANSWERED).rename(other)
+    found = other.relative_to(folder).parts[0]
+    error = error_of(folder)
+    assert f"; it has {found}: unpack or export it" in error or f"{found} has it: give" in error
+    with pytest.raises(ReleaseError, match="it is a file, perhaps to be unpacked"):
+        load_release(folder / ASKED)

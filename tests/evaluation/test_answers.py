@@ -214,3 +214,13 @@ def test_grading_loads_no_model_library(folder, answers, tmp_path):
     command = ["grade", str(file), "--release", str(folder)]
     subprocess.run([sys.executable, "-c", code, *command], check=True)
     assert (tmp_path / "mine.verdicts.jsonl").is_file()
+
+
+def test_the_fault_of_the_only_answer_is_told(tmp_path):
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"instruction_id": "1", "response": ["a"]}\n')
+    with pytest.raises(ReleaseError, match="line 1: response is a list, expected text or a number"):
+        read_answers(file)
+    file.write_text("")
+    with pytest.raises(ReleaseError, match=r"mine\.jsonl: no answers"):
+        read_answers(file)
