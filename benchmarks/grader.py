@@ -23,7 +23,7 @@ from medalign_utils.stats.rounding import rounded
 
 HERE = Path(__file__).parent
 # The rules were final when it was first graded.
-PUBLISHED = HERE / "grader/set-4.jsonl"
+PUBLISHED = HERE / "grader/set-6.jsonl"
 # Each set when it was first graded, before its misses were known, by the rules of a commit.
 FIRST_RUNS = HERE / "grader/first_runs.csv"
 PAGE = HERE.parent / "docs/grading.md"
