@@ -107,6 +107,13 @@ class Experiment(BaseModel):
     synthetic_seed: _AtLeast0 = 0
 
 
+OPTIONAL = {  # keys that a file may leave out, with their defaults
+    name: field.default
+    for name, field in Experiment.model_fields.items()
+    if not field.is_required()
+}
+
+
 def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return an experiment's parameters, after checking them and the systems and files they name.
 
@@ -151,8 +158,7 @@ def parameters(experiment: str) -> dict[str, Any]:
     >>> parameters("demo")["experiment"], "save" in parameters("demo")
     ('demo', False)
     """
-    values = {"prompt": {}, "limit": None, "retry_failed": False, "only_with_reference": True}
-    return values | load_experiment(f"params/{experiment}.yaml")
+    return OPTIONAL | load_experiment(f"params/{experiment}.yaml")
 
 
 def answering_systems(experiment: Mapping[str, Any]) -> list[str]:
@@ -270,9 +276,7 @@ def for_notebook(notebook: str | Path, experiment: Mapping[str, Any], **job: Any
     `job` adds values set by the workflow, such as `system="bm25-2k"`; by default there is a single
     shard, and results are saved.
     """
-    values = {"shard": 1, "shards": 1, "save": True, "limit": None}
-    values |= {"retry_failed": False, "prompt": {}, "only_with_reference": True}
-    values |= dict(experiment) | job
+    values = OPTIONAL | {"shard": 1, "shards": 1, "save": True} | dict(experiment) | job
     names = notebook_parameters(notebook)
     if missing := [name for name in names if name not in values]:
         raise ParamsError(f"{Path(notebook).name}: no value for {', '.join(missing)}")

@@ -56,8 +56,8 @@ PERSONAL_COLUMNS = frozenset(
 TEXT_COLUMNS = frozenset(
     "attribute best best_system category change coefficient comparable comparison device group "
     "grouping item kind limited_to measure metric metric_a metric_b not_scored of opponent outcome "
-    "rating reason setting signature source statistic status subcategory suppressed system table "
-    "test title unfitted worst".split()
+    "published_as rating reason reasons setting signature source statistic status subcategory "
+    "suppressed system table test title unfitted worst".split()
 )
 
 

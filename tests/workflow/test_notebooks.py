@@ -6,7 +6,7 @@ import re
 import nbformat
 import pytest
 
-from medalign_utils.config import load_experiment, notebook_parameters, notebooks
+from medalign_utils.config import OPTIONAL, load_experiment, notebook_parameters, notebooks
 from tests.builders.project import ROOT
 
 EVERY = pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
@@ -98,12 +98,8 @@ def test_parameters_are_commented_literals(path):
 
 @EVERY
 def test_defaults_are_the_demos(path):
-    demo = load_experiment("params/demo.yaml") | {
-        "shard": 1,
-        "shards": 1,
-        "save": False,
-        "prompt": {},
-    }
+    demo = OPTIONAL | load_experiment("params/demo.yaml")
+    demo |= {"shard": 1, "shards": 1, "save": False}
     for name, default in notebook_parameters(path).items():
         if name == "system":
             assert default in demo["systems"]
