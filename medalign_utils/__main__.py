@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from medalign_utils.errors import MedAlignError, printable, reading
+from medalign_utils.errors import MedAlignError, printable
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -37,7 +37,7 @@ def _problem_file(release: Path, name: str | None) -> Iterator[TextIO]:
     """Give the file for all problems, which only its owner can read; "-" is standard output."""
     from medalign_utils.data.access import require_private_place
     from medalign_utils.data.release import require_no_release
-    from medalign_utils.paths import opener
+    from medalign_utils.paths import writing
 
     if name in (None, "-"):
         yield sys.stdout
@@ -47,10 +47,7 @@ def _problem_file(release: Path, name: str | None) -> Iterator[TextIO]:
         raise MedAlignError(f"check: {path} is in the release's own folder; choose another one")
     require_no_release(path.parent)
     require_private_place(path, "its problems name patients")
-    with reading(path):
-        path.unlink(missing_ok=True)  # an existing file would keep its mode
-        file = open(path, "w", encoding="utf-8", newline="", opener=opener(True))
-    with file:
+    with writing(path, private=True, encoding="utf-8", newline="") as file:
         yield file
 
 
@@ -68,7 +65,7 @@ def _export(args: argparse.Namespace) -> int:
 def _grade(args: argparse.Namespace) -> int:
     from medalign_utils.data.access import require_private_place
     from medalign_utils.data.json_rows import to_json
-    from medalign_utils.data.release import TABLE_STEMS, load_release, require_no_release
+    from medalign_utils.data.release import load_release, require_no_release
     from medalign_utils.evaluation.answers import grade_answers
     from medalign_utils.paths import write_text
     from medalign_utils.reporting.results_table import formatted, heading
@@ -79,8 +76,9 @@ def _grade(args: argparse.Namespace) -> int:
     columns = dict(pair.partition("=")[::2] for pair in args.columns)
     release = load_release(args.release)
     require_private_place(out, release.why_restricted)
-    if out.stem in TABLE_STEMS or out.resolve().parent != release.path.resolve():
-        require_no_release(out.parent)
+    if release.path.resolve() in out.resolve().parents:
+        raise MedAlignError(f"grade: {out} is in the release's own folder; set another by `--out`")
+    require_no_release(out.parent)
     graded = grade_answers(args.answers, release, args.system, columns=columns)
     write_text(to_json(graded.verdicts, lines=True), out, private=release.is_restricted)
     print(formatted(graded.table).rename(columns=heading).to_string(index=False))

@@ -1,6 +1,6 @@
 """Paths of files, relative to the project's root: one function per kind of file.
 
-Only the `write_...` functions create folders.
+Only `writing` and the `write_...` functions create folders.
 """
 
 import contextlib
@@ -8,9 +8,9 @@ import os
 import re
 import stat
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 
@@ -246,11 +246,34 @@ def opener(private: bool) -> Callable[[str, int], int]:
     return lambda path, flags: os.open(path, flags, 0o600 if private else 0o666)
 
 
+@contextlib.contextmanager
+def writing(path: Path, mode: str = "w", *, private: bool, **options: Any) -> Iterator[IO]:
+    """Give a file that takes the place, and not the mode, of `path` when it is complete.
+
+    If writing fails, an earlier file stays as it is. Pipes and devices are written to directly.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_other = path.exists() and not (path.is_file() or path.is_dir())
+    if is_other or path.absolute().parts[1:2] in (("dev",), ("proc",)):
+        with open(path, mode, **options) as file:
+            yield file
+        return
+    new = path.with_name(f".{os.getpid()}.new")
+    try:
+        with open(new, mode, opener=opener(private), **options) as file:
+            yield file
+        os.replace(new, path)
+    except OSError as error:
+        if error.errno is None or str(error.filename or new) != str(new):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:
+        new.unlink(missing_ok=True)
+
+
 def write_text(text: str, path: Path, *, private: bool) -> Path:
     """Write text as UTF-8, readable only by the owner if `private`; return `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # an existing file would keep its mode
-    with open(path, "w", encoding="utf-8", newline="\n", opener=opener(private)) as file:
+    with writing(path, private=private, encoding="utf-8", newline="\n") as file:
         file.write(text)
     return path
 
@@ -283,15 +306,11 @@ def read_csv(file: Path, **options: Any) -> pd.DataFrame:
 
 def write_table(frame: pd.DataFrame, path: Path) -> Path:
     """Write a table as CSV, unrounded, without its index; return `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_csv(frame), encoding="utf-8", newline="\n")
-    return path
+    return write_text(to_csv(frame), path, private=False)
 
 
 def write_scores(frame: pd.DataFrame, path: Path, *, private: bool) -> Path:
     """Write scores as Parquet, readable only by the owner if `private`; return `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    with open(path, "wb", opener=opener(private)) as file:
+    with writing(path, "wb", private=private) as file:
         frame.to_parquet(file, index=False)
     return path

@@ -224,3 +224,13 @@ def test_the_fault_of_the_only_answer_is_told(tmp_path):
     file.write_text("")
     with pytest.raises(ReleaseError, match=r"mine\.jsonl: no answers"):
         read_answers(file)
+
+
+@pytest.mark.parametrize("name", ["answer-key.jsonl", "manifest.json", "ehrs/new.jsonl"])
+def test_verdicts_replace_no_file_of_the_release(folder, answers, tmp_path, capsys, name):
+    answers.to_csv(tmp_path / "mine.csv", index=False)
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    command = ["grade", str(tmp_path / "mine.csv"), "--release", str(folder)]
+    assert main([*command, "--out", str(folder / name)]) == 2
+    assert "is in the release's own folder; set another by `--out`" in capsys.readouterr().err
+    assert before == {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
