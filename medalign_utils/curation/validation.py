@@ -115,6 +115,7 @@ def _tables(
         if patients.isna().all():
             problems.append(Problem(path, "", "no instruction names its patient"))
         yield "instructions", len(instructions)
+        yield "instructions with another question in each table", _n_differing(questions, answers)
         yield "patients with instructions", patients.nunique()
         yield "instructions without a patient", int(patients.isna().sum())
     if submissions:
@@ -131,6 +132,16 @@ def _tables(
             yield f"instructions without a row in {REFERENCES_FILE}", int((~given).sum())
         yield "references", len(references)
         yield f"instructions with references, but not {ANNOTATOR}'s", n - preferred.nunique()
+
+
+def _n_differing(questions: Table, answers: Table) -> int:
+    """Return how many instructions have questions whose letters and digits differ in the tables."""
+    both = questions.frame.merge(answers.frame, on="instruction_id", suffixes=("", "_answered"))
+    first, second = (
+        both[name].str.lower().str.replace(r"\W", "", regex=True)
+        for name in ("question", "question_answered")
+    )
+    return both.loc[first != second, "instruction_id"].nunique()
 
 
 def _reviews(

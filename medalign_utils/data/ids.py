@@ -40,6 +40,22 @@ def ids_in_two_spellings(tables: Sequence[Table]) -> list[Problem]:
     return problems
 
 
+def systems_in_two_spellings(table: Table) -> list[Problem]:
+    """Return a problem for each system that an earlier row spells otherwise.
+
+    Spellings are those that differ only by case, or by blanks, hyphens and the like.
+    """
+    problems: list[Problem] = []
+    first: dict[str, tuple[str, int]] = {}
+    for row, name in table.frame["system"].drop_duplicates().items():
+        key = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFKC", name).casefold())
+        other, where = first.setdefault(key, (name, row))
+        if other != name:
+            fault = f"system {name!r} is {other!r} in row {where}; spell each system in one way"
+            problems.append(Problem(table.file, f"row {row}", fault))
+    return problems
+
+
 def bare(name: str) -> str:
     r"""Return an id without what programs add or drop.
 

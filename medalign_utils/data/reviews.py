@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from medalign_utils.data.ids import systems_in_two_spellings
 from medalign_utils.data.tables import (
     Problem,
     Table,
@@ -70,7 +71,8 @@ def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) 
     wrong_rank = frame["rank"].notna() & ~((rank >= 1) & np.isfinite(rank))
     fault = "binary_correct {!r}, expected 1 or 0, true or false"
     unclear = frame["correct"][correct.isna()].map(masked, na_action="ignore")
-    problems = table.problems + at_rows(file, unclear, fault)
+    problems = [*table.problems, *systems_in_two_spellings(table)]
+    problems += at_rows(file, unclear, fault)
     fault = "rank {!r}, expected a number from 1 (the best)"
     problems += at_rows(file, frame["rank"][wrong_rank].map(masked), fault)
     frame = frame.assign(correct=correct, rank=rank.astype("float64"))

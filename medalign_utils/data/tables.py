@@ -50,6 +50,7 @@ _REWRITTEN = (
     r"\d{1,2}-[A-Z][a-z]{2}(?:-\d\d(?:\d\d)?)?|[A-Z][a-z]{2}-\d\d|"
     r"\d{4}-\d\d-\d\d[ T]00:00:00|#{2,}"
 )
+_LONGEST_CELL = 32_767  # of a spreadsheet
 _SPREADSHEET_ERRORS = (
     "#REF! #VALUE! #NAME? #DIV/0! #NUM! #NULL! #SPILL! #CALC! #FIELD! #BLOCKED! #GETTING_DATA"
 ).split()
@@ -165,7 +166,7 @@ def read_table(
     checked. Faulty rows are left out and listed in `problems`. Faults are those of
     `delimited.read_delimited` and `json_rows.read_json_rows`, a missing required value, a value of
     `used` that is neither yes nor no, an id that a spreadsheet turned into a number or date, its
-    error value, and a repeated key.
+    error value or a text that it cut, and a repeated key.
 
     Args:
         file: a ``.tsv`` or ``.csv`` file in UTF-8; or ``.json`` or ``.jsonl``, a list of objects or
@@ -217,7 +218,10 @@ def read_table(
         error = frame[column].str.strip().isin(_SPREADSHEET_ERRORS)
         fault = f"{column} {{}} is a spreadsheet's error in the place of a value; export it as text"
         problems += at_rows(file, frame.loc[error, column].str.strip(), fault)
-        faulty |= error
+        cut = frame[column].str.len() == _LONGEST_CELL
+        fault = f"{column} has {_LONGEST_CELL:,} characters, as many as a spreadsheet keeps"
+        problems += at_rows(file, frame.loc[cut, column], fault)
+        faulty |= error | cut
         if column in _IDS:
             number = frame[column].str.fullmatch(_REWRITTEN, na=False)
             fault = (

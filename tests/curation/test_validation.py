@@ -271,3 +271,11 @@ def test_a_table_that_is_not_read_is_a_problem(folder):
     assert "no clinician-reviewed-model-responses; it has clinician-reviewed-model-re" in problem
     with pytest.raises(ReleaseError, match="it is a file, perhaps to be unpacked"):
         check_release(folder / ANSWERED)
+
+
+def test_questions_that_differ_between_tables_are_counted(folder):
+    edit(folder / ANSWERED, "02\tAny chest pain?", "02\t any  chest pain")
+    name = "instructions with another question in each table"
+    assert check(folder)[0][name] == "0"
+    edit(folder / ANSWERED, "Which statin does", "Which opioid does")
+    assert check(folder)[0][name] == "1"

@@ -2,6 +2,7 @@ import pytest
 
 from medalign_utils.data.ids import ids_in_two_spellings
 from medalign_utils.data.release import load_release
+from medalign_utils.data.reviews import read_reviews
 from medalign_utils.errors import ReleaseError
 from tests.builders.tiny_release import edit, write_release
 
@@ -55,3 +56,13 @@ def test_annotators_named_by_numbers_are_those_of_the_release(tmp_path):
     edit(folder / ANSWERED, "\t2.0\tNone.", "\t1\tNone.")
     with pytest.raises(ReleaseError, match="row 2: instruction_id 02, annotator Annotator_1 is al"):
         load_release(folder)
+
+
+def test_a_system_in_two_spellings_is_a_problem(tmp_path):
+    file = tmp_path / "reviews.csv"
+    names = ["gpt4-32k", "GPT4 32k", "gpt4\u201132k", "gpt4", "gpt4-32k"]
+    rows = "".join(f"{i},{name},1,1\n" for i, name in enumerate(names))
+    file.write_text(f"instruction_id,model_name,binary_correct,rank\n{rows}", encoding="utf-8")
+    problems = read_reviews(file).problems
+    assert [problem.place for problem in problems] == ["row 2", "row 3"]
+    assert "system 'GPT4 32k' is 'gpt4-32k' in row 1; spell each system in" in str(problems[0])

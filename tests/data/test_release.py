@@ -283,3 +283,8 @@ def test_a_table_of_another_name_is_named(folder, name):
     assert f"; it has {found}: unpack or export it" in error or f"{found} has it: give" in error
     with pytest.raises(ReleaseError, match="it is a file, perhaps to be unpacked"):
         load_release(folder / ASKED)
+
+
+def test_a_text_that_a_spreadsheet_cut_is_a_problem(folder):
+    edit(folder / ANSWERED, "\tNone.\t", f"\t{'x' * 32_767}\t")
+    assert "row 1: reference has 32,767 characters, as many as a spreadsheet" in error_of(folder)
