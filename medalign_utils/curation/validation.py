@@ -15,8 +15,8 @@ from medalign_utils.data.ehr import iterate_events
 from medalign_utils.data.ehr.event_types import EVENT_TYPES
 from medalign_utils.data.ehr.order import reordered
 from medalign_utils.data.ehr_files import ehr_files, find_ehrs
-from medalign_utils.data.release import (
-    ANNOTATOR,
+from medalign_utils.data.release import ANNOTATOR, read_manifest
+from medalign_utils.data.release_tables import (
     INSTRUCTIONS_FILE,
     REFERENCES_FILE,
     REVIEWS_FILE,
@@ -24,7 +24,6 @@ from medalign_utils.data.release import (
     TABLE_STEMS,
     found_instead,
     merge_instructions,
-    read_manifest,
     read_release_table,
     require_release_columns,
 )

@@ -7,7 +7,8 @@ import pandas as pd
 
 from medalign_utils.data.access import require_private_place
 from medalign_utils.data.json_rows import to_json
-from medalign_utils.data.release import TABLE_STEMS, Release, require_no_release
+from medalign_utils.data.release import Release, require_no_release
+from medalign_utils.data.release_tables import TABLE_STEMS
 from medalign_utils.data.tables import COLUMN_NAMES, Problem, find_table, raise_first, read_rows
 from medalign_utils.errors import MedAlignError
 from medalign_utils.paths import write_text

@@ -2,12 +2,8 @@
 
 from dataclasses import replace
 
-from medalign_utils.data.release import (
-    REVIEWS_FILE,
-    Release,
-    instructions_to_answer,
-    read_release_table,
-)
+from medalign_utils.data.release import Release, instructions_to_answer
+from medalign_utils.data.release_tables import REVIEWS_FILE, read_release_table
 
 
 def limited(release: Release, n: int) -> Release:

@@ -22,13 +22,8 @@ from medalign_utils.data.disclosure import shares_only
 from medalign_utils.data.ehr.event_types import event_type_of
 from medalign_utils.data.ehr.events import cleaned, text_of
 from medalign_utils.data.ehr.parsing import iterate, read_opening
-from medalign_utils.data.release import (
-    INSTRUCTIONS_FILE,
-    REFERENCES_FILE,
-    Release,
-    instructions_to_answer,
-    load_release,
-)
+from medalign_utils.data.release import Release, instructions_to_answer, load_release
+from medalign_utils.data.release_tables import INSTRUCTIONS_FILE, REFERENCES_FILE
 from medalign_utils.data.responses import read_responses
 from medalign_utils.errors import EHRError, MedAlignError, ReleaseError
 from medalign_utils.fairness import perturbation

@@ -4,13 +4,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from medalign_utils.data.release import (
+from medalign_utils.data.release import load_release, load_submitted, primary_references
+from medalign_utils.data.release_tables import (
     INSTRUCTION_COLUMNS,
     INSTRUCTIONS_FILE,
     REFERENCE_COLUMNS,
-    load_release,
-    load_submitted,
-    primary_references,
     read_release_table,
 )
 from medalign_utils.errors import ParamsError, ReleaseError

@@ -1,0 +1,134 @@
+"""Read the tables of a release, and merge what they say about instructions."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from medalign_utils.data.access import TABLE_SUFFIXES
+from medalign_utils.data.ids import annotator_name, ids_in_two_spellings
+from medalign_utils.data.recognize import recognize_folder
+from medalign_utils.data.reviews import REVIEW_COLUMNS
+from medalign_utils.data.tables import (
+    Problem,
+    Table,
+    at_rows,
+    find_table,
+    read_table,
+    require_mapped,
+    without_repeats,
+)
+from medalign_utils.data.taxonomy import SUBCATEGORIES
+from medalign_utils.errors import ReleaseError
+
+INSTRUCTIONS_FILE = "all-instructions-rouge"
+REFERENCES_FILE = "clinician-instruction-responses"
+REVIEWS_FILE = "clinician-reviewed-model-responses"
+SUBMITTED_FILE = "submitted-instructions"
+
+_KINDS = ("category", "subcategory", "submitter_specialty")
+INSTRUCTION_COLUMNS = ("instruction_id", "question", *_KINDS, "person_id")
+REFERENCE_COLUMNS = ("instruction_id", "annotator", "reference", "evidence")
+
+
+class _Columns(NamedTuple):
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    may_be_empty: tuple[str, ...] = ()
+    key: tuple[str, ...] = ("instruction_id",)
+
+
+_TABLES = {
+    INSTRUCTIONS_FILE: _Columns(INSTRUCTION_COLUMNS[:2], (*_KINDS, "person_id", "filename")),
+    REFERENCES_FILE: _Columns(
+        ("question", "person_id", *REFERENCE_COLUMNS),
+        (*_KINDS, "filename"),
+        may_be_empty=("reference", "evidence"),
+        key=("instruction_id", "annotator"),
+    ),
+    # `Release.reviews` reads the other columns.
+    REVIEWS_FILE: _Columns(("instruction_id",), ("person_id", "filename", "used"), key=()),
+    SUBMITTED_FILE: _Columns(
+        INSTRUCTION_COLUMNS[:2], ("submitter_specialty", "person_id", "duplicate_of", "request")
+    ),
+}
+TABLE_STEMS = tuple(_TABLES)
+SUBMITTED_COLUMNS = (*_TABLES[SUBMITTED_FILE].required, *_TABLES[SUBMITTED_FILE].optional)
+
+
+def require_release_columns(path: Path, columns: Mapping[str, str] | None) -> None:
+    """Check that a table of the release has each mapped column; see `tables.require_mapped`."""
+    known = {}
+    for stem, names in _TABLES.items():
+        if file := find_table(path, stem):
+            known[file] = {*names.required, *names.optional}
+            known[file] |= {*REVIEW_COLUMNS} if stem == REVIEWS_FILE else set()
+    require_mapped(columns, known)
+
+
+def read_release_table(
+    path: Path, stem: str, columns: Mapping[str, str] | None = None
+) -> Table | None:
+    """Return a table of the release or file `path`; None if an optional table is missing."""
+    file = path if path.is_file() else find_table(path, stem)
+    if file is None:
+        if stem in (REVIEWS_FILE, SUBMITTED_FILE):
+            return None
+        form = recognize_folder(path)
+        what = f"; it is {form}" if form else found_instead(path, stem)
+        if not what and stem == REFERENCES_FILE:
+            what = "; without any reference, it has only its header"
+        raise ReleaseError(f"load_release: {path} has no {stem}{'/'.join(TABLE_SUFFIXES)}{what}")
+    table = read_table(file, **_TABLES[stem]._asdict(), columns=columns)
+    frame = table.frame
+    if "category" in frame:
+        known = frame["subcategory"].map(
+            lambda name: SUBCATEGORIES.get(" ".join(name.split()).lower()), na_action="ignore"
+        )
+        frame["category"] = frame["category"].fillna(known.astype("str"))
+    if "annotator" in frame:
+        frame["annotator"] = frame["annotator"].map(annotator_name, na_action="ignore")
+        table = without_repeats(table, _TABLES[stem].key)
+    if "duplicate_of" in frame:
+        row_of = pd.Series(frame.index, index=frame["instruction_id"])
+        originals = frame["duplicate_of"].dropna()
+        wrong = originals[~(originals.map(row_of) < originals.index)]
+        table.problems.extend(at_rows(file, wrong, "duplicate_of is not an earlier instruction"))
+    return table
+
+
+def found_instead(folder: Path, stem: str) -> str:
+    """Return what a folder without a table has in its place, and what to do; "" if nothing."""
+    for file in sorted(folder.iterdir()):
+        if file.name.lower().startswith(stem):
+            names = ", ".join(TABLE_SUFFIXES)
+            return f"; it has {file.name}: unpack or export it, or rename it to end in {names}"
+        if file.is_dir() and find_table(file, stem):
+            return f"; its folder {file.name} has it: give that folder"
+    return ""
+
+
+def merge_instructions(
+    questions: Table, answers: Table, reviews: Table | None = None
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """Return one merged table of instructions, and a problem for each row that contradicts it."""
+    both = pd.concat([questions.frame, answers.frame])
+    merged = both.groupby("instruction_id", sort=False, as_index=False).first()
+    tables = [questions, answers] + ([reviews] if reviews else [])
+    problems = ids_in_two_spellings(tables)
+    rows = pd.concat([table.frame for table in tables], keys=range(len(tables)))
+    patients = rows.groupby("instruction_id")["person_id"]
+    wrong = rows[rows["person_id"].notna() & (rows["person_id"] != patients.transform("first"))]
+    for (i, row), instruction_id in wrong["instruction_id"].drop_duplicates().items():
+        persons = patients.get_group(instruction_id).dropna().unique()
+        fault = (
+            f"instruction {instruction_id} has {len(persons)} patients ({', '.join(persons)}), "
+            "expected 1"
+        )
+        problems.append(Problem(tables[i].file, f"row {row}", fault))
+    if reviews:
+        ids = reviews.frame["instruction_id"].drop_duplicates()
+        unknown = ids[~ids.isin(merged["instruction_id"])]
+        problems += at_rows(reviews.file, unknown, "instruction {} is in no other table")
+    return merged[list(INSTRUCTION_COLUMNS)], problems
