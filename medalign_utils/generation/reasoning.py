@@ -108,12 +108,17 @@ def to_generation(
 
 def _partition(text: str, *marks: str) -> tuple[str, str, str]:
     """Partition a text at the first of the marks that it does not quote."""
-    mark = "|".join(map(re.escape, marks))
-    found = re.search(rf"(?<![`\"'])({mark})|({mark})(?![`\"'])", text, re.IGNORECASE)
+    found = _marks(*marks).search(text)
     if not found:
         return text, "", ""
     name = next(mark for mark in marks if mark.lower() == found[0].lower())
     return text[: found.start()], name, text[found.end() :]
+
+
+def _marks(*marks: str) -> re.Pattern:
+    """Return the expression for marks that a text does not quote."""
+    mark = "|".join(map(re.escape, marks))
+    return re.compile(rf"(?<![`\"'])({mark})|({mark})(?![`\"'])", re.IGNORECASE)
 
 
 def _last(text: str, mark: str) -> int:
@@ -130,21 +135,27 @@ def _is_mentioned(before: str, text: str, begin: str, end: str) -> bool:
 
 
 def _split_marked(text: str, begin: str, end: str) -> Parts:
-    reasoning, answer = [], []
-    while text:
-        before, opened, inside = _partition(text, begin)
-        thought, closed, text = _partition(inside, end)
-        answer.append(before)
-        if opened and not closed:
+    # By positions, since a server may repeat the marks a million times.
+    marks = [*_marks(begin, end).finditer(text)]
+    closes = [mark[0].lower() == end.lower() for mark in marks]
+    reasoning, answer, position, n = [], [], 0, 0
+    last = {close: i for i, close in enumerate(closes)}
+    while n <= last.get(False, -1):
+        opened = closes.index(False, n)
+        answer.append(text[position : marks[opened].start()])
+        start = marks[opened].end()
+        if last.get(True, -1) < opened:
             # What precedes reasoning without an end is no answer, but is kept.
-            return Parts(_join([*reasoning, *answer, thought]), "", is_finished=False)
+            return Parts(_join([*reasoning, *answer, text[start:]]), "", is_finished=False)
+        n = closes.index(True, opened)
         # Nested reasoning ends as often as it begins, unless a mark was only repeated.
-        for _ in range(thought.lower().count(begin.lower())):
-            more, closed, rest = _partition(text, begin, end)
-            if closed != end:
+        for _ in range(text[start : marks[n].start()].lower().count(begin.lower())):
+            if n + 1 == len(marks) or not closes[n + 1]:
                 break
-            thought, text = thought + end + more, rest
-        reasoning.append(thought)
+            n += 1
+        reasoning.append(text[start : marks[n].start()])
+        position, n = marks[n].end(), n + 1
+    answer.append(text[position:])
     return Parts(_join(reasoning), _unwrap("".join(answer)))
 
 

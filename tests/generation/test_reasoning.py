@@ -1,5 +1,7 @@
 """Only the answer counts: reasoning is separated in every format, even when truncated."""
 
+import time
+
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -210,3 +212,10 @@ def test_only_the_answer_becomes_the_response_and_is_refined(tmp_path):
     later = [request.prompt for request in server.requests if "so far" in request.prompt]
     assert later and all(f"so far: {ANSWER}\n" in prompt for prompt in later)
     assert {step["reasoning"] for step in stored(path, "step")} == {THINKING}
+
+
+def test_marks_repeated_by_a_server_are_split_in_linear_time():
+    begun = time.monotonic()
+    assert split("<think>a</think>b" * 100_000).answer == "b" * 100_000
+    assert not split("<think>a</think>" + "<think>" * 300_000).is_finished
+    assert time.monotonic() - begun < 10
