@@ -8,6 +8,9 @@ from typing_extensions import TypedDict
 
 from medalign_utils.prompts.templates import Prompt
 
+# How servers name the most tokens of a response.
+LENGTH_KEYS = ("max_tokens", "max_completion_tokens")
+
 
 class Generation(NamedTuple):
     """One response: its answer, and the reasoning before it.

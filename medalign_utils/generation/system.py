@@ -13,8 +13,7 @@ from pydantic import Field
 
 from medalign_utils.data.ehr import FORMATS
 from medalign_utils.errors import MedAlignError, ParamsError, suggest
-from medalign_utils.generation.base import Generator, Sampling
-from medalign_utils.generation.openai_api import LENGTH_KEYS
+from medalign_utils.generation.base import LENGTH_KEYS, Generator, Sampling
 from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.paths import weights
 from medalign_utils.prompts.context import STRATEGIES

@@ -7,7 +7,7 @@ from typing import Any
 
 from medalign_utils.data.release import Release
 from medalign_utils.errors import TermsError
-from medalign_utils.generation.openai_api import host_of, is_loopback
+from medalign_utils.generation.server_url import host_of, is_loopback
 
 # Names of models that an Ollama server does not run itself, such as "gpt-oss:120b-cloud".
 _CLOUD = re.compile(r"[:-]cloud\W*$", re.I)

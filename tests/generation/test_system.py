@@ -13,7 +13,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from medalign_utils.config import context_lengths, load_system
 from medalign_utils.errors import ParamsError
 from medalign_utils.evaluation.paper import context_lengths as published_contexts
-from medalign_utils.generation.openai_api import is_loopback
+from medalign_utils.generation.server_url import is_loopback
 from medalign_utils.generation.system import check_system
 
 
