@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from medalign_utils.data.access import require_not_real
@@ -23,6 +22,7 @@ from medalign_utils.evaluation.paper import SAME_MODEL
 from medalign_utils.evaluation.paper import context_lengths as published_contexts
 from medalign_utils.evaluation.ratings import COMBINATIONS, common_ratings, rate
 from medalign_utils.fairness.perturbation import CHANGES
+from medalign_utils.generation.params_files import check_name, one_of, read_yaml
 from medalign_utils.generation.system import check_system, concurrency, shaping_settings
 from medalign_utils.metrics.base import registered
 from medalign_utils.paths import checkpoint, project_root, resolve, short, with_limit
@@ -35,21 +35,8 @@ JOB_KEYS = ("experiment", "save", "system", "shard", "shards")
 # Experiments with these keys write their release; others read an existing one.
 SYNTHETIC_KEYS = ("synthetic_patients", "synthetic_instructions", "synthetic_seed")
 
-# A system's name becomes a file name, so it must stay inside its folder. A released system's name
-# becomes part of the names of its score files.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# A released system's name becomes part of the names of its score files.
 _RELEASED_NAME = re.compile(r"[^/{}.\-\x00-\x1f][^/{}\x00-\x1f]*")
-
-
-def _one_of(kind: str, known: Iterable[str]) -> Any:
-    """Return a pydantic type that accepts only names in `known`."""
-
-    def check(name: str) -> str:
-        if name not in known:
-            raise ValueError(f"no {kind} {name!r}{suggest(name, known)}")
-        return name
-
-    return Annotated[str, AfterValidator(check)]
 
 
 def _distinct(names: list[Any]) -> list[Any]:
@@ -82,20 +69,20 @@ class Experiment(BaseModel):
     release: str
     columns: dict[str, str]
     annotator: str
-    responses: _one_of("source of responses", SOURCES)
-    combine_raters: _one_of("way to combine raters", COMBINATIONS)
+    responses: one_of("source of responses", SOURCES)
+    combine_raters: one_of("way to combine raters", COMBINATIONS)
     rouge_threshold: Annotated[float, Field(ge=0, le=1)]
     systems: Annotated[_Systems, Field(min_length=1)]
     metrics: Annotated[
-        list[_one_of("metric", registered())], Field(min_length=1), AfterValidator(_distinct)
+        list[one_of("metric", registered())], Field(min_length=1), AfterValidator(_distinct)
     ]
     comet_checkpoint: str
-    weights: dict[_one_of("metric with weights", _WITH_WEIGHTS), str]
+    weights: dict[one_of("metric with weights", _WITH_WEIGHTS), str]
     bertscore_layer: _AtLeast1
     pairs: Annotated[list[Any], AfterValidator(_check_pairs)]
     simulated_releases: Annotated[int, Field(ge=5)]
     counterfactual_systems: _Systems
-    counterfactual_changes: Annotated[list[_one_of("change", CHANGES)], AfterValidator(_distinct)]
+    counterfactual_changes: Annotated[list[one_of("change", CHANGES)], AfterValidator(_distinct)]
     retry_failed: bool = False
     prompt: dict[str, str] = {}
     limit: _AtLeast1 | None = None
@@ -131,7 +118,7 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
     path = resolve(path)
     experiment = _read_experiment(path) | dict(overrides or {})
     try:
-        _check_name(path.stem)
+        check_name(path.stem)
         _check_keys(experiment)
         experiment["experiment"] = with_limit(path.stem, experiment.get("limit"))
         read_wording(experiment.get("prompt"))
@@ -181,11 +168,11 @@ def load_system(name: str, prompt: Mapping[str, str] | None = None) -> dict[str,
     """
     path = resolve(f"params/systems/{name}.yaml")
     if path.is_file() and "/" not in str(name):
-        _check_name(str(name))
+        check_name(str(name))
     else:
         known = sorted(p.stem for p in path.parent.glob("*.yaml"))
         raise ParamsError(f"no system {name!r} in params/systems/{suggest(str(name), known)}")
-    system = _read_yaml(path)
+    system = read_yaml(path)
     own = system.get("prompt", {})
     if prompt and isinstance(own, dict):
         system["prompt"] = {**prompt, **own}
@@ -288,20 +275,12 @@ def notebooks() -> list[Path]:
     return sorted((project_root() / "notebooks").glob("[0-9]*.ipynb"))
 
 
-def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise ParamsError(
-            f"{name!r} becomes a name of files and folders, so it may only contain letters (a to "
-            "z), digits, '.', '_' and '-'; rename its file"
-        )
-
-
 def _read_experiment(path: Path) -> dict[str, Any]:
     """Return an experiment's own and inherited keys.
 
     An inherited list of `counterfactual_systems` is limited to the experiment's `systems`.
     """
-    content = _read_yaml(path)
+    content = read_yaml(path)
     if "base" not in content:
         return content
     name = content.pop("base")
@@ -309,7 +288,7 @@ def _read_experiment(path: Path) -> dict[str, Any]:
     if not base.is_file():
         known = sorted(other.stem for other in path.parent.glob("*.yaml") if other != path)
         raise ParamsError(f"{short(path)}: base: no experiment {name!r}{suggest(str(name), known)}")
-    inherited = _read_yaml(base)
+    inherited = read_yaml(base)
     if "base" in inherited:
         raise ParamsError(f"{short(path)}: base: {name} has a base itself; use its base instead")
     audited = inherited.get("counterfactual_systems", [])
@@ -317,50 +296,6 @@ def _read_experiment(path: Path) -> dict[str, Any]:
         kept = [system for system in audited if system in content["systems"]]
         inherited["counterfactual_systems"] = kept
     return inherited | content
-
-
-# The C loader is ten times as fast, but not every PyYAML has it.
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-    """A YAML loader that rejects repeated keys and ambiguous numbers.
-
-    Plain PyYAML keeps the last of repeated keys, and reads 010 as 8 and 1:30 as 90.
-    """
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        if any(key.value == "<<" for key, _ in node.value):
-            message = (
-                "merge keys (<<) are not supported; to inherit from an experiment, use `base:`"
-            )
-            raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        if repeated := [key for key in keys if keys.count(key) > 1]:
-            message = f"the key {repeated[0]!r} appears twice"
-            raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
-        return super().construct_mapping(node, deep)
-
-    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        if not re.fullmatch(r"[-+]?(0|[1-9][0-9_]*)", node.value):
-            value = super().construct_yaml_int(node)
-            message = f"{node.value} would be read as {value}; write {value}, or put it in quotes"
-            raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
-        return super().construct_yaml_int(node)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ParamsError(f"no file {path}")
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except UnicodeDecodeError:
-        raise ParamsError(f"{short(path)}: not UTF-8") from None
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{short(path)}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ParamsError(f"{short(path)}: expected `key: value` lines")
-    return content
 
 
 def _check_keys(experiment: Mapping[str, Any]) -> None:

@@ -52,11 +52,6 @@ class RecordText:
         """Return the positions of the events with these texts (a mask)."""
         return np.flatnonzero(texts[self.codes])
 
-    def written_day(self, position: int, spans: Sequence[tuple[date, date]]) -> str:
-        """Return an event's day as text if it is one of these days or months, otherwise ""."""
-        day = self.days[position].item()
-        return f"{day:%Y-%m-%d}" if any(a <= day <= b for a, b in spans) else ""
-
     def days_away(self, spans: Sequence[tuple[date, date]]) -> tuple[np.ndarray, np.ndarray]:
         """Return each encounter's and each event's distance from the nearest dates, in days."""
         far = np.full(len(self.days), 10**6)

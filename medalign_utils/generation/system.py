@@ -14,6 +14,7 @@ from pydantic import Field
 from medalign_utils.data.ehr import FORMATS
 from medalign_utils.errors import MedAlignError, ParamsError, suggest
 from medalign_utils.generation.base import LENGTH_KEYS, Generator, Sampling
+from medalign_utils.generation.params_files import check_known, one_of
 from medalign_utils.generation.registry import GENERATORS
 from medalign_utils.paths import weights
 from medalign_utils.prompts.context import STRATEGIES
@@ -33,16 +34,6 @@ _GPU_JOB = {"cores": 4, "memory_gb": 48, "hours": 24, "gpus": 1}
 
 # Many systems share a tokenizer, and loading it takes a while.
 _load_tokenizer_once = functools.cache(load_tokenizer)
-
-
-def _check_known(what: str, known: Mapping[str, Any], name: str) -> str:
-    if name not in known:
-        raise ParamsError(f"no {what} {name!r}{suggest(name, known)}")
-    return name
-
-
-def _one_of(what: str, known: Mapping[str, Any]) -> pydantic.AfterValidator:
-    return pydantic.AfterValidator(functools.partial(_check_known, what, known))
 
 
 def _check_date(date: str) -> str:
@@ -77,12 +68,12 @@ class System(_Strict):
     Descriptions say what is allowed; error messages quote them.
     """
 
-    generator: Annotated[str, _one_of("generator", GENERATORS)]
+    generator: one_of("generator", GENERATORS)
     context_length: pydantic.PositiveInt | None = Field(
         description="a whole number, or nothing for the full record"
     )
-    format: Annotated[str, _one_of("format", FORMATS)]
-    strategy: Annotated[str, _one_of("strategy", STRATEGIES)] = "truncate"
+    format: one_of("format", FORMATS)
+    strategy: one_of("strategy", STRATEGIES) = "truncate"
     tokenizer: str | None = Field(
         None, description="minilm, a folder, or a repository on Hugging Face"
     )
@@ -173,7 +164,7 @@ def check_system(system: Mapping[str, Any]) -> None:
             "kept for the response, or nothing for the full record"
         )
     read_wording(system.get("prompt"))
-    _check_known("retriever", RETRIEVERS, system.get("retriever", "bm25"))
+    check_known("retriever", RETRIEVERS, system.get("retriever", "bm25"))
     if system["generator"] == "huggingface":
         _located(system["model"])
     name = tokenizer_name(system)
