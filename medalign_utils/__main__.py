@@ -3,21 +3,33 @@
 import argparse
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from medalign_utils.errors import MedAlignError, printable
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def _mapped(pairs: list[str]) -> dict[str, str]:
+    """Return our column -> the file's name for it, from texts COLUMN=NAME."""
+    return dict(pair.partition("=")[::2] for pair in pairs)
+
+
+def _print_table(table: "pd.DataFrame") -> None:
+    from medalign_utils.reporting.results_table import formatted, heading
+
+    print(formatted(table).rename(columns=heading).to_string(index=False))
+
 
 def _check(args: argparse.Namespace) -> int:
-    from medalign_utils.curation.problems import csv_writer, json_writer
+    from medalign_utils.curation.problems import csv_writer, json_writer, problem_file
     from medalign_utils.curation.validation import check_release
 
-    columns = dict(pair.partition("=")[::2] for pair in args.column)
-    wanted = args.json or args.csv
-    with _problem_file(args.release, wanted) as file:
+    columns, wanted = _mapped(args.column), args.json or args.csv
+    with problem_file(args.release, wanted) as file:
         listener = wanted and (json_writer if args.json else csv_writer)(file)
         report = check_release(args.release, columns=columns, listener=listener or None)
     out = sys.stderr if wanted == "-" else sys.stdout
@@ -32,69 +44,32 @@ def _check(args: argparse.Namespace) -> int:
     return int(bool(n))
 
 
-@contextmanager
-def _problem_file(release: Path, name: str | None) -> Iterator[TextIO]:
-    """Give the file for all problems, which only its owner can read; "-" is standard output."""
-    from medalign_utils.data.access import require_private_place
-    from medalign_utils.data.release import require_no_release
-    from medalign_utils.paths import writing
-
-    if name in (None, "-"):
-        yield sys.stdout
-        return
-    path = Path(name)
-    if path.resolve().is_relative_to(release.resolve()):
-        raise MedAlignError(f"check: {path} is in the release's own folder; choose another one")
-    require_no_release(path.parent)
-    require_private_place(path, "its problems name patients")
-    with writing(path, private=True, encoding="utf-8", newline="") as file:
-        yield file
-
-
 def _export(args: argparse.Namespace) -> int:
     from medalign_utils.data.export import export_release
     from medalign_utils.data.release import load_release
 
-    columns = dict(pair.partition("=")[::2] for pair in args.column)
-    release = load_release(args.release, columns=columns)
+    release = load_release(args.release, columns=_mapped(args.column))
     for file, n in export_release(release, args.out, args.format).items():
         print(f"{file}: {n:,} rows")
     return 0
 
 
 def _grade(args: argparse.Namespace) -> int:
-    from medalign_utils.data.access import require_private_place
     from medalign_utils.data.json_rows import to_json
-    from medalign_utils.data.release import load_release, require_no_release
+    from medalign_utils.data.release import load_release, require_place
     from medalign_utils.evaluation.answers import grade_answers
     from medalign_utils.paths import write_text
-    from medalign_utils.reporting.results_table import formatted, heading
 
     out = args.out or args.answers.with_name(f"{args.answers.stem}.verdicts.jsonl")
     if out.resolve() == args.answers.resolve():
-        raise MedAlignError(f"{out} has the answers; choose another file for the verdicts")
-    columns = dict(pair.partition("=")[::2] for pair in args.columns)
+        raise MedAlignError(f"{out} has the answers; set another file for the verdicts by `--out`")
     release = load_release(args.release)
-    require_private_place(out, release.why_restricted)
-    if release.path.resolve() in out.resolve().parents:
-        raise MedAlignError(f"grade: {out} is in the release's own folder; set another by `--out`")
-    require_no_release(out.parent)
-    graded = grade_answers(args.answers, release, args.system, columns=columns)
+    require_place(out, release.path, release.why_restricted)
+    graded = grade_answers(args.answers, release, args.system, columns=_mapped(args.columns))
     write_text(to_json(graded.verdicts, lines=True), out, private=release.is_restricted)
-    print(formatted(graded.table).rename(columns=heading).to_string(index=False))
+    _print_table(graded.table)
     print(f"correct: with its 95 % interval over patients; {release.origin}")
-    [row] = graded.table.to_dict("records")
-    if row["missing"]:
-        n, end = row["missing"], f"of {row['n']} instructions"
-        they = "has no answer: it is" if n == 1 else "have no answer: they are"
-        print(f"{n} {end} {they} not correct")
-    if graded.n_not_asked:
-        n = graded.n_not_asked
-        answers, do = ("answer", "does") if n == 1 else ("answers", "do")
-        print(f"{n} {answers} to instructions without a reference {do} not count")
-    if "cut" not in row:
-        print("how many answers were cut is not known: there is no column finish_reason")
-    print(f"verdicts: {out}")
+    print(*graded.notes(), f"verdicts: {out}", sep="\n")
     return 0
 
 
@@ -102,12 +77,11 @@ def _regrade(args: argparse.Namespace) -> int:
     from medalign_utils.config import load_experiment
     from medalign_utils.evaluation.regrade import regrade
     from medalign_utils.paths import ratings
-    from medalign_utils.reporting.results_table import formatted, heading
     from medalign_utils.run import Run
 
     run = Run.of(load_experiment(args.experiment))
     regraded = regrade(run)
-    print(formatted(regraded.table).rename(columns=heading).to_string(index=False))
+    _print_table(regraded.table)
     before, now = regraded.graders
     if not before:
         print(f"graded for the first time, by version {now} of the grader")

@@ -3,12 +3,16 @@
 import csv
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple, TextIO
 
+from medalign_utils.data.release import require_place
 from medalign_utils.data.tables import Problem
 from medalign_utils.errors import printable
-from medalign_utils.paths import not_a_formula
+from medalign_utils.paths import not_a_formula, writing
 
 FIRST = 3  # problems of one kind in one file that are kept
 _MOST_KINDS = 1000  # further kinds are counted as one per file
@@ -60,6 +64,17 @@ class Problems:
             yield from map(str, shown)
             if n > len(shown):
                 yield printable(f"{shown[0].file}: {n - len(shown):,} more like these")
+
+
+@contextmanager
+def problem_file(release: Path, name: str | None) -> Iterator[TextIO]:
+    """Give the file for all problems, which only its owner can read; "-" is standard output."""
+    if name in (None, "-"):
+        yield sys.stdout
+        return
+    require_place(Path(name), release, "its problems name patients")
+    with writing(Path(name), private=True, encoding="utf-8", newline="") as file:
+        yield file
 
 
 def json_writer(file: TextIO) -> Callable[[Problem], None]:

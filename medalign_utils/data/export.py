@@ -5,9 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from medalign_utils.data.access import require_private_place
 from medalign_utils.data.json_rows import to_json
-from medalign_utils.data.release import Release, require_no_release
+from medalign_utils.data.release import Release, require_place
 from medalign_utils.data.release_tables import TABLE_STEMS
 from medalign_utils.data.tables import COLUMN_NAMES, Problem, find_table, raise_first, read_rows
 from medalign_utils.errors import MedAlignError
@@ -43,7 +42,7 @@ def export_release(release: Release, out: Path, format: str | None = None) -> di
 
     Raises:
         TermsError: the release is restricted, and git would track the files; or `out` is in the
-            folder of another release that may be real.
+            folder of another release that is not proved synthetic.
         MedAlignError: the format is unknown or contradicts the file's name, `out` is in the
             release's own folder, or a row of a table is faulty.
     """
@@ -53,18 +52,13 @@ def export_release(release: Release, out: Path, format: str | None = None) -> di
     if ending not in allowed or ending not in FORMATS:
         expected = " or ".join(f".{name}" for name in allowed)
         raise MedAlignError(f"export: {out}: expected a folder, or a name that ends in {expected}")
-    if release.path.resolve() in (out.resolve(), *out.resolve().parents):
-        raise MedAlignError(f"export: {out} is in the release's own folder; choose another one")
-    require_no_release(out if is_folder else out.parent)
-    tables: dict[Path, list[dict[str, Any]]] = {}
-    if is_folder:
-        for stem in TABLE_STEMS:
-            if file := find_table(release.path, stem):
-                tables[out / f"{stem}.{ending}"] = _rows(file)
-    else:
+    sources = {stem: find_table(release.path, stem) for stem in TABLE_STEMS if is_folder}
+    files = {out / f"{stem}.{ending}": file for stem, file in sources.items() if file}
+    for file in files or [out]:
+        require_place(file, release.path, release.why_restricted)
+    tables = {file: _rows(source) for file, source in files.items()}
+    if not is_folder:
         tables[out] = instruction_response_pairs(release).to_dict("records")
-    for file in tables:
-        require_private_place(file, release.why_restricted)
     for file, rows in tables.items():
         text = to_json(rows, lines=ending == "jsonl")
         write_text(text, file, private=release.is_restricted)

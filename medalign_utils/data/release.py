@@ -28,7 +28,7 @@ from medalign_utils.data.release_tables import (
 )
 from medalign_utils.data.reviews import Reviews, load_reviews
 from medalign_utils.data.tables import find_table, raise_first
-from medalign_utils.errors import ReleaseError, reading
+from medalign_utils.errors import MedAlignError, ReleaseError, reading
 from medalign_utils.paths import resolve, short
 
 ANNOTATOR = "Annotator_1"
@@ -209,13 +209,18 @@ def load_submitted(release: Release) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def require_no_release(folder: Path) -> None:
-    """Check, before a file is written to a folder, that it is none of a release that may be real.
+def require_place(file: Path, release: Path, why_restricted: str | None) -> None:
+    """Check, before a file made from a release is written, that it may be written there.
 
     Raises:
-        TermsError: as `access.require_not_real`, if the folder has a release's tables or EHRs.
+        MedAlignError: it is in the release's own folder.
+        TermsError: the release is restricted, and git would track the file; or the file is in the
+            folder of another release that is not proved synthetic.
     """
-    folder = folder.parent if folder.name in access.EHR_FOLDERS else folder
+    if file.resolve().is_relative_to(release.resolve()):
+        raise MedAlignError(f"{file} is in the release's own folder; choose another one")
+    access.require_private_place(file, why_restricted)
+    folder = file.parent.parent if file.parent.name in access.EHR_FOLDERS else file.parent
     if access.ehr_folder_files(folder) or any(find_table(folder, stem) for stem in TABLE_STEMS):
         access.require_not_real(folder)
 

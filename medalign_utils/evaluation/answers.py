@@ -39,6 +39,20 @@ class GradedAnswers(NamedTuple):
     verdicts: list[dict[str, Any]]
     n_not_asked: int
 
+    def notes(self) -> list[str]:
+        """Return sentences on what the table does not show or does not count."""
+        [row] = self.table.to_dict("records")
+        notes = []
+        if n := row["missing"]:
+            they = "has no answer: it is" if n == 1 else "have no answer: they are"
+            notes.append(f"{n} of {row['n']} instructions {they} not correct")
+        if n := self.n_not_asked:
+            answers, do = ("answer", "does") if n == 1 else ("answers", "do")
+            notes.append(f"{n} {answers} to instructions without a reference {do} not count")
+        if "cut" not in row:
+            notes.append("how many answers were cut is not known: there is no column finish_reason")
+        return notes
+
 
 def read_answers(file: Path, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Return a file's answers: instruction_id (key), response ("" if missing).

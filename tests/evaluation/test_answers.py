@@ -182,7 +182,7 @@ def test_without_an_answer_key_the_error_says_what_to_do(tmp_path, capsys):
     assert main(["grade", str(file), "--release", str(folder)]) == 2
     assert "use a synthetic release, such as data/demo" in capsys.readouterr().err
     assert main(["grade", str(file), "--release", str(folder), "--out", str(file)]) == 2
-    assert "choose another file for the verdicts" in capsys.readouterr().err
+    assert "set another file for the verdicts by `--out`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -232,5 +232,5 @@ def test_verdicts_replace_no_file_of_the_release(folder, answers, tmp_path, caps
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     command = ["grade", str(tmp_path / "mine.csv"), "--release", str(folder)]
     assert main([*command, "--out", str(folder / name)]) == 2
-    assert "is in the release's own folder; set another by `--out`" in capsys.readouterr().err
+    assert "is in the release's own folder; choose another one" in capsys.readouterr().err
     assert before == {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
