@@ -104,6 +104,8 @@ def paired_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     left_out = f"the {len(drawn)} of {len(table)} pairs with the smallest p over patients"
     n_all, table = len(table), drawn.sort_values("difference", ascending=False, kind="stable")
     tests = {"p,\npatients": "sign_flip_p_holm", "p,\nMcNemar": "mcnemar_p_holm"}
+    is_clear = table["sign_flip_p_holm"] < 0.05
+    crosses = (table["difference_low"] <= 0) & (table["difference_high"] >= 0)
     ax = style.forest(
         table,
         "difference",
@@ -115,12 +117,14 @@ def paired_differences(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
             "for all pairs at once",
             "p after Holm, of a sign-flip test over patients and of McNemar's; filled: p over "
             "patients below 0.05",
+            "some filled points have an interval that reaches 0: Holm's test finds more than "
+            "intervals that hold for all pairs at once" * bool((is_clear & crosses).any()),
             left_out * (n_all > len(table)),
         ],
         scale=style.POINTS,
         ax=ax,
     )
-    unclear = ~(table["sign_flip_p_holm"].to_numpy() < 0.05)
+    unclear = ~is_clear.to_numpy()
     rows = np.arange(len(table))
     ax.plot(table["difference"][unclear], rows[unclear], "o", color=style.BLUE, mfc="white", ms=4.5)
     return ax
