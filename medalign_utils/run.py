@@ -199,11 +199,11 @@ class Run:
         other_files = [path for path in sorted(file.parent.glob("*.jsonl")) if path != file]
         return Store(file, private=self.is_restricted, readable=other_files)
 
-    def require_responses(self, systems: Sequence[str] | None = None) -> None:
+    def require_responses(self) -> None:
         """Check that the systems' generated responses exist; see `paths.require`."""
         if self.source == "generated":
-            names = self.systems if systems is None else systems
-            paths.require(self.experiment, *(paths.responses(self.experiment, s) for s in names))
+            files = (paths.responses(self.experiment, system) for system in self.systems)
+            paths.require(self.experiment, *files)
 
     def read_table(self, notebook: str, suffix: str = "") -> pd.DataFrame:
         """Return a table that a notebook of this run saved; see `require_saved`."""

@@ -26,12 +26,13 @@ class ReleaseSummary(NamedTuple):
 
 
 def summarize_records(
-    release: Release, *, tokenizer: str = "minilm", merge: bool = False, progress: bool = True
+    release: Release, *, merge: bool = False, progress: bool = True
 ) -> ReleaseSummary:
     """Return counts over the EHRs of the instructions' patients, reading each EHR once.
 
     - `records`, one row per patient, shortest first: person_id, instructions, first and last (dates
-      of events, missing if there are none), encounters, events, notes, tokens (of the `lines` text)
+      of events, missing if there are none), encounters, events, notes, tokens (of the `lines` text,
+      by MiniLM's tokenizer)
     - `event_types`, largest count first: type, events, patients
     - `note_types`, largest count first: note, notes, patients
     - `years`, every calendar year from first to last: year, events, patients
@@ -45,7 +46,7 @@ def summarize_records(
     Raises:
         ReleaseError: no instruction names its patient.
     """
-    counter = load_tokenizer(tokenizer, chat_template=False)
+    counter = load_tokenizer("minilm", chat_template=False)
     n_instructions = release.instructions["person_id"].value_counts()
     if n_instructions.empty:
         raise ReleaseError(f"summarize_records: no instruction of {release.path} names its patient")

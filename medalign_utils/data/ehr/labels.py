@@ -79,13 +79,11 @@ def name_label(event_type: str, name: str | None) -> str:
     return _PERSON.get(name, name) if event_type == "person" else name
 
 
-def value_label(event_type: str, value: str | None, unit: str | None = None) -> str:
-    """Return an event's value with its unit; a note's text is unchanged.
+def value_label(event_type: str, value: str | None) -> str:
+    """Return an event's value in clinical words; a note's text is unchanged.
 
-    >>> value_label("measurement", "37.2", "Cel"), value_label("drug_exposure", "start")
-    ('37.2 °C', 'started')
+    >>> value_label("measurement", "37.2"), value_label("drug_exposure", "start")
+    ('37.2', 'started')
     """
     text = "" if value is None or pd.isna(value) else value
-    if event_type == "note":
-        return text
-    return " ".join(filter(None, (_VALUES.get(text, text), unit_label(unit))))
+    return text if event_type == "note" else _VALUES.get(text, text)
