@@ -270,7 +270,7 @@ def _cells(column: pd.Series, missing: str, decimals: int | None = None) -> list
     """Return a column's values as text, with three decimals unless they are counts."""
     is_p = "p" in str(column.name).split("_")
     numbers = _floats(column)
-    has_counts = decimals is None and max(map(abs, numbers), default=0) >= 100
+    has_counts = max(map(abs, numbers), default=0) >= 100
     if decimals is None:
         decimals = 0 if _are_counts(column) else 3
     return [

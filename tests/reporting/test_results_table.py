@@ -112,3 +112,8 @@ def test_a_cell_does_not_end_its_column_in_markdown():
         "| System | x\\|y |",
         "| a\\|b c | 1 |",
     ]
+
+
+def test_counts_beside_shares_of_a_published_column_have_no_decimals():
+    column = pd.DataFrame({"value_published": [1314.0, 15.0, 0.74]})
+    assert list(formatted(column).iloc[:, 0]) == ["1,314", "15", "0.74"]
