@@ -11,7 +11,7 @@ from medalign_utils.grading.source import Source
 PLAIN, CONCLUDED, ANSWERED, CORRECTED = range(4)
 
 _INLINE = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=[\w.,:;!?)%\"])[*_](?![\w*])|~~[^~\n]*~~")
-_LINK = re.compile(r"\[(?P<kept>[^\]\n]+)\]\([^)\s]+\)")
+_LINK = re.compile(r"\[(?P<kept>[^\]\n]{1,500})\]\([^)\s]+\)")
 _HEADING_MARK = re.compile(r"\s*(?P<marks>#{1,6})\s+")
 _BOLD_LINE = re.compile(r"\s*(?:\*\*|__)(?P<text>[^*_]+)(?:\*\*|__)\s*:?\s*")
 _QUOTED = re.compile(r"\A\s*(?:>\s?)+(?P<kept>)")
@@ -133,7 +133,7 @@ def read_lines(lines: Sequence[Source]) -> Iterator[Line]:
     outline, n, end = _Outline(), 0, _letter_end(lines)
     while n < end:
         line = lines[n]
-        rows = _table_rows(lines[n:end])
+        rows = _table_rows(lines, n, end)
         if rows:
             for above, text in _table(lines[n : n + rows]):
                 yield from _labelled(text, (*outline.context, *above), outline.weight)
@@ -188,11 +188,12 @@ def _labelled(
     yield Line(text, context, weight, is_item)
 
 
-def _table_rows(lines: Sequence[Source]) -> int:
-    """Return how many lines a Markdown table at the beginning takes, 0 if there is none."""
-    if len(lines) < 2 or "|" not in lines[0].text or not _SEPARATOR.fullmatch(lines[1].text):
+def _table_rows(lines: Sequence[Source], begin: int, end: int) -> int:
+    """Return how many lines a Markdown table that begins there takes, 0 if there is none."""
+    first = lines[begin : min(begin + 2, end)]
+    if len(first) < 2 or "|" not in first[0].text or not _SEPARATOR.fullmatch(first[1].text):
         return 0
-    return next((n for n, line in enumerate(lines) if "|" not in line.text), len(lines))
+    return next((n for n in range(begin, end) if "|" not in lines[n].text), end) - begin
 
 
 def _letter_end(lines: Sequence[Source]) -> int:

@@ -159,7 +159,7 @@ _RECORD_LINE = re.compile(
     rf"| (?P<type2>{_TYPES}) (?={_CODED}))"
 )
 _NOTE_TITLE = re.compile(rf" ?(?:{_CODED} )?(?P<title>[^:\n]{{0,80}}?)(?::|$)")
-_SENTENCE_END = re.compile(r"(?P<mark>[.!?]+[\"')\]]*)\s+|;\s*")
+_SENTENCE_END = re.compile(r"(?P<mark>(?<![.!?])[.!?]+[\"')\]]*)\s+|;\s*")
 _ABBREVIATIONS = frozenset(
     "dr mr mrs ms prof st vs etc approx dept jr sr inc fig al cf ca no e.g i.e a.m p.m".split()
 )
@@ -167,6 +167,7 @@ _PRONOUN = re.compile(
     r"(?:It|This|That|These|Those|The (?:most recent |last |latest )?(?:value|result|level|reading"
     r"|one|dose|test|study)|The (?:most recent|last|latest))\b"
 )
+_LONGEST_PRONOUN = 80  # characters, and more
 _CONCLUSION = re.compile(
     r"(?i)(?:(?:and )?(?:so|therefore|thus|hence|overall|accordingly|ultimately)\b(?! far\b)"
     r"|in (?:summary|conclusion|short|sum)\b|to (?:summari[sz]e|conclude)\b|por (?:lo )?tanto\b"
@@ -194,7 +195,7 @@ _NOTHING = Source("", [])
 def _sentences(line: Source) -> Iterator[Source]:
     text, begin = line.text, 0
     for match in _SENTENCE_END.finditer(text):
-        following = text[match.end() :]
+        following = text[match.end() : match.end() + _LONGEST_PRONOUN]
         said = text[begin : match.start()]
         if not match["mark"] and said.count("(") > said.count(")"):
             continue

@@ -1,5 +1,7 @@
 """The reading of a response: its layout, its statements and its most decisive part."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,3 +50,10 @@ def test_characters_keep_their_places(response):
     assert len(source.places) == len(source.text)
     assert source.places == sorted(source.places)
     assert all(0 <= place < len(response) for place in source.places)
+
+
+@pytest.mark.parametrize("text", [".", "a\n", "[", "a b. "])
+def test_a_response_that_repeats_itself_is_read_in_linear_time(text):
+    begun = time.monotonic()
+    read(text * 60_000)
+    assert time.monotonic() - begun < 20
