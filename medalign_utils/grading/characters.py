@@ -19,7 +19,7 @@ _SPECIAL = re.compile(
     r"¹²|--?>|=>|\r\n?|[\v\f\x01\x02]|[^\x00-\x7f]|[a-zA-Z][\u0300-\u036f]+|&#?\w{2,8};"
 )
 _SPACES = re.compile(r"[^\S\n]+")
-_ODD_SPACES = re.compile(r" *[^\S\n ][^\S\n]*")  # without single plain ones, which may stay
+_ODD_SPACES = re.compile(r"(?<! ) *[^\S\n ][^\S\n]*")  # without single plain ones, which may stay
 
 _THOUGHT = re.compile(r"(?s)\A\s*<think(?:ing)?>.*?</think(?:ing)?>(?=\s*\S)")
 _TAGGED_ANSWER = re.compile(r"(?is)<(?P<tag>answer|final)>(?P<kept>.*?)</(?P=tag)>")

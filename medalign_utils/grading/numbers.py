@@ -60,7 +60,12 @@ def grade_number(fact: Fact, reading: Reading, facts: list[Fact]) -> Result:
         answers = [c for c, words in zip(answers, shared, strict=True) if words == max(shared)]
     results = [c for c in answers if _is_result(c)]  # of several steps, the last one's
     answers = [c for c in answers if c not in results[:-1]]
-    answers += [c for c in claims if any(_is_alternative(c, a) for a in answers)]
+    beside: dict[int, list[Claim]] = {}
+    for answer in answers:
+        beside.setdefault(id(answer.statement), []).append(answer)
+    answers += [
+        c for c in claims if any(_is_alternative(c, a) for a in beside.get(id(c.statement), ()))
+    ]
     right = [_piece("found", claim) for claim in answers if claim.is_right]
     wrong = [c for c in answers if not c.is_right and c.is_rival]
     if not right:  # a claim about something else is an omission

@@ -1,5 +1,7 @@
 """Numbers: which of a response's numbers is its answer to the instruction."""
 
+import time
+
 import pytest
 
 from medalign_utils.grading import grade
@@ -197,3 +199,9 @@ def test_evidence_is_the_number_in_the_response():
     [evidence] = grade(response, [STAY], "Length of stay?").evidence
     assert evidence.verdict == "found"
     assert response[evidence.start : evidence.end] == "five&nbsp;days"
+
+
+def test_a_response_of_many_numbers_is_graded_in_linear_time():
+    begun = time.monotonic()
+    assert not grade("1. " * 20_000, [STAY], "How long was the hospital stay?").correct
+    assert time.monotonic() - begun < 20

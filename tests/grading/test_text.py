@@ -52,7 +52,7 @@ def test_characters_keep_their_places(response):
     assert all(0 <= place < len(response) for place in source.places)
 
 
-@pytest.mark.parametrize("text", [".", "a\n", "[", "a b. "])
+@pytest.mark.parametrize("text", [".", "a\n", "[", "a b. ", "\\n"])
 def test_a_response_that_repeats_itself_is_read_in_linear_time(text):
     begun = time.monotonic()
     read(text * 60_000)
