@@ -162,10 +162,13 @@ def _synthesize(args: argparse.Namespace) -> int:
 
 
 def _repair(args: argparse.Namespace) -> int:
+    from medalign_utils.data.release import TABLE_STEMS
     from medalign_utils.data.store import is_locked, repair
 
     if not args.file.is_file():
         raise MedAlignError(f"no file {args.file}")
+    if args.file.stem in TABLE_STEMS:
+        raise MedAlignError(f"{args.file}: a table of a release, not a file of a run")
     if is_locked(args.file.with_suffix(".lock")):
         raise MedAlignError(f"{args.file}: a run is writing to it; repair it afterwards")
     n = repair(args.file)

@@ -151,6 +151,9 @@ def repair(path: Path) -> int:
     """Move the damaged lines of a file to ``<path>.damaged``, and return how many there were.
 
     Of lines about one instruction in a file of responses, the first counts.
+
+    Raises:
+        MedAlignError: the file is none of a run: it has another ending, or no line of a run.
     """
     lines = [line for line in path.read_bytes().split(b"\n") if line]
     kept, damaged, seen = [], [], set()
@@ -160,6 +163,11 @@ def repair(path: Path) -> int:
         is_damaged = not {"key", "instruction_id"} & set(row) or about in seen
         (damaged if is_damaged else kept).append(line + b"\n")
         seen |= {about} - {None}
+    if path.suffix != ".jsonl" or (damaged and not kept):
+        raise MedAlignError(
+            f"{path}: not repaired, because it has no line of a run; if it was a run's file, "
+            "delete it, and a new run makes it again"
+        )
     if damaged:
         for file, content, how in ((f"{path}.damaged", damaged, "ab"), (f"{path}.new", kept, "wb")):
             with open(file, how, opener=opener(True)) as opened:

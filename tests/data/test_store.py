@@ -147,3 +147,14 @@ def test_a_file_system_without_shared_locks_is_refused(path, monkeypatch, tmp_pa
     monkeypatch.setattr(fcntl, "flock", fails)
     with pytest.raises(MedAlignError, match="has no locks"), locked(file, private=False):
         pass
+
+
+@pytest.mark.parametrize(
+    "name", ["hostname", "notes.jsonl", "clinician-instruction-responses.jsonl"]
+)
+def test_a_file_that_is_none_of_a_run_is_not_repaired(tmp_path, name):
+    file = tmp_path / name
+    content = '{"instruction_id": "1"}\n' * 2 if name.startswith("clin") else "some text\n"
+    file.write_text(content)
+    assert main(["repair", str(file)]) == 2
+    assert file.read_text() == content and [*tmp_path.iterdir()] == [file]

@@ -75,3 +75,10 @@ def test_latex_compiles(tmp_path, n):
     command = ("pdflatex", "-halt-on-error", "-interaction=nonstopmode", "a.tex")
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_a_file_that_is_no_table_is_an_error(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("a\nb,Seen by Dr. Who,d\n")
+    assert main(["latex", str(tmp_path / "a.csv")]) == 2
+    error = capsys.readouterr().err
+    assert "a.csv: not a table of a run" in error and "Who" not in error
