@@ -144,7 +144,10 @@ def _latex(args: argparse.Namespace) -> int:
     from medalign_utils.reporting.latex import to_latex
     from medalign_utils.reporting.results_table import read_table
 
-    table = read_table(args.file)
+    try:
+        table = read_table(args.file)
+    except ValueError:  # pandas' own, which may quote the file
+        raise MedAlignError(f"{args.file}: not a table of a run, CSV in UTF-8") from None
     print(to_latex(table, columns=args.columns or None), end="")
     return 0
 

@@ -78,7 +78,7 @@ def test_latex_compiles(tmp_path, n):
 
 
 def test_a_file_that_is_no_table_is_an_error(tmp_path, capsys):
-    (tmp_path / "a.csv").write_text("a\nb,Seen by Dr. Who,d\n")
+    (tmp_path / "a.csv").write_text("a\nb\nSeen by Dr. Who,c,d\n")
     assert main(["latex", str(tmp_path / "a.csv")]) == 2
     error = capsys.readouterr().err
     assert "a.csv: not a table of a run" in error and "Who" not in error
