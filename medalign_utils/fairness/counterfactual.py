@@ -9,7 +9,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,15 +18,18 @@ from lxml import etree
 
 from medalign_utils import paths
 from medalign_utils.data.disclosure import shares_only
-from medalign_utils.data.ehr.event_types import event_type_of
-from medalign_utils.data.ehr.events import cleaned, text_of
-from medalign_utils.data.ehr.parsing import iterate, read_opening
 from medalign_utils.data.release import Release, instructions_to_answer, load_release
 from medalign_utils.data.release_tables import INSTRUCTIONS_FILE, REFERENCES_FILE
 from medalign_utils.data.responses import read_responses
-from medalign_utils.errors import EHRError, MedAlignError, ReleaseError
+from medalign_utils.errors import MedAlignError, ReleaseError
 from medalign_utils.fairness import perturbation
-from medalign_utils.fairness.perturbation import NOTHING, Person, Replacement, apply, swapped
+from medalign_utils.fairness.perturbation import NOTHING, Person, apply, swapped
+from medalign_utils.fairness.rewritten_ehr import (
+    REPLACEMENT_COLUMNS,
+    person_of,
+    read_tree,
+    rewrite_ehr,
+)
 from medalign_utils.generation.runner import run_system
 from medalign_utils.grading import load_answer_key, rate_with_answer_key
 from medalign_utils.run import Run
@@ -36,15 +38,9 @@ from medalign_utils.stats.proportions import proportions
 
 MARK = "relevant_demographics"  # key in the answer key: what the correct answer depends on
 _MARKED_AS = {"gender": "sex", "age": "age"}  # change -> what the answer key calls it
-REPLACEMENT_COLUMNS = (
-    "person_id", "place", "encounter", "event", "item", "offset", "before", "after",
-)  # fmt: skip
 _KEY = ["change", "system", "relevant"]
 MEASURES = ("changed", "changed_beyond", "flipped", "lost", "gained", "net")
-_HEADER = ("birthdate", "days", "years", "gender", "race", "ethnicity")
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
-# Elements of an encounter, in the order of the file.
-_rewritable = etree.XPath(" | ".join([".//event", *(f"person//{tag}" for tag in _HEADER)]))
 
 
 class Rewritten(NamedTuple):
@@ -63,45 +59,6 @@ class Rewritten(NamedTuple):
     replacements: pd.DataFrame  # `REPLACEMENT_COLUMNS`
     people: dict[str, Person]  # person_id -> the header's values before the change
     n_left_out: int  # instructions of the other patients
-
-
-def person_of(ehr: etree._Element) -> Person:
-    """Return the demographics in an EHR's headers; None where headers disagree or have no value."""
-    found = {}
-    for name in Person._fields:
-        texts = {cleaned(text_of(e)) for person in ehr.iter("person") for e in person.iter(name)}
-        texts.discard(None)
-        found[name] = texts.pop() if len(texts) == 1 else None
-    return Person(**found)
-
-
-def rewrite_ehr(ehr: etree._Element, change: str, person: Person) -> list[tuple]:
-    """Rewrite an EHR's tree in place; return rows of `REPLACEMENT_COLUMNS` without person_id.
-
-    >>> ehr = etree.fromstring("<eventstream><encounter><person><gender>MALE</gender></person>"
-    ...     "<events><entry><event type='note' note_id='9'>He is 63.</event></entry></events>"
-    ...     "</encounter></eventstream>")
-    >>> rewrite_ehr(ehr, "gender", person_of(ehr))
-    [('header', 0, None, 'gender', 0, 'MALE', 'FEMALE'), ('note', 0, 0, '9', 0, 'He', 'She')]
-    >>> ehr.findtext(".//event")
-    'She is 63.'
-    """
-    rows, events = [], count()
-    for number, encounter in enumerate(ehr.iter("encounter")):
-        for element in _rewritable(encounter):
-            text = text_of(element)
-            if element.tag != "event":
-                place = ("header", number, None, element.tag)
-                found = _header_replacements(element.tag, text, change, person)
-            else:
-                place = ("note", number, next(events), element.get("note_id", ""))
-                is_note = event_type_of(element.get("type", "")) == "note"
-                found = perturbation.replacements(text, change, person) if is_note else []
-            if found or not len(element):
-                del element[:]
-                element.text = apply(text, found)  # not None, so that end tags are kept
-            rows += [(*place, *replacement) for replacement in found]
-    return rows
 
 
 def rewrite_release(release: Release, change: str, folder: Path) -> Rewritten:
@@ -130,7 +87,7 @@ def rewrite_release(release: Release, change: str, folder: Path) -> Rewritten:
         if private:
             path.chmod(0o700)
     for person_id in instructions["person_id"].unique():
-        ehr = _read(release.ehr_path(person_id))
+        ehr = read_tree(release.ehr_path(person_id))
         person = person_of(ehr)
         if change == NOTHING or swapped(perturbation.value_of(person, change), change) is not None:
             people[person_id] = person
@@ -266,24 +223,6 @@ def without_small_groups(table: pd.DataFrame) -> pd.DataFrame:
     may_count = is_control & (shown["suppressed"] == "")
     counts = table[["n", "n_patients", "n_left_out"]].astype("Int64").where(may_count)
     return shown.assign(**counts)[[*table.columns, "suppressed"]]
-
-
-def _header_replacements(tag: str, text: str, change: str, person: Person) -> list[Replacement]:
-    before, after = text.strip(), None
-    if tag == ("birthdate" if change == "age" else change):
-        after = swapped(before, change)
-    elif change == "age" and tag in ("days", "years") and before.isdecimal():
-        days, years = perturbation.days_older(person.birthdate), perturbation.YEARS
-        after = str(int(before) + (days if tag == "days" else years))
-    return [] if after is None else [Replacement(text.index(before), before, after)]
-
-
-def _read(path: Path) -> etree._Element:
-    dialect, _ = read_opening(path, ("eventstream", "record"))
-    if dialect != "eventstream":
-        raise EHRError(f"{path}: root element <{dialect}>; only <eventstream> can be rewritten")
-    [root] = iterate(path, "eventstream")
-    return root
 
 
 def _tables(instructions: pd.DataFrame, release: Release) -> dict[str, str]:

@@ -2,6 +2,11 @@
 
 from pathlib import Path
 
+ASKED = "all-instructions-rouge.tsv"
+ANSWERED = "clinician-instruction-responses.tsv"
+REVIEWED = "clinician-reviewed-model-responses.tsv"
+SUBMITTED = "submitted-instructions.tsv"
+
 INSTRUCTIONS_HEADER = "instruction_id\tquestion\tspecialty\tperson_id\n"
 REFERENCES_HEADER = (
     "instruction_id\tquestion\tperson_id\tfilename\tannotator_num\tclinician_response\tevidence"
@@ -65,8 +70,8 @@ def write_release(folder: Path) -> Path:
         "5479314876123\tWhat was the last creatinine?\t40\t\tAnnotator_1\t1.1\tlab\t\tother\n"
         "3\tWhich statin does the patient take?\t007\t\tAnnotator_2\tnone\t\t\tother\n"
     )
-    (folder / "all-instructions-rouge.tsv").write_text(asked, encoding="utf-8")
-    (folder / "clinician-instruction-responses.tsv").write_text(answered, encoding="utf-8")
+    (folder / ASKED).write_text(asked, encoding="utf-8")
+    (folder / ANSWERED).write_text(answered, encoding="utf-8")
     return folder
 
 
@@ -80,8 +85,8 @@ def write_many(folder: Path, n: int) -> Path:
     """Write a release in which patient 40 has n instructions with a reference."""
     folder = write_release(folder)
     for name, ending in (
-        ("all-instructions-rouge.tsv", "\tCardiology\t\n"),
-        ("clinician-instruction-responses.tsv", "\t40\t\tAnnotator_1\tYes.\t\t\t\n"),
+        (ASKED, "\tCardiology\t\n"),
+        (ANSWERED, "\t40\t\tAnnotator_1\tYes.\t\t\t\n"),
     ):
         header = (folder / name).read_text().split("\n")[0]
         rows = "".join(f"i{i}\tQuestion {i}?{ending}" for i in range(n))

@@ -11,6 +11,10 @@ from medalign_utils.data.release import load_release
 from medalign_utils.data.tables import Problem
 from medalign_utils.errors import ReleaseError
 from tests.builders.tiny_release import (
+    ANSWERED,
+    ASKED,
+    REVIEWED,
+    SUBMITTED,
     edit,
     encounter,
     entry,
@@ -19,11 +23,6 @@ from tests.builders.tiny_release import (
     lab,
     write_release,
 )
-
-ASKED = "all-instructions-rouge.tsv"
-ANSWERED = "clinician-instruction-responses.tsv"
-REVIEWED = "clinician-reviewed-model-responses.tsv"
-SUBMITTED = "submitted-instructions.tsv"
 
 
 @pytest.fixture

@@ -12,9 +12,7 @@ from medalign_utils.data.ehr import read_events
 from medalign_utils.data.ehr_files import ehr_files
 from medalign_utils.data.release import load_release
 from medalign_utils.errors import MedAlignError, ReleaseError
-from tests.builders.tiny_release import edit, write_release
-
-ANSWERED = "clinician-instruction-responses.tsv"
+from tests.builders.tiny_release import ANSWERED, edit, write_release
 
 
 @pytest.fixture

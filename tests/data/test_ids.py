@@ -4,9 +4,7 @@ from medalign_utils.data.ids import ids_in_two_spellings
 from medalign_utils.data.release import load_release
 from medalign_utils.data.reviews import read_reviews
 from medalign_utils.errors import ReleaseError
-from tests.builders.tiny_release import edit, write_release
-
-ANSWERED = "clinician-instruction-responses.tsv"
+from tests.builders.tiny_release import ANSWERED, edit, write_release
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,9 @@ from medalign_utils.data.release_tables import (
     read_release_table,
 )
 from medalign_utils.errors import ParamsError, ReleaseError
-from tests.builders.tiny_release import edit, write_release
+from tests.builders.tiny_release import ANSWERED, ASKED, REVIEWED, SUBMITTED, edit, write_release
 
 OFFICIAL = Path(__file__).parents[3] / "shared/official/instructions-sample.csv"
-ASKED = "all-instructions-rouge.tsv"
-ANSWERED = "clinician-instruction-responses.tsv"
-REVIEWED = "clinician-reviewed-model-responses.tsv"
-SUBMITTED = "submitted-instructions.tsv"
 ID = "5479314876123"
 
 
