@@ -12,15 +12,14 @@ from pydantic import PositiveInt
 
 from medalign_utils.errors import ParamsError
 from medalign_utils.generation.base import Failure, Generation, Generator, Sampling
+from medalign_utils.generation.pretrained import find_device, is_out_of_memory, load_network
 from medalign_utils.generation.reasoning import Pattern, split, to_generation
-from medalign_utils.hub import RemoteCodeError, in_one_line, loading, quiet
-from medalign_utils.prompts.gguf import pretrained_arguments
+from medalign_utils.hub import quiet
 from medalign_utils.prompts.templates import RESPONSE_TOKENS, Prompt
 from medalign_utils.prompts.tokenizers import PromptTokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
 
 # With a smaller difference in logits, the batch size may decide which of two tokens is chosen.
 NEAR_TIE = 1e-4
@@ -30,9 +29,6 @@ NEAR_TIE = 1e-4
 _TOKEN_SETTINGS = (
     "bos_token_id eos_token_id pad_token_id decoder_start_token_id forced_bos_token_id"
 ).split()
-# The plain RuntimeErrors of allocators other than CUDA's.
-_OUT_OF_MEMORY = ("DefaultCPUAllocator", "MPS backend out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-
 logger = logging.getLogger(__name__)
 
 
@@ -142,11 +138,11 @@ class _Model:
         self._max_new_tokens, self._sampling = max_new_tokens, sampling or {"temperature": 0}
         transformers.set_seed(self._sampling.get("seed", 0))
         self._tokenizer, self._reasoning = tokenizer, reasoning
-        self._device, usual = _find_device(device)
+        self._device, usual = find_device(device)
         kind = self._device.type
         self._device_name = torch.cuda.get_device_name(self._device) if kind == "cuda" else kind
         self._dtype = dtype or usual
-        self._network = _load_network(name, self._device, self._dtype, trust_remote_code)
+        self._network = load_network(name, self._device, self._dtype, trust_remote_code)
         config: Any = self._network.config.get_text_config()
         self._is_causal = not config.is_encoder_decoder
         names = ("max_encoder_position_embeddings", "max_position_embeddings", "max_seq_len")
@@ -218,7 +214,7 @@ class _Model:
                     logits_processor=[*self._warpers(prompts), keep_gaps],
                 )
         except RuntimeError as error:  # torch.OutOfMemoryError is one
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 failure = _failure(error)
         if failure is not None:
             return failure
@@ -289,13 +285,6 @@ class _Model:
         return generation._replace(device=self._device_name)
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    import torch
-
-    is_known = any(message in str(error) for message in _OUT_OF_MEMORY)
-    return is_known or isinstance(error, torch.OutOfMemoryError)
-
-
 def _failure(error: RuntimeError) -> Failure:
     """Return a failure with the error's class only, since its message may quote a prompt."""
     import torch
@@ -304,61 +293,3 @@ def _failure(error: RuntimeError) -> Failure:
     is_broken = isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)
     reason = f"the model failed on the prompt ({type(error).__name__})"
     return Failure(reason, "systemic" if is_broken else "permanent")
-
-
-def _find_device(name: str | None) -> tuple["torch.device", str]:
-    """Return a device, by default the best one here, and its usual dtype."""
-    import torch
-
-    if name is None:
-        gpu = torch.cuda.is_available()
-        name = "cuda" if gpu else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # PyTorch asserts that it was built for CUDA
-        raise ParamsError(f"huggingface: no device {name!r} here ({in_one_line(error)})") from None
-    if device.type == "cpu":
-        return device, "float32"
-    supported = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return device, "bfloat16" if supported else "float16"
-
-
-def _load_network(
-    name: str, device: "torch.device", dtype: str, trust_remote_code: bool
-) -> "PreTrainedModel":
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
-
-    try:
-        with quiet(), loading(name, trust_remote_code=trust_remote_code):
-            arguments = pretrained_arguments(name) | {"trust_remote_code": trust_remote_code}
-            config = AutoConfig.from_pretrained(**arguments)
-            kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-            network, report = kind.from_pretrained(
-                **arguments,
-                config=config,
-                dtype=getattr(torch, dtype),
-                output_loading_info=True,
-            )
-            network = network.to(device).eval()
-    except RemoteCodeError as error:
-        raise ParamsError(f"huggingface: {error}") from None
-    except Exception as error:  # the library raises many kinds
-        if isinstance(error, RuntimeError) and _is_out_of_memory(error):
-            raise ParamsError(
-                f"huggingface: the model {name!r} does not fit into the memory of {device} in "
-                f"{dtype}; `device:` and `dtype:` in the YAML name others"
-            ) from None
-        raise ParamsError(
-            f"huggingface: {name!r} is neither a folder with a language model nor a repository "
-            f"that can be loaded from here; for a gated one accept its terms and run "
-            f"`huggingface-cli login` ({in_one_line(error)})"
-        ) from None
-    if missing := sorted(report["missing_keys"]):
-        # They would be drawn at random, and the answers with them.
-        raise ParamsError(
-            f"huggingface: {name!r} is not a whole language model: it lacks {missing[0]}"
-            + (f" and {len(missing) - 1} more weights" if missing[1:] else "")
-        )
-    return network
