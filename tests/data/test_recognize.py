@@ -9,7 +9,7 @@ from medalign_utils.data.recognize import is_gzip, recognize, recognize_folder
     ("opening", "form"),
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n", "Git LFS"),
-        (gzip.compress(b"instruction_id\tquestion\n"), "gzip"),
+        (gzip.compress(b"instruction_id\tquestion\n", mtime=0), "gzip"),
         (b"PK\x03\x04\x14\x00\x00\x00ehrs/40.xml", "zip archive"),
         (b"PK\x03\x04\x14\x00\x00\x00[Content_Types].xml", "workbook"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Excel"),
