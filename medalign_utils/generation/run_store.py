@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 
 def run_settings(
-    release: Release,
     instructions: pd.DataFrame,
     system: Mapping[str, Any],
     tokenizer: PromptTokenizer,

@@ -105,7 +105,7 @@ def run_system(
     own = shard_of(instructions, shard, shards)
 
     digests = ehr_digests(release, instructions)
-    settings = run_settings(release, instructions, system, tokenizer, digests)
+    settings = run_settings(instructions, system, tokenizer, digests)
     with lock_store(path, terms["restricted"], shard, shards):
         store = open_store(path, settings, terms, shard, shards)
         output = part(path, shard, shards)
