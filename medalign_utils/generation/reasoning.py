@@ -82,7 +82,7 @@ def split(text: str, pattern: str = "auto", prompt_end: str = "") -> Parts:
         before, first, _ = _partition(text, begin, end)
         is_open = _last(prompt_end, begin) > _last(prompt_end, end)
         begins_inside = first == end or (is_open and (before.strip() or first != begin))
-        if begins_inside or (first and _is_mentioned(before, text, begin, end)):
+        if begins_inside or (first and _is_mentioned(before, text, end)):
             text, first = begin + text, begin
         if first:
             return _split_marked(text, begin, end)
@@ -125,7 +125,7 @@ def _last(text: str, mark: str) -> int:
     return text.lower().rfind(mark.lower())
 
 
-def _is_mentioned(before: str, text: str, begin: str, end: str) -> bool:
+def _is_mentioned(before: str, text: str, end: str) -> bool:
     """Return whether the first mark, after `before`, is only mentioned in reasoning under way.
 
     It is if it does not begin a line, and an answer follows the end of the reasoning.
