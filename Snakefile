@@ -141,7 +141,12 @@ def makes(kind):
     def of_job(wildcards):
         whole = (wildcards.get("system"), 1, 1)
         system, shard, shards = PARTS.get(wildcards.get("part"), whole)
-        return [str(part(Path(RUN, name.format(system)), shard, shards)) for name in names]
+        files = [str(part(Path(RUN, name.format(system)), shard, shards)) for name in names]
+        # The first shard answers all rewordings.
+        answers_them = kind == "generate" and wildcards.get("part") and shard == 1
+        if answers_them and EXPERIMENT.get("rewordings"):
+            files.append(f"{RUN}/rewordings/{system}.jsonl")
+        return files
 
     return of_job
 

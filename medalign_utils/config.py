@@ -84,6 +84,7 @@ class Experiment(BaseModel):
     counterfactual_systems: _Systems
     counterfactual_changes: Annotated[list[one_of("change", CHANGES)], AfterValidator(_distinct)]
     retry_failed: bool = False
+    rewordings: bool = False
     prompt: dict[str, str] = {}
     limit: _AtLeast1 | None = None
     only_with_reference: bool = True

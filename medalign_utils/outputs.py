@@ -177,7 +177,8 @@ OUTPUTS = {
             "abstention": "Of the responses that say “not documented”, those that are right "
             "(precision); of the instructions that the record does not answer, those noticed "
             "(recall).",
-            "rewording": "How often a verdict is the same for two wordings of a request.",
+            "rewording": "How often a verdict is the same for two wordings of a request, and how "
+            "often both are correct.",
             "tokens": "Accuracy by the number of the record's tokens in the prompts.",
         },
         figures={

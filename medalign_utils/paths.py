@@ -78,6 +78,11 @@ def responses(experiment: str, system: str) -> Path:
     return _run(experiment, f"responses/{system}.jsonl")
 
 
+def rewordings(experiment: str, system: str) -> Path:
+    """Return the file of a system's responses to rewordings of the instructions, JSONL."""
+    return _run(experiment, f"rewordings/{system}.jsonl")
+
+
 def ratings(experiment: str) -> Path:
     """Return the file of the verdicts that `evaluation.regrade` last gave, CSV."""
     return _run(experiment, "ratings.csv")

@@ -5,8 +5,13 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from medalign_utils import paths
 from medalign_utils.data.merging import LEAST_PATIENTS
 from medalign_utils.data.release import Release, load_submitted
+from medalign_utils.data.responses import read_responses
+from medalign_utils.data.rewordings import find_rewordings
+from medalign_utils.grading import load_answer_key, rate_with_answer_key
+from medalign_utils.run import Run
 from medalign_utils.stats.bootstrap import interval_columns
 from medalign_utils.stats.proportions import proportions
 
@@ -14,16 +19,42 @@ _COLUMNS = "system n_pairs n_patients both_correct same same_low same_high".spli
 
 
 def find_paraphrases(release: Release) -> pd.DataFrame:
-    """Return the pairs of instructions that make the same request about the same patient.
+    """Return the pairs of submitted instructions with the same request about the same patient.
 
-    Requests are those of `load_submitted`. Columns: person_id, instruction_id, other_id.
+    See `load_submitted`; where it has no requests, duplicates make the same. Columns: person_id,
+    instruction_id, other_id.
     """
-    submitted = load_submitted(release).dropna(subset=["request", "person_id"])
-    submitted = submitted[submitted["instruction_id"].isin(release.instructions["instruction_id"])]
+    submitted = load_submitted(release).dropna(subset="person_id")
+    original = submitted["duplicate_of"].fillna(submitted["instruction_id"])
+    request = submitted["request"].fillna(original)
     pairs = []
-    for (person_id, _), ids in submitted.groupby(["person_id", "request"])["instruction_id"]:
+    for (person_id, _), ids in submitted.groupby(["person_id", request])["instruction_id"]:
         pairs += [(person_id, first, other) for first, other in combinations(ids, 2)]
     return pd.DataFrame(pairs, columns=["person_id", "instruction_id", "other_id"])
+
+
+def with_rewordings(responses: pd.DataFrame, run: Run) -> pd.DataFrame:
+    """Return the verdicts on responses and on those to rewordings: instruction_id, system, correct.
+
+    Rewordings are graded by the facts of their originals; see `find_rewordings`. `responses` comes
+    from `judge_responses`.
+
+    Raises:
+        MedAlignError: a system has not answered the rewordings, or the key lacks an original.
+    """
+    verdicts = responses[["instruction_id", "system", "correct"]]
+    asked = find_rewordings(run.release)
+    if asked.empty or run.source == "released":
+        return verdicts
+    files = [paths.rewordings(run.experiment, system) for system in run.systems]
+    paths.require(run.experiment, *files)
+    answers = pd.concat(map(read_responses, files), ignore_index=True)
+    key = load_answer_key(run.release.answer_key_path)
+    originals = asked.set_index("instruction_id")["duplicate_of"]
+    facts = {i: key[original] for i, original in originals.items() if original in key}
+    questions = asked.set_index("instruction_id")["question"].to_dict()
+    ratings = rate_with_answer_key(answers, facts, questions)[list(verdicts)]
+    return pd.concat([verdicts, ratings], ignore_index=True)
 
 
 def stability(

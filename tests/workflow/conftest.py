@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.builders.project import add_cell, copy_project, snakemake
+from tests.builders.project import add_cell, copy_project, snakemake, write_experiment
 
 # Code that notebook 02 uses in every possible way.
 EXTRA = {
@@ -26,5 +26,6 @@ def ran(tmp_path_factory):
     init.write_text(lazy)
     add_cell(project / "notebooks/02_match_instructions.ipynb",
              "import medalign_utils as ma\n\nassert ma.extra()")  # fmt: skip
+    write_experiment("tiny", project, rewordings=True)
     snakemake(project)
     return project

@@ -20,6 +20,7 @@ PARAMETERS = {
     "systems": ["bm25-2k"],
     "metrics": ["rouge_l"],
     "comet_checkpoint": "",
+    "rewordings": False,
     "resamples": 50,
 }
 NOT_COMPARED = {
@@ -35,7 +36,10 @@ NOT_COMPARED = {
         "There are no two metrics with taus to compare.",
         "This experiment does not use comet-compact.",
     ],
-    "12": ["The systems answered one wording of each request, so this cannot be measured."],
+    "12": [
+        "This needs verdicts on two wordings of a request and, if the release is restricted, "
+        "at least 11 patients."
+    ],
 }
 
 

@@ -73,6 +73,23 @@ def test_keeps_each_executed_notebook_and_why_metrics_were_skipped(ran):
     assert skipped["metric"].tolist() == ["bleurt"] and "bleurt" in skipped["reason"].iloc[0]
 
 
+def test_rewordings_count_only_in_the_table_of_stability(ran):
+    rows = {}
+    for folder in ("responses", "rewordings"):
+        lines = (ran / f"runs/tiny/{folder}/bm25-2k.jsonl").read_text().splitlines()
+        rows[folder] = {json.loads(line)["instruction_id"] for line in lines}
+    assert rows["rewordings"] and not rows["rewordings"] & rows["responses"]
+    scores = pd.read_parquet(ran / "runs/tiny/scores/bm25-2k.parquet")
+    assert set(scores["instruction_id"]) == rows["responses"]
+    tables = ran / "runs/tiny/tables"
+    stability = pd.read_csv(tables / "12_analyze_errors-rewording.csv")
+    assert stability["n_pairs"].tolist() == [len(rows["rewordings"])] * len(SYSTEMS)
+    for name in ("05_evaluate_systems", "05_evaluate_systems-cost", "12_analyze_errors-outcomes"):
+        assert set(pd.read_csv(tables / f"{name}.csv")["n"]) == {len(rows["responses"])}, name
+    audit = pd.read_csv(tables / "09_audit_counterfactuals.csv").query("change == 'nothing'")
+    assert audit["n"].sum() == len(rows["responses"])
+
+
 def test_the_report_loads_nothing_and_shows_everything(ran):
     page = (ran / "runs/tiny/report.html").read_text()
     assert "incomplete" not in page
@@ -119,6 +136,12 @@ def test_a_second_run_does_nothing_regardless_of_dates(ran):
             "counterfactual_systems:\n- bm25-2k",
             "counterfactual_systems:\n- bm25-2k\n- bm25-patient",
             jobs("bm25-patient", kinds=["generate"]) | {AUDIT},
+        ),
+        (
+            "params/tiny.yaml",
+            "rewordings: true",
+            "rewordings: false",
+            jobs(*SYSTEMS) | AFTER_RESPONSES | {AUDIT},
         ),
         (SYSTEM, "length: 2048", "length: 2000", jobs("bm25-2k") | AFTER_RESPONSES | {AUDIT}),
         (SYSTEM, "length: 2048", "length: 2048\nshards: 1\nresources: {score: {gpus: 1}}", set()),
