@@ -55,9 +55,9 @@ PERSONAL_COLUMNS = frozenset(
 # Columns of text without patient data, such as names of systems, metrics and groups.
 TEXT_COLUMNS = frozenset(
     "attribute best best_system category change coefficient comparable comparison device group "
-    "grouping item kind limited_to measure metric metric_a metric_b not_scored of opponent outcome "
-    "published_as rating reason reasons setting signature source statistic status subcategory "
-    "suppressed system table test title unfitted worst".split()
+    "fact grouping item kind limited_to measure metric metric_a metric_b not_scored of opponent "
+    "outcome published_as rating reason reasons setting signature source statistic status "
+    "subcategory suppressed system table test title unfitted unit worst".split()
 )
 
 
