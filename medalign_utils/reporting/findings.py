@@ -1,7 +1,6 @@
 """A run's main findings as sentences, computed from its tables."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
@@ -9,12 +8,15 @@ from medalign_utils.metrics.base import metric_labels
 from medalign_utils.stats.rounding import rounded
 
 SYSTEMS, METRICS = "05_evaluate_systems", "06_correlate_metrics"
+# Intervals over fewer patients are too narrow; see docs/metrics_and_statistics.md.
+_ENOUGH_PATIENTS = 10
 
 
 def findings(tables: Mapping[str, pd.DataFrame], rater: str) -> list[str]:
-    """Return sentences: the best system, what a short context costs, and the best metric.
+    """Return sentences: the best system, a short context's cost, the best metric, few patients.
 
-    A sentence is left out if its tables are missing or have nothing to say.
+    Systems or metrics whose values are equal to the digits shown are a tie. A sentence is left out
+    if its tables are missing or have nothing to say.
 
     Args:
         tables: stem -> table; see `results_table.read_table`.
@@ -29,12 +31,13 @@ def findings(tables: Mapping[str, pd.DataFrame], rater: str) -> list[str]:
         best_system(systems, pairs),
         context_cost(contexts),
         best_metric(metrics, metric_pairs, rater),
+        few_patients(systems),
     )
     return [sentence for sentence in sentences if sentence]
 
 
 def best_system(systems: pd.DataFrame, pairs: pd.DataFrame) -> str:
-    """Return which system is correct most often, and a test against the second.
+    """Return which system is correct most often, and a test against the next.
 
     >>> systems = pd.DataFrame({"system": ["a", "b"], "n": 80, "correct": [0.1375, 0.25]})
     >>> pairs = pd.DataFrame({"system": ["a"], "opponent": ["b"], "sign_flip_p_holm": [0.3]})
@@ -44,13 +47,14 @@ p = 0.300).
     """
     if systems.empty:
         return ""
-    first, *others = _ranked(systems, "correct")
+    (first, *equals), others = _ranked(systems, "correct", share_text)
     share = f"in {share_text(first['correct'])} of {first['n']} instructions"
+    if equals:
+        names = _listed([row["system"] for row in (first, *equals)])
+        return f"{names} are correct most often, {_each(equals)} {share}."
     if not others:
         return f"{first['system']} is correct {share}."
     second = others[0]
-    if first["correct"] == second["correct"]:
-        return f"{first['system']} and {second['system']} are correct most often, both {share}."
     test = _test(pairs, ("system", "opponent"), first["system"], second["system"])
     follows = f"{second['system']} follows with {share_text(second['correct'])}"
     return f"{first['system']} is correct most often, {share}; {follows} ({test})."
@@ -80,7 +84,7 @@ def context_cost(contexts: pd.DataFrame) -> str:
 
 
 def best_metric(metrics: pd.DataFrame, pairs: pd.DataFrame, rater: str) -> str:
-    """Return which metric follows the ratings best, and a test against the second.
+    """Return which metric follows the ratings best, and a test against the next.
 
     >>> metrics = pd.DataFrame({"metric": ["chrf", "rouge_l"], "n": 38, "n_undefined": 42,
     ...     "mean_tau": [0.4, 0.475]})
@@ -92,18 +96,34 @@ follows with 0.40 (significant: p < 0.001).
     known = metrics.dropna(subset="mean_tau") if len(metrics) else metrics
     if known.empty:
         return ""
-    first, *others = _ranked(known, "mean_tau")
-    of = f"{first['n']} of {first['n'] + first['n_undefined']} instructions"
-    tau = f"with a mean tau of {rounded(first['mean_tau'], 2)} over {of}"
     labels = metric_labels()
-    best = labels.get(first["metric"], first["metric"])
+    known = known.assign(label=known["metric"].map(lambda name: labels.get(name, name)))
+    (first, *equals), others = _ranked(known, "mean_tau", _tau_text)
+    ns = sorted({row["n"] for row in (first, *equals)})
+    n = f"{ns[0]} to {ns[-1]}" if len(ns) > 1 else ns[0]
+    of = f"{n} of {first['n'] + first['n_undefined']} instructions"
+    tau = f"with a mean tau of {_tau_text(first['mean_tau'])} over {of}"
+    if equals:
+        names = _listed([row["label"] for row in (first, *equals)])
+        return f"{names} follow {rater} best, {_each(equals)} {tau}."
+    best = first["label"]
     if not others:
         return f"{best} follows {rater} {tau}."
     second = others[0]
     test = _test(pairs, ("metric_a", "metric_b"), first["metric"], second["metric"])
-    name = labels.get(second["metric"], second["metric"])
-    follows = f"{name} follows with {rounded(second['mean_tau'], 2)}"
+    follows = f"{second['label']} follows with {_tau_text(second['mean_tau'])}"
     return f"{best} follows {rater} best, {tau}; {follows} ({test})."
+
+
+def few_patients(systems: pd.DataFrame) -> str:
+    """Return a warning if the systems are compared on too few patients for their intervals.
+
+    >>> few_patients(pd.DataFrame({"n_patients": [9]}))
+    'With fewer than 10 patients, all intervals are too narrow.'
+    """
+    if "n_patients" not in systems or not systems["n_patients"].lt(_ENOUGH_PATIENTS).any():
+        return ""
+    return f"With fewer than {_ENOUGH_PATIENTS} patients, all intervals are too narrow."
 
 
 def share_text(share: float) -> str:
@@ -115,8 +135,24 @@ def share_text(share: float) -> str:
     return f"{rounded(100 * share, 0)} %"
 
 
-def _ranked(table: pd.DataFrame, by: str) -> list[dict[str, Any]]:
-    return table.sort_values(by, ascending=False, kind="stable").to_dict("records")
+def _tau_text(tau: float) -> str:
+    return str(rounded(tau, 2))
+
+
+def _ranked(table: pd.DataFrame, by: str, shown: Callable[[float], str]) -> tuple[list, list]:
+    """Return the rows of the highest value, to the digits shown, and the others in order."""
+    rows = table.sort_values(by, ascending=False, kind="stable").to_dict("records")
+    n_first = sum(shown(row[by]) == shown(rows[0][by]) for row in rows)
+    return rows[:n_first], rows[n_first:]
+
+
+def _listed(names: list[str]) -> str:
+    """Return "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]])
+
+
+def _each(equals: list) -> str:
+    return "both" if len(equals) == 1 else "each"
 
 
 def _test(pairs: pd.DataFrame, names: tuple[str, str], first: str, second: str) -> str:

@@ -2,7 +2,12 @@
 
 import pandas as pd
 
-from medalign_utils.reporting.findings import best_metric, best_system, context_cost, findings
+from medalign_utils.reporting.findings import (
+    best_metric,
+    best_system,
+    context_cost,
+    findings,
+)
 
 
 def systems(*correct):
@@ -28,6 +33,33 @@ def test_equal_systems_share_the_first_place():
     assert best_system(systems(0.5, 0.5), pairs(1.0)) == (
         "a and b are correct most often, both in 50 % of 8 instructions."
     )
+
+
+def test_systems_equal_to_the_digits_shown_are_a_tie():
+    table = systems(0.244, 0.236, 0.1)
+    assert best_system(table, pairs(0.5)) == (
+        "a and b are correct most often, both in 24 % of 8 instructions."
+    )
+    three = best_system(systems(0.244, 0.236, 0.24), pairs(0.5))
+    assert three == "a, c and b are correct most often, each in 24 % of 8 instructions."
+
+
+def test_metrics_equal_to_the_digits_shown_are_a_tie():
+    table = pd.DataFrame({"metric": ["rouge_l", "chrf", "meteor"], "mean_tau": [0.477, 0.484, 0.4]})
+    table = table.assign(n=[38, 40, 38], n_undefined=[42, 40, 42])
+    assert best_metric(table, pd.DataFrame(), "the answer key") == (
+        "chrF and ROUGE-L follow the answer key best, both with a mean tau of 0.48 over 38 to 40 "
+        "of 80 instructions."
+    )
+
+
+def test_fewer_than_ten_patients_are_said_to_give_too_narrow_intervals():
+    few = {"05_evaluate_systems": systems(0.5, 0.25).assign(n_patients=9)}
+    assert findings(few, "the answer key")[-1] == (
+        "With fewer than 10 patients, all intervals are too narrow."
+    )
+    enough = {"05_evaluate_systems": systems(0.5, 0.25).assign(n_patients=10)}
+    assert len(findings(enough, "the answer key")) == 1
 
 
 def test_a_single_system_is_compared_with_nothing():
