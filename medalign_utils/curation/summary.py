@@ -125,7 +125,7 @@ def count_categories(
 
     Columns: category ("(none)" if missing), with_reference, all. If `published` has the paper's
     counts, in the same columns, the table also has published_with_reference and published_all;
-    categories that only one side has are 0 on the other.
+    counts are missing where the other side has no category of the same name, as after a merge.
     """
     counts = _count_by("category", instructions, references)
     if published is None:
@@ -133,7 +133,7 @@ def count_categories(
     columns = {name: f"published_{name}" for name in ("with_reference", "all")}
     counts = counts.merge(published.rename(columns=columns), on="category", how="outer")
     numbers = counts.columns.drop("category")
-    counts[numbers] = counts[numbers].fillna(0).astype("int64")
+    counts[numbers] = counts[numbers].astype("Int64")
     order = ["all", "published_all", "category"]
     return counts.sort_values(order, ascending=[False, False, True], ignore_index=True)
 

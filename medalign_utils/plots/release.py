@@ -77,25 +77,28 @@ def instructions_by(table: pd.DataFrame, column: str, ax: Axes | None = None) ->
     """Return the numbers of instructions with and without a reference, the largest on top.
 
     `table` has `column` ("category" or "specialty"), with_reference and all. If it also has
-    published_with_reference and published_all, the paper's numbers are shown on the right.
+    published_with_reference and published_all, the paper's numbers are shown on the right. A dash
+    stands for missing numbers, as of a category that only one side has.
     """
     ax = ax or new_axes(0.85 + 0.24 * len(table))
     table = table.sort_values("all", ascending=False, kind="stable")
     rows = np.arange(len(table))
-    given = table["with_reference"]
+    is_drawn = table["all"].notna().to_numpy()
+    given, asked = table.loc[is_drawn, "with_reference"], table.loc[is_drawn, "all"]
     outline = {"facecolor": "white", "edgecolor": BLUE, "lw": 0.7}
-    ax.barh(rows, table["all"] - given, left=given, height=0.7, label="without", **outline)
-    ax.barh(rows, given, height=0.7, label="with reference", **outline | {"facecolor": BLUE})
+    ax.barh(rows[is_drawn], asked - given, left=given, height=0.7, label="without", **outline)
+    ax.barh(
+        rows[is_drawn], given, height=0.7, label="with reference", **outline | {"facecolor": BLUE}
+    )
     name_rows(ax, table[column].map(wrapped))
-    ax.set_xlim(0, 1.02 * table["all"].max())
+    ax.set_xlim(0, 1.02 * asked.max())
     ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-    columns = {"with\nreference": given.map("{} of ".format) + table["all"].map(str)}
+    columns = {"with\nreference": _parts(table["with_reference"], table["all"])}
     if "published_all" in table:
-        texts = table["published_with_reference"].map("{} of ".format)
-        texts += table["published_all"].map(str)
+        texts = _parts(table["published_with_reference"], table["published_all"])
         columns[f"in the paper\n(n = {table['published_all'].sum()})"] = texts
     style.add_columns(ax, columns)
-    n = f"n = {table['all'].sum()}, {given.sum()} with a reference"
+    n = f"n = {asked.sum()}, {given.sum()} with a reference"
     style.label_x(ax, f"Instructions ({n})")
     ax.legend(
         *(handles[::-1] for handles in ax.get_legend_handles_labels()),
@@ -103,6 +106,12 @@ def instructions_by(table: pd.DataFrame, column: str, ax: Axes | None = None) ->
         handletextpad=0.4, handlelength=1, handleheight=0.8, labelspacing=0.2,
     )  # fmt: skip
     return ax
+
+
+def _parts(some: pd.Series, of: pd.Series) -> list[str]:
+    """Return texts such as "3 of 5", with a dash where numbers are missing."""
+    pairs = zip(some, of, strict=True)
+    return ["–" if pd.isna(n) else f"{part} of {n}" for part, n in pairs]
 
 
 @style.styled

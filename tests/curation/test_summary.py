@@ -80,11 +80,12 @@ def test_a_record_without_events_gets_a_row_and_a_broken_one_raises(release):
         summarize_records(dataclasses.replace(release, instructions=nobody), progress=False)
 
 
-def test_categories_of_both_tables_are_kept():
+def test_a_category_that_one_table_lacks_has_no_count_there_instead_of_0():
     asked = pd.DataFrame({"instruction_id": ["1", "2"], "category": ["Other", None]})
     published = {"category": ["Other", "Old"], "with_reference": [4, 1], "all": [7, 2]}
     table = count_categories(asked, asked[:1], pd.DataFrame(published))
-    expected = [["Other", 1, 1, 4, 7], ["(none)", 0, 1, 0, 0], ["Old", 0, 0, 1, 2]]
+    none = pd.NA
+    expected = [["Other", 1, 1, 4, 7], ["(none)", 0, 1, none, none], ["Old", none, none, 1, 2]]
     assert table.to_numpy().tolist() == expected
 
 

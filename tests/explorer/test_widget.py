@@ -424,4 +424,7 @@ def test_the_executed_notebook_contains_no_text_of_patients(tmp_path):
     assert_no_text_of_patients(content)
     assert len(list((tmp_path / "runs/none/figures").glob("*.png"))) == 5
     # Every figure is shown; the lengths of a restricted release's records are a sentence.
-    assert content.count('"image/png"') == 4 and "only quartiles" in content
+    assert content.count('"image/png"') == 4 and "no histogram" in content
+    # Two patients have no quartiles: a sentence, not a table of empty rows.
+    assert content.count("too few patients to show quartiles") == 2  # source and output
+    assert "Per patient" not in content

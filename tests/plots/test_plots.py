@@ -315,6 +315,23 @@ def test_bars_add_up():
     assert sum(bar.get_width() for bar in draw("instructions_by").patches) == 68
 
 
+def test_a_category_without_a_counterpart_has_a_dash_and_not_0_of_0():
+    table = pd.DataFrame(
+        {
+            "category": ["Other + (others)", "Other", "Plan"],
+            "with_reference": pd.array([30, None, 0], "Int64"),
+            "all": pd.array([50, None, 20], "Int64"),
+            "published_with_reference": pd.array([None, 41, 5], "Int64"),
+            "published_all": pd.array([None, 75, 9], "Int64"),
+        }
+    )
+    ax = plots.instructions_by(table, "category")
+    assert {"30 of 50", "0 of 20", "41 of 75", "5 of 9", "in the paper\n(n = 84)"} <= {*texts(ax)}
+    assert texts(ax).count("–") == 2 and "0 of 0" not in texts(ax)
+    assert ax.get_xlabel() == "Instructions (n = 70, 30 with a reference)"
+    assert sum(bar.get_width() for bar in ax.patches) == 70 and len(ax.patches) == 2 * 2
+
+
 def test_deduplication_draws_known_shares_only():
     ax = draw("deduplication")
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
