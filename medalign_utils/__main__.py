@@ -47,8 +47,9 @@ def _check(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     from medalign_utils.data.export import export_release
     from medalign_utils.data.release import load_release
+    from medalign_utils.data.tables import AS_OPTION
 
-    release = load_release(args.release, columns=_mapped(args.column))
+    release = load_release(args.release, columns=_mapped(args.column), hint=AS_OPTION)
     for file, n in export_release(release, args.out, args.format).items():
         print(f"{file}: {n:,} rows")
     return 0
@@ -63,7 +64,7 @@ def _grade(args: argparse.Namespace) -> int:
     out = args.out or args.answers.with_name(f"{args.answers.stem}.verdicts.jsonl")
     if out.resolve() == args.answers.resolve():
         raise MedAlignError(f"{out} has the answers; set another file for the verdicts by `--out`")
-    release = load_release(args.release)
+    release = load_release(args.release, hint="rename it to {column}")
     require_place(out, release.path, release.why_restricted)
     graded = grade_answers(args.answers, release, args.system, columns=_mapped(args.columns))
     write_text(to_json(graded.verdicts, lines=True), out, private=release.is_restricted)

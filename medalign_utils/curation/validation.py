@@ -28,7 +28,7 @@ from medalign_utils.data.release_tables import (
     require_release_columns,
 )
 from medalign_utils.data.reviews import read_reviews
-from medalign_utils.data.tables import Problem, Table, at_rows, find_table
+from medalign_utils.data.tables import AS_OPTION, Problem, Table, at_rows, find_table
 from medalign_utils.errors import MedAlignError, ReleaseError, reading
 from medalign_utils.grading import load_answer_key
 
@@ -70,7 +70,7 @@ def check_release(
         require_release_columns(path, columns)
     problems = Problems(listener)
     tables = [
-        _attempt(path, problems, read_release_table, path, stem, columns)
+        _attempt(path, problems, read_release_table, path, stem, columns, AS_OPTION)
         for stem in (INSTRUCTIONS_FILE, REFERENCES_FILE, REVIEWS_FILE, SUBMITTED_FILE)
     ]
     problems += _attempt(path, problems, _other_tables, path) or []
@@ -147,7 +147,8 @@ def _reviews(
     path: Path, columns: Mapping[str, str] | None, problems: Problems
 ) -> Iterator[tuple[str, object]]:
     file = find_table(path, REVIEWS_FILE)
-    reviews = file and _attempt(path, problems, read_reviews, file, columns=columns)
+    options = {"columns": columns, "hint": AS_OPTION}
+    reviews = file and _attempt(path, problems, read_reviews, file, **options)
     if reviews:
         problems += reviews.problems
         ratings = reviews.ratings
@@ -225,5 +226,9 @@ def _attempt(path: Path, problems: Problems, read: Callable, *arguments, **optio
         with reading(path):
             return read(*arguments, **options)
     except ReleaseError as error:
-        problems.append(Problem(path, "", str(error)))
+        file, _, fault = str(error).partition(": ")
+        is_of_file = Path(file).suffix and file == str(path / Path(file).name)
+        problems.append(
+            Problem(Path(file), "", fault) if is_of_file else Problem(path, "", str(error))
+        )
         return None

@@ -1,6 +1,7 @@
 """Find the file of each patient's EHR in a release's folder."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import pandas as pd
 
 from medalign_utils.data.access import EHR_FOLDERS
 from medalign_utils.data.ehr.parsing import SUFFIXES, patient_of
+from medalign_utils.data.ids import bare
 from medalign_utils.data.tables import Problem, Table
 from medalign_utils.errors import ReleaseError, reading
 
@@ -115,4 +117,27 @@ def find_ehr(release: Path, person_id: str, filename: str | None) -> Path:
             )
         if exists:
             return candidate
-    raise _NoEHRError(f"no EHR for patient {person_id} in {folder}; tried {', '.join(names)}")
+    raise _NoEHRError(
+        f"no EHR for patient {person_id} in {folder}; tried {', '.join(names)}; "
+        + _advice(folder, person_id)
+    )
+
+
+def _advice(folder: Path, person_id: str) -> str:
+    """Return what to do about a missing EHR, by the files whose names differ little from it."""
+    plain = bare(person_id).casefold()
+    with reading(folder):
+        names = sorted(file.name for file in folder.iterdir() if plain in file.name.casefold())
+    for name in names:
+        stem = re.fullmatch(r"(?:EHR_)?(.*?)((?:\.xml)(?:\.gz)?)", name, re.IGNORECASE)
+        if stem is None or bare(stem[1]).casefold() != plain:
+            continue
+        if stem[1].casefold() == person_id.casefold():
+            expected = person_id + stem[2].lower()
+            return f"{name} differs only by upper and lower case: rename it to {expected}"
+        rename = "" if name.endswith(SUFFIXES) else f", and rename {name} to end in .xml"
+        return (
+            f"{name} differs by leading zeros or marks, which spreadsheets drop or add: export "
+            f"the tables with ids as text{rename}"
+        )
+    return "copy its file there, or leave out the rows of this patient"

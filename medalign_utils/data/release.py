@@ -27,7 +27,7 @@ from medalign_utils.data.release_tables import (
     require_release_columns,
 )
 from medalign_utils.data.reviews import Reviews, load_reviews
-from medalign_utils.data.tables import find_table, raise_first
+from medalign_utils.data.tables import IN_PARAMS, find_table, raise_first
 from medalign_utils.errors import MedAlignError, ReleaseError, reading
 from medalign_utils.paths import resolve, short
 
@@ -112,7 +112,11 @@ class Release:
 
 
 def load_release(
-    path: str | Path, *, annotator: str = ANNOTATOR, columns: Mapping[str, str] | None = None
+    path: str | Path,
+    *,
+    annotator: str = ANNOTATOR,
+    columns: Mapping[str, str] | None = None,
+    hint: str = IN_PARAMS,
 ) -> Release:
     """Return a release after checking that its tables agree and its EHRs exist.
 
@@ -127,6 +131,7 @@ def load_release(
         path: the folder.
         annotator: preferred annotator of instructions with several references.
         columns: our column -> the release's name for it, tried before `tables.COLUMN_NAMES`.
+        hint: how to name a `{column}` that is missing, for the message.
 
     Raises:
         ReleaseError: something is missing, malformed, repeated or contradictory, or a file name
@@ -140,9 +145,9 @@ def load_release(
             hint = "; it is a file, perhaps to be unpacked" if path.exists() else hint
             raise ReleaseError(f"load_release: no folder {short(path)}{hint}")
         require_release_columns(path, columns)
-        questions = read_release_table(path, INSTRUCTIONS_FILE, columns)
-        answers = read_release_table(path, REFERENCES_FILE, columns)
-        reviews = read_release_table(path, REVIEWS_FILE, columns)
+        questions = read_release_table(path, INSTRUCTIONS_FILE, columns, hint)
+        answers = read_release_table(path, REFERENCES_FILE, columns, hint)
+        reviews = read_release_table(path, REVIEWS_FILE, columns, hint)
     tables = [table for table in (questions, answers, reviews) if table]
     ehrs = find_ehrs(path, tables)
     instructions, disagreeing = merge_instructions(questions, answers, reviews)

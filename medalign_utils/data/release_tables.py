@@ -1,5 +1,6 @@
 """Read the tables of a release, and merge what they say about instructions."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -8,13 +9,17 @@ import pandas as pd
 
 from medalign_utils.data.access import TABLE_SUFFIXES
 from medalign_utils.data.ids import annotator_name, ids_in_two_spellings
+from medalign_utils.data.missing import MISSING_IN_TABLES
 from medalign_utils.data.recognize import recognize_folder
 from medalign_utils.data.reviews import REVIEW_COLUMNS
 from medalign_utils.data.tables import (
+    IN_PARAMS,
     Problem,
     Table,
     at_rows,
     find_table,
+    has_column,
+    read_rows,
     read_table,
     require_mapped,
     without_repeats,
@@ -30,6 +35,14 @@ SUBMITTED_FILE = "submitted-instructions"
 _KINDS = ("category", "subcategory", "submitter_specialty")
 INSTRUCTION_COLUMNS = ("instruction_id", "question", *_KINDS, "person_id")
 REFERENCE_COLUMNS = ("instruction_id", "annotator", "reference", "evidence")
+_ABSENT = frozenset(("", *MISSING_IN_TABLES))
+# Columns that may have the patients' ids under another name.
+_LIKE_PERSON_ID = re.compile(
+    r"(person|patient|pat|pt|subject|subj|participant|member)"
+    r"([\W_]*(id|ids|identifier|no|nr|num|number|key|mrn|uuid|source_value|\#))*|"
+    r"(.*[\W_])?mrn([\W_].*)?|p[\W_]?id|medical[\W_]*record[\W_]*(id|no|nr|num|number)?",
+    re.IGNORECASE,
+)
 
 
 class _Columns(NamedTuple):
@@ -68,9 +81,12 @@ def require_release_columns(path: Path, columns: Mapping[str, str] | None) -> No
 
 
 def read_release_table(
-    path: Path, stem: str, columns: Mapping[str, str] | None = None
+    path: Path, stem: str, columns: Mapping[str, str] | None = None, hint: str = IN_PARAMS
 ) -> Table | None:
-    """Return a table of the release or file `path`; None if an optional table is missing."""
+    """Return a table of the release or file `path`; None if an optional table is missing.
+
+    `hint` is that of `tables.read_table`.
+    """
     file = path if path.is_file() else find_table(path, stem)
     if file is None:
         if stem in (REVIEWS_FILE, SUBMITTED_FILE):
@@ -80,8 +96,10 @@ def read_release_table(
         if not what and stem == REFERENCES_FILE:
             what = "; without any reference, it has only its header"
         raise ReleaseError(f"load_release: {path} has no {stem}{'/'.join(TABLE_SUFFIXES)}{what}")
-    table = read_table(file, **_TABLES[stem]._asdict(), columns=columns)
+    table = read_table(file, **_TABLES[stem]._asdict(), columns=columns, hint=hint)
     frame = table.frame
+    if frame["person_id"].isna().all():
+        table.problems.extend(_patients_not_read(table, stem, columns, hint))
     if "category" in frame:
         known = frame["subcategory"].map(
             lambda name: SUBCATEGORIES.get(" ".join(name.split()).lower()), na_action="ignore"
@@ -96,6 +114,31 @@ def read_release_table(
         wrong = originals[~(originals.map(row_of) < originals.index)]
         table.problems.extend(at_rows(file, wrong, "duplicate_of is not an earlier instruction"))
     return table
+
+
+def _patients_not_read(
+    table: Table, stem: str, columns: Mapping[str, str] | None, hint: str
+) -> list[Problem]:
+    """Return a problem if a table without the column person_id seems to name patients."""
+    header, rows = read_rows(table.file, [])
+    if has_column(header, "person_id", columns):
+        return []
+    cells = zip(header, zip(*rows.values(), strict=True), strict=True) if rows else ()
+    filled = [name for name, texts in cells if not _ABSENT.issuperset(map(str.strip, texts))]
+    naming = [name for name in filled if _LIKE_PERSON_ID.fullmatch(name.strip())]
+    remedy = hint.format(column="person_id")
+    if naming:
+        name = naming[0] if naming[0].isidentifier() else f'"{naming[0]}"'
+        remedy = remedy.replace("<name>", name)
+    elif stem == INSTRUCTIONS_FILE and table.frame["filename"].notna().any():
+        naming, remedy = ["filename"], f"add the column, or {remedy}"
+    else:
+        return []
+    fault = (
+        f"no column for person_id, but {', '.join(naming)} may name patients; "
+        f"found {', '.join(header)}; {remedy}"
+    )
+    return [Problem(table.file, "", fault)]
 
 
 def found_instead(folder: Path, stem: str) -> str:

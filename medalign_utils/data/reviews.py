@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from medalign_utils.data.ids import systems_in_two_spellings
 from medalign_utils.data.tables import (
+    IN_PARAMS,
     Problem,
     Table,
     at_rows,
@@ -51,11 +52,14 @@ class Reviews(NamedTuple):
         return self._replace(ratings=ratings, responses=responses)
 
 
-def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) -> Reviews:
+def read_reviews(
+    file: str | Path, *, columns: Mapping[str, str] | None = None, hint: str = IN_PARAMS
+) -> Reviews:
     """Return ``clinician-reviewed-model-responses``, which has one row per response and rater.
 
     A row is a problem if it has no verdict (`tables.truth_of`), if its rank is not a number from 1,
     if the rater already rated this response, or if the response differs from an earlier row's.
+    `hint` is that of `tables.read_table`.
 
     Raises:
         ParamsError: `columns` maps a column to a name that the table does not have.
@@ -64,7 +68,8 @@ def read_reviews(file: str | Path, *, columns: Mapping[str, str] | None = None) 
     file, key = Path(file), ["instruction_id", "system"]
     require_mapped(columns, {file: REVIEW_COLUMNS})
     verdicts, optional = ("correct", "rank"), ("rater", "used", "response")
-    table = read_table(file, (*key, *verdicts), optional, may_be_empty=verdicts, columns=columns)
+    options: dict[str, Any] = {"may_be_empty": verdicts, "columns": columns, "hint": hint}
+    table = read_table(file, (*key, *verdicts), optional, **options)
     frame = table.frame
     correct = frame["correct"].map(truth_of, na_action="ignore")
     rank = pd.to_numeric(frame["rank"], errors="coerce")

@@ -50,6 +50,9 @@ _REWRITTEN = (
     r"\d{1,2}-[A-Z][a-z]{2}(?:-\d\d(?:\d\d)?)?|[A-Z][a-z]{2}-\d\d|"
     r"\d{4}-\d\d-\d\d[ T]00:00:00|#{2,}"
 )
+# How to name a column that a table calls otherwise: in an experiment, and for a command.
+IN_PARAMS = "set `columns: {{{column}: <name>}}` in params"
+AS_OPTION = "name it with `--column {column}=<name>`"
 _LONGEST_CELL = 32_767  # of a spreadsheet
 _SPREADSHEET_ERRORS = (
     "#REF! #VALUE! #NAME? #DIV/0! #NUM! #NULL! #SPILL! #CALC! #FIELD! #BLOCKED! #GETTING_DATA"
@@ -144,6 +147,12 @@ def shown_columns(header: Sequence[str]) -> str:
     return ", ".join(header)
 
 
+def has_column(header: Sequence[str], column: str, columns: Mapping[str, str] | None) -> bool:
+    """Return whether `read_table` finds one of our columns in a table with this header."""
+    known = {_plain(name) for name in column_names(columns)[column]}
+    return not known.isdisjoint(map(_plain, header))
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[\s-]+", "_", name.strip()).lower()
 
@@ -156,7 +165,7 @@ def read_table(
     may_be_empty: Sequence[str] = (),
     key: Sequence[str] = (),
     columns: Mapping[str, str] | None = None,
-    hint: str = "set `columns: {{{column}: <name>}}` in params",
+    hint: str = IN_PARAMS,
 ) -> Table:
     """Return a table with our column names; all fields are text.
 

@@ -196,6 +196,29 @@ def test_the_command_lists_all_problems_and_exits_with_1_if_there_are_any(folder
     assert main(["check", str(folder / "none")]) == 2
 
 
+def test_messages_about_columns_name_the_option_of_the_command(folder, tmp_path, capsys):
+    edit(folder / ASKED, "person_id", "MRN")
+    edit(folder / ASKED, "Cardiology\t\n4", "Cardiology\t007\n4")
+    edit(folder / ANSWERED, "clinician_response", "answer")
+    (folder / REVIEWED).write_text("instruction_id\tmodel_name\tverdict\n")
+    assert main(["check", str(folder)]) == 1
+    out = capsys.readouterr().out
+    for remedy in ("person_id=MRN", "reference=<name>", "correct=<name>"):
+        assert f"name it with `--column {remedy}`" in out
+    assert "params" not in out
+    assert main(["export", str(folder), str(tmp_path / "pairs.json")]) == 2
+    assert "`--column reference=<name>`" in capsys.readouterr().err
+
+
+def test_a_problem_of_a_file_names_it_once(folder):
+    edit(folder / ANSWERED, "clinician_response", "answer")
+    (folder / "manifest.json").write_text("{")
+    for file, problem in zip(
+        ("manifest.json", ANSWERED), sorted(check(folder)[1])[::-1], strict=True
+    ):
+        assert problem.startswith(f"{folder / file}: ") and problem.count(str(folder)) == 1
+
+
 def test_a_flood_of_problems_is_grouped_by_kind_and_listed_on_request(folder, tmp_path, capsys):
     bad = "".join(entry(f"{n} soon", event("visit", "A/1", "x")) for n in range(500))
     (folder / "ehrs/40.xml").write_text(eventstream("40", encounter(bad + "<entry/>")))

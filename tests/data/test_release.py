@@ -4,6 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from medalign_utils.data.ehr_files import find_ehr
 from medalign_utils.data.release import load_release, load_submitted, primary_references
 from medalign_utils.data.release_tables import (
     INSTRUCTION_COLUMNS,
@@ -170,7 +171,12 @@ def test_a_filename_cannot_leave_the_folder(folder, filename):
 @pytest.mark.parametrize(
     ("table", "header", "row", "fault"),
     [
-        (ASKED, "filename", "../../etc/passwd", "'../../etc/passwd' is outside the EHR folder"),
+        (
+            ASKED,
+            "person_id\tfilename",
+            "\t../../etc/passwd",
+            "'../../etc/passwd' is outside the EHR folder",
+        ),
         (ASKED, "person_id\tfilename", "40\t007.xml", "filename '007.xml' does not belong to"),
         (REVIEWED, "person_id", "999", "no EHR for patient 999"),
     ],
@@ -180,6 +186,48 @@ def test_every_table_that_names_an_ehr_is_checked(folder, table, header, row, fa
     edit(folder / ANSWERED, "5479314876123\t", "4\t")
     (folder / table).write_text(f"instruction_id\tquestion\t{header}\n4\tx\t{row}\n")
     assert f"{folder / table}, row 1: {fault}" in error_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("person_id", "name", "advice"),
+    [
+        ("7", "007.xml", "007.xml differs by leading zeros or marks, .* with ids as text$"),
+        ("7", "EHR_007.XML", "ids as text, and rename EHR_007.XML to end in .xml$"),
+        ("7", "7.XML", "7.XML differs only by upper and lower case: rename it to 7.xml$"),
+        ("p7", "P7.xml", "P7.xml differs only by upper and lower case: rename it to p7.xml$"),
+        ("7", "17.xml", "copy its file there, or leave out the rows of this patient$"),
+    ],
+)
+def test_a_missing_ehr_names_a_file_that_differs_little(folder, person_id, name, advice):
+    (folder / "ehrs/EHR_007.xml").unlink()
+    (folder / "ehrs" / name).write_text("<eventstream/>")
+    with pytest.raises(ReleaseError, match=advice):
+        find_ehr(folder, person_id, None)
+
+
+@pytest.mark.parametrize(
+    "name", ["MRN", "patient_id", "SubjectID", "Patient ID", "PAT_MRN_ID", "pid", "Patient #"]
+)
+def test_a_column_that_may_have_the_patients_ids_is_not_passed_over(folder, name):
+    (folder / ASKED).write_text(f"instruction_id\tquestion\t{name}\n4\tx\t40\n")
+    fault = f"no column for person_id, but {name} may name patients; found instruction_id, question"
+    shown = name if name.isidentifier() else f'"{name}"'
+    message = error_of(folder)
+    assert f"{folder / ASKED}: {fault}" in message
+    assert f"set `columns: {{person_id: {shown}}}` in params" in message
+    assert load_release(folder, columns={"person_id": name}).instructions["person_id"][0] == "40"
+    edit(folder / ASKED, "40", "NULL")
+    assert load_release(folder).instructions["person_id"].isna()[0]
+
+
+def test_file_names_do_not_stand_for_a_missing_column_of_patients(folder):
+    header = "instruction_id\tquestion\twho\tfilename\n"
+    (folder / ASKED).write_text(header + "4\tx\t40\t40.xml\n")
+    assert "no column for person_id, but filename may name patients; found instr" in error_of(
+        folder
+    )
+    (folder / ASKED).write_text(header + "4\tx\t40\t\n")
+    assert load_release(folder).instructions["person_id"].isna()[0]
 
 
 def test_left_out_rows_are_reported(folder):
