@@ -49,8 +49,9 @@ def test_passages_of_a_short_note_and_of_one_truncated_at_its_start():
     assert split_passages(f"nine: 1.4 mg/dL\n{LAB}") == ["nine: 1.4 mg/dL", LAB]
     assert split_passages("") == split_passages(" \n\n ") == []
     assert split_passages(f"{LAB}\n{DRUG}") == [LAB, DRUG]
-    note = f"{NOTE}\n2014-08-09 11:00 seen at home.\n2014-08-09 measurement due."
-    assert split_passages(f"{note}\n{LAB}") == [note, LAB]  # looks like a line
+    # Lines of a note that look like events are written with a dash.
+    note = f"{NOTE}\n- 2014-08-09 11:00 seen at home.\n- 2014-08-09 measurement due."
+    assert split_passages(f"{note}\n{LAB}") == [note, LAB]
 
 
 def test_last_note():

@@ -122,7 +122,9 @@ def test_a_sample_depends_on_seed_and_prompt_alone(llama):
 
 
 def test_samples_follow_the_models_probabilities(llama):
-    loaded = _Model(llama, load_tokenizer(llama), "auto", "cpu", None, 1, {"temperature": 0.7}, 1)
+    loaded = _Model(
+        llama, load_tokenizer(llama), "auto", "cpu", None, 1, {"temperature": 0.7}, 1, False
+    )
     scores, n = torch.randn(1, 50, generator=torch.Generator().manual_seed(1)), 4000
     drawn = torch.zeros(50)
     for seed in range(n):
