@@ -88,11 +88,19 @@ def chromium(profile: Path, width: int, height: int) -> Iterator[webdriver.Chrom
 
 
 def run_all(driver: webdriver.Chrome, address: str, seconds: int = 60) -> None:
-    """Open a notebook and run all its cells, until the explorer is shown."""
+    """Open a notebook and run all its cells, until the explorer is shown.
+
+    That of a restricted release is opened by its button.
+    """
     driver.get(address)
     wait = WebDriverWait(driver, seconds, 0.1)
     wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".jp-Notebook .jp-CodeCell"))
     bar = (By.CSS_SELECTOR, "#jp-main-statusbar")
     wait.until(lambda d: "| Idle" in "".join(found.text for found in d.find_elements(*bar)))
     driver.execute_script("window.jupyterapp.commands.execute('runmenu:run-all')")
-    wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".medalign .ma-top"))
+    button = (By.XPATH, "//button[normalize-space()='Open the explorer']")
+    explorer = (By.CSS_SELECTOR, ".medalign .ma-top")
+    wait.until(lambda d: d.find_elements(*button) or d.find_elements(*explorer))
+    for found in driver.find_elements(*button):
+        found.click()
+    wait.until(lambda d: d.find_elements(*explorer))

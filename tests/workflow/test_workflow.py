@@ -273,6 +273,7 @@ def test_a_release_with_clinicians_ratings_is_evaluated_without_revealing_its_te
 def test_notebooks_run_by_themselves_give_the_same_tables(ran, tmp_path, monkeypatch):
     by_hand = copy_project(tmp_path)
     shutil.copytree(ran / "data", by_hand / "data", dirs_exist_ok=True)
+    shutil.copy(ran / "params/tiny.yaml", by_hand / "params")
     monkeypatch.chdir(by_hand)
     experiment = load_experiment("params/tiny.yaml")
     copies = []
