@@ -217,6 +217,7 @@ def test_files_made_before_a_release_was_restricted_become_private_too(synthetic
         assert stat.S_IMODE(file.stat().st_mode) == (0o700 if file.is_dir() else 0o600), file
 
 
+@pytest.mark.slow
 def test_only_its_owner_can_read_a_restricted_experiment(restricted, tmp_path):
     """Snakemake writes responses, scores and notebooks, and none of them shows a record."""
     project = copy_project(tmp_path)

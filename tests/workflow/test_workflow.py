@@ -183,6 +183,7 @@ def test_a_failed_system_is_left_out_named_and_tried_again(ran, tmp_path):
     assert jobs_to_do(project) == jobs("broken") | AFTER_RESPONSES
 
 
+@pytest.mark.slow
 def test_results_saved_by_hand_with_other_settings_are_noticed(ran, tmp_path):
     project = tmp_path / "project"
     shutil.copytree(ran, project, symlinks=True)

@@ -116,7 +116,7 @@ def load(folder):
     return load_release(folder).reviews
 
 
-@mutations_of(800)
+@mutations_of(300)
 @given(st.sampled_from(TABLES), MUTATIONS)
 def test_a_mutated_table(limited_memory, release, name, mutations):
     file = release / name
