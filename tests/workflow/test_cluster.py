@@ -188,7 +188,9 @@ def test_ctrl_c_leaves_no_job_behind(project, cluster, pace):
     status, _ = end(process, project)
     assert status != 0
     assert not list((project / "runs/tiny/tables").glob("*"))
-    wait_for("all ends", lambda: not cluster.jobs() and not processes_in(project), seconds=30)
+    assert not cluster.jobs()
+    # This SLURM kills without cgroups, so a kernel may outlive its job: until its answer times out.
+    wait_for("all ends", lambda: not processes_in(project), seconds=180)
 
 
 def test_a_cancelled_job_and_a_damaged_model_leave_the_others_results(project, cluster, pace):
