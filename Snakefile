@@ -354,7 +354,7 @@ rule report:
         # By a function, because the wording of prompts has braces, which are not wildcards.
         settings=lambda wildcards: SETTINGS,
         code=code_hash("import medalign_utils.reporting.report"),
-        notebook=code_of("10_report"),
+        notebook=code_of("14_report"),
     message:
         "write the report"
     shell:

@@ -26,7 +26,7 @@ from medalign_utils.reporting.results_table import to_html, without_not_scored
 from medalign_utils.reporting.run_record import describe_run, read_tables, write_run
 from medalign_utils.stats.bootstrap import LEAST_INTERVAL
 
-NOTEBOOK = "10_report"
+NOTEBOOK = "14_report"
 # How YAML writes one value on one line.
 _INLINE = {"default_flow_style": True, "allow_unicode": True, "sort_keys": False, "width": math.inf}
 _PAPER = "08_reproduce_paper"

@@ -279,7 +279,7 @@ def test_notebooks_run_by_themselves_give_the_same_tables(ran, tmp_path, monkeyp
     experiment = load_experiment("params/tiny.yaml")
     copies = []
     for notebook in sorted((by_hand / "notebooks").glob("[0-9]*.ipynb")):
-        if notebook.stem == "10_report":
+        if notebook.stem == "14_report":
             continue
         for system in SYSTEMS if notebook.stem[:2] in ("03", "04") else [None]:
             parameters = for_notebook(notebook, experiment, system=system)
