@@ -1,4 +1,4 @@
-"""The report of a run: notebook 10, executed and rendered as one self-contained HTML file."""
+"""The report of a run: notebook 14, executed and rendered as one self-contained HTML file."""
 
 import html
 import json
