@@ -4,6 +4,7 @@ import re
 import shutil
 
 import nbformat
+import pytest
 from matplotlib import pyplot as plt
 
 from medalign_utils import paths
@@ -54,6 +55,7 @@ def execute(path):
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_every_notebook_runs_and_says_what_does_not_apply(project, monkeypatch):
     shutil.copytree(ROOT / "data/paper", project / "data/paper")
     write_release(project / "data/one", patients=4, instructions=16, seed=1)

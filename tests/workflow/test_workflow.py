@@ -160,6 +160,7 @@ def test_a_wrong_experiment_ends_at_once_with_one_line(ran):
     assert len(lines) == 1 and "unknown key 'resample'" in lines[0], done.stderr
 
 
+@pytest.mark.slow
 def test_a_failed_system_is_left_out_named_and_tried_again(ran, tmp_path):
     project = tmp_path / "project"
     shutil.copytree(ran, project, symlinks=True)
