@@ -97,7 +97,12 @@ def person_line(events: pd.DataFrame) -> str:
 
 
 def link_to(address: str, text: str) -> str:
-    """Return a link that opens an event in the explorer, also after a reload."""
+    """Return a link that opens an event in the explorer, also after a reload.
+
+    Without an address it is the text alone.
+    """
+    if not address:
+        return escape(text)
     return f'<a href="#medalign={quote(address)}">{escape(text)}</a>'
 
 

@@ -123,8 +123,8 @@ SCRIPT = """
   const start = (tries) => {
     const waiting = explorers().filter((root) => !root.dataset.started);
     // The controls appear after the box that holds them.
-    const ready = waiting.filter((root) => root.querySelector('.ma-find input')
-      && root.querySelector('.ma-short'));
+    const ready = waiting.filter((root) => root.querySelector('.ma-short')
+      && (root.matches('.ma-one-record') || root.querySelector('.ma-find input')));
     for (const root of ready) {
       root.dataset.started = true;
       if (innerHeight < 780) press(root, 'ma-short.mod-active');
