@@ -73,7 +73,7 @@ def _row(headers: Sequence[Source], cells: Sequence[Source]) -> Source:
     """Return a row as prose: "CKD: Date: 02/2015, Age: 43"."""
     row = cells[0].join(": ") if cells[0].text else cells[0]
     texts = []
-    for header, cell in zip_longest(headers[1:], cells[1:], fillvalue=Source("", [])):
+    for header, cell in zip_longest(headers[1:], cells[1:], fillvalue=Source.of("")):
         if re.search(r"[\w✅✓✔❌✗✘]", cell.text):
             is_empty = _EMPTY_HEADER.fullmatch(header.text)
             texts.append(cell if is_empty else header.join(": ", cell))

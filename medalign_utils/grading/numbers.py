@@ -100,32 +100,47 @@ def _piece(verdict: str, claim: Claim) -> Piece:
 
 
 def _claims(fact: Fact, reading: Reading, facts: list[Fact]) -> Iterator[Claim]:
-    asked = reading.instruction.text
-    is_latest_asked = bool(fact.since) or roles.asks_latest(asked)
-    is_highest_asked = roles.asks_highest(asked)
+    judged: dict[tuple, tuple | None] = {}
     for statement, quantity, numbers, strength in _values(fact, reading):
-        text = statement.text
-        is_right = _near(fact, numbers)
-        time, is_rival = _time(fact, facts, reading, statement, quantity)
-        if not fact.is_time and roles.is_home_dose(text, quantity, asked):
-            continue
-        is_extreme = roles.is_extreme(text, quantity)
-        if is_highest_asked and is_extreme and time == UNDATED:
-            time = ITS_TIME
-        is_excused = is_extreme and not is_highest_asked
-        if not is_right and (is_excused or _is_of(facts, fact, numbers, time)):
-            continue
-        if is_highest_asked:
-            is_timely = is_extreme
-        elif is_latest_asked:
-            is_timely = bool(fact.day) or roles.is_latest(text, quantity)
-        else:
-            is_timely = not roles.is_now(text, quantity)
-        is_timely = (is_timely or fact.is_limit) and not statement.is_beside
-        has_unit = fact.unit is None or quantity.unit is not None
-        is_main = not roles.is_aside(text, quantity)
-        ranked = time, is_timely, strength, has_unit, is_main
-        yield Claim(statement, quantity, is_right, is_rival, *ranked)
+        key = statement.content, quantity.start
+        if key not in judged:
+            judged[key] = _judge(fact, facts, reading, statement, quantity, numbers, strength)
+        if judged[key] is not None:
+            yield Claim(statement, quantity, *judged[key])
+
+
+def _judge(
+    fact: Fact,
+    facts: list[Fact],
+    reading: Reading,
+    statement: Statement,
+    quantity: Quantity,
+    numbers: list[tuple[float, float]],
+    strength: int,
+) -> tuple | None:
+    """Return the other fields of a value's claim, or None if it claims nothing about the fact."""
+    asked, text = reading.instruction.text, statement.text
+    is_highest_asked = roles.asks_highest(asked)
+    is_right = _near(fact, numbers)
+    time, is_rival = _time(fact, facts, reading, statement, quantity)
+    if not fact.is_time and roles.is_home_dose(text, quantity, asked):
+        return None
+    is_extreme = roles.is_extreme(text, quantity)
+    if is_highest_asked and is_extreme and time == UNDATED:
+        time = ITS_TIME
+    is_excused = is_extreme and not is_highest_asked
+    if not is_right and (is_excused or _is_of(facts, fact, numbers, time)):
+        return None
+    if is_highest_asked:
+        is_timely = is_extreme
+    elif fact.since or roles.asks_latest(asked):
+        is_timely = bool(fact.day) or roles.is_latest(text, quantity)
+    else:
+        is_timely = not roles.is_now(text, quantity)
+    is_timely = (is_timely or fact.is_limit) and not statement.is_beside
+    has_unit = fact.unit is None or quantity.unit is not None
+    is_main = not roles.is_aside(text, quantity)
+    return is_right, is_rival, time, is_timely, strength, has_unit, is_main
 
 
 def _time(fact: Fact, facts: list, reading: Reading, statement: Statement, quantity: Quantity):
@@ -180,6 +195,7 @@ def _last(when: Date) -> date:
 def _values(fact: Fact, reading: Reading) -> Iterator[tuple[Statement, Quantity, list, int]]:
     """Yield each value with its numbers (fact's unit), their tolerances, and its bond."""
     halves: dict[tuple, dict[int, tuple[Statement, Quantity]]] = {}
+    bonds: dict[tuple, int] = {}
     for statement in reading.spoken:
         for quantity in read_quantities(statement.text):
             if quantity.start < statement.start:
@@ -191,8 +207,11 @@ def _values(fact: Fact, reading: Reading) -> Iterator[tuple[Statement, Quantity,
                     sides = halves.setdefault(when[:3] if when else None, {})
                     sides[side] = statement, quantity
             elif numbers := _numbers(fact, statement.text, quantity):
-                if strength := bond(fact, statement, quantity, reading):
-                    yield statement, quantity, numbers, strength
+                key = statement.content, quantity.start
+                if key not in bonds:
+                    bonds[key] = bond(fact, statement, quantity, reading)
+                if bonds[key]:
+                    yield statement, quantity, numbers, bonds[key]
     for sides in halves.values():  # "Systolic blood pressure: 138", "Diastolic ...: 82"
         if len(sides) == 2:
             (statement, upper), (_, lower) = sides[0], sides[1]

@@ -1,20 +1,25 @@
 """Text that remembers where each of its characters stands in the response."""
 
 import re
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
+
+
+def _places(numbers: Iterable[int]) -> array:
+    return array("l", numbers)  # which the garbage collector need not look through
 
 
 class Source(NamedTuple):
     """A text and, for each character of it, the place of the original's character it comes from."""
 
     text: str
-    places: list[int]
+    places: array
 
     @classmethod
     def of(cls, text: str) -> "Source":
         """Return the text as it is."""
-        return cls(text, list(range(len(text))))
+        return cls(text, _places(range(len(text))))
 
     def part(self, start: int, end: int) -> "Source":
         """Return the characters `start:end`."""
@@ -30,33 +35,34 @@ class Source(NamedTuple):
 
     def join(self, *others: "Source | str") -> "Source":
         """Return the text followed by others; a plain text takes the place before it."""
-        text, places = self.text, list(self.places)
+        text, places = self.text, self.places
         for other in others:
             if isinstance(other, str):
-                other = Source(other, [places[-1] if places else 0] * len(other))
+                other = Source(other, _places([places[-1] if places else 0]) * len(other))
             text, places = text + other.text, places + other.places
         return Source(text, places)
 
     def replace(self, pattern: re.Pattern, by: "str | Callable[[re.Match], str]") -> "Source":
         """Return the text with each match, none empty, replaced; the new text has its place."""
-        pieces, places, at = [], [], 0
+        pieces, places, at = [], _places(()), 0
         for match in pattern.finditer(self.text):
             new = by if isinstance(by, str) else by(match)
             pieces += self.text[at : match.start()], new
             places += self.places[at : match.start()]
-            places += [self.places[match.start()]] * len(new)
+            places += _places([self.places[match.start()]]) * len(new)
             at = match.end()
         return Source("".join([*pieces, self.text[at:]]), places + self.places[at:]) if at else self
 
     def keep(self, pattern: re.Pattern, before: str = "", after: str = "") -> "Source":
         """Return the text with each match replaced by its group `kept` between two new texts."""
-        pieces, places, at = [], [], 0
+        pieces, places, at = [], _places(()), 0
         for match in pattern.finditer(self.text):
             begin, end = match.span("kept")
             pieces += self.text[at : match.start()], before, self.text[begin:end], after
             places += self.places[at : match.start()]
-            places += [self.places[match.start()]] * len(before) + self.places[begin:end]
-            places += [self.places[match.end() - 1]] * len(after)
+            places += _places([self.places[match.start()]]) * len(before)
+            places += self.places[begin:end]
+            places += _places([self.places[match.end() - 1]]) * len(after)
             at = match.end()
         return Source("".join([*pieces, self.text[at:]]), places + self.places[at:]) if at else self
 

@@ -12,6 +12,7 @@ _TOKEN = re.compile(
     r'"(?P<string>(?:[^"\\]|\\.)*)"(?P<colon>\s*:)?|(?P<mark>[\[\]{},])|(?P<bare>[^\s"\[\]{},:]+)'
 )
 _UNDERSCORE = re.compile("_")
+_ANYTHING = re.compile(r".+", re.DOTALL)
 _WORDS = {"true": "yes", "false": "no", "null": "none"}
 _SHORT = 4  # words
 
@@ -59,5 +60,5 @@ def _prose(source: Source, is_short: bool) -> Source:
         else:
             bare = source.part(*token.span("bare"))
             known = _WORDS.get(bare.text)
-            pieces.append(Source(known, [bare.places[0]] * len(known)) if known else bare)
-    return Source("", []).join(*pieces)
+            pieces.append(bare.replace(_ANYTHING, known) if known else bare)
+    return Source.of("").join(*pieces)

@@ -51,6 +51,11 @@ class Statement(NamedTuple):
         """Whether its heading says that it is not the answer: "Comparison with other stays"."""
         return _BESIDE.search(self.source.text[self.heading : self.start]) is not None
 
+    @property
+    def content(self) -> tuple:
+        """Everything but the statement's place; a response may say the same thing often."""
+        return self.source.text, *self[1:]
+
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return where `text[start:end]` begins and ends in the response."""
         return self.source.span(start, end)
@@ -189,7 +194,7 @@ _HEADING = re.compile(r"[A-Z][A-Za-z/ ]{1,30}:")
 _PATIENT = re.compile(r"(?i)(?:she|he|they|the patient|patient|pt)\b")
 _LONGEST = re.compile(rf"(?:\S+\s*){{0,{WORD_LIMIT}}}")
 _WORD = re.compile(r"\w")
-_NOTHING = Source("", [])
+_NOTHING = Source.of("")
 
 
 def _sentences(line: Source) -> Iterator[Source]:

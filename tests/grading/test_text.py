@@ -48,7 +48,7 @@ def test_the_most_decisive_part_comes_first(response, decisive):
 def test_characters_keep_their_places(response):
     source = characters(response)
     assert len(source.places) == len(source.text)
-    assert source.places == sorted(source.places)
+    assert list(source.places) == sorted(source.places)
     assert all(0 <= place < len(response) for place in source.places)
 
 
