@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medalign_utils.errors import MedAlignError, printable
+from medalign_utils.review_app.commands import add_commands
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -297,6 +298,10 @@ def main(argv: list[str] | None = None) -> int:
     argument("--patients", type=int, help="only with --scale demo; default 24")
     argument("--instructions", type=int, help="only with --scale demo; default 120")
     argument("--seed", type=int, help="any number; default 1, the public demo's")
+
+    text = "plan and follow a review by clinicians"
+    review = commands.add_parser("review", help=text, description=text)
+    add_commands(review)
 
     # Commands of the workflow and of `make figures`, which --help does not list.
     argument = add("publish", _publish, "update this repository's pages from a finished run")

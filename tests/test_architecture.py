@@ -88,7 +88,7 @@ def test_no_circles_within_a_room():
 def test_the_root_is_small_and_each_room_has_a_sentence():
     assert len(list(PACKAGE.glob("*.py"))) <= 10
     folders = [PACKAGE / room for room in ROOMS if (PACKAGE / room).is_dir()]
-    assert len(folders) <= 17
+    assert len(folders) <= 18
     for folder in folders:
         assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8")))
 
