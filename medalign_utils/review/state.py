@@ -30,6 +30,8 @@ class Judgement:
         rank: letters, the best first; those in one list are tied.
         flag: why the rater wants to discuss the item, or None.
         reference, evidence: what the rater wrote and marked in the mode `reference`.
+        unanswerable: whether the record cannot answer the instruction, in the same mode.
+        submission: specialty and instruction in the mode `submit`; None if withdrawn.
         seconds: time spent, without pauses; of a gap without actions, at most `LONGEST_GAP`.
         n_actions: number of lines, with those undone.
         n_changes: how often a given verdict, harm or rank was replaced by another.
@@ -48,6 +50,7 @@ class Judgement:
     reference_seen: bool = False
     reference: str | None = None
     evidence: list[dict[str, Any]] = field(default_factory=list)
+    unanswerable: bool = False
     submission: dict[str, str] | None = None
     seconds: float = 0.0
     n_actions: int = 0
@@ -107,8 +110,12 @@ def last_to_undo(lines: Sequence[Line], item: str | None = None) -> Line | None:
 
 
 def submissions(lines: Sequence[Line]) -> list[dict[str, str]]:
-    """Return the submitted instructions that were not undone."""
-    return [line["value"] for line in counting_lines(lines) if line["action"] == "submission"]
+    """Return the instructions that a rater has submitted, in order: item, specialty, instruction.
+
+    Those withdrawn do not count, nor drafts, which are not `done`.
+    """
+    submitted = {item: judgement for item, judgement in replay(lines).items() if judgement.done}
+    return [{"item": item} | j.submission for item, j in submitted.items() if j.submission]
 
 
 def seconds_after(lines: Sequence[Line]) -> list[float]:
@@ -189,7 +196,7 @@ def _is_evidence(value: Any) -> bool:
 
 
 def _is_submission(value: Any) -> bool:
-    return _is_text(value["specialty"]) and _is_text(value["instruction"])
+    return value is None or (_is_text(value["specialty"]) and _is_text(value["instruction"]))
 
 
 # Action -> whether it is about one response, and whether a value is right.
@@ -210,6 +217,7 @@ _ACTIONS: dict[str, tuple[bool, Callable[[Any], bool]]] = {
     "undo": (False, lambda value: type(value) is int and value > 0),
     "reference": (False, _is_text),
     "evidence": (False, _is_evidence),
+    "unanswerable": (False, lambda value: isinstance(value, bool)),
     "submission": (False, _is_submission),
 }
 _UNDOABLE = set(_ACTIONS) - {"open", "show_reference", "pause", "resume", "undo"}
@@ -247,7 +255,9 @@ def _apply(judgement: Judgement, action: str, response: str | None, value: Any, 
         case "evidence":
             judgement.evidence = list(value)
         case "submission":
-            judgement.submission = dict(value)
+            judgement.submission = value and dict(value)
+        case "unanswerable":
+            judgement.unanswerable = value
 
 
 def _set(values: dict[str, Any], key: str, value: Any) -> None:

@@ -84,10 +84,28 @@ def test_comments_flags_and_references():
     assert judgement.n_actions == len(judgement.history) == 9
 
 
-def test_undone_submissions_do_not_count():
+def test_withdrawn_undone_and_unfinished_submissions_do_not_count():
     asked = {"specialty": "Cardiology", "instruction": "Which statin?"}
-    lines = lines_of(("submission", None, asked), ("submission", None, asked), ("undo", None, 1))
-    assert submissions(lines) == [asked]
+    submit = [("submission", None, asked), ("done",)]
+    lines = lines_of(*submit, *submit, *submit, submit[0])
+    for line, item in zip(lines, "aabbccd", strict=True):
+        line["item"] = item
+    assert [s["item"] for s in submissions(lines)] == ["a", "b", "c"]
+    lines += lines_of(("submission", None, None), ("undo", None, 6))
+    for n, (line, item) in enumerate(zip(lines[7:], "bc", strict=True), 8):
+        line |= {"n": n, "item": item}
+    assert submissions(lines) == [{"item": "a"} | asked]
+
+
+def test_a_reference_is_the_last_one_and_may_be_that_there_is_none():
+    evidence = [{"event": 3, "quote": "", "text": "Note of 01/02/2015"}]
+    lines = lines_of(("reference", None, "N"), ("reference", None, "No."))
+    lines += lines_of(("evidence", None, evidence), ("unanswerable", None, True))
+    for n, line in enumerate(lines, 1):
+        line["n"] = n
+    judgement = replay(lines)["R1-001"]
+    assert (judgement.reference, judgement.evidence) == ("No.", evidence)
+    assert judgement.unanswerable
 
 
 def test_pauses_and_closed_tabs_are_no_time():
