@@ -234,6 +234,8 @@ def _word(match: re.Match) -> Token:
     word = match["word"].lower().replace("’", "'")
     pattern = rf"(?<!\w){re.escape(word)}(?!\w)"
     stem, similar = _stem(word), pattern
+    if not word.startswith(stem):  # "smoke" of "smoking"
+        stem = stem[:-1] if stem[-1] == "e" else stem
     if len(stem) > 3 and word.isalpha():
         root = re.escape(stem[:-1]) + ("[iy]" if stem[-1] == "i" else re.escape(stem[-1]))
         similar = rf"(?<!\w)(?:{re.escape(word)}|{root}{_ENDINGS})(?!\w)"
