@@ -125,7 +125,7 @@ def seconds_after(lines: Sequence[Line]) -> list[float]:
     The monotonic clock counts within a session; between two tabs, the time of day.
     """
     spent, seen = [], set()
-    for line, following in zip(lines, [*lines[1:], None], strict=True):
+    for line, following in zip(lines, [*lines, None][1:], strict=True):
         seen.add(line["session"])
         gap = 0.0
         if following is not None and line["action"] != "pause":

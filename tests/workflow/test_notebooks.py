@@ -99,7 +99,7 @@ def test_parameters_are_commented_literals(path):
 @EVERY
 def test_defaults_are_the_demos(path):
     demo = OPTIONAL | load_experiment("params/demo.yaml")
-    demo |= {"shard": 1, "shards": 1, "save": False}
+    demo |= {"shard": 1, "shards": 1, "save": False, "rater": ""}
     for name, default in notebook_parameters(path).items():
         if name == "system":
             assert default in demo["systems"]
