@@ -30,8 +30,8 @@ from medalign_utils.prompts.templates import read_wording
 from medalign_utils.provenance.notebook import notebook_parameters
 from medalign_utils.run import Run
 
-# Set by the workflow, never by an experiment's file.
-JOB_KEYS = ("experiment", "save", "system", "shard", "shards")
+# Set by the workflow, or by a rater, never by an experiment's file.
+JOB_KEYS = ("experiment", "save", "system", "shard", "shards", "rater")
 # Experiments with these keys write their release; others read an existing one.
 SYNTHETIC_KEYS = ("synthetic_patients", "synthetic_instructions", "synthetic_seed")
 

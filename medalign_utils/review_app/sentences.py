@@ -14,9 +14,9 @@ _ENDS = ".!?;\"'”’)"
 
 
 def sentences_of(response: str) -> list[tuple[int, int]]:
-    """Return where a response's sentences are, without the Markdown around them.
+    r"""Return where a response's sentences are, without the Markdown around them.
 
-    >>> text = "**Hb:** 9.1 g/dL. It fell.\\n- Iron is low."
+    >>> text = "**Hb:** 9.1 g/dL. It fell.\n- Iron is low."
     >>> [text[start:end] for start, end in sentences_of(text)]
     ['Hb:** 9.1 g/dL.', 'It fell.', 'Iron is low.']
     """
