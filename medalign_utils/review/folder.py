@@ -1,7 +1,7 @@
 """The files of a review, `reviews/<experiment>/`, which only their owner can read.
 
     plan.json                       what raters may know: no system's name, no secret
-    key.json                        rater -> item -> letter -> system; never for a rater's process
+    key.json                        rater -> item -> letter -> systems; never for a rater's process
     secrets.json                    rater -> the secret of the rater's link, for the server only
     raters/<rater>/items.jsonl      the rater's items, blinded, in order
     raters/<rater>/journal.jsonl    the rater's actions; see `review.journal`
@@ -78,9 +78,16 @@ def read_plan(folder: Path) -> dict[str, Any]:
     return plan
 
 
-def read_key(folder: Path) -> dict[str, dict[str, dict[str, str]]]:
-    """Return the systems by rater, item and letter."""
-    return _read(key_file(folder))
+def read_key(folder: Path) -> dict[str, dict[str, dict[str, list[str]]]]:
+    """Return the systems by rater, item and letter; see `plan.Plan.key`."""
+    key = _read(key_file(folder))
+    return {
+        rater: {
+            name: {letter: [s] if isinstance(s, str) else s for letter, s in systems.items()}
+            for name, systems in items.items()
+        }
+        for rater, items in key.items()
+    }
 
 
 def read_secrets(folder: Path) -> dict[str, str]:

@@ -16,6 +16,18 @@ def add_commands(review: argparse.ArgumentParser) -> None:
         command.add_argument("experiment", help="the experiment's YAML file")
         return command.add_argument
 
+    argument = add("plan", _plan, "decide who judges what", "params/demo.yaml --raters 3")
+    argument("--raters", type=int, required=True, help="how many; their codes are R1, R2 ...")
+    argument("--mode", default="judge", help="judge responses, write a reference, or submit")
+    reference_help = "when raters see it: after a first verdict, before, or never"
+    argument("--reference", default="after", metavar="WHEN", help=reference_help)
+    argument("--overlap", type=int, metavar="N", help="instructions that three raters judge")
+    per_rater_help = "about so many instructions for each, with the overlap; default: all"
+    argument("--per-rater", type=int, metavar="N", help=per_rater_help)
+    argument("--training", type=int, metavar="N", help="items with feedback, for each")
+    argument("--repeats", type=int, metavar="N", help="hidden repeats, for each")
+    argument("--seed", type=int, help="default: the experiment's")
+
     add("status", _status, "say how far each rater is, and how long the rest will take")
 
 
@@ -25,6 +37,23 @@ def folder_of(args: argparse.Namespace) -> Path:
     from medalign_utils.review.folder import review_folder
 
     return review_folder(load_experiment(args.experiment)["experiment"])
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from medalign_utils.config import load_experiment
+    from medalign_utils.paths import short
+    from medalign_utils.review.folder import review_folder
+    from medalign_utils.review.plan import make_plan, require_not_begun, write_plan
+    from medalign_utils.run import Run
+
+    run = Run.of(load_experiment(args.experiment))
+    require_not_begun(review_folder(run.experiment))
+    names = ("mode", "reference", "overlap", "per_rater", "training", "repeats", "seed")
+    plan = make_plan(run, args.raters, **{name: getattr(args, name) for name in names})
+    print(plan.table.to_string(index=False))
+    print(*plan.notes, sep="\n")
+    print(f"{short(write_plan(plan, why_restricted=run.release.why_restricted))}: written")
+    return 0
 
 
 def _status(args: argparse.Namespace) -> int:

@@ -154,3 +154,7 @@ def test_10000_lines_are_replayed_within_half_a_second():
     began = time.perf_counter()
     replay(lines)
     assert time.perf_counter() - began < 0.5
+
+
+def test_an_empty_journal_has_no_judgements():
+    assert replay([]) == {} and last_to_undo([]) is None

@@ -1,0 +1,148 @@
+"""A plan: whole patients, hidden letters, and nobody's work overwritten."""
+
+import json
+import stat
+from collections import Counter
+
+import pytest
+
+from medalign_utils.errors import MedAlignError
+from medalign_utils.review.folder import (
+    read_items,
+    read_key,
+    read_plan,
+    read_secrets,
+    review_folder,
+)
+from medalign_utils.review.journal import Journal
+from medalign_utils.review.plan import make_plan, write_plan
+from tests.builders.review_run import SYSTEMS, make_run, response, write_responses
+
+pytestmark = pytest.mark.usefixtures("project")
+
+
+def judged(plan, rater):
+    return [item for item in plan.items[rater] if item["kind"] == "judge"]
+
+
+def test_the_same_seed_gives_the_same_plan_and_another_other_letters():
+    run = make_run()
+    first, again, other = make_plan(run), make_plan(run), make_plan(run, seed=2)
+    assert (first.items, first.key) == (again.items, again.key)
+    assert first.key != other.key
+
+
+def test_each_instruction_is_judged_and_the_overlap_by_three():
+    run = make_run()
+    plan = make_plan(run, 4, overlap=6)
+    counts = Counter(item["instruction_id"] for r in plan.items for item in judged(plan, r))
+    assert len(counts) == plan.plan["n_instructions"] == 36
+    assert Counter(counts.values()) == {1: 30, 3: 6}
+    assert plan.plan["n_overlap"] == 6
+
+
+def test_a_patient_is_read_once_and_by_one_rater():
+    plan = make_plan(make_run(), 4, overlap=0)
+    owners = {}
+    for rater in plan.items:
+        patients = [item["person_id"] for item in judged(plan, rater)]
+        changes = [a for a, b in zip(patients, [*patients[1:], None], strict=True) if a != b]
+        assert len(changes) == len(set(changes))
+        assert all(owners.setdefault(patient, rater) == rater for patient in patients)
+
+
+def test_letters_are_shuffled_per_rater_and_instruction():
+    plan = make_plan(make_run(), 3)
+    orders = Counter(
+        tuple(systems[letter][0] for letter in "ABC")
+        for rater in plan.key.values()
+        for systems in rater.values()
+    )
+    assert len(orders) == 6 and max(orders.values()) < sum(orders.values()) / 2
+    items = {item["item"]: item for rater in plan.items.values() for item in rater}
+    for key in plan.key.values():
+        for name, systems in key.items():
+            for letter, [system] in systems.items():
+                text = items[name]["responses"][letter]
+                assert text == f"{system} answers {items[name]['instruction_id']}."
+
+
+def test_files_are_private_and_items_and_plan_name_no_system():
+    run = make_run()
+    folder = write_plan(make_plan(run))
+    assert folder == review_folder("mine")
+    for path in (folder.parent, *folder.parent.rglob("*")):
+        assert not stat.S_IMODE(path.stat().st_mode) & 0o077
+    public = read_plan(folder)
+    assert public["raters"] == ["R1", "R2", "R3"] and public["release"] == "data/small"
+    texts = [json.dumps(public)]
+    for rater in public["raters"]:
+        for item in read_items(folder, rater):
+            assert item.pop("responses")
+            texts.append(json.dumps(item))
+    assert not any(system in text for system in SYSTEMS for text in texts)
+    secrets = read_secrets(folder)
+    assert len(set(secrets.values())) == 3 and all(len(s) >= 43 for s in secrets.values())
+    assert read_key(folder).keys() == secrets.keys()
+
+
+def test_a_plan_that_somebody_began_is_not_overwritten():
+    run = make_run()
+    folder = write_plan(make_plan(run))
+    assert read_secrets(write_plan(make_plan(run, 2))).keys() == {"R1", "R2"}
+    assert not (folder / "raters" / "R3").exists()
+    Journal(folder, "R2").append({"item": "R2-001", "action": "open"})
+    with pytest.raises(MedAlignError, match=r"R2 has begun.*mv reviews/mine reviews/mine-before"):
+        write_plan(make_plan(run, 2))
+    assert Journal(folder, "R2").lines
+
+
+def test_a_text_of_two_systems_is_shown_once_and_counts_for_both():
+    run = make_run()
+    write_responses("mine", "brief", [response("0-0", "brief", "plain answers 0-0.")])
+    plan = make_plan(run)
+    [(rater, item)] = [(r, i) for r in plan.items for i in judged(plan, r)
+                       if i["instruction_id"] == "0-0"][:1]  # fmt: skip
+    assert sorted(item["responses"]) == ["A", "B"]
+    systems = plan.key[rater][item["item"]].values()
+    assert sorted(map(sorted, systems)) == [["brief", "plain"], ["careful"]]
+    assert any("1 of 73 responses repeat" in note for note in plan.notes)
+    assert any(note.startswith("brief has no response to 35 of 36") for note in plan.notes)
+
+
+def test_a_failed_response_is_not_shown_and_an_empty_one_is():
+    run = make_run()
+    rows = [response(f"{p}-{i}", "brief", f"{p} {i}") for p in range(12) for i in range(3)]
+    rows[0] |= {"response": "", "failure": "refused", "finish_reason": "failed"}
+    rows[1] |= {"response": ""}
+    write_responses("mine", "brief", rows)
+    plan = make_plan(run, 1)
+    items = {item["instruction_id"]: item for item in judged(plan, "R1")}
+    assert len(items["0-0"]["responses"]) == 2
+    assert plan.key["R1"][items["0-0"]["item"]][""] == ["brief"]
+    assert "" in items["0-1"]["responses"].values() and len(items["0-1"]["responses"]) == 3
+    assert [note[:24] for note in plan.notes[:2]] == [
+        "brief failed to answer 1",
+        "brief gave an empty resp",
+    ]
+
+
+def test_repeats_come_later_with_their_own_shuffle_and_look_like_others():
+    plan = make_plan(make_run(), 1, repeats=8)
+    items = plan.items["R1"]
+    names = [item["item"] for item in items]
+    assert names == [f"R1-{n:03d}" for n in range(1, 45)]
+    repeats = [item for item in items if item["kind"] == "repeat"]
+    assert len(repeats) == 8
+    shuffled = 0
+    for repeat in repeats:
+        [first] = [i for i in judged(plan, "R1") if i["instruction_id"] == repeat["instruction_id"]]
+        assert names.index(first["item"]) < len(names) / 2 < names.index(repeat["item"])
+        assert sorted(first["responses"].values()) == sorted(repeat["responses"].values())
+        shuffled += first["responses"] != repeat["responses"]
+    assert shuffled
+
+
+def test_more_raters_than_patients_are_refused():
+    with pytest.raises(MedAlignError, match="plan at most 2 raters"):
+        make_plan(make_run(2, 3), 4, overlap=0)
