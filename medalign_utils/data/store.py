@@ -9,7 +9,7 @@ import os
 import platform
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.paths import opener
@@ -94,8 +94,7 @@ class Store(dict[str, dict[str, Any]]):
 
     For each key the last line counts, and lines of `path` override those of `readable`. An
     incomplete last line of `path` is dropped with a warning; any other damaged line raises a
-    MedAlignError that names it. Only one process may write to a file; others may still be writing
-    to the `readable` files.
+    MedAlignError that names it. Other processes may be writing to any of the files.
     """
 
     def __init__(self, path: str | Path, *, private: bool, readable: Iterable[Path] = ()) -> None:
@@ -120,8 +119,9 @@ class Store(dict[str, dict[str, Any]]):
         """Set a key, and append it to the file."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"key": key, **value}, ensure_ascii=False) + "\n"
-        with open(self.path, "ab", opener=opener(self.private)) as file:
+        with open(self.path, "ab", opener=opener(self.private)) as file, _alone(file):
             file.write(line.encode())
+            file.flush()
         self[key] = dict(value)
 
 
@@ -136,7 +136,7 @@ def read_lines(path: Path, keys: Collection[str], *, growing: bool = False) -> l
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, 1):
         row = _parse(line)
-        if row is not None and row.keys() >= set(keys):
+        if row is not None and all(name in row and _is_key(row, name) for name in keys):
             rows.append(row)
         elif line and not (growing and number == len(lines)):
             raise MedAlignError(
@@ -159,8 +159,10 @@ def repair(path: Path) -> int:
     kept, damaged, seen = [], [], set()
     for line in lines:
         row = _parse(line) or {}
-        about = None if "key" in row else row.get("instruction_id")
-        is_damaged = not {"key", "instruction_id"} & set(row) or about in seen
+        names = [name for name in ("key", "instruction_id") if name in row]
+        is_damaged = not names or not all(_is_key(row, name) for name in names)
+        about = None if is_damaged or "key" in row else row["instruction_id"]
+        is_damaged |= about in seen
         (damaged if is_damaged else kept).append(line + b"\n")
         seen |= {about} - {None}
     if path.suffix != ".jsonl" or (damaged and not kept):
@@ -177,6 +179,19 @@ def repair(path: Path) -> int:
     return len(damaged)
 
 
+def _is_key(row: Mapping[str, Any], name: str) -> bool:
+    """Return whether a field that identifies a line may do so; other fields may be anything."""
+    return name not in ("key", "instruction_id") or isinstance(row[name], str)
+
+
+@contextlib.contextmanager
+def _alone(file: IO[bytes]) -> Iterator[None]:
+    """Hold a file's own lock for a moment, so that lines of two processes do not mix."""
+    with contextlib.suppress(OSError):  # without locks, as before
+        fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+
+
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
@@ -187,12 +202,12 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 def _mend(path: Path) -> None:
     """Add a missing line end to a file, or drop its last line if that is incomplete."""
-    content = path.read_bytes()
-    end = content.rfind(b"\n") + 1
-    last = content[end:]
-    if last and _parse(last) is not None:
-        with path.open("ab") as file:
+    with path.open("r+b") as file, _alone(file):
+        content = file.read()
+        end = content.rfind(b"\n") + 1
+        last = content[end:]
+        if last and _parse(last) is not None:
             file.write(b"\n")
-    elif last:
-        os.truncate(path, end)
-        logger.warning("%s: dropped an incomplete last line of %d bytes", path, len(last))
+        elif last:
+            file.truncate(end)
+            logger.warning("%s: dropped an incomplete last line of %d bytes", path, len(last))

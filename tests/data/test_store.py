@@ -100,6 +100,34 @@ def test_a_damaged_store_is_repaired_by_the_command_that_the_error_names(path, c
     assert main(command.split()) == 0  # nothing is left to repair
 
 
+def test_lines_whose_key_is_no_text_are_damaged_and_set_aside(path):
+    Store(path, private=False).put("a", {"x": 1})
+    with path.open("a") as file:
+        file.write('{"key": ["b"]}\n{"instruction_id": {"c": 1}}\n{"key": null}\n')
+    with pytest.raises(MedAlignError, match="line 2: expected a JSON object with key"):
+        Store(path, private=False)
+    assert main(["repair", str(path)]) == 0
+    assert dict(Store(path, private=False)) == {"a": {"x": 1}}
+    assert path.with_name(f"{path.name}.damaged").read_text().count("\n") == 3
+
+
+def _put_many(path, name):
+    store = Store(path, private=False)
+    for number in range(200):
+        store.put(f"{name}{number}", {"text": name * 20_000})
+
+
+def test_two_processes_that_write_to_one_file_mix_no_lines(path):
+    Store(path, private=False).put("0", {})
+    processes = [multiprocessing.Process(target=_put_many, args=(path, name)) for name in "ab"]
+    for process in processes:
+        process.start()
+    while any(process.is_alive() for process in processes):
+        Store(path, private=False)  # mends an incomplete last line, but not one under way
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert len(Store(path, private=False)) == 401
+
+
 def _hold(file, is_held):
     with locked(file, private=False):
         is_held.set()
