@@ -69,13 +69,15 @@ def masked(text: str) -> str:
 
 
 @contextmanager
-def reading(path: Path, kind: type[MedAlignError] = ReleaseError) -> Iterator[None]:
+def reading(
+    path: Path, kind: type[MedAlignError] = ReleaseError, done: str = "read"
+) -> Iterator[None]:
     """Raise an error of ours for an OSError, with the file that cannot be read, or else `path`."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise kind(f"{error.filename or path}: cannot be read ({reason})") from None
+        raise kind(f"{error.filename or path}: cannot be {done} ({reason})") from None
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from medalign_utils.data.access import ehr_folder_files, require_not_real, table_files
 from medalign_utils.data.taxonomy import SUBCATEGORIES
-from medalign_utils.errors import MedAlignError
+from medalign_utils.errors import MedAlignError, reading
 from medalign_utils.synthetic.encounters import Encounter, write_encounters
 from medalign_utils.synthetic.instructions import (
     Instruction,
@@ -165,7 +165,8 @@ def _digest(content: bytes) -> str:
 def _write(path: Path, text: str) -> str:
     """Write a file and return its digest."""
     content = text.encode()
-    path.write_bytes(content)
+    with reading(path, MedAlignError, "written"):
+        path.write_bytes(content)
     return _digest(content)
 
 

@@ -1,5 +1,7 @@
+import errno
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -312,6 +314,18 @@ def test_a_killed_run_leaves_a_folder_that_can_be_written_again(tmp_path, monkey
                 write_release(tmp_path, patients=1, instructions=4, seed=8)
     write_release(tmp_path, patients=1, instructions=4, seed=8)
     assert not load_release(tmp_path).is_restricted
+
+
+def test_a_full_disk_is_named_with_the_file(tmp_path, monkeypatch, capsys):
+    def write(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # no file name, as write(2)
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    assert (
+        main(["synthesize", str(tmp_path / "new"), "--patients", "2", "--instructions", "4"]) == 2
+    )
+    message = capsys.readouterr().err
+    assert str(tmp_path / "new") in message and "cannot be written (No space left" in message
 
 
 def test_bad_arguments_of_the_command_give_one_line(tmp_path, capsys):
