@@ -39,7 +39,8 @@ def _check_request(request: dict[str, Any]) -> dict[str, Any]:
         length = request.get(name)
         if length is not None and (type(length) is not int or length < 1):
             raise ValueError(f"request: {name}: found {length!r}, expected a whole number from 1")
-    if fixed := sorted({"messages", "model"} & set(request)):
+    # Some servers, such as Ollama, read names of keys in any case, and the last one counts.
+    if fixed := sorted({"messages", "model"} & {name.casefold() for name in request}):
         raise ValueError(f"request: may not hold {' or '.join(fixed)}")
     return request
 

@@ -10,7 +10,7 @@ from medalign_utils.errors import TermsError
 from medalign_utils.generation.server_url import host_of, is_loopback
 
 # Names of models that an Ollama server does not run itself, such as "gpt-oss:120b-cloud".
-_CLOUD = re.compile(r"[:-]cloud\W*$", re.I)
+_CLOUD = re.compile(r"[:-]cloud(\W*$|[@:])", re.I)
 
 logger = logging.getLogger(__name__)
 

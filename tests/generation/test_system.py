@@ -196,6 +196,7 @@ SECRET = "sk-Secret0123456789"
         (SERVED | {"timeout_s": 0}, "timeout_s: found 0, expected a number greater than 0"),
         (SERVED | {"request": ["temperature"]}, "request: found list, expected"),
         (SERVED | {"request": {"model": "a", "messages": []}}, "may not hold messages or model"),
+        (SERVED | {"request": {"Model": "x-cloud"}}, "may not hold model"),
     ],
 )
 def test_a_wrong_system_gives_one_line_without_secrets(change, fault):

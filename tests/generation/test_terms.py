@@ -111,7 +111,9 @@ def test_nothing_is_sent_to_another_machine_without_an_agreement(
         assert len(away) == len(load_release(synthetic).references)
 
 
-@pytest.mark.parametrize("name", ["gpt-oss:120b-cloud", "kimi-k2:cloud", "x:1b-CLOUD", "a-cloud "])
+@pytest.mark.parametrize("name", [
+    "gpt-oss:120b-cloud", "kimi-k2:cloud", "x:1b-CLOUD", "a-cloud ", "x:1b-cloud@sha256:0a",
+])  # fmt: skip
 def test_a_model_that_ollama_passes_on_to_its_maker_needs_an_agreement(
     restricted, tmp_path, remote, name
 ):
