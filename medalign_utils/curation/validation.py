@@ -11,9 +11,10 @@ from tqdm.auto import tqdm
 
 from medalign_utils.curation.problems import Problems
 from medalign_utils.data.access import EHR_FOLDERS, TABLE_SUFFIXES
+from medalign_utils.data.demographics import is_given
 from medalign_utils.data.ehr import iterate_events
 from medalign_utils.data.ehr.event_types import EVENT_TYPES
-from medalign_utils.data.ehr.order import reordered
+from medalign_utils.data.ehr.order import arranged
 from medalign_utils.data.ehr_files import ehr_files, find_ehrs
 from medalign_utils.data.release import ANNOTATOR, read_manifest
 from medalign_utils.data.release_tables import (
@@ -34,6 +35,8 @@ from medalign_utils.grading import load_answer_key
 
 # Other types than the release's are counted by name up to this number, the most frequent first.
 _LISTED_TYPES = 20
+# Facts that do not change between a patient's encounters.
+_CONSTANT = ("gender", "race", "ethnicity")
 
 
 class Report(NamedTuple):
@@ -171,8 +174,10 @@ def _ehrs(
     notes: set[str | None] = set()
     first, last = datetime.max, datetime.min
     longest, files, n_unordered = (0, ""), {}, 0
+    n_repeated = 0
     for file, person_id in tqdm(ehrs.items(), "EHRs", unit="EHR", disable=not (progress and ehrs)):
         n_events, n_before = 0, len(problems)
+        facts: dict[str | None, set[str]] = {}
 
         def add(fault: str, file: Path = file) -> None:
             message = fault.removeprefix(f"{file}").lstrip(":, ")
@@ -192,18 +197,25 @@ def _ehrs(
                     first, last = min(first, event.timestamp), max(last, event.timestamp)
                     if event.type == "note":
                         notes.add(event.name)
+                elif is_given(event.value):
+                    facts.setdefault(event.name, set()).add(" ".join(event.value.lower().split()))
         except MedAlignError as error:
             add(str(error))
         longest = max(longest, (n_events, person_id), key=lambda counted: counted[0])
         if not n_events and len(problems) == n_before:
             add("no events")
-        if len(problems) == n_before and reordered(file) is not None:
-            n_unordered += 1
+        for name in _CONSTANT:
+            if (n := len(facts.get(name, ()))) > 1:
+                add(f"{n} different values of {name}; the last counts. Are these two patients?")
+        if len(problems) == n_before:
+            was_unordered, n, _ = arranged(file)
+            n_unordered, n_repeated = n_unordered + was_unordered, n_repeated + n
         if (other := files.setdefault(person_id, file)) != file:
             add(f"a second EHR of patient {person_id}; the first is {other.name}")
     yield "EHRs", len(ehrs)
     yield "other files in the EHR folder", len(other_files)
     yield "EHRs not in order of time, which are put in order", n_unordered
+    yield "encounters that repeat another one, which are read once", n_repeated
     yield "notes", types["note"]
     yield "note types", len(notes)
     yield "events", types.total()

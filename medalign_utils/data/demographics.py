@@ -101,6 +101,11 @@ def payer_class(plan: str | None) -> str:
     return next(name for name, words in _PAYERS.items() if re.search(words, plan.lower()))
 
 
+def is_given(value: str | None) -> bool:
+    """Return whether a value says something, other than "Unknown" or the like."""
+    return _given(value) != NOT_GIVEN
+
+
 def _given(text: str | None) -> str:
     text = "" if text is None or pd.isna(text) else " ".join(text.split())
     return NOT_GIVEN if text.lower() in _UNKNOWN else text

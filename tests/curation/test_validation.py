@@ -134,6 +134,34 @@ def test_records_newest_first_are_counted(folder):
     assert summary["EHRs not in order of time, which are put in order"] == "1"
 
 
+def test_an_encounter_that_occurs_twice_is_counted(folder):
+    (folder / "ehrs/40.xml").write_text(
+        eventstream("40", encounter(lab("2015-01-02", "1")) * 2 + encounter("") * 2)
+    )
+    summary, problems = check(folder)
+    assert problems == [] and summary["events: measurement"] == "1"
+    assert summary["encounters that repeat another one, which are read once"] == "1"
+
+
+@pytest.mark.parametrize("fact", ["gender", "race", "ethnicity"])
+def test_a_fact_that_differs_between_encounters_is_a_problem(folder, fact):
+    def write(*values):
+        headers = [f"<person><{fact}>{value}</{fact}></person>" for value in values]
+        days = [f"2014-01-0{i}" for i in range(1, len(values) + 1)]
+        text = "".join(
+            encounter(lab(day, "1"), header, day) for day, header in zip(days, headers, strict=True)
+        )
+        (folder / "ehrs/40.xml").write_text(eventstream("40", text))
+
+    write("FEMALE", "Unknown", "Female ", "")
+    assert check(folder)[1] == []
+    write("FEMALE", "MALE")
+    assert check(folder)[1] == [
+        f"{folder}/ehrs/40.xml: 2 different values of {fact}; the last counts. Are these two "
+        "patients?"
+    ]
+
+
 def test_a_folder_that_is_no_release_has_problems_and_no_summary(tmp_path):
     (tmp_path / "page.md").write_text("text")
     summary, problems = check(tmp_path)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from medalign_utils.data.ehr import eventstream, visit_markup
 from medalign_utils.data.ehr.events import Event, Report
-from medalign_utils.data.ehr.order import reordered
+from medalign_utils.data.ehr.order import arranged
 from medalign_utils.data.ehr.parsing import read_opening, read_text
 from medalign_utils.errors import EHRError
 
@@ -77,10 +77,11 @@ def ehr_text(path: str | Path, format: str) -> str:
     """Return one EHR as text, in order of time.
 
     ``"markup"`` is the text of the file; if its encounters or entries are not in order, they are
-    put in order. Types, and demographics, are not checked. ``"lines"`` has one line per event with
-    timestamp, type, code, name, value and unit; a note's text follows on the next lines, which get
-    a "- " in front where they would look like an event's line. Events that are simultaneous keep
-    the file's order. Facts about the person appear only when they change, and ages never.
+    put in order, and encounters that repeat another are left out. Types, and demographics, are not
+    checked. ``"lines"`` has one line per event with timestamp, type, code, name, value and unit; a
+    note's text follows on the next lines, which get a "- " in front where they would look like an
+    event's line. Events that are simultaneous keep the file's order. Facts about the person appear
+    only when they change, and ages never.
 
     Raises:
         EHRError: as `read_events`.
@@ -91,7 +92,7 @@ def ehr_text(path: str | Path, format: str) -> str:
     path = Path(path)
     if format == "markup":
         read_opening(path, _DIALECTS)
-        return reordered(path) or read_text(path)
+        return arranged(path).text or read_text(path)
     _, events = _open(path, _raise)
     return "\n".join(_lines(sorted(events, key=lambda event: event.timestamp)))
 

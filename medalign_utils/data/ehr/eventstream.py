@@ -22,7 +22,7 @@ from medalign_utils.data.ehr.events import (
     cleaned,
     text_of,
 )
-from medalign_utils.data.ehr.parsing import iterate
+from medalign_utils.data.ehr.parsing import Seen, iterate
 from medalign_utils.errors import EHRError
 
 # Element in an encounter's <person> -> name of its event; the order is that of the events.
@@ -39,9 +39,9 @@ def read(path: Path, report: Report) -> Iterator[Event]:
 
     An encounter's facts about the person come before its first event. Their timestamp is the start
     of the encounter, or of its first event if the encounter has no start; without either, the
-    encounter has no events.
+    encounter has no events. An encounter that repeats an earlier one is left out.
     """
-    reading, number = Reading(path, report), -1
+    reading, number, seen = Reading(path, report), -1, Seen()
     for element in iterate(path, "encounter", "eventstream"):
         if [*element.iterancestors("encounter")]:
             reading.add(element, ": an encounter inside another")
@@ -49,6 +49,9 @@ def read(path: Path, report: Report) -> Iterator[Event]:
         elif element.tag == "encounter":
             _skip([*element.itersiblings(preceding=True)][::-1], reading)
             number += 1
+            if seen.repeats(element):
+                element.clear()
+                continue
             facts = list(_facts(element, number, reading))
             events = list(_events(element, number, reading))
             start = _start(element, number, reading) or (events[0].timestamp if events else None)

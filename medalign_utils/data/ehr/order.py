@@ -1,13 +1,14 @@
-"""Put a record's markup into chronological order."""
+"""Put a record's markup into chronological order, with each encounter once."""
 
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from lxml import etree
 
 from medalign_utils.data.ehr.dates import timestamp_of
 from medalign_utils.data.ehr.events import cleaned
-from medalign_utils.data.ehr.parsing import iterate
+from medalign_utils.data.ehr.parsing import Seen, iterate
 from medalign_utils.errors import EHRError
 
 # Parts of a record, inner ones first: their parent's tag, their tag (None: any), and the attributes
@@ -22,8 +23,16 @@ _PARTS = (
 _INNER = {"encounter": ("entry", "timestamp"), "visit": ("day", "start")}
 
 
-def reordered(path: Path) -> str | None:
-    """Return the markup of an EHR in order of time; None if the file is in this order.
+class Arranged(NamedTuple):
+    """What `arranged` changed, and the markup; None if there was nothing to change."""
+
+    was_unordered: bool
+    n_repeated: int  # encounters
+    text: str | None
+
+
+def arranged(path: Path) -> Arranged:
+    """Return the markup of an EHR in order of time, without encounters that repeat another.
 
     Encounters are ordered by their start, and entries within their encounter by their timestamp;
     equals keep the file's order. Comments are left out.
@@ -31,11 +40,16 @@ def reordered(path: Path) -> str | None:
     Raises: EHRError if the file is not well-formed or a timestamp is invalid.
     """
     *_, root = iterate(path, "eventstream", "record")
+    seen = Seen()
+    repeated = [part for part in root.iterchildren("encounter", "visit") if seen.repeats(part)]
+    for part in repeated:
+        root.remove(part)
     moved = False
     for parent_tag, tag, attribute in _PARTS:
         for parent in [*root.iter(parent_tag)]:
             moved |= _sort(parent, tag, attribute, path)
-    return etree.tostring(root, encoding="unicode") if moved else None
+    text = etree.tostring(root, encoding="unicode") if moved or repeated else None
+    return Arranged(moved, len(repeated), text)
 
 
 def _sort(parent: etree._Element, tag: str | None, attribute: str, path: Path) -> bool:

@@ -125,6 +125,23 @@ def iterate(path: Path, *tags: str) -> Iterator[etree._Element]:
             raise _syntax_error(path, parser, error) from None
 
 
+class Seen:
+    """The encounters or visits of a record so far, by digests."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._digests: set[int] = set()
+
+    def repeats(self, part: etree._Element) -> bool:
+        """Return whether an encounter or visit with events equals an earlier one to the letter."""
+        if next(part.iter("event", "day"), None) is None:
+            return False
+        digest = hash(etree.tostring(part, with_tail=False))
+        is_repeated = digest in self._digests
+        self._digests.add(digest)
+        return is_repeated
+
+
 @contextmanager
 def _decoding(path: Path) -> Iterator[None]:
     """Turn errors of reading and decoding a file into our own."""

@@ -15,7 +15,7 @@ from lxml import etree
 from medalign_utils.data.ehr.dates import timestamp_of
 from medalign_utils.data.ehr.event_types import EVENT_TYPES, event_type_of
 from medalign_utils.data.ehr.events import Event, Reading, Report, cleaned, text_of
-from medalign_utils.data.ehr.parsing import iterate
+from medalign_utils.data.ehr.parsing import Seen, iterate
 from medalign_utils.data.ehr.units import UNIT_PATTERN
 
 # Label of a line in <person> -> name of its event.
@@ -38,15 +38,18 @@ def read(path: Path, report: Report) -> Iterator[Event]:
 
     A visit is an encounter, and also an event of type "visit" named by the visit's type. Events
     without a start, such as facts about the person, take the start of their day. An empty element
-    of a known type is an event too.
+    of a known type is an event too. A visit that repeats an earlier one is left out.
     """
-    reading, number = Reading(path, report), -1
+    reading, number, seen = Reading(path, report), -1, Seen()
     for element in iterate(path, "visit", "record"):
         parent = element.getparent()
         if parent is None:
             _add_strays(element, "visit", reading)
         elif parent.tag == "record":
             number += 1
+            if seen.repeats(element):
+                element.clear(keep_tail=True)
+                continue
             # A visit without a start begins with its first day; without either, it has no events.
             days = [day.get("start") for day in element.iterchildren("day")]
             is_empty = len(element) == 0 and not cleaned(element.get("start"))

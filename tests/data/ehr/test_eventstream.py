@@ -201,7 +201,8 @@ def test_files_are_closed(write):
 
 
 def test_a_long_ehr_is_not_kept_in_memory(write):
-    path = write(eventstream("7", 60 * encounter(1000 * LAB, HEADER)))
+    days = pd.date_range("2014-01-01", periods=60).astype("str")
+    path = write(eventstream("7", "".join(encounter(1000 * LAB, HEADER, day) for day in days)))
     assert path.stat().st_size > 5_000_000
     tracemalloc.start()
     n = sum(1 for _ in iterate_events(path, print))

@@ -58,6 +58,24 @@ def test_days_and_visits_newest_first_are_sorted(write):
         assert places == sorted(places)
 
 
+@pytest.mark.parametrize("between", ["", encounter(lab("2014-01-01 09:00", "0"))])
+def test_an_encounter_that_occurs_twice_counts_once(write, between):
+    twice = encounter(note("2014-06-01 09:00", "Seen once."))
+    path = write(eventstream("7", f"{twice}\n{between}{twice}"))
+    assert read_events(path)["value"].tolist().count("Seen once.") == 1
+    for format in ("lines", "markup"):
+        assert ehr_text(path, format).count("Seen once.") == 1
+
+
+def test_a_visit_that_occurs_twice_counts_once_and_one_that_differs_counts(write):
+    visit = (
+        '<visit type="ED" start="03/01/2019"><day start="03/01/2019"><note>{}</note></day></visit>'
+    )
+    path = write(f"<record>{visit.format('a') * 2}{visit.format('b')}</record>")
+    assert read_events(path)["value"].tolist() == ["start", "a", "start", "b"]
+    assert ehr_text(path, "markup").count("<note>") == 2
+
+
 def test_a_record_in_order_is_not_changed(write):
     overlapping = [
         encounter(lab("2014-01-02 09:00", "0") + lab("2014-12-01 09:00", "1"), start="2014-01-01"),
