@@ -78,6 +78,9 @@ class JudgingPage(widgets.HBox):
                 "left": self._minutes_left(),
             }
         )
+        first = next((name for name in self.items if states[name]["state"] != "done"), None)
+        if first is not None and self.items[first]["person_id"]:
+            self.record.read_ahead(self.items[first]["person_id"])
 
     def _judgements(self) -> dict[str, Judgement]:
         return replay(self.journal.lines)

@@ -1,5 +1,7 @@
 """One patient's record on the page of a review: the explorer without its choice of patients."""
 
+import contextlib
+import gc
 import threading
 from functools import lru_cache
 from pathlib import Path
@@ -8,9 +10,9 @@ import pandas as pd
 
 from medalign_utils.curation.evidence import NO_EVIDENCE, locate_evidence
 from medalign_utils.curation.passage import Passage
-from medalign_utils.curation.record_text import RecordText
 from medalign_utils.data.ehr import read_events
 from medalign_utils.data.ehr_files import find_ehr
+from medalign_utils.errors import MedAlignError
 from medalign_utils.explorer import html as view
 from medalign_utils.explorer.html import number
 from medalign_utils.explorer.reader import Reader
@@ -44,10 +46,9 @@ class Record(Reader):
         self.show_nothing()
         if person_id is None:
             return
-        events, text = _read_record(self._release, person_id)
+        events = _read_record(self._release, person_id)
         self._person = person_id
         self.person.value = view.person_line(events)
-        self.__dict__["text"] = text
         self._read(events)
         self.reading.layout.display = None
 
@@ -122,20 +123,21 @@ class Record(Reader):
 _reading = threading.Lock()
 
 
-def _read_record(release: Path, person_id: str) -> tuple[pd.DataFrame, RecordText]:
+def _read_record(release: Path, person_id: str) -> pd.DataFrame:
     with _reading:  # a record that is being read ahead is not read twice
         return _cached(release, person_id)
 
 
 @lru_cache(maxsize=2)
-def _cached(release: Path, person_id: str) -> tuple[pd.DataFrame, RecordText]:
-    events = read_events(find_ehr(release, person_id, None))
-    events = events.sort_values("timestamp", kind="stable")
-    return events, RecordText(events)
+def _cached(release: Path, person_id: str) -> pd.DataFrame:
+    gc.disable()  # it would look at each event again and again, and find nothing to free
+    try:
+        events = read_events(find_ehr(release, person_id, None))
+    finally:
+        gc.enable()
+    return events.sort_values("timestamp", kind="stable")
 
 
 def _try_to_read(release: Path, person_id: str) -> None:
-    try:
+    with contextlib.suppress(MedAlignError):  # `show` will raise it where the rater sees it
         _read_record(release, person_id)
-    except Exception:  # `show` will raise it where the rater sees it
-        return
