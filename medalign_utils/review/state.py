@@ -268,10 +268,10 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
         values[key] = value
 
 
-def rank_of_letters(rank: Iterable[Sequence[str]]) -> dict[str, float]:
-    """Return each letter's rank: 1 is best, ties share their average.
+def average_ranks(rank: Iterable[Sequence[str]]) -> dict[str, float]:
+    """Return the rank of each of those ranked: 1 is best, ties share their average.
 
-    >>> rank_of_letters([["A"], ["C", "B"]])
+    >>> average_ranks([["A"], ["C", "B"]])
     {'A': 1.0, 'C': 2.5, 'B': 2.5}
     """
     ranks, before = {}, 0
