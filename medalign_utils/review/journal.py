@@ -25,7 +25,7 @@ from typing import Any
 import medalign_utils
 from medalign_utils.errors import MedAlignError, reading
 from medalign_utils.paths import short
-from medalign_utils.review.folder import journal_file, make_private
+from medalign_utils.review.folder import journal_file, make_private, plan_file, read_plan
 from medalign_utils.review.state import check_action
 
 _KEYS = {"n", "time", "clock", "session", "app", "id", "item", "action", "response", "value"}
@@ -44,7 +44,8 @@ class Journal:
         Raises:
             MedAlignError: a line other than the last is damaged.
         """
-        self.file = journal_file(folder, rater)
+        self.file, self._folder = journal_file(folder, rater), folder
+        self._plan = self._present_plan()
         self.session, self._began = secrets.token_hex(8), time.monotonic()
         self.lines: list[dict[str, Any]] = []
         self._by_id: dict[str, dict[str, Any]] = {}
@@ -76,11 +77,14 @@ class Journal:
 
         Raises:
             MedAlignError: the action is unknown (`state.check_action`); or it is not saved, because
-                the disk is full, for example, and the journal is as it was before.
+                the disk is full, for example, or there is a new plan, whose letters stand for other
+                responses; the journal is then as it was before.
         """
         check_action(action)
         try:
             with self._thread, self._locked(os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX) as file:
+                if self._present_plan() != self._plan:
+                    raise MedAlignError("not saved: there is a new plan; open the page again")
                 self._mend(file)
                 line = self._by_id.get(action.get("id") or "")
                 if line is None:
@@ -103,6 +107,10 @@ class Journal:
             yield file
         finally:
             os.close(file)
+
+    def _present_plan(self) -> str | None:
+        """Return when the plan was made; None without a plan."""
+        return read_plan(self._folder)["created"] if plan_file(self._folder).is_file() else None
 
     def _line(self, action: Mapping[str, Any]) -> dict[str, Any]:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 
 from medalign_utils.data.access import require_private_place
-from medalign_utils.data.release import instructions_to_answer
 from medalign_utils.errors import MedAlignError
 from medalign_utils.paths import short
 from medalign_utils.review import folder as files
 from medalign_utils.review.assignment import assign, choose
-from medalign_utils.review.items import NO_CATEGORY, Writer, items_of
+from medalign_utils.review.candidates import answers_of, candidates_of
+from medalign_utils.review.items import Writer, items_of
+from medalign_utils.review.sample_size import SampleSize, sample_size
+from medalign_utils.review.state import MODES, WHEN_REFERENCE
 from medalign_utils.run import Run
 
-MODES = ("judge", "reference", "submit")
-WHEN_REFERENCE = ("after", "before", "never")
 # The paper's, from memory and not verified: nine raters, 50 instructions judged by three.
 RATERS_PER_OVERLAP = 3
 LARGEST_OVERLAP, OVERLAP_SHARE = 50, 0.2
@@ -39,6 +39,7 @@ class Plan(NamedTuple):
         table: one row per rater: rater, instructions, shared (with other raters), responses,
             patients, training, repeats.
         notes: sentences on what is not as usual.
+        enough: how many instructions the wanted width takes, if one was wanted.
     """
 
     plan: dict[str, Any]
@@ -46,6 +47,7 @@ class Plan(NamedTuple):
     items: dict[str, list[dict[str, Any]]]
     table: pd.DataFrame
     notes: list[str]
+    enough: SampleSize | None = None
 
 
 def make_plan(
@@ -55,6 +57,7 @@ def make_plan(
     mode: str = "judge",
     reference: str = "after",
     n: int | None = None,
+    width: float | None = None,
     overlap: int | None = None,
     per_rater: int | None = None,
     training: int | None = None,
@@ -74,6 +77,7 @@ def make_plan(
         mode: "judge" responses; write a "reference" where there is none; "submit" instructions.
         reference: when raters see it: "after" a first verdict, "before", or "never".
         n: number of instructions; by default all that systems answer.
+        width: wanted width of the interval of an accuracy; sets n by `sample_size`.
         overlap: number of instructions judged by `RATERS_PER_OVERLAP`; by default a fifth, at most
             `LARGEST_OVERLAP`.
         per_rater: about so many instructions per rater, with the overlap; by default no limit.
@@ -89,7 +93,7 @@ def make_plan(
     """
     seed = run.seed if seed is None else seed
     codes = [f"R{i}" for i in range(1, raters + 1)]
-    _check_arguments(mode, reference, raters, n, overlap, per_rater, training, repeats)
+    _check_arguments(mode, reference, raters, n, per_rater, overlap, training, repeats)
     public = {
         "version": files.VERSION,
         "experiment": run.experiment,
@@ -112,20 +116,27 @@ def make_plan(
             public, {code: {} for code in codes}, {code: [] for code in codes}, table, notes
         )
     notes: list[str] = []
-    answers = _answers(run, notes) if mode == "judge" else {}
-    instructions = _instructions(run, mode, answers, weights, notes)
+    answers = answers_of(run, notes) if mode == "judge" else {}
+    instructions = candidates_of(run, mode, answers, weights, notes)
+    enough = None
+    if width is not None:
+        drawn = instructions.loc[instructions["weight"] > 0, "person_id"]
+        enough = sample_size(drawn.value_counts().tolist(), width, seed=seed)
+        n = enough.n
+        if n is None:
+            notes.append(f"all instructions together do not give an interval of width {width:g}")
     rng = np.random.default_rng(seed)
     chosen, shared = _chosen(instructions, raters, n, overlap, per_rater, rng, notes)
-    is_chosen = instructions["instruction_id"].isin(chosen)
-    sizes = {p: run.release.ehr_path(p).stat().st_size for p in instructions["person_id"].unique()}
-    own = assign(instructions[is_chosen], codes, shared, public["raters_per_overlap"], sizes)
+    rows = instructions[instructions["instruction_id"].isin(chosen)]
+    sizes = {p: run.release.ehr_path(p).stat().st_size for p in rows["person_id"].unique()}
+    own = assign(rows, codes, shared, public["raters_per_overlap"], sizes)
     if idle := [code for code, ids in own.items() if not ids]:
-        n_patients = instructions.loc[is_chosen, "person_id"].nunique()
         raise MedAlignError(
             f"nothing to do for {', '.join(idle)}: the {len(chosen)} instructions are about "
-            f"{n_patients} patients, who are not split; plan at most {raters - len(idle)} raters"
+            f"{len(sizes)} patients, who are not split; plan at most {raters - len(idle)} raters"
         )
-    writer = Writer(run, instructions, answers, reference, seed)
+    shown = reference if mode == "judge" else "never"  # another's reference would lead the writer
+    writer = Writer(run, instructions, answers, shown, seed)
     lists = {
         code: items_of(writer, code, own[code], chosen, training, repeats, notes) for code in codes
     }
@@ -133,7 +144,7 @@ def make_plan(
     key = {code: {item["item"]: systems for item, systems in lists[code]} for code in codes}
     public |= {"n_instructions": len(chosen), "n_overlap": len(shared)}
     table = pd.DataFrame([_row(code, items[code], set(shared)) for code in codes])
-    return Plan(public, key, items, table, list(dict.fromkeys(notes)))
+    return Plan(public, key, items, table, list(dict.fromkeys(notes)), enough)
 
 
 def write_plan(plan: Plan, folder: Path | None = None, why_restricted: str | None = None) -> Path:
@@ -183,82 +194,8 @@ def _check_arguments(mode: str, reference: str, raters: int, *counts: int | None
             raise MedAlignError(f"plan: {name} {value!r}, expected one of {', '.join(known)}")
     if raters < 1 or any(count is not None and count < 0 for count in counts):
         raise MedAlignError("plan: expected at least one rater, and no negative numbers")
-
-
-def _answers(run: Run, notes: list[str]) -> dict[str, dict[str, str | None]]:
-    """Return instruction_id -> system -> response, None if it failed; say what is missing."""
-    answers: dict[str, dict[str, str | None]] = {}
-    for system in run.systems:
-        table = run.responses(system)
-        failed = table["failure"].ne("") if "failure" in table else pd.Series(False, table.index)
-        texts = table["response"].fillna("").astype(object).mask(failed, None)
-        for instruction_id, text in zip(table["instruction_id"], texts, strict=True):
-            answers.setdefault(instruction_id, {})[system] = text
-    for fault, what in (
-        ("has no response to", "and gets no rating there"),
-        ("failed to answer", "where it is not shown: not correct, and the last rank"),
-        ("gave an empty response to", "which raters judge like any other"),
-    ):
-        for system in run.systems:
-            faults = [_fault(given, system) for given in answers.values()]
-            if n := faults.count(fault):
-                notes.append(f"{system} {fault} {n} of {len(answers)} instructions, {what}")
-    return answers
-
-
-def _fault(given: Mapping[str, str | None], system: str) -> str:
-    if system not in given:
-        return "has no response to"
-    if given[system] is None:
-        return "failed to answer"
-    return "" if given[system].strip() else "gave an empty response to"
-
-
-def _instructions(
-    run: Run,
-    mode: str,
-    answers: Mapping[str, Mapping[str, str | None]],
-    weights: Mapping[str, float] | None,
-    notes: list[str],
-) -> pd.DataFrame:
-    """Return the instructions that may be judged, with category, weight and n_responses."""
-    release = run.release
-    if mode == "judge":
-        table = (
-            release.instructions if run.source == "released" else instructions_to_answer(release)
-        )
-        shown = {i: {text for text in given.values() if text is not None} - {None}
-                 for i, given in answers.items()}  # fmt: skip
-        table = table.assign(
-            n_responses=table["instruction_id"].map(lambda i: len(shown.get(i, ())))
-        )
-        table = table[table["n_responses"] > 0]
-        n_given = sum(text is not None for i in shown for text in answers[i].values())
-        n_shown = sum(map(len, shown.values()))
-        if n_given > n_shown:
-            notes.append(
-                f"{n_given - n_shown} of {n_given} responses repeat another system's to the same "
-                "instruction word for word: shown once, the verdict and the rank count for both"
-            )
-    else:
-        table = release.instructions
-        has_reference = table["instruction_id"].isin(release.references["instruction_id"])
-        if has_reference.all():
-            notes.append("every instruction has a reference; raters write another one")
-        else:
-            table = table[~has_reference]
-        table = table.assign(n_responses=1)
-    if (lacks := table["person_id"].isna()).any():
-        notes.append(f"{lacks.sum()} instructions without a record are left out")
-        table = table[~lacks]
-    if table.empty:
-        raise MedAlignError(f"{run.experiment}: there is no instruction with a record to review")
-    weight = table["instruction_id"].map(dict(weights)) if weights is not None else 1.0
-    table = table.assign(category=table["category"].fillna(NO_CATEGORY), weight=weight)
-    table["weight"] = table["weight"].fillna(0.0)
-    if not (table["weight"] > 0).any():
-        raise MedAlignError("plan: no instruction to be judged has a weight above 0")
-    return table.reset_index(drop=True)
+    if 0 in counts[:2]:
+        raise MedAlignError("plan: no instructions; leave the number out to judge all")
 
 
 def _chosen(
@@ -274,30 +211,34 @@ def _chosen(
     available = int((instructions["weight"] > 0).sum())
     more = min(RATERS_PER_OVERLAP, raters) - 1  # further raters of the overlap
     total = min(available, n or available)
+    if raters == 1:
+        overlap = 0
+        notes.append("one rater: no instruction is judged by several, so nothing can be compared")
     if per_rater is not None:
         places = raters * per_rater
-        shared = overlap if overlap is not None else min(LARGEST_OVERLAP, places // 10)
-        total = min(total, places - more * shared)
-        if total < max(shared, 1):
+        if overlap is None:
+            overlap = min(LARGEST_OVERLAP, places // 10)
+        total = min(total, places - more * overlap)
+        if total < max(overlap, 1):
             raise MedAlignError(
                 f"plan: {raters} raters with {per_rater} instructions each have {places} places; "
-                f"an overlap of {shared} takes {(more + 1) * shared} of them"
+                f"an overlap of {overlap} takes {(more + 1) * overlap} of them"
             )
-    shared = overlap
-    if shared is None:
-        shared = min(LARGEST_OVERLAP, round(OVERLAP_SHARE * total))
-    if raters == 1:
-        shared = 0
-        notes.append("one rater: nothing to compare, so no instruction is judged twice by others")
-    if shared > total:
+    if overlap is None:
+        overlap = min(LARGEST_OVERLAP, round(OVERLAP_SHARE * total))
+    if overlap > total:
         notes.append(f"only {total} instructions are judged, all by {more + 1} raters")
-        shared = total
-    if total < available:
-        notes.append(f"{total} of {available} instructions are judged, drawn by category")
+        overlap = total
     chosen = choose(instructions, total, rng)
     rows = instructions[instructions["instruction_id"].isin(chosen)]
-    per_patient = max(1, round(shared / _OVERLAP_PATIENTS))
-    return chosen, choose(rows, shared, rng, per_patient=per_patient)
+    if total < available:
+        notes.append(f"{total} of {available} instructions are judged, whole patients at random")
+        every = instructions.loc[instructions["weight"] > 0, "category"].value_counts()
+        drawn = rows["category"].value_counts().reindex(every.index, fill_value=0)
+        by_category = (f"{c} {drawn[c]} of {n}" for c, n in every.items())
+        notes.append(f"by category: {', '.join(by_category)}")
+    per_patient = max(1, round(overlap / _OVERLAP_PATIENTS))
+    return chosen, choose(rows, overlap, rng, per_patient=per_patient)
 
 
 def _row(rater: str, items: Sequence[Mapping[str, Any]], shared: set[str]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from typing import Any
 
 from medalign_utils.errors import MedAlignError
 
+MODES = ("judge", "reference", "submit")  # what raters do, by the plan
+WHEN_REFERENCE = ("after", "before", "never")  # raters see the reference
 VERDICTS = ("correct", "incorrect", "unsure")
 HARMS = ("none", "mild", "severe")
 MARKS = ("wrong", "unsupported")

@@ -4,6 +4,9 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from medalign_utils.errors import MedAlignError
+from medalign_utils.review.state import MODES, WHEN_REFERENCE
+
 
 def add_commands(review: argparse.ArgumentParser) -> None:
     """Add the commands to the parser of `review`; each sets `run`, which returns an exit status."""
@@ -18,10 +21,21 @@ def add_commands(review: argparse.ArgumentParser) -> None:
 
     argument = add("plan", _plan, "decide who judges what", "params/demo.yaml --raters 3")
     argument("--raters", type=int, required=True, help="how many; their codes are R1, R2 ...")
-    argument("--mode", default="judge", help="judge responses, write a reference, or submit")
+    mode_help = "judge responses; write a reference where there is none; submit instructions"
+    argument("--mode", default="judge", choices=MODES, help=mode_help)
     reference_help = "when raters see it: after a first verdict, before, or never"
-    argument("--reference", default="after", metavar="WHEN", help=reference_help)
-    argument("--overlap", type=int, metavar="N", help="instructions that three raters judge")
+    argument("--reference", default="after", choices=WHEN_REFERENCE, help=reference_help)
+    overlap_help = (
+        "instructions that three raters judge; default: a fifth, at most 50. The paper had nine "
+        "raters and 50 such instructions, as far as we remember: we could not verify it"
+    )
+    argument("--overlap", type=int, metavar="N", help=overlap_help)
+    n_help = "instructions in all, drawn by category; default: all that systems answer"
+    argument("--instructions", type=int, dest="n", metavar="N", help=n_help)
+    width_help = "as many as give the 95 %% interval of an accuracy this width, such as 0.1"
+    argument("--width", type=float, help=width_help)
+    weights_help = "CSV with instruction_id and weight: how likely each is drawn; others are not"
+    argument("--weights", type=Path, metavar="FILE", help=weights_help)
     per_rater_help = "about so many instructions for each, with the overlap; default: all"
     argument("--per-rater", type=int, metavar="N", help=per_rater_help)
     argument("--training", type=int, metavar="N", help="items with feedback, for each")
@@ -42,14 +56,27 @@ def folder_of(args: argparse.Namespace) -> Path:
 def _plan(args: argparse.Namespace) -> int:
     from medalign_utils.config import load_experiment
     from medalign_utils.paths import short
+    from medalign_utils.review.candidates import read_weights
     from medalign_utils.review.folder import review_folder
     from medalign_utils.review.plan import make_plan, require_not_begun, write_plan
+    from medalign_utils.review.sample_size import CORRELATION, CORRELATIONS
     from medalign_utils.run import Run
 
+    if args.n and args.width:
+        raise MedAlignError("`--instructions` and `--width` both set the number of instructions")
     run = Run.of(load_experiment(args.experiment))
     require_not_begun(review_folder(run.experiment))
-    names = ("mode", "reference", "overlap", "per_rater", "training", "repeats", "seed")
-    plan = make_plan(run, args.raters, **{name: getattr(args, name) for name in names})
+    names = ("mode", "reference", "n", "width", "overlap", "per_rater", "training", "repeats")
+    options = {name: getattr(args, name) for name in (*names, "seed")}
+    weights = args.weights and read_weights(args.weights, run.release)
+    plan = make_plan(run, args.raters, weights=weights, **options)
+    if plan.enough:
+        print(
+            "Mean width of the 95 % interval of an accuracy of 50 %, if verdicts on a patient's "
+            f"instructions correlate by {', '.join(map(str, CORRELATIONS))}; "
+            f"{CORRELATION} is taken:"
+        )
+        print(plan.enough.table.to_string(index=False, float_format="{:.3f}".format), end="\n\n")
     print(plan.table.to_string(index=False))
     print(*plan.notes, sep="\n")
     print(f"{short(write_plan(plan, why_restricted=run.release.why_restricted))}: written")

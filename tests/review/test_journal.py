@@ -14,6 +14,7 @@ import pytest
 
 from medalign_utils.errors import MedAlignError
 from medalign_utils.review import journal as module
+from medalign_utils.review.folder import plan_file, write_json
 from medalign_utils.review.journal import Journal
 
 FORK = multiprocessing.get_context("fork")
@@ -214,6 +215,17 @@ def test_25_kills_lose_nothing_that_was_saved(folder):
         assert len(lines) in (saved + 1, saved + 2)
         assert [line["id"] for line in lines] == [str(i) for i in range(len(lines))]
     assert kills >= 10 and saved > 0
+
+
+def test_an_action_on_a_former_plan_is_not_saved(folder):
+    plan = {"version": 1, "created": "2026-01-01"}
+    write_json(plan, plan_file(folder))
+    journal = Journal(folder, "R1")
+    write_json(plan | {"created": "2026-01-02"}, plan_file(folder))
+    with pytest.raises(MedAlignError, match="there is a new plan; open the page again"):
+        journal.append(comment("a"))
+    assert not journal.file.read_bytes()
+    assert Journal(folder, "R1").append(comment("a"))["n"] == 1
 
 
 def test_an_append_takes_milliseconds(folder):
