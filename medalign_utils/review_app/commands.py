@@ -8,6 +8,9 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.review.state import MODES, WHEN_REFERENCE
 
 
+FIRST_PORT = 8900  # of the raters' servers
+
+
 def add_commands(review: argparse.ArgumentParser) -> None:
     """Add the commands to the parser of `review`; each sets `run`, which returns an exit status."""
     commands = review.add_subparsers(dest="review", required=True, metavar="command")
@@ -42,7 +45,14 @@ def add_commands(review: argparse.ArgumentParser) -> None:
     argument("--repeats", type=int, metavar="N", help="hidden repeats, for each")
     argument("--seed", type=int, help="default: the experiment's")
 
+    argument = add("serve", _serve, "show each rater their own page, on this machine, until Ctrl-C")
+    port_help = f"first of the ports, one per rater; those in use are left out; default: {FIRST_PORT}"
+    argument("--port", type=int, default=FIRST_PORT, help=port_help)
     add("status", _status, "say how far each rater is, and how long the rest will take")
+
+    rater = commands.add_parser("rater")  # a rater's server, which `serve` starts
+    rater.add_argument("port", type=int)
+    rater.set_defaults(run=_serve_rater)
 
 
 def folder_of(args: argparse.Namespace) -> Path:
@@ -89,4 +99,36 @@ def _status(args: argparse.Namespace) -> int:
     table = progress(folder_of(args)).round(1).astype(object)
     print(table.where(table.notna(), "").to_string(index=False))
     print("minutes per item: the median of those done, without pauses")
+    return 0
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from medalign_utils.review_app.server import keep_serving, serving
+
+    folder = folder_of(args)
+    print("Starting a server per rater ...", flush=True)
+    with serving(folder.name, args.port) as servers:
+        print("Give each rater their own link, and no other:", "", sep="\n")
+        for server in servers:
+            print(f"{server.rater}  {server.link}")
+        ports = " ".join(f"-L {s.port}:localhost:{s.port}" for s in servers[:1])
+        print(
+            "",
+            "Links stay valid when the review is started again. From another machine, a rater runs",
+            f"`ssh -N {ports} <this machine>` with the port of the link, and opens it there.",
+            "Ctrl-C ends the servers. What a page calls saved stays saved.",
+            sep="\n",
+            flush=True,
+        )
+        try:
+            keep_serving(servers)
+        except KeyboardInterrupt:
+            print("\nEnding the servers ...")
+    return 0
+
+
+def _serve_rater(args: argparse.Namespace) -> int:
+    from medalign_utils.review_app.server import serve_rater
+
+    serve_rater(args.port)
     return 0
