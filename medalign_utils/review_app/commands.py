@@ -46,7 +46,9 @@ def add_commands(review: argparse.ArgumentParser) -> None:
     argument("--seed", type=int, help="default: the experiment's")
 
     argument = add("serve", _serve, "show each rater their own page, on this machine, until Ctrl-C")
-    port_help = f"first of the ports, one per rater; those in use are left out; default: {FIRST_PORT}"
+    port_help = (
+        f"first of the ports, one per rater; those in use are left out; default: {FIRST_PORT}"
+    )
     argument("--port", type=int, default=FIRST_PORT, help=port_help)
     add("status", _status, "say how far each rater is, and how long the rest will take")
 

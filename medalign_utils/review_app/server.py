@@ -36,6 +36,13 @@ from medalign_utils.review_app.gate import HEADERS, Gate
 
 NOTEBOOK = "notebooks/10_review_responses.ipynb"
 _ADDRESS = "127.0.0.1"
+_EXTENSIONS = [
+    "@voila-dashboards/widgets-manager8",
+    "@jupyter-widgets/jupyterlab-manager",
+    "anywidget",
+]
+# The tag of cells that are for readers of the notebook only.
+_IN_LAB = "only-in-jupyterlab"
 _START_SECONDS = 60
 # Of a closed tab, after which its kernel ends. Reloading a page starts another.
 _IDLE_SECONDS = 120
@@ -75,8 +82,11 @@ def serve_rater(port: int) -> None:
         config.KernelManager.transport = "ipc"
         config.MappingKernelManager.cull_idle_timeout = _IDLE_SECONDS
         config.MappingKernelManager.cull_interval = 30
+        config.VoilaConfiguration.extension_allowlist = _EXTENSIONS
         config.VoilaConfiguration.file_allowlist = []
         config.VoilaConfiguration.show_tracebacks = False
+        config.TagRemovePreprocessor.enabled = True
+        config.TagRemovePreprocessor.remove_cell_tags = {_IN_LAB}
         server = RaterServer(
             config=config,
             notebook_path=str(paths.resolve(NOTEBOOK)),
@@ -86,7 +96,7 @@ def serve_rater(port: int) -> None:
             token="",
             auto_token=False,
             open_browser=False,
-            log_level="WARN",
+            log_level="ERROR",
             tornado_settings={"headers": HEADERS, "log_function": lambda _: None},
         )
         server.secret = secret
