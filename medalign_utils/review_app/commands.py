@@ -7,7 +7,6 @@ from pathlib import Path
 from medalign_utils.errors import MedAlignError
 from medalign_utils.review.state import MODES, WHEN_REFERENCE
 
-
 FIRST_PORT = 8900  # of the raters' servers
 
 
