@@ -5,8 +5,9 @@ whole records as documents.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -138,15 +139,13 @@ def rank_patients(
     question shares no word with its record, the rank is the size of the pool.
 
     Raises:
-        MedAlignError: there are no instructions, an instruction's patient is missing or not in the
-            pool, or a patient is in the pool twice.
+        MedAlignError: an instruction's patient is missing or not in the pool, or a patient is in
+            the pool twice.
 
     Source: Lù 2024 (BM25S).
     """
-    import bm25s
-
     if instructions.empty:
-        raise MedAlignError("rank_patients: no instructions; check that they name their patients")
+        return pd.Series([], index=instructions.index, name="rank", dtype="int64")
     place = {person: i for i, person in enumerate(pool)}
     if len(place) < len(pool):
         raise MedAlignError(
@@ -158,14 +157,49 @@ def rank_patients(
             f"rank_patients: the patients of {len(absent)} instructions are not in the pool of "
             f"{len(pool)}; the first is {absent.iloc[0]}"
         )
+    files = [release.ehr_path(person) for person in pool]
+    questions = instructions["question"].tolist()
+    ranks = []
+    for scores, person in zip(
+        _scores(questions, files, progress=progress), instructions["person_id"], strict=True
+    ):
+        ranks.append(np.count_nonzero(scores >= scores[place[person]]))
+    return pd.Series(ranks, index=instructions.index, name="rank", dtype="int64")
+
+
+def best_patients(
+    questions: Sequence[str], files: Mapping[Path, str], *, progress: bool = True
+) -> list[str | None]:
+    """Return for each question the patient whose record BM25 ranks first; see `rank_patients`.
+
+    Of equal records, the first in `files` counts. None: the question shares no word with any.
+
+    Args:
+        questions: without a patient.
+        files: EHR -> patient; see `data.ehr_files.ehr_files`.
+        progress: whether to show a progress bar.
+    """
+    patients, best = list(files.values()), []
+    for scores in _scores(questions, list(files), progress=progress):
+        first = int(np.argmax(scores)) if len(scores) else 0
+        best.append(patients[first] if len(scores) and scores[first] > 0 else None)
+    return best
+
+
+def _scores(
+    questions: Sequence[str], files: Sequence[Path], *, progress: bool
+) -> Iterator[np.ndarray]:
+    """Yield the BM25 scores of all records for each question; 0 if they share no word."""
+    import bm25s
+
     settings = {"stopwords": "english", "show_progress": False}
-    queries = bm25s.tokenize(instructions["question"].tolist(), return_ids=False, **settings)
+    queries = bm25s.tokenize(list(questions), return_ids=False, **settings)
     # Words that are in no query only add to a record's length, so "" can replace them all.
     words = dict.fromkeys(word for query in queries for word in query)
     vocabulary = {word: i for i, word in enumerate(["", *words])}
     documents = []
-    for person in tqdm(pool, "records", disable=not progress):
-        text = bm25s.tokenize(ehr_text(release.ehr_path(person), "lines"), **settings)
+    for file in tqdm(files, "records", disable=not progress):
+        text = bm25s.tokenize(ehr_text(file, "lines"), **settings)
         queried = np.zeros(len(text.vocab), dtype=np.uint32)
         for word, i in text.vocab.items():
             queried[i] = vocabulary.get(word, 0)
@@ -175,11 +209,8 @@ def rank_patients(
     # Use double precision, so that rounding does not create ties.
     index = bm25s.BM25(method="lucene", k1=1.5, b=0.75, dtype="float64")
     index.index((documents, vocabulary), show_progress=False)
-    ranks = []
-    for query, person in zip(queries, instructions["person_id"], strict=True):
-        scores = index.get_scores(query) if query else np.zeros(len(pool))
-        ranks.append(np.count_nonzero(scores >= scores[place[person]]))
-    return pd.Series(ranks, index=instructions.index, name="rank", dtype="int64")
+    for query in queries:
+        yield index.get_scores(query) if query else np.zeros(len(files))
 
 
 def recall_table(ranks: pd.Series, patients: pd.Series, pool_size: int) -> pd.DataFrame:

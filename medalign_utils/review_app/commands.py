@@ -90,7 +90,9 @@ def _plan(args: argparse.Namespace) -> int:
         print(plan.enough.table.to_string(index=False, float_format="{:.3f}".format), end="\n\n")
     print(plan.table.to_string(index=False))
     print(*plan.notes, sep="\n")
-    print(f"{short(write_plan(plan, why_restricted=run.release.why_restricted))}: written")
+    # Submitting instructions takes no tables of a release.
+    why = "clinicians' words" if args.mode == "submit" else run.release.why_restricted
+    print(f"{short(write_plan(plan, why_restricted=why))}: written")
     return 0
 
 

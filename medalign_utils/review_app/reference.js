@@ -246,7 +246,7 @@ class ReferencePage extends WritingPage {
     this.draft.set(reference);
     this.text.readOnly = done;
     this.rows.replaceChildren(...evidence.map((one, i) => make('li', {
-      class: 'mr-evidence', 'aria-current': i === this.shown},
+      class: 'mr-evidence', 'aria-current': `${i === this.shown}`},
     make('button', {class: 'mr-show', title: 'Show it in the record', onclick: () => this.locate(i)}, one.text),
     make('button', {class: 'mr-remove', 'aria-label': `Remove evidence ${i + 1}`, title: 'Remove',
       onclick: () => this.setEvidence(evidence.filter((other) => other !== one))}, '✕'))));
@@ -263,7 +263,7 @@ class ReferencePage extends WritingPage {
   list() {
     const sign = {done: '✓ done', begun: '◐ begun', new: '○ new'};
     this.listRows.replaceChildren(...this.items.map((item, i) => make('li', {}, make('button', {
-      class: 'mr-row', 'aria-current': item.item === this.item?.item,
+      class: 'mr-row', 'aria-current': `${item.item === this.item?.item}`,
       onclick: () => { this.listDialog.close(); this.goTo(item.item); }},
     make('b', {}, `${i + 1}`), make('span', {}, item.question),
     make('small', {}, item.flag ? '⚑ flagged' : ''), make('small', {}, sign[item.state])))));
@@ -292,8 +292,9 @@ class ReferencePage extends WritingPage {
     this.panel.append(top, this.alert,
       make('section', {class: 'mr-asked', 'aria-label': 'Instruction'}, this.about, this.question),
       this.text, make('div', {class: 'mr-tools', role: 'group', 'aria-label': 'Evidence'},
-        make('b', {}, 'Evidence'), this.markButton, this.button('', 'g', 'Show in the record', () => this.locateNext()),
-        this.found), this.rows, make('div', {class: 'mr-tools'}, this.cannot),
+        make('b', {}, 'Evidence'), this.markButton,
+        this.button('', 'g', 'Show in the record', () => this.locateNext())),
+      this.rows, make('div', {class: 'mr-tools'}, this.cannot, this.found),
       this.message, make('footer', {class: 'mr-bottom'}, this.flagButton,
         this.button('', 'u', '↶ Undo', () => this.undo()), this.changeButton, this.doneButton));
     const steps = ['Read the instruction, and look in the record on the left for the answer.',

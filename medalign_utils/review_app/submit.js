@@ -111,7 +111,7 @@ class SubmitPage extends WritingPage {
     setText(this.heading, shown.length ? 'Your instructions, the newest first' : 'Your instructions will be listed here.');
     this.rows.replaceChildren(...shown.map(({item, state, written}) => {
       const open = item === this.item?.item;
-      return make('li', {class: 'mr-evidence', 'aria-current': open, 'data-state': state},
+      return make('li', {class: 'mr-evidence', 'aria-current': `${open}`, 'data-state': state},
         make('span', {class: 'mr-show'}, written.instruction ?? '', make('small', {}, ` ${written.specialty ?? ''}`,
           state === 'done' ? '' : open ? ' · open above' : ' · not submitted yet')),
         make('button', {class: 'mr-edit', onclick: () => this.open(item)}, 'Edit'),

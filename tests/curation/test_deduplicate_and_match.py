@@ -8,6 +8,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from medalign_utils.curation.deduplicate_and_match import (
     THRESHOLDS,
     assess_thresholds,
+    best_patients,
     drop_near_duplicates,
     rank_patients,
     recall_table,
@@ -161,13 +162,26 @@ def test_ties_get_the_worst_of_their_ranks(tiny):
         (["007", "40"], ["40"], "the patients of 1 instructions are not in the pool of 1"),
         ([None, "40"], ["40", "007"], "not in the pool of 2; the first is nan"),
         (["007", "40"], ["40", "40"], "2 patients in the pool, but only 1"),
-        ([], [], "rank_patients: no instructions; check that they name"),
     ],
 )
 def test_a_patient_outside_the_pool_is_an_error(tiny, patients, pool, message):
     instructions = pd.DataFrame({"question": ["a", "b"][: len(patients)], "person_id": patients})
     with pytest.raises(MedAlignError, match=message):
         rank_patients(load_release(tiny), instructions, pool, progress=False)
+
+
+def test_without_instructions_recall_is_not_known(tiny):
+    nobody = pd.DataFrame({"question": [], "person_id": []})
+    ranks = rank_patients(load_release(tiny), nobody, ["40"], progress=False)
+    assert ranks.empty
+    recall = recall_table(ranks, nobody["person_id"], 1)
+    assert recall["recall"].isna().all() and recall["n"].eq(0).all()
+
+
+def test_an_instruction_without_a_patient_gets_the_record_that_fits_best(tiny):
+    files = {tiny / "ehrs" / "40.xml": "40", tiny / "ehrs" / "EHR_007.xml": "007"}
+    asked = ["Does she take atorvastatin?", "Latest creatinine?", "xylophone", "?"]
+    assert best_patients(asked, files, progress=False) == ["007", "40", None, None]
 
 
 def test_recall_table():
