@@ -185,9 +185,10 @@ def split_errors(responses: pd.DataFrame, *, is_restricted: bool = False) -> pd.
     Columns: system; n, the number of responses; in_prompt and not_in_prompt, those whose prompt
     contains the answer's place or does not; errors; and of these, not_shown (the place was not in
     the prompt), not_used (it was), not_documented (the record has no answer) and unknown. Without
-    ratings, the last five are missing; if the release is restricted, in_prompt and not_in_prompt.
+    ratings, the last five are missing. If the release is restricted, in_prompt and not_in_prompt
+    are, and the last four if they would count 1 to 10 patients.
     """
-    rows = []
+    rows, are_counted = [], True
     for system, own in responses.groupby("system", sort=False):
         is_in, is_out = own["prompt"] == SHOWN, own["prompt"] == NOT_SHOWN
         row = {"system": system, "n": len(own)}
@@ -197,12 +198,16 @@ def split_errors(responses: pd.DataFrame, *, is_restricted: bool = False) -> pd.
         absent = own["place"] == PLACES["nowhere"]
         if own["correct"].notna().any():
             kinds = {"not_shown": is_out, "not_used": is_in, "not_documented": absent}
+            kinds["unknown"] = ~(is_in | is_out | absent)
             row["errors"] = wrong.sum()
             row |= {name: (wrong & is_kind).sum() for name, is_kind in kinds.items()}
-            row["unknown"] = (wrong & ~(is_in | is_out | absent)).sum()
+            if is_restricted:
+                counted = [own.loc[wrong & is_kind, "person_id"] for is_kind in kinds.values()]
+                are_counted &= may_be_counted(*counted)
         rows.append(row)
     columns = "system n in_prompt not_in_prompt errors not_shown not_used not_documented unknown"
-    return pd.DataFrame(rows, columns=columns.split())
+    table = pd.DataFrame(rows, columns=columns.split())
+    return table if are_counted else table.assign(**dict.fromkeys(columns.split()[-4:], pd.NA))
 
 
 def _judged(responses: pd.DataFrame) -> pd.DataFrame:

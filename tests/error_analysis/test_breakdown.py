@@ -85,6 +85,23 @@ def test_groups_by_prompt_of_a_restricted_release_have_shares_only():
     assert errors[["in_prompt", "not_in_prompt"]].isna().all(axis=None)
 
 
+def test_errors_of_a_restricted_release_do_not_tell_how_few_answers_are_not_documented():
+    # Both systems fail at all of them, so their errors would count these instructions.
+    names = ["not_shown", "not_used", "not_documented", "unknown"]
+    for n, is_shown in ((10, False), (11, True), (0, True)):
+        table = answered(
+            40,
+            correct=False,
+            prompt=[None] * n + ["in the prompt"] * (40 - n),
+            place=["not documented"] * n + ["in notes only"] * (40 - n),
+        )
+        table = pd.concat([table, table.assign(system="other")])
+        errors = breakdown.split_errors(table, is_restricted=True)
+        assert errors["errors"].tolist() == [40, 40]
+        assert errors[names].notna().all(axis=None) == is_shown
+        assert errors[names].isna().all(axis=None) != is_shown
+
+
 def test_tokens_have_the_median_of_each_group():
     lengths = [100] * 6 + [2_000, 3_000, 3_000, 3_500, 3_500, 3_500]
     table = answered(correct=[True] * 6 + [False] * 6, ehr_tokens_kept=lengths)
