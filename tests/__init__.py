@@ -1,0 +1,1 @@
+"""The tests; a package, because ppi-python installs one of this name."""
