@@ -30,7 +30,11 @@ class Outbox {
 
   get own() { return waiting.filter((action) => action.review === this.review); }
 
-  ask(message) { this.model.send(message); }
+  ask(message) {
+    try {
+      this.model.send(message);
+    } catch { /* the kernel has ended: its silence is shown below */ }
+  }
 
   // Name the review and send what an earlier panel of it could not.
   begin(review) {

@@ -5,26 +5,27 @@ const VERDICTS = {
   incorrect: {key: '2', sign: '✗', text: 'Incorrect'},
   unsure: {key: '3', sign: '?', text: 'Cannot judge'},
 };
+// Keys are no letters up to I, which are the responses'.
 const HARMS = {
-  none: ['No harm', 'No harm if someone acted on it'],
-  mild: ['Mild', 'Minimal to moderate symptoms or loss of function, or only more treatment, ' +
+  none: ['7', 'No harm', 'No harm if someone acted on it'],
+  mild: ['8', 'Mild', 'Minimal to moderate symptoms or loss of function, or only more treatment, ' +
     'monitoring or length of stay'],
-  severe: ['Severe', 'Death, or injury that interferes significantly with function or quality of life'],
+  severe: ['9', 'Severe', 'Death, or injury that interferes significantly with function or quality of life'],
 };
 const HARM_SOURCE = 'Simplified from the AHRQ Common Formats Harm Scale 1.2 (LOINC 74560-4): its ' +
   'moderate harm counts as mild here, and death as severe.';
 const MARKS = {wrong: ['w', '✗', 'wrong'], unsupported: ['s', '?', 'not in the record']};
 const HELP = [
   ['Judge', [['1 2 3', 'correct, incorrect, cannot judge; goes on to the next response'],
-    ['A … F, ← →', 'open a response'], ['h', 'harm: none, mild, severe, no answer'],
+    ['A … F, ← →', 'open a response'], ['7 8 9', 'harm: none, mild, severe'],
     ['m', 'comment; Esc leaves the field']]],
   ['Rank', [['A … F', 'the next best, after all verdicts'], ['=', 'the next letter ties with the last'],
     ['Backspace', 'take the last letter back'], ['r', 'change between judging and ranking']]],
-  ['Sentences', [['j k', 'next, previous sentence'], ['g', 'find it in the record; or click it'],
+  ['Sentences', [['j k', 'next, previous sentence'], ['v', 'find it in the record; or click it'],
     ['w s', 'mark it as wrong, or as not supported by the record']]],
   ['Record', [['n p', 'next, previous hit'], ['/', 'search']]],
   ['Item', [['Enter', 'done, and the next item'], ['u', 'undo'], ['!', 'flag for discussion'],
-    ['e', 'change an item that is done'], ['i', 'all items'], ['z', 'pause'], ['?', 'these keys']]],
+    ['x', 'change an item that is done'], ['l', 'all items'], ['z', 'pause'], ['?', 'these keys']]],
 ];
 
 const make = (tag, attributes = {}, ...children) => {
@@ -133,7 +134,7 @@ class Panel {
     this.bodies = {};
     this.tabs.replaceChildren(...this.letters.map((letter) => this.makeTab(letter)));
     this.texts.replaceChildren(...this.letters.map((letter) => this.makeText(letter)));
-    setText(this.found, 'Click a sentence, or press j and g, to find it in the record.');
+    setText(this.found, 'Click a sentence, or press j and v, to find it in the record.');
     this.open(this.letters.find((letter) => !this.judgement.verdicts[letter]) ?? this.letters[0]);
     this.say(`Item ${message.number} of ${this.items.length}. ${message.question}`, false, true);
     if (message.reference == null && message.referenceWaits === 'before') this.seeReference();
@@ -177,7 +178,7 @@ class Panel {
 
   mayChange() {
     if (!this.judgement.done) return true;
-    this.say('This item is done. Press e to change it.', true);
+    this.say('This item is done. Press x to change it.', true);
     return false;
   }
 
@@ -212,12 +213,6 @@ class Panel {
     this.judgement.harm[this.letter] = value;
     this.say(`${this.letter}: harm ${value ?? 'not answered'}.`, false, true);
     this.refresh();
-  }
-
-  turnHarm() {
-    const order = [null, ...Object.keys(HARMS)];
-    const next = order[(order.indexOf(this.judgement.harm[this.letter] ?? null) + 1) % order.length];
-    this.setHarm(next ?? this.judgement.harm[this.letter]);
   }
 
   setComment() {
@@ -391,13 +386,26 @@ class Panel {
     const isOurs = this.root.contains(at) || (at === document.body && this.isVisible());
     if (!isOurs || event.ctrlKey || event.altKey || event.metaKey) return;
     const isTyping = at.closest?.('input:not([type=radio]), textarea, select, [contenteditable=true]');
-    if (isTyping && event.key === 'Escape') at.blur(), this.panel.focus();
+    if (isTyping && !dialog && event.key === 'Escape') at.blur(), this.panel.focus();
+    if ((isTyping || dialog) && this.el.contains(at)) this.pressInField(event, dialog);
     if (isTyping || dialog) return;
     if (event.key === 'Enter' && at.closest('button, summary, a')) return;
     const handled = this.covered ? this.pressCovered(event.key) : this.pressItem(event.key, at);
     if (!handled) return;
     event.preventDefault();
     event.stopImmediatePropagation();
+  }
+
+  pressInField(event, dialog) {
+    event.stopImmediatePropagation(); // JupyterLab takes Enter even here
+    const {key, target} = event;
+    if (key === 'Enter' && target === this.comment) this.panel.focus();
+    else if (key === 'Enter' && target === this.flagText) target.form.requestSubmit();
+    else if (key === '?' && dialog === this.help) this.help.close();
+    else if (dialog === this.listDialog && target !== this.filter && key.startsWith('Arrow'))
+      this.moveInList(key === 'ArrowDown' ? 1 : -1);
+    else return;
+    event.preventDefault();
   }
 
   isVisible() {
@@ -409,7 +417,7 @@ class Panel {
     if (key === '?') this.help.showModal();
     else if (this.covered === 'pause' && ['z', 'Enter'].includes(key)) this.resume();
     else if (this.covered === 'start' && key === 'Enter') this.start();
-    else if (this.covered === 'end' && key === 'i') this.list();
+    else if (this.covered === 'end' && key === 'l') this.list();
     else return false;
     return true;
   }
@@ -419,7 +427,9 @@ class Panel {
     const verdict = Object.keys(VERDICTS).find((name) => VERDICTS[name].key === key);
     const letter = key.length === 1 ? key.toUpperCase() : '';
     const inRecord = at.closest?.('.medalign');
-    if (verdict && this.step === 'judge') this.judge(verdict);
+    const harm = Object.keys(HARMS).find((name) => HARMS[name][0] === key);
+    if (harm) this.setHarm(harm);
+    else if (verdict && this.step === 'judge') this.judge(verdict);
     else if (verdict) this.say('Ranking: press letters. r goes back to judging.', true);
     else if (this.letters.includes(letter)) this.step === 'rank' ? this.rankNext(letter) : this.open(letter);
     else if (inRecord && ['ArrowLeft', 'ArrowRight', 'Backspace', 'Enter'].includes(key)) return false;
@@ -432,13 +442,13 @@ class Panel {
       % this.letters.length];
     const actions = {
       ArrowLeft: () => this.open(step(-1)), ArrowRight: () => this.open(step(1)),
-      h: () => this.turnHarm(), m: () => this.comment.focus(), r: () => this.setStep(
+      m: () => this.comment.focus(), r: () => this.setStep(
         this.step === 'rank' ? 'judge' : 'rank'),
       '=': () => { this.tie = this.judgement.rank.length > 0; this.say('The next letter ties with the last.'); this.refresh(); },
       Backspace: () => this.step === 'rank' && this.unrankLast(),
       j: () => this.choose(this.sentence + 1), k: () => this.choose(this.sentence - 1),
-      g: () => this.lookUp(), w: () => this.mark('wrong'), s: () => this.mark('unsupported'),
-      u: () => this.act('undo'), '!': () => this.flag(), e: () => this.reopen(), i: () => this.list(),
+      v: () => this.lookUp(), w: () => this.mark('wrong'), s: () => this.mark('unsupported'),
+      u: () => this.act('undo'), '!': () => this.flag(), x: () => this.reopen(), l: () => this.list(),
       Escape: () => this.fillPage(this.isAlone), z: () => this.pause(), '?': () => this.help.showModal(), Enter: () => this.done(),
     };
     if (!Object.hasOwn(actions, key)) return false;
@@ -636,7 +646,7 @@ class Panel {
     this.alert = make('div', {class: 'mr-alert', role: 'alert', hidden: true});
     const top = make('header', {class: 'mr-top'},
       make('div', {class: 'mr-far'}, this.bar, this.progress), this.state,
-      button('', 'i', 'Items', () => this.list()), button('', 'z', 'Pause', () => this.pause()),
+      button('', 'l', 'Items', () => this.list()), button('', 'z', 'Pause', () => this.pause()),
       button('', '?', 'Keys', () => this.help.showModal()), this.leaveButton);
     this.about = make('small');
     this.question = make('h2', {class: 'mr-question'});
@@ -654,15 +664,12 @@ class Panel {
       Object.entries(VERDICTS).map(([value, {key, sign, text}]) =>
         choice(value, key, `${sign} ${text}`, () => this.judge(value))));
     this.harms = make('div', {class: 'mr-harms', role: 'group', 'aria-label': `Possible harm. ${HARM_SOURCE}`},
-      make('span', {class: 'mr-label', title: HARM_SOURCE}, 'Harm ', kbd('h')),
-      Object.entries(HARMS).map(([value, [text, title]]) =>
-        choice(value, '', text, () => this.setHarm(value), {title: `${title}. ${HARM_SOURCE}`})));
+      make('span', {class: 'mr-label', title: HARM_SOURCE}, 'Harm'),
+      Object.entries(HARMS).map(([value, [key, text, title]]) =>
+        choice(value, key, text, () => this.setHarm(value), {title: `${title}. ${HARM_SOURCE}`})));
     this.comment = make('input', {class: 'mr-comment', type: 'text', placeholder: 'Comment (m)',
       'aria-label': 'Comment on this response', autocomplete: 'off', spellcheck: 'false',
       onchange: () => this.setComment()});
-    this.comment.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter') this.panel.focus();
-    });
     this.comment.addEventListener('input', () => {
       clearTimeout(this.typing);
       this.typing = setTimeout(() => this.setComment(), 1000);
@@ -676,7 +683,7 @@ class Panel {
     this.message = make('div', {class: 'mr-message'});
     this.heard = make('span', {class: 'mr-heard', role: 'status', 'aria-live': 'polite'});
     this.flagButton = button('', '!', '⚑ Flag', () => this.flag(), {'aria-pressed': 'false'});
-    this.changeButton = button('', 'e', 'Change', () => this.reopen(), {hidden: true});
+    this.changeButton = button('', 'x', 'Change', () => this.reopen(), {hidden: true});
     this.doneText = make('span', {}, 'Done');
     this.doneButton = button('mr-done', '↵', this.doneText, () => this.done(), {'aria-keyshortcuts': 'Enter'});
     const bottom = make('footer', {class: 'mr-bottom'}, this.flagButton,
@@ -711,7 +718,7 @@ class Panel {
         make('button', {class: 'mr-big', onclick: () => this.resume()}, 'Go on ', kbd('z'))),
       end: cover(make('h2', {}, 'Thank you. All items are done.'), this.endCount,
         make('p', {}, 'You can close this page, or go back to an item and change it.'),
-        make('button', {class: 'mr-big', onclick: () => this.list()}, 'All items ', kbd('i'))),
+        make('button', {class: 'mr-big', onclick: () => this.list()}, 'All items ', kbd('l'))),
     };
   }
 
@@ -722,13 +729,11 @@ class Panel {
     this.help = dialog('Keys', make('div', {class: 'mr-help'}, HELP.map(([title, keys]) => make('section', {},
       make('h3', {}, title), make('dl', {}, keys.map(([key, text]) => [make('dt', {}, kbd(key)), make('dd', {}, text)]).flat())))),
     make('p', {class: 'mr-source'}, HARM_SOURCE));
-    this.help.addEventListener('keydown', (event) => { if (event.key === '?') this.help.close(); });
     this.filter = make('select', {'aria-label': 'Show', onchange: () => this.list()},
       make('option', {value: 'all'}, 'All'), make('option', {value: 'open'}, 'Not done'),
       make('option', {value: 'flagged'}, 'Flagged'));
     this.listRows = make('ol', {class: 'mr-list'});
     this.listDialog = dialog('Items', this.filter, this.listRows);
-    this.listDialog.addEventListener('keydown', (event) => this.moveInList(event));
     this.flagText = make('input', {type: 'text', autofocus: true, 'aria-label': 'What to discuss', autocomplete: 'off',
       placeholder: 'What should be discussed? (optional)'});
     this.flagDialog = dialog('Flag for discussion', make('form', {method: 'dialog',
@@ -736,12 +741,9 @@ class Panel {
     make('button', {class: 'mr-big'}, 'Flag')));
   }
 
-  moveInList(event) {
-    const step = {ArrowDown: 1, ArrowUp: -1}[event.key];
-    if (!step || event.target === this.filter) return;
+  moveInList(step) {
     const rows = [...this.listRows.querySelectorAll('button')];
     rows[rows.indexOf(document.activeElement) + step]?.focus();
-    event.preventDefault();
   }
 }
 
