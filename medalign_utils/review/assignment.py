@@ -1,5 +1,6 @@
 """Which instructions are judged, and by whom: whole patients, so that a record is read once."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 
 # How much an even share of each category counts, beside an even share of the work.
 CATEGORY_WEIGHT = 0.25
+_TOO_MANY = 1e6  # counts more than all work
 
 
 def choose(
@@ -53,13 +55,15 @@ def assign(
     overlap: Collection[str],
     raters_per_overlap: int,
     record_sizes: Mapping[str, float],
+    per_rater: int | None = None,
 ) -> dict[str, list[str]]:
     """Return the ids of the instructions that each rater judges.
 
     All instructions about a patient go to one rater; those of the `overlap` also go to
-    `raters_per_overlap` - 1 others. Half of what counts as work is the number of responses, half
-    the length of the records; each unit goes to whoever has least of it, the largest units first,
-    so that work and categories are shared evenly.
+    `raters_per_overlap` - 1 others. Half of what counts as work is the number of responses. The
+    other half is the square root of the records' lengths, because raters search a long record, and
+    do not read all of it: an assumption. Each unit goes to whoever has least work and fewest of its
+    categories, the largest units first.
 
     Args:
         instructions: instruction_id, person_id, category, n_responses.
@@ -67,17 +71,19 @@ def assign(
         overlap: ids of instructions that several judge.
         raters_per_overlap: how many.
         record_sizes: the length of each patient's record, in any unit.
+        per_rater: a rater gets more only where a patient's instructions fit with nobody.
     """
     shares = pd.get_dummies(instructions["category"], dtype=float)
     shares = shares / shares.sum() * CATEGORY_WEIGHT
     shares.insert(0, "work", instructions["n_responses"] / instructions["n_responses"].sum())
     patients = instructions["person_id"]
-    all_read = sum(record_sizes[patient] for patient in patients.unique())
+    reading = {patient: math.sqrt(record_sizes[patient]) for patient in patients.unique()}
+    all_reading = sum(reading.values())
     is_overlap = instructions["instruction_id"].isin(overlap)
 
     def unit(patient: str, rows: pd.Series) -> np.ndarray:
         total = shares[rows].sum().to_numpy(copy=True)
-        total[0] += record_sizes[patient] / all_read
+        total[0] += reading[patient] / all_reading
         return total
 
     units = {patient: unit(patient, patients == patient) for patient in patients.unique()}
@@ -92,6 +98,9 @@ def assign(
                 break
             vector = unit(patient, rows)
             burden = given @ vector
+            if per_rater is not None:
+                n = np.array([len(own) for own in ids.values()]) + rows.sum()
+                burden += np.maximum(n - per_rater, 0) * _TOO_MANY
             burden[readers] = np.inf
             reader = int(burden.argmin())
             readers.append(reader)

@@ -129,7 +129,7 @@ def make_plan(
     chosen, shared = _chosen(instructions, raters, n, overlap, per_rater, rng, notes)
     rows = instructions[instructions["instruction_id"].isin(chosen)]
     sizes = {p: run.release.ehr_path(p).stat().st_size for p in rows["person_id"].unique()}
-    own = assign(rows, codes, shared, public["raters_per_overlap"], sizes)
+    own = assign(rows, codes, shared, public["raters_per_overlap"], sizes, per_rater)
     if idle := [code for code, ids in own.items() if not ids]:
         raise MedAlignError(
             f"nothing to do for {', '.join(idle)}: the {len(chosen)} instructions are about "

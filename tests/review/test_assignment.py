@@ -48,9 +48,10 @@ def test_nine_raters_share_work_and_categories_evenly(instructions):
     raters = [f"R{n}" for n in range(1, 10)]
     own = assign(instructions, raters, overlap, 3, sizes)
     rows = instructions.set_index("instruction_id")
+    read = {patient: size**0.5 for patient, size in sizes.items()}
     work = [
         rows.loc[ids, "n_responses"].sum() / rows["n_responses"].sum()
-        + sum(sizes[p] for p in rows.loc[ids, "person_id"].unique()) / sum(sizes.values())
+        + sum(read[p] for p in rows.loc[ids, "person_id"].unique()) / sum(read.values())
         for ids in own.values()
     ]
     assert max(work) < 1.15 * min(work)
@@ -67,3 +68,9 @@ def test_patients_without_overlap_are_not_split(instructions):
     person = instructions.set_index("instruction_id")["person_id"]
     patients = [set(person[ids]) for ids in own.values()]
     assert sum(map(len, patients)) == len(set.union(*patients))
+
+
+def test_a_limit_per_rater_counts_more_than_long_records(instructions):
+    sizes = {p: 10.0**6 if n < 5 else 1 for n, p in enumerate(instructions["person_id"].unique())}
+    own = assign(instructions, ["R1", "R2", "R3"], [], 3, sizes, per_rater=102)
+    assert all(len(ids) <= 102 for ids in own.values())
