@@ -44,7 +44,8 @@ class Writer:
         for system, text in given.items():
             systems.setdefault(text, []).append(system)
         failed = systems.pop(None, [])
-        texts = list(systems)
+        # Sorted: the seed is public, and must not give away the order of the systems.
+        texts = sorted(systems)
         random.Random(f"{self.seed} {rater} {kind} {instruction_id}").shuffle(texts)
         if len(texts) > len(string.ascii_uppercase):
             raise MedAlignError(f"plan: {len(texts)} responses to rank; choose fewer systems")

@@ -1,5 +1,6 @@
 """A plan: whole patients, hidden letters, and nobody's work overwritten."""
 
+import dataclasses
 import json
 import stat
 from collections import Counter
@@ -70,6 +71,12 @@ def test_letters_are_shuffled_per_rater_and_instruction():
             for letter, [system] in systems.items():
                 text = items[name]["responses"][letter]
                 assert text == f"{system} answers {items[name]['instruction_id']}."
+
+
+def test_letters_do_not_depend_on_the_order_of_systems_which_a_rater_may_know():
+    run = make_run()
+    other = dataclasses.replace(run, systems=SYSTEMS[::-1])
+    assert make_plan(run).items == make_plan(other).items
 
 
 def test_files_are_private_and_items_and_plan_name_no_system():
