@@ -71,21 +71,19 @@ def make_plan(
     rater reads a record once. A text that several systems gave is shown once. Letters are shuffled
     per rater and instruction.
 
-    Args:
-        run: with the release and the systems; of its seed depends what is random.
-        raters: number of raters; their codes are R1, R2 ...
-        mode: "judge" responses; write a "reference" where there is none; "submit" instructions.
-        reference: when raters see it: "after" a first verdict, "before", or "never".
-        n: number of instructions; by default all that systems answer.
-        width: wanted width of the interval of an accuracy; sets n by `sample_size`.
-        overlap: number of instructions judged by `RATERS_PER_OVERLAP`; by default a fifth, at most
-            `LARGEST_OVERLAP`.
-        per_rater: about so many instructions per rater, with the overlap; by default no limit.
-        training: training items per rater, from other raters' instructions; by default
-            `items.TRAINING`.
-        repeats: hidden repeats per rater; by default `items.REPEATED_SHARE`, at least two.
-        weights: instruction_id -> weight of being chosen, for those that are not left out.
-        seed: replaces the run's.
+    - run: with the release and the systems
+    - raters: number of raters; their codes are R1, R2 ...
+    - mode: "judge" responses; write a "reference" where there is none; "submit" instructions
+    - reference: when raters see it: "after" a first verdict, "before", or "never"
+    - n: number of instructions; by default all that systems answer
+    - width: wanted width of the interval of an accuracy; sets n by `sample_size`
+    - overlap: number of instructions judged by `RATERS_PER_OVERLAP`; by default a fifth, at most
+      `LARGEST_OVERLAP`
+    - per_rater: about so many instructions per rater, with the overlap; by default no limit
+    - training: training items per rater, from others' instructions; by default `items.TRAINING`
+    - repeats: hidden repeats per rater; by default `items.REPEATED_SHARE`, at least two
+    - weights: instruction_id -> weight of being drawn, of those that are not left out
+    - seed: replaces the run's
 
     Raises:
         MedAlignError: there are more raters than patients, nothing to judge, or an argument is out
