@@ -22,6 +22,7 @@ from medalign_utils.data.access import table_files
 from medalign_utils.data.ehr_files import ehrs_digest
 from medalign_utils.data.release import load_release
 from medalign_utils.errors import MedAlignError
+from medalign_utils.evaluation.ratings import has_ratings
 from medalign_utils.generation.system import job_resources, shaping_settings
 from medalign_utils.generation.terms import check_terms
 from medalign_utils.outputs import FIGURE_KINDS, OUTPUTS, stem
@@ -29,6 +30,8 @@ from medalign_utils.paths import checkpoint, keep_private, part, resolve
 from medalign_utils.provenance.code_closure import code_hash
 from medalign_utils.provenance.notebook import notebook_code
 from medalign_utils.reporting.jobs import is_finished
+from medalign_utils.review.collected import files_of
+from medalign_utils.run import Run
 
 # Jobs find python in the environment that runs Snakemake.
 os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -58,10 +61,14 @@ except MedAlignError as error:
 
 RELEASE = EXPERIMENT["release"]
 RUN = f"runs/{EXPERIMENT['experiment']}"
-# Only an answer key can rate the responses of this run.
-IS_RATED = IS_RELEASED or IS_SYNTHETIC or (resolve(RELEASE) / "answer-key.jsonl").is_file()
+IS_COLLECTED = EXPERIMENT.get("ratings") == "collected"
+# The answer key of a synthetic release need not exist yet.
+IS_RATED = (IS_SYNTHETIC and not IS_COLLECTED) or has_ratings(Run.of(EXPERIMENT))
 if not IS_RATED:
-    print(f"{RELEASE} has no answer key: responses are generated and scored, not rated.")
+    missing = "nothing is collected yet" if IS_COLLECTED else f"{RELEASE} has no answer key"
+    print(f"{missing}: responses are generated and scored, not rated; `make review` collects ratings.")
+# What raters have said so far.
+REVIEW = [os.path.relpath(file) for file in files_of(RUN.removeprefix("runs/"))] if IS_COLLECTED else []
 # The audit asks systems again about rewritten records, which released responses do not allow.
 IS_AUDITED = not IS_RELEASED and bool(EXPERIMENT["counterfactual_systems"])
 
@@ -184,9 +191,9 @@ PAPER = sorted(map(str, Path("data/paper").glob("*.csv")))
 NOTEBOOKS = {"01_explore_release": PAPER, "02_match_instructions": []}
 if IS_RATED:
     NOTEBOOKS |= {
-        "05_evaluate_systems": GENERATED,
-        "06_correlate_metrics": GENERATED + SCORED,
-        "07_audit_fairness": GENERATED + SCORED,
+        "05_evaluate_systems": GENERATED + REVIEW,
+        "06_correlate_metrics": GENERATED + SCORED + REVIEW,
+        "07_audit_fairness": GENERATED + SCORED + REVIEW,
         "08_reproduce_paper": [
             f"{RUN}/patients.csv",
             f"{RUN}/tables/05_evaluate_systems.csv",
@@ -194,11 +201,12 @@ if IS_RATED:
             f"{RUN}/tables/06_correlate_metrics.csv",
             *PAPER,
             *GENERATED,
+            *REVIEW,
         ],
     }
 if IS_AUDITED:
     NOTEBOOKS["09_audit_counterfactuals"] = AUDITED
-NOTEBOOKS["12_analyze_errors"] = GENERATED
+NOTEBOOKS["12_analyze_errors"] = GENERATED + REVIEW
 NO_EHRS = ("06_correlate_metrics", "08_reproduce_paper")  # of these
 EVERYTHING = [file for notebook in NOTEBOOKS for file in outputs_of(notebook)]
 

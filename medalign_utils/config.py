@@ -20,7 +20,13 @@ from medalign_utils.data.responses import SOURCES
 from medalign_utils.errors import MedAlignError, ParamsError, suggest
 from medalign_utils.evaluation.paper import SAME_MODEL
 from medalign_utils.evaluation.paper import context_lengths as published_contexts
-from medalign_utils.evaluation.ratings import COMBINATIONS, common_ratings, rate
+from medalign_utils.evaluation.ratings import (
+    COMBINATIONS,
+    RATINGS,
+    common_ratings,
+    has_ratings,
+    rate,
+)
 from medalign_utils.fairness.perturbation import CHANGES
 from medalign_utils.generation.params_files import check_name, one_of, read_yaml
 from medalign_utils.generation.system import check_system, concurrency, shaping_settings
@@ -70,6 +76,7 @@ class Experiment(BaseModel):
     columns: dict[str, str]
     annotator: str
     responses: one_of("source of responses", SOURCES)
+    ratings: one_of("source of ratings", RATINGS) = "given"
     combine_raters: one_of("way to combine raters", COMBINATIONS)
     rouge_threshold: Annotated[float, Field(ge=0, le=1)]
     systems: Annotated[_Systems, Field(min_length=1)]
@@ -123,6 +130,9 @@ def load_experiment(path: str | Path, overrides: Mapping[str, Any] | None = None
         _check_keys(experiment)
         experiment["experiment"] = with_limit(path.stem, experiment.get("limit"))
         read_wording(experiment.get("prompt"))
+        is_adjudicated = experiment["combine_raters"] == "adjudicated"
+        if is_adjudicated and experiment.get("ratings") != "collected":
+            raise ParamsError("combine_raters: adjudicated needs `ratings: collected`")
         _check_systems(experiment)
         for weights in (experiment["comet_checkpoint"], *experiment["weights"].values()):
             found = checkpoint(weights)
@@ -366,7 +376,8 @@ def _check_release(experiment: Mapping[str, Any]) -> None:
         return
     try:
         load_release(release, columns=experiment["columns"])
-        if experiment["responses"] == "released":
-            common_ratings(rate(Run.of(experiment)))
+        run = Run.of(experiment)
+        if run.source == "released" and has_ratings(run):
+            common_ratings(rate(run))
     except MedAlignError as error:
         raise ParamsError(f"release: {error}") from None

@@ -36,6 +36,7 @@ _FIELDS = {
     "release": "release_folder",
     "systems": "systems",
     "responses": "source",
+    "ratings": "ratings",
     "combine_raters": "combine",
     "columns": "columns",
     "annotator": "annotator",
@@ -56,6 +57,8 @@ class Run:
         release_folder: the release's folder, relative to the project's root.
         systems: names of the evaluated systems.
         source: the origin of responses: this run ("generated") or the release ("released").
+        ratings: whose: "given" by the release's clinicians or answer key, or "collected" by a
+            review; see `evaluation.ratings`.
         combine: how to combine the ratings of several raters; see `evaluation.ratings`.
         columns: our column -> the release's name for it.
         notebook: stem of the notebook that saves results, such as "05_evaluate_systems".
@@ -72,6 +75,7 @@ class Run:
     release_folder: str | Path
     systems: Sequence[str] = ()
     source: str = "generated"
+    ratings: str = "given"
     combine: str = "first"
     columns: Mapping[str, str] = field(default_factory=dict)
     notebook: str = ""

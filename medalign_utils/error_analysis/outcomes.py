@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from medalign_utils.evaluation.ratings import rate
+from medalign_utils.evaluation.ratings import has_ratings, rate
 from medalign_utils.grading import grade, load_answer_key
 from medalign_utils.grading.verdict import Evidence
 from medalign_utils.run import Run
@@ -35,11 +35,6 @@ class Judged(NamedTuple):
     evidence: tuple[Evidence, ...]  # what decided
 
 
-def has_ratings(run: Run) -> bool:
-    """Return whether the responses of a run can be rated: by clinicians, or by an answer key."""
-    return run.source == "released" or run.release.answer_key_path is not None
-
-
 def judge_responses(run: Run) -> pd.DataFrame:
     """Return one row per response of a run.
 
@@ -60,7 +55,7 @@ def judge_responses(run: Run) -> pd.DataFrame:
     ratings = rate(run)[["instruction_id", "system", "correct"]]
     responses = responses.merge(ratings, on=["instruction_id", "system"], how="left")
     responses = responses.astype({"correct": "boolean"})
-    if run.source == "released":
+    if run.source == "released" or run.ratings == "collected":
         return responses
     key = load_answer_key(run.release.answer_key_path)
     judged = [

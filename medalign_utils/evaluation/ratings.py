@@ -1,4 +1,4 @@
-"""Ratings of responses: by a release's clinicians, or by the answer key."""
+"""Ratings of responses: by a release's clinicians, by its answer key, or collected by a review."""
 
 import warnings
 from typing import NamedTuple
@@ -11,10 +11,12 @@ from medalign_utils.data.reviews import RATING_COLUMNS
 from medalign_utils.errors import MedAlignError, ReleaseError
 from medalign_utils.grading import load_answer_key, rate_with_answer_key
 from medalign_utils.grading.answer_key import RATER
+from medalign_utils.review import collected
 from medalign_utils.run import Run
 from medalign_utils.stats.rank_correlation import with_ties
 
-COMBINATIONS = ("first", "majority")
+RATINGS = ("given", "collected")
+COMBINATIONS = ("first", "majority", "adjudicated")
 _KEY = ["instruction_id", "system"]
 _TOLERANCE = 1e-9
 
@@ -23,16 +25,35 @@ def rate(run: Run) -> pd.DataFrame:
     """Return one rating of each response of a run: instruction_id, system, rater, correct, rank.
 
     The answer key rates generated responses to instructions with a reference, and its grader's
-    version is in the column grader.
-    Released responses have clinicians' ratings, combined by `combine_raters`. Systems may be rated
-    on different instructions; see `common_ratings`.
+    version is in the column grader. Released responses have clinicians' ratings, and a run whose
+    ratings are "collected" those of its review (`review.collected`), combined by `combine_raters`;
+    "adjudicated" is the majority's, but for verdicts that were adjudicated. Systems may be rated on
+    different instructions; see `common_ratings`.
 
     Raises:
         ReleaseError: the release has no answer key or reviews, no review of one of the systems, or
             no reference for any response.
+        MedAlignError: nothing is collected yet.
     """
     ratings = rate_by_each(run)
-    return combine_raters(ratings, run.combine) if run.source == "released" else ratings
+    if run.ratings != "collected" and run.source != "released":
+        return ratings
+    combined = combine_raters(ratings, run.combine)
+    if run.combine != "adjudicated":
+        return combined
+    if run.ratings != "collected":
+        raise MedAlignError("combine_raters: adjudicated needs `ratings: collected`")
+    final = collected.adjudicated_of(run).rename(columns={"correct": "final"})
+    combined = combined.merge(final, on=_KEY, how="left")
+    combined["correct"] = combined["final"].fillna(combined["correct"]).astype(bool)
+    return combined.drop(columns="final")
+
+
+def has_ratings(run: Run) -> bool:
+    """Return whether a run's responses can be rated."""
+    if run.ratings == "collected":
+        return collected.is_begun(run.experiment)
+    return run.source == "released" or run.release.answer_key_path is not None
 
 
 def rate_by_each(run: Run) -> pd.DataFrame:
@@ -44,13 +65,16 @@ def rate_by_each(run: Run) -> pd.DataFrame:
     if not isinstance(run, Run):
         example = 'ma.Run("demo", "data/demo", ["bm25-2k"])'
         raise MedAlignError(f"expected a Run, such as {example}, found {type(run).__name__}")
+    if run.ratings == "collected":
+        return collected.ratings_of(run)
     if run.source == "released":
         ratings = reviews_of(run.release, run.systems).ratings
         return ratings[ratings["system"].isin(run.systems)].reset_index(drop=True)
     if run.release.answer_key_path is None:
         raise ReleaseError(
             f"{run.release.path} has no answer-key.jsonl, so it cannot rate responses of this run; "
-            "`responses: released` in params evaluates those that clinicians rated"
+            "`responses: released` in params evaluates those that clinicians rated, and "
+            "`ratings: collected` those that a review rates (`make review`)"
         )
     responses = pd.concat([run.responses(system) for system in run.systems], ignore_index=True)
     key = load_answer_key(run.release.answer_key_path)
@@ -66,8 +90,8 @@ def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFram
 
     ``"first"`` takes verdict and rank from the instruction's first rater, or from the next rater if
     the first did not judge and rank the response. ``"majority"`` takes the majority verdict (in a
-    tie, the first rater's) and the median rank. Ranks are then 1 to n within an instruction, ties
-    share their average, and a response that nobody ranked has NaN.
+    tie, the first rater's) and the median rank, and so does ``"adjudicated"``. Ranks are then 1 to
+    n within an instruction, ties share their average, and a response that nobody ranked has NaN.
     """
     if combine not in COMBINATIONS:
         raise MedAlignError(
@@ -80,7 +104,7 @@ def combine_raters(ratings: pd.DataFrame, combine: str = "first") -> pd.DataFram
     by_choice = by_choice.sort_values(["unranked", "other"], kind="stable")
     combined = by_choice.drop_duplicates(_KEY).set_index(_KEY).loc[groups.size().index]
     combined = combined.reset_index()
-    if combine == "majority":
+    if combine != "first":
         share = groups["correct"].mean().to_numpy()
         tied = (share == 0.5) & combined["correct"].to_numpy(dtype=bool)
         # Raters may write the same tie as 1, 1, 3, as 1, 1, 2 or as 1.5, 1.5, 3.

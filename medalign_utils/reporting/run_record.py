@@ -15,7 +15,7 @@ import pandas as pd
 from medalign_utils import paths
 from medalign_utils.data.disclosure import is_personal, unknown_text
 from medalign_utils.errors import MedAlignError
-from medalign_utils.evaluation.ratings import common_ratings, rate
+from medalign_utils.evaluation.ratings import common_ratings, has_ratings, rate
 from medalign_utils.outputs import OUTPUTS, stem
 from medalign_utils.prompts.templates import read_wording
 from medalign_utils.provenance.environment import commit, versions
@@ -115,7 +115,7 @@ def _about(run: Run, tables: Mapping[str, pd.DataFrame]) -> list[str]:
         phrases.append(f"provisional: limited to {run.limited_to}")
     if run.source == "released":
         phrases.append("responses and clinicians' ratings of the release")
-    elif _is_rated(run):
+    elif has_ratings(run):
         phrases.append("rated by a program with an answer key, not by clinicians")
     else:
         phrases.append("scored but not rated, because there is no answer key")
@@ -203,7 +203,7 @@ def _unused_ratings(run: Run) -> Iterator[Gap]:
     """Yield the number of reviews not used, and of instructions not rated for every system."""
     is_released, name = run.source == "released", run.experiment
     systems = [s for s in run.systems if is_released or paths.responses(name, s).is_file()]
-    if not systems or not _is_rated(run):
+    if not systems or not has_ratings(run):
         return
     try:
         common = common_ratings(rate(replace(run, systems=systems)))
@@ -237,14 +237,10 @@ def _missing_tables(
         why = ""
         if notebook.startswith("09") and (run.source == "released" or not audited):
             why = "no system answers rewritten records"
-        elif "05" <= notebook < "09" and not _is_rated(run):
+        elif "05" <= notebook < "09" and not has_ratings(run):
             why = "the responses are not rated"
         if missing:
             yield Gap(f"table {', '.join(missing)}", why or failure(run, notebook), not why)
-
-
-def _is_rated(run: Run) -> bool:
-    return run.source == "released" or run.release.answer_key_path is not None
 
 
 def _withheld_columns(tables: Mapping[str, pd.DataFrame]) -> Iterator[Gap]:

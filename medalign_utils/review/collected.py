@@ -11,7 +11,14 @@ import pandas as pd
 from medalign_utils.data.reviews import RATING_COLUMNS
 from medalign_utils.errors import MedAlignError
 from medalign_utils.paths import short
-from medalign_utils.review.folder import read_items, read_key, read_plan, review_folder
+from medalign_utils.review.folder import (
+    key_file,
+    plan_file,
+    read_items,
+    read_key,
+    read_plan,
+    review_folder,
+)
 from medalign_utils.review.journal import Journal
 from medalign_utils.review.progress import is_done
 from medalign_utils.review.state import Judgement, average_ranks, replay
@@ -95,6 +102,36 @@ def ratings_of(run: Run) -> pd.DataFrame:
     if notes := collected.notes():
         warnings.warn(f"{run.experiment}: {'; '.join(notes)}", stacklevel=2)
     return collected.ratings
+
+
+def is_begun(experiment: str) -> bool:
+    """Return whether any response of an experiment's review has been judged, training apart."""
+    folder = review_folder(experiment)
+    if not plan_file(folder).is_file():
+        return False
+    plan = read_plan(folder)
+    for rater in plan["raters"] if plan["mode"] == "judge" else ():
+        judgements = replay(Journal(folder, rater).lines)
+        for item in read_items(folder, rater):
+            if item["kind"] == "judge" and is_done(item, judgements.get(item["item"])):
+                return True
+    return False
+
+
+def files_of(experiment: str) -> list[Path]:
+    """Return the files on which the ratings of a review depend."""
+    folder = review_folder(experiment)
+    return [plan_file(folder), key_file(folder), *sorted(folder.glob("raters/*/*.jsonl"))]
+
+
+def adjudicated_of(run: Run) -> pd.DataFrame:
+    """Return the last adjudicated verdict of each response: instruction_id, system, correct."""
+    table = judgements_of(run)
+    final = table[table["kind"].eq("adjudicate") & table["done"] & table["correct"].notna()]
+    final = final.sort_values(["round", "done_at"], kind="stable")
+    key = ["instruction_id", "system"]
+    final = final.drop_duplicates(key, keep="last")[[*key, "correct"]]
+    return final.astype({"correct": bool}).reset_index(drop=True)
 
 
 def collect(run: Run) -> Collected:
