@@ -92,6 +92,7 @@ class SubmitPage extends WritingPage {
     this.say('Withdrawn. Undo brings it back.');
     this.last = name;
     if (this.item.item === name) this.next();
+    else this.text.focus();
   }
 
   undo() {
