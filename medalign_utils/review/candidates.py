@@ -41,6 +41,7 @@ def read_weights(file: Path, release: Release) -> dict[str, float]:
 
 def answers_of(run: Run, notes: list[str]) -> dict[str, dict[str, str | None]]:
     """Return instruction_id -> system -> response, None if it failed; say what is missing."""
+    run.require_responses()
     answers: dict[str, dict[str, str | None]] = {}
     for system in run.systems:
         table = run.responses(system)

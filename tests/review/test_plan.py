@@ -155,6 +155,13 @@ def test_repeats_come_later_with_their_own_shuffle_and_look_like_others():
     assert shuffled
 
 
+def test_a_run_without_responses_names_the_command_that_gives_them():
+    run = make_run()
+    paths.responses("mine", "brief").unlink()
+    with pytest.raises(MedAlignError, match=r"brief.jsonl; `make reproduce EXPERIMENT=params/mine"):
+        make_plan(run)
+
+
 def test_more_raters_than_patients_are_refused():
     with pytest.raises(MedAlignError, match="plan at most 2 raters"):
         make_plan(make_run(2, 3), 4, overlap=0)
