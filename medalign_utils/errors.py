@@ -68,6 +68,16 @@ def masked(text: str) -> str:
     return re.sub(r"\d", "#", form) + ("..." if text[40:] else "")
 
 
+def shown_id(name: object) -> str:
+    """Return an id for a message, masked if it may be text, which shifted cells put in its place.
+
+    >>> shown_id("0501"), shown_id("Any chest pain?")
+    ('0501', 'Aaa aaaaa aaaa?')
+    """
+    text = str(name)
+    return text if len(text) <= 60 and not re.search(r"\s", text) else masked(text)
+
+
 @contextmanager
 def reading(
     path: Path, kind: type[MedAlignError] = ReleaseError, done: str = "read"

@@ -12,7 +12,7 @@ from medalign_utils.data.access import EHR_FOLDERS
 from medalign_utils.data.ehr.parsing import SUFFIXES, patient_of
 from medalign_utils.data.ids import bare
 from medalign_utils.data.tables import Problem, Table
-from medalign_utils.errors import ReleaseError, reading
+from medalign_utils.errors import ReleaseError, reading, shown_id
 
 
 class NamedEHRs(NamedTuple):
@@ -36,8 +36,8 @@ def find_ehrs(folder: Path, tables: Sequence[Table]) -> NamedEHRs:
                 file = find_ehr(folder, patient, name)
                 if name is not None and found.filenames.setdefault(patient, name) != name:
                     raise ReleaseError(
-                        f"filename {name!r} for patient {patient}, whose EHR is "
-                        f"{found.filenames[patient]!r} in an earlier row or table"
+                        f"filename {shown_id(name)!r} for patient {patient}, whose EHR is "
+                        f"{shown_id(found.filenames[patient])!r} in an earlier row or table"
                     )
                 if name is not None or patient not in found.filenames:
                     found.files[patient] = file
@@ -107,12 +107,12 @@ def find_ehr(release: Path, person_id: str, filename: str | None) -> Path:
         except PermissionError as error:
             raise ReleaseError(f"{candidate}: cannot be read ({error.strerror})") from None
         except (OSError, ValueError, RuntimeError):  # too long, a NUL, circular links
-            raise ReleaseError(f"{name!r} is not a file name") from None
+            raise ReleaseError(f"{shown_id(name)!r} is not a file name") from None
         if parts.is_absolute() or ".." in parts.parts or not inside:
-            raise ReleaseError(f"{name!r} is outside the EHR folder {folder}")
+            raise ReleaseError(f"{shown_id(name)!r} is outside the EHR folder {folder}")
         if patient_of(candidate) != person_id:
             raise ReleaseError(
-                f"filename {name!r} does not belong to patient {person_id}, expected "
+                f"filename {shown_id(name)!r} does not belong to patient {person_id}, expected "
                 f"{person_id}.xml or EHR_{person_id}.xml"
             )
         if exists:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medalign_utils.data.tables import Problem, Table
+from medalign_utils.errors import shown_id
 
 _ANNOTATOR = re.compile(r"(?:annotator)?[\s_#-]*0*(\d+)(?:\.0*)?", re.IGNORECASE)
 _COLUMNS = ("instruction_id", "person_id")
@@ -17,7 +18,7 @@ def ids_in_two_spellings(tables: Sequence[Table]) -> list[Problem]:
     """Return a problem for each id that is also spelled otherwise in an earlier row.
 
     Spellings are those that differ only by leading zeros, by quotation marks around the id, by
-    invisible characters, or by the width of digits and letters.
+    invisible characters, or by the width or script of digits.
     """
     problems = []
     for column in _COLUMNS:
@@ -32,7 +33,8 @@ def ids_in_two_spellings(tables: Sequence[Table]) -> list[Problem]:
                 other, file, where = first.setdefault(bare(name), (name, table.file, row))
                 if other != name:
                     fault = (
-                        f"{column} {name!r} and {other!r} in {file.name}, row {where}, differ only "
+                        f"{column} {shown_id(name)!r} and {shown_id(other)!r} in {file.name}, row "
+                        f"{where}, differ only "
                         "by leading zeros, quotation marks or invisible characters; spell each id "
                         "in one way, as text"
                     )
@@ -57,13 +59,14 @@ def systems_in_two_spellings(table: Table) -> list[Problem]:
 
 
 def bare(name: str) -> str:
-    r"""Return an id without what programs add or drop.
+    r"""Return an id without what programs add or drop, with digits of any script as ASCII.
 
-    >>> bare("0501"), bare("'501"), bare("501\ufeff"), bare("000")
-    ('501', '501', '501', '0')
+    >>> bare("0501"), bare("'501"), bare("501\ufeff"), bare("000"), bare("\u0665\u0660\u0661")
+    ('501', '501', '501', '0', '501')
     """
     text = unicodedata.normalize("NFKC", name)
     text = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cc"))
+    text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
     return text.strip(_AROUND).lstrip("0") or "0"
 
 

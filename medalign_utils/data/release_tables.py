@@ -25,7 +25,7 @@ from medalign_utils.data.tables import (
     without_repeats,
 )
 from medalign_utils.data.taxonomy import SUBCATEGORIES
-from medalign_utils.errors import ReleaseError
+from medalign_utils.errors import ReleaseError, shown_id
 
 INSTRUCTIONS_FILE = "all-instructions-rouge"
 REFERENCES_FILE = "clinician-instruction-responses"
@@ -165,13 +165,15 @@ def merge_instructions(
     wrong = rows[rows["person_id"].notna() & (rows["person_id"] != patients.transform("first"))]
     for (i, row), instruction_id in wrong["instruction_id"].drop_duplicates().items():
         persons = patients.get_group(instruction_id).dropna().unique()
+        named = ", ".join(map(shown_id, persons))
         fault = (
-            f"instruction {instruction_id} has {len(persons)} patients ({', '.join(persons)}), "
+            f"instruction {shown_id(instruction_id)} has {len(persons)} patients ({named}), "
             "expected 1"
         )
         problems.append(Problem(tables[i].file, f"row {row}", fault))
     if reviews:
         ids = reviews.frame["instruction_id"].drop_duplicates()
         unknown = ids[~ids.isin(merged["instruction_id"])]
-        problems += at_rows(reviews.file, unknown, "instruction {} is in no other table")
+        fault = "instruction {} is in no other table"
+        problems += at_rows(reviews.file, unknown.map(shown_id), fault)
     return merged[list(INSTRUCTION_COLUMNS)], problems

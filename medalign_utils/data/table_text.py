@@ -1,12 +1,12 @@
 """Read the text of a table's file, plain or compressed by gzip."""
 
 import csv
-import gzip
 import io
 import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+from medalign_utils.data.gzip_files import BoundedGzip
 from medalign_utils.data.recognize import OPENING_BYTES, is_gzip, recognize
 from medalign_utils.errors import ReleaseError
 
@@ -36,7 +36,7 @@ def read_text(file: Path, delimiter: str = "") -> str:
     try:
         content = file.read_bytes()
         if is_gzip(content[:2]):
-            content = gzip.decompress(content)
+            content = BoundedGzip(fileobj=io.BytesIO(content)).read()
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or f"damaged gzip: {error}"
         raise ReleaseError(f"{file}: cannot be read ({reason})") from None

@@ -11,7 +11,7 @@ from medalign_utils.data.access import TABLE_SUFFIXES
 from medalign_utils.data.delimited import DELIMITERS, read_delimited
 from medalign_utils.data.json_rows import read_json_rows
 from medalign_utils.data.missing import MISSING_IN_TABLES
-from medalign_utils.errors import ParamsError, ReleaseError, masked, printable, suggest
+from medalign_utils.errors import ParamsError, ReleaseError, masked, printable, shown_id, suggest
 
 # Our column -> its names in releases; the first name found is used.
 COLUMN_NAMES = {
@@ -53,6 +53,12 @@ _REWRITTEN = (
 # How to name a column that a table calls otherwise: in an experiment, and for a command.
 IN_PARAMS = "set `columns: {{{column}: <name>}}` in params"
 AS_OPTION = "name it with `--column {column}=<name>`"
+# Text in the place of an id, as after a shift of cells, and what a spreadsheet's last row has.
+_NO_ID = r"(?:\S+\s+){2,}\S+|.*\s.*[.?!]|(?i:(?:grand |sub-?)?totals?|sum|count|average|mean)"
+# Marks that are not seen; blanks around text are stripped in any case.
+_INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\xad"
+# Behind the name of a column that occurs twice, as pandas or polars write it.
+_AGAIN = re.compile(r"(?:\.|_duplicated_)\d+$")
 _LONGEST_CELL = 32_767  # of a spreadsheet
 _SPREADSHEET_ERRORS = (
     "#REF! #VALUE! #NAME? #DIV/0! #NUM! #NULL! #SPILL! #CALC! #FIELD! #BLOCKED! #GETTING_DATA"
@@ -174,8 +180,8 @@ def read_table(
     Ids and names are stripped of surrounding blanks. Rows that the column `used` excludes are not
     checked. Faulty rows are left out and listed in `problems`. Faults are those of
     `delimited.read_delimited` and `json_rows.read_json_rows`, a missing required value, a value of
-    `used` that is neither yes nor no, an id that a spreadsheet turned into a number or date, its
-    error value or a text that it cut, and a repeated key.
+    `used` that is neither yes nor no, an id that is a text or that a spreadsheet turned into a
+    number or date, its error value or a text that it cut, and a repeated key.
 
     Args:
         file: a ``.tsv`` or ``.csv`` file in UTF-8; or ``.json`` or ``.jsonl``, a list of objects or
@@ -188,8 +194,8 @@ def read_table(
         hint: how to name a required `{column}` that is missing, for the message.
 
     Raises:
-        ReleaseError: the file is not UTF-8, its name has another ending, a column occurs twice, or
-            a required one is missing.
+        ReleaseError: the file is not UTF-8, its name has another ending, a column occurs twice
+            (also as pandas' `question.1`), or a required one is missing.
     """
     problems: list[Problem] = []
     header, rows = read_rows(file, problems)
@@ -208,7 +214,7 @@ def read_table(
                 f"found {shown_columns(header)}; {hint.format(column=column)}"
             )
         text = pd.Series(None, raw.index, dtype="str") if name is None else raw[name]
-        stripped = text.str.strip()
+        stripped = text.str.strip().str.strip(_INVISIBLE).str.strip()
         frame[column] = (stripped if column in _NAMES else text).mask(stripped.isin(_ABSENT))
     n_not_used = 0
     if "used" in frame:
@@ -238,7 +244,13 @@ def read_table(
                 "export the table with ids as text"
             )
             problems += at_rows(file, frame.loc[number, column], fault)
-            faulty |= number
+            sentence = frame[column].str.fullmatch(_NO_ID, na=False)
+            fault = (
+                f"{column} is no id, but text or a total; if cells are shifted, correct the row, "
+                "and delete a row of totals"
+            )
+            problems += at_rows(file, frame.loc[sentence, column], fault)
+            faulty |= number | sentence
     table = Table(file, frame[~faulty], problems, n_not_used)
     return without_repeats(table, key) if key else table
 
@@ -249,7 +261,7 @@ def without_repeats(table: Table, key: Sequence[str]) -> Table:
     rows = pd.Series(frame.index, frame.index)
     first = rows.groupby([frame[name] for name in key], dropna=False).transform("first")
     for row in frame.index[first != rows]:
-        shown = ", ".join(f"{name} {frame.at[row, name]}" for name in key)
+        shown = ", ".join(f"{name} {shown_id(frame.at[row, name])}" for name in key)
         fault = f"{shown} is already in row {first[row]}"
         problems.append(Problem(table.file, f"row {row}", fault))
     return table._replace(frame=frame[first == rows], problems=problems)
@@ -277,4 +289,10 @@ def read_rows(file: Path, problems: list[Problem]) -> tuple[list[str], dict[int,
         places = [i for i, name in enumerate(header, 1) if name == repeated[0]]
         same = " and ".join(map(str, places))
         raise ReleaseError(f"{file}: columns {same} have the same name, expected different ones")
+    first: dict[str, str] = {}
+    known = {name for names in COLUMN_NAMES.values() for name in names}
+    for name in header:
+        plain = _plain(_AGAIN.sub("", name))
+        if plain in known and (other := first.setdefault(plain, name)) != name:
+            raise ReleaseError(f"{file}: columns {other} and {name} have the same name; delete one")
     return header, rows

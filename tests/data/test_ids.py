@@ -4,11 +4,12 @@ from medalign_utils.data.ids import ids_in_two_spellings
 from medalign_utils.data.release import load_release
 from medalign_utils.data.reviews import read_reviews
 from medalign_utils.errors import ReleaseError
-from tests.builders.tiny_release import ANSWERED, edit, write_release
+from tests.builders.tiny_release import ANSWERED, ASKED, edit, write_release
 
 
 @pytest.mark.parametrize(
-    "spelling", ["2", "'02", '"""02"""', "002", "0\u200b2", "\uff10\uff12", '"=""02"""']
+    "spelling",
+    ["2", "'02", '"""02"""', "002", "0\u200b2", "\uff10\uff12", "\u0660\u0662", '"=""02"""'],
 )
 def test_ids_in_two_spellings_are_a_problem_that_names_both(tmp_path, spelling):
     folder = write_release(tmp_path / "release")
@@ -40,6 +41,24 @@ def test_an_id_that_a_spreadsheet_turned_into_a_number_or_date_is_a_problem(tmp_
     folder = write_release(tmp_path / "release")
     edit(folder / ANSWERED, "\n02\t", f"\n{rewritten}\t".replace("\u00a0", " "))
     with pytest.raises(ReleaseError, match=r"row 1: instruction_id .* was turned into a number or"):
+        load_release(folder)
+
+
+@pytest.mark.parametrize("text", ["Any chest pain", "Chest pain?", "Total", "Grand total"])
+def test_a_text_or_a_total_in_the_place_of_an_id_is_a_problem_that_does_not_repeat_it(
+    tmp_path, text
+):
+    folder = write_release(tmp_path / "release")
+    edit(folder / ASKED, "\n3\t", f"\n{text}\t")
+    with pytest.raises(ReleaseError, match="row 3: instruction_id is no id, but text") as caught:
+        load_release(folder)
+    assert text not in str(caught.value).replace("a total", "").replace("of totals", "")
+
+
+def test_messages_mask_what_is_no_id(tmp_path):
+    folder = write_release(tmp_path / "release")
+    edit(folder / ANSWERED, "\tEHR_007.xml\tAnnotator_2", "\tDenies pain\tAnnotator_2")
+    with pytest.raises(ReleaseError, match="filename 'Aaaaaa aaaa' does not belong to patient 007"):
         load_release(folder)
 
 

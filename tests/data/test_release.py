@@ -315,6 +315,21 @@ def test_columns_may_differ_in_case_and_blanks(folder):
     assert load_release(folder).references.equals(expected.references)
 
 
+@pytest.mark.parametrize("again", ["question.1", "Question", "question_duplicated_0", "question "])
+def test_a_column_that_occurs_twice_is_a_problem(folder, again):
+    lines = (folder / ASKED).read_text().splitlines()
+    rows = [f"{again}\t{lines[0]}", *(f"Another?\t{line}" for line in lines[1:])]
+    (folder / ASKED).write_text("\n".join(rows) + "\n")
+    with pytest.raises(ReleaseError, match=r"columns .* have the same name"):
+        load_release(folder)
+
+
+def test_a_cell_of_invisible_characters_is_empty(folder):
+    edit(folder / ANSWERED, "\tNone.\t", "\t\u200b \ufeff\t")
+    with pytest.warns(UserWarning, match="left out row 1: no clinician's response"):
+        assert "Annotator_2" not in set(load_release(folder).references["annotator"][:2])
+
+
 @pytest.mark.parametrize("name", ["{}.tsv.gz", "{}.xlsx", "{}.TSV", "release-1.3/{}.tsv"])
 def test_a_table_of_another_name_is_named(folder, name):
     other = folder / name.format("clinician-instruction-responses")

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from lxml import etree
 
+from medalign_utils.data.gzip_files import BoundedGzip
 from medalign_utils.data.recognize import OPENING_BYTES, is_gzip, recognize
 from medalign_utils.errors import EHRError, reading
 
@@ -161,7 +162,7 @@ def _open(path: Path) -> BinaryIO:
         raise EHRError(f"{path}: a pipe, socket or device, expected a file")
     with path.open("rb") as file:
         is_compressed = is_gzip(file.read(2))
-    return gzip.open(path) if is_compressed else path.open("rb")
+    return BoundedGzip(path) if is_compressed else path.open("rb")
 
 
 def _open_utf8(path: Path) -> BinaryIO:
