@@ -23,6 +23,7 @@ _BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF32_LE: "utf-32"}
 _BYTE_ORDER_MARKS |= {codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16"}
 _BYTE_ORDER_MARKS |= {codecs.BOM_UTF16_BE: "utf-16"}
 _ENCODINGS = re.compile(r"ascii|utf-(8|16|32)(-[lb]e)?|iso8859-\d+|cp125\d|mac-roman")
+_BETWEEN_TAGS = re.compile(rb">\s+<")
 # libxml2's name for an error -> what to do. Its messages quote the file.
 _ADVICE = {
     "ERR_INVALID_CHAR": "a control character, or another that XML does not allow; remove it",
@@ -134,10 +135,15 @@ class Seen:
         self._digests: set[int] = set()
 
     def repeats(self, part: etree._Element) -> bool:
-        """Return whether an encounter or visit with events equals an earlier one to the letter."""
+        """Return whether an encounter or visit with events equals an earlier one.
+
+        Blanks between its elements do not count, nor do attributes such as an id of its own.
+        """
         if next(part.iter("event", "day"), None) is None:
             return False
-        digest = hash(etree.tostring(part, with_tail=False))
+        content = etree.tostring(part, with_tail=False).partition(b">")[2]
+        own = [part.get(name) for name in ("start_timestamp", "start", "type")]
+        digest = hash((*own, _BETWEEN_TAGS.sub(b"><", content)))
         is_repeated = digest in self._digests
         self._digests.add(digest)
         return is_repeated

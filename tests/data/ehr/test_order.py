@@ -61,7 +61,8 @@ def test_days_and_visits_newest_first_are_sorted(write):
 @pytest.mark.parametrize("between", ["", encounter(lab("2014-01-01 09:00", "0"))])
 def test_an_encounter_that_occurs_twice_counts_once(write, between):
     twice = encounter(note("2014-06-01 09:00", "Seen once."))
-    path = write(eventstream("7", f"{twice}\n{between}{twice}"))
+    again = twice.replace("<encounter", "<encounter encounter_id='2'").replace(">\n", ">\n  ")
+    path = write(eventstream("7", f"{twice}\n{between}{twice}{again}"))
     assert read_events(path)["value"].tolist().count("Seen once.") == 1
     for format in ("lines", "markup"):
         assert ehr_text(path, format).count("Seen once.") == 1
