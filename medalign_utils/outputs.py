@@ -96,6 +96,9 @@ OUTPUTS = {
             "pairs": "Pairs of metrics: difference in mean tau on the same instructions; p_holm is "
             "Holm-adjusted over the pairs.",
             "raters": "Agreement between raters of the same responses.",
+            "categories": "Agreement between the raters of a review, by category of instruction.",
+            "review": "The raters of a review: verdicts, time per item, agreement with themselves "
+            "and others, and what to look into. Nothing is left out because of it.",
         },
         figures={
             "tau": "Mean Kendall's tau-b of each metric with the ratings over n instructions, with "
