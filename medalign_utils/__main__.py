@@ -67,7 +67,7 @@ def _grade(args: argparse.Namespace) -> int:
         raise MedAlignError(f"{out} has the answers; set another file for the verdicts by `--out`")
     release = load_release(args.release, hint="rename it to {column}")
     require_place(out, release.path, release.why_restricted)
-    graded = grade_answers(args.answers, release, args.system, columns=_mapped(args.columns))
+    graded = grade_answers(args.answers, release, args.system, columns=_mapped(args.column))
     write_text(to_json(graded.verdicts, lines=True), out, private=release.is_restricted)
     _print_table(graded.table)
     print(f"correct: with its 95 % interval over patients; {release.origin}")
@@ -221,10 +221,16 @@ def main(argv: list[str] | None = None) -> int:
         command.set_defaults(run=run)
         return command.add_argument
 
+    def named(argument: Callable[..., Any], name: str, text: str) -> None:
+        """Add `--column A=B`, repeated, and `--columns A=B C=D`; help shows `name` only."""
+        options = {"dest": "column", "default": [], "metavar": "COLUMN=NAME"}
+        many = {"--column": {"action": "append"}, "--columns": {"action": "extend", "nargs": "+"}}
+        for option, more in many.items():
+            argument(option, help=text if option == name else argparse.SUPPRESS, **options, **more)
+
     def of_release(argument: Callable[..., Any]) -> None:
         argument("release", type=Path, help="folder of the release")
-        name_help = "the release's name for one of our columns; may be repeated"
-        argument("--column", action="append", default=[], metavar="COLUMN=NAME", help=name_help)
+        named(argument, "--column", "the release's name for one of our columns; may be repeated")
 
     example = "data/release --column rank=my_rank"
     argument = add("check", _check, "summarize a release and list its problems", example)
@@ -249,8 +255,7 @@ def main(argv: list[str] | None = None) -> int:
     file_help = "JSON, JSON lines, CSV or TSV, with instruction_id and response"
     argument("answers", type=Path, help=f"{file_help}; finish_reason tells which were cut")
     argument("--release", type=Path, required=True, help="folder of a release with an answer key")
-    column_help = "the file's names for our columns"
-    argument("--columns", nargs="+", default=[], metavar="COLUMN=NAME", help=column_help)
+    named(argument, "--columns", "the file's names for our columns")
     argument("--system", default="", help="name in the table; default: the file's, without ending")
     out_help = "file for the verdicts, JSON lines; default: ANSWERS.verdicts.jsonl"
     argument("--out", type=Path, help=out_help)

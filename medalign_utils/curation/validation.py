@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,12 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from medalign_utils.curation.problems import Problems
-from medalign_utils.data.access import EHR_FOLDERS, TABLE_SUFFIXES
+from medalign_utils.data.access import (
+    EHR_FOLDERS,
+    TABLE_SUFFIXES,
+    ehr_folder_files,
+    table_files,
+)
 from medalign_utils.data.demographics import is_given
 from medalign_utils.data.ehr import iterate_events
 from medalign_utils.data.ehr.event_types import EVENT_TYPES
@@ -69,7 +75,7 @@ def check_release(
     with reading(path):
         if not path.is_dir():
             hint = "; it is a file, perhaps to be unpacked" if path.exists() else ""
-            raise ReleaseError(f"check_release: no folder {path}{hint}")
+            raise ReleaseError(f"no folder {path}{hint}")
         require_release_columns(path, columns)
     problems = Problems(listener)
     tables = [
@@ -86,10 +92,27 @@ def check_release(
     files = named.files.values() if named else ()
     if found := _attempt(path, problems, ehr_files, path, files):
         summary += _ehrs(path, *found, problems, progress)
+    if n_open := _attempt(path, problems, _n_readable_by_others, path):
+        summary.append((f"files that other users can read (`chmod -R go= {path}`)", n_open))
     if not any(isinstance(n, int) and n for _, n in summary):
         summary = []  # not a release, so its counts say nothing
     shown = [(item, f"{n:,}" if isinstance(n, int) else str(n)) for item, n in summary]
     return Report(pd.DataFrame(shown, columns=["item", "value"]), problems)
+
+
+def _n_readable_by_others(path: Path) -> int:
+    """Return how many tables and EHRs others can read; 0 if the manifest says synthetic."""
+    with suppress(ReleaseError):  # a problem that is listed elsewhere
+        if (read_manifest(path / "manifest.json") or {}).get("synthetic") is True:
+            return 0
+    if not path.stat().st_mode & 0o011:
+        return 0
+    files = [*table_files(path), *ehr_folder_files(path)]
+    return sum(
+        bool(file.stat().st_mode & 0o044 and file.parent.stat().st_mode & 0o011)
+        for file in files
+        if file.exists()
+    )
 
 
 def _other_tables(path: Path) -> list[Problem]:
@@ -241,6 +264,8 @@ def _attempt(path: Path, problems: Problems, read: Callable, *arguments, **optio
         file, _, fault = str(error).partition(": ")
         is_of_file = Path(file).suffix and file == str(path / Path(file).name)
         problems.append(
-            Problem(Path(file), "", fault) if is_of_file else Problem(path, "", str(error))
+            Problem(Path(file), "", fault)
+            if is_of_file
+            else Problem(path, "", str(error).removeprefix(f"{path}").lstrip(": "))
         )
         return None

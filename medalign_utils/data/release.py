@@ -143,7 +143,7 @@ def load_release(
         if not path.is_dir():
             hint = "; `make reproduce` writes it" if resolve(path) == resolve("data/demo") else ""
             hint = "; it is a file, perhaps to be unpacked" if path.exists() else hint
-            raise ReleaseError(f"load_release: no folder {short(path)}{hint}")
+            raise ReleaseError(f"no folder {short(path)}{hint}")
         require_release_columns(path, columns)
         questions = read_release_table(path, INSTRUCTIONS_FILE, columns, hint)
         answers = read_release_table(path, REFERENCES_FILE, columns, hint)

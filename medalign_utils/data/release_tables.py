@@ -95,7 +95,7 @@ def read_release_table(
         what = f"; it is {form}" if form else found_instead(path, stem)
         if not what and stem == REFERENCES_FILE:
             what = "; without any reference, it has only its header"
-        raise ReleaseError(f"load_release: {path} has no {stem}{'/'.join(TABLE_SUFFIXES)}{what}")
+        raise ReleaseError(f"{path} has no {stem}{'/'.join(TABLE_SUFFIXES)}{what}")
     table = read_table(file, **_TABLES[stem]._asdict(), columns=columns, hint=hint)
     frame = table.frame
     if frame["person_id"].isna().all():

@@ -162,6 +162,33 @@ def test_a_fact_that_differs_between_encounters_is_a_problem(folder, fact):
     ]
 
 
+def test_a_real_release_that_others_can_read_is_stated_and_no_problem(folder, capsys):
+    def n_open():
+        assert main(["check", str(folder)]) == 0
+        lines = [line for line in capsys.readouterr().out.splitlines() if "other users" in line]
+        return [line.split()[-1] for line in lines]
+
+    folder.chmod(0o755)
+    assert n_open() == ["4"]
+    (folder / ASKED).chmod(0o600)
+    assert n_open() == ["3"]
+    folder.chmod(0o700)
+    assert n_open() == []
+    folder.chmod(0o755)
+    (folder / "manifest.json").write_text('{"synthetic": true}')
+    assert n_open() == []
+
+
+@pytest.mark.parametrize("names", [["--column", "rank=place"], ["--columns", "rank=place"]])
+def test_commands_take_names_of_columns_in_both_spellings(folder, names, capsys):
+    (folder / REVIEWED).write_text(
+        "instruction_id\tmodel_name\tbinary_correct\tplace\n02\ta\t1\t1\n"
+    )
+    assert main(["check", str(folder)]) == 1
+    assert "load_release" not in capsys.readouterr().out
+    assert main(["check", str(folder), *names]) == 0
+
+
 def test_a_folder_that_is_no_release_has_problems_and_no_summary(tmp_path):
     (tmp_path / "page.md").write_text("text")
     summary, problems = check(tmp_path)

@@ -108,8 +108,8 @@ def test_ehr_path(folder):
 
 
 def test_missing_folder_table_and_ehr_folder(folder):
-    assert error_of(folder / "no") == f"load_release: no folder {folder / 'no'}"
-    assert error_of("data/mistyped") == "load_release: no folder data/mistyped"
+    assert error_of(folder / "no") == f"no folder {folder / 'no'}"
+    assert error_of("data/mistyped") == "no folder data/mistyped"
     (folder / "ehrs").rename(folder / "records")
     assert "row 1: no EHR folder in" in error_of(folder)
     text = (folder / ANSWERED).read_text(encoding="utf-8")
