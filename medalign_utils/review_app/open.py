@@ -7,14 +7,23 @@ import ipywidgets as widgets
 from IPython.display import HTML
 
 from medalign_utils import paths
+from medalign_utils.errors import MedAlignError
 from medalign_utils.review import folder
 
 
 def open_review(experiment: str, rater: str = "") -> "widgets.DOMWidget | HTML":
     """Return a rater's page; without a plan or a rater, a sentence that says how to begin.
 
-    The server of `make review` names both in the environment.
+    The server of `make review` names both in the environment. An error is a sentence, too: the page
+    has no room for a traceback.
     """
+    try:
+        return _page(experiment, rater)
+    except MedAlignError as error:
+        return _say(str(error))
+
+
+def _page(experiment: str, rater: str) -> "widgets.DOMWidget | HTML":
     experiment = os.environ.get("MEDALIGN_REVIEW") or paths.without_limit(experiment)
     rater = rater or os.environ.get("MEDALIGN_RATER", "")
     raters = raters_of(experiment)

@@ -55,7 +55,7 @@ class Panel {
     // Before JupyterLab, whose keys in a notebook would delete cells.
     window.addEventListener('keydown', this.keys, true);
     this.outbox.ask({kind: 'hello'});
-    this.isAlone = !document.querySelector('.jp-LabShell, .jp-NotebookShell'); // by Voilà
+    this.isAlone = !document.querySelector('#jp-main-dock-panel, .jp-NotebookShell'); // by Voilà
     if (this.isAlone) requestAnimationFrame(() => this.fillPage(true));
   }
 

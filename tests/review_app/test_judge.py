@@ -224,3 +224,8 @@ def test_without_a_rater_a_sentence_lists_them(review, monkeypatch):
     monkeypatch.setenv("MEDALIGN_REVIEW", EXPERIMENT)
     monkeypatch.setenv("MEDALIGN_RATER", "R1")
     assert isinstance(open_review("demo"), JudgingPage)
+
+
+def test_a_damaged_plan_is_a_sentence(review):
+    (review / "plan.json").write_text("[]")
+    assert "expected a JSON object" in open_review(EXPERIMENT, "R1").data
