@@ -97,6 +97,8 @@ def export_curation(folder: Path, threshold: float) -> Exported:
     """
     plan = read_plan(folder)
     release = resolve(plan["release"])
+    if plan["mode"] == "judge":
+        raise MedAlignError(f"{short(folder)}: raters judge responses, and write no release")
     if plan["mode"] == "submit":
         return _export_submissions(folder, release, threshold)
     return _export_references(folder, load_release(release, columns=plan["columns"]))

@@ -51,6 +51,8 @@ def add_commands(review: argparse.ArgumentParser) -> None:
     argument("--port", type=int, default=FIRST_PORT, help=port_help)
     add("status", _status, "say how far each rater is, and how long the rest will take")
 
+    add("export", _export, "write what raters submitted or wrote as a release")
+
     rater = commands.add_parser("rater")  # a rater's server, which `serve` starts
     rater.add_argument("port", type=int)
     rater.set_defaults(run=_serve_rater)
@@ -93,6 +95,18 @@ def _plan(args: argparse.Namespace) -> int:
     # Submitting instructions takes no tables of a release.
     why = "clinicians' words" if args.mode == "submit" else run.release.why_restricted
     print(f"{short(write_plan(plan, why_restricted=why))}: written")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from medalign_utils.config import load_experiment
+    from medalign_utils.curation.from_review import export_curation
+    from medalign_utils.paths import short
+
+    exported = export_curation(folder_of(args), load_experiment(args.experiment)["rouge_threshold"])
+    print(*exported.notes, sep="\n")
+    for file, n in exported.files.items():
+        print(f"{short(file)}: {n:,} rows")
     return 0
 
 

@@ -71,7 +71,7 @@ class WritingPage {
     el.classList.add('mr', 'mr-writing');
     this.outbox.ask({kind: 'hello'});
     this.isAlone = !document.querySelector('.jp-LabShell, .jp-NotebookShell'); // by Voilà
-    if (this.isAlone) requestAnimationFrame(() => this.fillPage(true));
+    if (this.isAlone) requestAnimationFrame(() => this.el.isConnected && this.fillPage(true));
   }
 
   close() {

@@ -160,3 +160,12 @@ def test_only_the_owner_can_read_an_export(project):
     for file in export_curation(folder, 0.7).files:
         assert file.stat().st_mode & 0o077 == 0
     assert json.loads((review_folder("asked") / "plan.json").read_text())["mode"] == "submit"
+
+
+def test_a_review_of_responses_is_no_release(project):
+    write_release(project / "data" / "release")
+    folder = plan("asked", "data/release", "submit")
+    file = folder / "plan.json"
+    file.write_text(file.read_text().replace('"submit"', '"judge"'))
+    with pytest.raises(MedAlignError, match="raters judge responses, and write no release"):
+        export_curation(folder, 0.7)
