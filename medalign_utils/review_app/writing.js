@@ -70,7 +70,7 @@ class WritingPage {
     window.addEventListener('beforeunload', this.leave, true);
     el.classList.add('mr', 'mr-writing');
     this.outbox.ask({kind: 'hello'});
-    this.isAlone = !document.querySelector('.jp-LabShell, .jp-NotebookShell'); // by Voilà
+    this.isAlone = !document.querySelector('#jp-main-dock-panel, .jp-NotebookShell'); // by Voilà
     if (this.isAlone) requestAnimationFrame(() => this.el.isConnected && this.fillPage(true));
   }
 
