@@ -620,13 +620,14 @@ class Panel {
     const sign = {done: '✓ done', begun: '◐ begun', new: '○ new'};
     const rows = this.items.map((item, i) => [item, i]).filter(([item]) => shown[which](item));
     this.listRows.replaceChildren(...rows.map(([item, i]) => make('li', {}, make('button', {
-      class: 'mr-row', 'aria-current': item.item === this.item?.item,
+      class: 'mr-row', 'aria-current': item.item === this.item?.item ? 'true' : null,
       onclick: () => { this.listDialog.close(); this.goTo(item.item); }},
     make('b', {}, `${i + 1}`), make('span', {}, item.question),
     make('small', {}, item.flag ? '⚑ flagged' : ''), make('small', {}, sign[item.state])))));
     if (!rows.length) this.listRows.replaceChildren(make('li', {}, 'None.'));
     if (!this.listDialog.open) this.listDialog.showModal();
-    this.listRows.querySelector('[aria-current=true], button')?.focus();
+    const current = this.listRows.querySelector('[aria-current=true]');
+    (current ?? this.listRows.querySelector('button'))?.focus();
   }
 
   build() {

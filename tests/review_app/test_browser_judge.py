@@ -90,7 +90,7 @@ def test_a_rater_judges_everything_by_keys_and_one_click(opened, project, browse
         assert judgements[name].reference_seen
 
     # Back to an item: it is changed only after `x`.
-    page.press("l", Keys.ARROW_DOWN, Keys.ENTER)
+    page.press("l", Keys.ARROW_UP, Keys.ARROW_UP, Keys.ARROW_UP, Keys.ENTER)
     page.wait_for_item(2)
     page.press("3")
     page.wait(lambda: "Press x to change it" in page.text_of(".mr-message"))
