@@ -172,7 +172,7 @@ def _repair(args: argparse.Namespace) -> int:
 
     if not args.file.is_file():
         raise MedAlignError(f"no file {args.file}")
-    if args.file.stem in TABLE_STEMS:
+    if args.file.stem in (*TABLE_STEMS, "answer-key"):
         raise MedAlignError(f"{args.file}: a table of a release, not a file of a run")
     if is_locked(args.file.with_suffix(".lock")):
         raise MedAlignError(f"{args.file}: a run is writing to it; repair it afterwards")

@@ -4,6 +4,7 @@ Only `writing` and the `write_...` functions create folders.
 """
 
 import contextlib
+import json
 import os
 import re
 import stat
@@ -281,6 +282,17 @@ def write_text(text: str, path: Path, *, private: bool) -> Path:
     with writing(path, private=private, encoding="utf-8", newline="\n") as file:
         file.write(text)
     return path
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the object in a run's JSON file; MedAlignError if the file is damaged."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise MedAlignError(f"{short(file)}: damaged; delete it, and a new run makes it again")
+    return content
 
 
 def not_a_formula(value: object) -> object:

@@ -70,9 +70,9 @@ def add_to_record(
 
 
 def read_record(experiment: str, notebook: str) -> dict[str, Any] | None:
-    """Return a notebook's record in a run, or None."""
+    """Return a notebook's record in a run, or None; MedAlignError if the file is damaged."""
     file = paths.provenance(experiment, notebook)
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return paths.read_json(file) if file.is_file() else None
 
 
 def other_settings(
@@ -142,7 +142,7 @@ def provenance_of(file: str | Path) -> dict[str, Any]:
         raise MedAlignError(f"no file {file}")
     for folder in file.parents:
         for path in sorted((folder / "provenance").glob("*.json")):
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = paths.read_json(path)
             name = str(file.relative_to(folder))
             digest = record.pop("files").get(name)
             if digest is None:

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from medalign_utils.errors import MedAlignError
-from medalign_utils.paths import write_scores
+from medalign_utils.paths import read_json, write_scores, write_text
 from medalign_utils.provenance.records import sha256
 from medalign_utils.run import Run
 
@@ -28,13 +28,18 @@ def read_status(file: Path) -> dict[str, Any]:
 
     The keys are `is_ok`; `system`, if the job is for one system; after success `files`, which maps
     paths to their SHA-256; after a failure `error`, `message` and `log`.
+
+    Raises: MedAlignError if the file is damaged, as after a full disk.
     """
-    return json.loads(file.read_text(encoding="utf-8"))
+    return read_json(file)
 
 
 def is_finished(status: Path) -> bool:
     """Return whether a job succeeded and its files are unchanged."""
-    outcome = read_status(status)
+    try:
+        outcome = read_status(status)
+    except MedAlignError:
+        return False
     return outcome["is_ok"] and all(
         Path(file).is_file() and sha256(file) == digest for file, digest in outcome["files"].items()
     )
@@ -157,4 +162,5 @@ def _write_status(
 ) -> None:
     files = {"files": {str(file): sha256(file) for file in makes}} if outcome["is_ok"] else {}
     content = ({"system": system} if system else {}) | outcome | files
-    status.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+    # The umask of a restricted run is stricter.
+    write_text(json.dumps(content, ensure_ascii=False) + "\n", status, private=False)

@@ -177,6 +177,12 @@ def test_a_file_system_without_shared_locks_is_refused(path, monkeypatch, tmp_pa
         pass
 
 
+def test_an_answer_key_is_not_repaired(tmp_path, capsys):
+    (tmp_path / "answer-key.jsonl").write_text('{"instruction_id": "1"}\n{\n')
+    assert main(["repair", str(tmp_path / "answer-key.jsonl")]) == 2
+    assert "a table of a release" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "name", ["hostname", "notes.jsonl", "clinician-instruction-responses.jsonl"]
 )

@@ -105,6 +105,15 @@ def test_a_job_that_is_interrupted_leaves_no_status(executed, tmp_path):
     assert goes_on and left["error"] == "Killed" and not executed
 
 
+@pytest.mark.parametrize("content", ["", '{"is_ok": tr', "[]"])
+def test_a_job_whose_status_is_damaged_runs_again(tmp_path, content):
+    status = tmp_path / "status.json"
+    status.write_text(content)
+    assert not is_finished(status)
+    with pytest.raises(MedAlignError, match=r"status\.json: damaged; delete it"):
+        read_status(status)
+
+
 def test_a_system_without_responses_is_not_scored(executed, tmp_path):
     goes_on, left = run(tmp_path, {"system": "a"}, after=[write(tmp_path / "g.json", "a", FAILED)])
     assert goes_on and left == {"system": "a"} | FAILED and not executed
