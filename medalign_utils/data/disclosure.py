@@ -56,8 +56,9 @@ PERSONAL_COLUMNS = frozenset(
 TEXT_COLUMNS = frozenset(
     "attribute best best_system category change coefficient comparable comparison device group "
     "fact grouping item kind limited_to measure metric metric_a metric_b not_scored of opponent "
-    "outcome published_as rater rating reason reasons remark setting signature source statistic "
-    "status subcategory suppressed system table test title unfitted unit worst".split()
+    "outcome published_as rater_code rating reason reasons remark setting signature source "
+    "statistic status subcategory suppressed system table test title unfitted unit "
+    "worst".split()
 )
 
 

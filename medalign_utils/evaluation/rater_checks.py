@@ -22,7 +22,7 @@ LEAST_VERDICTS = 20
 # verdicts to be independent, so it remarks too often rather than too seldom.
 DRIFT_P = 0.01
 COLUMNS = [
-    "rater", "n_items", "n_responses", "correct", "unsure", "seconds_per_item", "hasty_items",
+    "rater_code", "n_items", "n_responses", "correct", "unsure", "seconds_per_item", "hasty_items",
     "n_shared", "agreement", "n_repeated", "self_agreement", "first_half", "second_half", "remark",
 ]  # fmt: skip
 _BY_CATEGORY = ["category", "measure", "of", "n_instructions", "n_responses", "estimate"]

@@ -3,8 +3,12 @@
 import json
 from pathlib import Path
 
+import pandas as pd
+
 from medalign_utils import paths
 from medalign_utils.data.responses import RESPONSE_COLUMNS
+from medalign_utils.review.folder import read_items, read_key
+from medalign_utils.review.journal import Journal
 from medalign_utils.run import Run
 from tests.builders.tiny_release import (
     ANSWERED,
@@ -61,3 +65,23 @@ def make_run(n_patients: int = 12, per_patient: int = 3, **fields) -> Run:
         rows = [response(i, system, f"{system} answers {i}.") for i in ids]
         write_responses("mine", system, rows)
     return run
+
+
+def enter(folder: Path, ratings: pd.DataFrame, *, items: int | None = None) -> None:
+    """Enter ratings through journals, as the raters of a plan would; of some items or all."""
+    by_response = ratings.set_index(["instruction_id", "system"])
+    key = read_key(folder)
+    for rater in key:
+        journal = Journal(folder, rater)
+        for item in read_items(folder, rater)[:items]:
+            name, own = item["item"], key[rater].get(item["item"], {})
+            ranks = {}
+            for letter, systems in own.items():
+                row = by_response.loc[(item["instruction_id"], systems[0])]
+                verdict = "correct" if row["correct"] else "incorrect"
+                act = {"item": name, "action": "verdict", "response": letter, "value": verdict}
+                journal.append(act)
+                ranks.setdefault(row["rank"], []).append(letter)
+            order = [ranks[rank] for rank in sorted(ranks)]
+            journal.append({"item": name, "action": "rank", "value": order})
+            journal.append({"item": name, "action": "done"})

@@ -10,12 +10,10 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.evaluation.provisional import progress_of, when_complete
 from medalign_utils.evaluation.ratings import common_ratings, has_ratings, rate, rate_by_each
 from medalign_utils.evaluation.systems import evaluate_systems
-from medalign_utils.review.folder import read_items, read_key
-from medalign_utils.review.journal import Journal
 from medalign_utils.review.plan import make_plan, write_plan
 from medalign_utils.run import Run
 from medalign_utils.synthetic import write_release
-from tests.builders.review_run import make_run, response, write_responses
+from tests.builders.review_run import enter, make_run, response, write_responses
 
 SYSTEMS = ("good", "fair", "poor")
 
@@ -40,31 +38,11 @@ def keyed_run(**fields):
     return run
 
 
-def enter(run, folder, ratings, *, items=None):
-    """Enter ratings through journals, as raters would; of some items or all."""
-    by_response = ratings.set_index(["instruction_id", "system"])
-    key = read_key(folder)
-    for rater in key:
-        journal = Journal(folder, rater)
-        for item in read_items(folder, rater)[:items]:
-            name, own = item["item"], key[rater].get(item["item"], {})
-            ranks = {}
-            for letter, systems in own.items():
-                row = by_response.loc[(item["instruction_id"], systems[0])]
-                verdict = "correct" if row["correct"] else "incorrect"
-                act = {"item": name, "action": "verdict", "response": letter, "value": verdict}
-                journal.append(act)
-                ranks.setdefault(row["rank"], []).append(letter)
-            order = [ranks[rank] for rank in sorted(ranks)]
-            journal.append({"item": name, "action": "rank", "value": order})
-            journal.append({"item": name, "action": "done"})
-
-
 def test_the_answer_keys_verdicts_entered_by_a_rater_give_its_table():
     given = keyed_run()
     expected = rate(given)
     folder = write_plan(make_plan(given, 1))
-    enter(given, folder, expected)
+    enter(folder, expected)
     run = keyed_run(ratings="collected")
     columns = ["instruction_id", "system", "correct", "rank"]
     found = rate(run).sort_values(columns[:2], ignore_index=True)[columns]
@@ -103,7 +81,7 @@ def test_intervals_are_provisional_until_all_items_are_done():
     run = make_run(ratings="collected")
     folder = write_plan(make_plan(run, 1, training=0, repeats=0))
     ratings = random_ratings(run)
-    enter(run, folder, ratings, items=12)
+    enter(folder, ratings, items=12)
     with pytest.warns(UserWarning, match="12 of 36 items"):
         rated = common_ratings(rate(run)).ratings
     progress = progress_of(run, rated)
@@ -113,7 +91,7 @@ def test_intervals_are_provisional_until_all_items_are_done():
     )
     widths = when_complete(rated, run.release.instructions, progress)
     assert (widths["wider"] > 0.3).all()  # about the root of 3, less what clusters take
-    enter(run, folder, ratings)
+    enter(folder, ratings)
     complete = common_ratings(rate(run)).ratings
     progress = progress_of(run, complete)
     assert str(progress).startswith("The review is done: 36 of 36 ")

@@ -46,7 +46,7 @@ def test_raters_who_give_one_verdict_or_drift_are_remarked_on_and_kept():
     half = len(read_items(folder, "R2")) // 2
     judge(folder, "R2", lambda item, text, n: n < half)
     judge(folder, "R3", is_careful)
-    table = check_raters(run).set_index("rater")
+    table = check_raters(run).set_index("rater_code")
     assert "one verdict for all responses" in table.loc["R1", "remark"]
     assert table.loc["R1", "correct"] == 1 and table.loc["R1", "self_agreement"] == 1
     assert "the two halves differ" in table.loc["R2", "remark"]

@@ -13,8 +13,11 @@ import pytest
 
 from medalign_utils.config import SYNTHETIC_KEYS, for_notebook, load_experiment
 from medalign_utils.data.disclosure import unknown_text
+from medalign_utils.evaluation.ratings import rate
 from medalign_utils.outputs import FIGURE_KINDS, OUTPUTS, stem
 from medalign_utils.reporting.results_table import read_table
+from medalign_utils.review.plan import make_plan, write_plan
+from medalign_utils.run import Run
 from tests.builders.project import (
     COSTS,
     SYSTEMS,
@@ -27,6 +30,7 @@ from tests.builders.project import (
     write_experiment,
     write_system,
 )
+from tests.builders.review_run import enter
 from tests.builders.tiny_release import write_release
 
 TABLES = {f"{stem(nb, suffix)}.csv" for nb, lists in OUTPUTS.items() for suffix in lists.tables}
@@ -67,7 +71,7 @@ def test_keeps_each_executed_notebook_and_why_metrics_were_skipped(ran):
     executed = {path.stem for path in (ran / "runs/tiny/notebooks").glob("*.ipynb")}
     per_system = {"03_generate_responses", "04_score_responses"}
     once = {path.stem for path in (ran / "notebooks").glob("*.ipynb")} - per_system
-    once.remove("00_start_here")
+    once -= {"00_start_here", "10_review_responses"}  # for people
     assert executed == once | {f"{name}-{system}" for name in per_system for system in SYSTEMS}
     skipped = pd.read_csv(ran / "runs/tiny/scores/bm25-2k-skipped.csv")
     assert skipped["metric"].tolist() == ["bleurt"] and "bleurt" in skipped["reason"].iloc[0]
@@ -202,6 +206,28 @@ def test_results_saved_by_hand_with_other_settings_are_noticed(ran, tmp_path):
     done = snakemake(project)
     assert "05_evaluate_systems runs again, because" in done.stdout + done.stderr
     assert table.read_bytes() == before and jobs_to_do(project) == set()
+
+
+@pytest.mark.slow
+def test_collected_ratings_take_the_place_of_the_answer_keys(ran, tmp_path, monkeypatch):
+    project = tmp_path / "project"
+    shutil.copytree(ran, project, symlinks=True)
+    monkeypatch.chdir(project)
+    shown = ["system", "n", "correct", "correct_low", "correct_high", "win_rate", "mean_rank"]
+    table = project / "runs/tiny/tables/05_evaluate_systems.csv"
+    expected = pd.read_csv(table)[shown]
+    with changed(project / "params/tiny.yaml", "seed: 1\n", "seed: 1\nratings: collected\n"):
+        assert "nothing is collected yet" in snakemake(project, "-n").stdout
+        given = Run.of(load_experiment("params/tiny.yaml") | {"ratings": "given"})
+        folder = write_plan(make_plan(given, 1))
+        enter(folder, rate(given))
+        rated = {f"run notebook {name}" for name in ("05_evaluate_systems", "12_analyze_errors")}
+        assert jobs_to_do(project) == rated | AFTER_SCORES
+        snakemake(project)
+        pd.testing.assert_frame_equal(pd.read_csv(table)[shown], expected)
+        checked = pd.read_csv(project / "runs/tiny/tables/06_correlate_metrics-review.csv")
+        assert checked["rater_code"].tolist() == ["R1"]
+        assert jobs_to_do(project) == set()
 
 
 @pytest.mark.slow
