@@ -23,17 +23,14 @@ from medalign_utils.run import Run
 from tests.builders.jupyterlab import ROOT, chromium
 from tests.builders.review_page import ReviewPage
 
-COLORS = 64  # enough for a page, and small
+COLORS = 128  # enough for a page, and small
 ASKED = (
     "When was the last echocardiogram, and what was the ejection fraction?",
     "List the current anticoagulants with doses.",
     "Has the patient had a reaction to contrast?",
 )
-SELECT = """const text = document.querySelector('.ma-text').firstChild;
-    const end = text.data.indexOf('.') + 1;
-    const range = document.createRange();
-    range.setStart(text, 0);
-    range.setEnd(text, end);
+SELECT = """const range = document.createRange();
+    range.selectNodeContents(document.querySelector('.ma-text mark'));
     getSelection().removeAllRanges();
     getSelection().addRange(range);"""
 
@@ -81,19 +78,21 @@ def main() -> None:
 
 def _judge(page: ReviewPage) -> None:
     page.wait(lambda: page.shown(".mr-text"))
-    page.press("1", "2", "A", "j", "g")
-    page.wait(lambda: page.shown("mark.ma-evidence, mark.ma-search"))
+    page.press("1", "2", "A", "j", "v")
+    page.wait(lambda: "ound" in page.text_of(".mr-found"))
 
 
 def _reference(page: ReviewPage) -> None:
     page.wait(lambda: page.shown(".ma-text"))
+    words = page.text_of(".mr-question").rstrip("?.").split()[-2:]
+    page.press("/")
+    ActionChains(page.browser).send_keys(" ".join(words), Keys.ENTER, Keys.ESCAPE).perform()
+    page.wait(lambda: page.shown(".ma-text mark"))
+    page.browser.execute_script(SELECT + "document.activeElement.blur();")
     page.press("m")
     page.wait(lambda: page.shown(".mr-show"))
-    page.browser.execute_script(SELECT)
-    page.press("m")
-    page.wait(lambda: len(page.shown(".mr-show")) == 2)
-    page.press("g", "g", "t")
-    ActionChains(page.browser).send_keys("According to the note, ").perform()
+    page.press("v", "t")
+    ActionChains(page.browser).send_keys("The record has it as").perform()
     page.wait_for_state("saved")
 
 

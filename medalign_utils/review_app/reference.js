@@ -4,11 +4,11 @@ const KEYS = [
   ['t', 'write the reference; Esc leaves the text'],
   ['m', 'mark what is selected in the note as evidence, or the whole note'],
   ['+', 'beside an event: mark it as evidence'],
-  ['g', 'show the next evidence in the record'],
-  ['x', 'the record cannot answer the instruction'],
+  ['v', 'show the next evidence in the record'],
+  ['c', 'the record cannot answer the instruction'],
   ['Ctrl Enter', 'done, and the next item; also Enter outside the text'],
-  ['u', 'undo'], ['!', 'flag for discussion'], ['e', 'change an item that is done'],
-  ['i', 'all items'], ['z', 'pause'], ['n p', 'next, previous hit in the record'],
+  ['u', 'undo'], ['!', 'flag for discussion'], ['x', 'change an item that is done'],
+  ['l', 'all items'], ['z', 'pause'], ['n p', 'next, previous hit in the record'],
   ['/', 'search the record'], ['?', 'these keys'],
 ];
 
@@ -72,7 +72,7 @@ class ReferencePage extends WritingPage {
 
   mayChange() {
     if (!this.written.done) return true;
-    this.say('This item is done. Press e to change it.', true);
+    this.say('This item is done. Press x to change it.', true);
     return false;
   }
 
@@ -89,7 +89,7 @@ class ReferencePage extends WritingPage {
     const {written} = this;
     if (written.done) { this.goTo(this.unfinished?.item); return; }
     if (!written.unanswerable && !written.reference.trim()) {
-      this.say('No reference yet. If the record cannot answer the instruction, press x.', true);
+      this.say('No reference yet. If the record cannot answer the instruction, press c.', true);
       this.text.focus();
       return;
     }
@@ -228,11 +228,11 @@ class ReferencePage extends WritingPage {
   }
 
   pressOther(key) {
-    if (!this.item) return key === 'i' && (this.list(), true);
+    if (!this.item) return key === 'l' && (this.list(), true);
     const actions = {
-      t: () => this.text.focus(), m: () => this.mark(), g: () => this.locateNext(),
-      x: () => this.setUnanswerable(), u: () => this.undo(), '!': () => this.flag(),
-      e: () => this.reopen(), i: () => this.list(), z: () => this.pause(),
+      t: () => this.text.focus(), m: () => this.mark(), v: () => this.locateNext(),
+      c: () => this.setUnanswerable(), u: () => this.undo(), '!': () => this.flag(),
+      x: () => this.reopen(), l: () => this.list(), z: () => this.pause(),
       '?': () => this.help.showModal(), Enter: () => this.done(), send: () => this.done(),
     };
     if (!Object.hasOwn(actions, key)) return false;
@@ -272,7 +272,7 @@ class ReferencePage extends WritingPage {
 
   build() {
     const top = make('header', {class: 'mr-top'}, this.far, this.state,
-      this.button('', 'i', 'Items', () => this.list()), this.button('', 'z', 'Pause', () => this.pause()),
+      this.button('', 'l', 'Items', () => this.list()), this.button('', 'z', 'Pause', () => this.pause()),
       this.button('', '?', 'Keys', () => this.help.showModal()), this.leaveButton);
     this.about = make('small');
     this.question = make('h2', {class: 'mr-question'});
@@ -282,10 +282,10 @@ class ReferencePage extends WritingPage {
     this.markButton = this.button('', 'm', this.markText, () => this.mark());
     this.found = make('span', {class: 'mr-found', role: 'status'});
     this.rows = make('ol', {class: 'mr-rows'});
-    this.cannot = this.button('', 'x', 'The record cannot answer this', () => this.setUnanswerable(),
+    this.cannot = this.button('', 'c', 'The record cannot answer this', () => this.setUnanswerable(),
       {'aria-pressed': 'false', title: 'Leaves the instruction out of the references'});
     this.flagButton = this.button('', '!', '⚑ Flag', () => this.flag(), {'aria-pressed': 'false'});
-    this.changeButton = this.button('', 'e', 'Change', () => this.reopen(), {hidden: true});
+    this.changeButton = this.button('', 'x', 'Change', () => this.reopen(), {hidden: true});
     this.doneText = make('span', {}, 'Done');
     this.doneButton = this.button('mr-done', 'Ctrl ↵', this.doneText, () => this.done(),
       {'aria-keyshortcuts': 'Control+Enter'});
@@ -293,7 +293,7 @@ class ReferencePage extends WritingPage {
       make('section', {class: 'mr-asked', 'aria-label': 'Instruction'}, this.about, this.question),
       this.text, make('div', {class: 'mr-tools', role: 'group', 'aria-label': 'Evidence'},
         make('b', {}, 'Evidence'), this.markButton,
-        this.button('', 'g', 'Show in the record', () => this.locateNext())),
+        this.button('', 'v', 'Show in the record', () => this.locateNext())),
       this.rows, make('div', {class: 'mr-tools'}, this.cannot, this.found),
       this.message, make('footer', {class: 'mr-bottom'}, this.flagButton,
         this.button('', 'u', '↶ Undo', () => this.undo()), this.changeButton, this.doneButton));
@@ -309,7 +309,7 @@ class ReferencePage extends WritingPage {
       pause: this.pauseCover(),
       end: [make('h2', {}, 'Thank you. All items are done.'),
         make('p', {}, 'You can close this page, or go back to an item and change it.'),
-        make('button', {class: 'mr-big', onclick: () => this.list()}, 'All items ', kbd('i'))],
+        make('button', {class: 'mr-big', onclick: () => this.list()}, 'All items ', kbd('l'))],
     });
     this.makeHelp(KEYS);
     this.listRows = make('ol', {class: 'mr-list'});
