@@ -45,17 +45,30 @@ class Proportions(NamedTuple):
         return cls.of_sums(*sums_by_patient(values, patients.astype(str))[1:])
 
     @classmethod
-    def of_sums(cls, sums: np.ndarray, counts: np.ndarray) -> "Proportions":
-        """Return the shares, given each patient's numbers of ones and of values: (patients, K)."""
+    def of_sums(
+        cls,
+        sums: np.ndarray,
+        counts: np.ndarray,
+        *,
+        variances: np.ndarray | None = None,
+        kish: float = 1.0,
+    ) -> "Proportions":
+        """Return the shares, given each patient's numbers of ones and of values: (patients, K).
+
+        With sampling weights, which sum to the number of values, `sums` and `counts` are weighted,
+        and `kish` is the mean square of the weights (Kish 1965). `variances` are those of one
+        value, if values are not only 0 and 1.
+        """
         n_patients = np.count_nonzero(counts, axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
             n = counts.sum(axis=0)
             shares = sums.sum(axis=0) / n
             residuals = sums - shares * counts
+            variances = shares * (1 - shares) if variances is None else variances
             # The variance between patients, over the variance of n independent values.
-            estimated = (residuals**2).sum(axis=0) / (shares * (1 - shares) * n)
+            estimated = (residuals**2).sum(axis=0) / (variances * n)
             estimated *= n_patients / (n_patients - 1)
-            assumed = 1 + ((counts**2).sum(axis=0) / n - 1) * PRIOR_CORRELATION
+            assumed = kish + ((counts**2).sum(axis=0) / n - kish) * PRIOR_CORRELATION
             # Patients with the rarer value.
             rarer = np.minimum((sums > 0).sum(axis=0), (sums < counts).sum(axis=0))
             weight = rarer / (rarer + PRIOR_PATIENTS)

@@ -115,3 +115,20 @@ def test_a_gap_between_other_patients_equals_newcombes_interval():
     expected = confint_proportions_2indep(800, 2000, 1500, 4000, method="newcomb")
     assert gap == pytest.approx(800 / 2000 - 1500 / 4000)
     assert bounds == pytest.approx(expected, abs=2e-4)
+
+
+def test_weights_count_as_kishs_effect():
+    # Weights 1 and 3, scaled to 0.5 and 1.5: their mean square is 1.25.
+    values = np.random.default_rng(6).random(2000) < 0.5
+    weights = np.tile([0.5, 1.5], 1000)
+    sums, counts = (part[:, np.newaxis] for part in (weights * values, weights))
+    shares = Proportions.of_sums(sums, counts, kish=1.25)
+    assert shares.shares[0] == pytest.approx(np.average(values, weights=weights))
+    assert shares.effective_n[0] == pytest.approx(2000 / 1.25, rel=0.01)
+
+
+def test_values_between_0_and_1_have_their_own_variance():
+    values = np.random.default_rng(7).uniform(0.4, 0.6, 2000)
+    sums, counts = values[:, np.newaxis], np.ones((2000, 1))
+    shares = Proportions.of_sums(sums, counts, variances=values.var())
+    assert shares.effective_n[0] == pytest.approx(2000, rel=0.001)
