@@ -10,6 +10,7 @@ from medalign_utils.plots.fairness import (
     gaps_by_group,
     lengths_by_group,
 )
+from medalign_utils.plots.labels import accuracy_by_labels
 from medalign_utils.plots.metrics import (
     correlation_with_paper,
     metric_correlation,

@@ -113,6 +113,15 @@ TOKENS = with_intervals(
 OUTCOMES = with_intervals(
     {"system": [LONG, "b"], "n": 72}, correct=[0.3, 0.4], contradicted=[0.2, 0.1], omission=0.5
 )
+LABELS = pd.DataFrame(
+    [
+        (n, name, width / n**0.5, 0.4 + shift, 0.4 + shift - width / n**0.5 / 2)
+        for n in (20, 30, 50, 75, 100, 150, 200)
+        for name, width, shift in (("labels alone", 1.9, 0.1), ("a $ judge", 1.4, -0.05))
+    ],
+    columns=["labels", "predictor", "width", "estimate", "low"],
+).assign(truth=0.42, n=303, coverage=0.95)
+LABELS["high"] = LABELS["low"] + LABELS["width"]
 # Name of the function (and case) -> its arguments.
 CASES = {
     "gaps_by_group": ([GAPS[2:]], {}),
@@ -140,6 +149,7 @@ CASES = {
 }
 PANELS = {  # return figures
     "accuracy_by_group": ([GROUPS], {}),
+    "accuracy_by_labels": ([LABELS], {}),
     "accuracy_by_tokens": ([TOKENS], {}),
     "counterfactual_changes": ([CHANGES], {}),
     "outcome_shares": ([OUTCOMES], {}),
@@ -195,6 +205,10 @@ HARD = {
                 {"system": MANY, "n": 9, "tokens": 1500.0 + np.arange(12)}, correct=SHARES
             )
         ],
+        {},
+    ),
+    "accuracy_by_labels": (
+        [pd.concat(LABELS[i % 2 :: 2].assign(predictor=MANY[i]) for i in range(7))],
         {},
     ),
     "counterfactual_changes": (
