@@ -62,6 +62,28 @@ def coverage(root: Path) -> pd.DataFrame:
     )
 
 
+def coverage_of_ppi(root: Path) -> pd.DataFrame:
+    """How often prediction-powered intervals contain the true accuracy, and their widths."""
+    table = pd.read_csv(root / "benchmarks/ppi_coverage.csv")
+    rows = []
+    for (n_patients, labels), own in table.groupby(["patients", "labels"]):
+        shown = dict(
+            zip(own["predictor"], zip(own["coverage"], own["width"], strict=True), strict=True)
+        )
+        alone = own[["classical_coverage", "classical_width"]].mean()
+        shown = {"the labels alone": alone} | {
+            f"and a {name} judge": v for name, v in shown.items()
+        }
+        rows.append(
+            {"Patients": n_patients, "Labels": labels}
+            | {
+                name: f"{percent(share)}, {rounded(100 * width, 0)} points"
+                for name, (share, width) in shown.items()
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def coverage_of_gaps(root: Path) -> pd.DataFrame:
     """How often the intervals of gaps contain the true gap, by number of patients in the group."""
     return _coverage(
@@ -189,6 +211,7 @@ BENCHMARKS: Mapping[str, Callable[[Path], pd.DataFrame]] = {
     "fairness-power": power,
     "coverage": coverage,
     "coverage-of-gaps": coverage_of_gaps,
+    "coverage-of-ppi": coverage_of_ppi,
     "scaling-steps": steps,
     "scaling-metrics": metrics,
     "gpu-throughput": gpu,

@@ -27,6 +27,7 @@ from medalign_utils.reporting.results_table import markdown_table, read_table, w
 PAGES = (
     "README.md",
     "docs/card.md",
+    "docs/labels.md",
     "docs/metrics_and_statistics.md",
     "docs/results.md",
     "docs/scaling.md",
