@@ -562,7 +562,7 @@ class Panel {
     const groups = rank.map((group, n) => [gap(n), make('span', {class: 'mr-group'},
       make('small', {}, `${n + 1}`), group.map((letter, i) => [i ? '=' : '', chip(letter, n)]).flat())]);
     const unranked = this.letters.filter((letter) => !this.ranked.includes(letter));
-    this.order.replaceChildren(...groups.flat(), gap(rank.length), ...(this.tie ? ['= …'] : []));
+    this.order.replaceChildren(...groups.flat(), gap(rank.length), ...(this.tie ? [make('span', {class: 'mr-tie'}, '= …')] : []));
     this.pool.replaceChildren(...unranked.map((letter) => chip(letter, null)));
     this.poolHint.hidden = unranked.length < this.letters.length;
   }
