@@ -86,7 +86,7 @@ def _reference(page: ReviewPage) -> None:
     page.wait(lambda: page.shown(".ma-text"))
     words = page.text_of(".mr-question").rstrip("?.").split()[-2:]
     page.press("/")
-    ActionChains(page.browser).send_keys(" ".join(words), Keys.ENTER, Keys.ESCAPE).perform()
+    ActionChains(page.browser).send_keys(f'"{" ".join(words)}"', Keys.ENTER, Keys.ESCAPE).perform()
     page.wait(lambda: page.shown(".ma-text mark"))
     page.browser.execute_script(SELECT + "document.activeElement.blur();")
     page.press("m")
