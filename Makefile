@@ -3,6 +3,7 @@
 # make reproduce EXPERIMENT=params/smollm2.yaml: run another experiment.
 # make reproduce PROFILE=slurm: run on a SLURM cluster.
 # make lab: open the notebooks in JupyterLab; PORT=... chooses a port, LAB=... adds other options.
+# make review EXPERIMENT=params/demo.yaml: show clinicians a run's responses; prints a link for each.
 # make figures: update figures/, docs/ and README.md from the demo's figures, tables and notebooks.
 # make docs: build the documentation site in build/site.
 # make test: run the tests, except test-slow (minutes each, or a browser) and test-cluster (SLURM).
@@ -18,7 +19,7 @@ PORT ?= 8888
 PROFILE ?= local
 TESTS := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
-.PHONY: try reproduce test test-slow test-cluster lab figures docs benchmark
+.PHONY: try reproduce test test-slow test-cluster lab review figures docs benchmark
 
 reproduce: .venv/installed
 	$(BIN)/snakemake --workflow-profile profiles/$(PROFILE) --configfile "$(EXPERIMENT)"
@@ -45,6 +46,10 @@ lab: .venv/installed
 	$(BIN)/jupyter lab --KernelManager.transport=ipc --port "$(PORT)" \
 		--ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
 		$(if $(filter 0,$(shell id -u)),--allow-root) $(LAB)
+
+# The first rater's port is 8900 unless PORT is given.
+review: .venv/installed
+	@$(BIN)/python -m medalign_utils review serve "$(EXPERIMENT)" $(if $(filter file,$(origin PORT)),,--port "$(PORT)")
 
 figures: reproduce
 	$(BIN)/python -m medalign_utils publish "$(EXPERIMENT)"

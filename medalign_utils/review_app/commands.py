@@ -1,6 +1,7 @@
 """The commands of `python -m medalign_utils review`: one function each, added in `add_commands`."""
 
 import argparse
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from medalign_utils.errors import MedAlignError
 from medalign_utils.review.state import MODES, WHEN_REFERENCE
 
 FIRST_PORT = 8900  # of the raters' servers
+_RATERS = 3  # of the plan that `serve` makes if there is none
 
 
 def add_commands(review: argparse.ArgumentParser) -> None:
@@ -54,7 +56,7 @@ def add_commands(review: argparse.ArgumentParser) -> None:
     add("export", _export, "write what raters submitted or wrote as a release")
 
     rater = commands.add_parser("rater")  # a rater's server, which `serve` starts
-    rater.add_argument("port", type=int)
+    rater.add_argument("descriptor", type=int)
     rater.set_defaults(run=_serve_rater)
 
 
@@ -120,32 +122,41 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace) -> int:
+    from medalign_utils.review.folder import plan_file
     from medalign_utils.review_app.server import keep_serving, serving
 
     folder = folder_of(args)
+    if not plan_file(folder).is_file():
+        print(f"No review of {folder.name} is planned yet: planning one for {_RATERS} raters.")
+        parser = argparse.ArgumentParser()
+        add_commands(parser)
+        plan = parser.parse_args(["plan", args.experiment, "--raters", str(_RATERS)])
+        plan.run(plan)
     print("Starting a server per rater ...", flush=True)
-    with serving(folder.name, args.port) as servers:
-        print("Give each rater their own link, and no other:", "", sep="\n")
-        for server in servers:
-            print(f"{server.rater}  {server.link}")
-        ports = " ".join(f"-L {s.port}:localhost:{s.port}" for s in servers[:1])
-        print(
-            "",
-            "Links stay valid when the review is started again. From another machine, a rater runs",
-            f"`ssh -N {ports} <this machine>` with the port of the link, and opens it there.",
-            "Ctrl-C ends the servers. What a page calls saved stays saved.",
-            sep="\n",
-            flush=True,
-        )
-        try:
+    try:
+        with serving(folder.name, args.port) as servers:
+            port = servers[0].port
+            print("Give each rater their own link, and no other:", "", sep="\n")
+            for server in servers:
+                print(f"{server.rater}  {server.link}")
+            print(
+                "",
+                "Links stay valid when the review is started again, and ports if they are free.",
+                "On another machine, a rater first runs, with the port of their link,",
+                f"`ssh -N -L {port}:127.0.0.1:{port} {socket.gethostname()}`,",
+                "and then opens the link there.",
+                "Ctrl-C ends the servers. What a page calls saved stays saved.",
+                sep="\n",
+                flush=True,
+            )
             keep_serving(servers)
-        except KeyboardInterrupt:
-            print("\nEnding the servers ...")
+    except KeyboardInterrupt:
+        print("The servers have ended.")
     return 0
 
 
 def _serve_rater(args: argparse.Namespace) -> int:
     from medalign_utils.review_app.server import serve_rater
 
-    serve_rater(args.port)
+    serve_rater(args.descriptor)
     return 0

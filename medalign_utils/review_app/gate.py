@@ -7,19 +7,26 @@ before any handler does, websockets and static files included.
 
 import hmac
 import re
+from typing import Any
+from urllib.parse import unquote
 
 from tornado import httputil, web
-from tornado.httpserver import HTTPServer
 from tornado.routing import Router
 
 # What a page consists of: itself, its kernel, and what Voila, JupyterLab and widgets are made of.
 _NEEDED = re.compile(
     r"/|/api/kernels/[\w-]+(?:/channels)?|/voila/api/(?:shutdown|themes)/.+"
-    r"|/(?:voila/(?:static|templates|labextensions)|static)/.+"
+    r"|/voila/(?:static|templates|labextensions)/.+"
 )
 _ENTER = re.compile(r"/enter/([\w-]+)")
+# Browsers send a strict cookie along with what the server's own page asks for; not with a redirect,
+# if a link in a mail on another site led there.
+_GO_ON = (
+    '<!doctype html><link rel="icon" href="data:,"><meta http-equiv="refresh" content="0; url=/">'
+    '<a href="/">Your page</a>'
+)
 # Widgets run code of their packages from blobs; nothing comes from, or goes to, another server.
-HEADERS = {
+_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; "
     "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
@@ -55,12 +62,6 @@ class Gate(Router):
         """The name of the cookie."""
         return f"medalign-review-{self.port}"
 
-    def listen(self, address: str) -> HTTPServer:
-        """Begin to listen; OSError if the port is taken."""
-        server = HTTPServer(self)
-        server.listen(self.port, address)
-        return server
-
     def opens(self, secret: str) -> bool:
         """Return whether it is the rater's secret."""
         return hmac.compare_digest(secret.encode(), self._secret)
@@ -79,7 +80,7 @@ class Gate(Router):
         cookie = request.cookies.get(self.cookie)
         if cookie is None or not self.opens(cookie.value):
             return "Open this page by your own link; whoever started the review has it."
-        is_needed = _NEEDED.fullmatch(request.path) and ".." not in request.path
+        is_needed = _NEEDED.fullmatch(request.path) and ".." not in unquote(request.path)
         # A query of the page itself would reach the kernel, or choose another template.
         if not is_needed or (request.path == "/" and request.query):
             return "There is no such page. Open your link again."
@@ -88,9 +89,28 @@ class Gate(Router):
     def find_handler(
         self, request: httputil.HTTPServerRequest, **kwargs: object
     ) -> httputil.HTTPMessageDelegate | None:
-        """Return what handles a request."""
+        """Return what handles a request; its answer gets the gate's headers."""
+        _add_headers(request)
         is_own = self.refusal(request) or _ENTER.fullmatch(request.path)
         return (self._own if is_own else self.application).find_handler(request, **kwargs)
+
+
+def _add_headers(request: httputil.HTTPServerRequest) -> None:
+    """Replace headers of the answer to a request, whatever handles it, by the gate's."""
+    connection = request.connection
+    write = connection.write_headers
+
+    def write_headers(
+        start_line: httputil.ResponseStartLine,
+        headers: httputil.HTTPHeaders,
+        chunk: bytes | None = None,
+    ) -> Any:
+        for name, value in _HEADERS.items():
+            headers[name] = value
+        headers.pop("Server", None)
+        return write(start_line, headers, chunk)
+
+    connection.write_headers = write_headers
 
 
 class _Own(web.RequestHandler):
@@ -98,10 +118,7 @@ class _Own(web.RequestHandler):
         self.gate = gate
 
     def set_default_headers(self) -> None:
-        for name, value in HEADERS.items():
-            self.set_header(name, value)
         self.set_header("Cache-Control", "no-store")
-        self.clear_header("Server")
 
     def refuse(self, reason: str) -> None:
         self.set_status(403)
@@ -121,7 +138,8 @@ class _Enter(_Own):
             self.set_cookie(
                 self.gate.cookie, secret, httponly=True, samesite="Strict", expires_days=None
             )
-            self.redirect("/")
+            self.set_header("Content-Type", "text/html; charset=utf-8")
+            self.finish(_GO_ON)
 
 
 class _Refuse(_Own):

@@ -1,12 +1,14 @@
 """The servers of a review: for each rater, notebook 10 as a page, behind a `gate`.
 
 Each rater has a process of their own, on a port of 127.0.0.1, whose kernels use sockets in a folder
-that only the user can open. A page reads its rater's items and journal. The servers of all raters
-run under one account, though: whoever can run programs under it can also read `key.json` and
-`secrets.json`.
+that only the user can open. A page reads its rater's items and journal, and cannot send code to its
+kernel, whose environment has no secret of a link. The servers of all raters run under one account,
+though: whoever can run programs under it can also read `key.json` and `secrets.json`.
 """
 
 import contextlib
+import http.client
+import logging
 import os
 import secrets
 import socket
@@ -19,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from traitlets.config import Config
 from voila.app import Voila
@@ -32,7 +35,7 @@ from medalign_utils.review.folder import (
     secrets_file,
     write_json,
 )
-from medalign_utils.review_app.gate import HEADERS, Gate
+from medalign_utils.review_app.gate import Gate
 
 NOTEBOOK = "notebooks/10_review_responses.ipynb"
 _ADDRESS = "127.0.0.1"
@@ -52,11 +55,12 @@ class RaterServer(Voila):
     """Voila with a gate in front of its application."""
 
     secret = ""
+    socket: socket.socket
 
     def listen(self) -> None:
         """Serve until the process that started this one ends."""
-        gate = Gate(self.app, self.secret, self.port)
-        gate.listen(_ADDRESS)
+        self.socket.setblocking(False)
+        HTTPServer(Gate(self.app, self.secret, self.port)).add_socket(self.socket)
         self.ioloop = IOLoop.current()
         threading.Thread(target=self._watch, daemon=True).start()
         try:
@@ -71,46 +75,93 @@ class RaterServer(Voila):
         self.ioloop.add_callback(self.ioloop.stop)
 
 
-def serve_rater(port: int) -> None:
+class _WithoutText(logging.Formatter):
+    """Names an error, but leaves out its text, which may quote a record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        error = record.exc_info[1] if record.exc_info else record.msg
+        kind = getattr(error, "ename", "") or type(error).__name__
+        what = kind if isinstance(error, BaseException) else "an error"
+        rater = os.environ.get("MEDALIGN_RATER", "")
+        why = "its text is left out, since it may quote a record"
+        return f"{rater}: {what} in {record.name}; {why}"
+
+
+def serve_rater(descriptor: int) -> None:
     """Serve one rater's page; the link's secret comes first on standard input, then its end.
 
     The environment names the review and the rater, for the kernels, which do not see the secret.
+
+    Args:
+        descriptor: of a socket that listens on the rater's port.
     """
     secret = sys.stdin.buffer.raw.readline().decode().strip()
-    with tempfile.TemporaryDirectory(prefix="review-") as folder:
-        config = Config()
-        config.KernelManager.transport = "ipc"
-        config.MappingKernelManager.cull_idle_timeout = _IDLE_SECONDS
-        config.MappingKernelManager.cull_interval = 30
-        config.VoilaConfiguration.extension_allowlist = _EXTENSIONS
-        config.VoilaConfiguration.file_allowlist = []
-        config.VoilaConfiguration.show_tracebacks = False
-        config.TagRemovePreprocessor.enabled = True
-        config.TagRemovePreprocessor.remove_cell_tags = {_IN_LAB}
-        server = RaterServer(
-            config=config,
-            notebook_path=str(paths.resolve(NOTEBOOK)),
-            port=port,
-            connection_dir_root=folder,
-            config_file_paths=[],  # not the user's
-            token="",
-            auto_token=False,
-            open_browser=False,
-            log_level="ERROR",
-            tornado_settings={"headers": HEADERS, "log_function": lambda _: None},
-        )
-        server.secret = secret
-        server.initialize([])
-        server.start()
+    _log_without_text()
+    try:
+        with tempfile.TemporaryDirectory(prefix="review-") as folder:
+            server = make_server(socket.socket(fileno=descriptor), secret, folder)
+            server.start()
+    except Exception:
+        logging.getLogger("the server").exception("")
+        sys.exit(1)
+
+
+def make_server(bound: socket.socket, secret: str, folder: str) -> RaterServer:
+    """Return a rater's server, not yet started.
+
+    Args:
+        bound: a socket that listens on the rater's port.
+        secret: of the rater's link.
+        folder: for the sockets of kernels.
+    """
+    config = Config()
+    config.KernelManager.transport = "ipc"
+    config.MappingKernelManager.cull_idle_timeout = _IDLE_SECONDS
+    config.MappingKernelManager.cull_interval = 30
+    config.VoilaConfiguration.extension_allowlist = _EXTENSIONS
+    config.VoilaConfiguration.file_allowlist = []
+    config.VoilaConfiguration.show_tracebacks = False
+    config.TagRemovePreprocessor.enabled = True
+    config.TagRemovePreprocessor.remove_cell_tags = {_IN_LAB}
+    server = RaterServer(
+        config=config,
+        notebook_path=str(paths.resolve(NOTEBOOK)),
+        port=bound.getsockname()[1],
+        connection_dir_root=folder,
+        config_file_paths=[],  # not the user's
+        token="",
+        auto_token=False,
+        open_browser=False,
+        log_level="ERROR",
+        tornado_settings={"log_function": lambda _: None},
+    )
+    server.secret, server.socket = secret, bound
+    server.initialize([])
+    for handler in server.log.handlers:
+        server.log.removeHandler(handler)
+    server.log.propagate = True
+    return server
+
+
+def _log_without_text() -> None:
+    """Print names of errors only; whatever else this process and its kernels print is dropped."""
+    handler = logging.StreamHandler(os.fdopen(os.dup(2), "w"))  # which kernels do not inherit
+    handler.setFormatter(_WithoutText())
+    handler.setLevel(logging.ERROR)
+    logging.basicConfig(handlers=[handler])
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
 
 
 class RunningServer:
     """A rater's server, as a process that ends with this one."""
 
-    def __init__(self, experiment: str, rater: str, secret: str, port: int) -> None:
-        """Remember what to serve; see `start`."""
-        self.experiment, self.rater, self.port = experiment, rater, port
-        self._secret = secret
+    def __init__(self, experiment: str, rater: str, secret: str, bound: socket.socket) -> None:
+        """Remember what to serve, on a listening socket; see `start`."""
+        self.experiment, self.rater = experiment, rater
+        self.port = bound.getsockname()[1]
+        self._secret, self._socket = secret, bound
         self._process: subprocess.Popen | None = None
 
     @property
@@ -120,23 +171,31 @@ class RunningServer:
 
     def start(self) -> None:
         """Start the process."""
-        command = [sys.executable, "-m", "medalign_utils", "review", "rater", str(self.port)]
+        descriptor = self._socket.fileno()
+        command = [sys.executable, "-m", "medalign_utils", "review", "rater", str(descriptor)]
         names = {"MEDALIGN_REVIEW": self.experiment, "MEDALIGN_RATER": self.rater}
         # Its own session, so that Ctrl-C reaches it as the end of its input, after this process.
         options: dict[str, Any] = {"start_new_session": True, "cwd": paths.project_root()}
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, env=os.environ | names, **options
+            command,
+            stdin=subprocess.PIPE,
+            env=os.environ | names,
+            pass_fds=[descriptor],
+            **options,
         )
-        self._process.stdin.write(f"{self._secret}\n".encode())
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # `wait` says that it ended
+            self._process.stdin.write(f"{self._secret}\n".encode())
+            self._process.stdin.flush()
 
     def wait(self) -> None:
         """Wait until the server answers; MedAlignError if it ends or takes a minute."""
-        for _ in range(_START_SECONDS * 10):
-            with contextlib.suppress(OSError), socket.create_connection((_ADDRESS, self.port), 1):
-                return
-            if not self.is_running:
-                break
+        end = time.monotonic() + _START_SECONDS
+        while self.is_running and time.monotonic() < end:
+            connection = http.client.HTTPConnection(_ADDRESS, self.port, timeout=1)
+            with contextlib.suppress(OSError), contextlib.closing(connection):
+                connection.request("GET", "/")
+                if connection.getresponse().status == http.HTTPStatus.FORBIDDEN:
+                    return
             time.sleep(0.1)
         raise MedAlignError(f"the server of {self.rater} did not start on port {self.port}")
 
@@ -166,17 +225,16 @@ def serving(experiment: str, first_port: int) -> Iterator[list[RunningServer]]:
     """
     folder = review_folder(experiment)
     known = secrets_of(folder)
-    ports = _free_ports(first_port)
-    servers = [RunningServer(experiment, rater, known[rater], next(ports)) for rater in known]
-    try:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(bound) for bound in _bind(first_port, len(known))]
+        pairs = zip(known.items(), sockets, strict=True)
+        servers = [RunningServer(experiment, *pair, bound) for pair, bound in pairs]
         for server in servers:
+            stack.callback(server.stop)
             server.start()
         for server in servers:
             server.wait()
         yield servers
-    finally:
-        for server in servers:
-            server.stop()
 
 
 def secrets_of(folder: Path) -> dict[str, str]:
@@ -196,17 +254,35 @@ def keep_serving(servers: list[RunningServer]) -> None:
         for server in servers:
             if not server.is_running:
                 print(f"{server.rater}: the server ended; starting it again", file=sys.stderr)
+                server.stop()
                 server.start()
-                server.wait()
+                try:
+                    server.wait()
+                except MedAlignError as error:
+                    print(error, file=sys.stderr)
 
 
-def _free_ports(first: int) -> Iterator[int]:
-    for port in range(first, 65536):
-        with socket.socket() as free:
-            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _bind(first: int, n: int) -> list[socket.socket]:
+    """Return n sockets that listen on ports from the first on, whoever answers later.
+
+    A port in use moves one rater to a port after the n, so that the links of others stay the same.
+    """
+    free = iter(range(first + n, 65536))
+    bound = []
+    for wanted in range(first, first + n):
+        port: int | None = wanted
+        while port is not None:
+            own = socket.socket()
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                free.bind((_ADDRESS, port))
-            except OSError:
-                continue
-        yield port
-    raise MedAlignError(f"no free port from {first} on")
+                own.bind((_ADDRESS, port))
+                own.listen(128)
+            except (OSError, OverflowError):
+                own.close()
+                port = next(free, None)
+            else:
+                bound.append(own)
+                break
+        else:
+            raise MedAlignError(f"no {n} free ports from {first} on")
+    return bound
