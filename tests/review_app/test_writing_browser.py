@@ -121,6 +121,7 @@ def test_a_reference_is_written_and_its_evidence_marked(project, browser):
         page.wait(lambda: page.find_all("mark.ma-evidence"))
         page.send()
         page.shows(".mr-progress", "1 of 5 done")
+        page.shows(".mr-message", "Item 2 of 5.")
         page.press("c")
         page.press(Keys.ENTER)
         page.shows(".mr-progress", "2 of 5 done")
