@@ -57,8 +57,7 @@ TEXT_COLUMNS = frozenset(
     "attribute best best_system category change coefficient comparable comparison device group "
     "fact grouping item kind limited_to measure metric metric_a metric_b not_scored of opponent "
     "outcome published_as rater_code rating reason reasons remark setting signature source "
-    "statistic status subcategory suppressed system table test title unfitted unit "
-    "worst".split()
+    "statistic status subcategory suppressed system table test title unfitted unit worst".split()
 )
 
 
@@ -235,8 +234,8 @@ def is_personal(column: str) -> bool:
 def unknown_text(frame: pd.DataFrame) -> list[str]:
     """Return the non-empty columns of free text, which may contain patient data.
 
-    >>> unknown_text(pd.DataFrame({"system": ["a"], "remark": ["?"], "n": [1]}))
-    ['remark']
+    >>> unknown_text(pd.DataFrame({"system": ["a"], "advice": ["?"], "n": [1]}))
+    ['advice']
     """
     return [
         name

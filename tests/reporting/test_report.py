@@ -63,7 +63,7 @@ def test_metrics_without_scores_are_named_and_have_no_row(described):
 
 
 def test_only_registered_tables_are_shown_and_no_free_text_of_a_restricted_release(described):
-    table = pd.DataFrame({"system": ["<b>a</b> & b"], "remark": [MARKER], "n": [1]})
+    table = pd.DataFrame({"system": ["<b>a</b> & b"], "advice": [MARKER], "n": [1]})
     run = described(contexts=table, unregistered=table)
     page = show_results(run).data
     assert "05_evaluate_systems-contexts.csv" in page and "unregistered" not in page
@@ -71,7 +71,7 @@ def test_only_registered_tables_are_shown_and_no_free_text_of_a_restricted_relea
     pages = page + show_summary(run).data + show_gaps(run).data + show_settings(run).data
     assert MARKER not in pages and "40.xml" not in pages
     why = "free text that may contain patient data; the release is restricted"
-    assert gaps(run)["05_evaluate_systems-contexts: column remark"] == why
+    assert gaps(run)["05_evaluate_systems-contexts: column advice"] == why
     file = run_record.write_run(run)
     assert MARKER not in file.read_text() and stat.S_IMODE(file.stat().st_mode) == 0o600
 
@@ -159,7 +159,8 @@ def test_missing_results_are_named_with_their_reason(described):
     assert found["groups by race"] == why
     assert found["table 02_match_instructions, 02_match_instructions-dedup"] == "EHRError"
     assert found["table 06_correlate_metrics, 06_correlate_metrics-systems, "
-                 "06_correlate_metrics-pairs, 06_correlate_metrics-raters"] == (
+                 "06_correlate_metrics-pairs, 06_correlate_metrics-raters, "
+                 "06_correlate_metrics-categories, 06_correlate_metrics-review"] == (
         "the responses are not rated"
     )  # fmt: skip
     versions = run["versions"]
