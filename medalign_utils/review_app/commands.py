@@ -53,7 +53,13 @@ def add_commands(review: argparse.ArgumentParser) -> None:
     argument("--port", type=int, default=FIRST_PORT, help=port_help)
     add("status", _status, "say how far each rater is, and how long the rest will take")
 
-    add("export", _export, "write what raters submitted or wrote as a release")
+    text = "write what raters said: ratings as a release's table, or what they wrote as a release"
+    argument = add("export", _export, text)
+    out_help = "of ratings: a folder, or a .tsv, .json or .xlsx file; default: reviews/.../export"
+    argument("out", nargs="?", type=Path, help=out_help)
+    text = "plan another pass over what raters disagree on or flagged"
+    argument = add("adjudicate", _adjudicate, text)
+    argument("--rater", default="A1", help="the adjudicator's code; default: A1")
 
     rater = commands.add_parser("rater")  # a rater's server, which `serve` starts
     rater.add_argument("descriptor", type=int)
@@ -104,11 +110,34 @@ def _export(args: argparse.Namespace) -> int:
     from medalign_utils.config import load_experiment
     from medalign_utils.curation.from_review import export_curation
     from medalign_utils.paths import short
+    from medalign_utils.review.export import export_review
+    from medalign_utils.review.folder import read_plan
+    from medalign_utils.run import Run
 
-    exported = export_curation(folder_of(args), load_experiment(args.experiment)["rouge_threshold"])
+    experiment = load_experiment(args.experiment)
+    folder = folder_of(args)
+    if read_plan(folder)["mode"] == "judge":
+        exported = export_review(Run.of(experiment), args.out)
+    elif args.out:
+        raise MedAlignError("only ratings are written to another place; leave out the folder")
+    else:
+        exported = export_curation(folder, experiment["rouge_threshold"])
     print(*exported.notes, sep="\n")
     for file, n in exported.files.items():
         print(f"{short(file)}: {n:,} rows")
+    return 0
+
+
+def _adjudicate(args: argparse.Namespace) -> int:
+    from medalign_utils.config import load_experiment
+    from medalign_utils.review.adjudication import add_adjudication
+    from medalign_utils.run import Run
+
+    n = add_adjudication(Run.of(load_experiment(args.experiment)), args.rater)
+    if not n:
+        print("nothing to adjudicate: raters agree on what several judged, and flagged nothing new")
+        return 0
+    print(f"{n} items for {args.rater}; `make review` prints the link")
     return 0
 
 
