@@ -14,8 +14,9 @@ from tornado import httputil, web
 from tornado.routing import Router
 
 # What a page consists of: itself, its kernel, and what Voila, JupyterLab and widgets are made of.
+# Not /voila/api/shutdown: a page asks for it before its reader has chosen whether to leave.
 _NEEDED = re.compile(
-    r"/|/api/kernels/[\w-]+(?:/channels)?|/voila/api/(?:shutdown|themes)/.+"
+    r"/|/api/kernels/[\w-]+(?:/channels)?|/voila/api/themes/.+"
     r"|/voila/(?:static|templates|labextensions)/.+"
 )
 _ENTER = re.compile(r"/enter/([\w-]+)")

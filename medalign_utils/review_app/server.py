@@ -47,7 +47,7 @@ _EXTENSIONS = [
 # The tag of cells that are for readers of the notebook only.
 _IN_LAB = "only-in-jupyterlab"
 _START_SECONDS = 60
-# Of a closed tab, after which its kernel ends. Reloading a page starts another.
+# After this without a tab, a kernel ends. A page reloaded or opened again starts another.
 _IDLE_SECONDS = 120
 
 

@@ -83,6 +83,7 @@ def test_without_the_raters_cookie_nothing_opens(cookie):
         "/files/reviews/demo/key.json",
         "/nbconvert/html/notebooks/10_review_responses.ipynb",
         "/lab",
+        "/voila/api/shutdown/1b4e28ba-2fa1-11d2-883f-0016d3cca427",
         "/login",
         "/logout",
         "/metrics",
