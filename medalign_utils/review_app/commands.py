@@ -63,6 +63,7 @@ def add_commands(review: argparse.ArgumentParser) -> None:
 
     rater = commands.add_parser("rater")  # a rater's server, which `serve` starts
     rater.add_argument("descriptor", type=int)
+    rater.add_argument("folder")
     rater.set_defaults(run=_serve_rater)
 
 
@@ -187,5 +188,5 @@ def _serve(args: argparse.Namespace) -> int:
 def _serve_rater(args: argparse.Namespace) -> int:
     from medalign_utils.review_app.server import serve_rater
 
-    serve_rater(args.descriptor)
+    serve_rater(args.descriptor, args.folder)
     return 0

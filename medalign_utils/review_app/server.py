@@ -87,23 +87,25 @@ class _WithoutText(logging.Formatter):
         return f"{rater}: {what} in {record.name}; {why}"
 
 
-def serve_rater(descriptor: int) -> None:
+def serve_rater(descriptor: int, folder: str) -> None:
     """Serve one rater's page; the link's secret comes first on standard input, then its end.
 
     The environment names the review and the rater, for the kernels, which do not see the secret.
 
     Args:
         descriptor: of a socket that listens on the rater's port.
+        folder: for the sockets of kernels; deleted at the end if empty.
     """
     secret = sys.stdin.buffer.raw.readline().decode().strip()
     _log_without_text()
     try:
-        with tempfile.TemporaryDirectory(prefix="review-") as folder:
-            server = make_server(socket.socket(fileno=descriptor), secret, folder)
-            server.start()
+        make_server(socket.socket(fileno=descriptor), secret, folder).start()
     except Exception:
         logging.getLogger("the server").exception("")
         sys.exit(1)
+    finally:
+        with contextlib.suppress(OSError):  # `serving` deletes it, unless it was killed
+            os.rmdir(folder)
 
 
 def make_server(bound: socket.socket, secret: str, folder: str) -> RaterServer:
@@ -157,11 +159,13 @@ def _log_without_text() -> None:
 class RunningServer:
     """A rater's server, as a process that ends with this one."""
 
-    def __init__(self, experiment: str, rater: str, secret: str, bound: socket.socket) -> None:
-        """Remember what to serve, on a listening socket; see `start`."""
+    def __init__(
+        self, experiment: str, rater: str, secret: str, bound: socket.socket, folder: str
+    ) -> None:
+        """Remember what to serve, on a listening socket, with a folder for others; see `start`."""
         self.experiment, self.rater = experiment, rater
         self.port = bound.getsockname()[1]
-        self._secret, self._socket = secret, bound
+        self._secret, self._socket, self._folder = secret, bound, folder
         self._process: subprocess.Popen | None = None
 
     @property
@@ -172,7 +176,8 @@ class RunningServer:
     def start(self) -> None:
         """Start the process."""
         descriptor = self._socket.fileno()
-        command = [sys.executable, "-m", "medalign_utils", "review", "rater", str(descriptor)]
+        command = [sys.executable, "-m", "medalign_utils", "review", "rater"]
+        command += [str(descriptor), self._folder]
         names = {"MEDALIGN_REVIEW": self.experiment, "MEDALIGN_RATER": self.rater}
         # Its own session, so that Ctrl-C reaches it as the end of its input, after this process.
         options: dict[str, Any] = {"start_new_session": True, "cwd": paths.project_root()}
@@ -223,12 +228,13 @@ def serving(experiment: str, first_port: int) -> Iterator[list[RunningServer]]:
     Raises:
         MedAlignError: there is no plan, or a server does not start.
     """
-    folder = review_folder(experiment)
-    known = secrets_of(folder)
+    known = secrets_of(review_folder(experiment))
     with contextlib.ExitStack() as stack:
+        # Not in TMPDIR, which may be long: the path of a socket has 103 characters at most.
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="review-", dir="/tmp"))
         sockets = [stack.enter_context(bound) for bound in _bind(first_port, len(known))]
         pairs = zip(known.items(), sockets, strict=True)
-        servers = [RunningServer(experiment, *pair, bound) for pair, bound in pairs]
+        servers = [RunningServer(experiment, *pair, bound, folder) for pair, bound in pairs]
         for server in servers:
             stack.callback(server.stop)
             server.start()

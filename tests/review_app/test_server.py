@@ -185,13 +185,19 @@ def _rules(rule):
     return getattr(rule.target, "rules", [])
 
 
+def folder_of(server):
+    """The folder of a server's sockets."""
+    return Path(Path(f"/proc/{server}/cmdline").read_bytes().split(b"\0")[-2].decode())
+
+
 @pytest.mark.slow
 def test_the_end_of_the_program_in_any_way_ends_all_processes(tmp_path):
     write_project(tmp_path / "project", ("R1",))
     with review_server(tmp_path / "project", tmp_path / "log", free_port()) as served:
         links = served.links
         ask(served.ports["R1"], Cookie=cookie(served, "R1"))
-        assert served.servers() and served.kernels()
+        assert served.kernels()
+        folders = [folder_of(server) for server in served.servers()]
         served.process.kill()
         wait_until(lambda: not served.servers() and not served.kernels(), 30)
     # The links stay the same; Ctrl-C, too, ends all.
@@ -199,9 +205,11 @@ def test_the_end_of_the_program_in_any_way_ends_all_processes(tmp_path):
         assert served.links == links
         ask(served.ports["R1"], Cookie=cookie(served, "R1"))
         assert served.kernels()
+        folders += [folder_of(server) for server in served.servers()]
         served.process.send_signal(signal.SIGINT)
         assert served.process.wait(30) == 0
         wait_until(lambda: not served.servers() and not served.kernels(), 30)
+        assert not any(folder.exists() for folder in folders)
         assert "Traceback" not in served.log
 
 
