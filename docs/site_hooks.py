@@ -42,6 +42,9 @@ def _api() -> dict[str, str]:
     names = sorted(ma._LAZY, key=lambda name: (name[0].isupper(), name))  # functions first
     entrance = [
         f'::: {ma._LAZY[name]}.{name}\n    options: {{heading: "ma.{name}", toc_label: "{name}"}}'
+        if ma._LAZY[name].count(".") > 1
+        # Its module has a page of its own, and links need one place.
+        else f"## ma.{name}\n\nSee [{ma._LAZY[name]}]({ma._LAZY[name].split('.')[-1]}.md)."
         for name in names
     ]
     options = "    options: {heading_level: 1}"

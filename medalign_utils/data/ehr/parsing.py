@@ -194,7 +194,7 @@ def _encoding_of(path: Path, file: BinaryIO) -> str:
         return mark or "utf-8"
     try:
         declared = codecs.lookup(declaration[1].strip()).name
-    except LookupError:
+    except (LookupError, ValueError):  # a null character is a ValueError
         declared = ""
     if not _ENCODINGS.fullmatch(declared):
         raise EHRError(f"{path}: declares an encoding that is not read; convert it to UTF-8")

@@ -61,6 +61,7 @@ CONTRADICTIONS = {
     "not ASCII": (declared("US-ASCII").encode(), "declares ascii, but its text is UTF-8"),
     "undefined bytes": (declared("cp1252").encode("latin-1") + b"\x81", "bytes that are not"),
     "no text encoding": (declared("rot13").encode(), "declares an encoding that is not read"),
+    "a null": (declared("cp\0").encode(), "declares an encoding that is not read"),
     "unknown": (declared("Smith").encode(), "declares an encoding that is not read"),
     "not declared": (QUOTED.encode("cp1252"), "XML: bytes that are not UTF-8"),
 }  # fmt: skip
