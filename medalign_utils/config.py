@@ -274,7 +274,9 @@ def for_notebook(notebook: str | Path, experiment: Mapping[str, Any], **job: Any
     `job` adds values set by the workflow, such as `system="bm25-2k"`; by default there is a single
     shard, and results are saved.
     """
-    values = OPTIONAL | {"shard": 1, "shards": 1, "save": True} | dict(experiment) | job
+    values = (
+        OPTIONAL | {"shard": 1, "shards": 1, "save": True, "rater": ""} | dict(experiment) | job
+    )
     names = notebook_parameters(notebook)
     if missing := [name for name in names if name not in values]:
         raise ParamsError(f"{Path(notebook).name}: no value for {', '.join(missing)}")

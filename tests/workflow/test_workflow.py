@@ -216,7 +216,9 @@ def test_collected_ratings_take_the_place_of_the_answer_keys(ran, tmp_path, monk
     shown = ["system", "n", "correct", "correct_low", "correct_high", "win_rate", "mean_rank"]
     table = project / "runs/tiny/tables/05_evaluate_systems.csv"
     expected = pd.read_csv(table)[shown]
-    with changed(project / "params/tiny.yaml", "seed: 1\n", "seed: 1\nratings: collected\n"):
+    with changed(
+        project / "params/tiny.yaml", "resamples: 100\n", "resamples: 100\nratings: collected\n"
+    ):
         assert "nothing is collected yet" in snakemake(project, "-n").stdout
         given = Run.of(load_experiment("params/tiny.yaml") | {"ratings": "given"})
         folder = write_plan(make_plan(given, 1))
