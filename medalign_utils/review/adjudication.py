@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from medalign_utils.errors import MedAlignError
+from medalign_utils.paths import short
 from medalign_utils.review import folder as files
 from medalign_utils.review.collected import judgements_of
 from medalign_utils.run import Run
@@ -41,14 +42,17 @@ def add_adjudication(run: Run, rater: str = "A1") -> int:
     of other raters changes, and their verdicts stay beside the adjudicator's.
 
     Raises:
-        MedAlignError: there is no plan, or the rater judges in it.
+        MedAlignError: there is no plan, raters judge nothing in it, or the rater judges in it.
     """
     folder = files.review_folder(run.experiment)
-    plan, key = files.read_plan(folder), files.read_key(folder)
+    plan = files.read_plan(folder)
+    if plan["mode"] != "judge":
+        raise MedAlignError(f"{short(folder)}: raters judge no responses in it to disagree on")
     is_known = rater in plan["raters"]
     items = files.read_items(folder, rater) if is_known else []
     if any(item["kind"] != ADJUDICATE for item in items):
         raise MedAlignError(f"{rater} judges in this review; choose another code, such as A1")
+    key = files.read_key(folder)
     own = key.get(rater, {})
     asked = {item["instruction_id"] for item in _adjudicated(folder, plan)}
     found = disagreements(run)

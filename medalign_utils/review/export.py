@@ -16,7 +16,7 @@ from medalign_utils.data.tables import COLUMN_NAMES
 from medalign_utils.errors import MedAlignError
 from medalign_utils.paths import not_a_formula, write_text, writing
 from medalign_utils.review.collected import collect, judgements_of
-from medalign_utils.review.folder import review_folder
+from medalign_utils.review.folder import read_plan, review_folder
 from medalign_utils.run import Run
 
 FORMATS = ("tsv", "json", "xlsx")
@@ -64,7 +64,8 @@ def export_review(run: Run, out: Path | None = None) -> Exported:
     """Write a review's ratings to a file that ends in one of `FORMATS`, or all three to a folder.
 
     The workbook also has all judgements: harm, marks, comments, flags, times, practice, repeats and
-    adjudication. Its cells are cut at 32,767 characters. Only the owner can read the files.
+    adjudication; and the plan. Its cells are cut at 32,767 characters. Only the owner can read the
+    files.
 
     Args:
         run: of the experiment.
@@ -95,7 +96,9 @@ def export_review(run: Run, out: Path | None = None) -> Exported:
             rows = table.astype(object).where(table.notna(), None).to_dict("records")
             write_text(to_json(rows, lines=False), file, private=True)
         else:
-            _write_workbook({"ratings": table, "judgements": judgements_of(run)}, file)
+            plan = pd.DataFrame(read_plan(review_folder(run.experiment)).items())
+            sheets = {"ratings": table, "judgements": judgements_of(run)}
+            _write_workbook(sheets | {"plan": plan.set_axis(["name", "value"], axis=1)}, file)
     return Exported(dict.fromkeys(found, len(table)), list(_notes(run)))
 
 
@@ -109,7 +112,8 @@ def _notes(run: Run) -> Iterator[str]:
 
 def _tsv(table: pd.DataFrame) -> str:
     text = io.StringIO()
-    table.to_csv(text, sep="\t", index=False, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
+    # All text is quoted, because csv by itself does not quote a carriage return, which ends a row.
+    table.to_csv(text, sep="\t", index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     return text.getvalue()
 
 

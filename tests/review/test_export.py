@@ -1,13 +1,15 @@
 """A review leaves as the release's own table, and disagreements get another pass."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from medalign_utils.curation.validation import check_release
-from medalign_utils.errors import MedAlignError
+from medalign_utils.data.reviews import load_reviews
+from medalign_utils.errors import MedAlignError, TermsError
 from medalign_utils.evaluation.ratings import rate, rate_by_each
 from medalign_utils.review.adjudication import add_adjudication, disagreements
 from medalign_utils.review.collected import judgements_of, ratings_of
@@ -16,7 +18,7 @@ from medalign_utils.review.folder import read_items, read_key, read_secrets, rev
 from medalign_utils.review.journal import Journal
 from medalign_utils.review.plan import make_plan, write_plan
 from medalign_utils.run import Run
-from tests.builders.review_run import enter, make_run
+from tests.builders.review_run import enter, make_run, response, write_responses
 
 SYSTEMS = ("plain", "careful", "brief")
 KEY = ["instruction_id", "system", "rater"]
@@ -69,6 +71,8 @@ def test_json_and_a_workbook_have_the_same_rows_for_their_owner_only():
     assert len(pd.read_json(files[".json"])) == len(table)
     sheets = pd.read_excel(files[".xlsx"], sheet_name=None)
     assert len(sheets["ratings"]) == len(table) and "harm" in sheets["judgements"]
+    plan = sheets["plan"].set_index("name")["value"]
+    assert plan["mode"] == "judge" and plan["raters"] == "R1; R2; R3"
     with pytest.raises(MedAlignError, match=r"ends in \.tsv, \.json, \.xlsx"):
         export_review(run, Path("ratings.csv"))
     with pytest.raises(MedAlignError, match="nothing to export"):
@@ -89,7 +93,50 @@ def test_a_workbook_computes_no_cell_of_a_rater():
     file = Path("out.xlsx")
     export_review(run, file)
     comments = pd.read_excel(file, sheet_name="judgements")["comment"].dropna()
-    assert comments.tolist() == ["'=1+1"] or comments.tolist() == ["'=1+1 "]
+    assert comments.tolist() == ["'=1+1 "]
+
+
+def test_a_response_with_carriage_returns_tabs_or_lone_quotes_stays_one_row():
+    texts = ["a\rb", "a\r\nb", "a\tb", '"lone', 'an "odd" one', "a\u2028b", "=1+1", "\\"]
+    run = make_run(ratings="collected")
+    ids = run.release.references["instruction_id"]
+    given = {i: texts[n % len(texts)] for n, i in enumerate(ids)}
+    write_responses("mine", "plain", [response(i, "plain", text) for i, text in given.items()])
+    run = make_again()
+    enter(write_plan(make_plan(run, 3, overlap=9, training=0)), all_ratings(run))
+    export_review(run, Path("data/reviewed.tsv"))
+    found = load_reviews("data/reviewed.tsv")
+    responses = found.responses[found.responses["system"] == "plain"]
+    assert dict(zip(responses["instruction_id"], responses["response"], strict=True)) == given
+    assert len(found.ratings) == len(ratings_of(run))
+
+
+def make_again():
+    """Return the run of `make_run` without writing its responses again."""
+    return Run("mine", "data/small", SYSTEMS, ratings="collected")
+
+
+def test_a_restricted_table_is_refused_where_git_would_track_it():
+    run, _ = judged_run()
+    subprocess.run(["git", "init", "-q"], check=True)
+    with pytest.raises(TermsError, match="git would track"):
+        export_review(run, Path("ratings.tsv"))
+    assert not Path("ratings.tsv").exists()
+
+
+def test_what_is_unfinished_unsure_or_hidden_is_counted_and_not_exported():
+    run, folder = judged_run(repeats=1)
+    item = read_items(folder, "R1")[0]["item"]
+    change_verdict(folder, "R1", item, "A", "unsure")
+    last = [i["item"] for i in read_items(folder, "R3") if i["kind"] == "judge"][-1]
+    Journal(folder, "R3").append({"item": last, "action": "reopen"})
+    exported = export_review(run)
+    n_items = judgements_of(run).query("kind == 'judge'").drop_duplicates("item").shape[0]
+    notes = " ".join(exported.notes)
+    assert f"{n_items - 1} of {n_items} items of the review are done." in notes
+    assert "1 responses that raters could not judge have no rating." in notes
+    assert "3 items are no ratings: repeat" in notes
+    assert set(exported.files.values()) == {(n_items - 1) * len(SYSTEMS) - 1}
 
 
 def change_verdict(folder, rater, name, letter, value):
@@ -155,6 +202,35 @@ def enter_only(folder, rater, ratings):
             journal.append(act)
         journal.append({"item": item["item"], "action": "rank", "value": [[*item["responses"]]]})
         journal.append({"item": item["item"], "action": "done"})
+
+
+def test_later_disagreements_get_another_round_while_raters_pages_are_open():
+    run, folder = judged_run(repeats=0)
+    page = Journal(folder, "R3")  # open since before
+    disagree(folder)
+    assert add_adjudication(run) == 1
+    links, [first] = read_secrets(folder), read_items(folder, "A1")
+    enter_only(folder, "A1", all_ratings(run))
+    own = [item for item in read_items(folder, "R3") if item["kind"] == "judge"]
+    for item in own[-2:]:
+        page.append({"item": item["item"], "action": "flag", "value": "discuss"})
+        assert add_adjudication(run, "A2" if item is own[-2] else "A1") == 1
+    assert read_secrets(folder).items() >= links.items() and "A2" in read_secrets(folder)
+    assert read_items(folder, "A1")[0] == first and len(read_items(folder, "A1")) == 2
+    adjudicated = judgements_of(run).query("kind == 'adjudicate'").drop_duplicates("item")
+    assert dict(zip(adjudicated["item"], adjudicated["round"], strict=True)) == {
+        "A1-001": 2,
+        "A2-001": 3,
+        "A1-002": 4,
+    }
+    assert adjudicated.set_index("item").loc["A1-001", "done"]
+
+
+def test_submitted_instructions_are_not_adjudicated():
+    run = make_run()
+    write_plan(make_plan(run, 2, mode="submit"))
+    with pytest.raises(MedAlignError, match="judge no responses"):
+        add_adjudication(run)
 
 
 def test_a_rater_of_the_review_cannot_adjudicate():
