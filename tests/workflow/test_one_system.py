@@ -63,7 +63,7 @@ def test_every_notebook_runs_and_says_what_does_not_apply(project, monkeypatch):
     monkeypatch.setattr("IPython.display.display", shown.append)
     monkeypatch.setattr("medalign_utils.reporting.results_table.display", shown.append)
     for path in notebooks():
-        if path.stem[:2] in ("07", "09", "10"):
+        if path.stem[:2] in ("07", "09", "10", "14"):
             continue
         shown.clear()
         execute(path)
